@@ -1,0 +1,114 @@
+"""The container engine in our own words. Docker stands behind it; its types never leak.
+
+A failing command is a value (`Ended`); an engine that fails is an `EngineError`.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+Line = Callable[[str], None]
+"""Takes one line of output, without its newline, as soon as it is complete."""
+
+LABEL = "kmatrix"
+"""Every container and image of ours carries this label; a container's value is its run's id."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What the engine says of itself. ``memory`` in bytes."""
+
+    name: str
+    version: str
+    cpus: int
+    memory: int
+    cgroup: str
+    storage: str
+    rootless: bool
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host directory (or file) inside the container."""
+
+    host: Path
+    path: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one container: bytes, seconds, counts. None: no bound."""
+
+    memory: int | None = None
+    seconds: float | None = None
+    processes: int = 4096
+    file_size: int = 16 * 2**30
+    tmpfs: int = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Container:
+    """One step to be run: hardened by default, no network, read-only root, nothing but its mounts."""
+
+    name: str
+    image: str
+    command: tuple[str, ...]
+    user: str
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = "/"
+    limits: Limits = Limits()
+    network: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a container ended. ``exit`` is meaningless when one of the flags is set."""
+
+    exit: int
+    seconds: float
+    oom: bool = False
+    timed_out: bool = False
+    cancelled: bool = False
+
+
+class Engine(Protocol):
+    """What kmatrix needs of an engine. Every method raises EngineError when the engine fails."""
+
+    def about(self) -> About: ...
+
+    def image_id(self, ref: str) -> str | None:
+        """The id (``sha256:…``) of a local image, or None."""
+
+    def pull(self, ref: str) -> bool:
+        """Fetch an image from its registry; False when no registry gives it."""
+
+    def tag(self, ref: str, name: str) -> None: ...
+
+    def import_rootfs(self, tarball: Path, name: str) -> str:
+        """Make an image of a root file system; returns its id."""
+
+    def build(self, name: str, files: Mapping[str, str], on_line: Line) -> str:
+        """Build ``files["Dockerfile"]`` with the other files beside it; returns the image's id."""
+
+    def run(self, container: Container, on_line: Line, cancel: threading.Event) -> Ended:
+        """Create, start, follow, wait and remove. Every line has been given when it returns.
+
+        A set ``cancel`` or a passed time limit kills the container. Whatever happens, nothing of the
+        container is left.
+        """
+
+    def containers(self) -> dict[str, str]:
+        """All of kmatrix's containers: name → run id."""
+
+    def remove_container(self, name: str) -> None:
+        """Kill and remove; a container that is gone already is no error."""
+
+    def images(self) -> dict[str, int]:
+        """All of kmatrix's images: tag → bytes."""
+
+    def remove_image(self, ref: str) -> None: ...

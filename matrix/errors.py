@@ -1,0 +1,45 @@
+"""The one error family: each class carries its exit code, each message says what to do next.
+
+A failing cell is a result and never an exception; these are for a tool that cannot go on. They are
+caught once, in ``tasks.py``.
+"""
+
+
+class KmatrixError(Exception):
+    """Base of everything kmatrix raises on purpose.
+
+    ``str()`` is one clear statement of what is wrong; ``hint`` is what to do about it (a command to
+    type, where there is one), or empty.
+    """
+
+    exit_code = 70
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class RequestError(KmatrixError):
+    """What was asked for is wrong: an option, a profile, a selection, a patch, a source."""
+
+    exit_code = 1
+
+
+class MachineError(KmatrixError):
+    """The machine let us down: no engine, no image, no space, no network."""
+
+    exit_code = 2
+
+
+class EngineError(MachineError):
+    """The container engine is missing, refuses, or died."""
+
+
+class DiskFullError(MachineError):
+    """A file of ours could not be written for want of space."""
+
+
+class InterruptedRunError(KmatrixError):
+    """The user stopped it."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""Kconfig as values: symbols, fragments, .config files, definitions. Pure."""

@@ -1,0 +1,145 @@
+"""run.json as types: what a run was asked to do, on what, with what, and what came out.
+
+The published JSON Schema is made from these. Adding an optional key keeps the schema's number; readers
+ignore keys that they do not know.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.record.outcome import Evidence, State
+
+SCHEMA = 1
+
+
+class Record(BaseModel):
+    """Base of everything on disk: frozen, and deaf to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Tool(Record):
+    version: str
+    commit: str | None = None
+
+
+class Host(Record):
+    """The machine and its engine. ``memory`` in bytes."""
+
+    system: str
+    cpus: int
+    memory: int
+    engine: str
+    isolation: str
+
+
+class GitState(Record):
+    commit: str
+    describe: str
+    dirty: bool
+
+
+class PatchRecord(Record):
+    name: str
+    sha256: str
+
+
+class SourceRecord(Record):
+    spec: str
+    version: str
+    digest: str
+    git: GitState | None = None
+    patches: tuple[PatchRecord, ...] = ()
+
+
+class Compiler(Record):
+    """What builds for one arch, as the tools print it."""
+
+    version: str
+    binutils: str
+
+
+class ToolchainRecord(Record):
+    image: str
+    image_id: str
+    compilers: dict[str, Compiler] = Field(default_factory=dict)
+
+
+class Verified(Record):
+    """One symbol's check after olddefconfig: what was wanted, and what the tree made of it."""
+
+    symbol: str
+    want: str
+    got: str
+
+
+class StageRecord(Record):
+    """One step of a cell. ``seconds`` of wall time; ``objects`` belong to the stage in this
+    configuration, ``compiled`` were compiled now."""
+
+    name: Literal["configure", "focus", "vmlinux", "modules"]
+    state: State
+    command: str
+    exit: int | None = None
+    seconds: float = 0.0
+    objects: int = 0
+    compiled: int = 0
+
+
+class DiagnosticRef(Record):
+    """A diagnostic of the run, seen in this cell while this object was made."""
+
+    key: str
+    object: str | None = None
+    stage: str
+
+
+class Cell(Record):
+    """One request and everything that is known about it. Starts as `not-run`."""
+
+    id: str
+    arch: str
+    toolchain: str
+    base: str
+    request: dict[str, str]
+    verified: tuple[Verified, ...] = ()
+    config_sha256: str | None = None
+    make: str = ""
+    state: State = State.NOT_RUN
+    reason: str | None = None
+    resolves_to: str | None = None
+    evidence: Evidence | None = None
+    evidence_from: str | None = None
+    stages: tuple[StageRecord, ...] = ()
+    diagnostics: tuple[DiagnosticRef, ...] = ()
+    log: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+class Run(Record):
+    """One execution of a profile on one source."""
+
+    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
+    id: str
+    tool: Tool
+    command: str
+    host: Host
+    started: datetime
+    finished: datetime | None = None
+    interrupted: bool = False
+    profile: dict[str, object]
+    axes: dict[str, tuple[str, ...]]
+    plan_sha256: str
+    source: SourceRecord
+    toolchains: dict[str, ToolchainRecord]
+    diagnostics: dict[str, Diagnostic] = Field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)

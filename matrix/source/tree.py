@@ -1,0 +1,37 @@
+"""A kernel tree in kmatrix's own cache, as a value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Git:
+    """Where a tree stood in its repository."""
+
+    commit: str
+    describe: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch that was applied, by name and content."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A snapshot that nobody edits: mounted read-only at /src, identified by its content.
+
+    ``digest`` is the SHA-256 over every file's path, kind, mode bits and content. ``path`` is the tree's
+    root on this machine; ``version`` what its Makefile says (``6.12.48``).
+    """
+
+    spec: str
+    path: Path
+    version: str
+    digest: str
+    git: Git | None = None
+    patches: tuple[Patch, ...] = ()
