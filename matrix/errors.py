@@ -4,6 +4,9 @@ A failing cell is a result and never an exception; these are for a tool that can
 caught once, in ``tasks.py``.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class KmatrixError(Exception):
     """Base of everything kmatrix raises on purpose.
@@ -43,3 +46,9 @@ class InterruptedRunError(KmatrixError):
     """The user stopped it."""
 
     exit_code = 130
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`` (nearest: 'gcc-14')``, or nothing where no valid word is near: the tail of a refusal."""
+    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f" (nearest: {found[0]!r})" if found else ""

@@ -5,7 +5,7 @@ A failing command is a value (`Ended`); an engine that fails is an `EngineError`
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class Limits:
     processes: int = 4096
     file_size: int = 16 * 2**30
     tmpfs: int = 2 * 2**30
+
+    def after(self, spent: float) -> "Limits":
+        """The same, with so many seconds gone already; a step always gets one second to fail in."""
+        return self if self.seconds is None else replace(self, seconds=max(1.0, self.seconds - spent))
 
 
 @dataclass(frozen=True)

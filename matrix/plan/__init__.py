@@ -1,0 +1,1 @@
+"""From a profile to requests: the product of the axes, ids, selection. Pure."""

@@ -1,0 +1,1 @@
+"""The run on disk: types of outcomes, journal, loading, schema."""

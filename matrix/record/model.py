@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.outcome import Evidence, State
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 
 class Record(BaseModel):
@@ -48,9 +48,12 @@ class PatchRecord(Record):
 
 
 class SourceRecord(Record):
+    """What was built. ``package`` is the full version of the Debian package it came in, or empty."""
+
     spec: str
     version: str
     digest: str
+    package: str = ""
     git: GitState | None = None
     patches: tuple[PatchRecord, ...] = ()
 

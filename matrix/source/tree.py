@@ -25,8 +25,10 @@ class Patch:
 class Tree:
     """A snapshot that nobody edits: mounted read-only at /src, identified by its content.
 
-    ``digest`` is the SHA-256 over every file's path, kind, mode bits and content. ``path`` is the tree's
-    root on this machine; ``version`` what its Makefile says (``6.12.48``).
+    ``digest`` is the SHA-256 over every file's path, kind (file, executable, link) and content; other mode
+    bits, owners, times and empty directories do not count. ``path`` is the tree's root on this machine;
+    ``version`` what its Makefile says (``6.12.48``); ``package`` the full version of the Debian package
+    that it came in (``6.12.48-1``), or empty.
     """
 
     spec: str
@@ -35,3 +37,4 @@ class Tree:
     digest: str
     git: Git | None = None
     patches: tuple[Patch, ...] = ()
+    package: str = ""

@@ -1,0 +1,277 @@
+"""One cell: its configuration put into the lane, make run stage by stage, and what came out."""
+
+import shlex
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matrix.build.lane import Kept, LaneDirectory
+from matrix.build.objects import forget_lists, listed, made_since
+from matrix.catalog.types import STAGES, StageName
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.parse import diagnose, last_words
+from matrix.engine.engine import Ended
+from matrix.kconfig.config import Config
+from matrix.record.files import no_space, write_whole
+from matrix.record.model import Cell, DiagnosticRef, StageRecord, Verified
+from matrix.record.outcome import Evidence, State, worst
+from matrix.resolve.make import Workshop
+from matrix.resolve.resolution import Resolution
+from matrix.resolve.resolver import step_state
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How far to build. ``focus``: directories (``drivers/vfio/``) or objects of this arch."""
+
+    last: StageName
+    focus: tuple[str, ...]
+
+    def names(self) -> tuple[StageName, ...]:
+        """The stages up to the last one; without a focus there is no focus stage."""
+        upto = STAGES[: STAGES.index(self.last) + 1]
+        return upto if self.focus else upto[1:]
+
+    def targets(self, name: StageName) -> tuple[str, ...]:
+        """What make is asked for."""
+        return self.focus if name == "focus" else (name,)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A cell's log: where it is, and how the record names it."""
+
+    path: Path
+    name: str
+
+    def write(self, lines: Iterable[str]) -> None:
+        with no_space(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished cell, with its diagnostics by key."""
+
+    cell: Cell
+    diagnostics: Mapping[str, Diagnostic]
+
+    @property
+    def title(self) -> str:
+        """The first error, as one line; empty where there is none."""
+        for ref in self.cell.diagnostics:
+            item = self.diagnostics[ref.key]
+            if item.severity == "error":
+                return f"{item.file}: {item.message}" if item.file else item.message
+        return ""
+
+
+def planned(resolution: Resolution, make_line: str, reason: str | None, resolves_to: str | None) -> Cell:
+    """The cell as it is known before it is built: `not-run`, or `unreachable` with its reason."""
+    request = resolution.request
+    unreachable = resolution.config is not None and not resolution.reachable
+    return Cell(
+        id=request.id,
+        arch=request.arch,
+        toolchain=request.toolchain,
+        base=request.base,
+        request=request.values,
+        verified=tuple(Verified(symbol=c.symbol, want=c.want, got=c.got) for c in resolution.checks),
+        config_sha256=resolution.config_sha256,
+        make=make_line,
+        state=State.UNREACHABLE if unreachable else State.NOT_RUN,
+        stages=(resolution.stage,) if resolution.stage.command else (),
+        reason=reason,
+        resolves_to=resolves_to,
+    )
+
+
+def configured_only(cell: Cell, resolution: Resolution, log: Log) -> Outcome:
+    """A cell whose configuration could not be made: its state is the configure step's."""
+    return _outcome(cell, [resolution.stage], _said(resolution.diagnostics, "configure"), log)
+
+
+@dataclass
+class CellBuild:
+    """Builds one reachable cell in its lane's directory. ``at`` hears the name of each stage."""
+
+    cell: Cell
+    resolution: Resolution
+    lane: LaneDirectory
+    workshop: Workshop
+    stages: Stages
+    log: Log
+    at: Callable[[str], None]
+    _records: list[StageRecord] = field(default_factory=list)
+    _seen: list[tuple[Occurrence, str]] = field(default_factory=list)
+
+    def run(self) -> Outcome:
+        """Make every stage; the lane remembers what it must for the next cell."""
+        if self.lane.broken:
+            self.lane.renew()
+        self._records.append(self.resolution.stage)
+        self._seen += _said(self.resolution.diagnostics, "configure")
+        self._put_config()
+        for name in self.stages.names():
+            self.at(name)
+            self._records.append(self._skipped(name) or self._stage(name))
+        self.lane.remember()
+        outcome = _outcome(self.cell, self._records, self._seen, self.log)
+        return outcome if self._config_kept() else self._distrusted(outcome)
+
+    def _put_config(self) -> None:
+        """An unchanged .config keeps its time stamp, so that kbuild need not look at it again."""
+        path = self.lane.build / ".config"
+        if not path.exists() or path.read_text("utf-8", "replace") != self.resolution.config:
+            write_whole(path, str(self.resolution.config))
+
+    def _config_kept(self) -> bool:
+        # kbuild's syncconfig runs conf once more; were its answer another, this were another cell.
+        now = (self.lane.build / ".config").read_text("utf-8", "replace")
+        return now == self.resolution.config or not Config.parse(now).diff(
+            Config.parse(str(self.resolution.config))
+        )
+
+    def _distrusted(self, outcome: Outcome) -> Outcome:
+        self.lane.begin()
+        reason = "the build changed its own configuration, so nothing is known of this one"
+        cell = outcome.cell.model_copy(update={"state": State.INFRA, "reason": reason})
+        return Outcome(cell, outcome.diagnostics)
+
+    def _skipped(self, name: StageName) -> StageRecord | None:
+        """A stage that cannot say anything: no modules to build, or no kernel to build them against."""
+        last = self._records[-1]
+        if name == "modules" and self.resolution_value("MODULES") != "y":
+            return StageRecord(name=name, state=State.EMPTY, command=self._typed(name))
+        if last.state in {State.CANCELLED, State.TIMEOUT, State.OOM, State.INFRA, State.NOT_RUN} or (
+            name == "modules" and last.state is State.FAIL
+        ):
+            return StageRecord(name=name, state=State.NOT_RUN, command=self._typed(name))
+        return None
+
+    def resolution_value(self, symbol: str) -> str:
+        """A symbol in the configuration being built."""
+        return Config.parse(str(self.resolution.config)).value(symbol)
+
+    def _typed(self, name: StageName) -> str:
+        return shlex.join(self.workshop.command(self.stages.targets(name)))
+
+    def _stage(self, name: StageName) -> StageRecord:
+        targets = self.stages.targets(name)
+        forget_lists(self.lane.build, targets)
+        moment = self.lane.begin()
+        started = time.monotonic()
+        ended, lines = self._make(name)
+        seconds = round(time.monotonic() - started, 2)
+        state = step_state(ended, lines)
+        if state in {State.PASS, State.FAIL}:
+            self.lane.end()
+        objects = listed(self.lane.build, targets)
+        seen, objects, made = self._heard(name, lines, objects, moment)
+        if state is State.FAIL and not any(item.diagnostic.severity == "error" for item in seen):
+            seen.append(Occurrence(last_words(lines), None))
+        self._seen += _said(seen, name)
+        return StageRecord(
+            name=name,
+            state=_judged(state, objects, seen),
+            command=self._typed(name),
+            exit=ended.exit,
+            seconds=seconds,
+            objects=len(objects),
+            compiled=len(made & objects),
+        )
+
+    def _make(self, name: StageName) -> tuple[Ended, list[str]]:
+        """Run make; every line goes to the log at once and is kept for the parser."""
+        lines: list[str] = []
+        command = self.workshop.command(self.stages.targets(name))
+        spent = sum(record.seconds for record in self._records)
+        with no_space(self.log.path), self.log.path.open("a", encoding="utf-8", buffering=1) as file:
+
+            def tee(line: str) -> None:
+                lines.append(line)
+                file.write(f"{line}\n")
+
+            tee(f"$ {shlex.join(command)}")
+            ended = self.workshop.run(command, self.cell.id, tee, spent=spent)
+        return ended, lines
+
+    def _heard(
+        self, name: StageName, lines: list[str], objects: frozenset[str], moment: int
+    ) -> tuple[list[Occurrence], frozenset[str], frozenset[str]]:
+        """(what was said now or is carried, the stage's objects, those made now).
+
+        A failing directory leaves no list, so what the log blames counts as an object of the stage.
+        """
+        said = diagnose(lines)
+        blamed = frozenset(item.object for item in said if item.object)
+        candidates = objects | blamed | self.lane.warnings.keys()
+        made = made_since(self.lane.build, candidates, moment) | blamed
+        failing = frozenset(i.object for i in said if i.object and i.diagnostic.severity == "error")
+        objects |= frozenset(item for item in failing if item.endswith(".o"))
+        carried = [
+            Occurrence(diagnostic, item)
+            for item, kept in self.lane.warnings.items()
+            if item not in made and (item in objects if kept.listed else kept.stage == name)
+            for diagnostic in kept.diagnostics
+        ]
+        self._keep(name, said, objects, made)
+        return [*said, *carried], objects, made
+
+    def _keep(
+        self, name: StageName, said: list[Occurrence], objects: frozenset[str], made: frozenset[str]
+    ) -> None:
+        """Remember the warnings of whatever was made now, and forget what it said before."""
+        for item in made:
+            warnings = tuple(
+                o.diagnostic for o in said if o.object == item and o.diagnostic.severity == "warning"
+            )
+            self.lane.warnings.pop(item, None)
+            if warnings:
+                self.lane.warnings[item] = Kept(stage=name, listed=item in objects, diagnostics=warnings)
+
+
+def _judged(state: State, objects: frozenset[str], seen: list[Occurrence]) -> State:
+    """make's success is a pass only if an object of the stage belongs to this configuration."""
+    if state is not State.PASS:
+        return state
+    if not objects:
+        return State.EMPTY
+    return State.WARN if seen else State.PASS
+
+
+def _said(seen: Iterable[Occurrence], stage: str) -> list[tuple[Occurrence, str]]:
+    return [(item, stage) for item in seen]
+
+
+def _outcome(cell: Cell, records: list[StageRecord], seen: list[tuple[Occurrence, str]], log: Log) -> Outcome:
+    state = worst(record.state for record in _proving(records))
+    tried = state not in {State.CANCELLED, State.NOT_RUN}
+    update = {
+        "state": state,
+        "evidence": Evidence.BUILT if tried else None,
+        "stages": tuple(records),
+        "diagnostics": tuple(_refs(seen)),
+        "log": log.name if log.path.exists() else None,
+    }
+    return Outcome(cell.model_copy(update=update), {item.diagnostic.key: item.diagnostic for item, _ in seen})
+
+
+def _proving(records: list[StageRecord]) -> list[StageRecord]:
+    """Configuring well proves nothing about a build: it counts only when it went wrong, or warned."""
+    first, *stages = records
+    if not stages or first.state not in {State.PASS, State.WARN}:
+        return records
+    proven = any(record.state is not State.EMPTY for record in stages)
+    return [first, *stages] if proven else stages
+
+
+def _refs(seen: list[tuple[Occurrence, str]]) -> Iterator[DiagnosticRef]:
+    """One for each diagnostic of each object: a later stage that says it again adds nothing."""
+    known: set[tuple[str, str | None]] = set()
+    for item, stage in seen:
+        mark = (item.diagnostic.key, item.object)
+        if mark not in known:
+            known.add(mark)
+            yield DiagnosticRef(key=item.diagnostic.key, object=item.object, stage=stage)

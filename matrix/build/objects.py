@@ -1,0 +1,107 @@
+"""Which objects belong to a configuration, read from what kbuild leaves in the build directory.
+
+A lane's directory holds objects of configurations that it left, so a file's presence says nothing.
+kbuild lists what belongs: ``built-in.a`` (a thin archive; ``vmlinux.a`` for the whole kernel),
+``modules.order`` and, for each module, ``.mod``. It does not visit a directory that nothing in the
+configuration needs, and leaves its old lists there; so they are removed before each build.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_MAGIC = b"!<thin>\n"
+_HEADER = 60
+_NAMES = re.compile(rb"([^\n]+?)/\n")
+_LISTS = ("built-in.a", "vmlinux.a", "modules.order")
+_WHOLE = ("vmlinux", "modules")
+
+
+def forget_lists(build: Path, targets: Iterable[str]) -> None:
+    """Remove kbuild's lists for these targets, so that those found later are of this configuration."""
+    for target in targets:
+        if target.endswith(".o"):
+            (build / target).unlink(missing_ok=True)
+            continue
+        folder = build if target in _WHOLE else build / target
+        for name in _LISTS:
+            (folder / name).unlink(missing_ok=True)
+
+
+def listed(build: Path, targets: Iterable[str]) -> frozenset[str]:
+    """The objects of these targets in the configuration just built, relative to the build directory.
+
+    A target is a directory (``drivers/vfio/``), an object, ``vmlinux`` or ``modules``. Where a failure kept
+    kbuild from writing a list, the objects that only it names are missing: add what the log saw made.
+    """
+    return frozenset(name for target in targets for name in _of_target(build, target))
+
+
+def _of_target(build: Path, target: str) -> Iterator[str]:
+    if target.endswith(".o"):
+        yield from [target] if (build / target).exists() else []
+    elif target == "modules":
+        yield from _of_modules(build, build / "modules.order")
+    elif target == "vmlinux":
+        whole = build / "vmlinux.a"
+        yield from _members(whole if whole.exists() else build / "built-in.a", build)
+    else:
+        yield from _members(build / target / "built-in.a", build)
+        yield from _of_modules(build, build / target / "modules.order")
+
+
+def _members(archive: Path, build: Path) -> Iterator[str]:
+    """The members of a thin archive; its name table gives them relative to the archive."""
+    try:
+        data = archive.read_bytes()
+    except FileNotFoundError:
+        return
+    if not data.startswith(_MAGIC):
+        return
+    at = len(_MAGIC)
+    while at + _HEADER <= len(data):
+        header = data[at : at + _HEADER]
+        length = int(header[48:58])
+        if header.startswith(b"//"):
+            table = data[at + _HEADER : at + _HEADER + length]
+            yield from (_relative(archive.parent / name.decode(), build) for name in _NAMES.findall(table))
+            return
+        # Only the symbol and name tables have contents in a thin archive; the name table comes before
+        # the first member.
+        at += _HEADER + length + length % 2
+
+
+def _of_modules(build: Path, order: Path) -> Iterator[str]:
+    """The objects of the modules that a ``modules.order`` names (``.o`` since 6.2, ``.ko`` before)."""
+    for module in _lines(order):
+        stem = module.removesuffix(".ko").removesuffix(".o")
+        parts = [
+            word for line in _lines(build / f"{stem}.mod") for word in line.split() if word.endswith(".o")
+        ]
+        yield from (_relative(build / part, build) for part in parts or [f"{stem}.o"])
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _relative(path: Path, build: Path) -> str:
+    """``arch/powerpc/kvm/../../../virt/kvm/vfio.o`` is the file ``virt/kvm/vfio.o``."""
+    return os.path.relpath(os.path.normpath(path), build)
+
+
+def made_since(build: Path, objects: Iterable[str], moment: int) -> frozenset[str]:
+    """Those whose file is at least as new as ``moment``: nanoseconds of a file made before the build,
+    in the same directory, so that clock and granularity are the same."""
+    return frozenset(name for name in objects if _mtime(build / name) >= moment)
+
+
+def _mtime(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return -1

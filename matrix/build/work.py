@@ -1,0 +1,242 @@
+"""What a lane does: resolve its requests, order the reachable ones, build them one after another."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from matrix.build.cell import CellBuild, Log, Outcome, Stages, configured_only, planned
+from matrix.build.lane import LaneDirectory, lane_directory, lane_key
+from matrix.build.order import visiting_order
+from matrix.catalog.load import Catalog
+from matrix.errors import MachineError
+from matrix.kconfig.config import Config
+from matrix.kconfig.definitions import Definitions
+from matrix.plan.request import Request
+from matrix.record.events import CellFinished, Emit, LaneAt
+from matrix.record.journal import Journal
+from matrix.record.model import Cell
+from matrix.record.outcome import Evidence, State
+from matrix.resolve.make import Site, Workshop
+from matrix.resolve.reasons import why
+from matrix.resolve.resolution import Resolution, actual
+from matrix.resolve.resolver import Resolver
+from matrix.source.cache import Cache
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One build directory and the requests that visit it: one arch, toolchain and base."""
+
+    arch: str
+    toolchain: str
+    base: str
+    requests: tuple[Request, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.arch}/{self.toolchain}/{self.base}"
+
+
+def lanes_of(requests: Iterable[Request]) -> tuple[Lane, ...]:
+    """Requests grouped into lanes, both in plan order."""
+    groups: dict[tuple[str, str, str], list[Request]] = {}
+    for request in requests:
+        groups.setdefault((request.arch, request.toolchain, request.base), []).append(request)
+    return tuple(Lane(*fields, tuple(members)) for fields, members in groups.items())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a lane needs to know beside its requests. ``stages`` None: resolve only.
+
+    ``images`` are the ids by toolchain; ``make`` the user's own make variables; ``deadline`` a
+    ``time.monotonic()`` after which no new cell starts.
+    """
+
+    site: Site
+    cache: Cache
+    catalog: Catalog
+    axes: Mapping[str, tuple[str, ...]]
+    fixed: Mapping[str, str]
+    stages: Callable[[str], Stages] | None
+    images: Mapping[str, str]
+    make: Mapping[str, str]
+    definitions: Callable[[str], Definitions]
+    journal: Journal
+    emit: Emit
+    ids: frozenset[str]
+    fail_fast: bool = False
+    deadline: float | None = None
+    failed: threading.Event = field(default_factory=threading.Event)
+
+    def stopped(self) -> str:
+        """Why no new cell may start, or nothing."""
+        if self.site.cancel.is_set():
+            return "interrupted"
+        if self.fail_fast and self.failed.is_set():
+            return "not started: --fail-fast, and a cell had failed"
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return "not started: the --deadline had passed"
+        return ""
+
+    def variables(self, lane: Lane) -> dict[str, str]:
+        """The make line of a lane's arch and toolchain, with what the user added."""
+        return {**self.catalog.make_variables(lane.arch, lane.toolchain), **self.make}
+
+
+@dataclass
+class LaneWork:
+    """One lane at work, in a thread of its own."""
+
+    lane: Lane
+    plan: Plan
+    _built: dict[str, Outcome] = field(default_factory=dict)
+    _configs: dict[str, Config] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Resolve all, then build what is reachable; every cell that was tried has its row afterwards."""
+        plan, lane = self.plan, self.lane
+        key = {"arch": lane.arch, "toolchain": lane.toolchain, "base": lane.base}
+        key |= {"image": plan.images[lane.toolchain], "make": str(sorted(plan.variables(lane).items()))}
+        site = plan.site
+        with lane_directory(
+            plan.cache.root / "lanes", lane_key(key), site.tree, plan.cache, site.user
+        ) as place:
+            self._work(place)
+
+    def _work(self, place: LaneDirectory) -> None:
+        workshop = Workshop(
+            self.plan.site, self.plan.images[self.lane.toolchain], self.plan.variables(self.lane), place.build
+        )
+        resolver = Resolver(
+            workshop, self.plan.catalog, dict(self.plan.fixed), self.plan.cache.root / "resolutions"
+        )
+        ready = [
+            (cell, resolution) for cell, resolution in self._resolve_all(resolver) if resolution.reachable
+        ]
+        if self.plan.stages is None:
+            return
+        order = visiting_order([self._config(resolution) for _, resolution in ready])
+        for cell, resolution in (ready[index] for index in order):
+            self._finish(self._guarded(cell, partial(self._build, cell, resolution, place, workshop)))
+
+    def _config(self, resolution: Resolution) -> Config:
+        digest = str(resolution.config_sha256)
+        if digest not in self._configs:
+            self._configs[digest] = Config.parse(str(resolution.config))
+        return self._configs[digest]
+
+    def _resolve_all(self, resolver: Resolver) -> list[tuple[Cell, Resolution]]:
+        resolved: list[tuple[Cell, Resolution]] = []
+        for request in self.lane.requests:
+            reason = self.plan.stopped()
+            if reason:
+                self._note_stopped(request, resolver.workshop.make_line, reason)
+                continue
+            self.plan.emit(LaneAt(self.lane.name, request.id, "configure"))
+            pair = self._resolve(request, resolver)
+            if pair is not None:
+                resolved.append(pair)
+        return resolved
+
+    def _note_stopped(self, request: Request, make_line: str, reason: str) -> None:
+        cell = blank(request).model_copy(update={"make": make_line, "reason": reason})
+        self.plan.journal.note(cell)
+
+    def _resolve(self, request: Request, resolver: Resolver) -> tuple[Cell, Resolution] | None:
+        log = self._log(request)
+        try:
+            resolution = resolver.resolve(request, lambda line: log.write([line]))
+        except MachineError as error:
+            cell = blank(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
+            self._finish(Outcome(cell, {}))
+            return None
+        cell = self._planned(resolution, resolver.workshop.make_line)
+        if resolution.config is not None:
+            self.plan.journal.keep_config(str(resolution.config_sha256), resolution.config)
+        if resolution.config is None:
+            self._finish(configured_only(cell, resolution, log))
+        elif cell.state is State.UNREACHABLE:
+            self._finish(Outcome(cell, {}))
+        else:
+            self.plan.journal.note(cell)
+        return cell, resolution
+
+    def _planned(self, resolution: Resolution, make_line: str) -> Cell:
+        if resolution.config is None or resolution.reachable:
+            return planned(resolution, make_line, None, None)
+        config = self._config(resolution)
+        became = actual(resolution.request, self.plan.catalog, self.plan.axes, config).id
+        other = became if became in self.plan.ids and became != resolution.request.id else None
+        return planned(resolution, make_line, self._reason(resolution, config), other)
+
+    def _reason(self, resolution: Resolution, config: Config) -> str:
+        """The first symbol that was not reached, axes before helpers, in words."""
+        request, catalog = resolution.request, self.plan.catalog
+        definitions = self.plan.definitions(request.arch)
+        failed = [check for check in resolution.checks if not check.ok]
+        check = failed[0]
+        for name, value in request.symbols:
+            if check.symbol in catalog.setting(request.arch, name, value).proof:
+                return why(check, config, definitions, arch=request.arch, label=f"{name}={value}")
+        return why(check, config, definitions, arch=request.arch)
+
+    def _build(self, cell: Cell, resolution: Resolution, place: LaneDirectory, workshop: Workshop) -> Outcome:
+        if self.plan.stages is None:
+            raise AssertionError("a plan without stages builds nothing")
+        twin = self._built.get(str(resolution.config_sha256))
+        if twin is not None:
+            return _same_config(cell, twin)
+        at = self._announcer(cell.id)
+        stages = self.plan.stages(self.lane.arch)
+        build = CellBuild(cell, resolution, place, workshop, stages, self._log(resolution.request), at)
+        outcome = build.run()
+        self._built[str(resolution.config_sha256)] = outcome
+        return outcome
+
+    def _announcer(self, cell: str) -> Callable[[str], None]:
+        return lambda stage: self.plan.emit(LaneAt(self.lane.name, cell, stage))
+
+    def _guarded(self, cell: Cell, build: Callable[[], Outcome]) -> Outcome:
+        """The one place where the machine's exceptions become a cell's outcome."""
+        reason = self.plan.stopped()
+        if reason:
+            return Outcome(cell.model_copy(update={"reason": reason}), {})
+        try:
+            return build()
+        except MachineError as error:
+            return Outcome(cell.model_copy(update={"state": State.INFRA, "reason": str(error)}), {})
+
+    def _finish(self, outcome: Outcome) -> None:
+        if outcome.cell.state is State.FAIL:
+            self.plan.failed.set()
+        self.plan.journal.finish(outcome.cell, outcome.diagnostics)
+        self.plan.emit(CellFinished(outcome.cell, outcome.title))
+
+    def _log(self, request: Request) -> Log:
+        name = Path("cells") / request.directory / "build.log"
+        path = self.plan.journal.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Log(path, str(name))
+
+
+def _same_config(cell: Cell, twin: Outcome) -> Outcome:
+    """Another request resolved to the same .config: what was built for it holds here."""
+    same = ("state", "stages", "diagnostics", "log")
+    update = {name: getattr(twin.cell, name) for name in same}
+    update |= {"evidence": Evidence.SAME_CONFIG, "evidence_from": twin.cell.id}
+    return Outcome(cell.model_copy(update=update), twin.diagnostics)
+
+
+def blank(request: Request) -> Cell:
+    """A row for a request of which nothing is known yet."""
+    return Cell(
+        id=request.id,
+        arch=request.arch,
+        toolchain=request.toolchain,
+        base=request.base,
+        request=request.values,
+    )

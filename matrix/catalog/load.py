@@ -1,0 +1,184 @@
+"""TOML → checked types. A bad row is refused by file, key, what was expected, and the nearest valid name."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
+from matrix.errors import RequestError, nearest
+
+_HERE = Path(__file__).parent
+_PROFILES = _HERE / "profiles"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All rows by name: the built-in ones, and a profile's own on top."""
+
+    arches: Mapping[str, Arch]
+    toolchains: Mapping[str, Toolchain]
+    bases: Mapping[str, Base]
+    knobs: Mapping[str, Knob]
+
+    def make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
+        """The variables of the make line, ARCH first; ``{triplet}`` filled in."""
+        row, tool = self.arches[arch], self.toolchains[toolchain]
+        chosen = tool.arch.get(arch, tool.make)
+        variables = {"ARCH": arch, **row.make, **chosen}
+        return {name: value.replace("{triplet}", row.triplet) for name, value in variables.items()}
+
+    def setting(self, arch: str, symbol: str, value: str) -> Setting:
+        """What a symbol's value takes on an arch; itself where no knob says otherwise."""
+        itself = Setting(set={symbol: value}, proof={symbol: value})
+        return self.knobs.get(symbol, {}).get(arch, {}).get(value, itself)
+
+    def base_target(self, arch: str, base: str) -> str | None:
+        """The make target a base starts from on an arch, or None where it is a file."""
+        row = self.bases[base]
+        return row.arch.get(arch, row.target)
+
+    def with_profile(self, profile: Profile) -> "Catalog":
+        """This catalog and the profile's own rows, after checking every name the profile uses."""
+        whole = replace(
+            self,
+            toolchains={**self.toolchains, **profile.toolchains},
+            bases={**self.bases, **profile.bases},
+            knobs={**self.knobs, **profile.knobs},
+        )
+        _check_names(profile.name, "arch", profile.arch, whole.arches)
+        _check_names(profile.name, "toolchain", profile.toolchain, whole.toolchains)
+        _check_names(profile.name, "base", profile.base, whole.bases)
+        for knob in profile.knobs.values():
+            _check_names(profile.name, "arch", knob, whole.arches)
+        for tool in profile.toolchains.values():
+            _check_names(profile.name, "arch", tool.arch, whole.arches)
+        return whole
+
+
+def _check_names(where: str, key: str, names: Iterable[str], valid: Mapping[str, object]) -> None:
+    for name in names:
+        if name not in valid:
+            raise RequestError(
+                f"{where}: {key}: unknown {key} {name!r}{nearest(name, valid)}",
+                f"the {key} names are: {', '.join(valid)}",
+            )
+
+
+def load_catalog() -> Catalog:
+    """The built-in catalog."""
+    return Catalog(
+        arches=_rows("arches.toml", Arch),
+        toolchains=_rows("toolchains.toml", Toolchain),
+        bases=_rows("bases.toml", Base),
+        knobs=_rows("knobs.toml", dict[str, dict[str, Setting]]),
+    )
+
+
+def profile_names() -> tuple[str, ...]:
+    """The built-in profiles."""
+    return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
+
+
+def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> Profile:
+    """The profile with this built-in name or in this TOML file, with later layers over its keys.
+
+    Each layer is (what to call it in an error, its keys); a later one wins.
+    """
+    path = _profile_path(spec)
+    data = _anchored(read_toml(path), path.parent)
+    origin = dict.fromkeys(data, str(path) if path.parent != _PROFILES else path.name)
+    for label, keys in layers:
+        data |= keys
+        origin |= dict.fromkeys(keys, label)
+    return validated(Profile, {**data, "name": path.stem}, origin, default=str(path))
+
+
+def _profile_path(spec: str) -> Path:
+    if spec in profile_names():
+        return _PROFILES / f"{spec}.toml"
+    path = Path(spec)
+    if path.suffix == ".toml" or "/" in spec:
+        return path
+    raise RequestError(
+        f"there is no profile {spec!r}{nearest(spec, profile_names())}",
+        f"built-in profiles: {', '.join(profile_names())}; or name a TOML file",
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dict whose lists are tuples. RequestError when it cannot be read or parsed."""
+    try:
+        return {key: _frozen(value) for key, value in tomllib.loads(path.read_text("utf-8")).items()}
+    except OSError as error:
+        raise RequestError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not valid TOML: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return value
+
+
+def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The files that a profile names are relative to the profile."""
+    if isinstance(data.get("patch"), tuple):
+        data["patch"] = tuple(_beside(folder, item) for item in data["patch"])
+    for base in data["bases"].values() if isinstance(data.get("bases"), dict) else ():
+        if isinstance(base, dict) and isinstance(base.get("file"), str):
+            base["file"] = _beside(folder, base["file"])
+        if isinstance(base, dict) and isinstance(base.get("fragment"), tuple):
+            base["fragment"] = tuple(_beside(folder, item) for item in base["fragment"])
+    return data
+
+
+def _beside(folder: Path, item: Any) -> Any:
+    is_path = isinstance(item, str) and item and "=" not in item and not item.startswith("#")
+    return str(folder / item) if is_path else item
+
+
+def _rows(name: str, row: type[T]) -> dict[str, T]:
+    path = _HERE / name
+    return {
+        key: validated(row, value, {}, default=f"{name}: {key}") for key, value in read_toml(path).items()
+    }
+
+
+def validated(kind: type[T], data: Any, origin: Mapping[str, str], *, default: str) -> T:
+    """``data`` as ``kind``; RequestError names file (or layer), key, and what was expected."""
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        top = str(first["loc"][0]) if first["loc"] else ""
+        raise RequestError(f"{origin.get(top, default)}: {_told(first, kind)}") from error
+
+
+def _told(error: ErrorDetails, kind: object) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        fields = _fields(kind) if len(error["loc"]) == 1 else ()
+        return f"{where}: unknown key{nearest(str(error['loc'][-1]), fields)}"
+    if error["type"] == "missing":
+        return f"{where}: this key is needed"
+    if error["type"] == "too_short":
+        return f"{where}: an empty axis selects nothing; name at least one value"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] != "value_error":
+        message = f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
+    return f"{where}: {message}" if where else message
+
+
+def _fields(kind: object) -> tuple[str, ...]:
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return ()
+    return tuple(field.alias or name for name, field in kind.model_fields.items())

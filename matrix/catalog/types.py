@@ -1,0 +1,184 @@
+"""The rows of the catalog and the profile as types. Loading checks every key and value."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from matrix.errors import RequestError
+from matrix.kconfig.config import check_symbol, check_value
+
+StageName = Literal["focus", "vmlinux", "modules"]
+STAGES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
+
+_BYTES = re.compile(r"(\d+)([KMGT]?)", re.IGNORECASE)
+_SECONDS = re.compile(r"(\d+)([smhd]?)")
+_MAKE_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OURS = frozenset({"O", "KBUILD_OUTPUT", "ARCH", "SRCARCH", "MAKEFLAGS"})
+
+
+def size(text: str) -> int:
+    """Bytes of ``512M``, ``4G``; a plain number counts bytes."""
+    found = _BYTES.fullmatch(text)
+    if not found:
+        raise ValueError(f"expected a size such as 4G or 512M, got {text!r}")
+    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+
+
+def duration(text: str) -> int:
+    """Seconds of ``90s``, ``30m``, ``2h``; a plain number counts seconds."""
+    found = _SECONDS.fullmatch(text)
+    if not found or int(found[1]) == 0:
+        raise ValueError(f"expected a duration such as 30m or 2h, got {text!r}")
+    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def _checked_size(text: str) -> str:
+    size(text)
+    return text
+
+
+def _checked_duration(text: str) -> str:
+    duration(text)
+    return text
+
+
+def _refusing(check: Callable[[str], object]) -> Callable[[str], str]:
+    """Kconfig's own check as pydantic wants it: a ValueError gets the file and the key in front."""
+
+    def checked(text: str) -> str:
+        try:
+            check(text)
+        except RequestError as error:
+            raise ValueError(str(error)) from error
+        return text
+
+    return checked
+
+
+def _checked_variable(name: str) -> str:
+    if not _MAKE_VARIABLE.fullmatch(name):
+        raise ValueError(f"expected the name of a make variable, got {name!r}")
+    if name in _OURS:
+        raise ValueError(f"{name} is kmatrix's own to set")
+    return name
+
+
+Size = Annotated[str, AfterValidator(_checked_size)]
+Duration = Annotated[str, AfterValidator(_checked_duration)]
+Symbol = Annotated[str, AfterValidator(_refusing(check_symbol))]
+Value = Annotated[str, AfterValidator(_refusing(check_value))]
+MakeVariables = dict[Annotated[str, AfterValidator(_checked_variable)], str]
+Symbols = dict[Symbol, Value]
+
+
+class Row(BaseModel):
+    """Base of everything read from TOML: an unknown key or a wrong type is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Arch(Row):
+    srcarch: str
+    triplet: str
+    make: MakeVariables = {}
+
+
+class Toolchain(Row):
+    """A template with its version, or an image of somebody's own; and the make variables."""
+
+    template: Literal["gcc", "clang"] | None = None
+    version: int | None = None
+    image: str | None = None
+    make: MakeVariables = {}
+    arch: dict[str, MakeVariables] = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        built = self.template is not None and self.version is not None
+        if built == (self.image is not None):
+            raise ValueError("expected either template and version, or image")
+        return self
+
+
+class Base(Row):
+    """Where a configuration starts: a make target or a .config file, and what comes on top."""
+
+    target: str | None = None
+    seed: int | None = None
+    file: str | None = None
+    fragment: tuple[str, ...] = ()
+    arch: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.target is None) == (self.file is None):
+            raise ValueError("expected either target or file")
+        if (self.target == "randconfig") != (self.seed is not None):
+            raise ValueError("randconfig needs a seed, and nothing else takes one")
+        return self
+
+
+class Setting(Row):
+    """What one value of a knob writes into the fragment, and what must hold afterwards."""
+
+    set: Symbols
+    proof: Symbols
+
+
+Knob = dict[str, dict[str, Setting]]
+"""Arch → value → setting."""
+
+
+class Profile(Row):
+    """What to build: the axes, how far, on which source, within which limits.
+
+    Every option of the command line that a profile shares is a key of the same name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+    name: str = Field(default="", exclude=True)
+    description: str = ""
+    arch: tuple[str, ...] = Field(min_length=1)
+    toolchain: tuple[str, ...] = Field(min_length=1)
+    base: tuple[str, ...] = Field(default=("defconfig",), min_length=1)
+    symbols: dict[Symbol, Annotated[tuple[Value, ...], Field(min_length=1)]] = {}
+    fixed: Symbols = {}
+    focus: tuple[str, ...] = ()
+    select: tuple[str, ...] = ()
+    source: str = "debian:linux-source-6.12"
+    patch: tuple[str, ...] = ()
+    stage: StageName = "focus"
+    make: MakeVariables = {}
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    lanes: Annotated[int, Field(ge=1)] | None = None
+    memory: Size | None = None
+    timeout: Duration = "60m"
+    deadline: Duration | None = None
+    fail_fast: bool = Field(default=False, alias="fail-fast")
+    werror: bool = False
+    out: str | None = None
+    bases: dict[str, Base] = {}
+    toolchains: dict[str, Toolchain] = {}
+    knobs: dict[Symbol, Knob] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for axis in ("arch", "toolchain", "base"):
+            _no_twins(axis, getattr(self, axis))
+        for name, values in self.symbols.items():
+            _no_twins(f"symbols.{name}", values)
+        both = sorted(set(self.symbols) & set(self.fixed))
+        if both:
+            raise ValueError(f"{both[0]} cannot be both an axis and fixed")
+        if self.stage == "focus" and not self.focus:
+            raise ValueError("stage focus needs a focus: the directories or objects to build")
+        return self
+
+
+def _no_twins(axis: str, values: tuple[str, ...]) -> None:
+    twins = [value for value in values if values.count(value) > 1]
+    if twins:
+        raise ValueError(f"{axis} names {twins[0]!r} twice")

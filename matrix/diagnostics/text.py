@@ -1,0 +1,51 @@
+"""Lines and paths as tools print them, made comparable: no colours, one name for each file."""
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+# Colours, and the hyperlinks that GCC puts around its flags.
+_ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+_QUOTED = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
+# Types and words of C stand in the same quotes as the symbols that a message is about.
+_WORDS_OF_C = frozenset(
+    word
+    for words in (
+        "auto bool break case char const continue default do double else enum error extern float for goto",
+        "if inline int long register return short signed sizeof static struct switch typedef typeof union",
+        "unsigned void volatile while",
+    )
+    for word in words.split()
+)
+
+
+def plain(line: str) -> str:
+    """A line without escapes, line end or anything that is no valid Unicode text."""
+    valid = line.encode("utf-8", "replace").decode("utf-8")
+    return _ESCAPES.sub("", valid).rstrip("\r\n")
+
+
+def quoted_symbols(message: str) -> tuple[str, ...]:
+    """The identifiers that a message quotes, in order, each once: ``'x'``, ``‘x’``, ```x'``, ``"x"``."""
+    names = (name for name in _QUOTED.findall(message) if name not in _WORDS_OF_C)
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where the tree and the build directory are for the tools: ``/src`` and ``/build`` in every cell."""
+
+    source: str = "/src"
+    build: str = "/build"
+
+    def relative(self, path: str) -> str:
+        """A path relative to the tree, or to the build directory, without detours."""
+        for root in (self.source, self.build):
+            path = re.sub(
+                rf"^(?:{re.escape(root)}|(?:\.\./)+{re.escape(posixpath.basename(root))})/+", "", path
+            )
+        return posixpath.normpath(path) if path else path
+
+    def file(self, path: str) -> str | None:
+        """As `relative`; None for what is no file of anybody's: ``<stdin>``, a compiler's temporary."""
+        return None if path.startswith(("<", "{", "/tmp/")) else self.relative(path)  # noqa: S108

@@ -1,0 +1,87 @@
+"""Finding the engine, and who containers run as."""
+
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from matrix.engine.docker_engine import DockerEngine
+from matrix.engine.engine import Engine
+from matrix.errors import EngineError
+
+DEFAULT = "unix:///var/run/docker.sock"
+_CONTAINER_USER = 59990
+_ANSWER_WITHIN = 10.0
+
+
+def engine_url() -> str:
+    """Where the engine should be: DOCKER_HOST, else Docker's socket."""
+    return os.environ.get("DOCKER_HOST", "").strip() or DEFAULT
+
+
+def connect() -> Engine:
+    """The engine of this machine. EngineError tells whether there is none, it refuses, or is too old."""
+    url = engine_url()
+    _reach(url)
+    return DockerEngine(url)
+
+
+def machine_user(*, rootless: bool = False) -> str:
+    """``uid:gid`` that containers run as, and that must own what they write.
+
+    The caller's own, so that a build directory stays the caller's. When the caller is root: a fixed
+    number that nobody has, so that nothing in a container is root (what it may write is then handed over
+    with chown). In a rootless engine the container's 0 is the caller, and any other number is somebody
+    who cannot write the caller's files: 0 it is there.
+    """
+    if rootless:
+        return "0:0"
+    if os.geteuid() == 0:
+        return f"{_CONTAINER_USER}:{_CONTAINER_USER}"
+    return f"{os.geteuid()}:{os.getegid()}"
+
+
+def _reach(url: str) -> None:
+    """Knock first: an operating system's error says more than what a client library makes of it."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        _knock_unix(url, Path(parts.path))
+    elif parts.scheme in ("tcp", "http", "https"):
+        _knock_tcp(url, parts.hostname or "localhost", parts.port or 2375)
+    else:
+        raise EngineError(
+            f"DOCKER_HOST is {url}, and kmatrix knows engines at unix:// and tcp:// only",
+            hint="the engine must run on this machine, as its directories are mounted: unset DOCKER_HOST",
+        )
+
+
+def _knock_unix(url: str, path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(_ANSWER_WITHIN)
+            knock.connect(str(path))
+    except FileNotFoundError:
+        raise _nobody(url, "there is no such socket") from None
+    except PermissionError:
+        raise EngineError(
+            f"the container engine at {url} does not let you in: permission denied",
+            hint='join its group (sudo usermod -aG docker "$USER"; then log in again), or run as root',
+        ) from None
+    except ConnectionRefusedError:
+        raise _nobody(url, "the socket is there, and nobody listens: the engine has stopped") from None
+    except OSError as error:
+        raise _nobody(url, error.strerror or str(error)) from None
+
+
+def _knock_tcp(url: str, host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=_ANSWER_WITHIN).close()
+    except OSError as error:
+        raise _nobody(url, error.strerror or str(error)) from None
+
+
+def _nobody(url: str, why: str) -> EngineError:
+    hint = "./inv setup installs and starts one where it may"
+    if os.environ.get("DOCKER_HOST"):
+        hint = f"DOCKER_HOST says so: start that engine, or unset DOCKER_HOST ({hint})"
+    return EngineError(f"no container engine answers at {url}: {why}", hint=hint)

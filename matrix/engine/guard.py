@@ -1,0 +1,86 @@
+"""A watch over one running container: it is killed when its time is over or the user stops it."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal, Self
+
+from matrix.errors import EngineError
+
+Verdict = Literal["timed out", "cancelled"]
+
+_TICK = 0.1
+GRACE = 30.0
+"""Seconds that a killed container may take to be gone before the engine itself counts as broken."""
+
+
+class Guard:
+    """While the ``with`` block runs, a thread watches the clock and the event.
+
+    ``kill`` says whether it killed something (False: it was over already) and raises EngineError when the
+    engine fails. ``unblock`` must end whatever the block is waiting for: it is called when killing fails
+    or has no effect within ``grace`` seconds, and ``failure`` then says why.
+    """
+
+    def __init__(
+        self,
+        cancel: threading.Event,
+        seconds: float | None,
+        kill: Callable[[], bool],
+        unblock: Callable[[], None],
+        grace: float = GRACE,
+    ) -> None:
+        self.verdict: Verdict | None = None
+        self.failure: EngineError | None = None
+        self._cancel = cancel
+        self._seconds = seconds
+        self._kill = kill
+        self._unblock = unblock
+        self._grace = grace
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="kmatrix-guard", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        # An Event of ours and one of the caller's cannot be awaited together: hence the tick.
+        while not self._over.wait(_TICK):
+            if reason := self._reason():
+                self._end(reason)
+                return
+
+    def _reason(self) -> Verdict | None:
+        if self._cancel.is_set():
+            return "cancelled"
+        if self._seconds is not None and time.monotonic() - self._started >= self._seconds:
+            return "timed out"
+        return None
+
+    def _end(self, reason: Verdict) -> None:
+        try:
+            killed = self._kill()
+        except EngineError as error:
+            self._give_up(error)
+            return
+        # Ended by itself in this very moment: then its own exit code is the truth.
+        if killed:
+            self.verdict = reason
+        if not self._over.wait(self._grace):
+            told = "was killed" if killed else "has ended"
+            self._give_up(
+                EngineError(
+                    f"the container {told}, and {self._grace:g} s later the engine still holds on to it",
+                    hint="restart the engine; ./inv doctor says how",
+                )
+            )
+
+    def _give_up(self, error: EngineError) -> None:
+        self.failure = error
+        self._unblock()

@@ -1,0 +1,129 @@
+"""What is wrong with this machine and what to do about it; and what can go."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from matrix.catalog.load import load_catalog
+from matrix.catalog.types import Profile
+from matrix.engine.connect import connect, machine_user
+from matrix.engine.engine import Container, Engine, Limits
+from matrix.engine.images import base_tag
+from matrix.errors import MachineError
+from matrix.jobs.prepare import image_ref
+from matrix.source.cache import Cache, default_cache
+
+_GIB = 2**30
+_DISK_WANTED = 15 * _GIB
+_MEMORY_WANTED = 4 * _GIB
+_PROBE_MEMORY = 512 * 2**20
+# What a container says of its own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
+_PROBE = """
+cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
+grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
+id -u
+touch /probe 2>/dev/null && echo writable
+true
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``todo`` is the command or advice where it is not well."""
+
+    subject: str
+    well: bool
+    said: str
+    todo: str = ""
+
+
+def doctor(profile: Profile) -> list[Finding]:
+    """Engine, isolation, disk, memory, images, source, in this order."""
+    cache = Cache(default_cache())
+    found = [*_disk(cache)]
+    try:
+        engine = connect()
+        about = engine.about()
+    except MachineError as error:
+        return [Finding("engine", False, str(error), error.hint), *found]
+    engine_line = f"{about.name} {about.version}, cgroup v{about.cgroup}, {about.storage}"
+    memory = Finding(
+        "memory",
+        about.memory >= _MEMORY_WANTED,
+        f"{about.memory / _GIB:.1f} GiB, {about.cpus} processors",
+        "use fewer lanes: --lanes 1",
+    )
+    images = list(_images(engine, profile))
+    isolation = _isolation(engine, machine_user(rootless=about.rootless))
+    return [Finding("engine", True, engine_line), isolation, *found, memory, *images, _source(cache, profile)]
+
+
+def _isolation(engine: Engine, user: str) -> Finding:
+    """Whether limits and restrictions are applied, and not only accepted: read back inside a container."""
+    image = engine.image_id(base_tag())
+    if image is None:
+        return Finding("isolation", False, "not known before the base image is there", "./inv setup")
+    lines: list[str] = []
+    container = Container(
+        name=f"kmatrix-doctor-{uuid4().hex[:12]}",
+        image=image,
+        command=("sh", "-c", _PROBE),
+        user=user,
+        limits=Limits(memory=_PROBE_MEMORY, seconds=60),
+    )
+    try:
+        engine.run(container, lines.append, threading.Event())
+    except MachineError as error:
+        return Finding("isolation", False, str(error), error.hint)
+    return _isolation_told(lines)
+
+
+def _isolation_told(lines: list[str]) -> Finding:
+    words = " ".join(lines).split()
+    lacks = [
+        name
+        for name, held in (
+            ("the memory limit", bool(lines) and lines[0].strip() == str(_PROBE_MEMORY)),
+            ("dropped capabilities", "0000000000000000" in words),
+            ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
+            ("a read-only root", "writable" not in words),
+        )
+        if not held
+    ]
+    if lacks:
+        return Finding(
+            "isolation", False, f"the engine does not apply: {', '.join(lacks)}", "use a rootful engine"
+        )
+    return Finding("isolation", True, "limits, dropped capabilities and the read-only root are applied")
+
+
+def _disk(cache: Cache) -> Iterator[Finding]:
+    place = next(path for path in (cache.root, *cache.root.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    yield Finding(
+        "disk",
+        free >= _DISK_WANTED,
+        f"{free / _GIB:.0f} GiB free for {cache.root}",
+        "./inv sweep, or set KMATRIX_CACHE",
+    )
+
+
+def _images(engine: Engine, profile: Profile) -> Iterator[Finding]:
+    catalog = load_catalog().with_profile(profile)
+    for name in profile.toolchain:
+        ref = image_ref(name, catalog.toolchains[name])
+        there = engine.image_id(ref) is not None
+        yield Finding(f"image {name}", there, ref if there else f"{ref} is not there", "./inv setup")
+
+
+def _source(cache: Cache, profile: Profile) -> Finding:
+    if not profile.source.startswith("debian:"):
+        there = Path(profile.source.partition("@")[0]).exists()
+        return Finding("source", there, profile.source, "name a kernel tree: --source DIR")
+    facts = cache.recall(profile.source)
+    if facts is None:
+        return Finding("source", False, f"{profile.source} is not fetched", "./inv setup")
+    return Finding("source", True, f"{profile.source} is in {cache.root}")

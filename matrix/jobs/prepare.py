@@ -1,0 +1,179 @@
+"""What a job needs before it can plan: engine, images, source. Makes what is missing."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matrix
+from matrix.catalog.load import Catalog, load_catalog
+from matrix.catalog.types import Profile, Toolchain
+from matrix.engine.connect import connect, machine_user
+from matrix.engine.engine import About, Engine
+from matrix.engine.images import Blueprint, ensure, ensure_base, ensure_named, first_lines
+from matrix.errors import EngineError, RequestError
+from matrix.record.events import Emit, Note
+from matrix.record.model import Compiler, GitState, Host, PatchRecord, SourceRecord, Tool, ToolchainRecord
+from matrix.source.cache import Cache, default_cache
+from matrix.source.kernel import missing_paths
+from matrix.source.obtain import obtain
+from matrix.source.tree import Tree
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything that a plan is made with."""
+
+    profile: Profile
+    catalog: Catalog
+    engine: Engine
+    about: About
+    user: str
+    cache: Cache
+    tree: Tree
+    toolchains: dict[str, ToolchainRecord]
+
+
+def prepare(
+    profile: Profile, emit: Emit, *, engine: Engine | None = None, cache: Cache | None = None
+) -> Ready:
+    """Engine, images and source of a profile. Raises what is wrong with the request before any work."""
+    catalog = load_catalog().with_profile(profile)
+    engine = engine or connect()
+    about = engine.about()
+    user = machine_user(rootless=about.rootless)
+    cache = cache or Cache(default_cache())
+    images = ensure_images(engine, catalog, profile.toolchain, emit)
+    tree = fetch_source(profile, engine, cache, user, emit)
+    _check_focus(profile, catalog, tree)
+    toolchains = {
+        name: _toolchain_record(engine, catalog, profile, name, image, user) for name, image in images.items()
+    }
+    return Ready(profile, catalog, engine, about, user, cache, tree, toolchains)
+
+
+def ensure_images(
+    engine: Engine, catalog: Catalog, toolchains: Sequence[str], emit: Emit, *, install: bool = False
+) -> dict[str, str]:
+    """Toolchain → image id; built or pulled where missing."""
+    ids = {}
+    for name in toolchains:
+        wanted = image_of(name, catalog.toolchains[name])
+        if isinstance(wanted, Blueprint):
+            ids[name] = ensure(engine, wanted, emit, install=install)
+        else:
+            ids[name] = ensure_named(engine, wanted, emit)
+    return ids
+
+
+def image_of(name: str, row: Toolchain) -> Blueprint | str:
+    """What a toolchain's image is built from, or the image that its row names."""
+    if row.template is not None and row.version is not None:
+        return Blueprint(name, row.template, row.version)
+    return str(row.image)
+
+
+def image_ref(name: str, row: Toolchain) -> str:
+    """What a toolchain's image is called, whether it is there or not."""
+    wanted = image_of(name, row)
+    return wanted.tag if isinstance(wanted, Blueprint) else wanted
+
+
+def fetch_source(profile: Profile, engine: Engine, cache: Cache, user: str, emit: Emit) -> Tree:
+    """The profile's tree, with its patches, in the cache."""
+    return obtain(
+        profile.source,
+        cache=cache,
+        engine=engine,
+        image=ensure_base(engine, emit),
+        user=user,
+        note=lambda text: emit(Note(text)),
+        patches=[Path(patch) for patch in profile.patch],
+    )
+
+
+def focus_of(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
+    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``."""
+    return tuple(path.replace("{srcarch}", catalog.arches[arch].srcarch) for path in profile.focus)
+
+
+def _check_focus(profile: Profile, catalog: Catalog, tree: Tree) -> None:
+    for arch in profile.arch:
+        focus = focus_of(profile, catalog, arch)
+        for path in focus:
+            if not path.endswith(("/", ".o")):
+                raise RequestError(
+                    f"{profile.name}: focus: {path!r} is neither a directory nor an object",
+                    f"a directory ends in a slash: {path}/",
+                )
+        for path, near in missing_paths(tree.path, focus):
+            suffix = f" (nearest: {near!r})" if near else ""
+            raise RequestError(f"{profile.name}: focus: the source has no {path}{suffix}")
+
+
+def compiler_commands(make: dict[str, str]) -> tuple[str, str]:
+    """(compiler, linker) that a make line selects, as kbuild derives them."""
+    prefix = make.get("CROSS_COMPILE", "")
+    llvm = make.get("LLVM")
+    if llvm is None:
+        return make.get("CC", f"{prefix}gcc"), make.get("LD", f"{prefix}ld")
+    suffix = llvm if llvm.startswith("-") else ""
+    folder = llvm if llvm.endswith("/") else ""
+    return make.get("CC", f"{folder}clang{suffix}"), make.get("LD", f"{folder}ld.lld{suffix}")
+
+
+def _toolchain_record(
+    engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
+) -> ToolchainRecord:
+    """Image and versions, asked of the tools themselves, for every arch of the profile."""
+    pairs = [compiler_commands(catalog.make_variables(arch, name)) for arch in profile.arch]
+    lines = first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
+    compilers = {}
+    for index, arch in enumerate(profile.arch):
+        version, binutils = lines[2 * index : 2 * index + 2]
+        if not version:
+            raise EngineError(
+                f"the image of {name} has no working {pairs[index][0]}, which {arch} needs",
+                "name another image, or other make variables, in the profile's toolchain",
+            )
+        compilers[arch] = Compiler(version=version, binutils=binutils)
+    return ToolchainRecord(
+        image=image_ref(name, catalog.toolchains[name]), image_id=image, compilers=compilers
+    )
+
+
+def source_record(tree: Tree) -> SourceRecord:
+    """The tree as a run records it."""
+    git = tree.git
+    return SourceRecord(
+        spec=tree.spec,
+        version=tree.version,
+        digest=tree.digest,
+        package=tree.package,
+        git=GitState(commit=git.commit, describe=git.describe, dirty=git.dirty) if git else None,
+        patches=tuple(PatchRecord(name=patch.name, sha256=patch.sha256) for patch in tree.patches),
+    )
+
+
+def host_record(about: About) -> Host:
+    """The machine as a run records it."""
+    return Host(
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpus=about.cpus,
+        memory=about.memory,
+        engine=f"{about.name} {about.version}",
+        isolation=f"containers, cgroup v{about.cgroup}{', rootless' if about.rootless else ''}",
+    )
+
+
+def tool_record() -> Tool:
+    """kmatrix itself: version, and the commit of its checkout where git knows it."""
+    asked = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
+    return Tool(version=matrix.__version__, commit=said or None)

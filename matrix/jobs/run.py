@@ -1,0 +1,163 @@
+"""The main job: plan, build, record. ``plan`` is the same without the building."""
+
+import shlex
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+from matrix.build.cell import Stages
+from matrix.build.schedule import Budget, run_lanes
+from matrix.build.work import Lane, Plan, blank, lanes_of
+from matrix.catalog.types import Profile, duration, size
+from matrix.engine.engine import Engine, Limits
+from matrix.jobs.prepare import ROOT, Ready, focus_of, host_record, prepare, source_record, tool_record
+from matrix.kconfig.definitions import Definitions, read_tree
+from matrix.plan.product import axes, plan_digest, requests
+from matrix.plan.request import Request
+from matrix.record.events import Emit, RunStarted
+from matrix.record.journal import Journal, claim, new_run_id, point_latest
+from matrix.record.model import Run
+from matrix.record.outcome import State
+from matrix.resolve.make import Site
+from matrix.source.cache import Cache
+
+# What one container may leave to the others and to the machine itself, in parts of its memory.
+_MEMORY_USED = 0.9
+
+
+@dataclass(frozen=True)
+class World:
+    """The places a job reaches: an engine and a cache of somebody's choosing, or this machine's."""
+
+    engine: Engine | None = None
+    cache: Cache | None = None
+    runs: Path = ROOT / "runs"
+
+
+def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = World()) -> tuple[Run, Path]:
+    """Plan, build and record one run; returns it with its directory.
+
+    The record is written however this ends: after Ctrl-C, too, every planned cell has its row.
+    """
+    points = requests(profile)
+    now = datetime.now(UTC)
+    directory = _directory(profile, world.runs, now)
+    ready = prepare(profile, emit, engine=world.engine, cache=world.cache)
+    claim(directory)
+    record = _blank_run(directory.name, ready, points, now, argv)
+    if profile.out is None:
+        point_latest(directory)
+    return _execute(ready, points, record, directory, emit, build=True), directory
+
+
+def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
+    """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
+    points = requests(profile)
+    ready = prepare(profile, emit, engine=world.engine, cache=world.cache)
+    now = datetime.now(UTC)
+    with TemporaryDirectory(prefix="kmatrix-plan-") as place:
+        record = _blank_run(new_run_id("plan", now), ready, points, now, ())
+        return _execute(ready, points, record, Path(place), emit, build=False)
+
+
+def _directory(profile: Profile, runs: Path, now: datetime) -> Path:
+    if profile.out is not None:
+        return Path(profile.out).absolute()
+    name = new_run_id(profile.name, now)
+    taken = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
+    return next(path for path in taken if not path.exists())
+
+
+def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime, argv: Sequence[str]) -> Run:
+    return Run(
+        id=name,
+        tool=tool_record(),
+        command=shlex.join(argv),
+        host=host_record(ready.about),
+        started=now,
+        profile={"name": ready.profile.name, **ready.profile.model_dump(mode="json", by_alias=True)},
+        axes=axes(ready.profile),
+        plan_sha256=plan_digest(points),
+        source=source_record(ready.tree),
+        toolchains=ready.toolchains,
+        cells=tuple(blank(point) for point in points),
+    )
+
+
+def _execute(
+    ready: Ready, points: Sequence[Request], record: Run, directory: Path, emit: Emit, *, build: bool
+) -> Run:
+    lanes = lanes_of(points)
+    at_once = _at_once(ready, lanes)
+    budget = Budget(ready.profile.jobs or ready.about.cpus, at_once)
+    site = _site(ready, record.id, at_once, budget)
+    interrupted = False
+    with Journal(directory, record) as journal:
+        emit(RunStarted(record.id, directory, len(points), len(lanes)))
+        try:
+            run_lanes(lanes, _plan(ready, site, journal, emit, points, build=build), budget, at_once)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            done = journal.close(interrupted=interrupted)
+    return done
+
+
+def _at_once(ready: Ready, lanes: Sequence[Lane]) -> int:
+    return min(ready.profile.lanes or ready.profile.jobs or ready.about.cpus, len(lanes))
+
+
+def _site(ready: Ready, run_id: str, at_once: int, budget: Budget) -> Site:
+    profile = ready.profile
+    share = int(ready.about.memory * _MEMORY_USED / at_once)
+    memory = size(profile.memory) if profile.memory else share
+    return Site(
+        engine=ready.engine,
+        tree=ready.tree,
+        run=run_id,
+        user=ready.user,
+        limits=Limits(memory=memory, seconds=duration(profile.timeout)),
+        jobs=budget.share,
+        cancel=threading.Event(),
+    )
+
+
+def _plan(
+    ready: Ready, site: Site, journal: Journal, emit: Emit, points: Sequence[Request], *, build: bool
+) -> Plan:
+    profile, catalog = ready.profile, ready.catalog
+
+    def stages(arch: str) -> Stages:
+        return Stages(profile.stage, focus_of(profile, catalog, arch))
+
+    @cache
+    def definitions(arch: str) -> Definitions:
+        return read_tree(ready.tree.path, catalog.arches[arch].srcarch)
+
+    return Plan(
+        site=site,
+        cache=ready.cache,
+        catalog=catalog,
+        axes=axes(profile),
+        fixed=profile.fixed,
+        stages=stages if build else None,
+        images={name: record.image_id for name, record in ready.toolchains.items()},
+        make=profile.make,
+        definitions=definitions,
+        journal=journal,
+        emit=emit,
+        ids=frozenset(point.id for point in points),
+        fail_fast=profile.fail_fast,
+        deadline=monotonic() + duration(profile.deadline) if profile.deadline else None,
+    )
+
+
+def states(run: Run) -> list[State]:
+    """The states of its cells, in plan order."""
+    return [cell.state for cell in run.cells]

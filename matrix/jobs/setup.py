@@ -1,0 +1,111 @@
+"""Making this machine ready: an engine, images, a source. The one job that may change the machine."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from matrix.catalog.load import load_catalog
+from matrix.catalog.types import Profile
+from matrix.engine.bootstrap import Host
+from matrix.engine.connect import connect, machine_user
+from matrix.engine.engine import Engine
+from matrix.errors import EngineError
+from matrix.jobs.prepare import ensure_images, fetch_source
+from matrix.record.events import Emit, Note, Output
+from matrix.source.cache import Cache, default_cache
+from matrix.source.tree import Tree
+
+_DAEMON_LOG = Path("/var/log/kmatrix-dockerd.log")
+_ANSWER_WITHIN = 60
+
+
+def setup(profile: Profile, emit: Emit) -> None:
+    """Find or install an engine, then build the profile's images and fetch its source."""
+    catalog = load_catalog().with_profile(profile)
+    engine = _engine(emit)
+    about = engine.about()
+    emit(Note(f"Engine: {about.name} {about.version}."))
+    ensure_images(engine, catalog, profile.toolchain, emit, install=True)
+    emit(Note(f"Images: {', '.join(profile.toolchain)} are there."))
+    tree = fetch_source(profile, engine, Cache(default_cache()), machine_user(rootless=about.rootless), emit)
+    emit(Note(f"Source: {tree.spec} is Linux {tree.version}, in {tree.path}."))
+
+
+def make_images(profile: Profile, emit: Emit) -> dict[str, str]:
+    """Toolchain → image id of the profile's toolchains, built or pulled where missing."""
+    return ensure_images(connect(), load_catalog().with_profile(profile), profile.toolchain, emit)
+
+
+def fetch(profile: Profile, emit: Emit) -> Tree:
+    """The profile's source in the cache, with its patches."""
+    engine = connect()
+    return fetch_source(
+        profile, engine, Cache(default_cache()), machine_user(rootless=engine.about().rootless), emit
+    )
+
+
+def _engine(emit: Emit) -> Engine:
+    """The engine that answers; else, where it may, one that is installed and started here."""
+    try:
+        return connect()
+    except EngineError as error:
+        if os.environ.get("DOCKER_HOST") or not _may_install(Host()):
+            raise
+        emit(Note(f"No engine yet ({error})."))
+    if not Host().has("dockerd"):
+        _install(emit)
+    _start(emit)
+    return connect()
+
+
+def _may_install(host: Host) -> bool:
+    """On Debian or Ubuntu, as root: nowhere else does kmatrix change what is installed."""
+    return host.is_root() and host.has("apt-get")
+
+
+def _install(emit: Emit) -> None:
+    emit(Note("Installing docker.io with apt-get."))
+    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "docker.io"]):
+        said: list[str] = []
+
+        def on_line(line: str, said: list[str] = said) -> None:
+            said.append(line)
+            emit(Output(line))
+
+        if Host().run(command, on_line, {"DEBIAN_FRONTEND": "noninteractive"}):
+            raise EngineError(
+                f"{' '.join(command)} failed: {' / '.join(said[-3:])}",
+                "install a container engine by hand, then try again",
+            )
+
+
+def _start(emit: Emit) -> None:
+    """With systemd where it runs; otherwise the daemon itself, in the background."""
+    if Path("/run/systemd/system").is_dir():
+        emit(Note("Starting Docker with systemd."))
+        subprocess.run(["systemctl", "enable", "--now", "docker"], check=False, capture_output=True)
+        log = "journalctl -u docker"
+    else:
+        emit(Note(f"Starting dockerd in the background; its log is {_DAEMON_LOG}."))
+        with _DAEMON_LOG.open("ab") as out:
+            subprocess.Popen(
+                ["dockerd"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        log = str(_DAEMON_LOG)
+    _await_answer(log)
+
+
+def _await_answer(log: str) -> None:
+    deadline = time.monotonic() + _ANSWER_WITHIN
+    while True:
+        try:
+            connect()
+        except EngineError as error:
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    f"Docker was started and does not answer: {error}", f"its log says why: {log}"
+                ) from error
+            time.sleep(0.5)
+        else:
+            return

@@ -1,0 +1,107 @@
+"""What kmatrix left on this machine that can go: seen first, removed only when asked."""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from matrix.catalog.load import load_catalog
+from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
+from matrix.engine.connect import connect
+from matrix.engine.engine import Engine
+from matrix.engine.images import base_tag
+from matrix.errors import MachineError
+from matrix.jobs.prepare import image_ref
+from matrix.source.cache import Cache, default_cache
+
+
+@dataclass(frozen=True)
+class Waste:
+    """One thing that can go. ``size`` in bytes, 0 where it is not known."""
+
+    kind: str
+    name: str
+    size: int
+    remove: Callable[[], object]
+
+
+def sweep(*, remove: bool = False, engine: Engine | None = None, cache: Cache | None = None) -> list[Waste]:
+    """Containers of dead runs, idle lanes, sources, old images; removed when asked. Returns what was found.
+
+    What a running kmatrix uses is not touched: its lanes are locked, and a locked lane means that
+    containers and sources may be in use, so these stay then as well.
+    """
+    cache = cache or Cache(default_cache())
+    lanes, busy = _lanes(cache.root / "lanes")
+    found = [*lanes]
+    if not busy:
+        found += [*_containers(engine), *_sources(cache)]
+    found += _images(engine)
+    if remove:
+        for waste in found:
+            waste.remove()
+        cache.sweep()
+    return found
+
+
+def _lanes(folder: Path) -> tuple[list[Waste], bool]:
+    """Lanes that nobody holds, and whether any is held."""
+    idle, busy = [], False
+    for path in sorted(folder.glob("*/")):
+        if _is_held(path / "lock"):
+            busy = True
+        else:
+            idle.append(
+                Waste(
+                    "lane", path.name, _size(path), partial(shutil.rmtree, path, ignore_errors=True)
+                )
+            )
+    return idle, busy
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    with lock.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat(follow_symlinks=False).st_size for path in folder.rglob("*") if not path.is_dir())
+
+
+def _containers(engine: Engine | None) -> Iterator[Waste]:
+    engine = engine or _reachable()
+    if engine is not None:
+        for name in engine.containers():
+            yield Waste("container", name, 0, partial(engine.remove_container, name))
+
+
+def _sources(cache: Cache) -> Iterator[Waste]:
+    for tree in cache.entries():
+        name = f"Linux {tree.version} {tree.digest[:12]}"
+        yield Waste("source", name, tree.size, partial(cache.remove, tree.digest))
+
+
+def _images(engine: Engine | None) -> Iterator[Waste]:
+    """Images of ours that no recipe of today names."""
+    engine = engine or _reachable()
+    if engine is None:
+        return
+    current = {image_ref(name, row) for name, row in load_catalog().toolchains.items()}
+    for ref, size in engine.images().items():
+        if ref not in current | {base_tag(), ROOT_IMAGE}:
+            yield Waste("image", ref, size, partial(engine.remove_image, ref))
+
+
+def _reachable() -> Engine | None:
+    try:
+        return connect()
+    except MachineError:
+        return None

@@ -1,0 +1,125 @@
+"""The symbols that a kernel tree defines for one arch: their types, prompts, dependencies and selectors."""
+
+import difflib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from matrix.kconfig.scan import Definition, Scanned, scan_file
+
+_ROOT = "Kconfig"
+_MACRO = re.compile(r"\\\$\\\([A-Za-z0-9_]+\\\)")
+_LIKE = 0.75
+
+
+class Selector(NamedTuple):
+    """A symbol that selects another one, and the condition of that."""
+
+    symbol: str
+    condition: str | None
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Symbol → its definitions, in the order in which conf reads them."""
+
+    by_name: Mapping[str, tuple[Definition, ...]]
+
+    def of(self, name: str) -> tuple[Definition, ...]:
+        """All definitions of a symbol; none for a symbol that the tree lacks."""
+        return self.by_name.get(name, ())
+
+    def selectors(self, name: str) -> tuple[Selector, ...]:
+        """What selects a symbol, each with its condition (None: always)."""
+        return self._selectors.get(name, ())
+
+    def nearest(self, name: str) -> str | None:
+        """The symbol whose name is most like this one, if any is."""
+        found = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=_LIKE)
+        return found[0] if found else None
+
+    @cached_property
+    def _selectors(self) -> dict[str, tuple[Selector, ...]]:
+        found: dict[str, dict[Selector, None]] = defaultdict(dict)
+        for definitions in self.by_name.values():
+            for definition in definitions:
+                for target, condition in definition.selects:
+                    found[target][Selector(definition.name, condition)] = None
+        return {target: tuple(selectors) for target, selectors in found.items()}
+
+
+def scan(files: Mapping[str, str]) -> Definitions:
+    """The definitions in Kconfig files, given as path → text.
+
+    What is sourced under a condition depends on it. Reading starts at the file ``Kconfig``, as conf does,
+    and what is not sourced from there does not count; without such a file it starts at every file that no
+    other one sources.
+    """
+    scanned = {path: scan_file(path, text) for path, text in files.items()}
+    by_name: dict[str, list[Definition]] = defaultdict(list)
+    for root in _roots(scanned):
+        for definition in _read(root, (), scanned, ()):
+            by_name[definition.name].append(definition)
+    return Definitions({name: tuple(definitions) for name, definitions in by_name.items()})
+
+
+def _roots(scanned: Mapping[str, Scanned]) -> Iterable[str]:
+    if _ROOT in scanned:
+        return (_ROOT,)
+    sourced = {
+        path for file in scanned.values() for source in file.sources for path in _named(source.path, scanned)
+    }
+    return [path for path in scanned if path not in sourced]
+
+
+def _named(path: str, scanned: Mapping[str, Scanned]) -> list[str]:
+    """The files that a ``source`` may mean: a macro in its path stands for any one directory's name."""
+    if "$(" not in path:
+        return [path] if path in scanned else []
+    pattern = re.compile(_MACRO.sub("[^/]+", re.escape(path.removeprefix("$(srctree)/"))))
+    return [file for file in scanned if pattern.fullmatch(file)]
+
+
+def _read(
+    path: str, around: tuple[str, ...], scanned: Mapping[str, Scanned], trail: tuple[str, ...]
+) -> Iterator[Definition]:
+    """The definitions of a file and of all that it sources, each with the conditions around it."""
+    if path in trail:
+        return
+    file = scanned[path]
+    for definition in file.definitions:
+        yield replace(definition, depends=definition.depends + around) if around else definition
+    for source in file.sources:
+        for sourced in _named(source.path, scanned):
+            yield from _read(sourced, source.depends + around, scanned, (*trail, path))
+
+
+def read_tree(root: Path, srcarch: str) -> Definitions:
+    """The definitions that a kernel tree has for ``arch/<srcarch>``; some 1500 files, about a second.
+
+    Bytes that are no UTF-8 are replaced; what cannot be read raises OSError.
+    """
+    files = _kconfigs(root, srcarch)
+    return scan({path.relative_to(root).as_posix(): path.read_text("utf-8", "replace") for path in files})
+
+
+def _kconfigs(root: Path, srcarch: str) -> Iterator[Path]:
+    for directory, below, names in os.walk(root):
+        here = Path(directory)
+        below[:] = sorted(name for name in below if _counts((here / name).relative_to(root).parts, srcarch))
+        yield from (here / name for name in sorted(names) if name.startswith("Kconfig"))
+
+
+def _counts(parts: tuple[str, ...], srcarch: str) -> bool:
+    """Whether conf may read below this directory. Walking the others would take most of the time."""
+    match parts:
+        case ["tools"] | ["Documentation", _] | ["scripts", "kconfig"]:
+            return False
+        case ["arch", arch]:
+            return arch == srcarch
+    return not parts[-1].startswith(".")

@@ -1,0 +1,219 @@
+"""One Kconfig file, statement by statement: the symbols that it defines and the files that it sources. Pure.
+
+This reads the language as far as definitions go; it expands no macros and computes no values.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, cast
+
+from matrix.kconfig.expressions import macro_end
+
+SymbolType = Literal["bool", "tristate", "string", "int", "hex"]
+Selection = tuple[str, str | None]
+"""A symbol that is selected or implied, and the condition after ``if``."""
+
+_ENDS = {"endif", "endmenu", "endchoice"}
+_STARTS = {"config", "menuconfig", "menu", "choice", "comment", "if", "source"}
+_TYPES = {"bool", "tristate", "string", "int", "hex"}
+_DEFAULTS = {"def_bool": "bool", "def_tristate": "tristate"}
+_HELP = {"help", "---help---"}
+_FIRST_WORD = re.compile(r"\s*(---help---|[a-z_]+)(?![\w-])\s*")
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?")
+_PROMPT = re.compile(r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*(?:if\b(.*))?")
+_TARGET = re.compile(r"([A-Za-z0-9_-]+)\s*(?:if\b(.*))?")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One ``config`` or ``menuconfig`` entry of a symbol; a symbol can have several.
+
+    ``depends`` holds each ``depends on`` of the entry, then those of the ``if``, ``menu`` and ``choice``
+    blocks around it, from the inside out, across the files that source one another: all must hold.
+    ``prompt_if`` is the condition of the prompt, where it has one. ``line`` is that of the entry in ``file``.
+    """
+
+    name: str
+    type: SymbolType | None = None
+    prompt: bool = False
+    depends: tuple[str, ...] = ()
+    selects: tuple[Selection, ...] = ()
+    implies: tuple[Selection, ...] = ()
+    file: str = ""
+    line: int = 0
+    prompt_if: str | None = None
+
+
+class Source(NamedTuple):
+    """A ``source`` statement: the path as written, and what must hold where it stands."""
+
+    path: str
+    depends: tuple[str, ...]
+
+
+class Scanned(NamedTuple):
+    """What one file defines, and what it sources."""
+
+    definitions: tuple[Definition, ...]
+    sources: tuple[Source, ...]
+
+
+class Statement(NamedTuple):
+    """A keyword, the rest of its line (comment gone, continued lines joined), and the line's number."""
+
+    keyword: str
+    rest: str
+    line: int
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """The statements of a Kconfig file in order, help texts left out."""
+    lines = iter(enumerate(text.split("\n"), 1))
+    pending: tuple[int, str] | None = None
+    while (numbered := pending or next(lines, None)) is not None:
+        pending = None
+        number, line = numbered
+        match = _FIRST_WORD.match(line)
+        if match is None:
+            continue
+        while line.endswith("\\") and (more := next(lines, None)):
+            line = f"{line[:-1]} {more[1]}"
+        yield Statement(match[1], _uncommented(line[match.end() :]).strip(), number)
+        if match[1] in _HELP:
+            pending = _after_help(lines)
+
+
+def _after_help(lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
+    """Skip a help text; the first line that is indented less than its first one ends it."""
+    least = 1
+    for number, line in lines:
+        if not line or line.isspace():
+            continue
+        depth = _indentation(line)
+        if depth < least:
+            return number, line
+        if least == 1:
+            least = depth
+    return None
+
+
+def _indentation(line: str) -> int:
+    if not line[0].isspace():
+        return 0
+    wide = line.expandtabs(8)
+    return len(wide) - len(wide.lstrip())
+
+
+def _uncommented(text: str) -> str:
+    """Without a ``#`` comment; the one in a string or a macro is none."""
+    if "#" not in text:
+        return text
+    at = 0
+    while at < len(text) and text[at] != "#":
+        if text.startswith("$(", at):
+            at = macro_end(text, at)
+        elif match := _QUOTED.match(text, at):
+            at = match.end()
+        else:
+            at += 1
+    return text[:at]
+
+
+@dataclass
+class _Entry:
+    """An entry while its lines are read. A menu, choice or comment is an entry with no symbol."""
+
+    name: str
+    line: int
+    type: SymbolType | None = None
+    prompt: bool = False
+    prompt_if: str | None = None
+    depends: list[str] = field(default_factory=list)
+    selects: list[Selection] = field(default_factory=list)
+    implies: list[Selection] = field(default_factory=list)
+
+
+def scan_file(path: str, text: str) -> Scanned:
+    """What a Kconfig file defines and sources; text that is no Kconfig gives little or nothing."""
+    scanner = _Scanner(path)
+    for statement in statements(text):
+        scanner.take(statement)
+    return scanner.done()
+
+
+class _Scanner:
+    """Follows the blocks of one file. Statements that define nothing pass by."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._entry = _Entry("", 0)
+        # Shared with the block's own entry: a menu's `depends on` lines follow the line that opens it.
+        self._blocks: list[list[str]] = []
+        self._definitions: list[Definition] = []
+        self._sources: list[Source] = []
+
+    def take(self, statement: Statement) -> None:
+        keyword, rest, _ = statement
+        if keyword in _STARTS or keyword in _ENDS:
+            self._structure(statement)
+        elif keyword == "depends":
+            self._entry.depends.append(rest.removeprefix("on").strip())
+        elif keyword in {"select", "imply"} and (match := _TARGET.match(rest)):
+            selections = self._entry.selects if keyword == "select" else self._entry.implies
+            selections.append((match[1], _stripped(match[2])))
+        elif keyword in _DEFAULTS:
+            self._entry.type = cast("SymbolType", _DEFAULTS[keyword])
+        elif keyword in _TYPES or keyword == "prompt":
+            self._typed(keyword, rest)
+
+    def done(self) -> Scanned:
+        self._close()
+        return Scanned(tuple(self._definitions), tuple(self._sources))
+
+    def _structure(self, statement: Statement) -> None:
+        """A statement that ends the entry before it, and may open a block."""
+        keyword, rest, line = statement
+        self._close()
+        self._entry = _Entry(rest if keyword in {"config", "menuconfig"} else "", line)
+        if keyword == "if":
+            self._blocks.append([rest])
+        elif keyword in {"menu", "choice"}:
+            self._blocks.append(self._entry.depends)
+        elif keyword == "source":
+            self._sources.append(Source(rest.strip("\"'"), self._around()))
+        elif keyword in _ENDS and self._blocks:
+            self._blocks.pop()
+
+    def _typed(self, keyword: str, rest: str) -> None:
+        entry = self._entry
+        if keyword in _TYPES:
+            entry.type = cast("SymbolType", keyword)
+        if match := _PROMPT.match(rest):
+            entry.prompt, entry.prompt_if = True, _stripped(match[1])
+
+    def _around(self) -> tuple[str, ...]:
+        """The conditions of the blocks around, from the inside out."""
+        return tuple(condition for block in reversed(self._blocks) for condition in block)
+
+    def _close(self) -> None:
+        entry = self._entry
+        if not entry.name:
+            return
+        self._definitions.append(
+            Definition(
+                name=entry.name,
+                type=entry.type,
+                prompt=entry.prompt,
+                depends=(*entry.depends, *self._around()),
+                selects=tuple(entry.selects),
+                implies=tuple(entry.implies),
+                file=self._path,
+                line=entry.line,
+                prompt_if=entry.prompt_if,
+            )
+        )
+
+
+def _stripped(condition: str | None) -> str | None:
+    return condition.strip() if condition else None

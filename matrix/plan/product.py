@@ -1,0 +1,93 @@
+"""The product of the axes, and which of it is selected."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from itertools import product
+
+from matrix.catalog.types import Profile
+from matrix.errors import RequestError
+from matrix.plan.request import Request
+
+_FIELDS = re.compile(r"\w+=[^,/]*(,\w+=[^,/]*)*")
+_AXES = ("arch", "toolchain", "base")
+
+
+def axes(profile: Profile) -> dict[str, tuple[str, ...]]:
+    """Axis → its values: arch, toolchain, base, then the symbols in alphabetical order."""
+    fields = {"arch": profile.arch, "toolchain": profile.toolchain, "base": profile.base}
+    return fields | dict(sorted(profile.symbols.items()))
+
+
+def requests(profile: Profile) -> tuple[Request, ...]:
+    """Every point of the product that the profile selects, in plan order.
+
+    Raises RequestError when a selection term matches nothing, when nothing is left, or when two
+    requests would share an id.
+    """
+    names = sorted(profile.symbols)
+    points = [
+        Request(arch, toolchain, base, tuple(zip(names, values, strict=True)))
+        for arch, toolchain, base in product(profile.arch, profile.toolchain, profile.base)
+        for values in product(*(profile.symbols[name] for name in names))
+    ]
+    _refuse_collisions(points)
+    return select(points, profile.select)
+
+
+def _refuse_collisions(points: Iterable[Request]) -> None:
+    # Compared without case: a run's directory must survive a file system that folds it.
+    seen = Counter(point.id.lower() for point in points)
+    twice = [name for name, count in seen.items() if count > 1]
+    if twice:
+        raise RequestError(f"two requests would share the id {twice[0]}", "rename a base or a value")
+
+
+def select(points: Sequence[Request], terms: Iterable[str]) -> tuple[Request, ...]:
+    """The points that the terms choose, in the order given.
+
+    A term is a glob on whole ids (``powerpc/gcc-*``: ``*`` crosses slashes, and a trailing ``/*`` may be
+    left out) or fields joined by commas that must all hold (``KVM=y,arch=x86``, values may be globs).
+    Terms add; those that start with ``!`` take away afterwards.
+    """
+    adding = [term for term in terms if not term.startswith("!")]
+    taking = [term[1:] for term in terms if term.startswith("!")]
+    for term in (*adding, *taking):
+        if not any(map(_matcher(term, points), points)):
+            raise RequestError(f"--select {term!r} matches no request", "./inv plan shows the ids")
+    chosen = _any_of(adding, points) if adding else (lambda _: True)
+    dropped = _any_of(taking, points)
+    left = tuple(point for point in points if chosen(point) and not dropped(point))
+    if not left:
+        raise RequestError("--select leaves no request", "./inv plan shows the ids")
+    return left
+
+
+def _any_of(terms: Sequence[str], points: Sequence[Request]) -> Callable[[Request], bool]:
+    matchers = [_matcher(term, points) for term in terms]
+    return lambda point: any(matches(point) for matches in matchers)
+
+
+def _matcher(term: str, points: Sequence[Request]) -> Callable[[Request], bool]:
+    if not _FIELDS.fullmatch(term):
+        return lambda point: fnmatchcase(point.id, term) or fnmatchcase(point.id, f"{term.rstrip('/')}/*")
+    wanted = [part.partition("=")[::2] for part in term.split(",")]
+    known = {*_AXES, *(name for point in points[:1] for name in point.values)}
+    for name, _ in wanted:
+        if name not in known:
+            raise RequestError(
+                f"--select {term!r}: there is no axis {name}", f"axes: {', '.join(sorted(known))}"
+            )
+    return lambda point: all(fnmatchcase(field(point, name), value) for name, value in wanted)
+
+
+def field(point: Request, name: str) -> str:
+    """The value of one axis by its name."""
+    return str(getattr(point, name)) if name in _AXES else point.values[name]
+
+
+def plan_digest(points: Iterable[Request]) -> str:
+    """SHA-256 over the ids in plan order: equal plans, equal digests."""
+    return hashlib.sha256("\n".join(point.id for point in points).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""``make`` in a container: the one step that everything which touches a kernel tree is made of."""
+
+import shlex
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Line, Mount
+from matrix.source.tree import Tree
+
+# The same paths in every cell, so that logs and objects of different machines can be compared.
+SRC, BUILD = "/src", "/build"
+
+# Without these a build carries the container's host name, user and clock. LC_ALL: tools quote in ASCII.
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "HOME": "/tmp",  # noqa: S108 - the container's own tmpfs
+    "KBUILD_BUILD_USER": "kmatrix",
+    "KBUILD_BUILD_HOST": "kmatrix",
+    "KBUILD_BUILD_TIMESTAMP": "1970-01-01",
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all lanes of a run share: engine, tree, who the containers run as, their limits.
+
+    ``jobs`` is asked at every step, so that a lane takes over the cores of lanes that are done.
+    ``cancel`` is set when the user interrupts.
+    """
+
+    engine: Engine
+    tree: Tree
+    run: str
+    user: str
+    limits: Limits
+    jobs: Callable[[], int]
+    cancel: threading.Event
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One toolchain's container around one build directory and the site's tree."""
+
+    site: Site
+    image: str
+    make: Mapping[str, str]
+    directory: Path
+
+    @property
+    def make_line(self) -> str:
+        """The variables as they are typed: ``ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-``."""
+        return " ".join(f"{name}={shlex.quote(value)}" for name, value in self.make.items())
+
+    def command(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """The literal make command. -k finds every error; without output sync two compilers' lines mix."""
+        variables = (f"{name}={value}" for name, value in self.make.items())
+        jobs = f"-j{self.site.jobs()}"
+        return ("make", "-C", SRC, f"O={BUILD}", "-k", jobs, "--output-sync=target", *variables, *targets)
+
+    def run(
+        self,
+        command: tuple[str, ...],
+        cell: str,
+        on_line: Line,
+        *,
+        env: Mapping[str, str] | None = None,
+        spent: float = 0.0,
+    ) -> Ended:
+        """Run one command for a cell, whose id the container carries as a label.
+
+        ``spent``: seconds of the cell's time limit that its earlier steps have used.
+        """
+        site = self.site
+        container = Container(
+            name=f"kmatrix-{site.run}-{next(site.numbers)}",
+            image=self.image,
+            command=command,
+            user=site.user,
+            mounts=(Mount(site.tree.path, SRC), Mount(self.directory, BUILD, read_only=False)),
+            env={**_ENVIRONMENT, **(env or {})},
+            labels={LABEL: site.run, f"{LABEL}.cell": cell},
+            workdir=BUILD,
+            limits=site.limits.after(spent),
+        )
+        return site.engine.run(container, on_line, site.cancel)

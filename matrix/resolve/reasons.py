@@ -1,0 +1,210 @@
+"""Why a wanted value became another one, in words. Pure.
+
+The resolved .config alone decides what is reachable; these rules only find words for it, from the text of
+the Kconfig files, and the last of them always has some. The first rule that applies speaks:
+
+1. the symbol does not exist: everything else would be beside the point;
+2. it was wanted m and is a bool: true under every configuration, so it comes before MODULES;
+3. it was wanted m and MODULES is off: no m exists, whoever selects or depends;
+4. it got more than was wanted, and something that is on selects it: no prompt could lower it;
+5. it got less, or another text, and has no prompt: meeting its dependencies would not make it settable;
+6. it got less, and a dependency of it is n, or is m and so limits it;
+7. its prompt is hidden by its own condition;
+8. it got more, and has no prompt: a default of Kconfig's own;
+9. what it became.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from matrix.errors import RequestError
+from matrix.kconfig.config import Check, Config
+from matrix.kconfig.definitions import Definitions
+from matrix.kconfig.expressions import conjuncts, evaluate, macros, strength
+from matrix.kconfig.scan import Definition
+
+_MOST = 3
+_TRISTATE = {"n", "m", "y"}
+
+
+def why(
+    check: Check, config: Config, definitions: Definitions, *, arch: str, label: str | None = None
+) -> str:
+    """Why ``check.symbol`` is not what was wanted: a short fragment, ``VFIO_PCI=y: needs PCI, which is n``.
+
+    ``label`` is the request in its own words (``KVM=m``), where the symbol checked stands for another one.
+    ``config`` is the resolved configuration, ``definitions`` those of the tree for ``arch``.
+    """
+    case = _Case(check, config, definitions, arch, label or f"{check.symbol}={check.want}")
+    return next(reason for rule in _RULES if (reason := rule(case)) is not None)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A check that failed, and all that the rules may ask about it."""
+
+    check: Check
+    config: Config
+    definitions: Definitions
+    arch: str
+    label: str
+
+    @property
+    def own(self) -> bool:
+        """Whether the label is about the very symbol that was checked."""
+        return self.label == f"{self.check.symbol}={self.check.want}"
+
+    @property
+    def known(self) -> tuple[Definition, ...]:
+        return self.definitions.of(self.check.symbol)
+
+    @property
+    def types(self) -> set[str]:
+        return {definition.type for definition in self.known if definition.type}
+
+    @property
+    def settable(self) -> tuple[Definition, ...]:
+        """The definitions with a prompt: where a request can reach the symbol."""
+        return tuple(definition for definition in self.known if definition.prompt)
+
+    @property
+    def got_more(self) -> bool:
+        return {self.check.want, self.check.got} <= _TRISTATE and strength(self.check.got) > strength(
+            self.check.want
+        )
+
+    def says(self, words: str) -> str:
+        """The label and what is so; the symbol is named where the label does not."""
+        return f"{self.label}: {words}" if self.own else f"{self.label}: {self.check.symbol} {words}"
+
+    def value(self, expr: str) -> str | None:
+        """An expression in this configuration; None where only conf could tell."""
+        try:
+            return None if macros(expr) else evaluate(expr, self.config)
+        except RequestError:
+            return None
+
+
+def _unknown(case: _Case) -> str | None:
+    if case.known or case.check.symbol in case.config:
+        return None
+    nearest = case.definitions.nearest(case.check.symbol)
+    hint = f" (nearest: {nearest})" if nearest else ""
+    who = case.check.symbol if case.own else f"{case.label}: {case.check.symbol}"
+    return f"{who}: the tree has no such symbol on {case.arch}{hint}"
+
+
+def _no_m(case: _Case) -> str | None:
+    if case.check.want != "m" or case.types != {"bool"}:
+        return None
+    words = f"{case.check.symbol} has no m on {case.arch}"
+    return words if case.own else f"{case.label}: {words}"
+
+
+def _no_modules(case: _Case) -> str | None:
+    if (case.check.want, case.check.got) != ("m", "y") or case.config.value("MODULES") == "y":
+        return None
+    return f"{case.label}: MODULES=n makes it y"
+
+
+def _selected(case: _Case) -> str | None:
+    """``selected by VFIO (=y)``: those whose value and condition together exceed what was wanted."""
+    if not case.got_more:
+        return None
+    found = (
+        f"{symbol} (={case.config.value(symbol)})"
+        for symbol, condition in case.definitions.selectors(case.check.symbol)
+        if _force(case, symbol, condition) > strength(case.check.want)
+    )
+    names = _first(found)
+    return case.says(f"{'' if case.own else 'is '}selected by {names}") if names else None
+
+
+def _force(case: _Case, selector: str, condition: str | None) -> int:
+    """What a selector raises its target to, at least: 0 (n) to 2 (y)."""
+    holds = strength(case.value(condition) or "n") if condition else 2
+    return min(strength(case.config.value(selector)), holds)
+
+
+def _no_prompt(case: _Case) -> str | None:
+    if case.settable or not case.known:
+        return None
+    return case.says("has no prompt: Kconfig computes it")
+
+
+def _no_prompt_for_more(case: _Case) -> str | None:
+    return None if case.got_more else _no_prompt(case)
+
+
+def _needs(case: _Case) -> str | None:
+    """``needs PCI, which is n``, from the settable definition that lacks least."""
+    if case.got_more or not case.settable:
+        return None
+    lacking = min((_at(case, definition, "n") for definition in case.settable), key=len)
+    if lacking:
+        # `depends on m` stands for MODULES: conf has no m without it.
+        named = ("MODULES" if need == "m" else need for need in lacking)
+        return case.says("needs " + _first((f"{need}, which is n" for need in named), ", and "))
+    return _at_most_m(case)
+
+
+def _at_most_m(case: _Case) -> str | None:
+    if (case.check.want, case.check.got) != ("y", "m"):
+        return None
+    limits = min((_at(case, definition, "m") for definition in case.settable), key=len)
+    if not limits:
+        return None
+    if "m" in limits:
+        return case.says("can only be m")
+    noun, verb = ("dependency", "is") if len(limits) == 1 else ("dependencies", "are")
+    it = "it is" if case.own else f"{case.check.symbol} is"
+    its = "its" if case.own else f"{case.check.symbol}'s"
+    return f"{case.label}: {its} {noun} {_first(limits, ' and ')} {verb} m, so {it} at most m"
+
+
+def _at(case: _Case, definition: Definition, value: str) -> list[str]:
+    """What a definition depends on that has this value, each once."""
+    parts = (part for expr in definition.depends for part in _parts(expr) if case.value(part) == value)
+    return list(dict.fromkeys(parts))
+
+
+def _parts(expr: str) -> tuple[str, ...]:
+    try:
+        return conjuncts(expr)
+    except RequestError:
+        return ()
+
+
+def _hidden(case: _Case) -> str | None:
+    """``its prompt needs EXPERT, which is n``."""
+    conditions = [definition.prompt_if for definition in case.settable]
+    if not conditions or any(condition is None or case.value(condition) != "n" for condition in conditions):
+        return None
+    hiding = [part for part in _parts(str(conditions[0])) if case.value(part) == "n"]
+    whose = "its" if case.own else f"{case.check.symbol}'s"
+    needs = _first((f"{part}, which is n" for part in hiding), ", and ")
+    return f"{case.label}: {whose} prompt needs {needs}"
+
+
+def _became(case: _Case) -> str:
+    return case.says(f"became {case.check.got}")
+
+
+def _first(words: Iterable[str], between: str = ", ") -> str:
+    """The first few of some words; that there are more is said."""
+    listed = list(words)
+    more = len(listed) - _MOST
+    return between.join(listed[:_MOST]) + (f" (and {more} more)" if more > 0 else "")
+
+
+_RULES: tuple[Callable[[_Case], str | None], ...] = (
+    _unknown,
+    _no_m,
+    _no_modules,
+    _selected,
+    _no_prompt_for_more,
+    _needs,
+    _hidden,
+    _no_prompt,
+    _became,
+)

@@ -1,0 +1,82 @@
+"""A resolution as a value, and what a configuration says about a request. Pure."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from matrix.catalog.load import Catalog
+from matrix.diagnostics.diagnostic import Occurrence
+from matrix.errors import RequestError
+from matrix.kconfig.config import Check, Config, verify
+from matrix.plan.request import Request
+from matrix.record.model import StageRecord
+from matrix.record.outcome import State
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What came of a request. ``config`` is the whole .config, or None when conf did not give one.
+
+    ``stage`` is the configure step: its state is `fail` when the tree's Kconfig refused.
+    """
+
+    request: Request
+    config: str | None
+    stage: StageRecord
+    checks: tuple[Check, ...] = ()
+    diagnostics: tuple[Occurrence, ...] = ()
+
+    @property
+    def reachable(self) -> bool:
+        """The configuration has every value that was asked for."""
+        return self.config is not None and all(check.ok for check in self.checks)
+
+    @property
+    def config_sha256(self) -> str | None:
+        return hashlib.sha256(self.config.encode()).hexdigest() if self.config is not None else None
+
+
+def wanted(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
+    """The symbols that the request writes into its fragment: knobs first spelled out, then fixed ones."""
+    return _merged(request, catalog, "set") | dict(fixed)
+
+
+def proof(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
+    """The symbols that must have these values for the request to be reached."""
+    return _merged(request, catalog, "proof") | dict(fixed)
+
+
+def _merged(request: Request, catalog: Catalog, part: Literal["set", "proof"]) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for name, value in request.symbols:
+        symbols: Mapping[str, str] = getattr(catalog.setting(request.arch, name, value), part)
+        for symbol, content in symbols.items():
+            if symbol != name and symbol in request.values:
+                continue  # an axis of its own: it decides, not the knob that would only help
+            if merged.setdefault(symbol, content) != content:
+                raise RequestError(
+                    f"{request.id}: {name}={value} wants {symbol}={content}, another axis {merged[symbol]}",
+                    "give one of the two knobs another setting in the profile",
+                )
+    return merged
+
+
+def actual(
+    request: Request, catalog: Catalog, axes: Mapping[str, tuple[str, ...]], config: Config
+) -> Request:
+    """The request that this configuration answers: each axis at the value whose proof holds."""
+    values = {name: _held(request.arch, name, axes[name], catalog, config) for name, _ in request.symbols}
+    return Request.of(request.arch, request.toolchain, request.base, values)
+
+
+def _held(arch: str, name: str, values: tuple[str, ...], catalog: Catalog, config: Config) -> str:
+    for value in values:
+        if all(check.ok for check in verify(catalog.setting(arch, name, value).proof, config)):
+            return value
+    return config.value(name)
+
+
+def unresolved(request: Request) -> Resolution:
+    """A request that nobody has resolved."""
+    return Resolution(request, None, StageRecord(name="configure", state=State.NOT_RUN, command=""))

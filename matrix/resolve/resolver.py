@@ -1,0 +1,224 @@
+"""Requests → resolutions: base, fragment, the tree's own olddefconfig with the cell's compiler.
+
+What was resolved once is kept by the digests of everything it depends on: tree, image, make line, base
+and fragment. Reachability is read from the resolved .config only.
+"""
+
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.catalog.load import Catalog
+from matrix.catalog.types import Base
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.parse import diagnose, last_words
+from matrix.engine.engine import Ended
+from matrix.errors import RequestError
+from matrix.kconfig.config import Config, fragment, verify
+from matrix.plan.request import Request
+from matrix.record.files import write_whole
+from matrix.record.model import StageRecord
+from matrix.record.outcome import State
+from matrix.resolve.make import Workshop
+from matrix.resolve.resolution import Resolution, proof, wanted
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command's end: state, output, and the record of it."""
+
+    state: State
+    lines: tuple[str, ...]
+    record: StageRecord
+
+
+@dataclass
+class Resolver:
+    """Resolves the requests of one lane (one arch, toolchain and base) in the lane's build directory."""
+
+    workshop: Workshop
+    catalog: Catalog
+    fixed: dict[str, str]
+    store: Path
+    _base: str | None = None
+    _base_failure: Step | None = None
+
+    def resolve(self, request: Request, log: Callable[[str], None]) -> Resolution:
+        """The resolution of one request, out of the store where it is known. ``log`` takes every line."""
+        key = self._key(request)
+        known = self._load(request, key)
+        if known is not None:
+            return known
+        base = self._base_text(request, log)
+        if base is None:
+            return self._refused(request)
+        config = self.workshop.directory / ".config"
+        config.unlink(missing_ok=True)
+        write_whole(config, base + self._fragment(request))
+        step = self._configure(request, ("olddefconfig",), log)
+        resolution = self._judged(request, step, config)
+        if resolution.config is not None:
+            self._keep(key, resolution)
+        return resolution
+
+    def _fragment(self, request: Request) -> str:
+        return fragment(wanted(request, self.catalog, self.fixed))
+
+    def _key(self, request: Request) -> str:
+        """Equal keys, equal .config: nothing else reaches conf."""
+        site, base = self.workshop.site, self.catalog.bases[request.base]
+        depends = [
+            site.tree.digest,
+            self.workshop.image,
+            self.workshop.make_line,
+            self.catalog.base_target(request.arch, request.base),
+            base.seed,
+            _files(base),
+            self._fragment(request),
+        ]
+        return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
+
+    def _base_text(self, request: Request, log: Callable[[str], None]) -> str | None:
+        """The base's .config with its own fragments; None where the tree's make refused to give one."""
+        if self._base is not None or self._base_failure is not None:
+            return self._base
+        base = self.catalog.bases[request.base]
+        given, extra = _files(base)
+        if given is None:
+            given = self._made_base(request, base, log)
+        if given is not None:
+            self._base = f"{given.rstrip()}\n{extra}"
+        return self._base
+
+    def _made_base(self, request: Request, base: Base, log: Callable[[str], None]) -> str | None:
+        target = self.catalog.base_target(request.arch, request.base)
+        config = self.workshop.directory / ".config"
+        config.unlink(missing_ok=True)
+        env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
+        step = self._configure(request, (str(target),), log, env)
+        if step.state is not State.PASS or not config.exists():
+            self._base_failure = step
+            return None
+        return config.read_text("utf-8", "replace")
+
+    def _configure(
+        self,
+        request: Request,
+        targets: Sequence[str],
+        log: Callable[[str], None],
+        env: dict[str, str] | None = None,
+    ) -> Step:
+        command = self.workshop.command(targets)
+        lines: list[str] = []
+
+        def on_line(line: str) -> None:
+            lines.append(line)
+            log(line)
+
+        log(f"$ {' '.join(command)}")
+        started = time.monotonic()
+        ended = self.workshop.run(command, request.id, on_line, env=env)
+        state = step_state(ended, lines)
+        record = StageRecord(
+            name="configure",
+            state=state,
+            command=" ".join(command),
+            exit=ended.exit,
+            seconds=round(time.monotonic() - started, 2),
+        )
+        return Step(state, tuple(lines), record)
+
+    def _refused(self, request: Request) -> Resolution:
+        """Without a base no request of the lane has a configuration; each says so, with the cause."""
+        step = self._base_failure
+        if step is None:
+            raise AssertionError("no base, and no step that failed to make it")
+        return Resolution(request, None, step.record, diagnostics=tuple(_causes(step)))
+
+    def _judged(self, request: Request, step: Step, config: Path) -> Resolution:
+        if step.state is not State.PASS or not config.exists():
+            return Resolution(request, None, step.record, diagnostics=tuple(_causes(step)))
+        text = config.read_text("utf-8", "replace")
+        return self._verified(request, text, step.record, diagnose(step.lines))
+
+    def _verified(
+        self, request: Request, text: str, stage: StageRecord, diagnostics: Sequence[Occurrence]
+    ) -> Resolution:
+        checks = verify(proof(request, self.catalog, self.fixed), Config.parse(text))
+        if diagnostics:
+            stage = stage.model_copy(update={"state": State.WARN})
+        return Resolution(request, text, stage, checks, tuple(diagnostics))
+
+    def _load(self, request: Request, key: str) -> Resolution | None:
+        try:
+            data = json.loads(gzip.decompress(_place(self.store, key).read_bytes()))
+            stage = StageRecord.model_validate(data["stage"])
+            seen = [Occurrence(Diagnostic.model_validate(item), None) for item in data["diagnostics"]]
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError):
+            return None  # damaged or of another version: resolving again is always right
+        return self._verified(request, data["config"], stage.model_copy(update={"seconds": 0.0}), seen)
+
+    def _keep(self, key: str, resolution: Resolution) -> None:
+        data = {
+            "config": resolution.config,
+            "stage": resolution.stage.model_dump(mode="json"),
+            "diagnostics": [item.diagnostic.model_dump(mode="json") for item in resolution.diagnostics],
+        }
+        place = _place(self.store, key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, gzip.compress(json.dumps(data).encode(), mtime=0))
+
+
+def _place(store: Path, key: str) -> Path:
+    return store / key[:2] / f"{key}.json.gz"
+
+
+def _files(base: Base) -> tuple[str | None, str]:
+    """The base's .config text, if it is a file, and the text of its fragments."""
+    return (
+        _read(base.file) if base.file is not None else None,
+        "".join(
+            f"{item if '=' in item or item.startswith('#') else _read(item)}\n" for item in base.fragment
+        ),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"the base's file {path} cannot be read: {error}") from error
+
+
+def _causes(step: Step) -> list[Occurrence]:
+    """Why configuring failed, in the tools' words; nothing for the machine's faults."""
+    if step.state is not State.FAIL:
+        return []
+    seen = diagnose(step.lines)
+    if any(item.diagnostic.severity == "error" for item in seen):
+        return seen
+    return [*seen, Occurrence(last_words(step.lines), None)]
+
+
+_FULL_DISK = "No space left on device"
+
+
+def step_state(ended: Ended, lines: Sequence[str]) -> State:
+    """What a make's end says: the machine's limits and faults come before the kernel's."""
+    if ended.cancelled:
+        return State.CANCELLED
+    if ended.timed_out:
+        return State.TIMEOUT
+    if ended.oom:
+        return State.OOM
+    if ended.exit == 0:
+        return State.PASS
+    if any(_FULL_DISK in line for line in lines) or ended.exit == 128 + 9:
+        return State.INFRA
+    return State.FAIL

@@ -1,0 +1,103 @@
+"""What a tree consists of: each file's path, kind and content hash; and what differs between two trees."""
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Kind = Literal["file", "exec", "link"]
+_LETTER: dict[Kind, str] = {"file": "f", "exec": "x", "link": "l"}
+_KIND: dict[str, Kind] = {letter: kind for kind, letter in _LETTER.items()}
+
+
+class Entry(NamedTuple):
+    """One file: ``sha256`` is of its content, or of a link's target."""
+
+    kind: Kind
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Path relative to the tree's root (``virt/kvm/vfio.c``) → entry. Directories are not listed."""
+
+    entries: Mapping[str, Entry]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all entries in the order of their paths: the tree's identity."""
+        whole = hashlib.sha256()
+        for path, entry in sorted((os.fsencode(path), entry) for path, entry in self.entries.items()):
+            whole.update(b"%s %s %s\0" % (entry.kind.encode(), entry.sha256.encode(), path))
+        return whole.hexdigest()
+
+    def dump(self, path: Path) -> None:
+        """Write it as gzipped JSON, ``{path: letter of the kind + hash}``."""
+        flat = {name: _LETTER[entry.kind] + entry.sha256 for name, entry in self.entries.items()}
+        path.write_bytes(gzip.compress(json.dumps(flat).encode(), compresslevel=1, mtime=0))
+
+    @classmethod
+    def load(cls, path: Path) -> "Manifest":
+        flat = json.loads(gzip.decompress(path.read_bytes()))
+        return cls({name: Entry(_KIND[value[0]], value[1:]) for name, value in flat.items()})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paths, sorted, of the files that differ in content or kind, are new, or are gone."""
+
+    changed: tuple[str, ...]
+    appeared: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.changed, *self.appeared, *self.vanished)
+
+
+def difference(old: Manifest, new: Manifest) -> Difference:
+    """What a build directory that knows ``old`` has to hear about when it is given ``new``."""
+    before, after = old.entries, new.entries
+    return Difference(
+        changed=tuple(sorted(path for path, entry in after.items() if before.get(path, entry) != entry)),
+        appeared=tuple(sorted(after.keys() - before.keys())),
+        vanished=tuple(sorted(before.keys() - after.keys())),
+    )
+
+
+def freshen(root: Path, paths: Iterable[str]) -> None:
+    """Give these files of kmatrix's own copy the present as their mtime.
+
+    kbuild compares mtimes only: a changed file that is older than the objects would never be compiled.
+    Files that vanished need nothing (make takes a missing prerequisite for a new one). A patched copy
+    shares its untouched files, and so their mtimes, with its base by hard links: freshening one freshens
+    the other, which can only cause rebuilds that were not needed, never prevent one.
+    """
+    base = os.path.realpath(root)
+    for path in paths:
+        target = os.path.realpath(os.path.join(base, path))  # noqa: PTH118 - text is much faster here
+        if target.startswith(base + os.sep):
+            _touch_all(target)
+
+
+def _touch_all(target: str) -> None:
+    """Touch a file, or every file in what a link made a directory: make looks through links."""
+    if not os.path.isdir(target):  # noqa: PTH112
+        _touch(target)
+        return
+    for directory, _, names in os.walk(target):
+        for name in names:
+            _touch(os.path.join(directory, name))  # noqa: PTH118
+
+
+def _touch(path: str) -> None:
+    try:
+        os.utime(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,153 @@
+"""A patch as it comes, out of `git format-patch`, `git diff`, `diff -u` or a mailbox, and what it touches.
+
+Nothing is applied here. The paths are found before git sees the patch, to give git a directory with
+these files only, and to refuse a patch that reaches elsewhere.
+"""
+
+import binascii
+import hashlib
+import os
+import quopri
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from matrix.errors import RequestError
+
+_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_GIT_HEADER = "diff --git "
+_WHOLE = ("rename from ", "rename to ", "copy from ", "copy to ")
+_MAIL = re.compile(rb"^From \S+ .*\d{4}\r?$", re.MULTILINE)
+_ENCODING = re.compile(rb"^Content-Transfer-Encoding:[ \t]*([\w-]+)[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
+_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+
+
+@dataclass(frozen=True)
+class PatchFile:
+    """A patch: ``content`` decoded from its mail, ``sha256`` of the file as it lay there, and the
+    sorted paths that it touches, relative to the tree's root."""
+
+    name: str
+    sha256: str
+    content: bytes
+    paths: tuple[str, ...]
+
+
+def read_patch(path: Path) -> PatchFile:
+    """Read a patch file; RequestError when it cannot be read, holds no diff, or reaches out of the tree."""
+    try:
+        raw = path.expanduser().read_bytes()
+    except OSError as problem:
+        raise RequestError(
+            f"the patch {path} cannot be read: {problem.strerror}", "Check the path."
+        ) from problem
+    content = decoded(raw)
+    paths = touched(content)
+    if not paths:
+        raise RequestError(
+            f"the patch {path} holds no diff", "Make one with `git format-patch` or `git diff`."
+        )
+    for name in paths:
+        _refuse_outside(name, path)
+    return PatchFile(path.name, hashlib.sha256(raw).hexdigest(), content, tuple(sorted(paths)))
+
+
+def decoded(raw: bytes) -> bytes:
+    """The patch without its mail's transfer encoding (quoted-printable, base64), message by message."""
+    starts = [match.start() for match in _MAIL.finditer(raw)]
+    bounds = sorted({0, *starts, len(raw)})
+    return b"".join(_message(raw[start:end]) for start, end in pairwise(bounds))
+
+
+def touched(content: bytes) -> set[str]:
+    """Every path that a patch's headers name, without the first component of ``a/…`` and ``b/…``."""
+    lines = ["", *_header_lines(content), ""]
+    return {path for around in zip(lines, lines[1:], lines[2:], strict=False) for path in _named(*around)}
+
+
+def _message(raw: bytes) -> bytes:
+    """Only a message that starts with headers can be encoded; the line may also stand in a diff."""
+    head, gap, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+    encoding = _ENCODING.search(head)
+    if not gap or encoding is None or b"\ndiff --git " in head or b"\n--- " in head:
+        return raw
+    kind = encoding[1].lower()
+    if kind == b"quoted-printable":
+        return head + gap + quopri.decodestring(body)
+    if kind == b"base64":
+        return head + gap + _base64(body)
+    return raw
+
+
+def _base64(body: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(body).replace(b"\r\n", b"\n")
+    except binascii.Error:
+        return body
+
+
+def _header_lines(content: bytes) -> Iterator[str]:
+    """The lines outside hunks: within one, ``--- a/x`` is a removed line that starts with ``-- a/x``."""
+    old = new = 0
+    # Not splitlines(): the kernel's sources hold form feeds, which would end a line for it.
+    for line in os.fsdecode(content).split("\n"):
+        if old > 0 or new > 0:
+            old -= line[:1] in ("-", " ", "")
+            new -= line[:1] in ("+", " ", "")
+        elif hunk := _HUNK.match(line):
+            old, new = int(hunk[1] or 1), int(hunk[2] or 1)
+        else:
+            yield line.rstrip("\r")
+
+
+def _named(before: str, line: str, after: str) -> Sequence[str]:
+    """The paths on one header line; none on any other line, as in a message a line of ``---`` alone."""
+    if line.startswith(_GIT_HEADER):
+        return [_stripped(name) for name in _pair(line.removeprefix(_GIT_HEADER))]
+    for start in _WHOLE:
+        if line.startswith(start):
+            return [_unquoted(line.removeprefix(start))]
+    if (line[:4], after[:4]) == ("--- ", "+++ ") or (before[:4], line[:4]) == ("--- ", "+++ "):
+        name = _unquoted(line[4:].partition("\t")[0].rstrip())
+        return [_stripped(name)] if "/" in name and name != "/dev/null" else []
+    return []
+
+
+def _pair(names: str) -> Sequence[str]:
+    """The two names of ``diff --git a/x b/x``, which are equal unless other lines tell them apart."""
+    quoted = _QUOTED.match(names)
+    if quoted or names.endswith('"'):
+        return [_unquoted(name) for name in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', names)]
+    half = len(names) // 2
+    if len(names) % 2 and names[half] == " " and _stripped(names[:half]) == _stripped(names[half + 1 :]):
+        return [names[:half], names[half + 1 :]]
+    return names.split(" ") if names.count(" ") == 1 else []
+
+
+def _unquoted(name: str) -> str:
+    """A name without git's quotation marks and escapes, where it has them."""
+    quoted = _QUOTED.fullmatch(name)
+    return os.fsdecode(_ESCAPE.sub(_escaped, os.fsencode(quoted[1]))) if quoted else name
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    return bytes([int(code, 8) & 255]) if len(code) == 3 else _LETTERS.get(code, code)
+
+
+def _stripped(name: str) -> str:
+    """Without the first component; an absolute path stays one, to be refused."""
+    return name if name.startswith("/") else name.partition("/")[2]
+
+
+def _refuse_outside(name: str, patch: Path) -> None:
+    parts = name.split("/")
+    if name.startswith("/") or {"", ".", "..", ".git"} & set(parts) or "\0" in name:
+        raise RequestError(
+            f"the patch {patch} touches {name!r}, which is no path inside a tree",
+            "Paths must look like a/virt/kvm/vfio.c: make the patch with `git format-patch`.",
+        )

@@ -1,0 +1,76 @@
+"""What the user may give for a source, as values."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.errors import RequestError
+
+_PACKAGE = re.compile(r"linux-source-[a-z0-9][a-z0-9.+-]*")
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]*")
+FORMS = "DIR, DIR@REV, TARBALL (.tar, .tar.gz, .tar.xz, .tar.zst …) or debian:linux-source-6.12"
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A kernel tree that the user may be editing."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision of the git repository that ``path`` is in."""
+
+    path: Path
+    revision: str
+
+
+@dataclass(frozen=True)
+class Tarball:
+    path: Path
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package with a kernel's source; ``version`` in full, or empty for the newest."""
+
+    name: str
+    version: str = ""
+
+
+Source = Directory | Revision | Tarball | Package
+
+
+def parse_spec(spec: str) -> Source:
+    """What a spec means on this machine; RequestError when it means nothing.
+
+    What exists as a whole is taken as it is: ``linux@work`` may well be a directory.
+    """
+    if spec.startswith("debian:"):
+        return _package(spec.removeprefix("debian:"))
+    path = Path(spec).expanduser()
+    if spec and path.is_dir():
+        return Directory(path)
+    if spec and path.is_file():
+        return Tarball(path)
+    return _revision(spec)
+
+
+def _package(text: str) -> Package:
+    name, equals, version = text.partition("=")
+    if not _PACKAGE.fullmatch(name) or (equals and not _VERSION.fullmatch(version)):
+        raise RequestError(
+            f"debian:{text} names no package with a kernel's source",
+            "They are called linux-source-VERSION: debian:linux-source-6.12",
+        )
+    return Package(name, version)
+
+
+def _revision(spec: str) -> Revision:
+    """Split at the first ``@`` that has a directory before it; revisions may hold more of them."""
+    for at in (index for index, letter in enumerate(spec) if letter == "@"):
+        path, revision = Path(spec[:at]).expanduser(), spec[at + 1 :]
+        if spec[:at] and revision and path.is_dir():
+            return Revision(path, revision)
+    raise RequestError(f"no source {spec!r}: there is no such directory or file", f"A source is {FORMS}.")

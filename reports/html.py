@@ -1,0 +1,117 @@
+"""A run as one self-contained HTML file: no script, nothing from elsewhere, light and dark."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Template
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import State
+from reports import summary
+from reports.by_hand import by_hand
+from reports.grid import grid_of, spans
+from reports.look import SIGNS
+from reports.pages import environment
+from reports.text import clean, duration, log_tail, plural
+
+_TAIL = 40
+_MESSAGES_SHOWN = 30
+# Cells whose messages are told in an article of their own, not only in the table of all cells.
+_TOLD = frozenset({State.FAIL, State.TIMEOUT, State.OOM, State.INFRA})
+
+
+@dataclass(frozen=True)
+class Card:
+    """A cell and everything that its article shows. ``by_hand``: where, and what to type there."""
+
+    cell: Cell
+    messages: tuple[Diagnostic, ...]
+    unshown: int
+    tail: tuple[str, ...]
+    by_hand: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Cells told together: what they have in common, and a card for each."""
+
+    state: State
+    title: str
+    cards: tuple[Card, ...]
+
+
+def render_html(run: Run, directory: Path) -> str:
+    """The whole page; ``directory`` is where the logs are, and where the page is meant to lie."""
+    return _template().render(
+        run=run,
+        summary=summary,
+        facts=summary.facts(run),
+        counts=summary.counts(run.cells),
+        signs=SIGNS,
+        grid=grid_of(run),
+        told={
+            "What failed": _sections(run, summary.failures(run), directory),
+            "What could not be tried": _sections(run, _faults(run), directory),
+        },
+        warned=_warned(run),
+        elsewhere=_TOLD | {State.WARN},
+    )
+
+
+@cache
+def _template() -> Template:
+    page = environment(escape=True)
+    page.filters |= {"anchor": anchor, "fragment": fragment, "link": link, "duration": duration}
+    page.globals |= {"title": summary.title, "spans": spans, "plural": plural}
+    return page.get_template("report.html.j2")
+
+
+def anchor(cell: Cell) -> str:
+    """The cell's id as an HTML id: the same, but for blanks, which an id may not have."""
+    return re.sub(r"\s", "_", clean(cell.id))
+
+
+def fragment(cell: Cell) -> str:
+    """What stands behind ``#`` in a link to the cell."""
+    return quote(anchor(cell), safe="/=,+@~:")
+
+
+def link(path: str) -> str:
+    """A path inside the run as a relative URL; never an absolute one, whatever it contains."""
+    return "./" + quote(clean(path, 4000).lstrip("/"), safe="/=,+@~")
+
+
+def _faults(run: Run) -> list[summary.Group]:
+    return [group for group in summary.unproven(run) if group.state in _TOLD]
+
+
+def _sections(run: Run, groups: Iterable[summary.Group], directory: Path) -> list[Section]:
+    return [
+        Section(group.state, group.title, tuple(_card(run, cell, directory) for cell in group.cells))
+        for group in groups
+    ]
+
+
+def _card(run: Run, cell: Cell, directory: Path) -> Card:
+    messages = summary.diagnostics_of(run, cell)
+    return Card(
+        cell=cell,
+        messages=tuple(messages[:_MESSAGES_SHOWN]),
+        unshown=max(0, len(messages) - _MESSAGES_SHOWN),
+        tail=log_tail(directory, cell.log, _TAIL),
+        by_hand=tuple(by_hand(cell, Path())),
+    )
+
+
+def _warned(run: Run) -> list[tuple[list[Diagnostic], list[Cell]]]:
+    """Cells in `warn`, those with the very same warnings together: the warnings, and the cells."""
+    groups: dict[frozenset[str], list[Cell]] = {}
+    for cell in run.cells:
+        if cell.state is State.WARN:
+            groups.setdefault(frozenset(ref.key for ref in cell.diagnostics), []).append(cell)
+    return [(summary.diagnostics_of(run, cells[0])[:_MESSAGES_SHOWN], cells) for cells in groups.values()]

@@ -1,0 +1,53 @@
+"""A plan in the terminal: every request on its line, reachable or why not."""
+
+from rich.console import Console
+from rich.text import Text
+
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import UNTRIED, State
+from reports.look import STYLES, forgive, say
+from reports.summary import target
+from reports.text import clean, plural
+
+_WIDE = len(State.UNREACHABLE)
+
+
+def show_plan(run: Run, console: Console) -> None:
+    """A line per request, in plan order, and the totals."""
+    forgive(console)
+    for cell in run.cells:
+        _show_request(cell, _words(run, cell), console)
+    say(console, "" if run.cells else "no requests")
+    say(console, Text(totals(run), "bold"))
+
+
+def totals(run: Run) -> str:
+    """``144 requests, 98 reachable, 46 unreachable, 8 lanes``."""
+    states = [cell.state for cell in run.cells]
+    gone = states.count(State.UNREACHABLE)
+    unknown = sum(state in UNTRIED and state is not State.NOT_RUN for state in states)
+    lanes = {(cell.arch, cell.toolchain, cell.base) for cell in run.cells}
+    told = [
+        plural(len(states), "request"),
+        f"{len(states) - gone - unknown} reachable",
+        f"{gone} unreachable",
+    ]
+    told += [f"{unknown} unknown"] if unknown else []
+    return ", ".join([*told, plural(len(lanes), "lane")])
+
+
+def _show_request(cell: Cell, words: str, console: Console) -> None:
+    state = "reachable" if cell.state is State.NOT_RUN else cell.state.value
+    style = "green" if cell.state is State.NOT_RUN else STYLES[cell.state]
+    line = Text(f"{state:<{_WIDE}}  ", style).append(clean(cell.id), "default")
+    if words and console.is_terminal and line.cell_len + len(words) + 2 > console.width:
+        words = f"\n{'':<{_WIDE + 2}}{words}"
+    elif words:
+        words = f"  {words}"
+    say(console, line.append(words, "dim"))
+
+
+def _words(run: Run, cell: Cell) -> str:
+    """Why, and the cell that the tree made of it."""
+    told = clean(cell.reason or "")
+    return f"{told} → {target(run, cell)}".strip() if cell.resolves_to else told

@@ -1,0 +1,219 @@
+"""What a run amounts to, as values: counts, failures, reasons. Every format tells these same facts."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.record.model import Cell, Compiler, Run, StageRecord
+from matrix.record.outcome import PROVEN, UNTRIED, State
+from reports.text import clean, duration, plural
+
+_REASONS_SHOWN = 6
+_PROGRAM_PREFIX = re.compile(r"^\S*-(?=gcc\b|clang\b|ld\b|ld\.)")
+_WITHOUT_REASON = {
+    State.EMPTY: "nothing of the stage belongs to this configuration, so nothing was proven",
+    State.TIMEOUT: "ran out of time",
+    State.OOM: "ran out of memory",
+    State.INFRA: "the machine failed, not the kernel",
+    State.CANCELLED: "interrupted",
+    State.NOT_RUN: "never started",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that share an outcome and its words. ``diagnostic``: the first error, where there is one."""
+
+    state: State
+    title: str
+    cells: tuple[Cell, ...]
+    diagnostic: Diagnostic | None = None
+
+
+@dataclass(frozen=True)
+class FlagCount:
+    """Warnings of one flag: different ones, and cells that show any of them."""
+
+    flag: str
+    warnings: int
+    cells: int
+
+
+def counts(cells: Iterable[Cell]) -> dict[State, int]:
+    """How many cells are in each state that occurs, in the order of `State`."""
+    seen = Counter(cell.state for cell in cells)
+    return {state: seen[state] for state in State if seen[state]}
+
+
+def diagnostics_of(run: Run, cell: Cell) -> list[Diagnostic]:
+    """A cell's diagnostics, each once, errors first."""
+    keys = dict.fromkeys(ref.key for ref in cell.diagnostics)
+    found = [run.diagnostics[key] for key in keys if key in run.diagnostics]
+    return sorted(found, key=lambda diagnostic: diagnostic.severity != "error")
+
+
+def place(diagnostic: Diagnostic) -> str:
+    """``virt/kvm/vfio.c:89:7``, as far as it is known; else the tool's name."""
+    if diagnostic.file is None:
+        return diagnostic.tool
+    numbers = (diagnostic.line, diagnostic.column)
+    return ":".join([diagnostic.file, *(str(number) for number in numbers if number is not None)])
+
+
+def option(flag: str) -> str:
+    """A warning's flag as it is typed: ``-Wignored-attributes``."""
+    return flag if flag.startswith("-") else f"-W{flag}"
+
+
+def title(diagnostic: Diagnostic) -> str:
+    """A diagnostic in one line, as compilers print it."""
+    promoted = "-Werror," if diagnostic.promoted else ""
+    tail = f" [{promoted}{option(diagnostic.flag)}]" if diagnostic.flag else ""
+    return clean(f"{place(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}")
+
+
+def telling_stage(cell: Cell) -> StageRecord | None:
+    """The stage that decided the cell's state, or the last one that ran."""
+    deciding = [stage for stage in cell.stages if stage.state is cell.state]
+    return next(iter(deciding), cell.stages[-1] if cell.stages else None)
+
+
+def first_error(run: Run, cell: Cell) -> Diagnostic | None:
+    """The error that a cell is known by."""
+    return next((one for one in diagnostics_of(run, cell) if one.severity == "error"), None)
+
+
+def _without_error(cell: Cell) -> str:
+    """Words for a failing cell of which no error was recognised."""
+    stage = telling_stage(cell)
+    if cell.reason or stage is None:
+        return clean(cell.reason or "failed, and its log has no error that kmatrix knows")
+    return clean(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
+
+
+def failures(run: Run) -> list[Group]:
+    """Failing cells in plan order, those with the same first error together."""
+    groups: dict[object, list[Cell]] = {}
+    for cell in run.cells:
+        if cell.state is State.FAIL:
+            error = first_error(run, cell)
+            same = (error.file, error.line, error.message) if error else _without_error(cell)
+            groups.setdefault(same, []).append(cell)
+    return [_failure(run, tuple(cells)) for cells in groups.values()]
+
+
+def _failure(run: Run, cells: tuple[Cell, ...]) -> Group:
+    error = first_error(run, cells[0])
+    return Group(State.FAIL, title(error) if error else _without_error(cells[0]), cells, error)
+
+
+def unproven(run: Run) -> list[Group]:
+    """Cells that were planned and prove nothing (empty, timeout, …), by state and reason."""
+    groups: dict[tuple[State, str], list[Cell]] = {}
+    for cell in run.cells:
+        if cell.state in _WITHOUT_REASON:
+            reason = clean(cell.reason or _WITHOUT_REASON[cell.state])
+            groups.setdefault((cell.state, reason), []).append(cell)
+    return [Group(state, reason, tuple(cells)) for (state, reason), cells in groups.items()]
+
+
+def unreachable(run: Run) -> str:
+    """One line: how many requests no configuration satisfies, and why; empty when there are none."""
+    gone = [cell for cell in run.cells if cell.state is State.UNREACHABLE]
+    if not gone:
+        return ""
+    reasons = Counter(clean(cell.reason or "no reason recorded") for cell in gone).most_common()
+    told = [f"{count} × {reason}" for reason, count in reasons[:_REASONS_SHOWN]]
+    rest = sum(count for _, count in reasons[_REASONS_SHOWN:])
+    told += [f"{rest} for other reasons"] if rest else []
+    return f"{len(gone)} of {plural(len(run.cells), 'request')} unreachable: {'; '.join(told)}"
+
+
+def warnings(run: Run) -> list[FlagCount]:
+    """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
+    seen: dict[str, tuple[set[str], set[str]]] = {}
+    for cell in run.cells:
+        for one in diagnostics_of(run, cell):
+            if one.severity == "warning":
+                keys, cells = seen.setdefault(
+                    clean(option(one.flag) if one.flag else one.tool), (set(), set())
+                )
+                keys.add(one.key)
+                cells.add(cell.id)
+    tallied = [FlagCount(flag, len(keys), len(cells)) for flag, (keys, cells) in seen.items()]
+    return sorted(tallied, key=lambda count: -count.warnings)
+
+
+def target(run: Run, cell: Cell) -> str:
+    """The cell that an unreachable one resolves to: by its symbols where all else is the same, or its id."""
+    made = next((one for one in run.cells if one.id == cell.resolves_to), None)
+    if made is None or (made.arch, made.toolchain, made.base) != (cell.arch, cell.toolchain, cell.base):
+        return clean(cell.resolves_to or "")
+    return clean(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))
+
+
+def headline(run: Run) -> str:
+    """The run's outcome in one sentence, the worst first."""
+    states = counts(run.cells)
+    tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
+    untried = sum(states.get(state, 0) for state in UNTRIED)
+    told = {"failed": states.get(State.FAIL, 0), "could not be tried": untried}
+    said = [f"{count} {what}" for what, count in told.items() if count]
+    if said:
+        said[0] = said[0].replace(" ", f" of {plural(tried, 'cell')} ", 1)
+    elif PROVEN & states.keys():
+        said = [f"{plural(tried, 'cell')} tried, none failed"]
+    else:
+        said = ["nothing was proven: no cell compiled anything"]
+    said += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
+    return ("interrupted: " if run.interrupted else "") + ", ".join(said)
+
+
+def seconds(run: Run) -> float | None:
+    """Wall time of the run; None while it has no end."""
+    return (run.finished - run.started).total_seconds() if run.finished else None
+
+
+def source(run: Run) -> str:
+    """The source in one line: version, spec, digest, revision, patches."""
+    told = [f"Linux {run.source.version}", run.source.spec, f"sha256 {run.source.digest[:12]}"]
+    if run.source.git:
+        told.append(run.source.git.describe + (" (dirty)" if run.source.git.dirty else ""))
+    if run.source.patches:
+        told.append("patched with " + ", ".join(patch.name for patch in run.source.patches))
+    return clean(", ".join(told))
+
+
+def toolchains(run: Run) -> dict[str, tuple[str, ...]]:
+    """Each toolchain's compiler and binutils, one line for all arches that have the same."""
+    return {clean(name): _versions(record.compilers) for name, record in run.toolchains.items()}
+
+
+def _versions(compilers: Mapping[str, Compiler]) -> tuple[str, ...]:
+    arches: dict[str, list[str]] = {}
+    for arch, compiler in compilers.items():
+        told = (_PROGRAM_PREFIX.sub("", text) for text in (compiler.version, compiler.binutils))
+        arches.setdefault(clean(", ".join(filter(None, told))), []).append(arch)
+    if len(arches) == 1:
+        return tuple(arches)
+    return tuple(clean(f"{', '.join(names)}: {versions}") for versions, names in arches.items())
+
+
+def machine(run: Run) -> str:
+    """Where it ran, in one line."""
+    memory = f"{run.host.memory / 2**30:.0f} GiB"
+    return clean(", ".join((run.host.system, plural(run.host.cpus, "CPU"), memory, run.host.engine)))
+
+
+def facts(run: Run) -> dict[str, tuple[str, ...]]:
+    """What decides about a run, by name: its source, its toolchains, where and how long it ran."""
+    took = seconds(run)
+    return {
+        "run": (clean(run.id),),
+        "source": (source(run),),
+        **toolchains(run),
+        "machine": (machine(run),),
+        "time": (duration(took) if took is not None else "not finished",),
+    }

@@ -1,0 +1,252 @@
+"""kmatrix's tasks: each calls a job, shows what it emits, and exits with its code. No logic here."""
+
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.program import Program
+from invoke.tasks import Task, task
+from rich.console import Console
+
+import matrix
+from matrix.catalog.types import Profile
+from matrix.errors import KmatrixError
+from matrix.jobs import develop
+from matrix.jobs.doctor import doctor as examine
+from matrix.jobs.prepare import ROOT
+from matrix.jobs.run import plan as plan_job
+from matrix.jobs.run import run as run_job
+from matrix.jobs.settings import OPTIONS, Option, settle
+from matrix.jobs.setup import fetch, make_images
+from matrix.jobs.setup import setup as setup_job
+from matrix.jobs.sweep import sweep as sweep_job
+from matrix.record.load import find_run, load_run
+from matrix.record.model import Run
+from matrix.record.outcome import exit_code
+from reports import render, write_all
+from reports.health import show_health, show_waste
+from reports.live import live_display
+from reports.terminal import show, show_plan
+
+RUNS = ROOT / "runs"
+_PROFILE = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
+_BY_NAME = {option.name: option for option in (_PROFILE, *OPTIONS)}
+_ALL = tuple(_BY_NAME)
+
+Own = tuple[str, object, str]
+"""An option of one task alone: name, default, help."""
+
+
+def _task(*shared: str, own: Sequence[Own] = ()) -> Callable[[Callable[..., int]], Task[Callable[..., None]]]:
+    """A task of these shared options and some of its own, whose body returns the exit code.
+
+    Invoke reads a task's options from its signature, so a signature is made of the options' table; the
+    body gets the profile that they settle on, and its own options by name.
+    """
+    options = [_BY_NAME[name] for name in shared]
+
+    def decorate(body: Callable[..., int]) -> Task[Callable[..., None]]:
+        def run(_: Context, **values: Any) -> None:
+            with _told_errors():
+                mine = {name: values.pop(name.replace("-", "_")) for name, _, _ in own}
+                profile = [settle(_words(values), os.environ)] if options else []
+                code = body(*profile, **{name.replace("-", "_"): value for name, value in mine.items()})
+            if code:
+                raise Exit(code=code)
+
+        run.__name__, run.__doc__ = body.__name__, body.__doc__
+        defaults = {option.name: _default(option) for option in options} | {
+            name: value for name, value, _ in own
+        }
+        run.__signature__ = _signature(defaults)  # type: ignore[attr-defined]
+        texts = {option.name: option.help for option in options} | {name: text for name, _, text in own}
+        lists = [option.name.replace("-", "_") for option in options if option.repeats]
+        made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run)
+        return made
+
+    return decorate
+
+
+def _signature(defaults: dict[str, object]) -> inspect.Signature:
+    context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature(
+        [context]
+        + [
+            inspect.Parameter(name.replace("-", "_"), inspect.Parameter.KEYWORD_ONLY, default=default)
+            for name, default in defaults.items()
+        ]
+    )
+
+
+def _default(option: Option) -> object:
+    if option.repeats:
+        return []
+    return False if option.is_switch else None
+
+
+def _words(values: dict[str, Any]) -> dict[str, list[str]]:
+    """Invoke's values → the words of those options that were given."""
+    given = {
+        name.replace("_", "-"): value for name, value in values.items() if value not in (None, False, [])
+    }
+    return {
+        name: value if isinstance(value, list) else ["yes" if value is True else value]
+        for name, value in given.items()
+    }
+
+
+@contextmanager
+def _told_errors() -> Iterator[None]:
+    """The one place where an error becomes a sentence on stderr and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except KmatrixError as error:
+        _quit(error.exit_code, f"kmatrix: {error}", error.hint)
+    except KeyboardInterrupt:
+        _quit(130, "kmatrix: interrupted")
+    except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is said to be one
+        if os.environ.get("KMATRIX_TRACEBACK"):
+            traceback.print_exc()
+        _quit(
+            70, f"kmatrix: this is a bug: {type(error).__name__}: {error}", "KMATRIX_TRACEBACK=1 shows where"
+        )
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _quit(code: int, message: str, hint: str = "") -> NoReturn:
+    raise Exit(message + (f"\n  {hint}" if hint else ""), code)
+
+
+@_task(*_ALL)
+def setup(profile: Profile) -> int:
+    """Make this machine ready: install and start an engine where it may, build images, fetch the source."""
+    with live_display(Console()) as emit:
+        setup_job(profile, emit)
+    return 0
+
+
+@_task(*_ALL)
+def run(profile: Profile) -> int:
+    """Plan, build, report: the main job."""
+    console = Console()
+    with live_display(console) as emit:
+        done, directory = run_job(profile, emit, ["./inv", *sys.argv[1:]])
+    write_all(done, directory)
+    show(done, directory, console)
+    return _code(done, profile)
+
+
+@_task(*_ALL, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
+def plan(profile: Profile, *, json: bool) -> int:
+    """What would be built: requests, resolutions, lanes, what is unreachable and why."""
+    console = Console()
+    with live_display(Console(stderr=True)) as emit:
+        planned = plan_job(profile, emit)
+    if json:
+        sys.stdout.write(
+            planned.model_dump_json(by_alias=True, indent=1, include={"axes", "source", "cells"}) + "\n"
+        )
+    else:
+        show_plan(planned, console)
+    return (
+        exit_code([cell.state for cell in planned.cells if cell.state != "not-run"])
+        if _broken(planned)
+        else 0
+    )
+
+
+def _broken(planned: Run) -> bool:
+    return any(cell.state not in {"not-run", "unreachable"} for cell in planned.cells)
+
+
+def _code(done: Run, profile: Profile) -> int:
+    return exit_code([c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror)
+
+
+@_task(
+    own=[
+        ("run", "latest", "a run's directory, or its name under runs/"),
+        ("format", "terminal", "terminal, html, markdown or text; but for the terminal, on stdout"),
+    ]
+)
+def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name
+    """A run again, in any format."""
+    directory = find_run(run, RUNS)
+    done = load_run(directory)
+    if format == "terminal":
+        show(done, directory, Console())
+    else:
+        sys.stdout.write(render(done, directory, format))
+    return 0
+
+
+@_task("profile", "toolchain")
+def images(profile: Profile) -> int:
+    """Build or pull the images of the profile's toolchains; their ids."""
+    with live_display(Console(stderr=True)) as emit:
+        made = make_images(profile, emit)
+    sys.stdout.writelines(f"{name} {image}\n" for name, image in made.items())
+    return 0
+
+
+@_task("profile", "source", "patch")
+def source(profile: Profile) -> int:
+    """Fetch the source into the cache, with its patches; its place."""
+    with live_display(Console(stderr=True)) as emit:
+        tree = fetch(profile, emit)
+    sys.stdout.write(f"{tree.version} {tree.digest} {tree.path}\n")
+    return 0
+
+
+@_task("profile", "toolchain", "source")
+def doctor(profile: Profile) -> int:
+    """What is wrong with this machine, and what to do about it."""
+    found = examine(profile)
+    show_health(found, Console())
+    return 0 if all(finding.well for finding in found) else 2
+
+
+@_task(own=[("yes", False, "remove it; without this, only show it")])
+def sweep(*, yes: bool) -> int:
+    """What can go: containers of dead runs, lanes, old images and sources."""
+    show_waste(sweep_job(remove=yes), Console(), removed=yes)
+    return 0
+
+
+@_task(
+    own=[
+        ("unit", False, "only the unit tests: seconds, no engine"),
+        ("only", "", "only tests that match this"),
+    ]
+)
+def test(*, unit: bool, only: str) -> int:
+    """Test kmatrix itself: units, contracts, and end to end in real containers."""
+    return develop.run_tests(unit=unit, only=only)
+
+
+@_task()
+def lint() -> int:
+    """Check kmatrix's own code: ruff, mypy, import-linter."""
+    return develop.lint()
+
+
+namespace = Collection(setup, run, plan, report, images, source, doctor, sweep, test, lint)
+program = Program(
+    name="kmatrix",
+    binary="./inv",
+    binary_names=["inv", "kmatrix"],
+    namespace=namespace,
+    version=matrix.__version__,
+)

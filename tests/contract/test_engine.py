@@ -1,0 +1,403 @@
+"""What every engine must do: the same cases on the fake one and on the real one.
+
+The real one's image is kmatrix's own base, so that the first of these tests also proves that it builds.
+"""
+
+import os
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from matrix.engine import images
+from matrix.engine.connect import connect, machine_user
+from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Line, Mount
+from matrix.errors import EngineError
+from tests.fakes.engine import FakeEngine
+
+RUN = f"contract-{os.getpid()}"
+ONE_MINUTE = Limits(seconds=60)
+_NUMBERS = count()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An engine, and an image that has a shell."""
+
+    engine: Engine
+    image: str
+
+    def container(self, script: str, *mounts: Mount, limits: Limits = ONE_MINUTE) -> Container:
+        return Container(
+            name=f"kmatrix-{RUN}-{next(_NUMBERS)}",
+            image=self.image,
+            command=("sh", "-c", script),
+            user=machine_user(),
+            mounts=mounts,
+            labels={LABEL: RUN},
+            limits=limits,
+        )
+
+    def run(self, container: Container, on_line: Line = lambda _: None) -> Ended:
+        return self.engine.run(container, on_line, threading.Event())
+
+    def output(self, script: str, *mounts: Mount) -> list[str]:
+        """The lines of a script that must succeed."""
+        lines: list[str] = []
+        ended = self.run(self.container(script, *mounts), lines.append)
+        assert ended.exit == 0, lines
+        return lines
+
+    def ours(self) -> list[str]:
+        return [name for name, run in self.engine.containers().items() if run == RUN]
+
+
+def toy_shell(container: Container, on_line: Line) -> int | Ended:
+    """As much of a shell as these cases type, in a container as hardened as Docker's."""
+    for command in container.command[-1].split("; "):
+        words = shlex.split(command)
+        if words[0] == "exit":
+            return int(words[1])
+        code = _TOY[words[0]](container, on_line, words[1:])
+        if code:
+            return code
+    return 0
+
+
+def _toy_touch(container: Container, _on_line: Line, words: list[str]) -> int | Ended:
+    path = Path(words[0])
+    for mount in container.mounts:
+        if path.is_relative_to(mount.path) and not mount.read_only:
+            (mount.host / path.relative_to(mount.path)).touch()
+            return 0
+    return 0 if path.is_relative_to("/tmp") else 1
+
+
+def _toy_hog(container: Container, _on_line: Line, _words: list[str]) -> int | Ended:
+    return Ended(exit=137, seconds=0.0, oom=True) if container.limits.memory else 1
+
+
+def _saying(what: Callable[[Container, list[str]], str]) -> Callable[[Container, Line, list[str]], int]:
+    def said(container: Container, on_line: Line, words: list[str]) -> int:
+        on_line(what(container, words))
+        return 0
+
+    return said
+
+
+def _toy_sleep(_container: Container, _on_line: Line, words: list[str]) -> int:
+    time.sleep(float(words[0]))
+    return 0
+
+
+_TOY: dict[str, Callable[[Container, Line, list[str]], int | Ended]] = {
+    "echo": _saying(lambda _, words: " ".join(words)),
+    "printf": _saying(lambda _, words: words[0]),
+    "id": _saying(lambda container, _: container.user.split(":")[0]),
+    "ls": _saying(lambda container, _: "eth0 lo" if container.network else "lo"),
+    "sleep": _toy_sleep,
+    "touch": _toy_touch,
+    "tail": _toy_hog,
+}
+
+
+@pytest.fixture(scope="module")
+def real() -> Bench:
+    engine = connect()
+    images.ensure_base(engine, lambda _: None, install=True)
+    return Bench(engine, images.base_tag())
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    if request.param == "fake":
+        bench = Bench(FakeEngine(toy_shell, images=["kmatrix/base:fake"]), "kmatrix/base:fake")
+    else:
+        bench = request.getfixturevalue("real")
+    yield bench
+    assert bench.ours() == [], "a container was left behind"
+
+
+@pytest.fixture
+def writable(tmp_path: Path) -> Path:
+    """A directory of the host that a container's user may write to."""
+    directory = tmp_path / "a directory: with a colon"
+    directory.mkdir()
+    directory.chmod(0o777)
+    return directory
+
+
+def test_it_tells_about_the_machine(bench: Bench) -> None:
+    about = bench.engine.about()
+    assert about.name
+    assert about.version
+    assert about.cpus > 0
+    assert about.memory > 2**20
+    assert about.cgroup in ("v1", "v2")
+
+
+def test_output_arrives_line_by_line_while_it_runs(bench: Bench) -> None:
+    arrived: list[tuple[str, float]] = []
+
+    def on_line(line: str) -> None:
+        arrived.append((line, time.monotonic()))
+
+    ended = bench.run(bench.container("echo one; sleep 1; echo two"), on_line)
+    assert [line for line, _ in arrived] == ["one", "two"]
+    assert arrived[1][1] - arrived[0][1] > 0.7
+    assert ended.exit == 0
+    assert 0.9 < ended.seconds < 10
+
+
+def test_a_last_line_without_newline_is_given(bench: Bench) -> None:
+    assert bench.output("echo whole; printf part") == ["whole", "part"]
+
+
+def test_an_exit_code_is_a_value(bench: Bench) -> None:
+    ended = bench.run(bench.container("exit 3"))
+    assert (ended.exit, ended.oom, ended.timed_out, ended.cancelled) == (3, False, False, False)
+
+
+def test_the_root_file_system_is_read_only(bench: Bench) -> None:
+    assert bench.run(bench.container("touch /usr/x")).exit == 1
+
+
+def test_tmp_can_be_written(bench: Bench) -> None:
+    assert bench.run(bench.container("touch /tmp/x")).exit == 0
+
+
+def test_a_mount_is_read_only_unless_it_says_otherwise(bench: Bench, writable: Path) -> None:
+    assert bench.run(bench.container("touch /in/x", Mount(writable, "/in"))).exit == 1
+    assert list(writable.iterdir()) == []
+    assert bench.run(bench.container("touch /in/x", Mount(writable, "/in", read_only=False))).exit == 0
+    assert [path.name for path in writable.iterdir()] == ["x"]
+
+
+def test_the_user_is_not_root(bench: Bench) -> None:
+    [uid] = bench.output("id -u")
+    assert uid == machine_user().split(":")[0]
+    assert uid != "0"
+
+
+def test_there_is_no_network(bench: Bench) -> None:
+    assert bench.output("ls /sys/class/net") == ["lo"]
+
+
+def test_a_passed_time_limit_kills_promptly(bench: Bench) -> None:
+    ended = bench.run(bench.container("echo on; sleep 30", limits=Limits(seconds=0.5)))
+    assert ended.timed_out
+    assert not ended.cancelled
+    assert 0.4 < ended.seconds < 2.5
+
+
+def test_a_set_cancel_kills_promptly(bench: Bench) -> None:
+    cancel = threading.Event()
+    # Set out of on_line: certainly while it runs, and certainly after its start.
+    ended = bench.engine.run(bench.container("echo on; sleep 30"), lambda _: cancel.set(), cancel)
+    assert ended.cancelled
+    assert not ended.timed_out
+    assert ended.seconds < 2.5
+
+
+def test_a_cancel_set_before_starts_nothing(bench: Bench) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    lines: list[str] = []
+    assert bench.engine.run(bench.container("echo on"), lines.append, cancel).cancelled
+    assert lines == []
+
+
+def test_memory_beyond_the_limit_is_oom(bench: Bench) -> None:
+    ended = bench.run(bench.container("tail /dev/zero", limits=Limits(memory=64 * 2**20, seconds=60)))
+    assert ended.oom
+    assert ended.exit != 0
+
+
+def test_an_unknown_image_is_the_engines_error(bench: Bench) -> None:
+    container = replace(bench.container("exit 0"), image="kmatrix/nowhere:none")
+    with pytest.raises(EngineError, match="kmatrix/nowhere:none") as caught:
+        bench.run(container)
+    assert "./inv images" in caught.value.hint
+    assert bench.engine.image_id("kmatrix/nowhere:none") is None
+
+
+def test_a_callers_own_error_passes_through_and_nothing_stays(bench: Bench) -> None:
+    def on_line(_line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        bench.run(bench.container("echo on; sleep 30"), on_line)
+    assert not isinstance(caught.value, EngineError)
+
+
+def test_a_name_is_one_containers_only(bench: Bench) -> None:
+    first = bench.container("echo on; sleep 30")
+    cancel, on = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(bench.engine.run, first, lambda _: on.set(), cancel)
+        assert on.wait(20)
+        assert bench.ours() == [first.name]
+        with pytest.raises(EngineError, match=re.escape(first.name)):
+            bench.run(first)
+        assert bench.ours() == [first.name], "the refused one took the other with it"
+        cancel.set()
+        assert running.result().cancelled
+    assert bench.run(replace(first, command=("sh", "-c", "exit 0"))).exit == 0
+
+
+def test_several_run_at_once_and_each_gets_its_own_lines(bench: Bench) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        scripts = [f"echo {number}; sleep 0.3; echo {number}" for number in range(4)]
+        assert list(pool.map(bench.output, scripts)) == [[str(n), str(n)] for n in range(4)]
+
+
+def test_a_container_can_be_removed_from_outside(bench: Bench) -> None:
+    container = bench.container("echo on; sleep 30")
+    try:
+        ended = bench.run(container, lambda _: bench.engine.remove_container(container.name))
+    except EngineError:
+        return  # gone before it could be asked how it ended: the engine's error, and no hang
+    assert ended.exit != 0
+
+
+def test_removing_what_is_not_there_is_no_error(bench: Bench) -> None:
+    bench.engine.remove_container("kmatrix-never-was")
+    bench.engine.remove_image("kmatrix/never:was")
+
+
+def test_an_image_is_tagged_listed_and_removed(bench: Bench) -> None:
+    name = f"kmatrix/{RUN}:copy"
+    bench.engine.tag(bench.image, name)
+    assert bench.engine.image_id(name) == bench.engine.image_id(bench.image)
+    assert bench.engine.images()[name] > 0
+    bench.engine.remove_image(name)
+    assert bench.engine.image_id(name) is None
+    assert bench.engine.image_id(bench.image)
+
+
+def test_an_image_is_built_and_its_output_given(bench: Bench) -> None:
+    name = f"kmatrix/{RUN}:built"
+    lines: list[str] = []
+    made = bench.engine.build(name, {"Dockerfile": f"FROM {bench.image}\nENV A=b\n"}, lines.append)
+    try:
+        assert made == bench.engine.image_id(name)
+        assert any(line.startswith("Step 1") and bench.image in line for line in lines)
+        assert name in bench.engine.images()
+    finally:
+        bench.engine.remove_image(name)
+
+
+def test_an_unreachable_registry_is_false_and_no_error(bench: Bench) -> None:
+    assert bench.engine.pull("localhost:1/kmatrix/nothing:none") is False
+
+
+@pytest.mark.engine
+class TestOnlyOnRealContainers:
+    def test_the_base_image_has_what_a_kernel_build_needs(self, real: Bench) -> None:
+        tools = ("make", "bison", "flex", "bc", "perl", "python3", "git", "patch", "zstd", "sparse")
+        commands = [f"{tool} --version" for tool in tools]
+        said = images.first_lines(real.engine, real.image, commands, machine_user())
+        assert dict(zip(tools, map(bool, said), strict=True)) == dict.fromkeys(tools, True)
+
+    def test_the_first_line_of_a_command_that_fails_is_empty(self, real: Bench) -> None:
+        commands = ["echo one; echo two", "no-such-tool", "echo three; false", "echo 'a  b' >&2"]
+        assert images.first_lines(real.engine, real.image, commands, machine_user()) == [
+            "one",
+            "",
+            "",
+            "a  b",
+        ]
+
+    def test_an_image_that_is_there_costs_nothing(self, real: Bench) -> None:
+        started = time.monotonic()
+        images.ensure_base(real.engine, lambda event: pytest.fail(f"{event}"))
+        assert time.monotonic() - started < 0.1
+
+    def test_no_capability_and_no_new_privilege(self, real: Bench) -> None:
+        status = dict(line.split(":\t", 1) for line in real.output("cat /proc/self/status") if ":\t" in line)
+        sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+        assert {int(status[name], 16) for name in sets} == {0}
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+
+    def test_bounds_are_read_back_inside(self, real: Bench) -> None:
+        script = "ulimit -c; ulimit -f; df -B1 --output=size /tmp | tail -n 1; cat /proc/self/mounts"
+        limits = Limits(seconds=60, memory=2**28, processes=50, file_size=2**20, tmpfs=2**22)
+        lines: list[str] = []
+        real.run(real.container(script, limits=limits), lines.append)
+        assert lines[:2] == ["0", str(2**20 // 512)]
+        assert int(lines[2]) == limits.tmpfs
+        [options] = [line.split()[3].split(",") for line in lines if line.split()[1:2] == ["/tmp"]]
+        assert {"rw", "nosuid", "nodev"} <= set(options)
+        assert "noexec" not in options
+
+    def test_a_file_beyond_its_limit_is_refused(self, real: Bench) -> None:
+        limits = Limits(seconds=60, file_size=2**20)
+        container = real.container("head -c 2M /dev/zero > /tmp/x || exit 9", limits=limits)
+        assert real.run(container).exit == 9
+
+    def test_processes_beyond_their_limit_are_refused(self, real: Bench) -> None:
+        lines: list[str] = []
+        script = "for n in 1 2 3 4 5 6 7 8; do sleep 2 & done; wait"
+        ended = real.run(real.container(script, limits=Limits(seconds=30, processes=4)), lines.append)
+        assert ended.exit != 0
+        assert any("fork" in line.lower() for line in lines)
+
+    def test_a_child_that_was_killed_for_memory_is_oom_too(self, real: Bench) -> None:
+        limits = Limits(memory=64 * 2**20, seconds=60)
+        ended = real.run(real.container("tail /dev/zero; exit 0", limits=limits))
+        assert (ended.exit, ended.oom) == (0, True)
+
+    def test_a_kill_that_is_not_for_memory_is_no_oom(self, real: Bench) -> None:
+        ended = real.run(real.container("sh -c 'kill -9 $$'; exit 5"))
+        assert (ended.exit, ended.oom) == (5, False)
+
+    def test_a_container_outlives_its_output(self, real: Bench) -> None:
+        ended = real.run(real.container("exec >&- 2>&-; sleep 1; exit 4"))
+        assert ended.exit == 4
+        assert ended.seconds > 0.9
+
+    def test_a_silent_container_is_killed_too(self, real: Bench) -> None:
+        ended = real.run(real.container("exec >&- 2>&-; sleep 30", limits=Limits(seconds=0.5)))
+        assert ended.timed_out
+        assert ended.seconds < 2.5
+
+    def test_a_missing_mount_is_refused_and_not_made(self, real: Bench, tmp_path: Path) -> None:
+        missing = tmp_path / "missing"
+        with pytest.raises(EngineError, match="missing"):
+            real.run(real.container("exit 0", Mount(missing, "/in")))
+        assert not missing.exists()
+        assert real.ours() == []
+
+    def test_a_command_that_the_image_lacks_is_the_engines_error(self, real: Bench) -> None:
+        with pytest.raises(EngineError, match="no-such-program") as caught:
+            real.run(replace(real.container(""), command=("no-such-program",)))
+        assert "the image lacks that program" in caught.value.hint
+        assert real.ours() == []
+
+    def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
+        assert real.output("seq 200000") == [str(number) for number in range(1, 200001)]
+
+    def test_a_failed_build_tells_the_end_of_its_output(self, real: Bench) -> None:
+        name = f"kmatrix/{RUN}:broken"
+        dockerfile = f"FROM {real.image}\nRUN echo this is why; exit 7\n"
+        with pytest.raises(EngineError, match="this is why") as caught:
+            real.engine.build(name, {"Dockerfile": dockerfile}, lambda _: None)
+        assert "7" in str(caught.value)
+        assert real.engine.image_id(name) is None
+
+    def test_a_file_beside_the_dockerfile_gets_into_the_image(self, real: Bench) -> None:
+        name = f"kmatrix/{RUN}:files"
+        dockerfile = f"FROM {real.image}\nCOPY note /note\n"
+        real.engine.build(name, {"Dockerfile": dockerfile, "note": "héllo\n"}, lambda _: None)
+        try:
+            assert replace(real, image=name).output("cat /note") == ["héllo"]
+        finally:
+            real.engine.remove_image(name)

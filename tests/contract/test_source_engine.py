@@ -1,0 +1,317 @@
+"""Strangers' archives and patches, opened by the real engine in kmatrix's own base image."""
+
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from matrix.engine import images
+from matrix.engine.connect import connect, machine_user
+from matrix.engine.engine import Engine, Mount
+from matrix.errors import RequestError
+from matrix.source.bench import Bench
+from matrix.source.cache import Cache
+from matrix.source.manifest import difference
+from matrix.source.obtain import load_manifest, obtain
+from matrix.source.tree import Tree
+from matrix.source.walk import hash_tree, walk
+from tests.fakes.small_tree import EDIT, FILES, small_tree
+
+pytestmark = pytest.mark.engine
+
+
+@dataclass
+class Desk:
+    """A user with an engine, a cache, and a place for files."""
+
+    engine: Engine
+    image: str
+    place: Path
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def cache(self) -> Cache:
+        return Cache(self.place / "cache")
+
+    def obtain(self, spec: str | Path, *patches: str, refresh: bool = False) -> Tree:
+        return obtain(
+            str(spec),
+            cache=self.cache,
+            engine=self.engine,
+            image=self.image,
+            user=machine_user(rootless=self.engine.about().rootless),
+            note=self.notes.append,
+            patches=[self.patch(f"{number}.patch", text) for number, text in enumerate(patches)],
+            refresh=refresh,
+        )
+
+    def patch(self, name: str, text: str) -> Path:
+        (self.place / name).write_text(text)
+        return self.place / name
+
+    def tree(self) -> Path:
+        return small_tree(self.place / "tree")
+
+    def refused(self, spec: str | Path, *patches: str) -> str:
+        """The message of a request that must be refused, and leave nothing but what was there."""
+        before = self.kept()
+        with pytest.raises(RequestError) as caught:
+            self.obtain(spec, *patches)
+        assert [name for name in self.kept() if name not in before and name.startswith("tmp-")] == []
+        return str(caught.value)
+
+    def kept(self) -> set[str]:
+        return {path.name for path in self.cache.sources.glob("*")}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return connect()
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine) -> str:
+    return images.ensure_base(engine, lambda _: None)
+
+
+@pytest.fixture
+def desk(engine: Engine, image: str, tmp_path: Path) -> Desk:
+    return Desk(engine, image, tmp_path)
+
+
+def content(tree: Tree) -> str:
+    """The digest of what lies there, whatever the cache believes."""
+    return hash_tree(tree.path, walk(tree.path)).digest
+
+
+def add(archive: tarfile.TarFile, name: str, text: str = "", **attributes: object) -> None:
+    """A member with any attributes that a hostile author likes."""
+    member = tarfile.TarInfo(name)
+    member.size = len(text)
+    for attribute, value in attributes.items():
+        setattr(member, attribute, value)
+    archive.addfile(member, io.BytesIO(text.encode()))
+
+
+def packed(desk: Desk, more: Callable[[tarfile.TarFile], None] = lambda _: None) -> Path:
+    """A tarball of the small tree under one top directory, and whatever ``more`` adds."""
+    tarball = desk.place / "linux.tar"
+    with tarfile.open(tarball, "w") as archive:
+        archive.add(desk.tree(), "linux-6.12")
+        more(archive)
+    return tarball
+
+
+@pytest.mark.parametrize("program", ["cat", "gzip", "xz", "bzip2", "zstd"])
+def test_a_tarball_of_any_kind_is_the_same_tree_as_the_directory_that_was_packed(
+    desk: Desk, program: str
+) -> None:
+    bench = Bench(desk.engine, desk.image, machine_user(rootless=desk.engine.about().rootless))
+    out = bench.directory(desk.place / "out")
+    mounts = [Mount(packed(desk), "/in.tar"), Mount(out, "/out", read_only=False)]
+    assert bench.run('"$1" </in.tar >/out/linux.tar.any', program, mounts=mounts).exit == 0
+    unpacked, plain = desk.obtain(out / "linux.tar.any"), desk.obtain(desk.place / "tree")
+    assert (unpacked.digest, unpacked.version) == (plain.digest, "6.12.48-rc1")
+    assert content(unpacked) == unpacked.digest
+
+
+def test_a_tarball_that_was_seen_is_not_opened_again_under_another_name(desk: Desk) -> None:
+    first = desk.obtain(tarball := packed(desk))
+    again = desk.obtain(tarball.rename(desk.place / "other.tar"))
+    assert again.path == first.path
+    assert len(desk.notes) == 1
+
+
+def test_a_tarball_without_a_top_directory_keeps_its_mtimes(desk: Desk) -> None:
+    tarball = desk.place / "flat.tar"
+    os.utime(desk.tree() / "Kconfig", (1_000_000_000, 1_000_000_000))
+    with tarfile.open(tarball, "w") as archive:
+        archive.add(desk.place / "tree", ".")
+    assert (desk.obtain(tarball).path / "Kconfig").stat().st_mtime == 1_000_000_000
+
+
+def test_an_archive_s_modes_do_not_keep_anybody_from_reading_or_removing_it(desk: Desk) -> None:
+    def more(archive: tarfile.TarFile) -> None:
+        add(archive, "linux-6.12/closed", type=tarfile.DIRTYPE, mode=0o500)
+        add(archive, "linux-6.12/closed/secret", "x", mode=0)
+        add(archive, "linux-6.12/closed/root", "x", mode=0o4755)
+
+    tree = desk.obtain(packed(desk, more))
+    modes = [(tree.path / "closed" / name).stat().st_mode & 0o7777 for name in ("", "secret", "root")]
+    assert modes == [0o755, 0o644, 0o755]
+    desk.cache.remove(tree.digest)
+    assert desk.cache.entries() == []
+
+
+def escape(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/../../../evil", "x")
+
+
+def link_out(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/out", type=tarfile.SYMTYPE, linkname="/etc")
+
+
+def write_through(archive: tarfile.TarFile) -> None:
+    link_out(archive)
+    add(archive, "linux-6.12/out/evil", "x")
+
+
+def pipe(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/pipe", type=tarfile.FIFOTYPE)
+
+
+def device(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/device", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
+
+
+def built(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/include/generated/autoconf.h", "x")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (escape, "cannot be unpacked"),
+        (link_out, "link out of the tree: out"),
+        (write_through, "cannot be unpacked"),
+        (pipe, "pipe is neither"),
+        (device, "cannot be unpacked"),
+        (built, "leftovers"),
+    ],
+)
+def test_a_hostile_or_dirty_archive_is_refused_and_leaves_nothing(
+    desk: Desk, more: Callable[[tarfile.TarFile], None], why: str
+) -> None:
+    assert why in desk.refused(packed(desk, more))
+    assert desk.cache.entries() == []
+    assert not list(desk.place.rglob("evil"))
+
+
+@pytest.mark.parametrize("text", ["", "no tarball at all\n" * 100])
+def test_a_file_that_is_no_tarball_is_refused(desk: Desk, text: str) -> None:
+    (desk.place / "x.tar.xz").write_text(text)
+    assert "x.tar.xz" in desk.refused(desk.place / "x.tar.xz")
+
+
+def test_a_revision_is_exported_as_committed_and_not_twice(desk: Desk) -> None:
+    root = desk.tree()
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false")
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "x"), ("tag", "v6.12")):
+        subprocess.run(["git", "-C", str(root), *identity, *command], check=True)
+    committed = desk.obtain(root).digest
+    (root / "Kconfig").write_text("edited")
+    tree, again = desk.obtain(f"{root}@HEAD"), desk.obtain(f"{root}@v6.12")
+    assert tree.digest == committed
+    assert tree.git is not None
+    assert (len(tree.git.commit), tree.git.dirty, again.path) == (40, False, tree.path)
+    assert len(desk.notes) == 2
+
+
+def test_a_patched_tree_differs_in_the_patched_file_and_the_base_stays_as_it_was(desk: Desk) -> None:
+    base = desk.obtain(desk.tree())
+    tree = desk.obtain(desk.place / "tree", EDIT)
+    assert (tree.path / "virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"].replace("second", "2nd")
+    assert (content(tree), content(base)) == (tree.digest, base.digest)
+    change = difference(load_manifest(base, desk.cache), load_manifest(tree, desk.cache))
+    assert change.paths == ("virt/kvm/vfio.c",)
+    assert [patch.name for patch in tree.patches] == ["0.patch"]
+    assert (tree.path / "Kconfig").samefile(base.path / "Kconfig")
+
+
+def test_the_user_s_own_tree_is_never_patched(desk: Desk) -> None:
+    desk.obtain(desk.tree(), EDIT)
+    assert (desk.place / "tree/virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"]
+
+
+def test_the_same_patches_on_the_same_tree_are_applied_once(desk: Desk) -> None:
+    first = desk.obtain(desk.tree(), EDIT)
+    desk.image = "kmatrix/no-such-image"
+    assert desk.obtain(desk.place / "tree", EDIT) == first
+
+
+SECOND = EDIT.replace("int second", "int 2nd").replace("+int 2nd", "+int zwei")
+SHUFFLE = """\
+diff --git a/virt/kvm/vfio.c b/virt/kvm/moved.c
+similarity index 100%
+rename from virt/kvm/vfio.c
+rename to virt/kvm/moved.c
+diff --git a/Kconfig b/Kconfig
+deleted file mode 100644
+--- a/Kconfig
++++ /dev/null
+@@ -1 +0,0 @@
+-mainmenu "small"
+diff --git a/Kconfig/new b/Kconfig/new
+new file mode 100755
+--- /dev/null
++++ b/Kconfig/new
+@@ -0,0 +1 @@
++x
+"""
+RENAME = SHUFFLE[: SHUFFLE.index("diff --git a/Kconfig b")]
+
+
+def test_patches_are_applied_in_their_order(desk: Desk) -> None:
+    tree = desk.obtain(desk.tree(), EDIT, SECOND, RENAME)
+    assert "int zwei;" in (tree.path / "virt/kvm/moved.c").read_text()
+    assert not (tree.path / "virt/kvm/vfio.c").exists()
+    assert "1.patch does not apply" in desk.refused(
+        desk.place / "tree", EDIT, EDIT.replace(" int third", " int 3rd")
+    )
+
+
+def test_a_patch_that_ruins_the_kernel_tree_is_refused(desk: Desk) -> None:
+    assert "patched, is not a kernel tree" in desk.refused(desk.tree(), SHUFFLE)
+
+
+def test_a_patch_that_does_not_apply_is_refused_with_its_rejected_hunk(desk: Desk) -> None:
+    message = desk.refused(desk.tree(), EDIT.replace("int second", "int other"))
+    assert "0.patch does not apply" in message
+    assert "-int other;" in message
+
+
+def test_a_patch_that_is_there_already_is_called_that(desk: Desk) -> None:
+    assert "already" in desk.refused(desk.tree(), EDIT, EDIT)
+
+
+def new_file(path: str, text: str, mode: str = "100644") -> str:
+    return (
+        f"diff --git a/{path} b/{path}\nnew file mode {mode}\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n"
+        f"+{text}\n\\ No newline at end of file\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        (new_file("evil", "/etc", "120000"), "link out of the tree"),
+        (new_file("a/evil", "../scripts/include/../../..", "120000"), "link out of the tree"),
+        (new_file("dir", "virt", "120000") + new_file("dir/x", "x"), "symbolic link"),
+        (new_file("scripts/include/x", "x"), "is a link"),
+        (new_file("Makefile/x", "x"), "collides with Makefile"),
+        (new_file("virt", "x"), "collides with virt/"),
+        (new_file("Kconfig", "x"), "already exists"),
+    ],
+)
+def test_a_hostile_patch_is_refused_and_touches_nothing(desk: Desk, patch: str, why: str) -> None:
+    base = desk.obtain(desk.tree())
+    assert why in desk.refused(desk.place / "tree", patch)
+    assert content(base) == base.digest
+    assert [entry.digest for entry in desk.cache.entries()] == [base.digest]
+
+
+def test_a_debian_package_that_does_not_exist_is_refused_with_those_that_do(desk: Desk) -> None:
+    with pytest.raises(RequestError, match=r"no package linux-source-0\.1") as caught:
+        desk.obtain("debian:linux-source-0.1")
+    assert "debian:linux-source-6.12" in caught.value.hint
+
+
+def test_a_package_s_version_that_does_not_exist_is_refused_with_those_that_do(desk: Desk) -> None:
+    with pytest.raises(RequestError, match="no package") as caught:
+        desk.obtain("debian:linux-source-6.12=0.1-1")
+    assert "debian:linux-source-6.12=6.12." in caught.value.hint

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: MIT */
+	.section .text, "ax"
+	.globl	_start
+_start:
+	b	start_kernel

@@ -1,0 +1,525 @@
+"""The engine's own parts, and DockerEngine against a daemon of ours that behaves as badly as told."""
+
+import gc
+import json
+import socket
+import socketserver
+import struct
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.engine import docker_engine
+from matrix.engine.connect import connect, engine_url, machine_user
+from matrix.engine.docker_engine import DockerEngine
+from matrix.engine.engine import LABEL, Container, Limits, Mount
+from matrix.engine.guard import Guard
+from matrix.engine.lines import Lines
+from matrix.engine.payload import config, runs, sizes
+from matrix.errors import EngineError
+
+# docker-py drops a socket that could not connect, or a client that is refused, without closing it.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
+
+Reply = Callable[["Request"], None]
+CONTAINER = Container("kmatrix-r-1", "image:1", ("make", "-k"), "7:7", labels={LABEL: "r"})
+
+
+def lines_of(*chunks: bytes, longest: int = 100) -> list[str]:
+    lines = Lines(longest)
+    given = [line for chunk in chunks for line in lines.feed(chunk)]
+    return given + list(lines.rest())
+
+
+class TestLines:
+    def test_a_line_may_come_in_any_pieces(self) -> None:
+        assert lines_of(b"o", b"ne\ntw", b"o\nthree\n") == ["one", "two", "three"]
+
+    def test_a_line_is_given_as_soon_as_it_ends(self) -> None:
+        assert list(Lines().feed(b"one\ntw")) == ["one"]
+
+    def test_the_last_one_needs_no_newline(self) -> None:
+        assert lines_of(b"one\ntwo") == ["one", "two"]
+
+    def test_an_empty_line_is_a_line_and_an_empty_stream_has_none(self) -> None:
+        assert lines_of(b"\n\na\n") == ["", "", "a"]
+        assert lines_of() == []
+
+    def test_a_character_may_be_torn_between_frames(self) -> None:
+        assert lines_of("é".encode()[:1], "é".encode()[1:] + b"\n") == ["é"]
+
+    def test_what_is_no_utf8_is_replaced_and_not_lost(self) -> None:
+        assert lines_of(b"a\xffb\n", b"\xc3") == ["a�b", "�"]
+
+    def test_a_carriage_return_ends_a_line_once(self) -> None:
+        assert lines_of(b"10%\r20%\rdone\r", b"\nnext\r\n") == ["10%", "20%", "done", "next"]
+
+    def test_other_line_separators_are_text(self) -> None:
+        assert lines_of("a\x0bb\x0cc\u2028d\n".encode()) == ["a\x0bb\x0cc\u2028d"]
+
+    def test_a_line_without_end_is_cut_and_says_so(self) -> None:
+        long, after = lines_of(b"x" * 60, b"y" * 60, b"z\nafter\n")
+        assert long.startswith("x" * 60 + "y" * 40 + " [")
+        assert "cut" in long
+        assert "z" not in long
+        assert after == "after"
+
+    def test_a_line_of_just_the_longest_length_is_whole(self) -> None:
+        assert lines_of(b"x" * 100 + b"\n") == ["x" * 100]
+
+
+class TestConfig:
+    def test_a_container_is_hardened_by_default(self) -> None:
+        host = config(CONTAINER)["HostConfig"]
+        assert host["ReadonlyRootfs"] is True
+        assert host["NetworkMode"] == "none"
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert "Privileged" not in host
+
+    def test_memory_is_bounded_without_swap_on_top(self) -> None:
+        limits = Limits(memory=2**30, processes=99, file_size=5, tmpfs=6)
+        host = config(Container("n", "i", ("true",), "7:7", limits=limits))["HostConfig"]
+        assert host["Memory"] == host["MemorySwap"] == 2**30
+        assert host["PidsLimit"] == 99
+        assert host["Tmpfs"]["/tmp"].split(",")[-1] == "size=6"
+        assert "exec" in host["Tmpfs"]["/tmp"].split(",")
+        assert {limit["Name"]: limit["Hard"] for limit in host["Ulimits"]}.items() >= {
+            ("fsize", 5),
+            ("core", 0),
+        }
+
+    def test_network_is_given_only_when_asked_for(self) -> None:
+        asked = Container("n", "i", ("true",), "7:7", network=True)
+        assert config(asked)["HostConfig"]["NetworkMode"] == "default"
+
+    def test_an_images_own_entrypoint_does_not_get_in_between(self) -> None:
+        body = config(CONTAINER)
+        assert (body["Entrypoint"], body["Cmd"]) == (["make"], ["-k"])
+
+    def test_a_mount_is_read_only_unless_it_says_otherwise(self) -> None:
+        mounts = (Mount(Path("/a:b c"), "/src"), Mount(Path("/o"), "/build", read_only=False))
+        body = config(Container("n", "i", ("true",), "7:7", mounts=mounts))["HostConfig"]
+        assert [(m["Source"], m["Target"], m["ReadOnly"]) for m in body["Mounts"]] == [
+            ("/a:b c", "/src", True),
+            ("/o", "/build", False),
+        ]
+
+    def test_env_and_labels_go_in_as_they_are(self) -> None:
+        body = config(Container("n", "i", ("true",), "7:7", env={"A": "b=c"}, labels={"x": "KVM=y/z"}))
+        assert "A=b=c" in body["Env"]
+        assert body["Labels"] == {LABEL: "", "x": "KVM=y/z"}
+
+
+def test_a_container_that_only_inherits_its_images_label_is_not_ours() -> None:
+    listed = [
+        {"Names": ["/kmatrix-1"], "Labels": {LABEL: "run"}},
+        {"Names": ["/x"], "Labels": {LABEL: "image"}},
+    ]
+    assert runs(listed) == {"kmatrix-1": "run"}
+
+
+def test_an_image_that_lost_its_tag_is_listed_under_its_id() -> None:
+    listed: list[dict[str, Any]] = [
+        {"Id": "sha256:1", "RepoTags": ["kmatrix/a:1", "kmatrix/b:1"], "Size": 5},
+        {"Id": "sha256:2", "RepoTags": ["<none>:<none>"], "Size": 6},
+        {"Id": "sha256:3", "RepoTags": None, "Size": 7},
+    ]
+    assert sizes(listed) == {"kmatrix/a:1": 5, "kmatrix/b:1": 5, "sha256:2": 6, "sha256:3": 7}
+
+
+class TestGuard:
+    def test_what_ends_in_time_is_left_alone(self) -> None:
+        with Guard(threading.Event(), 60, lambda: pytest.fail("killed"), lambda: None) as guard:
+            time.sleep(0.15)
+        assert (guard.verdict, guard.failure) == (None, None)
+
+    def test_what_ended_in_the_moment_of_the_kill_was_not_killed(self) -> None:
+        with Guard(threading.Event(), 0, lambda: False, lambda: None, grace=5) as guard:
+            time.sleep(0.2)
+        assert guard.verdict is None
+
+    def test_a_kill_without_effect_ends_the_waiting_and_is_the_engines_failure(self) -> None:
+        unblocked = threading.Event()
+        with Guard(threading.Event(), 0, lambda: True, unblocked.set, grace=0.1) as guard:
+            assert unblocked.wait(5)
+        assert "still holds on" in str(guard.failure)
+
+
+# The daemon: enough of Docker's HTTP API for one container, each answer replaceable by a test.
+
+
+class Request(BaseHTTPRequestHandler):
+    server: "Daemon"
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        route = f"{self.command} {self.path.split('?')[0].removeprefix('/v1.41')}"
+        self.server.asked.append((route, body))
+        reply = self.server.replies.get(route)
+        if reply is None:
+            self.give(404, {"message": f"no such route: {route}"})
+        else:
+            reply(self)
+
+    do_GET = do_POST = do_DELETE = _answer  # noqa: N815  the base class's names
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Silence."""
+
+    def give(self, status: int, body: object) -> None:
+        self._give(status, json.dumps(body).encode())
+
+    def _give(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def frames(self, *pieces: tuple[int, bytes]) -> None:
+        """The answer to attach: frames, then the end of the connection."""
+        self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+        self.server.started.wait(10)
+        for number, data in pieces:
+            self.frame(number, data)
+        self.close_connection = True
+
+    def frame(self, number: int, data: bytes) -> None:
+        self.wfile.write(struct.pack(">BxxxL", number, len(data)) + data)
+
+
+def giving(status: int, body: object) -> Reply:
+    return lambda request: request.give(status, body)
+
+
+class Daemon(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """A Docker daemon that runs one container, which prints ``out`` and ends with 0."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.asked: list[tuple[str, bytes]] = []
+        self.started = threading.Event()
+        self.killed = threading.Event()
+        made = "/containers/c1"
+        self.replies: dict[str, Reply] = {
+            "GET /version": giving(200, {"ApiVersion": "1.41", "Version": "20.10"}),
+            "POST /containers/create": giving(201, {"Id": "c1"}),
+            "GET /containers/c1/json": self.inspected(),
+            f"POST /containers/{CONTAINER.name}/attach": lambda request: request.frames((1, b"out\n")),
+            f"GET /containers/{CONTAINER.name}/json": self.inspected(),
+            f"POST {made}/start": self._start,
+            f"POST {made}/wait": giving(200, {"StatusCode": 0}),
+            f"POST {made}/kill": self._kill,
+            f"DELETE {made}": giving(204, None),
+        }
+        super().__init__(str(path), Request)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Silence: clients that hang up are what these tests are about."""
+
+    @property
+    def routes(self) -> list[str]:
+        return [route for route, _ in self.asked]
+
+    def inspected(self, **state: object) -> Reply:
+        told = {"Status": "exited", "ExitCode": 0, "OOMKilled": False, **state}
+        return giving(200, {"Id": "c1", "State": told, "Config": {"Tty": False}})
+
+    def _start(self, request: Request) -> None:
+        request.give(204, None)
+        self.started.set()
+
+    def _kill(self, request: Request) -> None:
+        request.give(204, None)
+        self.killed.set()
+
+    def until_killed(self, request: Request) -> None:
+        """Print, and go on until somebody kills it."""
+        request.frames((1, b"on\n"))
+        self.killed.wait(20)
+
+    def die(self, request: Request) -> None:
+        """Be gone in the middle of an answer: no other request reaches anybody."""
+        request.frames((1, b"out\npart"))
+        self.path.unlink()
+
+
+@pytest.fixture
+def daemon() -> Iterator[Daemon]:
+    # Not tmp_path: a Unix socket's path has room for 107 bytes only.
+    with tempfile.TemporaryDirectory() as directory, Daemon(Path(directory) / "s") as daemon:
+        thread = threading.Thread(target=daemon.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield daemon
+        finally:
+            daemon.started.set()
+            daemon.killed.set()
+            daemon.shutdown()
+            thread.join()
+            gc.collect()  # now, and not in some later test, where a dropped socket would count as its fault
+
+
+@pytest.fixture
+def engine(daemon: Daemon) -> DockerEngine:
+    return DockerEngine(f"unix://{daemon.path}")
+
+
+ATTACH = f"POST /containers/{CONTAINER.name}/attach"
+
+
+def run(engine: DockerEngine, container: Container = CONTAINER) -> list[str]:
+    lines: list[str] = []
+    ended = engine.run(container, lines.append, threading.Event())
+    assert ended.exit == 0
+    return lines
+
+
+class TestRun:
+    def test_it_attaches_before_it_starts_and_removes_at_last(
+        self, daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        assert run(engine) == ["out"]
+        steps = [route for route in daemon.routes if not route.startswith("GET")]
+        assert steps == [
+            "POST /containers/create",
+            ATTACH,
+            "POST /containers/c1/start",
+            "POST /containers/c1/wait",
+            "DELETE /containers/c1",
+        ]
+
+    def test_lines_are_put_together_from_frames_each_stream_apart(
+        self, daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        pieces = ((1, b"CC  a"), (2, b"warn"), (1, b".o\nCC  b.o\n"), (2, b"ing\n"), (2, b"end"))
+        daemon.replies[ATTACH] = lambda request: request.frames(*pieces)
+        assert run(engine) == ["CC  a.o", "CC  b.o", "warning", "end"]
+
+    def test_an_engine_that_dies_is_an_error_and_no_hang(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies[ATTACH] = daemon.die
+        lines: list[str] = []
+        with pytest.raises(EngineError, match="does not answer") as caught:
+            engine.run(CONTAINER, lines.append, threading.Event())
+        assert lines == ["out", "part"]
+        assert "./inv doctor" in caught.value.hint
+
+    def test_an_engine_that_cannot_kill_is_an_error_and_no_hang(
+        self, daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        daemon.replies[ATTACH] = daemon.until_killed
+        daemon.replies["POST /containers/c1/kill"] = giving(500, {"message": "cannot kill: stuck"})
+        daemon.replies["GET /containers/c1/json"] = daemon.inspected(Status="running")
+        container = Container("kmatrix-r-1", "image:1", ("make",), "7:7", limits=Limits(seconds=0.2))
+        started = time.monotonic()
+        with pytest.raises(EngineError, match="cannot kill: stuck"):
+            engine.run(container, lambda _: None, threading.Event())
+        assert time.monotonic() - started < 5
+        assert daemon.routes[-1] == "DELETE /containers/c1"
+
+    def test_a_kill_that_comes_too_late_changes_nothing(self, daemon: Daemon, engine: DockerEngine) -> None:
+        def slow_to_drain(request: Request) -> None:
+            request.frames((1, b"out\n"))
+            time.sleep(0.5)
+            request.frame(1, b"the end of it\n")
+
+        daemon.replies[ATTACH] = slow_to_drain
+        daemon.replies["POST /containers/c1/kill"] = giving(409, {"message": "Container c1 is not running"})
+        container = Container("kmatrix-r-1", "image:1", ("make",), "7:7", limits=Limits(seconds=0.1))
+        lines: list[str] = []
+        ended = engine.run(container, lines.append, threading.Event())
+        assert (ended.exit, ended.timed_out) == (0, False)
+        assert "POST /containers/c1/kill" in daemon.routes
+        assert lines == ["out", "the end of it"]
+
+    def test_slow_waiting_is_not_taken_for_an_end(
+        self, daemon: Daemon, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(docker_engine, "_WAIT", 0.1)
+        answers = iter(["running", "running", "exited"])
+
+        def inspected(request: Request) -> None:
+            daemon.inspected(Status=next(answers))(request)
+
+        daemon.replies["POST /containers/c1/wait"] = lambda _: time.sleep(0.3)
+        daemon.replies["GET /containers/c1/json"] = inspected
+        assert run(engine) == ["out"]
+        assert daemon.routes.count("POST /containers/c1/wait") == 3
+
+    def test_a_failing_removal_does_not_hide_the_outcome(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["DELETE /containers/c1"] = giving(500, {"message": "device or resource busy"})
+        assert run(engine) == ["out"]
+        assert daemon.routes.count("DELETE /containers/c1") == 2
+
+    def test_a_failing_removal_does_not_hide_the_error(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["DELETE /containers/c1"] = giving(500, {"message": "device or resource busy"})
+        daemon.replies["POST /containers/c1/start"] = giving(400, {"message": "executable file not found"})
+        with pytest.raises(EngineError, match="executable file not found"):
+            run(engine)
+
+    def test_a_refused_creation_removes_nothing(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["POST /containers/create"] = giving(
+            409, {"message": "is already in use by container 5"}
+        )
+        with pytest.raises(EngineError, match="already in use") as caught:
+            run(engine)
+        assert "./inv sweep" in caught.value.hint
+        assert not any(route.startswith("DELETE") for route in daemon.routes)
+
+    def test_a_creation_without_an_answer_is_cleaned_up_by_name(
+        self, daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        daemon.replies["POST /containers/create"] = lambda request: setattr(request, "close_connection", True)
+        with pytest.raises(EngineError):
+            run(engine)
+        assert daemon.routes[-1] == f"DELETE /containers/{CONTAINER.name}"
+
+    def test_memory_that_ran_out_is_seen_in_the_state(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["GET /containers/c1/json"] = daemon.inspected(ExitCode=2, OOMKilled=True)
+        ended = engine.run(CONTAINER, lambda _: None, threading.Event())
+        assert (ended.exit, ended.oom) == (2, True)
+
+
+class TestBuild:
+    @staticmethod
+    def _streaming(*answers: dict[str, str]) -> Reply:
+        def reply(request: Request) -> None:
+            request.send_response(200)
+            request.send_header("Transfer-Encoding", "chunked")
+            request.end_headers()
+            for answer in answers:
+                data = json.dumps(answer).encode() + b"\r\n"
+                request.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+            request.wfile.write(b"0\r\n\r\n")
+
+        return reply
+
+    def test_lines_come_whole_and_the_id_is_the_engines(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["POST /build"] = self._streaming({"stream": "Step 1"}, {"stream": "/1\nok\nend"})
+        daemon.replies["GET /images/kmatrix/a:1/json"] = giving(200, {"Id": "sha256:1"})
+        lines: list[str] = []
+        assert engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lines.append) == "sha256:1"
+        assert lines == ["Step 1/1", "ok", "end"]
+
+    def test_a_failed_step_tells_the_end_of_its_output(self, daemon: Daemon, engine: DockerEngine) -> None:
+        said = [{"stream": f"line {number}\n"} for number in range(50)]
+        daemon.replies["POST /build"] = self._streaming(*said, {"error": "returned a non-zero code: 100"})
+        with pytest.raises(EngineError, match="non-zero code: 100") as caught:
+            engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+        assert "line 49" in str(caught.value)
+        assert "line 20\n" not in str(caught.value)
+
+    def test_a_full_disk_is_told_as_such(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["POST /build"] = self._streaming({"error": "write /x: no space left on device"})
+        with pytest.raises(EngineError) as caught:
+            engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+        assert "./inv sweep" in caught.value.hint
+
+    def test_an_image_that_is_not_there_afterwards_is_an_error(
+        self, daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        daemon.replies["POST /build"] = self._streaming({"stream": "Step 1/1\n"})
+        with pytest.raises(EngineError, match="has no such image"):
+            engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+
+
+class TestPull:
+    def test_no_registry_is_false(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["POST /images/create"] = giving(500, {"message": "dial tcp: no such host"})
+        assert engine.pull("debian:trixie-slim") is False
+
+    def test_a_dead_engine_is_an_error(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.path.unlink()
+        with pytest.raises(EngineError, match="does not answer"):
+            engine.pull("debian:trixie-slim")
+
+
+class TestConnect:
+    @pytest.fixture(autouse=True)
+    def _no_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DOCKER_HOST", raising=False)
+
+    @staticmethod
+    def _refusal(monkeypatch: pytest.MonkeyPatch, url: str) -> EngineError:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        with pytest.raises(EngineError) as caught:
+            connect()
+        return caught.value
+
+    def test_docker_host_wins_over_the_default_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert engine_url() == "unix:///var/run/docker.sock"
+        monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
+        assert engine_url() == "unix:///elsewhere"
+
+    def test_a_daemon_that_answers_is_an_engine(
+        self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.path}")
+        assert isinstance(connect(), DockerEngine)
+
+    def test_no_socket(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        refusal = self._refusal(monkeypatch, f"unix://{tmp_path}/none")
+        assert "no container engine answers at unix://" in str(refusal)
+        assert "there is no such socket" in str(refusal)
+        assert "./inv setup" in refusal.hint
+        assert "unset DOCKER_HOST" in refusal.hint
+
+    def test_nobody_behind_the_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as left_over:
+            left_over.bind(f"{directory}/s")
+            assert "nobody listens" in str(self._refusal(monkeypatch, f"unix://{directory}/s"))
+
+    def test_permission_denied(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        def denied(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr("matrix.engine.connect.socket.socket.connect", denied)
+        refusal = self._refusal(monkeypatch, f"unix://{tmp_path}/s")
+        assert "permission denied" in str(refusal)
+        assert "usermod -aG docker" in refusal.hint
+        assert "root" in refusal.hint
+
+    def test_too_old(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+        daemon.replies["GET /version"] = giving(200, {"ApiVersion": "1.20"})
+        refusal = self._refusal(monkeypatch, f"unix://{daemon.path}")
+        assert "too old" in str(refusal)
+        assert "below 1.24" in str(refusal)
+
+    def test_something_that_is_no_engine(self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+        daemon.replies["GET /version"] = giving(200, ["hello"])
+        assert "does not answer" in str(self._refusal(monkeypatch, f"unix://{daemon.path}"))
+
+    def test_a_host_that_cannot_see_our_directories(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert "unix:// and tcp://" in str(self._refusal(monkeypatch, "ssh://somewhere"))
+
+
+class TestMachineUser:
+    def test_a_user_is_themselves(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.geteuid", lambda: 1000)
+        monkeypatch.setattr("os.getegid", lambda: 100)
+        assert machine_user() == "1000:100"
+
+    def test_root_is_somebody_else_inside(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.geteuid", lambda: 0)
+        assert machine_user() == "59990:59990"
+
+    def test_in_a_rootless_engine_0_is_the_caller(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.geteuid", lambda: 1000)
+        assert machine_user(rootless=True) == "0:0"

@@ -1,0 +1,439 @@
+"""The run on disk: claimed once, written before and after, whole after a kill, read back."""
+
+import errno
+import json
+import os
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import DiskFullError, RequestError
+from matrix.record.files import write_whole
+from matrix.record.journal import Journal, claim, new_run_id, point_latest
+from matrix.record.load import find_run, load_run
+from matrix.record.model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
+from matrix.record.outcome import Evidence, State
+
+STARTED = datetime(2026, 11, 22, 9, 30, 15, tzinfo=UTC)
+BROKEN = Diagnostic(
+    severity="error",
+    tool="gcc",
+    file="include/linux/vfio.h",
+    line=294,
+    message="weak declaration of ‘vfio_file_iommu_group’",
+    symbols=("vfio_file_iommu_group",),
+    included_from=("virt/kvm/vfio.c:17",),
+)
+
+
+def a_row(name: str, state: State = State.NOT_RUN, **fields: object) -> Cell:
+    return Cell.model_validate(
+        {
+            "id": f"x86/gcc-14/defconfig/A={name}",
+            "arch": "x86",
+            "toolchain": "gcc-14",
+            "base": "defconfig",
+            "request": {"A": name},
+            "state": state,
+            **fields,
+        }
+    )
+
+
+def a_run() -> Run:
+    return Run(
+        id="20261122-093015-story",
+        tool=Tool(version="0.1"),
+        command="./inv run",
+        host=Host(system="Debian", cpus=2, memory=2**33, engine="Docker", isolation="none"),
+        started=STARTED,
+        profile={"name": "story", "arch": ["x86"]},
+        axes={"arch": ("x86",), "A": ("n", "m", "y")},
+        plan_sha256="0" * 64,
+        source=SourceRecord(spec="linux", version="6.12", digest="1" * 64),
+        toolchains={},
+        cells=tuple(a_row(name) for name in "nmy"),
+    )
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    place = tmp_path / "runs" / "20261122-093015-story"
+    claim(place)
+    return place
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+def killed(directory: Path, *finished: Cell) -> None:
+    """A run that finished these cells and then lost its process: nothing is closed."""
+    journal = Journal(directory, a_run())
+    for cell in finished:
+        journal.finish(cell, {BROKEN.key: BROKEN} if cell.diagnostics else {})
+    with journal:
+        pass  # only the file: a process that dies lets go of it, too
+
+
+# Claiming the directory
+
+
+def test_a_run_id_sorts_by_time_and_says_what_it_was() -> None:
+    assert new_run_id("kvm-vfio", STARTED) == "20261122-093015-kvm-vfio"
+
+
+@pytest.mark.parametrize("profile", ["my story", "KVM=y"])
+def test_a_run_id_can_stand_in_a_containers_name(profile: str) -> None:
+    # Containers are named kmatrix-<run>-<n>, and engines take no other characters.
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", new_run_id(profile, STARTED))
+
+
+def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
+    claim(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_an_empty_directory_may_be_used(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    claim(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["run.json", "cells.jsonl", "letter.txt", ".hidden"])
+def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(RequestError, match="in use") as caught:
+        claim(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert names(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_directory_is_claimed_once(tmp_path: Path) -> None:
+    claim(tmp_path / "out")
+    with pytest.raises(RequestError, match="in use"):
+        claim(tmp_path / "out")
+
+
+def test_of_many_claims_at_once_one_wins(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def attempt(place: Path) -> bool:
+        together.wait()
+        try:
+            claim(place)
+        except RequestError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(10):
+            assert sum(pool.map(attempt, [tmp_path / f"{number}"] * 8)) == 1
+
+
+def test_out_that_is_a_file_or_below_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RequestError, match="file"):
+            claim(place)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_out_that_is_too_long_for_a_file_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError):
+        claim(tmp_path / ("x" * 300))
+
+
+def test_claiming_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "mkdir", full_disk)
+    with pytest.raises(DiskFullError):
+        claim(tmp_path / "out")
+
+
+# Writing
+
+
+def test_run_json_is_there_before_the_first_cell(directory: Path) -> None:
+    with Journal(directory, a_run()):
+        data = json.loads((directory / "run.json").read_text())
+        assert data["schema"] == 1
+        assert data["finished"] is None
+        assert [cell["state"] for cell in data["cells"]] == ["not-run"] * 3
+
+
+def test_a_finished_cell_is_on_disk_when_finish_returns(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    with Journal(directory, a_run()) as journal:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        journal.finish(a_row("m", State.PASS), {})
+        lines = (directory / "cells.jsonl").read_text().splitlines()
+    assert len(synced) == 1
+    assert len(lines) == 1
+    assert json.loads(lines[0])["cell"]["id"].endswith("A=m")
+
+
+def test_run_json_at_the_end_has_every_cell_in_plan_order(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        for name in "ynm":
+            journal.finish(a_row(name, State.PASS), {})
+        run = journal.close(interrupted=False)
+    assert [cell.request["A"] for cell in run.cells] == ["n", "m", "y"]
+    assert run.finished is not None
+    assert load_run(directory) == run
+
+
+def test_an_interrupted_run_has_a_row_for_every_cell(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        journal.finish(a_row("m", State.FAIL), {})
+        journal.close(interrupted=True)
+    run = load_run(directory)
+    assert run.interrupted
+    assert [cell.state for cell in run.cells] == [State.NOT_RUN, State.FAIL, State.NOT_RUN]
+
+
+def test_diagnostics_are_kept_once_for_the_run_and_referred_to_by_cells(directory: Path) -> None:
+    reference = DiagnosticRef(key=BROKEN.key, object="virt/kvm/vfio.o", stage="focus")
+    with Journal(directory, a_run()) as journal:
+        for name in "ny":
+            journal.finish(a_row(name, State.FAIL, diagnostics=(reference,)), {BROKEN.key: BROKEN})
+        journal.close(interrupted=False)
+    run = load_run(directory)
+    assert run.diagnostics == {BROKEN.key: BROKEN}
+    assert run.cells[0].diagnostics == run.cells[2].diagnostics == (reference,)
+
+
+def test_lanes_may_finish_cells_at_the_same_time(directory: Path) -> None:
+    numbers = [str(number) for number in range(40)]
+    run = a_run().model_copy(update={"cells": tuple(a_row(number) for number in numbers)})
+    with Journal(directory, run) as journal, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: journal.finish(a_row(number, State.PASS), {}), reversed(numbers)))
+    lines = (directory / "cells.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 40
+    assert {cell.state for cell in load_run(directory).cells} == {State.PASS}
+
+
+def test_a_config_is_kept_once_under_its_digest(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        journal.keep_config("abc", "CONFIG_A=y\n")
+        before = (directory / "configs" / "abc").stat()
+        journal.keep_config("abc", "CONFIG_A=y\n")
+    assert (directory / "configs" / "abc").read_text() == "CONFIG_A=y\n"
+    assert (directory / "configs" / "abc").stat().st_ino == before.st_ino
+    assert names(directory / "configs") == ["abc"]
+
+
+# A run that was killed
+
+
+def test_a_killed_run_has_what_the_journal_has_in_plan_order(directory: Path) -> None:
+    reference = DiagnosticRef(key=BROKEN.key, object="virt/kvm/vfio.o", stage="focus")
+    done = a_row("y", State.FAIL, evidence=Evidence.BUILT, diagnostics=(reference,))
+    killed(directory, done, a_row("n", State.PASS))
+    run = load_run(directory)
+    assert run.finished is None
+    assert [(cell.request["A"], cell.state) for cell in run.cells] == [
+        ("n", State.PASS),
+        ("m", State.NOT_RUN),
+        ("y", State.FAIL),
+    ]
+    assert run.cells[2] == done
+    assert run.diagnostics == {BROKEN.key: BROKEN}
+
+
+def test_a_run_that_was_killed_before_its_first_cell_has_them_all_not_run(directory: Path) -> None:
+    killed(directory)
+    assert [cell.state for cell in load_run(directory).cells] == [State.NOT_RUN] * 3
+
+
+def test_what_is_known_of_a_cell_before_it_is_built_survives_a_kill(directory: Path) -> None:
+    known = a_row(
+        "m", make="ARCH=x86", config_sha256="c" * 64, verified=(Verified(symbol="A", want="m", got="m"),)
+    )
+    with Journal(directory, a_run()) as journal:
+        journal.note(known)
+    assert load_run(directory).cells[1] == known
+
+
+def test_what_was_noted_of_a_cell_is_in_the_run_at_the_end(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        journal.note(a_row("m", make="ARCH=x86"))
+        journal.close(interrupted=True)
+    assert load_run(directory).cells[1].make == "ARCH=x86"
+
+
+@pytest.mark.parametrize("left", range(0, 400, 23))
+def test_a_torn_last_line_is_ignored(directory: Path, left: int) -> None:
+    killed(directory, a_row("n", State.PASS), a_row("m", State.FAIL))
+    path = directory / "cells.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second[: min(left, len(second) - 2)])
+    assert [cell.state for cell in load_run(directory).cells] == [State.PASS, State.NOT_RUN, State.NOT_RUN]
+
+
+@pytest.mark.parametrize("torn", [b"\0" * 300, b"\xff\xfe\xfd", b"[]", b"7", b"\n\n"])
+def test_whatever_a_power_failure_left_as_the_last_line_is_ignored(directory: Path, torn: bytes) -> None:
+    killed(directory, a_row("n", State.PASS))
+    with (directory / "cells.jsonl").open("ab") as file:
+        file.write(torn)
+    assert [cell.state for cell in load_run(directory).cells] == [State.PASS, State.NOT_RUN, State.NOT_RUN]
+
+
+def test_a_killed_run_without_its_journal_has_what_run_json_has(directory: Path) -> None:
+    killed(directory, a_row("n", State.PASS))
+    (directory / "cells.jsonl").unlink()
+    assert [cell.state for cell in load_run(directory).cells] == [State.NOT_RUN] * 3
+
+
+# Reading
+
+
+def test_readers_ignore_keys_that_they_do_not_know(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        run = journal.close(interrupted=False)
+    data = json.loads((directory / "run.json").read_text())
+    data["new"] = data["cells"][0]["new"] = data["source"]["new"] = {"of": "next year"}
+    (directory / "run.json").write_text(json.dumps(data))
+    assert load_run(directory) == run
+
+
+def test_readers_do_without_optional_keys(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        run = journal.close(interrupted=False)
+    data = json.loads((directory / "run.json").read_text())
+    del data["source"]["package"], data["interrupted"], data["cells"][0]["log"]
+    (directory / "run.json").write_text(json.dumps(data))
+    assert load_run(directory) == run
+
+
+def test_a_run_of_another_schema_is_refused_by_number(directory: Path) -> None:
+    (directory / "run.json").write_text('{"schema": 2}')
+    with pytest.raises(RequestError, match=r"schema 2.*schema 1"):
+        load_run(directory)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"schema": 1}', b"\xff\xfe{}", b"\0"])
+def test_a_damaged_run_is_refused_in_a_sentence(directory: Path, content: bytes) -> None:
+    (directory / "run.json").write_bytes(content)
+    with pytest.raises(RequestError) as caught:
+        load_run(directory)
+    assert str(directory) in str(caught.value)
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(RequestError, match="no run"):
+            load_run(place)
+
+
+def test_a_run_is_found_by_path_by_name_and_as_the_latest(directory: Path) -> None:
+    killed(directory)
+    point_latest(directory)
+    runs = directory.parent
+    for spec in (str(directory), directory.name, "latest"):
+        assert find_run(spec, runs) == directory.resolve()
+    with pytest.raises(RequestError, match="'yesterday'"):
+        find_run("yesterday", runs)
+
+
+def test_latest_points_to_the_newest_run_and_survives_a_move_of_the_whole(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name in ("one", "two"):
+        claim(runs / name)
+        point_latest(runs / name)
+    assert sorted(path.name for path in runs.iterdir()) == ["latest", "one", "two"]
+    runs.rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "latest").resolve() == tmp_path / "moved" / "two"
+
+
+# Whole files, and full disks
+
+
+def test_a_whole_file_replaces_the_old_one_and_can_be_read_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in ("old and longer", "näw"):
+        write_whole(path, content)
+        assert path.read_text("utf-8") == content
+    write_whole(path, b"\xff")
+    assert path.read_bytes() == b"\xff"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_write_that_finds_no_space_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "file"
+    write_whole(path, "old")
+
+    def fails(_: int) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(DiskFullError) as caught:
+        write_whole(path, "new")
+    assert caught.value.exit_code == 2
+    assert str(path) in str(caught.value)
+    assert caught.value.hint
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken disk"), KeyboardInterrupt()])
+def test_a_write_that_fails_otherwise_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fails(_: int) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(type(error)):
+        write_whole(tmp_path / "file", "new")
+    assert names(tmp_path) == []
+
+
+def test_a_cell_that_finds_no_space_for_its_line_is_a_full_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(directory, a_run()) as journal:
+        monkeypatch.setattr(os, "fsync", full_disk)
+        with pytest.raises(DiskFullError, match=r"cells\.jsonl"):
+            journal.finish(a_row("m", State.PASS), {})
+
+
+def attempts(journal: Journal) -> list[Callable[[], object]]:
+    return [
+        lambda: journal.keep_config("abc", "CONFIG_A=y\n"),
+        lambda: journal.close(interrupted=False),
+    ]
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["config", "end"])
+def test_everything_else_that_a_run_writes_says_when_the_disk_is_full(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    with Journal(directory, a_run()) as journal:
+        monkeypatch.setattr(os, "fsync", full_disk)
+        with pytest.raises(DiskFullError):
+            attempts(journal)[number]()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_stays_a_full_disk_when_the_journal_is_left(directory: Path) -> None:
+    (directory / "cells.jsonl").unlink()
+    (directory / "cells.jsonl").symlink_to("/dev/full")
+    with pytest.raises(DiskFullError), Journal(directory, a_run()) as journal:
+        journal.finish(a_row("m", State.PASS), {})

@@ -1,0 +1,201 @@
+"""What is shown while a job runs."""
+
+import threading
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from matrix.record.events import CellFinished, Emit, Event, LaneAt, LaneDone, Note, Output, RunStarted
+from matrix.record.outcome import State
+from reports.live import Progress, _Display, live_display
+from tests.fakes.runs import a_cell, the_story
+
+STARTED = RunStarted("one", Path("runs/one"), 98, 8)
+FAILED = CellFinished(a_cell(state=State.FAIL), "vfio.h: weak declaration")
+
+
+class Tty(StringIO):
+    """A terminal as far as anybody asks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_terminal() -> Console:
+    return Console(file=Tty(), force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"})
+
+
+def told_by(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def plain(*events: Event, console: Console | None = None) -> str:
+    used = console or Console(file=StringIO(), force_terminal=False, width=40)
+    with live_display(used) as emit:
+        for event in events:
+            emit(event)
+    return told_by(used)
+
+
+def test_without_a_terminal_each_finished_cell_is_a_line() -> None:
+    assert plain(STARTED, LaneAt("l", "c", "focus"), CellFinished(a_cell()), LaneDone("l")) == (
+        "run one: 98 cells in 8 lanes, kept in runs/one\n"
+        "[ 1/98] pass  powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n  9.4 s\n"
+    )
+
+
+def test_a_failing_cell_shows_its_title_and_an_unreachable_one_its_reason() -> None:
+    gone = a_cell(state=State.UNREACHABLE, reason="KVM has no m on arm64")
+    lines = plain(STARTED, FAILED, CellFinished(gone)).splitlines()
+    assert lines[2] == "      vfio.h: weak declaration"
+    assert lines[3].startswith("[ 2/98] unreachable  ")
+    assert lines[3].endswith("  KVM has no m on arm64")
+
+
+def test_output_is_told_apart_from_notes() -> None:
+    assert plain(Note("building gcc-14"), Output("Step 1")) == "building gcc-14\n  Step 1\n"
+
+
+def test_markup_and_control_characters_are_only_text() -> None:
+    told = plain(Note("[bold]x[/nope]"), Output("\x1b[2Jgone\x07"), CellFinished(a_cell("[red]"), "[/]"))
+    assert told.startswith("[bold]x[/nope]\n  gone\ufffd\n[1/?] pass  [red]/gcc-14")
+
+
+def test_every_line_is_out_as_soon_as_it_is_said() -> None:
+    flushed: list[str] = []
+
+    class Pipe(StringIO):
+        def flush(self) -> None:
+            flushed.append(self.getvalue())
+
+    with live_display(Console(file=Pipe(), force_terminal=False)) as emit:
+        emit(Note("first"))
+        assert flushed[-1] == "first\n"
+
+
+def test_a_dumb_terminal_gets_plain_lines() -> None:
+    console = Console(file=Tty(), force_terminal=True, _environ={"TERM": "dumb"})
+    assert plain(Note("words"), console=console) == "words\n"
+
+
+def test_colour_forced_on_a_pipe_moves_no_cursor() -> None:
+    console = Console(file=StringIO(), force_terminal=True, _environ={"TERM": "xterm"})
+    assert "\x1b[?25l" not in plain(STARTED, Note("words"), console=console)
+
+
+def test_in_a_terminal_notes_and_failures_scroll_and_passing_cells_only_count() -> None:
+    told = plain(Note("building gcc-14"), STARTED, CellFinished(a_cell("s390")), FAILED, console=a_terminal())
+    assert "building gcc-14" in told
+    assert "vfio.h: weak declaration" in told
+    assert "s390/gcc-14" not in told
+
+
+def test_in_a_terminal_the_lanes_the_counts_and_the_time_are_seen() -> None:
+    clock, console = Clock(), a_terminal()
+    with live_display(console, clock) as emit:
+        emit(STARTED)
+        emit(LaneAt("powerpc/gcc-14", "powerpc/gcc-14/defconfig/KVM=y", "focus"))
+        emit(CellFinished(a_cell()))
+        clock.now = 75
+        emit(Note("drawn"))
+    told = told_by(console)
+    for words in (
+        "1/98 cells",
+        "1 min 15 s",
+        "left",
+        "1 pass",
+        "powerpc/gcc-14/defconfig/KVM=y",
+        "focus",
+    ):
+        assert words in told
+
+
+def test_with_more_lanes_than_lines_the_rest_is_counted() -> None:
+    console = a_terminal()
+    with live_display(console) as emit:
+        emit(STARTED)
+        for number in range(40):
+            emit(LaneAt(f"lane {number}", "cell", "focus"))
+        emit(Note("drawn"))
+    assert "and 22 more lanes" in told_by(console)
+
+
+def test_the_remaining_time_follows_from_the_finished_cells_and_the_lanes_at_work() -> None:
+    progress = Progress(Clock())
+    progress.take(RunStarted("one", Path(), 10, 8))
+    assert progress.remaining() is None
+    for lane in ("a", "b"):
+        progress.take(LaneAt(lane, "cell", "focus"))
+        progress.take(CellFinished(a_cell()))
+    assert progress.remaining() == pytest.approx(9.4 * 8 / 2)
+
+
+def test_nothing_remains_when_all_cells_are_done() -> None:
+    progress = Progress(Clock())
+    progress.take(RunStarted("one", Path(), 1, 1))
+    progress.take(CellFinished(a_cell()))
+    assert progress.remaining() is None
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_lanes_may_emit_at_once(*, terminal: bool) -> None:
+    console = a_terminal() if terminal else Console(file=StringIO(), force_terminal=False)
+    cells = the_story().cells
+
+    def lane(emit: Emit, number: int) -> None:
+        for cell in cells[number::8]:
+            emit(LaneAt(str(number), cell.id, "focus"))
+            emit(CellFinished(cell, "title"))
+
+    with live_display(console) as emit:
+        emit(RunStarted("one", Path("runs/one"), len(cells), 8))
+        threads = [threading.Thread(target=lane, args=(emit, number)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert not any(thread.is_alive() for thread in threads)
+    told = told_by(console)
+    assert terminal or f"[{len(cells)}/{len(cells)}]" in told
+
+
+def test_printing_never_holds_what_the_refresher_waits_for() -> None:
+    stuck: list[bool] = []
+
+    class Refreshed(Tty):
+        def write(self, text: str) -> int:
+            refresher = threading.Thread(target=display.render, daemon=True)
+            refresher.start()
+            refresher.join(timeout=2)
+            stuck.append(refresher.is_alive())
+            return super().write(text)
+
+    display = _Display(Console(file=Refreshed(), force_terminal=True), Progress(Clock()))
+    display.emit(FAILED)
+    assert stuck
+    assert not any(stuck)
+
+
+def test_the_display_is_gone_when_the_job_raises() -> None:
+    console = a_terminal()
+
+    def job() -> None:
+        with live_display(console) as emit:
+            emit(STARTED)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job()
+    assert told_by(console).rstrip().endswith("\x1b[2K")

@@ -1,0 +1,249 @@
+"""What a run amounts to, before any format tells it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matrix.record.model import Compiler, StageRecord, ToolchainRecord
+from matrix.record.outcome import State
+from reports import summary
+from reports.by_hand import by_hand
+from reports.grid import grid_of, spans
+from reports.text import clean, duration, inside, log_tail
+from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
+
+
+def test_cells_with_the_same_first_error_are_one_failure() -> None:
+    cells = [
+        a_cell("powerpc", tool, state=State.FAIL, diagnostics=[error])
+        for tool, error in (("gcc-12", GCC_ERROR), ("clang-19", CLANG_ERROR), ("gcc-14", GCC_ERROR))
+    ]
+    first, second = summary.failures(a_run(cells, [GCC_ERROR, CLANG_ERROR]))
+    assert [cell.toolchain for cell in first.cells] == ["gcc-12", "gcc-14"]
+    assert [cell.toolchain for cell in second.cells] == ["clang-19"]
+
+
+def test_the_same_error_reached_by_another_include_is_the_same_failure() -> None:
+    other = GCC_ERROR.model_copy(update={"included_from": ("drivers/vfio/group.c:1",)})
+    cells = [
+        a_cell(arch, state=State.FAIL, diagnostics=[error])
+        for arch, error in (("powerpc", GCC_ERROR), ("s390", other))
+    ]
+    (group,) = summary.failures(a_run(cells, [GCC_ERROR, other]))
+    assert len(group.cells) == 2
+
+
+def test_errors_come_before_warnings_and_each_once() -> None:
+    cell = a_cell(state=State.FAIL, diagnostics=[WARNING, GCC_ERROR, CLANG_ERROR, WARNING])
+    run = a_run([cell], [WARNING, GCC_ERROR, CLANG_ERROR])
+    assert summary.diagnostics_of(run, cell) == [GCC_ERROR, CLANG_ERROR, WARNING]
+
+
+def test_a_diagnostic_that_the_run_does_not_hold_is_left_out() -> None:
+    cell = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
+    assert summary.diagnostics_of(a_run([cell]), cell) == []
+
+
+def test_a_failure_without_a_known_error_is_named_by_its_stage() -> None:
+    (group,) = summary.failures(a_run([a_cell(state=State.FAIL)]))
+    assert group.title.startswith("focus ended with exit code 2: make -C /src")
+
+
+def test_a_title_reads_as_the_compiler_wrote_it() -> None:
+    assert summary.title(CLANG_ERROR) == (
+        "virt/kvm/vfio.c:89:7: error: attribute declaration must precede definition"
+        " [-Werror,-Wignored-attributes]"
+    )
+
+
+@pytest.mark.parametrize("flag", ["unused-variable", "-Wunused-variable"])
+def test_a_flag_reads_the_same_with_and_without_its_dash(flag: str) -> None:
+    assert summary.title(WARNING.model_copy(update={"flag": flag})).endswith("[-Wunused-variable]")
+
+
+def test_unreachable_requests_are_told_in_one_line_the_most_frequent_reason_first() -> None:
+    assert summary.unreachable(the_story()) == (
+        "46 of 144 requests unreachable: 18 × KVM=m: MODULES=n makes it y; "
+        "16 × VFIO=m: MODULES=n makes it y; 12 × KVM has no m on arm64"
+    )
+
+
+def test_many_reasons_end_in_a_count() -> None:
+    cells = [a_cell(symbols={"A": str(i)}, state=State.UNREACHABLE, reason=f"reason {i}") for i in range(9)]
+    assert summary.unreachable(a_run(cells)).endswith("; 3 for other reasons")
+
+
+def test_nothing_unreachable_is_no_line() -> None:
+    assert summary.unreachable(a_run([a_cell()])) == ""
+
+
+def test_warnings_are_counted_by_flag_with_the_cells_that_show_them() -> None:
+    other = WARNING.model_copy(update={"line": 40})
+    modpost = WARNING.model_copy(update={"flag": None, "tool": "modpost"})
+    cells = [
+        a_cell(state=State.WARN, diagnostics=[WARNING, other, modpost]),
+        a_cell("s390", state=State.WARN, diagnostics=[WARNING]),
+    ]
+    assert summary.warnings(a_run(cells, [WARNING, other, modpost])) == [
+        summary.FlagCount("-Wunused-variable", 2, 2),
+        summary.FlagCount("modpost", 1, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ([], "nothing was proven: no cell compiled anything"),
+        ([State.EMPTY], "nothing was proven: no cell compiled anything"),
+        ([State.UNREACHABLE], "nothing was proven: no cell compiled anything"),
+        ([State.PASS], "1 cell tried, none failed"),
+        ([State.PASS, State.WARN, State.UNREACHABLE], "2 cells tried, none failed, 1 with warnings"),
+        ([State.FAIL, State.PASS], "1 of 2 cells failed"),
+        ([State.FAIL, State.OOM, State.NOT_RUN], "1 of 3 cells failed, 2 could not be tried"),
+        ([State.TIMEOUT, State.PASS], "1 of 2 cells could not be tried"),
+    ],
+)
+def test_the_headline_says_the_worst_first(states: list[State], told: str) -> None:
+    cells = [a_cell(symbols={"A": str(i)}, state=state) for i, state in enumerate(states)]
+    assert summary.headline(a_run(cells)) == told
+
+
+def test_an_interrupted_run_says_so_first() -> None:
+    run = a_run([a_cell(), a_cell("s390", state=State.CANCELLED)], interrupted=True)
+    assert summary.headline(run) == "interrupted: 1 of 2 cells could not be tried"
+
+
+def test_one_compiler_for_all_arches_is_told_once_and_different_ones_by_arch() -> None:
+    run = the_story(("powerpc", "x86"))
+    assert summary.toolchains(run)["gcc-14"] == (
+        "gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld (GNU Binutils for Debian) 2.44",
+    )
+    two = {name: Compiler(version=f"gcc {name}", binutils="") for name in ("powerpc", "x86")}
+    mixed = run.model_copy(
+        update={"toolchains": {"t": ToolchainRecord(image="i", image_id="", compilers=two)}}
+    )
+    assert summary.toolchains(mixed)["t"] == ("powerpc: gcc powerpc", "x86: gcc x86")
+
+
+def test_an_unreachable_cell_resolves_to_a_neighbour_by_its_symbols() -> None:
+    run = the_story(("powerpc",))
+    cell = next(c for c in run.cells if c.request == {"KVM": "m", "MODULES": "n", "VFIO": "n"})
+    assert summary.target(run, cell) == "KVM=y,MODULES=n,VFIO=n"
+    stranger = cell.model_copy(update={"resolves_to": "x86/gcc-14/other"})
+    assert summary.target(run, stranger) == "x86/gcc-14/other"
+
+
+def test_the_grid_has_a_place_for_every_cell_and_its_columns_in_plan_order() -> None:
+    run = the_story()
+    grid = grid_of(run)
+    assert [cell for row in grid.rows for cell in row.cells] == list(run.cells)
+    assert grid.columns[:4] == (("n", "n", "n"), ("n", "n", "m"), ("n", "n", "y"), ("n", "y", "n"))
+    assert grid.rows[2].heading == ("powerpc", "gcc-14")
+
+
+def test_a_plan_with_gaps_keeps_regular_columns() -> None:
+    cells = [
+        a_cell("arm64", symbols={"A": "y"}),
+        a_cell("x86", symbols={"A": "n"}),
+        a_cell("x86", symbols={"A": "y"}),
+    ]
+    grid = grid_of(a_run(cells))
+    assert grid.columns == (("n",), ("y",))
+    assert grid.rows[0].cells == (None, cells[0])
+
+
+def test_bases_have_their_rows_when_there_are_several() -> None:
+    grid = grid_of(a_run([a_cell(base="defconfig"), a_cell(base="allnoconfig")]))
+    assert [row.heading[2] for row in grid.rows] == ["defconfig", "allnoconfig"]
+
+
+def test_neighbouring_values_are_joined_under_their_parent_only() -> None:
+    grid = grid_of(the_story(("powerpc",)))
+    assert [(span.value, span.columns) for span in spans(grid, 0)] == [("n", 6), ("m", 6), ("y", 6)]
+    assert [span.first for span in spans(grid, 1)] == [0, 3, 6, 9, 12, 15]
+
+
+def test_the_command_by_hand_builds_where_a_person_may() -> None:
+    copy, make = by_hand(a_cell(state=State.FAIL), Path("runs/a b"))
+    assert copy[1].startswith("mkdir -p /tmp/kmatrix && cp 'runs/a b/configs/")
+    assert make[1] == (
+        "make O=/tmp/kmatrix -k -j2 ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-"
+        " arch/powerpc/kvm/ drivers/vfio/"
+    )
+
+
+def test_the_command_by_hand_is_that_of_the_stage_that_failed() -> None:
+    stages = tuple(
+        StageRecord(name=name, state=state, command=f"make {name}")  # type: ignore[arg-type]
+        for name, state in (("configure", "pass"), ("focus", "fail"), ("vmlinux", "not-run"))
+    )
+    cell = a_cell(state=State.FAIL, stages=stages, config_sha256=None)
+    assert by_hand(cell, Path()) == [("in tree", "make focus")]
+
+
+def test_a_cell_that_never_ran_has_no_command() -> None:
+    assert by_hand(a_cell(state=State.NOT_RUN), Path()) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "0.0 s"), (9.44, "9.4 s"), (59.96, "1 min 00 s"), (192, "3 min 12 s"), (3840, "1 h 04 min")],
+)
+def test_durations_read_easily(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("\x1b[1;31merror\x1b[0m", "error"),
+        ("\x1b]8;;https://example.org\x07flag\x1b]8;;\x07", "flag"),
+        ("a\x00b\x08c\rd", "a\ufffdb\ufffdc\ufffdd"),
+        ("a\nb\r\nc", "a b c"),
+        ("tab\tstays", "tab\tstays"),
+        ("\u202eright\u200b", "\ufffdright\ufffd"),
+        ("\udcff", "\ufffd"),
+        ("x" * 10_000, "x" * 499 + "…"),
+        ("x" * 500, "x" * 500),
+    ],
+)
+def test_foreign_text_becomes_one_harmless_line(raw: str, cleaned: str) -> None:
+    assert clean(raw) == cleaned
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=())))
+def test_whatever_comes_in_can_be_written_and_stays_short(raw: str) -> None:
+    line = clean(raw, 40)
+    line.encode()
+    assert len(line) <= 40
+    assert not any(char < " " and char != "\t" for char in line)
+
+
+def test_the_tail_of_a_log_survives_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "build.log").write_bytes(b"first\n" * 50 + b"caf\xe9 \x1b[31mred\n")
+    tail = log_tail(tmp_path, "build.log", 3)
+    assert tail == ("first", "first", "caf\ufffd red")
+
+
+@pytest.mark.parametrize("log", [None, "missing.log", "../secret", "/etc/hostname", "."])
+def test_a_log_outside_the_run_or_missing_has_no_tail(tmp_path: Path, log: str | None) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "run").mkdir()
+    assert log_tail(tmp_path / "run", log) == ()
+
+
+def test_a_link_that_leads_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "build.log").symlink_to(tmp_path / "secret")
+    assert inside(tmp_path / "run", "build.log") is None
+
+
+def test_the_story_is_what_it_says() -> None:
+    states = summary.counts(the_story().cells)
+    assert states == {State.PASS: 96, State.FAIL: 2, State.UNREACHABLE: 46}
+    assert {tuple(cell.request.items()) for cell in the_story().cells if cell.state is State.FAIL} == {
+        tuple(STORY.items())
+    }

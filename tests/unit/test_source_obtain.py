@@ -1,0 +1,135 @@
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from matrix.engine.engine import Engine
+from matrix.errors import DiskFullError, RequestError
+from matrix.source import walk as walking
+from matrix.source.cache import Cache
+from matrix.source.obtain import load_manifest, obtain
+from matrix.source.tree import Tree
+from tests.fakes.small_tree import FILES, small_tree
+
+
+@dataclass
+class Desk:
+    """A user's tree, a cache, and what was said; there is no engine, as no directory needs one."""
+
+    tree: Path
+    cache: Cache
+    notes: list[str] = field(default_factory=list)
+
+    def obtain(self, spec: str | Path = "", *patches: Path) -> Tree:
+        nobody = cast("Engine", object())
+        return obtain(
+            str(spec or self.tree),
+            cache=self.cache,
+            engine=nobody,
+            image="",
+            user="0:0",
+            note=self.notes.append,
+            patches=patches,
+        )
+
+    def kept(self) -> list[str]:
+        return sorted(
+            path.name for path in self.cache.sources.glob("*") if path.name not in {"memo", ".lock"}
+        )
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(small_tree(tmp_path / "tree"), Cache(tmp_path / "cache"))
+
+
+def test_a_directory_becomes_a_tree_with_its_version_and_manifest(desk: Desk) -> None:
+    tree = desk.obtain()
+    assert (tree.spec, tree.version, tree.git, tree.patches) == (str(desk.tree), "6.12.48-rc1", None, ())
+    assert (tree.path / "virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"]
+    assert load_manifest(tree, desk.cache).digest == tree.digest
+
+
+def test_editing_the_directory_afterwards_changes_nothing(desk: Desk) -> None:
+    tree = desk.obtain()
+    (desk.tree / "Kconfig").write_text("edited")
+    assert (tree.path / "Kconfig").read_text() == FILES["Kconfig"]
+    assert desk.obtain().digest != tree.digest
+
+
+def test_an_unchanged_directory_is_not_copied_again(desk: Desk) -> None:
+    first = desk.obtain()
+    assert desk.obtain() == first
+    assert len(desk.notes) == 1
+    assert "snapshot" in desk.notes[0]
+
+
+def test_two_directories_with_the_same_content_are_one_tree(desk: Desk, tmp_path: Path) -> None:
+    first = desk.obtain()
+    assert desk.obtain(small_tree(tmp_path / "other")).path == first.path
+
+
+def test_a_relative_directory_is_seen_from_where_one_stands(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(desk.tree)
+    assert desk.obtain(".").version == "6.12.48-rc1"
+
+
+def test_a_directory_with_a_built_tree_is_refused_and_nothing_is_kept(desk: Desk) -> None:
+    (desk.tree / ".config").touch()
+    with pytest.raises(RequestError, match="leftovers"):
+        desk.obtain()
+    assert desk.kept() == []
+
+
+def test_what_is_no_kernel_tree_is_refused(desk: Desk) -> None:
+    with pytest.raises(RequestError, match="not a kernel tree"):
+        desk.obtain(desk.tree / "virt")
+
+
+def test_a_bad_patch_is_refused_before_anything_is_copied(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "x.patch").touch()
+    with pytest.raises(RequestError, match="holds no diff"):
+        desk.obtain(desk.tree, tmp_path / "x.patch")
+    assert desk.kept() == []
+
+
+def failing(code: int, name: str) -> Callable[..., int]:
+    def fail(*_args: object) -> int:
+        raise OSError(code, os.strerror(code), name)
+
+    return fail
+
+
+def test_a_disk_that_gets_full_says_so_and_keeps_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "_write", failing(errno.ENOSPC, "x"))
+    with pytest.raises(DiskFullError, match="needed"):
+        desk.obtain()
+    assert desk.kept() == []
+
+
+def test_a_file_that_may_not_be_read_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walking, "_hash", failing(errno.EACCES, "/tree/Kconfig"))
+    with pytest.raises(RequestError, match="/tree/Kconfig cannot be read"):
+        desk.obtain()
+
+
+def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = walking.make_directories
+
+    def edit_first(to: Path, files: list[walking.Found]) -> None:
+        (desk.tree / "Kconfig").write_text("edited")
+        real(to, files)
+
+    monkeypatch.setattr(walking, "make_directories", edit_first)
+    tree = desk.obtain()
+    assert (tree.path / "Kconfig").read_text() == "edited"
+    assert load_manifest(tree, desk.cache) == walking.hash_tree(tree.path, walking.walk(tree.path))
+    assert "edited while it was read" in desk.notes[-1]

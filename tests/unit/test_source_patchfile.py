@@ -1,0 +1,134 @@
+import base64
+import hashlib
+import quopri
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import RequestError
+from matrix.source.manifest import Entry, Manifest
+from matrix.source.patches import refuse_conflicts, refuse_links
+from matrix.source.patchfile import PatchFile, decoded, read_patch, touched
+from tests.fakes.small_tree import EDIT
+
+MAIL = "From 0123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\n{more}\n{body}"
+
+
+def git(old: str, new: str, *lines: str) -> bytes:
+    return "\n".join([f"diff --git {old} {new}", *lines, ""]).encode()
+
+
+def test_a_plain_diff_names_its_file_without_its_timestamp() -> None:
+    assert touched(b"--- a/x.c\t2024-01-01 00:00\n+++ b/x.c\t2024-01-02\n@@ -1 +1 @@\n-a\n+b\n") == {"x.c"}
+
+
+def test_the_first_component_may_have_any_name() -> None:
+    assert touched(b"--- linux.orig/d/x.c\n+++ linux/d/x.c\n@@ -1 +1 @@\n-a\n+b\n") == {"d/x.c"}
+
+
+def test_new_and_deleted_files_name_themselves_only() -> None:
+    assert touched(b"--- /dev/null\n+++ b/new.c\n@@ -0,0 +1 @@\n+b\n") == {"new.c"}
+    assert touched(b"--- a/gone.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n") == {"gone.c"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "paths"),
+    [
+        (git("a/x", "b/x", "old mode 100644", "new mode 100755"), {"x"}),
+        (git("a/x", "b/y", "similarity index 100%", "rename from x", "rename to y"), {"x", "y"}),
+        (git("a/d/x", "b/d/y", "copy from d/x", "copy to d/y"), {"d/x", "d/y"}),
+        (git("a/a b", "b/a b", "new file mode 100644"), {"a b"}),
+        (git(r'"a/\303\244"', r'"b/\303\244"', "deleted file mode 100644"), {"ä"}),
+        (git(r'"a/q\"t\tx"', r'"b/q\"t\tx"', "deleted file mode 100644"), {'q"t\tx'}),
+    ],
+)
+def test_git_s_headers_without_hunks_name_their_files(patch: bytes, paths: set[str]) -> None:
+    assert touched(patch) == paths
+
+
+def test_lines_of_a_hunk_are_never_headers() -> None:
+    hunk = b"@@ -1,3 +1,3 @@\n x\n--- a/evil\n+++ b/evil\n \x0c\n\\ No newline at end of file\n"
+    assert touched(b"--- a/x\n+++ b/x\n" + hunk + b"--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n") == {"x", "y"}
+
+
+def test_a_message_s_own_dashes_are_no_header() -> None:
+    assert touched(b"Fix it.\n---\n--- see /etc/passwd\nand a/b\n") == set()
+
+
+def test_windows_line_ends_do_not_hide_the_names() -> None:
+    assert touched(EDIT.replace("\n", "\r\n").encode()) == {"virt/kvm/vfio.c"}
+
+
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64"])
+def test_a_mail_s_transfer_encoding_is_undone(encoding: str) -> None:
+    body = EDIT.replace("2nd", "2nd /* = ä */").encode()
+    coded = quopri.encodestring(body) if encoding == "quoted-printable" else base64.encodebytes(body)
+    head = MAIL.format(more=f"Content-Transfer-Encoding: {encoding}\n", body="").encode()
+    assert body in decoded(head + coded)
+
+
+def test_each_message_of_a_mailbox_has_its_own_encoding() -> None:
+    coded = MAIL.format(more="Content-Transfer-Encoding: quoted-printable\n", body="a =3D b\n")
+    plain = MAIL.format(more="Content-Transfer-Encoding: 8bit\n", body="a =3D b\n")
+    assert [line for line in decoded((coded + plain).encode()).splitlines() if b"b" in line[-1:]] == [
+        b"a = b",
+        b"a =3D b",
+    ]
+
+
+def test_a_patch_is_known_by_its_name_and_the_hash_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "fix.patch").write_text(EDIT)
+    patch = read_patch(tmp_path / "fix.patch")
+    assert (patch.name, patch.paths) == ("fix.patch", ("virt/kvm/vfio.c",))
+    assert patch.sha256 == hashlib.sha256(EDIT.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("content", ["", "From: somebody\n\nHello.\n", "@@ -1 +1 @@\n-a\n+b\n"])
+def test_a_patch_without_a_diff_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "x.patch").write_text(content)
+    with pytest.raises(RequestError, match="holds no diff"):
+        read_patch(tmp_path / "x.patch")
+
+
+def test_a_patch_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="No such file"):
+        read_patch(tmp_path / "x.patch")
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        b"--- /etc/passwd\n+++ /etc/passwd\n@@ -1 +1 @@\n-a\n+b\n",
+        b"--- a/../../x\n+++ b/../../x\n@@ -1 +1 @@\n-a\n+b\n",
+        b"--- /dev/null\n+++ b/x/../../y\n@@ -0,0 +1 @@\n+b\n",
+        b"--- a/.git/config\n+++ b/.git/config\n@@ -1 +1 @@\n-a\n+b\n",
+        git("a//etc/x", "b//etc/x", "deleted file mode 100644"),
+        git("a/x", "b/y", "rename from ../x", "rename to y"),
+        git("a/x", "b/y", "rename from x", "rename to /tmp/y"),
+        git(r'"a/\056\056/x"', r'"b/\056\056/x"', "deleted file mode 100644"),
+    ],
+)
+def test_a_patch_that_reaches_out_of_the_tree_is_refused(tmp_path: Path, patch: bytes) -> None:
+    (tmp_path / "x.patch").write_bytes(patch)
+    with pytest.raises(RequestError, match="no path inside a tree"):
+        read_patch(tmp_path / "x.patch")
+
+
+def tree_of(**kinds: str) -> Manifest:
+    return Manifest({path: Entry("link" if kind == "link" else "file", "0") for path, kind in kinds.items()})
+
+
+def test_a_path_through_a_link_of_the_tree_is_refused() -> None:
+    patch = PatchFile("x.patch", "0", b"", ("link/sub/x.c",))
+    with pytest.raises(RequestError, match="link is a link"):
+        refuse_links(tree_of(link="link"), [patch])
+
+
+@pytest.mark.parametrize("made", ["a/b", "a", "a/b/c"])
+def test_a_file_that_collides_with_one_of_the_tree_is_refused(made: str) -> None:
+    with pytest.raises(RequestError, match="collides with a/b"):
+        refuse_conflicts({"a/b"}, {made})
+
+
+def test_a_file_beside_those_of_the_tree_is_none_of_their_business() -> None:
+    refuse_conflicts({"a/b", "ab"}, {"a/bc", "a/c/d", "abc"})
