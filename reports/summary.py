@@ -178,7 +178,8 @@ def seconds(run: Run) -> float | None:
 
 def source(run: Run) -> str:
     """The source in one line: version, spec, digest, revision, patches."""
-    told = [f"Linux {run.source.version}", run.source.spec, f"sha256 {run.source.digest[:12]}"]
+    spec = f"{run.source.spec} {run.source.package}".strip()
+    told = [f"Linux {run.source.version}", spec, f"sha256 {run.source.digest[:12]}"]
     if run.source.git:
         told.append(run.source.git.describe + (" (dirty)" if run.source.git.dirty else ""))
     if run.source.patches:

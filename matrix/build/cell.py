@@ -63,7 +63,7 @@ class Outcome:
         for ref in self.cell.diagnostics:
             item = self.diagnostics[ref.key]
             if item.severity == "error":
-                return f"{item.file}: {item.message}" if item.file else item.message
+                return f"{item.place}: {item.message}" if item.file else item.message
         return ""
 
 

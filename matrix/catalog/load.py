@@ -49,7 +49,7 @@ class Catalog:
             self,
             toolchains={**self.toolchains, **profile.toolchains},
             bases={**self.bases, **profile.bases},
-            knobs={**self.knobs, **profile.knobs},
+            knobs=_knobs_over(self.knobs, profile.knobs),
         )
         _check_names(profile.name, "arch", profile.arch, whole.arches)
         _check_names(profile.name, "toolchain", profile.toolchain, whole.toolchains)
@@ -59,6 +59,11 @@ class Catalog:
         for tool in profile.toolchains.values():
             _check_names(profile.name, "arch", tool.arch, whole.arches)
         return whole
+
+
+def _knobs_over(ours: Mapping[str, Knob], theirs: Mapping[str, Knob]) -> dict[str, Knob]:
+    """A profile's knob replaces ours on the arches that it names, and nowhere else."""
+    return dict(ours) | {symbol: {**ours.get(symbol, {}), **knob} for symbol, knob in theirs.items()}
 
 
 def _check_names(where: str, key: str, names: Iterable[str], valid: Mapping[str, object]) -> None:

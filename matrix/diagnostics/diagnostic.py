@@ -34,6 +34,11 @@ class Diagnostic(BaseModel):
     promoted: bool = False
 
     @property
+    def place(self) -> str:
+        """``virt/kvm/vfio.c:89:7``, as far as it is known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+    @property
     def key(self) -> str:
         """A name for this exact diagnostic: equal values, equal keys."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]

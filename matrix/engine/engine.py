@@ -102,6 +102,9 @@ class Engine(Protocol):
     def run(self, container: Container, on_line: Line, cancel: threading.Event) -> Ended:
         """Create, start, follow, wait and remove. Every line has been given when it returns.
 
+        stdout and stderr each keep their order, but not between them: a command whose order matters
+        joins them itself (``2>&1``).
+
         A set ``cancel`` or a passed time limit kills the container. Whatever happens, nothing of the
         container is left.
         """

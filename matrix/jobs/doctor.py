@@ -49,7 +49,7 @@ def doctor(profile: Profile) -> list[Finding]:
         about = engine.about()
     except MachineError as error:
         return [Finding("engine", False, str(error), error.hint), *found]
-    engine_line = f"{about.name} {about.version}, cgroup v{about.cgroup}, {about.storage}"
+    engine_line = f"{about.name} {about.version}, cgroup {about.cgroup}, {about.storage}"
     memory = Finding(
         "memory",
         about.memory >= _MEMORY_WANTED,

@@ -165,7 +165,7 @@ def host_record(about: About) -> Host:
         cpus=about.cpus,
         memory=about.memory,
         engine=f"{about.name} {about.version}",
-        isolation=f"containers, cgroup v{about.cgroup}{', rootless' if about.rootless else ''}",
+        isolation=f"containers, cgroup {about.cgroup}{', rootless' if about.rootless else ''}",
     )
 
 

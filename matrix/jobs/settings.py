@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matrix.catalog.load import load_profile
+from matrix.catalog.load import load_catalog, load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 
@@ -98,9 +98,10 @@ def settle(options: Mapping[str, Sequence[str]], environment: Mapping[str, str])
         for option in OPTIONS
         if (name := variable(option.name)) in environment
     }
-    return load_profile(
-        chosen[-1], (*_layers(variables, variable), *_layers(options, lambda name: f"--{name}"))
-    )
+    layers = (*_layers(variables, variable), *_layers(options, lambda name: f"--{name}"))
+    profile = load_profile(chosen[-1], layers)
+    load_catalog().with_profile(profile)  # refuses names that nobody knows
+    return profile
 
 
 def variable(option: str) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
-from matrix.engine.bootstrap import Host
+from matrix.engine.bootstrap import Host, apt_install
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import Engine
 from matrix.errors import EngineError
 from matrix.jobs.prepare import ensure_images, fetch_source
-from matrix.record.events import Emit, Note, Output
+from matrix.record.events import Emit, Note
 from matrix.source.cache import Cache, default_cache
 from matrix.source.tree import Tree
 
@@ -54,7 +54,7 @@ def _engine(emit: Emit) -> Engine:
             raise
         emit(Note(f"No engine yet ({error})."))
     if not Host().has("dockerd"):
-        _install(emit)
+        apt_install(["docker.io"], emit)
     _start(emit)
     return connect()
 
@@ -62,22 +62,6 @@ def _engine(emit: Emit) -> Engine:
 def _may_install(host: Host) -> bool:
     """On Debian or Ubuntu, as root: nowhere else does kmatrix change what is installed."""
     return host.is_root() and host.has("apt-get")
-
-
-def _install(emit: Emit) -> None:
-    emit(Note("Installing docker.io with apt-get."))
-    for command in (["apt-get", "update"], ["apt-get", "install", "-y", "docker.io"]):
-        said: list[str] = []
-
-        def on_line(line: str, said: list[str] = said) -> None:
-            said.append(line)
-            emit(Output(line))
-
-        if Host().run(command, on_line, {"DEBIAN_FRONTEND": "noninteractive"}):
-            raise EngineError(
-                f"{' '.join(command)} failed: {' / '.join(said[-3:])}",
-                "install a container engine by hand, then try again",
-            )
 
 
 def _start(emit: Emit) -> None:

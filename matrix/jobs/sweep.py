@@ -54,9 +54,7 @@ def _lanes(folder: Path) -> tuple[list[Waste], bool]:
             busy = True
         else:
             idle.append(
-                Waste(
-                    "lane", path.name, _size(path), partial(shutil.rmtree, path, ignore_errors=True)
-                )
+                Waste("lane", path.name, _size(path), partial(shutil.rmtree, path, ignore_errors=True))
             )
     return idle, busy
 

@@ -13,6 +13,10 @@ from matrix.source.tree import Tree
 # The same paths in every cell, so that logs and objects of different machines can be compared.
 SRC, BUILD = "/src", "/build"
 
+# Errors come through another pipe than the step lines that they belong to; joined here, they keep their
+# order.
+_JOINED = ("sh", "-c", 'exec "$@" 2>&1', "sh")
+
 # Without these a build carries the container's host name, user and clock. LC_ALL: tools quote in ASCII.
 _ENVIRONMENT = {
     "LC_ALL": "C",
@@ -78,7 +82,7 @@ class Workshop:
         container = Container(
             name=f"kmatrix-{site.run}-{next(site.numbers)}",
             image=self.image,
-            command=command,
+            command=(*_JOINED, *command),
             user=site.user,
             mounts=(Mount(site.tree.path, SRC), Mount(self.directory, BUILD, read_only=False)),
             env={**_ENVIRONMENT, **(env or {})},

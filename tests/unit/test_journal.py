@@ -142,6 +142,15 @@ def test_of_many_claims_at_once_one_wins(tmp_path: Path) -> None:
             assert sum(pool.map(attempt, [tmp_path / f"{number}"] * 8)) == 1
 
 
+def test_of_two_who_both_saw_the_directory_empty_one_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))
+    claim(tmp_path / "out")
+    with pytest.raises(RequestError, match="in use"):
+        claim(tmp_path / "out")
+
+
 def test_out_that_is_a_file_or_below_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):

@@ -3,11 +3,14 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matrix.errors import RequestError
 from matrix.kconfig.config import Check, Config, Conflict, check_symbol, check_value, fragment, verify
+
+# Cores are shared with compilers: a slow example is no fault of what is tested.
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NAMES = st.text("ABCXYZ019_", min_size=1, max_size=4)
 # What breaks a line in Python only, what quotes, what comments, and a few plain letters.
@@ -106,11 +109,13 @@ def test_a_difference_counts_absent_as_n() -> None:
     assert here.distance(there) == 3
 
 
+@steady
 @given(CONFIGS)
 def test_what_is_written_is_read_back(config: Config) -> None:
     assert Config.parse(str(config)) == config
 
 
+@steady
 @given(CONFIGS, CONFIGS, CONFIGS)
 def test_merging_is_associative_and_the_last_wins(one: Config, two: Config, three: Config) -> None:
     merged = one.merge(two).merge(three)
@@ -119,11 +124,13 @@ def test_merging_is_associative_and_the_last_wins(one: Config, two: Config, thre
     assert merged.keys() == one.keys() | two.keys() | three.keys()
 
 
+@steady
 @given(CONFIGS, CONFIGS)
 def test_merging_is_what_appending_the_files_means(one: Config, two: Config) -> None:
     assert Config.parse(str(one) + str(two)) == one.merge(two)
 
 
+@steady
 @given(CONFIGS, CONFIGS)
 def test_distance_is_a_distance(one: Config, two: Config) -> None:
     assert one.distance(two) == two.distance(one) == len(one.diff(two))
@@ -144,6 +151,7 @@ def test_quotes_that_are_there_already_stay() -> None:
     assert fragment({"A": '"y"', "B": "", "C": "-1"}) == 'CONFIG_A="y"\nCONFIG_B=""\nCONFIG_C=-1\n'
 
 
+@steady
 @given(st.dictionaries(NAMES, st.one_of(VALUES, TEXTS.filter(lambda text: not text.startswith('"')))))
 def test_a_tree_that_takes_the_whole_fragment_satisfies_it(want: dict[str, str]) -> None:
     assert all(check.ok for check in verify(want, Config.parse(fragment(want))))

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config
 from matrix.kconfig.expressions import conjuncts, evaluate, macros
+
+# Cores are shared with compilers: a slow example is no fault of what is tested.
+steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CONFIG = Config(
     {
@@ -183,11 +186,13 @@ TREES = st.recursive(
 )
 
 
+@steady
 @given(TREES)
 def test_evaluation_agrees_with_the_truth_tables(tree: Tree) -> None:
     assert evaluate(tree.text, Config(WORLD)) == tree.value
 
 
+@steady
 @given(TREES)
 def test_the_conjuncts_together_are_the_whole(tree: Tree) -> None:
     together = " && ".join(f"({part})" for part in conjuncts(tree.text))

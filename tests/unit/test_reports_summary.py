@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.record.model import Compiler, StageRecord, ToolchainRecord
+from matrix.record.model import Compiler, GitState, StageRecord, ToolchainRecord
 from matrix.record.outcome import State
 from reports import summary
 from reports.by_hand import by_hand
@@ -113,6 +113,16 @@ def test_the_headline_says_the_worst_first(states: list[State], told: str) -> No
 def test_an_interrupted_run_says_so_first() -> None:
     run = a_run([a_cell(), a_cell("s390", state=State.CANCELLED)], interrupted=True)
     assert summary.headline(run) == "interrupted: 1 of 2 cells could not be tried"
+
+
+def test_the_source_is_told_with_its_package_revision_and_patches() -> None:
+    run = the_story()
+    git = GitState(commit="c" * 40, describe="v6.12-3-gabc", dirty=True)
+    found = run.source.model_copy(update={"package": "6.12.48-1", "git": git})
+    assert summary.source(run.model_copy(update={"source": found})) == (
+        "Linux 6.12.48, debian:linux-source-6.12 6.12.48-1, sha256 4f1c4f1c4f1c, v6.12-3-gabc (dirty), "
+        "patched with 0001-vfio-static-stub.patch"
+    )
 
 
 def test_one_compiler_for_all_arches_is_told_once_and_different_ones_by_arch() -> None:

@@ -47,7 +47,7 @@ def test_git_s_headers_without_hunks_name_their_files(patch: bytes, paths: set[s
 
 
 def test_lines_of_a_hunk_are_never_headers() -> None:
-    hunk = b"@@ -1,3 +1,3 @@\n x\n--- a/evil\n+++ b/evil\n \x0c\n\\ No newline at end of file\n"
+    hunk = b"@@ -1,4 +1,4 @@\n \x0c\n \x0c\n x\n--- a/evil\n+++ b/evil\n\\ No newline at end of file\n"
     assert touched(b"--- a/x\n+++ b/x\n" + hunk + b"--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n") == {"x", "y"}
 
 

@@ -1,0 +1,74 @@
+"""What end-to-end tests share: kmatrix run as a user runs it, in a place of its own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from matrix.engine.connect import connect
+from matrix.jobs.run import World, run
+from matrix.jobs.settings import settle
+from matrix.record.events import Emit, Event
+from matrix.record.model import Cell, Run
+from matrix.source.cache import Cache
+from tests.minitree import patched
+
+MINIATURE = """
+stage = "focus"
+focus = ["arch/{srcarch}/kvm/", "drivers/vfio/"]
+arch = ["powerpc"]
+toolchain = ["gcc-14", "clang-19"]
+base = ["defconfig"]
+
+[symbols]
+KVM = ["n", "m", "y"]
+MODULES = ["n", "y"]
+VFIO = ["n", "m", "y"]
+"""
+
+
+class Kmatrix:
+    """One user's kmatrix: its cache, its runs, its profile, and a miniature tree of its own."""
+
+    def __init__(self, place: Path, profile: str = MINIATURE) -> None:
+        self.place = place
+        self.world = World(connect(), Cache(place / "cache"), place / "runs")
+        self.profile = place / "story.toml"
+        self.profile.write_text(profile)
+        self.tree = str(patched(place / "tree"))
+        self.events: list[Event] = []
+        self.on_event: Emit = self.events.append
+        self.directory = place
+
+    def _tell(self, event: Event) -> None:
+        # Looked up at each event: a test may listen differently while the run goes on.
+        self.on_event(event)
+
+    def run(self, **options: list[str]) -> Run:
+        """A run with these options (underscores for hyphens), each a list of words."""
+        given = {name.replace("_", "-"): words for name, words in options.items()}
+        settled = settle({"profile": [str(self.profile)], **given}, {})
+        done, self.directory = run(settled, self._tell, ["test"], self.world)
+        return done
+
+
+@pytest.fixture
+def kmatrix(tmp_path: Path) -> Iterator[Kmatrix]:
+    made = Kmatrix(tmp_path)
+    yield made
+    left = connect().containers().values()
+    assert not [path.name for path in (tmp_path / "runs").glob("*") if path.name in left]
+
+
+def by_state(run: Run) -> dict[str, list[str]]:
+    """State → ids, in plan order."""
+    found: dict[str, list[str]] = {}
+    for cell in run.cells:
+        found.setdefault(cell.state.value, []).append(cell.id)
+    return found
+
+
+def one(run: Run, matches: Callable[[Cell], bool]) -> Cell:
+    """The only cell that matches."""
+    (cell,) = filter(matches, run.cells)
+    return cell

@@ -1,0 +1,123 @@
+"""The story on the real kernel: the test that matters most.
+
+One world for all: the good tree is built first, then, in the same lanes, the broken one with older time
+stamps. The source is the one that ``./inv setup`` fetched; lanes and resolutions are this test's own.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from matrix.engine.connect import connect, machine_user
+from matrix.engine.images import ensure_base
+from matrix.jobs.run import World, run
+from matrix.jobs.settings import settle
+from matrix.record.events import Event
+from matrix.record.model import Run
+from matrix.record.outcome import State
+from matrix.source.cache import Cache, default_cache
+from matrix.source.obtain import obtain
+from tests.minitree import PATCHES
+
+pytestmark = [pytest.mark.engine, pytest.mark.kernel]
+REGRESSION = PATCHES / "story-regression.patch"
+SOURCE = "debian:linux-source-6.12"
+BROKEN = {"KVM": "y", "MODULES": "n", "VFIO": "n"}
+SAID = {
+    "gcc-14": "weak declaration of 'vfio_file_iommu_group' being applied to a already existing, "
+    "static definition",
+    "clang-19": "attribute declaration must precede definition",
+}
+PROFILE = """
+focus = ["arch/{srcarch}/kvm/", "drivers/vfio/"]
+arch = ["powerpc"]
+toolchain = ["gcc-14", "clang-19"]
+symbols = { KVM = ["n", "y"], MODULES = ["n", "y"], VFIO = ["n", "y"] }
+"""
+
+
+class Story:
+    """Runs of the story's profile in one world."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        (place / "cache").mkdir()
+        (place / "cache/sources").symlink_to(default_cache() / "sources")
+        self.cache = Cache(place / "cache")
+        self.profile = place / "story.toml"
+        self.profile.write_text(PROFILE)
+        self.events: list[Event] = []
+
+    def run(self, *patches: Path) -> Run:
+        options = {"profile": [str(self.profile)], "source": [SOURCE]}
+        if patches:
+            options["patch"] = [str(patch) for patch in patches]
+        world = World(connect(), self.cache, self.place / "runs")
+        return run(settle(options, {}), self.events.append, ["test"], world)[0]
+
+    def broken_tree(self) -> Path:
+        """The patched tree as the run will find it in the cache."""
+        engine = connect()
+        tree = obtain(
+            SOURCE,
+            cache=self.cache,
+            engine=engine,
+            image=ensure_base(engine, self.events.append),
+            user=machine_user(rootless=engine.about().rootless),
+            note=lambda _: None,
+            patches=[REGRESSION],
+        )
+        return tree.path
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    return Story(tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture(scope="module")
+def good(story: Story) -> Run:
+    return story.run()
+
+
+@pytest.fixture(scope="module")
+def broken(story: Story, good: Run) -> Run:
+    assert good.finished, "the good tree comes first, in the same lanes"
+    for lane in (story.place / "cache/lanes").iterdir():
+        (lane / "build/left-by-the-test").touch()
+    # The changed header is older than every object that the good run left in the lanes.
+    oldest = min(path.stat().st_mtime for path in (story.place / "cache/lanes").rglob("*.o"))
+    os.utime(story.broken_tree() / "include/linux/vfio.h", (oldest - 10**6, oldest - 10**6))
+    return story.run(REGRESSION)
+
+
+def test_without_the_patch_no_cell_fails(good: Run) -> None:
+    assert len(good.cells) == 16
+    assert {cell.state for cell in good.cells} <= {State.PASS, State.WARN, State.EMPTY}
+    empty = [cell.request for cell in good.cells if cell.state is State.EMPTY]
+    assert all(request["KVM"] == request["VFIO"] == "n" for request in empty)
+    assert len(empty) == 4
+
+
+def test_with_it_exactly_the_storys_cells_fail_with_both_compilers(broken: Run) -> None:
+    failing = [cell for cell in broken.cells if cell.state is State.FAIL]
+    assert [(cell.toolchain, cell.request) for cell in failing] == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
+    others = {cell.state for cell in broken.cells if cell.state is not State.FAIL}
+    assert others <= {State.PASS, State.WARN, State.EMPTY}
+
+
+def test_each_compiler_says_it_in_the_threads_words(broken: Run) -> None:
+    for cell in (cell for cell in broken.cells if cell.state is State.FAIL):
+        errors = [ref for ref in cell.diagnostics if broken.diagnostics[ref.key].severity == "error"]
+        assert errors
+        assert {ref.object for ref in errors} == {"virt/kvm/vfio.o"}
+        assert {broken.diagnostics[ref.key].message for ref in errors} == {SAID[cell.toolchain]}
+
+
+def test_the_good_trees_lanes_were_used_and_not_built_anew(story: Story, broken: Run) -> None:
+    lanes = list((story.place / "cache/lanes").iterdir())
+    assert len(lanes) == len({cell.toolchain for cell in broken.cells})
+    for lane in lanes:
+        assert (lane / "build/left-by-the-test").exists()
+        assert f'"tree":"{broken.source.digest}"' in (lane / "lane.json").read_text()

@@ -1,0 +1,424 @@
+"""A lane's directory: kept where make itself sees what changed, dropped where it would not."""
+
+import errno
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from matrix.build.lane import Kept, LaneDirectory, lane_directory, lane_key
+from matrix.build.objects import made_since
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import DiskFullError
+from matrix.source.cache import Cache
+from matrix.source.tree import Patch, Tree
+from matrix.source.walk import hash_tree, walk
+
+LONG_AGO = 1_500_000_000
+ME = f"{os.getuid()}:{os.getgid()}"
+GOOD = {
+    "Makefile": "VERSION = 6\n",
+    "Kconfig": "source init/Kconfig\n",
+    "init/Kconfig": "config A\n",
+    "include/linux/vfio.h": "extern int f(void);\n",
+    "virt/kvm/vfio.c": "int g;\n",
+    "arch/x86/entry.S": "ret\n",
+    "scripts/mod/modpost.c": "int main;\n",
+    "scripts/Makefile.build": "obj :=\n",
+    "scripts/setlocalversion": "#!/bin/sh\n",
+    "tools/objtool/check.c": "int o;\n",
+    "arch/x86/tools/relocs.h": "int r;\n",
+    "arch/x86/entry/syscalls/syscall_64.tbl": "0 read\n",
+    "kernel/bounds.c": "int b;\n",
+}
+WARNING = Diagnostic(
+    severity="warning", tool="gcc", file="virt/kvm/vfio.c", line=1, message="unused variable"
+)
+KEPT = {"virt/kvm/vfio.o": Kept(stage="focus", listed=True, diagnostics=(WARNING,))}
+
+
+class Trees:
+    """A cache with small trees in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.cache = Cache(root)
+
+    def __call__(self, changes: Mapping[str, str | None] | None = None) -> Tree:
+        """GOOD with these changes (None: the file is gone), all of it long ago."""
+        files = {name: text for name, text in (GOOD | dict(changes or {})).items() if text is not None}
+        with self.cache.importing() as area:
+            for name, text in files.items():
+                path = area / "tree" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+                os.utime(path, (LONG_AGO, LONG_AGO))
+            manifest = hash_tree(area / "tree", walk(area / "tree"))
+            known = self.cache.adopt(area, manifest, "6.12")
+        return Tree(spec="test", path=known.path, version="6.12", digest=known.digest)
+
+
+Open = Callable[[Tree], AbstractContextManager[LaneDirectory]]
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> Trees:
+    return Trees(tmp_path / "cache")
+
+
+@pytest.fixture
+def lane(tmp_path: Path, trees: Trees) -> Open:
+    def opened(tree: Tree) -> AbstractContextManager[LaneDirectory]:
+        return lane_directory(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
+
+    return opened
+
+
+def visit(lane: Open, tree: Tree) -> None:
+    """Build something from this tree, as well as a container would, and remember a warning of it."""
+    with lane(tree) as place:
+        place.begin()
+        (place.build / "vfio.o").write_text("object")
+        place.end()
+        place.warnings = dict(KEPT)
+        place.remember()
+
+
+def kept(place: LaneDirectory) -> bool:
+    """Whether what `visit` built is still there."""
+    return (place.build / "vfio.o").exists()
+
+
+# The same tree
+
+
+def test_a_new_lane_is_empty_whole_and_knows_its_tree(lane: Open, trees: Trees) -> None:
+    tree = trees()
+    with lane(tree) as place:
+        assert list(place.build.iterdir()) == []
+        assert place.tree == tree.digest
+        assert place.warnings == {}
+        assert not place.broken
+
+
+def test_a_lane_is_kept_from_run_to_run_with_its_objects_and_their_warnings(lane: Open, trees: Trees) -> None:
+    tree = trees()
+    visit(lane, tree)
+    with lane(tree) as place:
+        assert kept(place)
+        assert place.warnings == KEPT
+    assert (tree.path / "virt/kvm/vfio.c").stat().st_mtime == LONG_AGO
+
+
+def test_what_was_not_remembered_is_not_known_later(lane: Open, trees: Trees) -> None:
+    with lane(trees()) as place:
+        place.warnings = dict(KEPT)
+    with lane(trees()) as place:
+        assert place.warnings == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_containers_user_owns_the_build_directory(tmp_path: Path, trees: Trees) -> None:
+    with lane_directory(tmp_path / "lanes", "key", trees(), trees.cache, "1234:2345") as place:
+        info = place.build.stat()
+        assert (info.st_uid, info.st_gid) == (1234, 2345)
+
+
+# Another tree
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "include/linux/vfio.h",
+        "virt/kvm/vfio.c",
+        "arch/x86/entry.S",
+        "init/Kconfig",
+        "Kconfig",
+        "kernel/bounds.c",
+    ],
+)
+def test_a_changed_source_keeps_the_lane_and_becomes_newer_than_its_objects(
+    lane: Open, trees: Trees, name: str
+) -> None:
+    good, other = trees(), trees({name: "changed, with an old time stamp\n"})
+    visit(lane, good)
+    started = time.time()
+    with lane(other) as place:
+        assert kept(place)
+        assert place.tree == other.digest
+        assert place.warnings == KEPT
+    assert (other.path / name).stat().st_mtime > started - 1
+
+
+def test_only_what_differs_gets_a_fresh_time(lane: Open, trees: Trees) -> None:
+    other = trees({"include/linux/vfio.h": "changed\n", "virt/kvm/vfio.c": "changed\n"})
+    visit(lane, trees())
+    with lane(other):
+        pass
+    fresh = {name for name in GOOD if (other.path / name).stat().st_mtime != LONG_AGO}
+    assert fresh == {"include/linux/vfio.h", "virt/kvm/vfio.c"}
+
+
+def test_the_way_back_to_the_first_tree_is_made_fresh_too(lane: Open, trees: Trees) -> None:
+    good, other = trees(), trees({"include/linux/vfio.h": "changed\n"})
+    visit(lane, good)
+    visit(lane, other)
+    started = time.time()
+    with lane(good) as place:
+        assert kept(place)
+        assert place.tree == good.digest
+    assert (good.path / "include/linux/vfio.h").stat().st_mtime > started - 1
+
+
+def test_a_lane_that_was_opened_for_a_tree_is_that_trees_even_if_nothing_was_built(
+    lane: Open, trees: Trees
+) -> None:
+    good, other = trees(), trees({"include/linux/vfio.h": "changed\n"})
+    visit(lane, good)
+    with lane(other):
+        pass
+    with lane(other) as place:
+        assert kept(place)
+    assert (other.path / "include/linux/vfio.h").stat().st_mtime > LONG_AGO
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Makefile",
+        "scripts/mod/modpost.c",
+        "scripts/Makefile.build",
+        "scripts/setlocalversion",
+        "tools/objtool/check.c",
+        "arch/x86/tools/relocs.h",
+        "arch/x86/entry/syscalls/syscall_64.tbl",
+    ],
+)
+def test_a_change_that_make_does_not_follow_drops_the_lane(lane: Open, trees: Trees, name: str) -> None:
+    visit(lane, trees())
+    other = trees({name: "changed\n"})
+    with lane(other) as place:
+        assert not kept(place)
+        assert place.tree == other.digest
+        assert place.warnings == {}
+    with lane(other) as place:
+        assert place.warnings == {}
+
+
+def test_one_such_change_among_harmless_ones_drops_the_lane(lane: Open, trees: Trees) -> None:
+    visit(lane, trees())
+    with lane(trees({"include/linux/vfio.h": "changed\n", "Makefile": "changed\n"})) as place:
+        assert not kept(place)
+
+
+@pytest.mark.parametrize("name", ["include/linux/new.h", "arch/x86/new.c", "scripts/new.sh"])
+def test_a_file_that_appeared_drops_the_lane(lane: Open, trees: Trees, name: str) -> None:
+    # A new header can shadow one that an object was made from.
+    visit(lane, trees())
+    with lane(trees({name: "new\n"})) as place:
+        assert not kept(place)
+
+
+@pytest.mark.parametrize("name", ["include/linux/vfio.h", "virt/kvm/vfio.c", "scripts/setlocalversion"])
+def test_a_file_that_vanished_drops_the_lane(lane: Open, trees: Trees, name: str) -> None:
+    visit(lane, trees())
+    with lane(trees({name: None})) as place:
+        assert not kept(place)
+
+
+def test_a_lane_of_a_tree_that_is_not_known_any_more_is_dropped(lane: Open, trees: Trees) -> None:
+    good = trees()
+    visit(lane, good)
+    trees.cache.remove(good.digest)
+    with lane(trees({"include/linux/vfio.h": "changed\n"})) as place:
+        assert not kept(place)
+
+
+def test_a_tree_that_was_fetched_again_with_old_times_is_not_taken_for_built(
+    lane: Open, trees: Trees
+) -> None:
+    # The lane saw the changed header in a copy where it was fresh; in the new copy it is old again, and the
+    # objects of the good tree, which nothing has rebuilt yet, would pass for its own.
+    change = {"include/linux/vfio.h": "changed\n"}
+    visit(lane, trees())
+    with lane(trees(change)):
+        pass
+    trees.cache.remove(trees(change).digest)
+    again = trees(change)
+    with lane(again) as place:
+        assert not kept(place) or (again.path / "include/linux/vfio.h").stat().st_mtime > LONG_AGO
+
+
+def test_what_a_patch_built_is_never_seen_by_the_base_again(lane: Open, trees: Trees) -> None:
+    base = trees()
+    patched = replace(
+        trees({"include/linux/vfio.h": "patched\n"}), patches=(Patch(name="fix.patch", sha256="0" * 64),)
+    )
+    visit(lane, patched)
+    with lane(base) as place:
+        assert not kept(place)
+
+
+# What cannot be trusted
+
+
+def test_a_lane_whose_container_did_not_end_is_dropped(lane: Open, trees: Trees) -> None:
+    tree = trees()
+    visit(lane, tree)
+    with suppress(KeyboardInterrupt), lane(tree) as place:
+        place.begin()
+        raise KeyboardInterrupt
+    with lane(tree) as place:
+        assert not kept(place)
+        assert place.warnings == {}
+        assert not place.broken
+
+
+def test_a_lane_is_broken_from_the_beginning_of_a_container_to_its_end(lane: Open, trees: Trees) -> None:
+    with lane(trees()) as place:
+        assert not place.broken
+        place.begin()
+        assert place.broken
+        place.end()
+        assert not place.broken
+
+
+def test_renewing_a_lane_makes_it_empty_and_whole_and_forgets_its_warnings(lane: Open, trees: Trees) -> None:
+    visit(lane, trees())
+    with lane(trees()) as place:
+        place.begin()
+        place.renew()
+        assert (kept(place), place.broken, place.warnings) == (False, False, {})
+    with lane(trees()) as place:
+        assert place.warnings == {}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"warnings": {}}', b"\xff\xfe", b'{"tree": 7}', b"\0" * 80]
+)
+def test_a_lane_with_a_damaged_memory_is_dropped(
+    lane: Open, trees: Trees, tmp_path: Path, content: bytes
+) -> None:
+    visit(lane, trees())
+    next((tmp_path / "lanes").glob("*/lane.json")).write_bytes(content)
+    with lane(trees()) as place:
+        assert not kept(place)
+
+
+@pytest.mark.parametrize("gone", ["lane.json", "build/vfio.o"])
+def test_a_lane_that_lacks_its_memory_or_its_build_directory_is_new(
+    lane: Open, trees: Trees, tmp_path: Path, gone: str
+) -> None:
+    visit(lane, trees())
+    root = next((tmp_path / "lanes").iterdir())
+    (root / gone).unlink()
+    with suppress(OSError):
+        (root / "build").rmdir()
+    with lane(trees()) as place:
+        assert not kept(place)
+        assert place.build.is_dir()
+        assert place.warnings == {}
+
+
+# The moment
+
+
+def test_what_is_made_after_the_beginning_is_newer_than_its_moment(lane: Open, trees: Trees) -> None:
+    visit(lane, trees())
+    with lane(trees()) as place:
+        os.utime(place.build / "vfio.o", (LONG_AGO, LONG_AGO))
+        moment = place.begin()
+        (place.build / "new.o").write_text("object")
+        assert made_since(place.build, ["vfio.o", "new.o"], moment) == {"new.o"}
+
+
+def test_each_beginning_has_a_moment_of_its_own(lane: Open, trees: Trees) -> None:
+    with lane(trees()) as place:
+        first = place.begin()
+        time.sleep(0.02)
+        assert place.begin() > first
+
+
+# Two at once
+
+
+def test_a_second_holder_gets_a_twin_of_its_own(lane: Open, trees: Trees) -> None:
+    tree = trees()
+    visit(lane, tree)
+    with lane(tree) as first, lane(tree) as second, lane(tree) as third:
+        assert len({first.root, second.root, third.root}) == 3
+        assert kept(first)
+        assert not kept(second)
+        (second.build / "only here").touch()
+        assert not (first.build / "only here").exists()
+    with lane(tree) as again:
+        assert again.root == first.root
+
+
+def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> None:
+    with suppress(ValueError), lane(trees()) as first:
+        raise ValueError
+    with lane(trees()) as second:
+        assert second.root == first.root
+
+
+# Keys
+
+FIELDS = {"arch": "x86", "toolchain": "gcc-14", "base": "defconfig", "image": "sha256:1", "make": ""}
+
+
+def test_a_key_is_readable_and_the_same_for_the_same_fields() -> None:
+    assert lane_key(FIELDS).startswith("x86-gcc-14-")
+    assert lane_key(FIELDS) == lane_key(dict(reversed(list(FIELDS.items()))))
+
+
+@pytest.mark.parametrize("name", list(FIELDS))
+def test_whatever_differs_has_another_key(name: str) -> None:
+    assert lane_key(FIELDS) != lane_key(FIELDS | {name: "other"})
+
+
+@pytest.mark.parametrize("toolchain", ["vendor/gcc", "../../gcc", "x" * 300])
+def test_a_toolchain_of_any_name_has_a_directory_right_below_the_lanes(
+    tmp_path: Path, toolchain: str
+) -> None:
+    place = tmp_path / lane_key(FIELDS | {"toolchain": toolchain})
+    place.mkdir()
+    assert place.resolve().parent == tmp_path.resolve()
+
+
+# A full disk
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_said_when_a_lane_is_remembered(
+    lane: Open, trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lane(trees()) as place:
+        monkeypatch.setattr(os, "fsync", full_disk)
+        with pytest.raises(DiskFullError):
+            place.remember()
+
+
+def test_a_full_disk_is_said_when_a_container_is_about_to_begin(
+    lane: Open, trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lane(trees()) as place:
+        monkeypatch.setattr(Path, "touch", full_disk)
+        with pytest.raises(DiskFullError):
+            place.begin()
+
+
+def test_a_full_disk_is_said_when_a_lane_is_made(
+    lane: Open, trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = trees()
+    monkeypatch.setattr(Path, "mkdir", full_disk)
+    with pytest.raises(DiskFullError), lane(tree):
+        pass
