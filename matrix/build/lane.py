@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.record.files import write_whole
+from matrix.plan.request import escaped
+from matrix.record.files import no_space, write_whole
 from matrix.source.cache import Cache
 from matrix.source.manifest import difference, freshen
 from matrix.source.tree import Tree
@@ -49,7 +51,12 @@ class Kept(BaseModel):
 
 
 class _Memory(BaseModel):
+    """``changed``: every file that ever differed between the trees this lane has seen. An object that no
+    cell needed since may still be of any of them, so each further tree must show all these files as new."""
+
     tree: str
+    copy_: str
+    changed: tuple[str, ...] = ()
     warnings: dict[str, Kept] = {}
 
 
@@ -59,7 +66,8 @@ class LaneDirectory:
 
     root: Path
     owner: str
-    tree: str
+    tree: Tree
+    changed: tuple[str, ...] = ()
     warnings: dict[str, Kept] = field(default_factory=dict)
 
     @property
@@ -75,7 +83,8 @@ class LaneDirectory:
         """A container is about to work here. Returns the moment, in this file system's own nanoseconds."""
         mark = self.root / "busy"
         mark.unlink(missing_ok=True)
-        mark.touch()
+        with no_space(mark):
+            mark.touch()
         return mark.stat().st_mtime_ns
 
     def end(self) -> None:
@@ -84,16 +93,18 @@ class LaneDirectory:
 
     def remember(self) -> None:
         """Write down what the objects were built from and what was said of them."""
-        memory = _Memory(tree=self.tree, warnings=self.warnings)
+        tree, warnings = self.tree, self.warnings
+        memory = _Memory(tree=tree.digest, copy_=_copy(tree), changed=self.changed, warnings=warnings)
         write_whole(self.root / "lane.json", memory.model_dump_json())
 
     def renew(self) -> None:
         """An empty build directory that the container's user owns."""
         shutil.rmtree(self.build, ignore_errors=True)
-        self.build.mkdir(parents=True)
+        with no_space(self.build):
+            self.build.mkdir(parents=True)
         _hand_over(self.build, self.owner)
         self.end()
-        self.warnings = {}
+        self.changed, self.warnings = (), {}
         self.remember()
 
 
@@ -103,28 +114,60 @@ def _hand_over(path: Path, owner: str) -> None:
         os.chown(path, user, group)
 
 
+def _copy(tree: Tree) -> str:
+    """Which copy of the tree this is: one that was fetched again has its old time stamps again."""
+    state = tree.path.stat()
+    return f"{state.st_dev}:{state.st_ino}:{state.st_ctime_ns}"
+
+
 def lane_key(fields: Mapping[str, str]) -> str:
     """A directory name: readable, and different for whatever must not share objects."""
     mark = hashlib.sha256(json.dumps(sorted(fields.items())).encode()).hexdigest()[:12]
-    return f"{fields['arch']}-{fields['toolchain']}-{mark}"
+    return f"{escaped(fields['arch'])}-{escaped(fields['toolchain'])[:40]}-{mark}"
 
 
 @contextmanager
 def lane_directory(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
-    """The lane's directory, ready to build ``tree``. A second process finds it locked and takes a twin."""
-    with _locked(lanes, key) as root:
-        lane = _recalled(root, owner)
-        if lane is None or lane.broken or not _mend(lane, tree, cache):
-            lane = LaneDirectory(root, owner, tree.digest)
+    """The lane's directory, ready to build ``tree``. A second process finds it locked and takes a twin.
+
+    What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
+    of the base's.
+    """
+    name = f"{key}-{_patches(tree)}" if tree.patches else key
+    with _locked(lanes, name) as root:
+        if tree.patches and not (root / "lane.json").exists():
+            _start_from(lanes / key, root)
+        lane = _mended(root, tree, cache, owner)
+        if lane is None:
+            lane = LaneDirectory(root, owner, tree)
             lane.renew()
         yield lane
+
+
+def _patches(tree: Tree) -> str:
+    return hashlib.sha256("".join(patch.sha256 for patch in tree.patches).encode()).hexdigest()[:12]
+
+
+def _start_from(base: Path, root: Path) -> None:
+    """Copy the base's lane with its time stamps, where there is one that nobody works in."""
+    if not (base / "lane.json").exists() or (base / "busy").exists():
+        return
+    with (base / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        copied = subprocess.run(["cp", "-a", "--", base / "build", base / "lane.json", root], check=False)
+    if copied.returncode:
+        (root / "lane.json").unlink(missing_ok=True)
 
 
 @contextmanager
 def _locked(lanes: Path, key: str) -> Iterator[Path]:
     for number in range(1, 1000):
         root = lanes / (key if number == 1 else f"{key}.{number}")
-        root.mkdir(parents=True, exist_ok=True)
+        with no_space(root):
+            root.mkdir(parents=True, exist_ok=True)
         with (root / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,32 +178,39 @@ def _locked(lanes: Path, key: str) -> Iterator[Path]:
     raise AssertionError(f"a thousand processes share the lane {key}")
 
 
-def _recalled(root: Path, owner: str) -> LaneDirectory | None:
-    try:
-        memory = _Memory.model_validate_json((root / "lane.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-    return (
-        LaneDirectory(root, owner, memory.tree, dict(memory.warnings)) if (root / "build").is_dir() else None
-    )
-
-
-def _mend(lane: LaneDirectory, tree: Tree, cache: Cache) -> bool:
-    """Make the lane fit for another tree; False when only a new one will do.
+def _mended(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory | None:
+    """The lane as it was left, made fit for this tree; None when only a new one will do.
 
     make compares time stamps: a header that differs but is older than the objects rebuilds nothing, and the
     build passes falsely. So what differs gets a fresh time in our own copy of the tree; and where files
     appeared or vanished (one can shadow another), or something changed that make does not follow, the
     lane is dropped.
     """
-    if lane.tree == tree.digest:
-        return True
-    if cache.find(lane.tree) is None:
-        return False
-    gap = difference(cache.manifest(lane.tree), cache.manifest(tree.digest))
-    if gap.appeared or gap.vanished or not all(map(_followed, gap.changed)):
-        return False
-    freshen(tree.path, gap.changed)
-    lane.tree = tree.digest
+    try:
+        memory = _Memory.model_validate_json((root / "lane.json").read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    if (root / "busy").exists() or not (root / "build").is_dir():
+        return None
+    changed = memory.changed
+    if (memory.tree, memory.copy_) != (tree.digest, _copy(tree)):
+        gap = _gap(memory.tree, tree.digest, cache)
+        if gap is None:
+            return None
+        changed = tuple(sorted({*changed, *gap}))
+        freshen(tree.path, changed)
+    lane = LaneDirectory(root, owner, tree, changed, dict(memory.warnings))
     lane.remember()
-    return True
+    return lane
+
+
+def _gap(old: str, new: str, cache: Cache) -> tuple[str, ...] | None:
+    """The files that differ between two trees, or None when make could not follow from one to the other."""
+    if old == new:
+        return ()
+    if cache.find(old) is None:
+        return None
+    gap = difference(cache.manifest(old), cache.manifest(new))
+    if gap.appeared or gap.vanished or not all(map(_followed, gap.changed)):
+        return None
+    return gap.changed

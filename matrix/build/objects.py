@@ -14,8 +14,8 @@ from pathlib import Path
 _MAGIC = b"!<thin>\n"
 _HEADER = 60
 _NAMES = re.compile(rb"([^\n]+?)/\n")
-_LISTS = ("built-in.a", "vmlinux.a", "modules.order")
-_WHOLE = ("vmlinux", "modules")
+_LISTS = ("built-in.a", "modules.order")
+_WHOLE = {"vmlinux": ("vmlinux.a", "built-in.a"), "modules": ("modules.order",)}
 
 
 def forget_lists(build: Path, targets: Iterable[str]) -> None:
@@ -25,7 +25,7 @@ def forget_lists(build: Path, targets: Iterable[str]) -> None:
             (build / target).unlink(missing_ok=True)
             continue
         folder = build if target in _WHOLE else build / target
-        for name in _LISTS:
+        for name in _WHOLE.get(target, _LISTS):
             (folder / name).unlink(missing_ok=True)
 
 

@@ -44,21 +44,13 @@ class Catalog:
         return row.arch.get(arch, row.target)
 
     def with_profile(self, profile: Profile) -> "Catalog":
-        """This catalog and the profile's own rows, after checking every name the profile uses."""
-        whole = replace(
+        """This catalog and the profile's own rows."""
+        return replace(
             self,
             toolchains={**self.toolchains, **profile.toolchains},
             bases={**self.bases, **profile.bases},
             knobs=_knobs_over(self.knobs, profile.knobs),
         )
-        _check_names(profile.name, "arch", profile.arch, whole.arches)
-        _check_names(profile.name, "toolchain", profile.toolchain, whole.toolchains)
-        _check_names(profile.name, "base", profile.base, whole.bases)
-        for knob in profile.knobs.values():
-            _check_names(profile.name, "arch", knob, whole.arches)
-        for tool in profile.toolchains.values():
-            _check_names(profile.name, "arch", tool.arch, whole.arches)
-        return whole
 
 
 def _knobs_over(ours: Mapping[str, Knob], theirs: Mapping[str, Knob]) -> dict[str, Knob]:
@@ -66,12 +58,12 @@ def _knobs_over(ours: Mapping[str, Knob], theirs: Mapping[str, Knob]) -> dict[st
     return dict(ours) | {symbol: {**ours.get(symbol, {}), **knob} for symbol, knob in theirs.items()}
 
 
-def _check_names(where: str, key: str, names: Iterable[str], valid: Mapping[str, object]) -> None:
+def _check_names(where: str, kind: str, names: Iterable[str], valid: Mapping[str, object]) -> None:
     for name in names:
         if name not in valid:
             raise RequestError(
-                f"{where}: {key}: unknown {key} {name!r}{nearest(name, valid)}",
-                f"the {key} names are: {', '.join(valid)}",
+                f"{where}: unknown {kind} {name!r}{nearest(name, valid)}",
+                f"the {kind} names are: {', '.join(valid)}",
             )
 
 
@@ -97,11 +89,30 @@ def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()
     """
     path = _profile_path(spec)
     data = _anchored(read_toml(path), path.parent)
+    if "profile" in data:
+        raise RequestError(f"{path}: profile: unknown key: a profile is named by its file")
     origin = dict.fromkeys(data, str(path) if path.parent != _PROFILES else path.name)
     for label, keys in layers:
         data |= keys
         origin |= dict.fromkeys(keys, label)
-    return validated(Profile, {**data, "name": path.stem}, origin, default=str(path))
+    profile = validated(Profile, {**data, "profile": path.stem}, origin, default=str(path))
+    _check_profile(profile, origin, str(path))
+    return profile
+
+
+def _check_profile(profile: Profile, origin: Mapping[str, str], path: str) -> None:
+    """Every name that the profile uses is one of the catalog's or of its own."""
+    whole = load_catalog().with_profile(profile)
+    used = [
+        ("arch", "arch", profile.arch, whole.arches),
+        ("toolchain", "toolchain", profile.toolchain, whole.toolchains),
+        ("base", "base", profile.base, whole.bases),
+        *(("knobs", "arch", knob, whole.arches) for knob in profile.knobs.values()),
+        *(("toolchains", "arch", tool.arch, whole.arches) for tool in profile.toolchains.values()),
+        *(("bases", "arch", base.arch, whole.arches) for base in profile.bases.values()),
+    ]
+    for key, kind, names, valid in used:
+        _check_names(f"{origin.get(key, path)}: {key}", kind, names, valid)
 
 
 def _profile_path(spec: str) -> Path:
@@ -140,7 +151,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         data["patch"] = tuple(_beside(folder, item) for item in data["patch"])
     for base in data["bases"].values() if isinstance(data.get("bases"), dict) else ():
         if isinstance(base, dict) and isinstance(base.get("file"), str):
-            base["file"] = _beside(folder, base["file"])
+            base["file"] = str(folder / base["file"])
         if isinstance(base, dict) and isinstance(base.get("fragment"), tuple):
             base["fragment"] = tuple(_beside(folder, item) for item in base["fragment"])
     return data
@@ -168,15 +179,21 @@ def validated(kind: type[T], data: Any, origin: Mapping[str, str], *, default: s
         raise RequestError(f"{origin.get(top, default)}: {_told(first, kind)}") from error
 
 
+# What the rows of a profile's own tables are checked as.
+_TABLES = {"bases": Base, "toolchains": Toolchain, "knobs": Setting}
+
+
 def _told(error: ErrorDetails, kind: object) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
-        fields = _fields(kind) if len(error["loc"]) == 1 else ()
+        fields = _fields(kind if len(error["loc"]) == 1 else _TABLES.get(str(error["loc"][0])))
         return f"{where}: unknown key{nearest(str(error['loc'][-1]), fields)}"
     if error["type"] == "missing":
         return f"{where}: this key is needed"
     if error["type"] == "too_short":
         return f"{where}: an empty axis selects nothing; name at least one value"
+    if error["type"] == "tuple_type":
+        return f"{where}: expected a list, got {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] != "value_error":
         message = f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
@@ -186,4 +203,4 @@ def _told(error: ErrorDetails, kind: object) -> str:
 def _fields(kind: object) -> tuple[str, ...]:
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return ()
-    return tuple(field.alias or name for name, field in kind.model_fields.items())
+    return tuple(field.alias or name for name, field in kind.model_fields.items() if name != "name")

@@ -21,7 +21,7 @@ _OURS = frozenset({"O", "KBUILD_OUTPUT", "ARCH", "SRCARCH", "MAKEFLAGS"})
 def size(text: str) -> int:
     """Bytes of ``512M``, ``4G``; a plain number counts bytes."""
     found = _BYTES.fullmatch(text)
-    if not found:
+    if not found or int(found[1]) == 0:
         raise ValueError(f"expected a size such as 4G or 512M, got {text!r}")
     return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
 
@@ -65,12 +65,21 @@ def _checked_variable(name: str) -> str:
     return name
 
 
+def _without_twins(values: tuple[str, ...]) -> tuple[str, ...]:
+    twins = [value for value in values if values.count(value) > 1]
+    if twins:
+        raise ValueError(f"names {twins[0]!r} twice")
+    return values
+
+
 Size = Annotated[str, AfterValidator(_checked_size)]
 Duration = Annotated[str, AfterValidator(_checked_duration)]
 Symbol = Annotated[str, AfterValidator(_refusing(check_symbol))]
 Value = Annotated[str, AfterValidator(_refusing(check_value))]
 MakeVariables = dict[Annotated[str, AfterValidator(_checked_variable)], str]
 Symbols = dict[Symbol, Value]
+Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_without_twins)]
+Values = Annotated[tuple[Value, ...], Field(min_length=1), AfterValidator(_without_twins)]
 
 
 class Row(BaseModel):
@@ -137,14 +146,12 @@ class Profile(Row):
     Every option of the command line that a profile shares is a key of the same name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
-
-    name: str = Field(default="", exclude=True)
+    name: str = Field(default="", alias="profile")
     description: str = ""
-    arch: tuple[str, ...] = Field(min_length=1)
-    toolchain: tuple[str, ...] = Field(min_length=1)
-    base: tuple[str, ...] = Field(default=("defconfig",), min_length=1)
-    symbols: dict[Symbol, Annotated[tuple[Value, ...], Field(min_length=1)]] = {}
+    arch: Names
+    toolchain: Names
+    base: Names = ("defconfig",)
+    symbols: dict[Symbol, Values] = {}
     fixed: Symbols = {}
     focus: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
@@ -166,19 +173,9 @@ class Profile(Row):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for axis in ("arch", "toolchain", "base"):
-            _no_twins(axis, getattr(self, axis))
-        for name, values in self.symbols.items():
-            _no_twins(f"symbols.{name}", values)
         both = sorted(set(self.symbols) & set(self.fixed))
         if both:
             raise ValueError(f"{both[0]} cannot be both an axis and fixed")
         if self.stage == "focus" and not self.focus:
             raise ValueError("stage focus needs a focus: the directories or objects to build")
         return self
-
-
-def _no_twins(axis: str, values: tuple[str, ...]) -> None:
-    twins = [value for value in values if values.count(value) > 1]
-    if twins:
-        raise ValueError(f"{axis} names {twins[0]!r} twice")

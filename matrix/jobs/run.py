@@ -21,7 +21,7 @@ from matrix.kconfig.definitions import Definitions, read_tree
 from matrix.plan.product import axes, plan_digest, requests
 from matrix.plan.request import Request
 from matrix.record.events import Emit, RunStarted
-from matrix.record.journal import Journal, claim, new_run_id, point_latest
+from matrix.record.journal import Journal, claim, engine_name, new_run_id, point_latest, refuse_used
 from matrix.record.model import Run
 from matrix.record.outcome import State
 from matrix.resolve.make import Site
@@ -48,9 +48,10 @@ def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = W
     points = requests(profile)
     now = datetime.now(UTC)
     directory = _directory(profile, world.runs, now)
+    refuse_used(directory)
     ready = prepare(profile, emit, engine=world.engine, cache=world.cache)
     claim(directory)
-    record = _blank_run(directory.name, ready, points, now, argv)
+    record = _blank_run(engine_name(directory.name), ready, points, now, argv)
     if profile.out is None:
         point_latest(directory)
     return _execute(ready, points, record, directory, emit, build=True), directory
@@ -81,7 +82,7 @@ def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime
         command=shlex.join(argv),
         host=host_record(ready.about),
         started=now,
-        profile={"name": ready.profile.name, **ready.profile.model_dump(mode="json", by_alias=True)},
+        profile=ready.profile.model_dump(mode="json", by_alias=True),
         axes=axes(ready.profile),
         plan_sha256=plan_digest(points),
         source=source_record(ready.tree),

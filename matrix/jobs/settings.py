@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matrix.catalog.load import load_catalog, load_profile
+from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 
@@ -99,9 +99,7 @@ def settle(options: Mapping[str, Sequence[str]], environment: Mapping[str, str])
         if (name := variable(option.name)) in environment
     }
     layers = (*_layers(variables, variable), *_layers(options, lambda name: f"--{name}"))
-    profile = load_profile(chosen[-1], layers)
-    load_catalog().with_profile(profile)  # refuses names that nobody knows
-    return profile
+    return load_profile(chosen[-1], layers)
 
 
 def variable(option: str) -> str:

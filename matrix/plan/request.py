@@ -10,8 +10,11 @@ _LONGEST_ID = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+@-]")
 
 
-def _escaped(name: str) -> str:
-    """A base's name or a value as it may stand in a path: other characters become ``%XX``."""
+def escaped(name: str) -> str:
+    """A name or a value as it may stand in a path: other characters become ``%XX``, and so do the dots of
+    ``.`` and ``..``; an empty one is ``%``."""
+    if name.strip(".") == "":
+        return name.replace(".", "%2E") or "%"
     return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), name)
 
 
@@ -36,8 +39,8 @@ class Request:
     @property
     def id(self) -> str:
         """``powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n``: printed from the fields, never parsed."""
-        symbols = ",".join(f"{name}={_escaped(value)}" for name, value in self.symbols)
-        whole = "/".join(filter(None, (self.arch, _escaped(self.toolchain), _escaped(self.base), symbols)))
+        symbols = ",".join(f"{name}={escaped(value)}" for name, value in self.symbols)
+        whole = "/".join((self.arch, escaped(self.toolchain), escaped(self.base), *filter(None, [symbols])))
         if len(whole.encode()) <= _LONGEST_ID:
             return whole
         mark = hashlib.sha256(whole.encode()).hexdigest()[:12]

@@ -6,8 +6,10 @@ synced, and ``run.json`` is written again from all of it at the end, however the
 
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,31 +21,50 @@ from matrix.record.files import no_space, write_whole
 from matrix.record.model import Cell, Run
 
 RUN, JOURNAL = "run.json", "cells.jsonl"
+# Containers are named after the run, and an engine takes no other characters.
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def engine_name(text: str) -> str:
+    """The text as it may stand in a container's name."""
+    return _NO_NAME.sub("-", text)[:80].strip("-") or "run"
 
 
 def new_run_id(profile: str, now: datetime) -> str:
     """``20261122-093015-kvm-vfio``: sorts by time, and says what it was."""
-    return f"{now:%Y%m%d-%H%M%S}-{profile}"
+    return engine_name(f"{now:%Y%m%d-%H%M%S}-{profile}")
+
+
+def refuse_used(directory: Path) -> None:
+    """RequestError when something is in the directory already, or it cannot be looked into."""
+    try:
+        used = directory.exists() and any(directory.iterdir())
+    except OSError as error:
+        raise _no_out(directory, error) from error
+    if used:
+        raise RequestError(
+            f"--out {directory} is in use: it is not empty", "name a directory that does not exist yet"
+        )
 
 
 def claim(directory: Path) -> None:
     """Make the run's directory ours. RequestError when something is in it already."""
+    refuse_used(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise RequestError(
-                f"--out {directory} is in use: it is not empty", "name a directory that does not exist yet"
-            )
-        # Two runs may see the same empty directory: only one can make the journal.
-        (directory / JOURNAL).touch(exist_ok=False)
+        with no_space(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            # Two runs may see the same empty directory: only one can make the journal.
+            (directory / JOURNAL).touch(exist_ok=False)
     except FileExistsError as error:
         raise RequestError(
             f"--out {directory} is in use", "name a directory that does not exist yet"
         ) from error
-    except NotADirectoryError as error:
-        raise RequestError(f"--out {directory} is no directory") from error
-    except PermissionError as error:
-        raise RequestError(f"--out {directory} cannot be written: {error.strerror}") from error
+    except OSError as error:
+        raise _no_out(directory, error) from error
+
+
+def _no_out(directory: Path, error: OSError) -> RequestError:
+    return RequestError(f"--out {directory} cannot be written: {error.strerror}")
 
 
 class Journal:
@@ -64,10 +85,19 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        # Every line was flushed when it was written; what a full disk kept back is told already.
+        with suppress(OSError):
+            self._file.close()
 
     def finish(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         """Append one finished cell; on disk when this returns."""
+        self._append(cell, diagnostics)
+
+    def note(self, cell: Cell) -> None:
+        """What is known of a cell before it is built; a later line on it takes this one's place."""
+        self._append(cell, {})
+
+    def _append(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         line = {
             "cell": cell.model_dump(mode="json"),
             "diagnostics": {key: item.model_dump(mode="json") for key, item in diagnostics.items()},
@@ -78,11 +108,6 @@ class Journal:
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-
-    def note(self, cell: Cell) -> None:
-        """What is known of a cell before it is built; on disk with the next write."""
-        with self._lock:
-            self._cells[cell.id] = cell
 
     def keep_config(self, digest: str, text: str) -> None:
         """Store a .config under its digest, once."""

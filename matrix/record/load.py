@@ -18,7 +18,7 @@ def load_run(directory: Path) -> Run:
     there is no run, or one that this version cannot read.
     """
     try:
-        text = (directory / RUN).read_text("utf-8")
+        text = (directory / RUN).read_text("utf-8", "replace")
     except OSError as error:
         raise RequestError(f"{directory} holds no run: {error.strerror}", "./inv run makes one") from error
     try:
@@ -26,7 +26,7 @@ def load_run(directory: Path) -> Run:
         if schema != SCHEMA:
             raise RequestError(f"{directory / RUN} has schema {schema}; this kmatrix reads schema {SCHEMA}")
         run = Run.model_validate_json(text)
-    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
+    except (ValidationError, ValueError, AttributeError) as error:
         raise RequestError(f"{directory / RUN} is damaged: {error}") from error
     return run if run.finished else _from_journal(directory, run)
 
@@ -34,7 +34,7 @@ def load_run(directory: Path) -> Run:
 def _from_journal(directory: Path, run: Run) -> Run:
     cells = {cell.id: cell for cell in run.cells}
     diagnostics = dict(run.diagnostics)
-    for line in (directory / JOURNAL).read_text("utf-8").splitlines():
+    for line in _lines(directory / JOURNAL):
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])
@@ -44,6 +44,14 @@ def _from_journal(directory: Path, run: Run) -> Run:
         cells[cell.id] = cell
         diagnostics |= found
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        # A power failure can leave anything at the end.
+        return path.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def find_run(spec: str, runs: Path) -> Path:

@@ -7,11 +7,10 @@ the Kconfig files, and the last of them always has some. The first rule that app
 2. it was wanted m and is a bool: true under every configuration, so it comes before MODULES;
 3. it was wanted m and MODULES is off: no m exists, whoever selects or depends;
 4. it got more than was wanted, and something that is on selects it: no prompt could lower it;
-5. it got less, or another text, and has no prompt: meeting its dependencies would not make it settable;
+5. it has no prompt: meeting its dependencies would not make it settable, so they are not named;
 6. it got less, and a dependency of it is n, or is m and so limits it;
 7. its prompt is hidden by its own condition;
-8. it got more, and has no prompt: a default of Kconfig's own;
-9. what it became.
+8. what it became.
 """
 
 from collections.abc import Callable, Iterable
@@ -132,10 +131,6 @@ def _no_prompt(case: _Case) -> str | None:
     return case.says("has no prompt: Kconfig computes it")
 
 
-def _no_prompt_for_more(case: _Case) -> str | None:
-    return None if case.got_more else _no_prompt(case)
-
-
 def _needs(case: _Case) -> str | None:
     """``needs PCI, which is n``, from the settable definition that lacks least."""
     if case.got_more or not case.settable:
@@ -202,9 +197,8 @@ _RULES: tuple[Callable[[_Case], str | None], ...] = (
     _no_m,
     _no_modules,
     _selected,
-    _no_prompt_for_more,
+    _no_prompt,
     _needs,
     _hidden,
-    _no_prompt,
     _became,
 )

@@ -39,20 +39,24 @@ class Resolution:
 
 def wanted(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
     """The symbols that the request writes into its fragment: knobs first spelled out, then fixed ones."""
-    return _merged(request, catalog, "set") | dict(fixed)
+    return _merged(request, catalog, fixed, "set")
 
 
 def proof(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
     """The symbols that must have these values for the request to be reached."""
-    return _merged(request, catalog, "proof") | dict(fixed)
+    return _merged(request, catalog, fixed, "proof")
 
 
-def _merged(request: Request, catalog: Catalog, part: Literal["set", "proof"]) -> dict[str, str]:
+def _merged(
+    request: Request, catalog: Catalog, fixed: Mapping[str, str], part: Literal["set", "proof"]
+) -> dict[str, str]:
+    """A fixed symbol means what an axis of that one value means."""
     merged: dict[str, str] = {}
-    for name, value in request.symbols:
+    asked = {**fixed, **request.values}
+    for name, value in asked.items():
         symbols: Mapping[str, str] = getattr(catalog.setting(request.arch, name, value), part)
         for symbol, content in symbols.items():
-            if symbol != name and symbol in request.values:
+            if symbol != name and symbol in asked:
                 continue  # an axis of its own: it decides, not the knob that would only help
             if merged.setdefault(symbol, content) != content:
                 raise RequestError(
