@@ -23,6 +23,7 @@ from matrix.jobs import develop
 from matrix.jobs.doctor import doctor as examine
 from matrix.jobs.prepare import ROOT
 from matrix.jobs.run import plan as plan_job
+from matrix.jobs.run import plan_code
 from matrix.jobs.run import run as run_job
 from matrix.jobs.settings import OPTIONS, Option, settle
 from matrix.jobs.setup import fetch, make_images
@@ -106,9 +107,15 @@ def _words(values: dict[str, Any]) -> dict[str, list[str]]:
 @contextmanager
 def _told_errors() -> Iterator[None]:
     """The one place where an error becomes a sentence on stderr and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`| head`). Python flushes once more at its end: that must not fail as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=1) from None
     except KmatrixError as error:
         _quit(error.exit_code, f"kmatrix: {error}", error.hint)
     except KeyboardInterrupt:
@@ -160,15 +167,7 @@ def plan(profile: Profile, *, json: bool) -> int:
         )
     else:
         show_plan(planned, console)
-    return (
-        exit_code([cell.state for cell in planned.cells if cell.state != "not-run"])
-        if _broken(planned)
-        else 0
-    )
-
-
-def _broken(planned: Run) -> bool:
-    return any(cell.state not in {"not-run", "unreachable"} for cell in planned.cells)
+    return plan_code(planned)
 
 
 def _code(done: Run, profile: Profile) -> int:

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import UNTRIED, State
+from matrix.record.outcome import State
 from reports.look import STYLES, forgive, say
 from reports.summary import target
 from reports.text import clean, plural
@@ -25,11 +25,12 @@ def totals(run: Run) -> str:
     """``144 requests, 98 reachable, 46 unreachable, 8 lanes``."""
     states = [cell.state for cell in run.cells]
     gone = states.count(State.UNREACHABLE)
-    unknown = sum(state in UNTRIED and state is not State.NOT_RUN for state in states)
+    reached = sum(cell.reached for cell in run.cells)
+    unknown = len(states) - gone - reached
     lanes = {(cell.arch, cell.toolchain, cell.base) for cell in run.cells}
     told = [
         plural(len(states), "request"),
-        f"{len(states) - gone - unknown} reachable",
+        f"{reached} reachable",
         f"{gone} unreachable",
     ]
     told += [f"{unknown} unknown"] if unknown else []
@@ -37,8 +38,8 @@ def totals(run: Run) -> str:
 
 
 def _show_request(cell: Cell, words: str, console: Console) -> None:
-    state = "reachable" if cell.state is State.NOT_RUN else cell.state.value
-    style = "green" if cell.state is State.NOT_RUN else STYLES[cell.state]
+    state = "reachable" if cell.reached else cell.state.value
+    style = "green" if cell.reached else STYLES[cell.state]
     line = Text(f"{state:<{_WIDE}}  ", style).append(clean(cell.id), "default")
     if words and console.is_terminal and line.cell_len + len(words) + 2 > console.width:
         words = f"\n{'':<{_WIDE + 2}}{words}"

@@ -165,6 +165,7 @@ def headline(run: Run) -> str:
         said[0] = said[0].replace(" ", f" of {plural(tried, 'cell')} ", 1)
     elif PROVEN & states.keys():
         said = [f"{plural(tried, 'cell')} tried, none failed"]
+        said += [f"{states[State.EMPTY]} had nothing to compile"] if State.EMPTY in states else []
     else:
         said = ["nothing was proven: no cell compiled anything"]
     said += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.build.lane import Kept, LaneDirectory
-from matrix.build.objects import forget_lists, listed, made_since
+from matrix.build.objects import directory_of, forget_lists, listed, made_since, modules
 from matrix.catalog.types import STAGES, StageName
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.parse import diagnose, last_words
+from matrix.diagnostics.parse import compiled, diagnose, last_words
 from matrix.engine.engine import Ended
+from matrix.errors import MachineError
 from matrix.kconfig.config import Config
 from matrix.record.files import no_space, write_whole
 from matrix.record.model import Cell, DiagnosticRef, StageRecord, Verified
-from matrix.record.outcome import Evidence, State, worst
+from matrix.record.outcome import UNTRIED, Evidence, State, worst
 from matrix.resolve.make import Workshop
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import step_state
@@ -33,9 +34,13 @@ class Stages:
         upto = STAGES[: STAGES.index(self.last) + 1]
         return upto if self.focus else upto[1:]
 
-    def targets(self, name: StageName) -> tuple[str, ...]:
-        """What make is asked for."""
+    def parts(self, name: StageName) -> tuple[str, ...]:
+        """What the stage is about."""
         return self.focus if name == "focus" else (name,)
+
+    def targets(self, name: StageName) -> tuple[str, ...]:
+        """What make is asked for: the directories of objects, as kbuild decides there what belongs."""
+        return tuple(dict.fromkeys(map(directory_of, self.parts(name))))
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class CellBuild:
     at: Callable[[str], None]
     _records: list[StageRecord] = field(default_factory=list)
     _seen: list[tuple[Occurrence, str]] = field(default_factory=list)
+    _reason: str | None = None
 
     def run(self) -> Outcome:
         """Make every stage; the lane remembers what it must for the next cell."""
@@ -115,10 +121,20 @@ class CellBuild:
         self._put_config()
         for name in self.stages.names():
             self.at(name)
-            self._records.append(self._skipped(name) or self._stage(name))
-        self.lane.remember()
-        outcome = _outcome(self.cell, self._records, self._seen, self.log)
+            self._records.append(self._skipped(name) or self._tried(name))
+        cell = self.cell.model_copy(update={"reason": self._reason})
+        outcome = _outcome(cell, self._records, self._seen, self.log)
+        if outcome.cell.state in UNTRIED:
+            return outcome
         return outcome if self._config_kept() else self._distrusted(outcome)
+
+    def _tried(self, name: StageName) -> StageRecord:
+        """A stage, or the record that the machine failed in it: what earlier stages showed stays seen."""
+        try:
+            return self._stage(name)
+        except MachineError as error:
+            self._reason = str(error)
+            return StageRecord(name=name, state=State.INFRA, command=self._typed(name))
 
     def _put_config(self) -> None:
         """An unchanged .config keeps its time stamp, so that kbuild need not look at it again."""
@@ -128,7 +144,8 @@ class CellBuild:
 
     def _config_kept(self) -> bool:
         # kbuild's syncconfig runs conf once more; were its answer another, this were another cell.
-        now = (self.lane.build / ".config").read_text("utf-8", "replace")
+        path = self.lane.build / ".config"
+        now = path.read_text("utf-8", "replace") if path.exists() else ""
         return now == self.resolution.config or not Config.parse(now).diff(
             Config.parse(str(self.resolution.config))
         )
@@ -162,30 +179,48 @@ class CellBuild:
         forget_lists(self.lane.build, targets)
         moment = self.lane.begin()
         started = time.monotonic()
-        ended, lines = self._make(name)
+        command = self.workshop.command(targets)
+        ended, lines = self._make(command)
+        if step_state(ended, lines) is State.FAIL and self._uncover(name, lines, moment):
+            ended, more = self._make(command)
+            lines += more
         seconds = round(time.monotonic() - started, 2)
         state = step_state(ended, lines)
+        seen, objects, made = self._heard(name, lines, moment)
+        self.lane.remember()
         if state in {State.PASS, State.FAIL}:
+            # Only now: whoever dies before loses the lane, and not its warnings alone.
             self.lane.end()
-        objects = listed(self.lane.build, targets)
-        seen, objects, made = self._heard(name, lines, objects, moment)
         if state is State.FAIL and not any(item.diagnostic.severity == "error" for item in seen):
             seen.append(Occurrence(last_words(lines), None))
         self._seen += _said(seen, name)
         return StageRecord(
             name=name,
             state=_judged(state, objects, seen),
-            command=self._typed(name),
+            command=shlex.join(command),
             exit=ended.exit,
             seconds=seconds,
             objects=len(objects),
             compiled=len(made & objects),
         )
 
-    def _make(self, name: StageName) -> tuple[Ended, list[str]]:
+    def _uncover(self, name: StageName, lines: list[str], moment: int) -> bool:
+        """Whether make has to be asked again, for warnings that the failure hides.
+
+        A directory with a failure leaves no list, so nobody knows whether an object in it that warned
+        earlier belongs to this configuration. Removed, it is made again and warns again, or is not made.
+        """
+        build, parts = self.lane.build, self.stages.parts(name)
+        belonging = listed(build, parts) | modules(build, parts) | compiled(lines)
+        unknown = {item for item, kept in self.lane.warnings.items() if kept.listed and item not in belonging}
+        hidden = {item for item in unknown - made_since(build, unknown, moment) if (build / item).exists()}
+        for item in hidden:
+            (build / item).unlink()
+        return bool(hidden)
+
+    def _make(self, command: tuple[str, ...]) -> tuple[Ended, list[str]]:
         """Run make; every line goes to the log at once and is kept for the parser."""
         lines: list[str] = []
-        command = self.workshop.command(self.stages.targets(name))
         spent = sum(record.seconds for record in self._records)
         with no_space(self.log.path), self.log.path.open("a", encoding="utf-8", buffering=1) as file:
 
@@ -198,29 +233,38 @@ class CellBuild:
         return ended, lines
 
     def _heard(
-        self, name: StageName, lines: list[str], objects: frozenset[str], moment: int
+        self, name: StageName, lines: list[str], moment: int
     ) -> tuple[list[Occurrence], frozenset[str], frozenset[str]]:
-        """(what was said now or is carried, the stage's objects, those made now).
+        """(what was said now or is carried, the stage's objects, what was made now).
 
-        A failing directory leaves no list, so what the log blames counts as an object of the stage.
+        A directory with a failure leaves no list: what the log shows compiled counts as the stage's then.
         """
+        build, parts = self.lane.build, self.stages.parts(name)
         said = diagnose(lines)
+        failing = any(item.diagnostic.severity == "error" for item in said)
+        objects = listed(build, parts) | (self._shown(name, lines) if failing else frozenset())
         blamed = frozenset(item.object for item in said if item.object)
-        candidates = objects | blamed | self.lane.warnings.keys()
-        made = made_since(self.lane.build, candidates, moment) | blamed
-        failing = frozenset(i.object for i in said if i.object and i.diagnostic.severity == "error")
-        objects |= frozenset(item for item in failing if item.endswith(".o"))
+        made = made_since(build, objects | self.lane.warnings.keys(), moment) | blamed
+        belonging = objects | modules(build, parts)
         carried = [
             Occurrence(diagnostic, item)
             for item, kept in self.lane.warnings.items()
-            if item not in made and (item in objects if kept.listed else kept.stage == name)
+            if item not in made and (item in belonging if kept.listed else (build / item).exists())
             for diagnostic in kept.diagnostics
         ]
-        self._keep(name, said, objects, made)
+        self._keep(said, belonging, made, failing=failing)
         return [*said, *carried], objects, made
 
+    def _shown(self, name: StageName, lines: list[str]) -> frozenset[str]:
+        """Objects that the log shows compiled, without what make prepares for any target."""
+        if name != "focus":
+            return compiled(lines)
+        asked = tuple(self.stages.targets(name))
+        blamed = {item.object for item in diagnose(lines) if item.diagnostic.severity == "error"}
+        return frozenset(item for item in compiled(lines) if item.startswith(asked) or item in blamed)
+
     def _keep(
-        self, name: StageName, said: list[Occurrence], objects: frozenset[str], made: frozenset[str]
+        self, said: list[Occurrence], belonging: frozenset[str], made: frozenset[str], *, failing: bool
     ) -> None:
         """Remember the warnings of whatever was made now, and forget what it said before."""
         for item in made:
@@ -228,8 +272,11 @@ class CellBuild:
                 o.diagnostic for o in said if o.object == item and o.diagnostic.severity == "warning"
             )
             self.lane.warnings.pop(item, None)
-            if warnings:
-                self.lane.warnings[item] = Kept(stage=name, listed=item in objects, diagnostics=warnings)
+            if warnings and failing and item.endswith(".o"):
+                # Without its directory's list nobody knows where it belongs; made again, it says so again.
+                (self.lane.build / item).unlink(missing_ok=True)
+            elif warnings:
+                self.lane.warnings[item] = Kept(listed=item in belonging, diagnostics=warnings)
 
 
 def _judged(state: State, objects: frozenset[str], seen: list[Occurrence]) -> State:

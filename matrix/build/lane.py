@@ -45,7 +45,6 @@ class Kept(BaseModel):
     Others (host tools, prepared headers, the link) are made for every configuration.
     """
 
-    stage: str
     listed: bool
     diagnostics: tuple[Diagnostic, ...]
 

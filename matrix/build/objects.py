@@ -9,7 +9,7 @@ configuration needs, and leaves its old lists there; so they are removed before 
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _MAGIC = b"!<thin>\n"
 _HEADER = 60
@@ -21,10 +21,7 @@ _WHOLE = {"vmlinux": ("vmlinux.a", "built-in.a"), "modules": ("modules.order",)}
 def forget_lists(build: Path, targets: Iterable[str]) -> None:
     """Remove kbuild's lists for these targets, so that those found later are of this configuration."""
     for target in targets:
-        if target.endswith(".o"):
-            (build / target).unlink(missing_ok=True)
-            continue
-        folder = build if target in _WHOLE else build / target
+        folder = build if target in _WHOLE else build / directory_of(target)
         for name in _WHOLE.get(target, _LISTS):
             (folder / name).unlink(missing_ok=True)
 
@@ -32,15 +29,17 @@ def forget_lists(build: Path, targets: Iterable[str]) -> None:
 def listed(build: Path, targets: Iterable[str]) -> frozenset[str]:
     """The objects of these targets in the configuration just built, relative to the build directory.
 
-    A target is a directory (``drivers/vfio/``), an object, ``vmlinux`` or ``modules``. Where a failure kept
-    kbuild from writing a list, the objects that only it names are missing: add what the log saw made.
+    A target is a directory (``drivers/vfio/``), an object of one, ``vmlinux`` or ``modules``. Where a
+    failure kept kbuild from writing a list, the objects that only it names are missing: add what the log
+    saw made.
     """
     return frozenset(name for target in targets for name in _of_target(build, target))
 
 
 def _of_target(build: Path, target: str) -> Iterator[str]:
     if target.endswith(".o"):
-        yield from [target] if (build / target).exists() else []
+        # kbuild would make any object that it is asked for by name, whether the configuration has it or not.
+        yield from (name for name in _of_target(build, directory_of(target)) if name == target)
     elif target == "modules":
         yield from _of_modules(build, build / "modules.order")
     elif target == "vmlinux":
@@ -49,6 +48,19 @@ def _of_target(build: Path, target: str) -> Iterator[str]:
     else:
         yield from _members(build / target / "built-in.a", build)
         yield from _of_modules(build, build / target / "modules.order")
+
+
+def directory_of(target: str) -> str:
+    """What make is asked for: an object's directory; any other target as it is."""
+    return f"{PurePosixPath(target).parent}/" if target.endswith(".o") else target
+
+
+def modules(build: Path, targets: Iterable[str]) -> frozenset[str]:
+    """``x.o`` and ``x.ko`` of every module of these targets: what modpost blames, and not the parts."""
+    folders = ("" if target in _WHOLE else directory_of(target) for target in targets)
+    orders = [build / folder / "modules.order" for folder in folders]
+    stems = {name.removesuffix(".ko").removesuffix(".o") for order in orders for name in _lines(order)}
+    return frozenset(f"{stem}{suffix}" for stem in stems for suffix in (".o", ".ko"))
 
 
 def _members(archive: Path, build: Path) -> Iterator[str]:

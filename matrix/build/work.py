@@ -16,9 +16,10 @@ from matrix.kconfig.config import Config
 from matrix.kconfig.definitions import Definitions
 from matrix.plan.request import Request
 from matrix.record.events import CellFinished, Emit, LaneAt
+from matrix.record.files import no_space
 from matrix.record.journal import Journal
 from matrix.record.model import Cell
-from matrix.record.outcome import Evidence, State
+from matrix.record.outcome import UNTRIED, Evidence, State
 from matrix.resolve.make import Site, Workshop
 from matrix.resolve.reasons import why
 from matrix.resolve.resolution import Resolution, actual
@@ -50,7 +51,7 @@ def lanes_of(requests: Iterable[Request]) -> tuple[Lane, ...]:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a lane needs to know beside its requests. ``stages`` None: resolve only.
+    """Everything a lane needs to know beside its requests. Without ``build``: resolve only.
 
     ``images`` are the ids by toolchain; ``make`` the user's own make variables; ``deadline`` a
     ``time.monotonic()`` after which no new cell starts.
@@ -61,13 +62,14 @@ class Plan:
     catalog: Catalog
     axes: Mapping[str, tuple[str, ...]]
     fixed: Mapping[str, str]
-    stages: Callable[[str], Stages] | None
+    stages: Callable[[str], Stages]
     images: Mapping[str, str]
     make: Mapping[str, str]
     definitions: Callable[[str], Definitions]
     journal: Journal
     emit: Emit
     ids: frozenset[str]
+    build: bool = True
     fail_fast: bool = False
     deadline: float | None = None
     failed: threading.Event = field(default_factory=threading.Event)
@@ -75,7 +77,7 @@ class Plan:
     def stopped(self) -> str:
         """Why no new cell may start, or nothing."""
         if self.site.cancel.is_set():
-            return "interrupted"
+            return "not started: interrupted"
         if self.fail_fast and self.failed.is_set():
             return "not started: --fail-fast, and a cell had failed"
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -95,11 +97,23 @@ class LaneWork:
     plan: Plan
     _built: dict[str, Outcome] = field(default_factory=dict)
     _configs: dict[str, Config] = field(default_factory=dict)
+    _finished: set[str] = field(default_factory=set)
 
     def run(self) -> None:
-        """Resolve all, then build what is reachable; every cell that was tried has its row afterwards."""
+        """Resolve all, then build what is reachable. A fault of the machine ends this lane and no other."""
+        try:
+            self._in_its_directory()
+        except MachineError as error:
+            for request in self.lane.requests:
+                if request.id not in self._finished:
+                    row = blank(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
+                    self._finish(Outcome(row, {}))
+
+    def _in_its_directory(self) -> None:
         plan, lane = self.plan, self.lane
         key = {"arch": lane.arch, "toolchain": lane.toolchain, "base": lane.base}
+        # What is not on kbuild's lists (prepared headers, host tools) depends on what was asked for.
+        key |= {"stages": repr(plan.stages(lane.arch))}
         key |= {"image": plan.images[lane.toolchain], "make": str(sorted(plan.variables(lane).items()))}
         site = plan.site
         with lane_directory(
@@ -115,9 +129,11 @@ class LaneWork:
             workshop, self.plan.catalog, dict(self.plan.fixed), self.plan.cache.root / "resolutions"
         )
         ready = [
-            (cell, resolution) for cell, resolution in self._resolve_all(resolver) if resolution.reachable
+            (cell, resolution)
+            for cell, resolution in self._resolve_all(resolver, place)
+            if resolution.reachable
         ]
-        if self.plan.stages is None:
+        if not self.plan.build:
             return
         order = visiting_order([self._config(resolution) for _, resolution in ready])
         for cell, resolution in (ready[index] for index in order):
@@ -129,7 +145,7 @@ class LaneWork:
             self._configs[digest] = Config.parse(str(resolution.config))
         return self._configs[digest]
 
-    def _resolve_all(self, resolver: Resolver) -> list[tuple[Cell, Resolution]]:
+    def _resolve_all(self, resolver: Resolver, place: LaneDirectory) -> list[tuple[Cell, Resolution]]:
         resolved: list[tuple[Cell, Resolution]] = []
         for request in self.lane.requests:
             reason = self.plan.stopped()
@@ -137,7 +153,7 @@ class LaneWork:
                 self._note_stopped(request, resolver.workshop.make_line, reason)
                 continue
             self.plan.emit(LaneAt(self.lane.name, request.id, "configure"))
-            pair = self._resolve(request, resolver)
+            pair = self._resolve(request, resolver, place)
             if pair is not None:
                 resolved.append(pair)
         return resolved
@@ -146,10 +162,17 @@ class LaneWork:
         cell = blank(request).model_copy(update={"make": make_line, "reason": reason})
         self.plan.journal.note(cell)
 
-    def _resolve(self, request: Request, resolver: Resolver) -> tuple[Cell, Resolution] | None:
+    def _resolve(
+        self, request: Request, resolver: Resolver, place: LaneDirectory
+    ) -> tuple[Cell, Resolution] | None:
         log = self._log(request)
         try:
+            if place.broken:
+                place.renew()
+            place.begin()
             resolution = resolver.resolve(request, lambda line: log.write([line]))
+            if resolution.stage.state not in UNTRIED:
+                place.end()
         except MachineError as error:
             cell = blank(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
             self._finish(Outcome(cell, {}))
@@ -185,8 +208,6 @@ class LaneWork:
         return why(check, config, definitions, arch=request.arch)
 
     def _build(self, cell: Cell, resolution: Resolution, place: LaneDirectory, workshop: Workshop) -> Outcome:
-        if self.plan.stages is None:
-            raise AssertionError("a plan without stages builds nothing")
         twin = self._built.get(str(resolution.config_sha256))
         if twin is not None:
             return _same_config(cell, twin)
@@ -194,7 +215,8 @@ class LaneWork:
         stages = self.plan.stages(self.lane.arch)
         build = CellBuild(cell, resolution, place, workshop, stages, self._log(resolution.request), at)
         outcome = build.run()
-        self._built[str(resolution.config_sha256)] = outcome
+        if outcome.cell.state not in UNTRIED:
+            self._built[str(resolution.config_sha256)] = outcome
         return outcome
 
     def _announcer(self, cell: str) -> Callable[[str], None]:
@@ -213,13 +235,15 @@ class LaneWork:
     def _finish(self, outcome: Outcome) -> None:
         if outcome.cell.state is State.FAIL:
             self.plan.failed.set()
+        self._finished.add(outcome.cell.id)
         self.plan.journal.finish(outcome.cell, outcome.diagnostics)
         self.plan.emit(CellFinished(outcome.cell, outcome.title))
 
     def _log(self, request: Request) -> Log:
         name = Path("cells") / request.directory / "build.log"
         path = self.plan.journal.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with no_space(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         return Log(path, str(name))
 
 

@@ -15,7 +15,21 @@ STAGES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
 _BYTES = re.compile(r"(\d+)([KMGT]?)", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d+)([smhd]?)")
 _MAKE_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = frozenset({"O", "KBUILD_OUTPUT", "ARCH", "SRCARCH", "MAKEFLAGS"})
+_OURS = frozenset(
+    [
+        "O",
+        "KBUILD_OUTPUT",
+        "ARCH",
+        "SRCARCH",
+        "MAKEFLAGS",
+        "MAKEFILES",
+        "KCONFIG_CONFIG",
+        "M",
+        "KBUILD_EXTMOD",
+        "srctree",
+        "objtree",
+    ]
+)
 
 
 def size(text: str) -> int:
@@ -97,7 +111,7 @@ class Arch(Row):
 class Toolchain(Row):
     """A template with its version, or an image of somebody's own; and the make variables."""
 
-    template: Literal["gcc", "clang"] | None = None
+    template: str | None = None
     version: int | None = None
     image: str | None = None
     make: MakeVariables = {}

@@ -22,6 +22,7 @@ _BOOKKEEPING = re.compile(
     r"\S*make(?:\[[0-9]+\])?: (?:Entering|Leaving|Target|Nothing|\*\*\* (?:\[|Waiting))"
     r"|  [A-Z][A-Z0-9_]+ .*|\$ |[\s*#]*$"
 )
+_COMPILING = frozenset({"CC", "AS", "CXX"})
 _SILENT = "the build failed and its log is empty"
 
 
@@ -36,6 +37,16 @@ def diagnose(lines: Iterable[str], source_root: str = "/src", build_root: str = 
         if not any(read(log, line) for read in _READERS):
             log.quiet()
     return log.occurrences()
+
+
+def compiled(lines: Iterable[str], source_root: str = "/src", build_root: str = "/build") -> frozenset[str]:
+    """The objects whose compiling or assembling the log shows, whatever came of it."""
+    log = Log(Roots(source_root, build_root))
+    found = set()
+    for line in map(plain, lines):
+        if read_make(log, line) and log.object and log.object.endswith(".o") and log.step in _COMPILING:
+            found.add(log.object)
+    return frozenset(found)
 
 
 def last_words(lines: Sequence[str], count: int = 10) -> Diagnostic:

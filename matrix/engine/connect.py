@@ -43,11 +43,17 @@ def machine_user(*, rootless: bool = False) -> str:
 
 def _reach(url: str) -> None:
     """Knock first: an operating system's error says more than what a client library makes of it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 2375
+    except ValueError as error:
+        raise EngineError(
+            f"DOCKER_HOST is {url}, which is no address: {error}", "unset DOCKER_HOST"
+        ) from None
     if parts.scheme == "unix":
         _knock_unix(url, Path(parts.path))
     elif parts.scheme in ("tcp", "http", "https"):
-        _knock_tcp(url, parts.hostname or "localhost", parts.port or 2375)
+        _knock_tcp(url, parts.hostname or "localhost", port)
     else:
         raise EngineError(
             f"DOCKER_HOST is {url}, and kmatrix knows engines at unix:// and tcp:// only",

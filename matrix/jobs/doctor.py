@@ -78,10 +78,10 @@ def _isolation(engine: Engine, user: str) -> Finding:
         engine.run(container, lines.append, threading.Event())
     except MachineError as error:
         return Finding("isolation", False, str(error), error.hint)
-    return _isolation_told(lines)
+    return _isolation_told(lines, user)
 
 
-def _isolation_told(lines: list[str]) -> Finding:
+def _isolation_told(lines: list[str], user: str) -> Finding:
     words = " ".join(lines).split()
     lacks = [
         name
@@ -90,6 +90,7 @@ def _isolation_told(lines: list[str]) -> Finding:
             ("dropped capabilities", "0000000000000000" in words),
             ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
             ("a read-only root", "writable" not in words),
+            ("the user", user.partition(":")[0] in words),
         )
         if not held
     ]

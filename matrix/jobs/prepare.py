@@ -12,12 +12,15 @@ from matrix.catalog.types import Profile, Toolchain
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import About, Engine
 from matrix.engine.images import Blueprint, ensure, ensure_base, ensure_named, first_lines
-from matrix.errors import EngineError, RequestError
+from matrix.errors import EngineError, MachineError, RequestError
 from matrix.record.events import Emit, Note
 from matrix.record.model import Compiler, GitState, Host, PatchRecord, SourceRecord, Tool, ToolchainRecord
+from matrix.resolve.resolver import check_base
 from matrix.source.cache import Cache, default_cache
 from matrix.source.kernel import missing_paths
 from matrix.source.obtain import obtain
+from matrix.source.patchfile import read_patch
+from matrix.source.spec import parse_spec
 from matrix.source.tree import Tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,14 +41,25 @@ class Ready:
 
 
 def prepare(
-    profile: Profile, emit: Emit, *, engine: Engine | None = None, cache: Cache | None = None
+    profile: Profile,
+    emit: Emit,
+    *,
+    engine: Engine | None = None,
+    cache: Cache | None = None,
+    make: bool = True,
 ) -> Ready:
-    """Engine, images and source of a profile. Raises what is wrong with the request before any work."""
+    """Engine, images and source of a profile. Raises what is wrong with the request before any work.
+
+    ``make`` builds images and fetches a source that are missing; without it they are a MachineError.
+    """
     catalog = load_catalog().with_profile(profile)
+    _refuse_unreadable(profile, catalog)
     engine = engine or connect()
     about = engine.about()
     user = machine_user(rootless=about.rootless)
     cache = cache or Cache(default_cache())
+    if not make:
+        _refuse_missing(profile, catalog, engine, cache)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     _check_focus(profile, catalog, tree)
@@ -53,6 +67,24 @@ def prepare(
         name: _toolchain_record(engine, catalog, profile, name, image, user) for name, image in images.items()
     }
     return Ready(profile, catalog, engine, about, user, cache, tree, toolchains)
+
+
+def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
+    """What the request names must be there before minutes are spent on anything else."""
+    parse_spec(profile.source)
+    for patch in profile.patch:
+        read_patch(Path(patch))
+    for name in profile.base:
+        check_base(catalog.bases[name])
+
+
+def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: Cache) -> None:
+    refs = {name: image_ref(name, catalog.toolchains[name]) for name in profile.toolchain}
+    missing = [f"the image of {name}" for name, ref in refs.items() if engine.image_id(ref) is None]
+    if profile.source.startswith("debian:") and cache.recall(profile.source) is None:
+        missing.append(f"the source {profile.source}")
+    if missing:
+        raise MachineError(f"not on this machine: {', '.join(missing)}", "./inv setup, with the same options")
 
 
 def ensure_images(
@@ -129,7 +161,8 @@ def _toolchain_record(
     engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
 ) -> ToolchainRecord:
     """Image and versions, asked of the tools themselves, for every arch of the profile."""
-    pairs = [compiler_commands(catalog.make_variables(arch, name)) for arch in profile.arch]
+    makes = [{**catalog.make_variables(arch, name), **profile.make} for arch in profile.arch]
+    pairs = [compiler_commands(make) for make in makes]
     lines = first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
     compilers = {}
     for index, arch in enumerate(profile.arch):

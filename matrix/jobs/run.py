@@ -21,10 +21,11 @@ from matrix.kconfig.definitions import Definitions, read_tree
 from matrix.plan.product import axes, plan_digest, requests
 from matrix.plan.request import Request
 from matrix.record.events import Emit, RunStarted
-from matrix.record.journal import Journal, claim, engine_name, new_run_id, point_latest, refuse_used
+from matrix.record.journal import Journal, claim, new_run_id, point_latest, refuse_used
 from matrix.record.model import Run
-from matrix.record.outcome import State
+from matrix.record.outcome import State, exit_code
 from matrix.resolve.make import Site
+from matrix.resolve.resolution import proof, wanted
 from matrix.source.cache import Cache
 
 # What one container may leave to the others and to the machine itself, in parts of its memory.
@@ -50,8 +51,11 @@ def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = W
     directory = _directory(profile, world.runs, now)
     refuse_used(directory)
     ready = prepare(profile, emit, engine=world.engine, cache=world.cache)
+    _refuse_conflicts(ready, points)
     claim(directory)
-    record = _blank_run(engine_name(directory.name), ready, points, now, argv)
+    record = _blank_run(
+        directory.name if profile.out is None else new_run_id(profile.name, now), ready, points, now, argv
+    )
     if profile.out is None:
         point_latest(directory)
     return _execute(ready, points, record, directory, emit, build=True), directory
@@ -60,11 +64,26 @@ def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = W
 def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
     points = requests(profile)
-    ready = prepare(profile, emit, engine=world.engine, cache=world.cache)
+    ready = prepare(profile, emit, engine=world.engine, cache=world.cache, make=False)
+    _refuse_conflicts(ready, points)
     now = datetime.now(UTC)
     with TemporaryDirectory(prefix="kmatrix-plan-") as place:
         record = _blank_run(new_run_id("plan", now), ready, points, now, ())
         return _execute(ready, points, record, Path(place), emit, build=False)
+
+
+def plan_code(planned: Run) -> int:
+    """A plan's exit code: 0 when every request is known to be reachable or not."""
+    open_ = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.reached]
+    known = not open_ and not planned.interrupted
+    return 0 if known else exit_code(open_, interrupted=planned.interrupted)
+
+
+def _refuse_conflicts(ready: Ready, points: Sequence[Request]) -> None:
+    """Knobs that want different values of one symbol: refused before anything is written."""
+    for point in points:
+        wanted(point, ready.catalog, ready.profile.fixed)
+        proof(point, ready.catalog, ready.profile.fixed)
 
 
 def _directory(profile: Profile, runs: Path, now: datetime) -> Path:
@@ -111,7 +130,9 @@ def _execute(
 
 
 def _at_once(ready: Ready, lanes: Sequence[Lane]) -> int:
-    return min(ready.profile.lanes or ready.profile.jobs or ready.about.cpus, len(lanes))
+    jobs, most = ready.profile.jobs, len(lanes)
+    # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
+    return min(ready.profile.lanes or jobs or ready.about.cpus, jobs or most, most)
 
 
 def _site(ready: Ready, run_id: str, at_once: int, budget: Budget) -> Site:
@@ -147,7 +168,8 @@ def _plan(
         catalog=catalog,
         axes=axes(profile),
         fixed=profile.fixed,
-        stages=stages if build else None,
+        stages=stages,
+        build=build,
         images={name: record.image_id for name, record in ready.toolchains.items()},
         make=profile.make,
         definitions=definitions,
@@ -157,8 +179,3 @@ def _plan(
         fail_fast=profile.fail_fast,
         deadline=monotonic() + duration(profile.deadline) if profile.deadline else None,
     )
-
-
-def states(run: Run) -> list[State]:
-    """The states of its cells, in plan order."""
-    return [cell.state for cell in run.cells]

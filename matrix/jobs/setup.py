@@ -60,8 +60,8 @@ def _engine(emit: Emit) -> Engine:
 
 
 def _may_install(host: Host) -> bool:
-    """On Debian or Ubuntu, as root: nowhere else does kmatrix change what is installed."""
-    return host.is_root() and host.has("apt-get")
+    """As root, where Docker is only stopped, or on Debian or Ubuntu, where it can be installed."""
+    return host.is_root() and (host.has("dockerd") or host.has("apt-get"))
 
 
 def _start(emit: Emit) -> None:

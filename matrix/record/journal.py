@@ -113,7 +113,8 @@ class Journal:
         """Store a .config under its digest, once."""
         place = self.directory / "configs" / digest
         if not place.exists():
-            place.parent.mkdir(exist_ok=True)
+            with no_space(place):
+                place.parent.mkdir(exist_ok=True)
             write_whole(place, text)
 
     def run(self) -> Run:

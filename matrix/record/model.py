@@ -121,6 +121,11 @@ class Cell(Record):
     log: str | None = None
 
     @property
+    def reached(self) -> bool:
+        """Resolved as it was asked for, and not built: a cell of a plan."""
+        return self.state is State.NOT_RUN and self.config_sha256 is not None
+
+    @property
     def seconds(self) -> float:
         """Wall time of all stages."""
         return sum(stage.seconds for stage in self.stages)

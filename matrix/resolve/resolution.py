@@ -11,7 +11,6 @@ from matrix.errors import RequestError
 from matrix.kconfig.config import Check, Config, verify
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
-from matrix.record.outcome import State
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,3 @@ def _held(arch: str, name: str, values: tuple[str, ...], catalog: Catalog, confi
         if all(check.ok for check in verify(catalog.setting(arch, name, value).proof, config)):
             return value
     return config.value(name)
-
-
-def unresolved(request: Request) -> Resolution:
-    """A request that nobody has resolved."""
-    return Resolution(request, None, StageRecord(name="configure", state=State.NOT_RUN, command=""))

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from matrix.engine.engine import Ended
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config, fragment, verify
 from matrix.plan.request import Request
-from matrix.record.files import write_whole
+from matrix.record.files import no_space, write_whole
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
 from matrix.resolve.make import Workshop
@@ -160,7 +161,7 @@ class Resolver:
             seen = [Occurrence(Diagnostic.model_validate(item), None) for item in data["diagnostics"]]
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError):
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
             return None  # damaged or of another version: resolving again is always right
         return self._verified(request, data["config"], stage.model_copy(update={"seconds": 0.0}), seen)
 
@@ -171,12 +172,18 @@ class Resolver:
             "diagnostics": [item.diagnostic.model_dump(mode="json") for item in resolution.diagnostics],
         }
         place = _place(self.store, key)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        with no_space(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, gzip.compress(json.dumps(data).encode(), mtime=0))
 
 
 def _place(store: Path, key: str) -> Path:
     return store / key[:2] / f"{key}.json.gz"
+
+
+def check_base(base: Base) -> None:
+    """RequestError when a file that the base names cannot be read."""
+    _files(base)
 
 
 def _files(base: Base) -> tuple[str | None, str]:
@@ -219,6 +226,7 @@ def step_state(ended: Ended, lines: Sequence[str]) -> State:
         return State.OOM
     if ended.exit == 0:
         return State.PASS
-    if any(_FULL_DISK in line for line in lines) or ended.exit == 128 + 9:
+    # make itself ends with 1 or 2; anything else is the shell's word or a signal.
+    if ended.exit > 2 or any(line.rstrip().endswith(f": {_FULL_DISK}") for line in lines):
         return State.INFRA
     return State.FAIL

@@ -17,6 +17,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Cache:
         """What the tree of this digest consists of; MachineError when the cache lacks it."""
         try:
             return Manifest.load(self.sources / digest / "manifest.json.gz")
-        except (OSError, ValueError, EOFError) as problem:
+        except (OSError, ValueError, EOFError, zlib.error) as problem:
             raise MachineError(
                 f"the cached source {digest[:12]} in {self.sources} is gone or damaged",
                 "Run again: it is fetched or copied anew.",

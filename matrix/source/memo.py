@@ -8,6 +8,7 @@ second change could hide in the same tick of the clock.
 import gzip
 import json
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def _load(path: Path) -> Memo:
     """A memo that is missing or damaged is no memo: everything is hashed again."""
     try:
         memo: Memo = json.loads(gzip.decompress(path.read_bytes()))
-    except (OSError, ValueError, EOFError):
+    except (OSError, zlib.error, ValueError, EOFError):
         return {}
     return memo
 

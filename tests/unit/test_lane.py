@@ -38,7 +38,7 @@ GOOD = {
 WARNING = Diagnostic(
     severity="warning", tool="gcc", file="virt/kvm/vfio.c", line=1, message="unused variable"
 )
-KEPT = {"virt/kvm/vfio.o": Kept(stage="focus", listed=True, diagnostics=(WARNING,))}
+KEPT = {"virt/kvm/vfio.o": Kept(listed=True, diagnostics=(WARNING,))}
 
 
 class Trees:
@@ -184,6 +184,23 @@ def test_a_lane_that_was_opened_for_a_tree_is_that_trees_even_if_nothing_was_bui
     with lane(other) as place:
         assert kept(place)
     assert (other.path / "include/linux/vfio.h").stat().st_mtime > LONG_AGO
+
+
+def test_what_differed_between_two_trees_is_fresh_in_a_third_that_has_it_as_the_second_has(
+    lane: Open, trees: Trees
+) -> None:
+    # An object that no cell needed since the first tree is still of it; the second tree's times do not help
+    # in the third one's copy.
+    other = {"include/linux/vfio.h": "changed\n"}
+    third = trees({**other, "virt/kvm/vfio.c": "changed\n"})
+    visit(lane, trees())
+    visit(lane, trees(other))
+    started = time.time()
+    with lane(third) as place:
+        assert kept(place)
+        assert place.changed == ("include/linux/vfio.h", "virt/kvm/vfio.c")
+    for name in ("include/linux/vfio.h", "virt/kvm/vfio.c"):
+        assert (third.path / name).stat().st_mtime > started - 1
 
 
 @pytest.mark.parametrize(

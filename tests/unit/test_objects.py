@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.build.objects import forget_lists, listed, made_since
+from matrix.build.objects import forget_lists, listed, made_since, modules
 
 # A busy machine may take its time; each example makes its own directory below one tmp_path.
 steady = settings(
@@ -151,9 +151,16 @@ def test_a_real_archive_has_the_layout_that_these_tests_make_by_hand(tmp_path: P
 # Objects, modules, the whole kernel
 
 
-def test_an_object_as_a_target_is_itself_when_it_was_made(tmp_path: Path) -> None:
-    put(tmp_path, "virt/kvm/vfio.o")
-    assert listed(tmp_path, ["virt/kvm/vfio.o", "virt/kvm/absent.o"]) == {"virt/kvm/vfio.o"}
+def test_an_object_as_a_target_is_itself_where_its_directory_lists_it(tmp_path: Path) -> None:
+    put(tmp_path, "drivers/vfio/group.o")
+    put(tmp_path, "drivers/vfio/stale.o")
+    put(tmp_path, "drivers/vfio/built-in.a", thin(["group.o", "container.o"]))
+    assert listed(tmp_path, ["drivers/vfio/group.o", "drivers/vfio/stale.o"]) == {"drivers/vfio/group.o"}
+
+
+def test_modpost_blames_the_module_and_not_its_parts(tmp_path: Path) -> None:
+    put(tmp_path, "drivers/vfio/modules.order", "drivers/vfio/vfio.o\n")
+    assert modules(tmp_path, ["drivers/vfio/"]) == {"drivers/vfio/vfio.o", "drivers/vfio/vfio.ko"}
 
 
 @pytest.mark.parametrize("ending", [".o", ".ko"], ids=["6.12", "6.1"])
@@ -229,10 +236,10 @@ def test_the_whole_kernels_lists_are_forgotten_too(tmp_path: Path, target: str) 
     assert listed(tmp_path, [target]) == frozenset()
 
 
-def test_an_object_that_was_asked_for_is_forgotten_itself(tmp_path: Path) -> None:
-    put(tmp_path, "virt/kvm/vfio.o")
-    forget_lists(tmp_path, ["virt/kvm/vfio.o"])
-    assert listed(tmp_path, ["virt/kvm/vfio.o"]) == frozenset()
+def test_an_object_that_was_asked_for_is_forgotten_with_its_directorys_lists(tmp_path: Path) -> None:
+    put(tmp_path, "drivers/vfio/built-in.a", thin(["group.o"]))
+    forget_lists(tmp_path, ["drivers/vfio/group.o"])
+    assert listed(tmp_path, ["drivers/vfio/group.o"]) == frozenset()
 
 
 def test_forgetting_keeps_objects_and_other_directories_lists(tmp_path: Path) -> None:

@@ -220,7 +220,8 @@ def test_in_a_narrow_terminal_the_reason_has_its_own_line() -> None:
 
 
 def test_what_could_not_be_resolved_is_neither_reachable_nor_unreachable() -> None:
-    run = a_run([a_cell(state=State.NOT_RUN), a_cell("s390", state=State.INFRA, reason="no image")])
+    reached = a_cell(state=State.NOT_RUN).model_copy(update={"config_sha256": "c" * 64})
+    run = a_run([reached, a_cell("s390", state=State.INFRA, reason="no image")])
     lines = planned(run)
     assert lines[-1] == "2 requests, 1 reachable, 0 unreachable, 1 unknown, 2 lanes"
     assert lines[1].startswith("infra")

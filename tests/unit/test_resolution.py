@@ -15,7 +15,7 @@ from matrix.plan.product import axes, requests
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
-from matrix.resolve.resolution import Resolution, actual, proof, unresolved, wanted
+from matrix.resolve.resolution import Resolution, actual, proof, wanted
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -143,9 +143,9 @@ def test_a_request_is_reached_when_every_symbol_has_its_value() -> None:
 
 
 def test_without_a_configuration_nothing_is_reached() -> None:
-    for resolution in (unresolved(asked("x86", A="y")), Resolution(asked("x86"), None, CONFIGURED)):
-        assert not resolution.reachable
-        assert resolution.config_sha256 is None
+    resolution = Resolution(asked("x86"), None, CONFIGURED)
+    assert not resolution.reachable
+    assert resolution.config_sha256 is None
 
 
 def test_a_symbol_that_no_rule_knows_and_the_tree_lacks_is_not_reached() -> None:
@@ -158,10 +158,6 @@ def test_a_configuration_is_named_by_its_digest() -> None:
     text = "CONFIG_A=y\n"
     resolution = Resolution(asked("x86", A="y"), text, CONFIGURED)
     assert resolution.config_sha256 == hashlib.sha256(text.encode()).hexdigest()
-
-
-def test_what_nobody_resolved_is_not_run() -> None:
-    assert unresolved(asked("x86", A="y")).stage.state is State.NOT_RUN
 
 
 # Which request a configuration answers

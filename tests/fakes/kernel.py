@@ -1,0 +1,202 @@
+"""A kernel's make, played on the host's directories: the FakeEngine's handler for whole pipelines.
+
+Its Kconfig is a table of symbols and its makefiles are a table of objects; what the compiler says of an
+object is the test's to script. Like kbuild, it compiles an object again only when its source is newer or
+a symbol that it sees has changed, lists what belongs to the configuration, and writes no list of a
+directory in which something failed.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matrix.engine.engine import LABEL, Container, Ended, Line
+from matrix.kconfig.config import Config, fragment
+
+Settings = dict[str, str]
+Messages = Callable[[Settings], list[str]]
+"""What the compiler says of an object in this configuration; ``error:`` in it fails the object."""
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A symbol: its default, whether it has an m, and the symbol that it needs, if any."""
+
+    default: str = "n"
+    tristate: bool = False
+    needs: str = ""
+
+
+@dataclass(frozen=True)
+class Made:
+    """An object: the symbol that it belongs to, the symbols that its source looks at, what is said of it."""
+
+    symbol: str
+    sees: tuple[str, ...] = ()
+    says: Messages = lambda _: []
+
+
+@dataclass(frozen=True)
+class Job:
+    """One make, as the kernel sees it. ``variables`` are those of its command line."""
+
+    container: Container
+    command: tuple[str, ...]
+    say: Line
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(word for word in self.command[3:] if not word.startswith("-") and "=" not in word)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return dict(word.split("=", 1) for word in self.command if "=" in word and not word.startswith("-"))
+
+    @property
+    def parallel(self) -> int:
+        """The N of its -jN."""
+        return next(int(word[2:]) for word in self.command if word.startswith("-j"))
+
+    @property
+    def cell(self) -> str:
+        return self.container.labels[f"{LABEL}.cell"]
+
+    @property
+    def configures(self) -> bool:
+        return self.targets[0].endswith("config")
+
+    def host(self, path: str) -> Path:
+        """The host's directory behind ``/src`` or ``/build``."""
+        return next(mount.host for mount in self.container.mounts if mount.path == path)
+
+
+def quiet(_job: Job) -> None:
+    """Nothing unusual happens."""
+
+
+@dataclass
+class Kernel:
+    """The handler. ``before`` may do anything to a job; what it returns, unless None, ends the job.
+
+    ``jobs`` has every make in the order of their start. ``applies`` plays the container that patches a tree.
+    """
+
+    symbols: Mapping[str, Symbol]
+    objects: dict[str, Made]
+    before: Callable[[Job], int | Ended | None] = quiet
+    applies: Callable[[Job], int] = lambda _: 0
+    jobs: list[Job] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, container: Container, say: Line) -> int | Ended:
+        """Play one container: make behind ``sh -c 'exec …'``, or the question for versions."""
+        if not container.mounts:
+            return _answer(container.command[4:], say)
+        job = Job(container, container.command[4:], say)
+        if container.command[0] == "bash":
+            return self.applies(job)
+        with self._lock:
+            self.jobs.append(job)
+        ended = self.before(job)
+        if ended is not None:
+            return ended
+        return self._configure(job) if job.configures else self._build(job)
+
+    def ran(self, *, configures: bool) -> list[Job]:
+        """The jobs that configured, or those that built."""
+        return [job for job in self.jobs if job.configures == configures]
+
+    def _configure(self, job: Job) -> int:
+        place = job.host("/build") / ".config"
+        asked = _settings(place) if job.targets == ("olddefconfig",) else {}
+        place.write_text(fragment(self._normal(asked)))
+        return 0
+
+    def _normal(self, asked: Settings) -> Settings:
+        """conf's answer: symbols in their order, each bounded by what it needs and by MODULES."""
+        settled: Settings = {}
+        for name, symbol in self.symbols.items():
+            value = asked.get(name, symbol.default)
+            if symbol.needs and settled[symbol.needs] == "n":
+                value = "n"
+            if value == "m" and not (symbol.tristate and settled["MODULES"] == "y"):
+                value = "y"
+            settled[name] = value
+        return settled
+
+    def _build(self, job: Job) -> int:
+        config = _settings(job.host("/build") / ".config")
+        good = [self._target(job, target, config) for target in job.targets]
+        if all(good):
+            return 0
+        job.say("make: *** [Makefile:224: __sub-make] Error 2")
+        return 2
+
+    def _target(self, job: Job, target: str, config: Settings) -> bool:
+        kinds = {"vmlinux": "y", "modules": "m"}.get(target, "ym")
+        below = "" if target in {"vmlinux", "modules"} else target
+        chosen = {
+            name: config[made.symbol]
+            for name, made in self.objects.items()
+            if name.startswith(below) and config.get(made.symbol, "n") in kinds
+        }
+        made = [self._object(job, name, config) for name in chosen]  # all of them: make -k
+        if not all(made):
+            return False
+        _write_lists(job.host("/build"), target, chosen)
+        return True
+
+    def _object(self, job: Job, name: str, config: Settings) -> bool:
+        made, place = self.objects[name], job.host("/build") / name
+        source = (job.host("/src") / name).with_suffix(".c")
+        content = repr([(symbol, config.get(symbol, "n")) for symbol in (made.symbol, *made.sees)])
+        newer = place.exists() and place.stat().st_mtime_ns > source.stat().st_mtime_ns
+        if newer and place.read_text() == content:
+            return True
+        place.unlink(missing_ok=True)
+        return self._compile(job, name, config, content)
+
+    def _compile(self, job: Job, name: str, config: Settings, content: str) -> bool:
+        said = self.objects[name].says(config)
+        for line in (f"  CC      {name}", *said):
+            job.say(line)
+        if any("error:" in line for line in said):
+            job.say(f"make[3]: *** [/src/scripts/Makefile.build:229: {name}] Error 1")
+            return False
+        place = job.host("/build") / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(content)
+        return True
+
+
+def _settings(place: Path) -> Settings:
+    return dict(Config.parse(place.read_text()))
+
+
+def _answer(questions: tuple[str, ...], say: Line) -> int:
+    for question in questions:
+        say(f"{question.split()[0]} (fake) 14.2.0")
+    return 0
+
+
+def _write_lists(build: Path, target: str, chosen: Settings) -> None:
+    folder = build if target in {"vmlinux", "modules"} else build / target
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = [name for name, value in chosen.items() if value == "m"]
+    for name in modules:
+        (build / name).with_suffix(".mod").write_text(f"{name}\n")
+    if target != "modules":
+        built_in = [os.path.relpath(name, target if target != "vmlinux" else ".") for name in chosen]
+        built_in = [name for name, value in zip(built_in, chosen.values(), strict=True) if value == "y"]
+        (folder / ("vmlinux.a" if target == "vmlinux" else "built-in.a")).write_bytes(thin_archive(built_in))
+    if target != "vmlinux":
+        (folder / "modules.order").write_text("".join(f"{name}\n" for name in modules))
+
+
+def thin_archive(names: list[str]) -> bytes:
+    """A thin archive's magic and name table: all that says what belongs to it."""
+    table = "".join(f"{name}/\n" for name in names).encode()
+    header = b"//".ljust(48) + str(len(table)).encode().ljust(10) + b"`\n"
+    return b"!<thin>\n" + (header + table if names else b"")

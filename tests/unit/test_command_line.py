@@ -1,0 +1,525 @@
+"""The command line as a user meets it: what is said, where, and with which exit code."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import tasks
+from matrix.errors import DiskFullError, EngineError
+from matrix.jobs.settings import OPTIONS
+from matrix.record.outcome import State
+from tests.fakes.runs import a_cell, a_run, the_story
+
+ROOT = Path(__file__).parents[2]
+TASKS = ("setup", "run", "plan", "report", "images", "source", "doctor", "sweep", "test", "lint")
+Said = pytest.CaptureFixture[str]
+
+
+def kmatrix(*words: str) -> int:
+    """Run these words as a user would type them; the exit code."""
+    try:
+        tasks.program.run(["kmatrix", *words])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def refused(said: Said, code: int, *words: str) -> str:
+    """What stderr says of words that must end with this code, and must not end in a traceback."""
+    assert kmatrix(*words) == code
+    out, err = said.readouterr()
+    assert "Traceback" not in out + err
+    assert "this is a bug" not in err
+    assert out == ""
+    return str(err)
+
+
+def started(*words: str) -> "subprocess.Popen[str]":
+    """The same in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", "import tasks; tasks.program.run()", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.fixture(autouse=True)
+def _a_quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No engine, no variables, no runs, nothing of this machine; and the signal is given back."""
+    for name in [name for name in os.environ if name.startswith("KMATRIX_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
+    monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tasks, "RUNS", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A run on disk: the story."""
+    directory = tmp_path / "runs" / "a-run"
+    directory.mkdir(parents=True)
+    (directory / "run.json").write_text(the_story(["powerpc"]).model_dump_json(by_alias=True))
+    return directory
+
+
+# --- what is not known
+
+
+@pytest.mark.parametrize("words", [("nosuch",), ("--nosuch",), ("run", "--nosuch"), ("run", "extra")])
+def test_an_unknown_task_or_option_is_named(words: tuple[str, ...], capsys: Said) -> None:
+    assert words[-1] in refused(capsys, 1, *words)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "near"),
+    [
+        ("--arch", "arm46", "arm64"),
+        ("--toolchain", "gcc-41", "gcc-14"),
+        ("--stage", "vmlinuz", "'focus', 'vmlinux' or 'modules'"),
+        ("--profile", "kvm-vifo", "kvm-vfio"),
+    ],
+)
+@pytest.mark.parametrize("task", ["run", "plan", "setup"])
+def test_an_unknown_value_is_named_with_the_nearest_valid(
+    task: str, option: str, value: str, near: str, capsys: Said
+) -> None:
+    said = refused(capsys, 1, task, option, value)
+    assert option in said or option == "--profile"
+    assert value in said
+    assert near in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--jobs", "abc", "a whole number"),
+        ("--jobs", "0", "greater than or equal to 1"),
+        ("--lanes", "-1", "greater than or equal to 1"),
+        ("--memory", "lots", "a size such as 4G"),
+        ("--timeout", "soon", "a duration such as 30m"),
+        ("--deadline", "", "a duration such as 30m"),
+        ("--make", "W", "VAR=VALUE"),
+        ("--make", "=1", "VAR=VALUE"),
+        ("--make", "ARCH=x", "ARCH is kmatrix's own"),
+        ("--make", "O=/tmp", "O is kmatrix's own"),
+        ("--make", "A B=1", "the name of a make variable"),
+        ("--select", "nosuch/*", "matches no request"),
+        ("--select", "NOSUCH=y", "no axis NOSUCH"),
+        ("--select", "!*", "leaves no request"),
+        ("--arch", ",", "empty axis"),
+        ("--arch", "x86,x86", "twice"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_with_what_was_expected(
+    option: str, value: str, expected: str, capsys: Said, tmp_path: Path
+) -> None:
+    said = refused(capsys, 1, "run", f"{option}={value}", "--out", str(tmp_path / "out"))
+    assert option in said
+    assert expected in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_variable_is_called_by_its_name(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KMATRIX_JOBS", "many")
+    assert "KMATRIX_JOBS: expected a whole number" in refused(capsys, 1, "run")
+
+
+def test_an_option_wins_over_a_variable(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KMATRIX_STAGE", "nonsense")
+    assert "no container engine" in refused(capsys, 2, "run", "--stage", "vmlinux")
+
+
+def test_an_option_without_its_value_is_named(capsys: Said) -> None:
+    assert "out" in refused(capsys, 1, "run", "--out")
+
+
+# --- profiles
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"arch = [", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (b"", "arch"),
+        (b"arch = ['x86']\ntoolchain = ['gcc-14']\nfocus = ['a/']\nshiny = 1", "shiny"),
+        (b"arch = 'x86'\ntoolchain = ['gcc-14']\nfocus = ['a/']", "arch: expected a list"),
+        (b"arch = [1]\ntoolchain = ['gcc-14']\nfocus = ['a/']", "arch"),
+    ],
+    ids=["broken", "no-text", "empty", "unknown-key", "no-list", "no-word"],
+)
+def test_a_broken_profile_is_refused_by_its_file(
+    text: bytes, told: str, capsys: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_bytes(text)
+    said = refused(capsys, 1, "run", "--profile", "mine.toml", "--out", "out")
+    assert "mine.toml" in said
+    assert told in said
+    assert not (tmp_path / "out").exists()
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def _nothing(path: Path) -> None:
+    """Leave it missing."""
+
+
+@pytest.mark.parametrize("make", [_directory, _loop, _nothing])
+def test_a_profile_that_cannot_be_read_is_refused(
+    make: Callable[[Path], None], capsys: Said, tmp_path: Path
+) -> None:
+    make(tmp_path / "mine.toml")
+    assert "mine.toml: cannot be read: " in refused(capsys, 1, "plan", "--profile", "./mine.toml")
+
+
+# --- where the run goes
+
+
+def test_an_out_in_use_is_refused_and_left_as_it_was(capsys: Said, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    assert "in use" in refused(capsys, 1, "run", "--out", "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_an_out_that_is_a_file_is_refused_and_left_as_it_was(capsys: Said, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    assert "--out" in refused(capsys, 1, "run", "--out", "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+# --- the engine
+
+
+@pytest.mark.parametrize("task", ["run", "plan", "images", "source"])
+def test_without_an_engine_it_says_what_to_type_and_writes_nothing(
+    task: str, capsys: Said, tmp_path: Path
+) -> None:
+    options = ["--out", "out"] if task in {"run", "plan"} else []
+    said = refused(capsys, 2, task, *options)
+    assert "no container engine answers" in said
+    assert "./inv setup" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_setup_does_not_install_what_docker_host_contradicts(capsys: Said) -> None:
+    assert "unset DOCKER_HOST" in refused(capsys, 2, "setup")
+
+
+def test_doctor_without_an_engine_tells_its_findings_on_stdout(capsys: Said) -> None:
+    assert kmatrix("doctor") == 2
+    out, err = capsys.readouterr()
+    assert "BAD engine" in out
+    assert "./inv setup" in out
+    assert err == ""
+
+
+def test_sweep_without_an_engine_still_shows_what_lies_in_the_cache(capsys: Said, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "lanes" / "old").mkdir(parents=True)
+    assert kmatrix("sweep") == 0
+    assert "old" in capsys.readouterr().out
+    assert (tmp_path / "cache" / "lanes" / "old").is_dir()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "nonsense",
+        "ssh://there",
+        "unix://",
+        "tcp://[::1",
+        "tcp://localhost:port",
+        "tcp://localhost:99999",
+        "tcp://",
+    ],
+)
+@pytest.mark.parametrize("task", ["run", "images"])
+def test_a_docker_host_of_nonsense_is_told(
+    task: str, nonsense: str, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", nonsense)
+    assert "DOCKER_HOST" in refused(capsys, 2, task)
+
+
+# --- reports
+
+
+@pytest.mark.parametrize("words", [("--run", "nosuch"), ("--run", ""), ("--run", "/"), ()])
+def test_a_run_that_is_not_there_is_named(words: tuple[str, ...], capsys: Said) -> None:
+    said = refused(capsys, 1, "report", *words)
+    assert "there is no run" in said
+    assert "./inv run" in said
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_unknown_format_is_told_with_those_there_are(capsys: Said) -> None:
+    said = refused(capsys, 1, "report", "--run", "a-run", "--format", "htm")
+    assert "'htm'" in said
+    assert "nearest: 'html'" in said
+    assert "markdown" in said
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", '{"schema": 1}', '{"schema": 1, "id": 3}', "\x00"]
+)
+def test_a_damaged_record_is_told_by_its_file(stored: Path, text: str, capsys: Said) -> None:
+    (stored / "run.json").write_text(text)
+    assert f"{stored}/run.json is damaged" in refused(capsys, 1, "report", "--run", "a-run")
+
+
+def test_a_record_of_another_schema_is_told_by_its_number(stored: Path, capsys: Said) -> None:
+    (stored / "run.json").write_text(json.dumps({"schema": 99}))
+    assert "schema 99" in refused(capsys, 1, "report", "--run", "a-run")
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("name", "start"), [("html", "<!doctype html>"), ("markdown", ""), ("text", ""), ("terminal", "")]
+)
+def test_a_report_is_all_that_stdout_gets(name: str, start: str, capsys: Said) -> None:
+    assert kmatrix("report", "--run", "a-run", "--format", name) == 0
+    out, err = capsys.readouterr()
+    assert out.lower().startswith(start)
+    assert "20250601-120000-kvm-vfio" in out
+    assert err == ""
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("name", ["html", "markdown", "terminal"])
+def test_a_reader_that_goes_away_is_no_bug(name: str) -> None:
+    with started("report", "--run", "runs/a-run", "--format", name) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert "bug" not in said
+    assert "Traceback" not in said
+    assert "BrokenPipe" not in said
+
+
+@pytest.mark.usefixtures("stored")
+def test_tasks_follow_each_other_each_with_its_options(capsys: Said) -> None:
+    assert kmatrix("report", "--run", "a-run", "--format", "html", "report", "--run", "a-run") == 0
+    out = capsys.readouterr().out
+    assert "</html>" in out
+    assert out.split("</html>", 1)[1].strip()
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_task_that_fails_is_the_last(capsys: Said) -> None:
+    assert kmatrix("doctor", "report", "--run", "a-run") == 2
+    assert "20250601" not in capsys.readouterr().out
+
+
+# --- exit codes
+
+
+def _built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *states: State, interrupted: bool = False
+) -> None:
+    values = ("y", "m", "n")
+    cells = [a_cell(symbols={"KVM": value}, state=s) for value, s in zip(values, states, strict=False)]
+    done = a_run(cells, interrupted=interrupted)
+    monkeypatch.setattr(tasks, "run_job", lambda *_: (done, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("states", "options", "code"),
+    [
+        ((State.PASS,), (), 0),
+        ((State.PASS, State.WARN), (), 0),
+        ((State.PASS, State.WARN), ("--werror",), 101),
+        ((State.PASS, State.FAIL), (), 100),
+        ((State.FAIL, State.INFRA), (), 100),
+        ((State.PASS, State.INFRA), (), 2),
+        ((State.PASS, State.OOM), (), 2),
+        ((State.PASS, State.TIMEOUT), (), 2),
+        ((State.PASS, State.NOT_RUN), (), 2),
+        ((State.WARN, State.INFRA), ("--werror",), 2),
+        ((State.UNREACHABLE, State.EMPTY), (), 1),
+        ((State.PASS, State.UNREACHABLE), (), 0),
+    ],
+)
+def test_a_run_exits_with_what_its_cells_came_to(
+    states: tuple[State, ...],
+    options: tuple[str, ...],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    _built(monkeypatch, tmp_path, *states)
+    assert kmatrix("run", *options) == code
+
+
+def test_an_interrupted_run_exits_130_whatever_it_saw(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _built(monkeypatch, tmp_path, State.FAIL, interrupted=True)
+    assert kmatrix("run") == 130
+
+
+def _raising(error: BaseException) -> Callable[..., NoReturn]:
+    def job(*_: object) -> NoReturn:
+        raise error
+
+    return job
+
+
+def test_a_bug_is_a_sentence_and_70(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "run_job", _raising(ZeroDivisionError("division by zero")))
+    assert kmatrix("run") == 70
+    err = capsys.readouterr().err
+    assert err.startswith("kmatrix: this is a bug: ZeroDivisionError: division by zero\n")
+    assert "KMATRIX_TRACEBACK=1" in err
+    assert "Traceback" not in err
+
+
+def test_a_bug_shows_where_it_is_when_asked(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "run_job", _raising(ZeroDivisionError("division by zero")))
+    monkeypatch.setenv("KMATRIX_TRACEBACK", "1")
+    assert kmatrix("run") == 70
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_machine_is_2_with_its_advice(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "run_job", _raising(EngineError("it died", "raise it")))
+    assert refused(capsys, 2, "run") == "kmatrix: it died\n  raise it\n"
+    monkeypatch.setattr(tasks, "run_job", _raising(DiskFullError("no space left", "./inv sweep")))
+    assert refused(capsys, 2, "run") == "kmatrix: no space left\n  ./inv sweep\n"
+
+
+def test_ctrl_c_is_130(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "run_job", _raising(KeyboardInterrupt()))
+    assert "interrupted" in refused(capsys, 130, "run")
+
+
+# --- a whole process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_130_without_a_traceback(number: signal.Signals, tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "nobody.sock"))
+    listener.listen()
+    # An engine that takes every call and never answers: the signal comes while kmatrix waits for it.
+    taken: list[socket.socket] = []
+    asked = threading.Event()
+
+    def take() -> None:
+        while True:
+            try:
+                caller, _ = listener.accept()
+            except OSError:
+                return
+            taken.append(caller)
+            if caller.recv(16):
+                asked.set()
+
+    threading.Thread(target=take, daemon=True).start()
+    with started("run", "--out", "out") as process:
+        assert asked.wait(30)
+        time.sleep(0.1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    for each in (listener, *taken):
+        each.close()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "interrupted" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_script_of_the_virtual_environment_is_the_same_program() -> None:
+    script = Path(sys.executable).parent / "kmatrix"
+    if not script.exists():
+        pytest.skip("kmatrix is not installed in this environment")
+    done = subprocess.run([script, "report", "--run", "nosuch"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "kmatrix: there is no run 'nosuch'" in done.stderr
+    assert done.stdout == ""
+
+
+# --- help
+
+
+def test_the_tasks_are_those_of_this_table() -> None:
+    assert set(tasks.namespace.tasks) >= set(TASKS)
+
+
+# Invoke takes the help out of a task when it reads the options: only a fresh process has it whole.
+_WITHOUT_HELP = """
+import tasks
+for name, task in tasks.namespace.tasks.items():
+    lacking = [argument.name for argument in task.get_arguments() if not argument.help]
+    if lacking or not task.__doc__:
+        print(name, *lacking)
+"""
+
+
+def test_every_task_and_every_option_of_it_has_help() -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    shown = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_HELP], capture_output=True, text=True, check=True, env=environment
+    )
+    assert shown.stdout == ""
+
+
+@pytest.mark.parametrize("task", tasks.namespace.tasks)
+def test_help_of_a_task_comes_before_it(task: str, capsys: Said) -> None:
+    assert kmatrix("--help", task) == 0
+    out, err = capsys.readouterr()
+    assert "Docstring:\n  none" not in out
+    assert err == ""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_comes_after_a_task_too(task: str, capsys: Said) -> None:
+    assert kmatrix(task, "--help") == 0
+    assert "Docstring:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["setup", "run", "plan"])
+def test_the_main_tasks_take_every_shared_option(task: str, capsys: Said) -> None:
+    kmatrix("--help", task)
+    out = capsys.readouterr().out
+    assert [option.name for option in OPTIONS if f"--{option.name}" not in out] == []
+    assert "--profile" in out
+
+
+@pytest.mark.parametrize("task", tasks.namespace.tasks)
+def test_no_option_has_a_short_flag_that_help_would_have_to_explain(task: str) -> None:
+    one = tasks.namespace.tasks[task]
+    assert [name for argument in one.get_arguments() for name in argument.names if len(name) == 1] == []
+
+
+def test_no_words_show_what_there_is(capsys: Said) -> None:
+    assert kmatrix() == 0
+    out = capsys.readouterr().out
+    assert [name for name in TASKS if name not in out] == []
+
+
+def test_it_tells_its_version(capsys: Said) -> None:
+    assert kmatrix("--version") == 0
+    assert capsys.readouterr().out.startswith("kmatrix ")

@@ -1,0 +1,234 @@
+"""What doctor finds, and what it advises, on machines of every kind."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from matrix.catalog.load import load_catalog, load_profile
+from matrix.catalog.types import Profile
+from matrix.engine.connect import machine_user
+from matrix.engine.engine import About, Container, Ended, Line
+from matrix.engine.images import base_tag
+from matrix.errors import EngineError
+from matrix.jobs import doctor as module
+from matrix.jobs.doctor import Finding, doctor
+from matrix.jobs.prepare import image_ref
+from matrix.source.cache import Cache
+from tests.fakes.engine import FakeEngine
+
+GIB = 2**30
+LIMIT = 512 * 2**20
+TOOLCHAINS = ("gcc-14", "clang-19")
+IMAGES = tuple(image_ref(name, load_catalog().toolchains[name]) for name in TOOLCHAINS)
+Handler = Callable[[Container, Line], int | Ended]
+
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
+
+
+class Sized(FakeEngine):
+    """An engine on a machine of this much memory."""
+
+    memory = 8 * GIB
+    rootless = False
+
+    def about(self) -> About:
+        self._check()
+        return About("fake", "1.0", 2, self.memory, "v2", "memory", self.rootless)
+
+
+def saying(*lines: str) -> Handler:
+    """A container that says these lines of itself; ``USER`` is the user it was asked to be."""
+
+    def play(container: Container, on_line: Line) -> int:
+        for line in lines:
+            on_line(container.user.split(":")[0] if line == "USER" else line)
+        return 0
+
+    return play
+
+
+CAPABILITIES, PRIVILEGES = "CapEff:\t0000000000000000", "NoNewPrivs:\t1"
+HELD = saying(str(LIMIT), PRIVILEGES, CAPABILITIES, "USER")
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sized:
+    """A machine on which all is well but the source, which is not fetched."""
+    found = Sized(HELD, images=(base_tag(), *IMAGES))
+    monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "connect", lambda: found)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 60 * GIB, 40 * GIB))
+    return found
+
+
+@pytest.fixture
+def profile() -> Profile:
+    return load_profile("kvm-vfio", [("test", {"toolchain": TOOLCHAINS})])
+
+
+def finding(subject: str, profile: Profile) -> Finding:
+    (found,) = [each for each in doctor(profile) if each.subject == subject]
+    return found
+
+
+def test_it_looks_at_everything_in_the_order_in_which_it_is_needed(engine: Sized, profile: Profile) -> None:
+    found = doctor(profile)
+    assert [each.subject for each in found] == [
+        "engine",
+        "isolation",
+        "disk",
+        "memory",
+        *(f"image {name}" for name in TOOLCHAINS),
+        "source",
+    ]
+    assert [each.subject for each in found if not each.well] == ["source"]
+    assert engine.containers() == {}
+
+
+def test_without_an_engine_it_says_why_and_still_looks_at_the_disk(
+    engine: Sized, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody() -> Sized:
+        raise EngineError("no container engine answers", "./inv setup")
+
+    monkeypatch.setattr(module, "connect", nobody)
+    first, disk = doctor(profile)
+    assert first == Finding("engine", False, "no container engine answers", "./inv setup")
+    assert (disk.subject, disk.well) == ("disk", True)
+    assert engine.ran == []
+
+
+def test_an_engine_that_answers_with_an_error_is_the_finding(engine: Sized, profile: Profile) -> None:
+    engine.broken = "the engine is on fire"
+    assert doctor(profile)[0] == Finding("engine", False, "the engine is on fire", "./inv doctor")
+
+
+def test_everything_that_is_not_well_comes_with_something_to_do(
+    engine: Sized, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.memory = GIB
+    engine.handler = saying("max")
+    for ref in IMAGES:
+        engine.remove_image(ref)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 99 * GIB, GIB))
+    bad = [each for each in doctor(profile) if not each.well]
+    assert len(bad) == 6
+    assert [each.subject for each in bad if not each.todo] == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_little_disk_is_told_with_how_much_and_where(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 97 * GIB, 3 * GIB))
+    disk = finding("disk", profile)
+    assert (disk.well, disk.said) == (False, f"3 GiB free for {tmp_path}/cache")
+    assert "./inv sweep" in disk.todo
+    assert "KMATRIX_CACHE" in disk.todo
+
+
+def test_little_memory_means_fewer_lanes(engine: Sized, profile: Profile) -> None:
+    engine.memory = 2 * GIB
+    memory = finding("memory", profile)
+    assert not memory.well
+    assert "2.0 GiB, 2 processors" in memory.said
+    assert "--lanes 1" in memory.todo
+
+
+def test_a_missing_image_is_named_and_setup_makes_it(engine: Sized, profile: Profile) -> None:
+    engine.remove_image(IMAGES[1])
+    assert finding("image gcc-14", profile).well
+    missing = finding("image clang-19", profile)
+    assert missing == Finding("image clang-19", False, f"{IMAGES[1]} is not there", "./inv setup")
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_package_that_was_fetched_is_well(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert finding("source", profile).todo == "./inv setup"
+    monkeypatch.setattr(Cache, "recall", lambda _, spec: {"digest": "1"} if spec == profile.source else None)
+    assert finding("source", profile).well
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("spec", ["{}", "{}@v6.12"])
+def test_a_source_of_ones_own_is_well_when_it_is_there(spec: str, tmp_path: Path) -> None:
+    there = load_profile("quick", [("test", {"source": spec.format(tmp_path)})])
+    gone = load_profile("quick", [("test", {"source": spec.format(tmp_path / "gone")})])
+    assert finding("source", there).well
+    assert "--source DIR" in finding("source", gone).todo
+
+
+# --- isolation
+
+
+@pytest.mark.parametrize("order", [(CAPABILITIES, PRIVILEGES), (PRIVILEGES, CAPABILITIES)])
+def test_isolation_that_is_applied_is_well(engine: Sized, profile: Profile, order: tuple[str, str]) -> None:
+    engine.handler = saying(f"{LIMIT}", *order, "USER")
+    assert finding("isolation", profile).well
+
+
+@pytest.mark.parametrize(
+    ("lines", "lacks"),
+    [
+        (("9223372036854771712", CAPABILITIES, PRIVILEGES, "USER"), "the memory limit"),
+        (("max", CAPABILITIES, PRIVILEGES, "USER"), "the memory limit"),
+        ((CAPABILITIES, PRIVILEGES, "USER"), "the memory limit"),
+        ((f"{LIMIT}", "CapEff:\t00000000a80425fb", PRIVILEGES, "USER"), "dropped capabilities"),
+        ((f"{LIMIT}", CAPABILITIES, "NoNewPrivs:\t0", "USER"), "no new privileges"),
+        ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "writable"), "a read-only root"),
+        ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "4711"), "the user"),
+    ],
+    ids=["v1-unlimited", "v2-unlimited", "no-cgroup", "capabilities", "privileges", "root", "user"],
+)
+def test_what_the_engine_accepts_and_does_not_apply_is_bad(
+    engine: Sized, profile: Profile, lines: tuple[str, ...], lacks: str
+) -> None:
+    engine.handler = saying(*lines)
+    found = finding("isolation", profile)
+    assert (found.well, found.said) == (False, f"the engine does not apply: {lacks}")
+    assert found.todo
+
+
+def test_a_container_that_says_nothing_proves_nothing(engine: Sized, profile: Profile) -> None:
+    engine.handler = saying()
+    assert "the memory limit, dropped capabilities, no new privileges" in finding("isolation", profile).said
+
+
+def test_isolation_is_asked_of_a_container_as_a_cell_would_have_it(engine: Sized, profile: Profile) -> None:
+    doctor(profile)
+    (asked,) = engine.ran
+    assert asked.image == engine.image_id(base_tag())
+    assert asked.limits.memory == LIMIT
+    assert asked.limits.seconds
+    assert asked.user == machine_user()
+    assert not asked.network
+    assert asked.mounts == ()
+    assert "memory.limit_in_bytes" in asked.command[-1]
+    assert "memory.max" in asked.command[-1]
+
+
+def test_in_a_rootless_engine_the_container_is_the_caller(engine: Sized, profile: Profile) -> None:
+    engine.rootless = True
+    assert finding("isolation", profile).well
+    assert engine.ran[0].user == "0:0"
+
+
+def test_a_container_that_cannot_run_is_told_with_the_engines_advice(engine: Sized, profile: Profile) -> None:
+    def dies(_container: Container, _on_line: Line) -> int:
+        raise EngineError("it refuses", "persuade it")
+
+    engine.handler = dies
+    assert finding("isolation", profile) == Finding("isolation", False, "it refuses", "persuade it")
+
+
+def test_without_the_base_image_isolation_is_not_known(engine: Sized, profile: Profile) -> None:
+    engine.remove_image(base_tag())
+    assert finding("isolation", profile).todo == "./inv setup"
+    assert engine.ran == []

@@ -1,0 +1,173 @@
+"""Setup changes the machine only where it may, and says what it does."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from matrix.catalog.load import load_profile
+from matrix.catalog.types import Profile
+from matrix.engine.bootstrap import UPSTREAM
+from matrix.errors import EngineError
+from matrix.jobs import setup as module
+from matrix.jobs.setup import fetch, make_images, setup
+from matrix.record.events import Event, Note
+from matrix.source.tree import Tree
+from tests.fakes.engine import FakeEngine
+
+
+class Machine:
+    """A machine of a test's choosing: who we are, what is installed, and when its engine answers."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.engine = FakeEngine(registry=[UPSTREAM])
+        self.root, self.programs = True, {"apt-get"}
+        self.silent = 10_000
+        """How many times nobody answers before the engine does, once it was started."""
+        self.started = False
+        self.did: list[str] = []
+        self.said: list[str] = []
+        self.clock = 0.0
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Note):
+            self.said.append(event.text)
+
+    def connect(self) -> FakeEngine:
+        self.silent -= self.started
+        if self.silent > 0:
+            raise EngineError("no container engine answers", "./inv setup")
+        return self.engine
+
+    def has(self, program: str) -> bool:
+        return program in self.programs
+
+    def is_root(self) -> bool:
+        return self.root
+
+    def install(self, packages: list[str], _emit: object) -> None:
+        self.did.append(f"install {' '.join(packages)}")
+        self.programs.add("dockerd")
+
+    def start(self, command: list[str], **_: Any) -> "subprocess.CompletedProcess[bytes]":
+        self.did.append(" ".join(command))
+        self.started = True
+        return subprocess.CompletedProcess(command, 0)
+
+    def sleep(self, seconds: float) -> None:
+        self.clock += seconds
+
+    def path(self, text: str) -> Path:
+        return self.place / text.lstrip("/")
+
+    def with_systemd(self) -> None:
+        (self.place / "run/systemd/system").mkdir(parents=True)
+
+    def fetched(self, profile: Profile, *_: object) -> Tree:
+        self.did.append(f"fetch {profile.source}")
+        return Tree(profile.source, self.place / "tree", "6.12", "d" * 64)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "connect", made.connect)
+    monkeypatch.setattr(module, "Host", lambda: made)
+    monkeypatch.setattr(module, "apt_install", made.install)
+    monkeypatch.setattr(module, "fetch_source", made.fetched)
+    monkeypatch.setattr(module, "Path", made.path)
+    monkeypatch.setattr(module, "_DAEMON_LOG", tmp_path / "dockerd.log")
+    programs = SimpleNamespace(run=made.start, Popen=made.start, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(module, "subprocess", programs)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=made.sleep, monotonic=lambda: made.clock))
+    return made
+
+
+@pytest.fixture
+def profile() -> Profile:
+    return load_profile("quick")
+
+
+def test_with_an_engine_that_answers_nothing_is_installed(machine: Machine, profile: Profile) -> None:
+    machine.silent = 0
+    setup(profile, machine.emit)
+    assert machine.did == [f"fetch {profile.source}"]
+    assert "Engine: fake 1.0." in machine.said
+    assert len(machine.engine.built) == 1 + len(profile.toolchain)
+    assert any(profile.source in line and "6.12" in line for line in machine.said)
+
+
+def test_a_second_time_builds_no_image_again(machine: Machine, profile: Profile) -> None:
+    machine.silent = 0
+    setup(profile, machine.emit)
+    machine.engine.built.clear()
+    setup(profile, machine.emit)
+    assert machine.engine.built == {}
+
+
+def test_root_on_debian_gets_an_engine_in_the_background(machine: Machine, profile: Profile) -> None:
+    machine.silent = 3
+    setup(profile, machine.emit)
+    assert machine.did == ["install docker.io", "dockerd", f"fetch {profile.source}"]
+    assert any(f"its log is {machine.place}/dockerd.log" in line for line in machine.said)
+    assert (machine.place / "dockerd.log").exists()
+
+
+def test_root_on_debian_with_systemd_gets_a_service(machine: Machine, profile: Profile) -> None:
+    machine.with_systemd()
+    machine.silent = 3
+    setup(profile, machine.emit)
+    assert machine.did[:2] == ["install docker.io", "systemctl enable --now docker"]
+
+
+def test_an_engine_that_is_installed_and_stopped_is_only_started(machine: Machine, profile: Profile) -> None:
+    machine.programs.add("dockerd")
+    machine.silent = 1
+    setup(profile, machine.emit)
+    assert machine.did[0] == "dockerd"
+
+
+def test_the_user_learns_why_something_is_installed(machine: Machine, profile: Profile) -> None:
+    machine.silent = 1
+    setup(profile, machine.emit)
+    assert machine.said[0] == "No engine yet (no container engine answers)."
+
+
+@pytest.mark.parametrize("case", ["not root", "no apt-get", "DOCKER_HOST"])
+def test_where_it_may_not_the_machine_stays_as_it_is(
+    machine: Machine, profile: Profile, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.root = case != "not root"
+    machine.programs = set() if case == "no apt-get" else {"apt-get", "dockerd"}
+    if case == "DOCKER_HOST":
+        monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    with pytest.raises(EngineError, match="no container engine answers"):
+        setup(profile, machine.emit)
+    assert machine.did == []
+
+
+@pytest.mark.parametrize(("systemd", "log"), [(True, "journalctl -u docker"), (False, "dockerd.log")])
+def test_a_daemon_that_never_answers_is_told_with_its_log(
+    machine: Machine, profile: Profile, *, systemd: bool, log: str
+) -> None:
+    if systemd:
+        machine.with_systemd()
+    with pytest.raises(EngineError, match="was started and does not answer: no container engine") as caught:
+        setup(profile, machine.emit)
+    assert log in caught.value.hint
+    assert 59 < machine.clock < 62
+
+
+def test_images_and_source_alone_never_change_the_machine(machine: Machine, profile: Profile) -> None:
+    for job in (make_images, fetch):
+        with pytest.raises(EngineError):
+            job(profile, machine.emit)
+    assert machine.did == []
+    machine.silent = 0
+    assert list(make_images(profile, machine.emit)) == list(profile.toolchain)
+    assert fetch(profile, machine.emit).version == "6.12"

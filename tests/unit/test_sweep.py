@@ -1,0 +1,177 @@
+"""What can go: shown first, removed only when asked, and never what somebody works with."""
+
+import fcntl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from matrix.catalog.load import load_catalog
+from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
+from matrix.engine.engine import LABEL, Container
+from matrix.engine.images import base_tag
+from matrix.errors import EngineError
+from matrix.jobs import sweep as module
+from matrix.jobs.prepare import image_ref
+from matrix.jobs.sweep import Waste, sweep
+from matrix.source.cache import Cache
+from matrix.source.manifest import Entry, Manifest
+from tests.fakes.engine import FakeEngine
+
+CURRENT = tuple(image_ref(name, row) for name, row in load_catalog().toolchains.items())
+KEPT = (base_tag(), ROOT_IMAGE, *CURRENT)
+OLD = "kmatrix/gcc-14:0123456789ab"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine(images=(*KEPT, OLD, "debian:trixie-slim"))
+
+
+def lane(cache: Cache, name: str) -> Path:
+    """A lane that somebody left, with an object of a hundred bytes."""
+    root = cache.root / "lanes" / name
+    (root / "build").mkdir(parents=True)
+    (root / "build" / "vfio.o").write_bytes(bytes(100))
+    (root / "lock").touch()
+    return root
+
+
+def tree(cache: Cache) -> str:
+    """A cached source; its digest."""
+    with cache.importing() as area:
+        (area / "tree").mkdir()
+        (area / "tree" / "Makefile").write_text("VERSION = 6\n")
+        return cache.adopt(area, Manifest({"Makefile": Entry("file", "0" * 64)}), "6.12").digest
+
+
+@contextmanager
+def held(root: Path) -> Iterator[None]:
+    with (root / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def running(engine: FakeEngine, name: str) -> Iterator[None]:
+    """A container of ours, while it runs."""
+    started, stop = threading.Event(), threading.Event()
+
+    def play(_container: Container, _on_line: object) -> int:
+        started.set()
+        stop.wait(20)
+        return 0
+
+    engine.handler = play
+    container = Container(name, OLD, ("true",), "1:1", labels={LABEL: "a-run"})
+    thread = threading.Thread(target=engine.run, args=(container, lambda _: None, threading.Event()))
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def kinds(found: list[Waste]) -> list[tuple[str, str]]:
+    return [(waste.kind, waste.name) for waste in found]
+
+
+def test_on_a_clean_machine_there_is_nothing(cache: Cache) -> None:
+    assert sweep(engine=FakeEngine(images=KEPT), cache=cache) == []
+    assert sweep(remove=True, engine=FakeEngine(images=KEPT), cache=cache) == []
+
+
+def test_it_shows_and_touches_nothing_unless_asked(cache: Cache, engine: FakeEngine) -> None:
+    idle, digest = lane(cache, "x86-gcc-14-abc"), tree(cache)
+    with running(engine, "kmatrix-a-run-1"):
+        found = sweep(engine=engine, cache=cache)
+        assert kinds(found) == [
+            ("lane", "x86-gcc-14-abc"),
+            ("container", "kmatrix-a-run-1"),
+            ("source", f"Linux 6.12 {digest[:12]}"),
+            ("image", OLD),
+        ]
+        assert list(engine.containers()) == ["kmatrix-a-run-1"]
+    assert idle.is_dir()
+    assert cache.find(digest)
+    assert OLD in engine.images()
+
+
+def test_it_removes_what_it_shows_when_asked(cache: Cache, engine: FakeEngine) -> None:
+    idle, digest = lane(cache, "x86-gcc-14-abc"), tree(cache)
+    with running(engine, "kmatrix-a-run-1"):
+        shown = kinds(sweep(engine=engine, cache=cache))
+        assert kinds(sweep(remove=True, engine=engine, cache=cache)) == shown
+    assert engine.containers() == {}
+    assert not idle.exists()
+    assert cache.find(digest) is None
+    assert OLD not in engine.images()
+    assert sweep(engine=engine, cache=cache) == []
+
+
+def test_it_says_how_much_a_lane_and_a_source_hold(cache: Cache, engine: FakeEngine) -> None:
+    lane(cache, "one")
+    tree(cache)
+    sizes = {waste.kind: waste.size for waste in sweep(engine=engine, cache=cache)}
+    assert sizes["lane"] >= 100
+    assert sizes["source"] > 0
+    assert sizes["image"] == 1000
+
+
+def test_what_a_running_kmatrix_uses_stays(cache: Cache, engine: FakeEngine) -> None:
+    busy, idle, digest = lane(cache, "busy"), lane(cache, "idle"), tree(cache)
+    with held(busy), running(engine, "kmatrix-a-run-1"):
+        found = sweep(remove=True, engine=engine, cache=cache)
+        assert kinds(found) == [("lane", "idle"), ("image", OLD)]
+        assert list(engine.containers()) == ["kmatrix-a-run-1"]
+    assert (busy / "build" / "vfio.o").exists()
+    assert not idle.exists()
+    assert cache.find(digest)
+
+
+def test_to_look_at_a_lane_leaves_it_free(cache: Cache, engine: FakeEngine) -> None:
+    root = lane(cache, "idle")
+    sweep(engine=engine, cache=cache)
+    with (root / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_images_of_others_and_of_today_stay(cache: Cache, engine: FakeEngine) -> None:
+    sweep(remove=True, engine=engine, cache=cache)
+    assert {ref for ref in (*KEPT, "debian:trixie-slim") if engine.image_id(ref)} == {
+        *KEPT,
+        "debian:trixie-slim",
+    }
+
+
+def test_the_remains_of_a_dead_import_go_only_when_asked(cache: Cache) -> None:
+    (cache.sources / "by-spec").mkdir(parents=True)
+    dangling = cache.sources / "by-spec" / "gone.json"
+    dangling.write_text('{"key": "gone", "digest": "00"}')
+    engine = FakeEngine(images=KEPT)
+    sweep(engine=engine, cache=cache)
+    assert dangling.exists()
+    sweep(remove=True, engine=engine, cache=cache)
+    assert not dangling.exists()
+
+
+def test_without_an_engine_lanes_and_sources_can_still_go(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody() -> FakeEngine:
+        raise EngineError("no container engine answers")
+
+    monkeypatch.setattr(module, "connect", nobody)
+    idle, digest = lane(cache, "idle"), tree(cache)
+    assert [waste.kind for waste in sweep(remove=True, cache=cache)] == ["lane", "source"]
+    assert not idle.exists()
+    assert cache.find(digest) is None
