@@ -15,15 +15,13 @@ from uuid import uuid4
 
 import jinja2
 
+from matrix.catalog.load import load_catalog
 from matrix.engine.bootstrap import ROOT, ensure_root
 from matrix.engine.engine import Container, Engine, Limits
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import Emit, Note, Output
 
 TEMPLATES = Path(__file__).parents[2] / "dockerfiles"
-TRIPLETS = ("aarch64-linux-gnu", "powerpc64le-linux-gnu", "s390x-linux-gnu", "x86_64-linux-gnu")
-"""The GNU names of the machines that every toolchain's image compiles for."""
-
 _NOT_IN_A_TAG = re.compile(r"[^a-z0-9]+")
 _SUFFIX = ".Dockerfile.j2"
 # Two lanes that want the same missing image: one builds it, the other then finds it.
@@ -72,6 +70,12 @@ def _templates() -> jinja2.Environment:
     )
 
 
+@cache
+def _triplets() -> tuple[str, ...]:
+    """The GNU names of the machines that every toolchain's image compiles for: the catalog's arches."""
+    return tuple(arch.triplet for arch in load_catalog().arches.values())
+
+
 def families() -> tuple[str, ...]:
     """The templates that a toolchain may name: ``clang``, ``gcc``, and whatever lies beside them."""
     names = (path.name.removesuffix(_SUFFIX) for path in TEMPLATES.glob(f"*{_SUFFIX}"))
@@ -92,7 +96,7 @@ def recipe(name: str, family: str, version: int | None, parent: str) -> str:
             f"the image {name} wants the template {family!r}, and there is no dockerfiles/{family}{_SUFFIX}",
             hint=f"the templates are: {known}",
         ) from None
-    return template.render(name=name, version=version, parent=parent, triplets=TRIPLETS)
+    return template.render(name=name, version=version, parent=parent, triplets=_triplets())
 
 
 def tag(name: str, recipe: str) -> str:

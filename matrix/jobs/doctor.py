@@ -14,7 +14,7 @@ from matrix.engine.engine import Container, Engine, Limits
 from matrix.engine.images import base_tag
 from matrix.errors import MachineError
 from matrix.jobs.prepare import image_ref
-from matrix.source.cache import Cache, default_cache
+from matrix.source.cache import Cache
 
 _GIB = 2**30
 _DISK_WANTED = 15 * _GIB
@@ -42,7 +42,7 @@ class Finding:
 
 def doctor(profile: Profile) -> list[Finding]:
     """Engine, isolation, disk, memory, images, source, in this order."""
-    cache = Cache(default_cache())
+    cache = Cache()
     found = [*_disk(cache)]
     try:
         engine = connect()

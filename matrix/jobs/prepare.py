@@ -2,7 +2,8 @@
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from matrix.errors import EngineError, MachineError, RequestError
 from matrix.record.events import Emit, Note
 from matrix.record.model import Compiler, GitState, Host, PatchRecord, SourceRecord, Tool, ToolchainRecord
 from matrix.resolve.resolver import check_base
-from matrix.source.cache import Cache, default_cache
+from matrix.source.cache import Cache
 from matrix.source.kernel import missing_paths
 from matrix.source.obtain import obtain
 from matrix.source.patchfile import read_patch
@@ -40,6 +41,7 @@ class Ready:
     toolchains: dict[str, ToolchainRecord]
 
 
+@contextmanager
 def prepare(
     profile: Profile,
     emit: Emit,
@@ -47,19 +49,25 @@ def prepare(
     engine: Engine | None = None,
     cache: Cache | None = None,
     make: bool = True,
-) -> Ready:
-    """Engine, images and source of a profile. Raises what is wrong with the request before any work.
+) -> Iterator[Ready]:
+    """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
-    ``make`` builds images and fetches a source that are missing; without it they are a MachineError.
+    Raises what is wrong with the request before any work. ``make`` builds images and fetches a source that
+    are missing; without it they are a MachineError.
     """
     catalog = load_catalog().with_profile(profile)
     _refuse_unreadable(profile, catalog)
     engine = engine or connect()
+    cache = cache or Cache()
+    with cache.in_use():
+        if not make:
+            _refuse_missing(profile, catalog, engine, cache)
+        yield _ready(profile, catalog, engine, cache, emit)
+
+
+def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: Cache, emit: Emit) -> Ready:
     about = engine.about()
     user = machine_user(rootless=about.rootless)
-    cache = cache or Cache(default_cache())
-    if not make:
-        _refuse_missing(profile, catalog, engine, cache)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     _check_focus(profile, catalog, tree)

@@ -50,24 +50,25 @@ def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = W
     now = datetime.now(UTC)
     directory = _directory(profile, world.runs, now)
     refuse_used(directory)
-    ready = prepare(profile, emit, engine=world.engine, cache=world.cache)
-    _refuse_conflicts(ready, points)
-    claim(directory)
-    record = _blank_run(
-        directory.name if profile.out is None else new_run_id(profile.name, now), ready, points, now, argv
-    )
-    if profile.out is None:
-        point_latest(directory)
-    return _execute(ready, points, record, directory, emit, build=True), directory
+    with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
+        _refuse_conflicts(ready, points)
+        claim(directory)
+        name = directory.name if profile.out is None else new_run_id(profile.name, now)
+        record = _blank_run(name, ready, points, now, argv)
+        if profile.out is None:
+            point_latest(directory)
+        return _execute(ready, points, record, directory, emit, build=True), directory
 
 
 def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
     points = requests(profile)
-    ready = prepare(profile, emit, engine=world.engine, cache=world.cache, make=False)
-    _refuse_conflicts(ready, points)
     now = datetime.now(UTC)
-    with TemporaryDirectory(prefix="kmatrix-plan-") as place:
+    with (
+        prepare(profile, emit, engine=world.engine, cache=world.cache, make=False) as ready,
+        TemporaryDirectory(prefix="kmatrix-plan-") as place,
+    ):
+        _refuse_conflicts(ready, points)
         record = _blank_run(new_run_id("plan", now), ready, points, now, ())
         return _execute(ready, points, record, Path(place), emit, build=False)
 

@@ -10,6 +10,7 @@ from typing import Any
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
+from matrix.plan.product import matching
 
 DEFAULT_PROFILE = "kvm-vfio"
 
@@ -99,7 +100,15 @@ def settle(options: Mapping[str, Sequence[str]], environment: Mapping[str, str])
         if (name := variable(option.name)) in environment
     }
     layers = (*_layers(variables, variable), *_layers(options, lambda name: f"--{name}"))
-    return load_profile(chosen[-1], layers)
+    return _narrowed(load_profile(chosen[-1], layers), {key for _, keys in layers for key in keys})
+
+
+def _narrowed(profile: Profile, given: set[str]) -> Profile:
+    """A profile's own selection stays valid when an option leaves out axis values that it speaks of."""
+    if "select" in given or not given & {"arch", "toolchain"}:
+        return profile
+    fitting = matching(profile, profile.select)
+    return profile.model_copy(update={"select": fitting}) if fitting else profile
 
 
 def variable(option: str) -> str:

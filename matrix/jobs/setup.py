@@ -13,7 +13,7 @@ from matrix.engine.engine import Engine
 from matrix.errors import EngineError
 from matrix.jobs.prepare import ensure_images, fetch_source
 from matrix.record.events import Emit, Note
-from matrix.source.cache import Cache, default_cache
+from matrix.source.cache import Cache
 from matrix.source.tree import Tree
 
 _DAEMON_LOG = Path("/var/log/kmatrix-dockerd.log")
@@ -28,7 +28,7 @@ def setup(profile: Profile, emit: Emit) -> None:
     emit(Note(f"Engine: {about.name} {about.version}."))
     ensure_images(engine, catalog, profile.toolchain, emit, install=True)
     emit(Note(f"Images: {', '.join(profile.toolchain)} are there."))
-    tree = fetch_source(profile, engine, Cache(default_cache()), machine_user(rootless=about.rootless), emit)
+    tree = _fetched(profile, engine, emit)
     emit(Note(f"Source: {tree.spec} is Linux {tree.version}, in {tree.path}."))
 
 
@@ -39,10 +39,13 @@ def make_images(profile: Profile, emit: Emit) -> dict[str, str]:
 
 def fetch(profile: Profile, emit: Emit) -> Tree:
     """The profile's source in the cache, with its patches."""
-    engine = connect()
-    return fetch_source(
-        profile, engine, Cache(default_cache()), machine_user(rootless=engine.about().rootless), emit
-    )
+    return _fetched(profile, connect(), emit)
+
+
+def _fetched(profile: Profile, engine: Engine, emit: Emit) -> Tree:
+    cache = Cache()
+    with cache.in_use():
+        return fetch_source(profile, engine, cache, machine_user(rootless=engine.about().rootless), emit)
 
 
 def _engine(emit: Emit) -> Engine:

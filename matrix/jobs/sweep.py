@@ -14,7 +14,7 @@ from matrix.engine.engine import Engine
 from matrix.engine.images import base_tag
 from matrix.errors import MachineError
 from matrix.jobs.prepare import image_ref
-from matrix.source.cache import Cache, default_cache
+from matrix.source.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -30,20 +30,25 @@ class Waste:
 def sweep(*, remove: bool = False, engine: Engine | None = None, cache: Cache | None = None) -> list[Waste]:
     """Containers of dead runs, idle lanes, sources, old images; removed when asked. Returns what was found.
 
-    What a running kmatrix uses is not touched: its lanes are locked, and a locked lane means that
-    containers and sources may be in use, so these stay then as well.
+    What a running kmatrix may need is not touched: while a job uses the cache, only old images can go; and a
+    locked lane means that containers and sources may be in use.
     """
-    cache = cache or Cache(default_cache())
-    lanes, busy = _lanes(cache.root / "lanes")
+    cache = cache or Cache()
+    with cache.alone() as alone:
+        found = _found(cache, engine, alone=alone)
+        if remove:
+            for waste in found:
+                waste.remove()
+            cache.sweep()
+    return found
+
+
+def _found(cache: Cache, engine: Engine | None, *, alone: bool) -> list[Waste]:
+    lanes, busy = _lanes(cache.root / "lanes") if alone else ([], True)
     found = [*lanes]
     if not busy:
         found += [*_containers(engine), *_sources(cache)]
-    found += _images(engine)
-    if remove:
-        for waste in found:
-            waste.remove()
-        cache.sweep()
-    return found
+    return [*found, *_images(engine)]
 
 
 def _lanes(folder: Path) -> tuple[list[Waste], bool]:

@@ -27,14 +27,24 @@ def requests(profile: Profile) -> tuple[Request, ...]:
     Raises RequestError when a selection term matches nothing, when nothing is left, or when two
     requests would share an id.
     """
+    points = _product(profile)
+    _refuse_collisions(points)
+    return select(points, profile.select)
+
+
+def matching(profile: Profile, terms: Iterable[str]) -> tuple[str, ...]:
+    """Those selection terms that match something in the product of the profile's axes."""
+    points = _product(profile)
+    return tuple(term for term in terms if any(map(_matcher(term.removeprefix("!"), points), points)))
+
+
+def _product(profile: Profile) -> list[Request]:
     names = sorted(profile.symbols)
-    points = [
+    return [
         Request(arch, toolchain, base, tuple(zip(names, values, strict=True)))
         for arch, toolchain, base in product(profile.arch, profile.toolchain, profile.base)
         for values in product(*(profile.symbols[name] for name in names))
     ]
-    _refuse_collisions(points)
-    return select(points, profile.select)
 
 
 def _refuse_collisions(points: Iterable[Request]) -> None:

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from matrix.errors import DiskFullError, MachineError
 from matrix.source.manifest import Manifest
@@ -60,6 +61,29 @@ class Cache:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or default_cache()
         self.sources = self.root / "sources"
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a job needs what is in the cache. Waits for a sweep to end."""
+        with self._lock() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether no job needs the cache now; while it is true, none can begin to."""
+        with self._lock() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _lock(self) -> TextIO:
+        with self.writing():
+            self.root.mkdir(parents=True, exist_ok=True)
+            return (self.root / "in-use").open("w")
 
     def find(self, digest: str) -> CachedTree | None:
         """The tree of this content, or None; finding it counts as using it."""

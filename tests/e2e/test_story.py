@@ -49,12 +49,17 @@ class Story:
         self.profile.write_text(PROFILE)
         self.events: list[Event] = []
 
-    def run(self, *patches: Path) -> Run:
-        options = {"profile": [str(self.profile)], "source": [SOURCE]}
+    def run(self, *patches: Path, **more: list[str]) -> Run:
+        options = {"profile": [str(self.profile)], "source": [SOURCE], **more}
         if patches:
             options["patch"] = [str(patch) for patch in patches]
         world = World(connect(), self.cache, self.place / "runs")
         return run(settle(options, {}), self.events.append, ["test"], world)[0]
+
+    def age_header(self) -> None:
+        """Make the broken tree's header older than every object in the lanes."""
+        oldest = min(path.stat().st_mtime for path in (self.place / "cache/lanes").rglob("*.o"))
+        os.utime(self.broken_tree() / "include/linux/vfio.h", (oldest - 10**6, oldest - 10**6))
 
     def broken_tree(self) -> Path:
         """The patched tree as the run will find it in the cache."""
@@ -86,9 +91,7 @@ def broken(story: Story, good: Run) -> Run:
     assert good.finished, "the good tree comes first, in the same lanes"
     for lane in (story.place / "cache/lanes").iterdir():
         (lane / "build/left-by-the-test").touch()
-    # The changed header is older than every object that the good run left in the lanes.
-    oldest = min(path.stat().st_mtime for path in (story.place / "cache/lanes").rglob("*.o"))
-    os.utime(story.broken_tree() / "include/linux/vfio.h", (oldest - 10**6, oldest - 10**6))
+    story.age_header()
     return story.run(REGRESSION)
 
 
@@ -121,3 +124,14 @@ def test_the_good_trees_lanes_were_used_and_not_built_anew(story: Story, broken:
     for lane in lanes[2:]:
         assert (lane / "build/left-by-the-test").exists()
         assert f'"tree":"{broken.source.digest}"' in (lane / "lane.json").read_text()
+
+
+def test_in_the_very_lanes_of_the_good_tree_the_broken_one_fails_though_it_is_older(
+    story: Story, broken: Run
+) -> None:
+    """As a source of its own, not as a patch: so it visits the lanes that built the good tree."""
+    story.age_header()
+    corner = story.run(source=[str(story.broken_tree())], select=["KVM=y,MODULES=n,VFIO=n"])
+    assert corner.source.digest == broken.source.digest
+    assert [cell.state for cell in corner.cells] == [State.FAIL, State.FAIL]
+    assert len(list((story.place / "cache/lanes").iterdir())) == 4

@@ -96,7 +96,7 @@ def test_versions_differ_in_nothing_but_the_version() -> None:
 
 def test_every_template_names_all_four_machines_and_needs_no_particular_builder() -> None:
     for blueprint in (GCC, CLANG):
-        for triplet in images.TRIPLETS:
+        for triplet in ("aarch64-linux-gnu", "powerpc64le-linux-gnu", "s390x-linux-gnu", "x86_64-linux-gnu"):
             assert triplet in blueprint.recipe.replace("x86-64", "x86_64")
         assert "--mount" not in blueprint.recipe
         assert "<<" not in blueprint.recipe

@@ -175,3 +175,13 @@ def test_without_an_engine_lanes_and_sources_can_still_go(
     assert [waste.kind for waste in sweep(remove=True, cache=cache)] == ["lane", "source"]
     assert not idle.exists()
     assert cache.find(digest) is None
+
+
+def test_while_a_job_uses_the_cache_only_old_images_can_go(cache: Cache, engine: FakeEngine) -> None:
+    lane(cache, "x86-gcc-14")
+    digest = tree(cache)
+    with cache.in_use():
+        found = sweep(remove=True, engine=engine, cache=cache)
+    assert [waste.kind for waste in found] == ["image"]
+    assert cache.find(digest) is not None
+    assert {waste.kind for waste in sweep(engine=engine, cache=cache)} == {"lane", "source"}
