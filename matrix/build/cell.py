@@ -2,21 +2,21 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from matrix.build.lane import Kept, LaneDirectory
 from matrix.build.objects import directory_of, forget_lists, listed, made_since, modules
+from matrix.build.row import Log, Outcome, Said, during, finished
 from matrix.catalog.types import STAGES, StageName
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.diagnostic import Occurrence
 from matrix.diagnostics.parse import compiled, diagnose, last_words
 from matrix.engine.engine import Ended
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
 from matrix.record.files import no_space, write_whole
-from matrix.record.model import Cell, DiagnosticRef, StageRecord, Verified
-from matrix.record.outcome import UNTRIED, Evidence, State, worst
+from matrix.record.model import Cell, StageRecord
+from matrix.record.outcome import UNTRIED, State
 from matrix.resolve.make import Workshop
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import step_state
@@ -43,60 +43,6 @@ class Stages:
         return tuple(dict.fromkeys(map(directory_of, self.parts(name))))
 
 
-@dataclass(frozen=True)
-class Log:
-    """A cell's log: where it is, and how the record names it."""
-
-    path: Path
-    name: str
-
-    def write(self, lines: Iterable[str]) -> None:
-        with no_space(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished cell, with its diagnostics by key."""
-
-    cell: Cell
-    diagnostics: Mapping[str, Diagnostic]
-
-    @property
-    def title(self) -> str:
-        """The first error, as one line; empty where there is none."""
-        for ref in self.cell.diagnostics:
-            item = self.diagnostics[ref.key]
-            if item.severity == "error":
-                return f"{item.place}: {item.message}" if item.file else item.message
-        return ""
-
-
-def planned(resolution: Resolution, make_line: str, reason: str | None, resolves_to: str | None) -> Cell:
-    """The cell as it is known before it is built: `not-run`, or `unreachable` with its reason."""
-    request = resolution.request
-    unreachable = resolution.config is not None and not resolution.reachable
-    return Cell(
-        id=request.id,
-        arch=request.arch,
-        toolchain=request.toolchain,
-        base=request.base,
-        request=request.values,
-        verified=tuple(Verified(symbol=c.symbol, want=c.want, got=c.got) for c in resolution.checks),
-        config_sha256=resolution.config_sha256,
-        make=make_line,
-        state=State.UNREACHABLE if unreachable else State.NOT_RUN,
-        stages=(resolution.stage,) if resolution.stage.command else (),
-        reason=reason,
-        resolves_to=resolves_to,
-    )
-
-
-def configured_only(cell: Cell, resolution: Resolution, log: Log) -> Outcome:
-    """A cell whose configuration could not be made: its state is the configure step's."""
-    return _outcome(cell, [resolution.stage], _said(resolution.diagnostics, "configure"), log)
-
-
 @dataclass
 class CellBuild:
     """Builds one reachable cell in its lane's directory. ``at`` hears the name of each stage."""
@@ -109,7 +55,7 @@ class CellBuild:
     log: Log
     at: Callable[[str], None]
     _records: list[StageRecord] = field(default_factory=list)
-    _seen: list[tuple[Occurrence, str]] = field(default_factory=list)
+    _seen: list[Said] = field(default_factory=list)
     _reason: str | None = None
 
     def run(self) -> Outcome:
@@ -117,13 +63,13 @@ class CellBuild:
         if self.lane.broken:
             self.lane.renew()
         self._records.append(self.resolution.stage)
-        self._seen += _said(self.resolution.diagnostics, "configure")
+        self._seen += during("configure", self.resolution.diagnostics)
         self._put_config()
         for name in self.stages.names():
             self.at(name)
             self._records.append(self._skipped(name) or self._tried(name))
         cell = self.cell.model_copy(update={"reason": self._reason})
-        outcome = _outcome(cell, self._records, self._seen, self.log)
+        outcome = finished(cell, self._records, self._seen, self.log)
         if outcome.cell.state in UNTRIED:
             return outcome
         return outcome if self._config_kept() else self._distrusted(outcome)
@@ -193,7 +139,7 @@ class CellBuild:
             self.lane.end()
         if state is State.FAIL and not any(item.diagnostic.severity == "error" for item in seen):
             seen.append(Occurrence(last_words(lines), None))
-        self._seen += _said(seen, name)
+        self._seen += during(name, seen)
         return StageRecord(
             name=name,
             state=_judged(state, objects, seen),
@@ -286,39 +232,3 @@ def _judged(state: State, objects: frozenset[str], seen: list[Occurrence]) -> St
     if not objects:
         return State.EMPTY
     return State.WARN if seen else State.PASS
-
-
-def _said(seen: Iterable[Occurrence], stage: str) -> list[tuple[Occurrence, str]]:
-    return [(item, stage) for item in seen]
-
-
-def _outcome(cell: Cell, records: list[StageRecord], seen: list[tuple[Occurrence, str]], log: Log) -> Outcome:
-    state = worst(record.state for record in _proving(records))
-    tried = state not in {State.CANCELLED, State.NOT_RUN}
-    update = {
-        "state": state,
-        "evidence": Evidence.BUILT if tried else None,
-        "stages": tuple(records),
-        "diagnostics": tuple(_refs(seen)),
-        "log": log.name if log.path.exists() else None,
-    }
-    return Outcome(cell.model_copy(update=update), {item.diagnostic.key: item.diagnostic for item, _ in seen})
-
-
-def _proving(records: list[StageRecord]) -> list[StageRecord]:
-    """Configuring well proves nothing about a build: it counts only when it went wrong, or warned."""
-    first, *stages = records
-    if not stages or first.state not in {State.PASS, State.WARN}:
-        return records
-    proven = any(record.state is not State.EMPTY for record in stages)
-    return [first, *stages] if proven else stages
-
-
-def _refs(seen: list[tuple[Occurrence, str]]) -> Iterator[DiagnosticRef]:
-    """One for each diagnostic of each object: a later stage that says it again adds nothing."""
-    known: set[tuple[str, str | None]] = set()
-    for item, stage in seen:
-        mark = (item.diagnostic.key, item.object)
-        if mark not in known:
-            known.add(mark)
-            yield DiagnosticRef(key=item.diagnostic.key, object=item.object, stage=stage)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from matrix.build.cell import CellBuild, Log, Outcome, Stages, configured_only, planned
+from matrix.build.cell import CellBuild, Stages
 from matrix.build.lane import LaneDirectory, lane_directory, lane_key
 from matrix.build.order import visiting_order
+from matrix.build.row import Log, Outcome, blank, configured_only, planned
 from matrix.catalog.load import Catalog
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
@@ -253,14 +254,3 @@ def _same_config(cell: Cell, twin: Outcome) -> Outcome:
     update = {name: getattr(twin.cell, name) for name in same}
     update |= {"evidence": Evidence.SAME_CONFIG, "evidence_from": twin.cell.id}
     return Outcome(cell.model_copy(update=update), twin.diagnostics)
-
-
-def blank(request: Request) -> Cell:
-    """A row for a request of which nothing is known yet."""
-    return Cell(
-        id=request.id,
-        arch=request.arch,
-        toolchain=request.toolchain,
-        base=request.base,
-        request=request.values,
-    )

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from matrix.build.cell import Stages
+from matrix.build.row import blank
 from matrix.build.schedule import Budget, run_lanes
-from matrix.build.work import Lane, Plan, blank, lanes_of
+from matrix.build.work import Lane, Plan, lanes_of
 from matrix.catalog.types import Profile, duration, size
 from matrix.engine.engine import Engine, Limits
 from matrix.jobs.prepare import ROOT, Ready, focus_of, host_record, prepare, source_record, tool_record

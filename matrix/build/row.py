@@ -1,0 +1,111 @@
+"""A cell's row: as it is planned, and as it stands when its stages have spoken. Pure, but for its log."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.plan.request import Request
+from matrix.record.files import no_space
+from matrix.record.model import Cell, DiagnosticRef, StageRecord, Verified
+from matrix.record.outcome import Evidence, State, worst
+from matrix.resolve.resolution import Resolution
+
+Said = tuple[Occurrence, str]
+"""Something that was said, and the name of the stage that said it."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """A cell's log: where it is, and how the record names it."""
+
+    path: Path
+    name: str
+
+    def write(self, lines: Iterable[str]) -> None:
+        with no_space(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished cell, with its diagnostics by key."""
+
+    cell: Cell
+    diagnostics: Mapping[str, Diagnostic]
+
+    @property
+    def title(self) -> str:
+        """The first error, as one line; empty where there is none."""
+        for ref in self.cell.diagnostics:
+            item = self.diagnostics[ref.key]
+            if item.severity == "error":
+                return f"{item.place}: {item.message}" if item.file else item.message
+        return ""
+
+
+def blank(request: Request) -> Cell:
+    """A row for a request of which nothing is known yet."""
+    return Cell(
+        id=request.id,
+        arch=request.arch,
+        toolchain=request.toolchain,
+        base=request.base,
+        request=request.values,
+    )
+
+
+def planned(resolution: Resolution, make_line: str, reason: str | None, resolves_to: str | None) -> Cell:
+    """The cell as it is known before it is built: `not-run`, or `unreachable` with its reason."""
+    unreachable = resolution.config is not None and not resolution.reachable
+    update = {
+        "verified": tuple(Verified(symbol=c.symbol, want=c.want, got=c.got) for c in resolution.checks),
+        "config_sha256": resolution.config_sha256,
+        "make": make_line,
+        "state": State.UNREACHABLE if unreachable else State.NOT_RUN,
+        "stages": (resolution.stage,) if resolution.stage.command else (),
+        "reason": reason,
+        "resolves_to": resolves_to,
+    }
+    return blank(resolution.request).model_copy(update=update)
+
+
+def configured_only(cell: Cell, resolution: Resolution, log: Log) -> Outcome:
+    """A cell whose configuration could not be made: its state is the configure step's."""
+    return finished(cell, [resolution.stage], during("configure", resolution.diagnostics), log)
+
+
+def during(stage: str, seen: Iterable[Occurrence]) -> list[Said]:
+    return [(item, stage) for item in seen]
+
+
+def finished(cell: Cell, records: list[StageRecord], seen: list[Said], log: Log) -> Outcome:
+    state = worst(record.state for record in _proving(records))
+    tried = state not in {State.CANCELLED, State.NOT_RUN}
+    update = {
+        "state": state,
+        "evidence": Evidence.BUILT if tried else None,
+        "stages": tuple(records),
+        "diagnostics": tuple(_refs(seen)),
+        "log": log.name if log.path.exists() else None,
+    }
+    return Outcome(cell.model_copy(update=update), {item.diagnostic.key: item.diagnostic for item, _ in seen})
+
+
+def _proving(records: list[StageRecord]) -> list[StageRecord]:
+    """Configuring well proves nothing about a build: it counts only when it went wrong, or warned."""
+    first, *stages = records
+    if not stages or first.state not in {State.PASS, State.WARN}:
+        return records
+    proven = any(record.state is not State.EMPTY for record in stages)
+    return [first, *stages] if proven else stages
+
+
+def _refs(seen: list[Said]) -> Iterator[DiagnosticRef]:
+    """One for each diagnostic of each object: a later stage that says it again adds nothing."""
+    known: set[tuple[str, str | None]] = set()
+    for item, stage in seen:
+        mark = (item.diagnostic.key, item.object)
+        if mark not in known:
+            known.add(mark)
+            yield DiagnosticRef(key=item.diagnostic.key, object=item.object, stage=stage)
