@@ -105,7 +105,7 @@ class CellBuild:
     def _skipped(self, name: StageName) -> StageRecord | None:
         """A stage that cannot say anything: no modules to build, or no kernel to build them against."""
         last = self._records[-1]
-        if name == "modules" and self.resolution_value("MODULES") != "y":
+        if name == "modules" and self._value("MODULES") != "y":
             return StageRecord(name=name, state=State.EMPTY, command=self._typed(name))
         if last.state in {State.CANCELLED, State.TIMEOUT, State.OOM, State.INFRA, State.NOT_RUN} or (
             name == "modules" and last.state is State.FAIL
@@ -113,7 +113,7 @@ class CellBuild:
             return StageRecord(name=name, state=State.NOT_RUN, command=self._typed(name))
         return None
 
-    def resolution_value(self, symbol: str) -> str:
+    def _value(self, symbol: str) -> str:
         """A symbol in the configuration being built."""
         return Config.parse(str(self.resolution.config)).value(symbol)
 
@@ -142,7 +142,7 @@ class CellBuild:
         self._seen += during(name, seen)
         return StageRecord(
             name=name,
-            state=_judged(state, objects, seen),
+            state=_judged(_final(state, seen), objects, seen),
             command=shlex.join(command),
             exit=ended.exit,
             seconds=seconds,
@@ -223,6 +223,18 @@ class CellBuild:
                 (self.lane.build / item).unlink(missing_ok=True)
             elif warnings:
                 self.lane.warnings[item] = Kept(listed=item in belonging, diagnostics=warnings)
+
+
+# Whoever stops a make stops it after what the tools have said. Not `infra`: a full disk makes them say much.
+_CUT_SHORT = frozenset({State.TIMEOUT, State.OOM, State.CANCELLED})
+_REFUSING = frozenset({"gcc", "clang", "as", "ld", "lld", "modpost"})
+
+
+def _final(state: State, seen: list[Occurrence]) -> State:
+    """A failure that was seen is final: an error with its place in the source stands, whatever came after."""
+    errors = (item.diagnostic for item in seen if item.diagnostic.severity == "error")
+    refused = any(error.tool in _REFUSING and error.line is not None for error in errors)
+    return State.FAIL if refused and state in _CUT_SHORT else state
 
 
 def _judged(state: State, objects: frozenset[str], seen: list[Occurrence]) -> State:

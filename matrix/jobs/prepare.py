@@ -146,12 +146,12 @@ def _check_focus(profile: Profile, catalog: Catalog, tree: Tree) -> None:
         for path in focus:
             if not path.endswith(("/", ".o")):
                 raise RequestError(
-                    f"{profile.name}: focus: {path!r} is neither a directory nor an object",
+                    f"{profile.name}.toml: focus: {path!r} is neither a directory nor an object",
                     f"a directory ends in a slash: {path}/",
                 )
         for path, near in missing_paths(tree.path, focus):
             suffix = f" (nearest: {near!r})" if near else ""
-            raise RequestError(f"{profile.name}: focus: the source has no {path}{suffix}")
+            raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
 
 
 def compiler_commands(make: dict[str, str]) -> tuple[str, str]:

@@ -71,8 +71,14 @@ def _start(emit: Emit) -> None:
     """With systemd where it runs; otherwise the daemon itself, in the background."""
     if Path("/run/systemd/system").is_dir():
         emit(Note("Starting Docker with systemd."))
-        subprocess.run(["systemctl", "enable", "--now", "docker"], check=False, capture_output=True)
         log = "journalctl -u docker"
+        done = subprocess.run(
+            ["systemctl", "enable", "--now", "docker"], check=False, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise EngineError(
+                f"systemd cannot start Docker: {done.stderr.strip()}", f"its log says why: {log}"
+            )
     else:
         emit(Note(f"Starting dockerd in the background; its log is {_DAEMON_LOG}."))
         with _DAEMON_LOG.open("ab") as out:

@@ -329,6 +329,23 @@ def test_a_fault_of_the_machine_is_its_own_state_and_the_next_cell_has_a_new_dir
     assert not (desk.build_directory() / "half-written.o").exists()
 
 
+@pytest.mark.parametrize("fault", ["timed_out", "oom"])
+def test_an_error_that_the_compiler_had_found_stands_though_the_machine_gave_up_later(
+    desk: Desk, fault: str
+) -> None:
+    def refused(job: Job) -> Ended:
+        job.say("  CC      drivers/vfio/vfio.o")
+        job.say("/src/drivers/vfio/vfio.c:1:5: error: unknown type name 'v'")
+        (job.host("/build") / "half-written.o").touch()
+        return Ended(137, 1.0, timed_out=fault == "timed_out", oom=fault == "oom")
+
+    desk.kernel.before = in_cell("MODULES=n,VFIO=y", refused)
+    done = desk.run()
+    assert states(done) == ["empty", "unreachable", "fail", "empty", "pass", "pass"]
+    assert code(done) == 100
+    assert not (desk.build_directory() / "half-written.o").exists()
+
+
 @pytest.mark.parametrize(("fault", "state"), FAULTS)
 def test_a_fault_while_configuring_leaves_nothing_to_the_next_cell(
     desk: Desk, fault: Callable[[Job], int | Ended], state: str

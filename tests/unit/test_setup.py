@@ -27,7 +27,7 @@ class Machine:
         self.root, self.programs = True, {"apt-get"}
         self.silent = 10_000
         """How many times nobody answers before the engine does, once it was started."""
-        self.started = False
+        self.started, self.starts = False, True
         self.did: list[str] = []
         self.said: list[str] = []
         self.clock = 0.0
@@ -52,10 +52,10 @@ class Machine:
         self.did.append(f"install {' '.join(packages)}")
         self.programs.add("dockerd")
 
-    def start(self, command: list[str], **_: Any) -> "subprocess.CompletedProcess[bytes]":
+    def start(self, command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
         self.did.append(" ".join(command))
         self.started = True
-        return subprocess.CompletedProcess(command, 0)
+        return subprocess.CompletedProcess(command, 0 if self.starts else 1, stderr="unit failed")
 
     def sleep(self, seconds: float) -> None:
         self.clock += seconds
@@ -123,6 +123,14 @@ def test_root_on_debian_with_systemd_gets_a_service(machine: Machine, profile: P
     machine.silent = 3
     setup(profile, machine.emit)
     assert machine.did[:2] == ["install docker.io", "systemctl enable --now docker"]
+
+
+def test_a_service_that_does_not_start_is_said_at_once(machine: Machine, profile: Profile) -> None:
+    machine.with_systemd()
+    machine.starts = False
+    with pytest.raises(EngineError, match="systemd cannot start Docker: unit failed"):
+        setup(profile, machine.emit)
+    assert machine.clock == 0
 
 
 def test_an_engine_that_is_installed_and_stopped_is_only_started(machine: Machine, profile: Profile) -> None:
