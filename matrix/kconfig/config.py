@@ -78,14 +78,6 @@ def unquoted(value: str) -> str:
     return re.sub(r"\\(.)", r"\1", value[1:-1]) if _QUOTED.fullmatch(value) else value
 
 
-class Conflict(NamedTuple):
-    """A symbol that two configurations both mention, with different values."""
-
-    symbol: str
-    here: str
-    there: str
-
-
 class Check(NamedTuple):
     """A symbol that was wanted at a value, and the value that it has."""
 
@@ -172,11 +164,6 @@ class Config(Mapping[str, str]):
     def merge(self, other: "Config") -> "Config":
         """Both, with the other's values where both speak."""
         return Config({**self, **other})
-
-    def conflicts(self, other: "Config") -> tuple[Conflict, ...]:
-        """The symbols that both mention with different values, in alphabetical order."""
-        both = sorted(self.keys() & other.keys())
-        return tuple(Conflict(name, self[name], other[name]) for name in both if self[name] != other[name])
 
     def diff(self, other: "Config") -> dict[str, tuple[str, str]]:
         """Symbol → (value here, value there) where they differ, in alphabetical order; absent counts as n."""

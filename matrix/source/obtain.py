@@ -62,11 +62,6 @@ def obtain(  # noqa: PLR0913 - what a caller has, each by name
     return patched(tree, series, bench, cache) if series else tree
 
 
-def load_manifest(tree: Tree, cache: Cache) -> Manifest:
-    """What the tree consists of, as it was recorded when the tree came into the cache."""
-    return cache.manifest(tree.digest)
-
-
 class _Shelf:
     """The four ways into the cache, for one spec."""
 

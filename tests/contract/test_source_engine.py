@@ -17,7 +17,7 @@ from matrix.errors import RequestError
 from matrix.source.bench import Bench
 from matrix.source.cache import Cache
 from matrix.source.manifest import difference
-from matrix.source.obtain import load_manifest, obtain
+from matrix.source.obtain import obtain
 from matrix.source.tree import Tree
 from matrix.source.walk import hash_tree, walk
 from tests.fakes.small_tree import EDIT, FILES, small_tree
@@ -217,7 +217,7 @@ def test_a_patched_tree_differs_in_the_patched_file_and_the_base_stays_as_it_was
     tree = desk.obtain(desk.place / "tree", EDIT)
     assert (tree.path / "virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"].replace("second", "2nd")
     assert (content(tree), content(base)) == (tree.digest, base.digest)
-    change = difference(load_manifest(base, desk.cache), load_manifest(tree, desk.cache))
+    change = difference(desk.cache.manifest(base.digest), desk.cache.manifest(tree.digest))
     assert change.paths == ("virt/kvm/vfio.c",)
     assert [patch.name for patch in tree.patches] == ["0.patch"]
     assert (tree.path / "Kconfig").samefile(base.path / "Kconfig")

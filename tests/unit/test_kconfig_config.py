@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matrix.errors import RequestError
-from matrix.kconfig.config import Check, Config, Conflict, check_symbol, check_value, fragment, verify
+from matrix.kconfig.config import Check, Config, check_symbol, check_value, fragment, verify
 
 # Cores are shared with compilers: a slow example is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -95,11 +95,6 @@ def test_a_configuration_does_not_follow_the_mapping_that_it_was_made_of() -> No
 
 def test_equal_configurations_are_one_key_whatever_their_order() -> None:
     assert len({Config({"A": "y", "B": "m"}), Config({"B": "m", "A": "y"})}) == 1
-
-
-def test_conflicts_are_what_both_mention_and_disagree_on() -> None:
-    here, there = Config({"B": "y", "A": "y", "C": "y"}), Config({"B": "n", "A": "m", "C": "y", "D": "y"})
-    assert here.conflicts(there) == (Conflict("A", "y", "m"), Conflict("B", "y", "n"))
 
 
 def test_a_difference_counts_absent_as_n() -> None:

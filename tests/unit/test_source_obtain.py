@@ -11,7 +11,7 @@ from matrix.engine.engine import Engine
 from matrix.errors import DiskFullError, RequestError
 from matrix.source import walk as walking
 from matrix.source.cache import Cache
-from matrix.source.obtain import load_manifest, obtain
+from matrix.source.obtain import obtain
 from matrix.source.tree import Tree
 from tests.fakes.small_tree import FILES, small_tree
 
@@ -51,7 +51,7 @@ def test_a_directory_becomes_a_tree_with_its_version_and_manifest(desk: Desk) ->
     tree = desk.obtain()
     assert (tree.spec, tree.version, tree.git, tree.patches) == (str(desk.tree), "6.12.48-rc1", None, ())
     assert (tree.path / "virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"]
-    assert load_manifest(tree, desk.cache).digest == tree.digest
+    assert desk.cache.manifest(tree.digest).digest == tree.digest
 
 
 def test_editing_the_directory_afterwards_changes_nothing(desk: Desk) -> None:
@@ -131,5 +131,5 @@ def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
     monkeypatch.setattr(walking, "make_directories", edit_first)
     tree = desk.obtain()
     assert (tree.path / "Kconfig").read_text() == "edited"
-    assert load_manifest(tree, desk.cache) == walking.hash_tree(tree.path, walking.walk(tree.path))
+    assert desk.cache.manifest(tree.digest) == walking.hash_tree(tree.path, walking.walk(tree.path))
     assert "edited while it was read" in desk.notes[-1]
