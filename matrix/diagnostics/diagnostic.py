@@ -8,13 +8,30 @@ from pydantic import BaseModel, ConfigDict
 Severity = Literal["error", "warning"]
 
 
+class Site(BaseModel):
+    """A place that a diagnostic or one of its notes points at.
+
+    ``symbol`` is the identifier at the caret, ``code`` the quoted line of source with single blanks and no
+    margin. ``macro``: it only tells which macro the code came out of.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    file: str
+    line: int | None = None
+    symbol: str | None = None
+    code: str | None = None
+    macro: bool = False
+
+
 class Diagnostic(BaseModel):
     """What a tool said, with as many fields as its log gave.
 
     ``file`` is normalised and relative to the source tree (``virt/kvm/vfio.c``, never
     ``arch/powerpc/kvm/../../../virt/kvm/vfio.c``), or to the build directory for generated files.
     ``included_from`` runs outward, ``file:line`` each. ``excerpt`` is the tool's own quotation of the
-    source, caret lines included. ``promoted`` says that -Werror made the error of a warning.
+    source, caret lines included. ``sites`` are the places that the message and its notes point at, the
+    message's own first. ``promoted`` says that -Werror made the error of a warning.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -31,6 +48,7 @@ class Diagnostic(BaseModel):
     notes: tuple[str, ...] = ()
     included_from: tuple[str, ...] = ()
     excerpt: tuple[str, ...] = ()
+    sites: tuple[Site, ...] = ()
     promoted: bool = False
 
     @property

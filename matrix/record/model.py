@@ -66,9 +66,24 @@ class Compiler(Record):
 
 
 class ToolchainRecord(Record):
+    """A toolchain's image. ``recipe``: the Dockerfiles it was built from, each on the one before and the
+    first on ``root``; both empty for an image that the profile named."""
+
     image: str
     image_id: str
+    root: str = ""
+    recipe: tuple[str, ...] = ()
     compilers: dict[str, Compiler] = Field(default_factory=dict)
+
+
+class BaseRecord(Record):
+    """How a configuration starts: per arch the make target, or a .config kept under its digest, and the
+    lines of the base's own fragments."""
+
+    targets: dict[str, str] = Field(default_factory=dict)
+    seed: int | None = None
+    config_sha256: str | None = None
+    fragment: tuple[str, ...] = ()
 
 
 class Verified(Record):
@@ -101,13 +116,18 @@ class DiagnosticRef(Record):
 
 
 class Cell(Record):
-    """One request and everything that is known about it. Starts as `not-run`."""
+    """One request and everything that is known about it. Starts as `not-run`.
+
+    ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256`` names
+    the file of the objects that are known to belong to its stages.
+    """
 
     id: str
     arch: str
     toolchain: str
     base: str
     request: dict[str, str]
+    fragment: dict[str, str] = Field(default_factory=dict)
     verified: tuple[Verified, ...] = ()
     config_sha256: str | None = None
     make: str = ""
@@ -118,6 +138,7 @@ class Cell(Record):
     evidence_from: str | None = None
     stages: tuple[StageRecord, ...] = ()
     diagnostics: tuple[DiagnosticRef, ...] = ()
+    objects_sha256: str | None = None
     log: str | None = None
 
     @property
@@ -147,6 +168,7 @@ class Run(Record):
     plan_sha256: str
     source: SourceRecord
     toolchains: dict[str, ToolchainRecord]
+    bases: dict[str, BaseRecord] = Field(default_factory=dict)
     diagnostics: dict[str, Diagnostic] = Field(default_factory=dict)
     cells: tuple[Cell, ...] = ()
 
