@@ -43,7 +43,9 @@ _BY_NAME = {option.name: option for option in (_PROFILE, *OPTIONS)}
 _ALL = tuple(_BY_NAME)
 
 Own = tuple[str, object, str]
-"""An option of one task alone: name, default, help."""
+"""An option of one task alone: name, default, help. Without a default it is the task's argument."""
+_POSITIONAL = inspect.Parameter.empty
+_RUN: Own = ("run", "latest", "a run's directory, or its name under runs/")
 
 
 def _task(*shared: str, own: Sequence[Own] = ()) -> Callable[[Callable[..., int]], Task[Callable[..., None]]]:
@@ -70,7 +72,10 @@ def _task(*shared: str, own: Sequence[Own] = ()) -> Callable[[Callable[..., int]
         run.__signature__ = _signature(defaults)  # type: ignore[attr-defined]
         texts = {option.name: option.help for option in options} | {name: text for name, _, text in own}
         lists = [option.name.replace("-", "_") for option in options if option.repeats]
-        made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run)
+        arguments = [name for name, value, _ in own if value is _POSITIONAL]
+        made: Task[Callable[..., None]] = task(
+            auto_shortflags=False, iterable=lists, positional=arguments, help=texts
+        )(run)
         return made
 
     return decorate
@@ -150,8 +155,10 @@ def run(profile: Profile) -> int:
     console = Console()
     with live_display(console) as emit:
         done, directory = run_job(profile, emit, ["./inv", *sys.argv[1:]])
-    write_all(done, directory)
-    show(done, directory, console)
+    findings = findings_of(done, directory)
+    keep_findings(findings, directory)
+    write_all(done, findings, directory)
+    show(done, findings, directory, console)
     return _code(done, profile)
 
 
@@ -176,19 +183,75 @@ def _code(done: Run, profile: Profile) -> int:
 
 @_task(
     own=[
-        ("run", "latest", "a run's directory, or its name under runs/"),
+        _RUN,
         ("format", "terminal", "terminal, html, markdown or text; but for the terminal, on stdout"),
     ]
 )
 def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name
     """A run again, in any format."""
-    directory = find_run(run, RUNS)
-    done = load_run(directory)
+    done, directory = _loaded(run)
+    findings = findings_of(done, directory)
     if format == "terminal":
-        show(done, directory, Console())
+        show(done, findings, directory, Console())
     else:
-        sys.stdout.write(render(done, directory, format))
+        sys.stdout.write(render(done, findings, directory, format))
     return 0
+
+
+def _loaded(run: str) -> tuple[Run, Path]:
+    directory = find_run(run, RUNS)
+    return load_run(directory), directory
+
+
+@_task(
+    own=[
+        _RUN,
+        ("finding", "", "only this one: its id, such as F1, or one of its keys"),
+        ("config", "", "your own .config: what it misses of the condition, and how to get there"),
+        ("toolchain", "", "with --config: the toolchain to ask, such as clang-19"),
+    ]
+)
+def explain(*, run: str, finding: str, config: str, toolchain: str) -> int:
+    """A finding: its condition, its proof, its scope, how to see it."""
+    done, directory = _loaded(run)
+    findings = findings_of(done, directory)
+    shown = [chosen(findings, finding)] if finding else findings.findings
+    if not config:
+        show_explanation(done, shown, directory, Console())
+        return 0
+    with live_display(Console(stderr=True)) as emit:
+        own = compare_config(done, only(findings, finding), Path(config), toolchain or None, emit)
+    show_own_config(own, Console())
+    return 0
+
+
+@_task(
+    own=[
+        _RUN,
+        ("finding", "", "the finding to see: its id, such as F1, or one of its keys"),
+        ("cell", "", "the cell to see it in (default: the finding's first), or that fails"),
+        ("toolchain", "", "the finding's first cell with this toolchain"),
+        ("out", "", "the script's file (default: in the run's directory); - for stdout"),
+    ]
+)
+def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int:
+    """Write the reproducer of a finding or a cell: one POSIX sh script that stands alone."""
+    done, directory = _loaded(run)
+    subject = subject_of(done, findings_of(done, directory), finding, cell, toolchain)
+    script = reproducer(done, subject.cell, directory, subject.finding)
+    if out == "-":
+        sys.stdout.write(script)
+    else:
+        show_script(keep_script(script, Path(out) if out else directory / subject.file), Console())
+    return 0
+
+
+@_task(own=[_RUN, ("cell", _POSITIONAL, "the cell's id")])
+def shell(*, run: str, cell: str) -> int:
+    """A prompt in a cell's container, with its config and its build directory."""
+    done, directory = _loaded(run)
+    with live_display(Console(stderr=True)) as emit:
+        return shell_job(done, directory, cell, emit)
 
 
 @_task("profile", "toolchain")
@@ -241,7 +304,7 @@ def lint() -> int:
     return develop.lint()
 
 
-namespace = Collection(setup, run, plan, report, images, source, doctor, sweep, test, lint)
+namespace = Collection(setup, run, plan, report, explain, repro, shell, images, source, doctor, sweep, test, lint)
 program = Program(
     name="kmatrix",
     binary="./inv",

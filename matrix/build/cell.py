@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from matrix.build.lane import Kept, LaneDirectory
 from matrix.build.objects import directory_of, forget_lists, listed, made_since, modules
@@ -56,6 +56,7 @@ class CellBuild:
     at: Callable[[str], None]
     _records: list[StageRecord] = field(default_factory=list)
     _seen: list[Said] = field(default_factory=list)
+    _objects: set[str] = field(default_factory=set)
     _reason: str | None = None
 
     def run(self) -> Outcome:
@@ -69,7 +70,7 @@ class CellBuild:
             self.at(name)
             self._records.append(self._skipped(name) or self._tried(name))
         cell = self.cell.model_copy(update={"reason": self._reason})
-        outcome = finished(cell, self._records, self._seen, self.log)
+        outcome = finished(cell, self._records, self._seen, self.log, frozenset(self._objects))
         if outcome.cell.state in UNTRIED:
             return outcome
         return outcome if self._config_kept() else self._distrusted(outcome)
@@ -100,7 +101,7 @@ class CellBuild:
         self.lane.begin()
         reason = "the build changed its own configuration, so nothing is known of this one"
         cell = outcome.cell.model_copy(update={"state": State.INFRA, "reason": reason})
-        return Outcome(cell, outcome.diagnostics)
+        return replace(outcome, cell=cell)
 
     def _skipped(self, name: StageName) -> StageRecord | None:
         """A stage that cannot say anything: no modules to build, or no kernel to build them against."""
@@ -140,6 +141,7 @@ class CellBuild:
         if state is State.FAIL and not any(item.diagnostic.severity == "error" for item in seen):
             seen.append(Occurrence(last_words(lines), None))
         self._seen += during(name, seen)
+        self._objects |= objects
         return StageRecord(
             name=name,
             state=_judged(_final(state, seen), objects, seen),

@@ -29,10 +29,11 @@ class Log:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished cell, with its diagnostics by key."""
+    """A finished cell, with its diagnostics by key, and the objects known to belong to its stages."""
 
     cell: Cell
     diagnostics: Mapping[str, Diagnostic]
+    objects: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -55,10 +56,17 @@ def blank(request: Request) -> Cell:
     )
 
 
-def planned(resolution: Resolution, make_line: str, reason: str | None, resolves_to: str | None) -> Cell:
+def planned(
+    resolution: Resolution,
+    fragment: Mapping[str, str],
+    make_line: str,
+    reason: str | None = None,
+    resolves_to: str | None = None,
+) -> Cell:
     """The cell as it is known before it is built: `not-run`, or `unreachable` with its reason."""
     unreachable = resolution.config is not None and not resolution.reachable
     update = {
+        "fragment": dict(fragment),
         "verified": tuple(Verified(symbol=c.symbol, want=c.want, got=c.got) for c in resolution.checks),
         "config_sha256": resolution.config_sha256,
         "make": make_line,
@@ -79,7 +87,13 @@ def during(stage: str, seen: Iterable[Occurrence]) -> list[Said]:
     return [(item, stage) for item in seen]
 
 
-def finished(cell: Cell, records: list[StageRecord], seen: list[Said], log: Log) -> Outcome:
+def finished(
+    cell: Cell,
+    records: list[StageRecord],
+    seen: list[Said],
+    log: Log,
+    objects: frozenset[str] = frozenset(),
+) -> Outcome:
     state = worst(record.state for record in _proving(records))
     tried = state not in {State.CANCELLED, State.NOT_RUN}
     update = {
@@ -89,7 +103,8 @@ def finished(cell: Cell, records: list[StageRecord], seen: list[Said], log: Log)
         "diagnostics": tuple(_refs(seen)),
         "log": log.name if log.path.exists() else None,
     }
-    return Outcome(cell.model_copy(update=update), {item.diagnostic.key: item.diagnostic for item, _ in seen})
+    said = {item.diagnostic.key: item.diagnostic for item, _ in seen}
+    return Outcome(cell.model_copy(update=update), said, objects)
 
 
 def _proving(records: list[StageRecord]) -> list[StageRecord]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -178,7 +178,7 @@ class LaneWork:
             cell = blank(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
             self._finish(Outcome(cell, {}))
             return None
-        cell = self._planned(resolution, resolver.workshop.make_line)
+        cell = self._planned(resolution, resolver)
         if resolution.config is not None:
             self.plan.journal.keep_config(str(resolution.config_sha256), resolution.config)
         if resolution.config is None:
@@ -189,13 +189,14 @@ class LaneWork:
             self.plan.journal.note(cell)
         return cell, resolution
 
-    def _planned(self, resolution: Resolution, make_line: str) -> Cell:
+    def _planned(self, resolution: Resolution, resolver: Resolver) -> Cell:
+        known = (resolution, resolver.fragment_of(resolution.request), resolver.workshop.make_line)
         if resolution.config is None or resolution.reachable:
-            return planned(resolution, make_line, None, None)
+            return planned(*known)
         config = self._config(resolution)
         became = actual(resolution.request, self.plan.catalog, self.plan.axes, config).id
         other = became if became in self.plan.ids and became != resolution.request.id else None
-        return planned(resolution, make_line, self._reason(resolution, config), other)
+        return planned(*known, self._reason(resolution, config), other)
 
     def _reason(self, resolution: Resolution, config: Config) -> str:
         """The first symbol that was not reached, axes before helpers, in words."""
@@ -237,8 +238,10 @@ class LaneWork:
         if outcome.cell.state is State.FAIL:
             self.plan.failed.set()
         self._finished.add(outcome.cell.id)
-        self.plan.journal.finish(outcome.cell, outcome.diagnostics)
-        self.plan.emit(CellFinished(outcome.cell, outcome.title))
+        kept = self.plan.journal.keep_objects(outcome.objects)
+        cell = outcome.cell.model_copy(update={"objects_sha256": kept})
+        self.plan.journal.finish(cell, outcome.diagnostics)
+        self.plan.emit(CellFinished(cell, outcome.title))
 
     def _log(self, request: Request) -> Log:
         name = Path("cells") / request.directory / "build.log"
@@ -253,4 +256,4 @@ def _same_config(cell: Cell, twin: Outcome) -> Outcome:
     same = ("state", "stages", "diagnostics", "log")
     update = {name: getattr(twin.cell, name) for name in same}
     update |= {"evidence": Evidence.SAME_CONFIG, "evidence_from": twin.cell.id}
-    return Outcome(cell.model_copy(update=update), twin.diagnostics)
+    return replace(twin, cell=cell.model_copy(update=update))

@@ -74,6 +74,9 @@ def read_compiler(log: Log, line: str) -> bool:
 
 def read_excerpt(log: Log, line: str) -> bool:
     """Take a quoted source line or its carets, when the current diagnostic may still have some."""
+    if log.quotation is not None and log.quotation.takes(line):
+        log.quotation.lines.append(line)
+        return True
     draft = log.current
     if draft is None or draft.tail != "excerpt":
         return False
@@ -134,7 +137,7 @@ def _located(log: Log, line: str) -> bool:
     place = _place(log, found)
     chain = log.included_from(place.file)
     if found["kind"] in _ASIDES:
-        log.note(place.says(found["text"]) if place.file else found["text"])
+        log.note(found["text"], place)
         return True
     draft = _draft(found, _located_by(log, found))
     draft.place, draft.included_from, draft.function = place, chain, log.function
@@ -168,7 +171,7 @@ def _assembler(log: Log, line: str) -> bool:
     if found is None or not (found["line"] or found["file"].endswith((".s", ".S"))):
         return False
     if found["kind"] == "Info":
-        log.note(_place(log, found).says(found["text"]))
+        log.note(found["text"], _place(log, found))
         return True
     draft = _draft(found, "as")
     draft.place = _place(log, found)
@@ -198,5 +201,5 @@ def _going_on(log: Log, line: str) -> bool:
     found = _GOES_ON.match(line)
     if found is None or log.current is None:
         return False
-    log.note(_place(log, found).says(found["text"]))
+    log.note(found["text"], _place(log, found))
     return True

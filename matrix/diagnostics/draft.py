@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity
+from matrix.diagnostics.sites import Quotation, sites_of
 from matrix.diagnostics.text import Roots, quoted_symbols
 
 COMPILER = ""
@@ -45,6 +46,7 @@ class Draft:
     tail: Literal["excerpt", "notes", "nothing"] = "nothing"
     notes: list[str] = field(default_factory=list)
     excerpt: list[str] = field(default_factory=list)
+    quoted: list[Quotation] = field(default_factory=list)
 
     def finished(self, compiler: str) -> Occurrence:
         """The value; ``compiler`` is who speaks where the message alone does not tell."""
@@ -61,9 +63,14 @@ class Draft:
             notes=tuple(dict.fromkeys(self.notes)),
             included_from=self.included_from,
             excerpt=tuple(self.excerpt),
+            sites=sites_of(self._own(), self.quoted),
             promoted=self.promoted,
         )
         return Occurrence(diagnostic, self.object)
+
+    def _own(self) -> Quotation | None:
+        file, line, _ = self.place
+        return None if file is None else Quotation(file, line, self.message, self.excerpt)
 
 
 def _stem(path: str) -> str:
@@ -85,6 +92,7 @@ class Log:
     chain: list[str] = field(default_factory=list)
     inlined: list[str] = field(default_factory=list)
     held: str | None = None
+    quotation: Quotation | None = None
     _made_from: dict[str, str] = field(default_factory=dict)
     _included: tuple[str | None, tuple[str, ...]] = (None, ())
     _compilers: dict[str | None, str] = field(default_factory=dict)
@@ -93,7 +101,7 @@ class Log:
     def turn_to(self, step: str, target: str | None) -> None:
         """Another object is being made from here on."""
         self.step, self.object = step, target
-        self.current = self.function = self.source = self.linked = self.held = None
+        self.current = self.function = self.source = self.linked = self.held = self.quotation = None
         self.chain, self.inlined, self._included = [], [], (None, ())
         self._orphans = []
         if target is not None:
@@ -105,7 +113,7 @@ class Log:
             draft.object = self._owner(draft)
             if draft.object is None:
                 self._orphans.append(draft)
-        self.current, self.held = draft, None
+        self.current, self.held, self.quotation = draft, None, None
         self.drafts.append(draft)
         return draft
 
@@ -123,16 +131,20 @@ class Log:
             self.chain = []
         return self._included[1]
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, place: Place = _NOWHERE) -> None:
         """Something more about the current diagnostic; about nothing, it is dropped."""
-        if self.current is not None:
-            self.current.notes.append(text)
-            if self.current.tail == "excerpt":
-                self.quiet()
+        draft = self.current
+        if draft is None:
+            return
+        draft.notes.append(place.says(text))
+        if draft.tail == "excerpt":
+            self.quiet()
+        self.quotation = None if place.file is None else Quotation(place.file, place.line, text)
+        draft.quoted += [] if self.quotation is None else [self.quotation]
 
     def quiet(self) -> None:
         """Nothing more of the current diagnostic but notes: what follows goes on with something else."""
-        self.held = None
+        self.held = self.quotation = None
         if self.current is not None:
             self.current.tail = "nothing"
 

@@ -59,6 +59,11 @@ class Blueprint:
         return tag(self.name, self.recipe)
 
 
+def recipes(wanted: Blueprint) -> tuple[str, ...]:
+    """All Dockerfiles of a toolchain's image, each on the one before; the first is on ``bootstrap.ROOT``."""
+    return (recipe("base", "base", None, ROOT), wanted.recipe)
+
+
 @cache
 def _templates() -> jinja2.Environment:
     # autoescape is for HTML; a Dockerfile must come out as it was written.

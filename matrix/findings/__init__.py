@@ -1,1 +1,1 @@
-"""From diagnostics to findings: one problem across cells and compilers, its condition, proof and scope. Pure."""
+"""From diagnostics to findings: one problem across cells and compilers, its condition and proof. Pure."""

@@ -5,7 +5,7 @@ Derived from a run and nothing else, so that a newer kmatrix can make it again f
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Severity
 from matrix.record.model import SCHEMA, Record, Tool
@@ -18,21 +18,20 @@ Condition = tuple[dict[str, tuple[str, ...]], ...]
 class Proof(Record):
     """What a cell says that differs from one with the finding in one axis alone.
 
-    ``of`` is the conjunction's index. ``cell`` is the neighbour and ``beside`` the cell with the finding; both
-    are None where the plan has no such cell. ``has_finding`` is None where nobody knows, with ``reason``.
+    ``of`` is the conjunction's index. ``cell`` is the neighbour and ``beside`` the cell with the finding;
+    both are None where the plan has no such cell. ``has_finding`` is None where nobody knows,
+    with ``reason``.
     """
 
     of: int = 0
     flip: str
-    from_: str = Field(alias="from")
+    from_: str = Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from")
     to: str
     beside: str | None = None
     cell: str | None = None
     state: State | None = None
     has_finding: bool | None = None
     reason: str | None = None
-
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
 class Assumption(Record):
@@ -55,7 +54,7 @@ class Where(Record):
     arch: str
     toolchain: str
     cells: int
-    because: dict[str, int] = {}
+    because: dict[str, int] = Field(default_factory=dict)
 
 
 class Scope(Record):

@@ -1,30 +1,42 @@
-"""What a cell can say about a problem: it has it, it was built without it, or nobody knows."""
+"""What a run's cells can say about a problem: they have it, were built without it, or nobody knows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from matrix.record.model import Cell
+from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 
-Attempted = Mapping[str, frozenset[str]]
-"""Cell id → the objects that are known to have been made, or tried, in it. Only failing cells need it."""
+Made = Mapping[str, frozenset[str]]
+"""Failing cell's id → the objects that are known to have been made in it without an error."""
+Attempted = Made
 
-_WHOLE = frozenset({State.PASS, State.WARN})
+WHOLE = frozenset({State.PASS, State.WARN})
+"""States in which everything that belongs to a stage was made."""
 
 
-def lacks(cell: Cell, objects: Iterable[str], stages: Iterable[str], attempted: Attempted) -> bool:
+def made_in(run: Run, objects_of: Callable[[Cell], frozenset[str]]) -> Made:
+    """What failing cells made all the same: of the objects that belong to them, those no error blames."""
+    return {cell.id: objects_of(cell) - _blamed(run, cell) for cell in run.cells if cell.state is State.FAIL}
+
+
+def _blamed(run: Run, cell: Cell) -> frozenset[str]:
+    known = run.diagnostics
+    refs = (ref for ref in cell.diagnostics if ref.object and ref.key in known)
+    return frozenset(str(ref.object) for ref in refs if known[ref.key].severity == "error")
+
+
+def lacks(cell: Cell, objects: Iterable[str], stages: Iterable[str], made: Made) -> bool:
     """Whether this cell, which does not show a problem, was built without it.
 
     ``objects`` and ``stages`` are where the problem was seen elsewhere. A whole build lacks it. One that
-    failed for another reason lacks it only if one of these objects was tried in it, or, for a problem
+    failed for another reason lacks it only if one of these objects was made in it, or, for a problem
     without an object, if a stage that shows it came to its end.
     """
-    if cell.state in _WHOLE:
+    if cell.state in WHOLE:
         return True
     if cell.state is not State.FAIL:
         return False
-    tried = attempted.get(cell.id, frozenset())
     wanted = frozenset(objects)
     if wanted:
-        return bool(wanted & tried)
-    ended = {stage.name for stage in cell.stages if stage.state in _WHOLE}
+        return bool(wanted & made.get(cell.id, frozenset()))
+    ended = {stage.name for stage in cell.stages if stage.state in WHOLE}
     return bool(ended & set(stages))

@@ -1,5 +1,6 @@
 """What a job needs before it can plan: engine, images, source. Makes what is missing."""
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,23 @@ from pathlib import Path
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain
+from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import About, Engine
-from matrix.engine.images import Blueprint, ensure, ensure_base, ensure_named, first_lines
+from matrix.engine.images import Blueprint, ensure, ensure_base, ensure_named, first_lines, recipes
 from matrix.errors import EngineError, MachineError, RequestError
 from matrix.record.events import Emit, Note
-from matrix.record.model import Compiler, GitState, Host, PatchRecord, SourceRecord, Tool, ToolchainRecord
-from matrix.resolve.resolver import check_base
+from matrix.record.model import (
+    BaseRecord,
+    Compiler,
+    GitState,
+    Host,
+    PatchRecord,
+    SourceRecord,
+    Tool,
+    ToolchainRecord,
+)
+from matrix.resolve.resolver import base_texts, check_base
 from matrix.source.cache import Cache
 from matrix.source.kernel import missing_paths
 from matrix.source.obtain import obtain
@@ -181,9 +192,28 @@ def _toolchain_record(
                 "name another image, or other make variables, in the profile's toolchain",
             )
         compilers[arch] = Compiler(version=version, binutils=binutils)
+    wanted = image_of(name, catalog.toolchains[name])
     return ToolchainRecord(
-        image=image_ref(name, catalog.toolchains[name]), image_id=image, compilers=compilers
+        image=image_ref(name, catalog.toolchains[name]),
+        image_id=image,
+        root=ROOT_IMAGE if isinstance(wanted, Blueprint) else "",
+        recipe=recipes(wanted) if isinstance(wanted, Blueprint) else (),
+        compilers=compilers,
     )
+
+
+def base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
+    """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
+    base = catalog.bases[name]
+    given, extra = base_texts(base)
+    targets = {arch: catalog.base_target(arch, name) for arch in arches}
+    record = BaseRecord(
+        targets={arch: target for arch, target in targets.items() if target is not None},
+        seed=base.seed,
+        config_sha256=hashlib.sha256(given.encode()).hexdigest() if given is not None else None,
+        fragment=tuple(extra.splitlines()),
+    )
+    return record, given
 
 
 def source_record(tree: Tree) -> SourceRecord:

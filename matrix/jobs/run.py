@@ -17,13 +17,22 @@ from matrix.build.schedule import Budget, run_lanes
 from matrix.build.work import Lane, Plan, lanes_of
 from matrix.catalog.types import Profile, duration, size
 from matrix.engine.engine import Engine, Limits
-from matrix.jobs.prepare import ROOT, Ready, focus_of, host_record, prepare, source_record, tool_record
+from matrix.jobs.prepare import (
+    ROOT,
+    Ready,
+    base_record,
+    focus_of,
+    host_record,
+    prepare,
+    source_record,
+    tool_record,
+)
 from matrix.kconfig.definitions import Definitions, read_tree
 from matrix.plan.product import axes, plan_digest, requests
 from matrix.plan.request import Request
 from matrix.record.events import Emit, RunStarted
 from matrix.record.journal import Journal, claim, new_run_id, point_latest, refuse_used
-from matrix.record.model import Run
+from matrix.record.model import BaseRecord, Run
 from matrix.record.outcome import State, exit_code
 from matrix.resolve.make import Site
 from matrix.resolve.resolution import proof, wanted
@@ -108,8 +117,14 @@ def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime
         plan_sha256=plan_digest(points),
         source=source_record(ready.tree),
         toolchains=ready.toolchains,
+        bases={name: record for name, (record, _) in _bases(ready).items()},
         cells=tuple(blank(point) for point in points),
     )
+
+
+def _bases(ready: Ready) -> dict[str, tuple[BaseRecord, str | None]]:
+    profile = ready.profile
+    return {name: base_record(ready.catalog, name, profile.arch) for name in profile.base}
 
 
 def _execute(
@@ -121,6 +136,9 @@ def _execute(
     site = _site(ready, record.id, at_once, budget)
     interrupted = False
     with Journal(directory, record) as journal:
+        for base, text in _bases(ready).values():
+            if text is not None:
+                journal.keep_config(str(base.config_sha256), text)
         emit(RunStarted(record.id, directory, len(points), len(lanes)))
         try:
             run_lanes(lanes, _plan(ready, site, journal, emit, points, build=build), budget, at_once)

@@ -4,11 +4,12 @@
 synced, and ``run.json`` is written again from all of it at the end, however the end came.
 """
 
+import hashlib
 import json
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,11 +112,22 @@ class Journal:
 
     def keep_config(self, digest: str, text: str) -> None:
         """Store a .config under its digest, once."""
-        place = self.directory / "configs" / digest
+        self._keep("configs", digest, text)
+
+    def _keep(self, folder: str, digest: str, text: str) -> None:
+        place = self.directory / folder / digest
         if not place.exists():
             with no_space(place):
                 place.parent.mkdir(exist_ok=True)
             write_whole(place, text)
+
+    def keep_objects(self, objects: Iterable[str]) -> str | None:
+        """Store a list of objects under its digest, once; returns the digest, None for an empty list."""
+        text = "".join(f"{name}\n" for name in sorted(objects))
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if text:
+            self._keep("objects", digest, text)
+        return digest if text else None
 
     def run(self) -> Run:
         """The run as it stands, cells in plan order."""

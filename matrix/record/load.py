@@ -54,6 +54,14 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+def objects_of(directory: Path, cell: Cell) -> frozenset[str]:
+    """The objects known to belong to a cell's stages, relative to the build directory; none where the run
+    kept no list."""
+    if cell.objects_sha256 is None:
+        return frozenset()
+    return frozenset(_lines(directory / "objects" / cell.objects_sha256))
+
+
 def find_run(spec: str, runs: Path) -> Path:
     """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
     for candidate in (Path(spec), runs / spec):

@@ -118,8 +118,8 @@ class DiagnosticRef(Record):
 class Cell(Record):
     """One request and everything that is known about it. Starts as `not-run`.
 
-    ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256`` names
-    the file of the objects that are known to belong to its stages.
+    ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
+    names the file of the objects that are known to belong to its stages.
     """
 
     id: str

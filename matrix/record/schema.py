@@ -8,27 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from matrix.record.files import write_whole
-from matrix.record.model import Run
+from matrix.record.model import Record, Run
 
 PUBLISHED = Path(__file__).with_name("run.schema.json")
 
 
-def run_schema() -> dict[str, Any]:
-    """The schema as a value: JSON Schema, draft 2020-12. Unknown keys are allowed everywhere."""
+def schema_of(model: type[Record], title: str, description: str) -> dict[str, Any]:
+    """A file's schema as a value: JSON Schema, draft 2020-12. Unknown keys are allowed everywhere."""
     about = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "kmatrix run.json",
-        "description": "One execution of a profile on one source: what was asked for, and what came out.",
+        "title": title,
+        "description": description,
     }
-    made = Run.model_json_schema(by_alias=True, mode="serialization")
-    # The number has a default for those who make a Run, but a file without it is nobody's.
+    made = model.model_json_schema(by_alias=True, mode="serialization")
+    # The number has a default for those who make a value, but a file without it is nobody's.
     return {**made, **about, "required": ["schema", *made["required"]]}
 
 
-def publish(path: Path = PUBLISHED) -> None:
-    """Write the schema, keys in alphabetical order. DiskFullError when there is no space for it."""
-    write_whole(path, json.dumps(run_schema(), indent=2, sort_keys=True) + "\n")
+def run_schema() -> dict[str, Any]:
+    """The schema of ``run.json``."""
+    about = "One execution of a profile on one source: what was asked for, and what came out."
+    return schema_of(Run, "kmatrix run.json", about)
+
+
+def publish(schema: dict[str, Any], path: Path) -> None:
+    """Write a schema, keys in alphabetical order. DiskFullError when there is no space for it."""
+    write_whole(path, json.dumps(schema, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
-    publish()
+    publish(run_schema(), PUBLISHED)

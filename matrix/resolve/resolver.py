@@ -59,15 +59,16 @@ class Resolver:
             return self._refused(request)
         config = self.workshop.directory / ".config"
         config.unlink(missing_ok=True)
-        write_whole(config, base + self._fragment(request))
+        write_whole(config, base + fragment(self.fragment_of(request)))
         step = self._configure(request, ("olddefconfig",), log)
         resolution = self._judged(request, step, config)
         if resolution.config is not None:
             self._keep(key, resolution)
         return resolution
 
-    def _fragment(self, request: Request) -> str:
-        return fragment(wanted(request, self.catalog, self.fixed))
+    def fragment_of(self, request: Request) -> dict[str, str]:
+        """What is appended to the base for a request: symbol → value, knobs spelled out."""
+        return wanted(request, self.catalog, self.fixed)
 
     def _key(self, request: Request) -> str:
         """Equal keys, equal .config: nothing else reaches conf."""
@@ -78,8 +79,8 @@ class Resolver:
             self.workshop.make_line,
             self.catalog.base_target(request.arch, request.base),
             base.seed,
-            _files(base),
-            self._fragment(request),
+            base_texts(base),
+            fragment(self.fragment_of(request)),
         ]
         return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
@@ -88,7 +89,7 @@ class Resolver:
         if self._base is not None or self._base_failure is not None:
             return self._base
         base = self.catalog.bases[request.base]
-        given, extra = _files(base)
+        given, extra = base_texts(base)
         if given is None:
             given = self._made_base(request, base, log)
         if given is not None:
@@ -183,11 +184,14 @@ def _place(store: Path, key: str) -> Path:
 
 def check_base(base: Base) -> None:
     """RequestError when a file that the base names cannot be read."""
-    _files(base)
+    base_texts(base)
 
 
-def _files(base: Base) -> tuple[str | None, str]:
-    """The base's .config text, if it is a file, and the text of its fragments."""
+def base_texts(base: Base) -> tuple[str | None, str]:
+    """The base's .config text, if it is a file, and the text of its fragments.
+
+    RequestError when a file that the base names cannot be read.
+    """
     return (
         _read(base.file) if base.file is not None else None,
         "".join(

@@ -11,6 +11,8 @@ import pytest
 
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.images import ensure_base
+from matrix.findings.model import Findings
+from matrix.jobs.derive import findings_of
 from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
 from matrix.record.events import Event
@@ -30,7 +32,7 @@ SAID = {
     "clang-19": "attribute declaration must precede definition",
 }
 PROFILE = """
-focus = ["arch/{srcarch}/kvm/", "drivers/vfio/"]
+focus = ["arch/{srcarch}/kvm/", "drivers/vfio/", "lib/math/"]
 arch = ["powerpc"]
 toolchain = ["gcc-14", "clang-19"]
 symbols = { KVM = ["n", "y"], MODULES = ["n", "y"], VFIO = ["n", "y"] }
@@ -55,6 +57,9 @@ class Story:
             options["patch"] = [str(patch) for patch in patches]
         world = World(connect(), self.cache, self.place / "runs")
         return run(settle(options, {}), self.events.append, ["test"], world)[0]
+
+    def findings(self, done: Run) -> Findings:
+        return findings_of(done, self.place / "runs" / done.id)
 
     def age_header(self) -> None:
         """Make the broken tree's header older than every object in the lanes."""
@@ -97,17 +102,14 @@ def broken(story: Story, good: Run) -> Run:
 
 def test_without_the_patch_no_cell_fails(good: Run) -> None:
     assert len(good.cells) == 16
-    assert {cell.state for cell in good.cells} <= {State.PASS, State.WARN, State.EMPTY}
-    empty = [cell.request for cell in good.cells if cell.state is State.EMPTY]
-    assert all(request["KVM"] == request["VFIO"] == "n" for request in empty)
-    assert len(empty) == 4
+    assert {cell.state for cell in good.cells} <= {State.PASS, State.WARN}
 
 
 def test_with_it_exactly_the_storys_cells_fail_with_both_compilers(broken: Run) -> None:
     failing = [cell for cell in broken.cells if cell.state is State.FAIL]
     assert [(cell.toolchain, cell.request) for cell in failing] == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     others = {cell.state for cell in broken.cells if cell.state is not State.FAIL}
-    assert others <= {State.PASS, State.WARN, State.EMPTY}
+    assert others <= {State.PASS, State.WARN}
 
 
 def test_each_compiler_says_it_in_the_threads_words(broken: Run) -> None:
@@ -116,6 +118,28 @@ def test_each_compiler_says_it_in_the_threads_words(broken: Run) -> None:
         assert errors
         assert {ref.object for ref in errors} == {"virt/kvm/vfio.o"}
         assert {broken.diagnostics[ref.key].message for ref in errors} == {SAID[cell.toolchain]}
+
+
+def test_both_compilers_messages_are_one_finding_with_its_condition_proven(
+    story: Story, good: Run, broken: Run
+) -> None:
+    assert not [found for found in story.findings(good).findings if found.is_error]
+    (found,) = (found for found in story.findings(broken).findings if found.is_error)
+    assert found.severity == {"gcc-14": "error", "clang-19": "error"}
+    assert found.condition == ({name: (value,) for name, value in BROKEN.items()},)
+    assert found.minimal
+    assert found.context == {"arch": "powerpc", "base": "defconfig"}
+    assert {one.flip: one.has_finding for one in found.proof} == dict.fromkeys(BROKEN, False)
+    assert not found.assumes
+
+
+def test_a_run_of_either_compiler_alone_has_the_same_finding(story: Story, broken: Run) -> None:
+    keys = []
+    for toolchain in broken.toolchains:
+        cells = tuple(cell for cell in broken.cells if cell.toolchain == toolchain)
+        alone = story.findings(broken.model_copy(update={"cells": cells}))
+        keys.append({key for found in alone.findings if found.is_error for key in found.keys})
+    assert keys[0] & keys[1]
 
 
 def test_the_good_trees_lanes_were_used_and_not_built_anew(story: Story, broken: Run) -> None:

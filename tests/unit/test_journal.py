@@ -16,7 +16,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
 from matrix.record.files import write_whole
 from matrix.record.journal import Journal, claim, new_run_id, point_latest
-from matrix.record.load import find_run, load_run
+from matrix.record.load import find_run, load_run, objects_of
 from matrix.record.model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
 from matrix.record.outcome import Evidence, State
 
@@ -244,6 +244,17 @@ def test_a_config_is_kept_once_under_its_digest(directory: Path) -> None:
     assert names(directory / "configs") == ["abc"]
 
 
+def test_a_list_of_objects_is_kept_once_and_read_back_by_the_cell(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        digest = journal.keep_objects({"virt/kvm/vfio.o", "a.o"})
+        assert journal.keep_objects(["a.o", "virt/kvm/vfio.o"]) == digest
+        assert journal.keep_objects([]) is None
+    assert names(directory / "objects") == [digest]
+    row = a_row("y", State.PASS, objects_sha256=digest)
+    assert objects_of(directory, row) == {"virt/kvm/vfio.o", "a.o"}
+    assert objects_of(directory, a_row("y", State.PASS)) == frozenset()
+
+
 # A run that was killed
 
 
@@ -426,11 +437,12 @@ def test_a_cell_that_finds_no_space_for_its_line_is_a_full_disk(
 def attempts(journal: Journal) -> list[Callable[[], object]]:
     return [
         lambda: journal.keep_config("abc", "CONFIG_A=y\n"),
+        lambda: journal.keep_objects(["a.o"]),
         lambda: journal.close(interrupted=False),
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["config", "end"])
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["config", "objects", "end"])
 def test_everything_else_that_a_run_writes_says_when_the_disk_is_full(
     directory: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -15,7 +15,7 @@ from matrix.errors import EngineError
 from matrix.jobs.run import World, plan, run
 from matrix.jobs.settings import settle
 from matrix.record.events import CellFinished, Emit, Event, LaneDone
-from matrix.record.load import load_run
+from matrix.record.load import load_run, objects_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import Evidence, State, exit_code
 from matrix.source.cache import Cache
@@ -153,6 +153,49 @@ def test_every_request_has_its_row_in_plan_order_with_what_came_of_it(desk: Desk
     ]
     assert code(done) == 0
     assert load_run(desk.directory) == done
+
+
+def test_a_cell_records_what_was_appended_to_its_base_and_which_objects_belong_to_it(desk: Desk) -> None:
+    done = desk.run()
+    built = cell_of(done, "MODULES=n,VFIO=y")
+    assert built.fragment == {"MODULES": "n", "VFIO": "y"}
+    assert objects_of(desk.directory, built) == {VFIO}
+    assert objects_of(desk.directory, cell_of(done, "MODULES=n,VFIO=n")) == frozenset()
+    assert cell_of(done, "MODULES=n,VFIO=m").fragment == {"MODULES": "n", "VFIO": "m"}
+
+
+def test_a_failing_cell_records_what_it_tried(desk: Desk) -> None:
+    desk.asks('VFIO = ["y"]\nGROUP = ["y"]\n')
+    desk.says(VFIO, always(ERROR))
+    (failed,) = desk.run().cells
+    assert failed.state is State.FAIL
+    assert VFIO in objects_of(desk.directory, failed)
+
+
+def test_a_run_records_how_its_base_starts_and_what_its_images_are_made_of(desk: Desk) -> None:
+    own = desk.place / "own.config"
+    own.write_text("CONFIG_MODULES=y\n")
+    head = PROFILE.replace(
+        "[symbols]",
+        f"""base = ["defconfig", "own"]
+[bases.own]
+file = "{own}"
+fragment = ["CONFIG_GROUP=y"]
+[symbols]""",
+    )
+    desk.asks(TWO_LANES, head)
+    done = desk.run()
+    assert done.bases["defconfig"].targets == {"x86": "defconfig"}
+    base = done.bases["own"]
+    assert base.targets == {}
+    assert base.fragment == ("CONFIG_GROUP=y",)
+    kept = desk.directory / "configs" / str(base.config_sha256)
+    assert kept.read_text() == "CONFIG_MODULES=y\n"
+    recipe = done.toolchains["gcc-14"].recipe
+    assert [text.splitlines()[0] for text in recipe] == [
+        f"FROM {done.toolchains['gcc-14'].root}",
+        f"FROM {base_tag()}",
+    ]
 
 
 def test_an_unreachable_request_says_why_and_what_it_became_and_is_never_built(desk: Desk) -> None:

@@ -101,6 +101,15 @@ BY_HAND: dict[str, Any] = {
 }
 
 
+def _known(value: Any, known: Any) -> Any:
+    """A value without the optional keys that came after ``known`` was written."""
+    if isinstance(known, dict):
+        return {key: _known(value[key], item) for key, item in known.items()}
+    if isinstance(known, list):
+        return [_known(a, b) for a, b in zip(value, known, strict=True)]
+    return value
+
+
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
     return Draft202012Validator(json.loads(PUBLISHED.read_text("utf-8")))
@@ -113,7 +122,7 @@ def test_the_published_file_is_what_the_types_say() -> None:
 
 
 def test_publishing_writes_that_file(tmp_path: Path) -> None:
-    publish(tmp_path / "run.schema.json")
+    publish(run_schema(), tmp_path / "run.schema.json")
     assert (tmp_path / "run.schema.json").read_bytes() == PUBLISHED.read_bytes()
 
 
@@ -136,8 +145,7 @@ def test_and_can_be_read_with_everything_in_it(tmp_path: Path) -> None:
     assert run.cells[0].state is State.FAIL
     assert run.cells[0].stages[0].compiled == 40
     assert run.diagnostics["0123456789abcdef"].line == 294
-    again = json.loads(run.model_dump_json(by_alias=True))
-    del again["source"]["package"]
+    again = _known(json.loads(run.model_dump_json(by_alias=True)), BY_HAND)
     assert again == BY_HAND | {"started": again["started"], "finished": again["finished"]}
 
 

@@ -1,0 +1,22 @@
+"""The published JSON Schema of ``findings.json``, made from the types that write it.
+
+``python -m matrix.findings.schema`` writes it anew after the types have changed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from matrix.findings.model import Findings
+from matrix.record.schema import publish, schema_of
+
+PUBLISHED = Path(__file__).with_name("findings.schema.json")
+
+
+def findings_schema() -> dict[str, Any]:
+    """The schema of ``findings.json``."""
+    about = "What fails in a run, under which condition, with which proof. Derived from run.json."
+    return schema_of(Findings, "kmatrix findings.json", about)
+
+
+if __name__ == "__main__":
+    publish(findings_schema(), PUBLISHED)

@@ -1,0 +1,48 @@
+"""A run's findings, derived from its directory, and kept beside it."""
+
+from functools import partial
+from pathlib import Path
+
+from matrix.errors import RequestError
+from matrix.findings.derive import derive
+from matrix.findings.model import Finding, Findings
+from matrix.findings.presence import made_in
+from matrix.record.files import write_whole
+from matrix.record.load import objects_of
+from matrix.record.model import Run
+
+FINDINGS = "findings.json"
+
+
+def findings_of(run: Run, directory: Path) -> Findings:
+    """The findings of a run, made anew from what it recorded."""
+    return derive(run, made_in(run, partial(objects_of, directory)))
+
+
+def keep_findings(findings: Findings, directory: Path) -> None:
+    """Write ``findings.json`` into the run's directory. DiskFullError when there is no space for it."""
+    write_whole(directory / FINDINGS, findings.model_dump_json(by_alias=True, indent=1) + "\n")
+
+
+def chosen(findings: Findings, name: str) -> Finding:
+    """The finding of this id (``F1``, ``f1``) or with this key. RequestError when there is none."""
+    for finding in findings.findings:
+        if name.upper() == finding.id or name in finding.keys:
+            return finding
+    known = [finding.id for finding in findings.findings]
+    told = f"{known[0]} to {known[-1]}" if len(known) > 1 else "".join(known) or "none"
+    raise RequestError(
+        f"the run {findings.run} has no finding {name!r} (it has {told})",
+        f"./inv explain --run {findings.run} shows them",
+    )
+
+
+def only(findings: Findings, name: str) -> Finding:
+    """The finding of this name; without a name, the only one that there is."""
+    if name or not findings.findings:
+        return chosen(findings, name or "F1")
+    if len(findings.findings) > 1:
+        raise RequestError(
+            f"the run {findings.run} has {len(findings.findings)} findings", "name one: --finding F1"
+        )
+    return findings.findings[0]

@@ -1,0 +1,79 @@
+"""What a reproducer is about: the finding, and the cell to see it in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.errors import RequestError, nearest
+from matrix.findings.model import Finding, Findings
+from matrix.jobs.derive import only
+from matrix.plan.request import escaped
+from matrix.record.files import no_space, write_whole
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import State
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The cell to build, and the finding to look for; without one, whether the build fails."""
+
+    cell: Cell
+    finding: Finding | None
+
+    @property
+    def file(self) -> str:
+        """``repro-F1-powerpc-gcc-14.sh``."""
+        name = self.finding.id if self.finding else "cell"
+        return f"repro-{name}-{self.cell.arch}-{escaped(self.cell.toolchain)}.sh"
+
+
+def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain: str) -> Subject:
+    """What was asked for by name. Without a finding, the cell must be named.
+
+    RequestError when a name is none of the run's, or the two do not belong together.
+    """
+    if not cell:
+        found = only(findings, finding)
+        return Subject(_first(run, found, toolchain), found)
+    here = cell_named(run, cell)
+    if finding:
+        found = only(findings, finding)
+        if here.id not in found.cells:
+            raise RequestError(
+                f"{found.id} was not seen in {here.id}", f"it was in {found.cells[0]}, for example"
+            )
+        return Subject(here, found)
+    if here.state is not State.FAIL:
+        raise RequestError(
+            f"{here.id} did not fail ({here.state}), so there is nothing to reproduce",
+            "name a finding of it: --finding",
+        )
+    mine = next((one for one in findings.findings if one.is_error and here.id in one.cells), None)
+    return Subject(here, mine)
+
+
+def _first(run: Run, found: Finding, toolchain: str) -> Cell:
+    cells = [cell for cell in run.cells if cell.id in set(found.cells)]
+    fitting = [cell for cell in cells if toolchain in ("", cell.toolchain)]
+    if not fitting:
+        known = ", ".join(dict.fromkeys(cell.toolchain for cell in cells))
+        raise RequestError(f"{found.id} was not seen with {toolchain}", f"it was with {known}")
+    return fitting[0]
+
+
+def cell_named(run: Run, name: str) -> Cell:
+    """The cell of this id. RequestError, with the nearest one, when the run has none."""
+    cells = {cell.id: cell for cell in run.cells}
+    if name not in cells:
+        raise RequestError(
+            f"the run {run.id} has no cell {name!r}{nearest(name, cells)}", "its report names the cells"
+        )
+    return cells[name]
+
+
+def keep_script(script: str, path: Path) -> Path:
+    """Write a script that can be executed; returns its place."""
+    with no_space(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, script)
+    path.chmod(0o755)
+    return path

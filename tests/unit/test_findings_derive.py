@@ -1,0 +1,239 @@
+"""From a run to its findings: condition, proof, assumptions, scope."""
+
+import json
+from collections.abc import Iterable
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.derive import derive
+from matrix.findings.model import Finding, Findings
+from matrix.findings.presence import lacks, made_in
+from matrix.findings.schema import PUBLISHED, findings_schema
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import State
+from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
+
+OBJECT = "arch/powerpc/kvm/vfio.o"
+OTHER = Diagnostic(severity="error", tool="gcc", file="kernel/fork.c", line=3, message="'other' undeclared")
+
+
+def findings(run: Run, made: dict[str, frozenset[str]] | None = None) -> list[Finding]:
+    return list(derive(run, made or {}).findings)
+
+
+def the_finding(run: Run, made: dict[str, frozenset[str]] | None = None) -> Finding:
+    (found,) = findings(run, made)
+    return found
+
+
+def cells(states: dict[tuple[str, str], State | Diagnostic], **fields: str) -> list[Cell]:
+    """powerpc cells by (KVM, VFIO); a diagnostic stands for the failure that it makes."""
+    return [
+        a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=what, **fields)
+        if isinstance(what, State)
+        else a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=State.FAIL, diagnostics=[what], **fields)
+        for (kvm, vfio), what in states.items()
+    ]
+
+
+def a_square(ny: State | Diagnostic, yn: State | Diagnostic, yy: State | Diagnostic) -> Run:
+    """KVM × VFIO on powerpc; KVM=y, VFIO=n is the last argument, KVM=n, VFIO=n always passes."""
+    states: dict[tuple[str, str], State | Diagnostic] = {
+        ("n", "n"): State.PASS,
+        ("n", "y"): ny,
+        ("y", "y"): yn,
+        ("y", "n"): yy,
+    }
+    return a_run(cells(states), [d for d in states.values() if isinstance(d, Diagnostic)])
+
+
+def test_the_story_is_one_finding_under_its_condition() -> None:
+    found = the_finding(the_story())
+    assert found.condition == ({"arch": ("powerpc",), "KVM": ("y",), "MODULES": ("n",), "VFIO": ("n",)},)
+    assert found.minimal
+    assert found.severity == {"gcc-14": "error", "clang-19": "error"}
+    assert found.context == {"base": "defconfig"}
+    assert len(found.cells) == 2
+    assert found.assumes == ()
+
+
+def test_every_term_has_a_neighbour_for_every_other_value_of_its_axis() -> None:
+    proof = the_finding(the_story()).proof
+    told = {(one.flip, one.from_, one.to): (one.state, one.has_finding) for one in proof}
+    assert told == {
+        ("arch", "powerpc", "arm64"): (State.PASS, False),
+        ("arch", "powerpc", "s390"): (State.PASS, False),
+        ("arch", "powerpc", "x86"): (State.PASS, False),
+        ("KVM", "y", "n"): (State.PASS, False),
+        ("KVM", "y", "m"): (State.UNREACHABLE, None),
+        ("MODULES", "n", "y"): (State.PASS, False),
+        ("VFIO", "n", "y"): (State.PASS, False),
+        ("VFIO", "n", "m"): (State.UNREACHABLE, None),
+    }
+
+
+def test_a_neighbour_differs_from_a_cell_with_the_finding_in_one_axis_alone() -> None:
+    run = the_story()
+    rows = {
+        cell.id: {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
+        for cell in run.cells
+    }
+    found = the_finding(run)
+    for one in found.proof:
+        assert one.beside in found.cells
+        assert one.cell is not None
+        assert one.beside is not None
+        differing = {axis for axis, value in rows[one.cell].items() if rows[one.beside][axis] != value}
+        assert differing == {one.flip}
+
+
+def test_a_neighbour_that_tells_nothing_says_why() -> None:
+    silent = [one for one in the_finding(the_story()).proof if one.has_finding is None]
+    assert {one.reason for one in silent} == {"KVM=m: MODULES=n makes it y", "VFIO=m: MODULES=n makes it y"}
+
+
+def test_the_scope_counts_where_it_was_seen_where_it_is_absent_and_where_nobody_could_look() -> None:
+    scope = the_finding(the_story()).scope
+    assert [(w.arch, w.toolchain, w.cells) for w in scope.seen] == [
+        ("powerpc", "gcc-14", 1),
+        ("powerpc", "clang-19", 1),
+    ]
+    counted = [where.cells for part in (scope.seen, scope.absent, scope.unknown) for where in part]
+    assert sum(counted) == len(the_story().cells)
+    assert {(w.arch, w.toolchain) for w in scope.absent} == {
+        (arch, tool) for arch in ("arm64", "powerpc", "s390", "x86") for tool in ("gcc-14", "clang-19")
+    }
+    assert all(set(where.because) == {"unreachable"} for where in scope.unknown)
+    assert sum(where.because["unreachable"] for where in scope.unknown) == sum(w.cells for w in scope.unknown)
+
+
+def test_an_axis_that_only_empty_cells_could_speak_for_is_assumed_and_not_proven() -> None:
+    run = a_run(
+        [
+            a_cell(symbols={"KVM": "y", "VFIO": "n"}, state=State.FAIL, diagnostics=[GCC_ERROR]),
+            a_cell(symbols={"KVM": "y", "VFIO": "y"}),
+            a_cell(symbols={"KVM": "n", "VFIO": "n"}, state=State.EMPTY),
+            a_cell(symbols={"KVM": "n", "VFIO": "y"}),
+        ],
+        [GCC_ERROR],
+    )
+    found = the_finding(run)
+    assert found.condition == ({"VFIO": ("n",)},)
+    (assumed,) = found.assumes
+    assert (assumed.axis, assumed.seen, assumed.unknown) == ("KVM", ("y",), ("n",))
+    assert assumed.because == {"empty": 1}
+
+
+def test_a_selection_that_left_the_neighbours_out_is_said() -> None:
+    run = a_run(
+        [
+            a_cell(symbols={"KVM": "y", "VFIO": "n"}, state=State.FAIL, diagnostics=[GCC_ERROR]),
+            a_cell(symbols={"KVM": "n", "VFIO": "y"}),
+        ],
+        [GCC_ERROR],
+    )
+    found = the_finding(run)
+    ((axis, _),) = found.condition[0].items()
+    (proof,) = found.proof
+    assert (proof.flip, proof.cell, proof.has_finding, proof.reason) == (axis, None, None, "not planned")
+    assert [assumed.because for assumed in found.assumes] == [{"not planned": 1}]
+
+
+@pytest.mark.parametrize(
+    "state", [State.UNREACHABLE, State.EMPTY, State.TIMEOUT, State.OOM, State.INFRA, State.NOT_RUN]
+)
+def test_what_was_not_built_proves_nothing(state: State) -> None:
+    found = the_finding(a_square(State.PASS, state, GCC_ERROR))
+    assert found.condition == ({"KVM": ("y",)},)
+    assert [(a.axis, a.because) for a in found.assumes] == [("VFIO", {state.value: 1})]
+
+
+def test_a_cell_that_fails_for_another_reason_proves_nothing() -> None:
+    found, other = findings(a_square(State.PASS, OTHER, GCC_ERROR))
+    assert {found.condition, other.condition} == {({"KVM": ("y",)},)} or found.assumes
+    ours = found if "weak" in found.title else other
+    assert ours.condition == ({"KVM": ("y",)},)
+    assert [(a.axis, a.because) for a in ours.assumes] == [("VFIO", {"fail": 1})]
+
+
+def test_unless_it_made_the_object_all_the_same() -> None:
+    run = a_square(State.PASS, OTHER, GCC_ERROR)
+    failing = next(cell for cell in run.cells if cell.request == {"KVM": "y", "VFIO": "y"})
+    ours = next(f for f in findings(run, {failing.id: frozenset({OBJECT})}) if "weak" in f.title)
+    assert ours.condition == ({"KVM": ("y",), "VFIO": ("n",)},)
+    assert (State.FAIL, False) in {(one.state, one.has_finding) for one in ours.proof}
+
+
+def test_an_object_that_an_error_blames_was_not_made() -> None:
+    run = a_square(State.PASS, OTHER, GCC_ERROR)
+    made = made_in(run, lambda _: frozenset({OBJECT, "kernel/fork.o"}))
+    assert set(made.values()) == {frozenset({"kernel/fork.o"})}
+
+
+def test_without_an_object_a_failing_cell_lacks_it_when_the_stage_came_to_its_end() -> None:
+    (failing,) = [c for c in a_square(State.PASS, State.PASS, GCC_ERROR).cells if c.state is State.FAIL]
+    assert lacks(failing, (), ("configure",), {})
+    assert not lacks(failing, (), ("focus",), {})
+
+
+def test_what_every_cell_has_needs_no_term() -> None:
+    everywhere = [a_cell(a, t, state=State.WARN, diagnostics=[WARNING]) for a, t in lanes()]
+    found = the_finding(a_run(everywhere, [WARNING]))
+    assert found.condition == ({},)
+    assert found.proof == ()
+    assert found.context == {"base": "defconfig", **STORY}
+
+
+def lanes() -> Iterable[tuple[str, str]]:
+    return [(arch, tool) for arch in ("powerpc", "x86") for tool in ("gcc-14", "clang-19")]
+
+
+def test_one_compiler_alone_is_a_term() -> None:
+    run = a_run(
+        [
+            a_cell(a, t, state=State.FAIL, diagnostics=[CLANG_ERROR]) if t == "clang-19" else a_cell(a, t)
+            for a, t in lanes()
+        ],
+        [CLANG_ERROR],
+    )
+    assert the_finding(run).condition == ({"toolchain": ("clang-19",)},)
+
+
+def test_findings_are_named_in_their_order() -> None:
+    run = a_run(
+        [
+            a_cell("powerpc", state=State.WARN, diagnostics=[WARNING]),
+            a_cell("x86", state=State.FAIL, diagnostics=[GCC_ERROR]),
+        ],
+        [WARNING, GCC_ERROR],
+    )
+    assert [(one.id, one.is_error) for one in findings(run)] == [("F1", True), ("F2", False)]
+
+
+def test_a_run_without_diagnostics_has_none() -> None:
+    assert findings(a_run([a_cell()])) == []
+
+
+def test_the_order_of_the_cells_changes_nothing_but_their_order() -> None:
+    run = the_story()
+    turned = run.model_copy(update={"cells": run.cells[::-1]})
+    one, two = the_finding(run), the_finding(turned)
+    assert (one.condition, one.keys, one.minimal) == (two.condition, two.keys, two.minimal)
+
+
+def test_the_published_schema_is_what_the_types_say_and_takes_the_story() -> None:
+    schema = json.loads(PUBLISHED.read_text("utf-8"))
+    assert schema == findings_schema(), "the types have changed: run python -m matrix.findings.schema"
+    Draft202012Validator.check_schema(schema)
+    written = derive(the_story(), {}).model_dump_json(by_alias=True)
+    Draft202012Validator(schema).validate(json.loads(written))
+    assert {"flip", "from", "to", "cell", "state", "has_finding"} <= json.loads(written)["findings"][0][
+        "proof"
+    ][0].keys()
+
+
+def test_what_is_written_can_be_read_again() -> None:
+    made = derive(the_story(), {})
+    assert Findings.model_validate_json(made.model_dump_json(by_alias=True)) == made
