@@ -27,6 +27,7 @@ Cube = Mapping[str, tuple[str, ...]]
 
 _STEPS = 20_000
 _STEPS_TIMES_ROWS = 200_000_000
+_LEAST_STEPS = 100
 
 _Literals = tuple[int | None, ...]
 """For each axis the values of a term, as bits in the axis's order; None without a term."""
@@ -202,7 +203,7 @@ class _Search:
     _around: dict[tuple[int, ...], list[_Literals]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.steps = max(100, min(_STEPS, _STEPS_TIMES_ROWS // (self.problem.table.rows + 1)))
+        self.steps = max(_LEAST_STEPS, min(_STEPS, _STEPS_TIMES_ROWS // (self.problem.table.rows + 1)))
 
     def best(self) -> tuple[_Literals, ...]:
         """The smallest cover, or the best that the steps allowed."""

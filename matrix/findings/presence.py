@@ -7,7 +7,6 @@ from matrix.record.outcome import State
 
 Made = Mapping[str, frozenset[str]]
 """Failing cell's id → the objects that are known to have been made in it without an error."""
-Attempted = Made
 
 WHOLE = frozenset({State.PASS, State.WARN})
 """States in which everything that belongs to a stage was made."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.diagnostics.diagnostic import Diagnostic, Site
 from matrix.plan.request import Request
 from matrix.record.model import (
     Cell,
@@ -30,6 +30,12 @@ PREFIXES = {
     "s390": "s390x-linux-gnu-",
     "x86": "x86_64-linux-gnu-",
 }
+STUB = Site(
+    file="include/linux/vfio.h",
+    line=294,
+    symbol="vfio_file_iommu_group",
+    code="static inline struct iommu_group *vfio_file_iommu_group(struct file *file)",
+)
 GCC_ERROR = Diagnostic(
     severity="error",
     tool="gcc",
@@ -46,6 +52,7 @@ GCC_ERROR = Diagnostic(
         "  294 | static inline struct iommu_group *vfio_file_iommu_group(struct file *file)",
         "      |                                   ^~~~~~~~~~~~~~~~~~~~~",
     ),
+    sites=(STUB,),
 )
 CLANG_ERROR = Diagnostic(
     severity="error",
@@ -56,7 +63,17 @@ CLANG_ERROR = Diagnostic(
     message="attribute declaration must precede definition",
     flag="ignored-attributes",
     promoted=True,
+    notes=("include/linux/vfio.h:294: previous definition is here",),
     excerpt=("   89 |         fn = symbol_get(vfio_file_iommu_group);", "      |              ^"),
+    sites=(
+        Site(
+            file="virt/kvm/vfio.c",
+            line=89,
+            symbol="symbol_get",
+            code="fn = symbol_get(vfio_file_iommu_group);",
+        ),
+        STUB,
+    ),
 )
 WARNING = Diagnostic(
     severity="warning",

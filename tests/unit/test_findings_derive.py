@@ -152,7 +152,6 @@ def test_what_was_not_built_proves_nothing(state: State) -> None:
 
 def test_a_cell_that_fails_for_another_reason_proves_nothing() -> None:
     found, other = findings(a_square(State.PASS, OTHER, GCC_ERROR))
-    assert {found.condition, other.condition} == {({"KVM": ("y",)},)} or found.assumes
     ours = found if "weak" in found.title else other
     assert ours.condition == ({"KVM": ("y",)},)
     assert [(a.axis, a.because) for a in ours.assumes] == [("VFIO", {"fail": 1})]

@@ -1,0 +1,224 @@
+"""The smallest condition, held against brute force on small tables."""
+
+import itertools
+import random
+import time
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matrix.findings import cover
+from matrix.findings.cover import Cover, Table, smallest
+
+Axes = Mapping[str, Sequence[str]]
+Rows = Sequence[Mapping[str, str]]
+SEEN, ABSENT, UNKNOWN = "sax"
+STORY = {
+    "arch": ["arm64", "powerpc", "s390", "x86"],
+    "KVM": ["n", "m", "y"],
+    "MODULES": ["n", "y"],
+    "VFIO": ["n", "m", "y"],
+}
+
+
+def points(axes: Axes) -> list[dict[str, str]]:
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def mask(labels: Sequence[str], wanted: str) -> int:
+    return sum(1 << number for number, label in enumerate(labels) if label == wanted)
+
+
+def solved(axes: Axes, rows: Rows, labels: Sequence[str]) -> Cover:
+    return smallest(Table(axes, rows), mask(labels, SEEN), mask(labels, ABSENT))
+
+
+def meets(row: Mapping[str, str], cube: Mapping[str, Sequence[str]]) -> bool:
+    return all(row[axis] in values for axis, values in cube.items())
+
+
+def where(axes: Axes, seen: str, absent: str = "") -> tuple[dict[str, tuple[str, ...]], ...]:
+    """The condition for rows given as Python expressions; without ``absent``, all others."""
+    rows = points(axes)
+    labels = [
+        SEEN
+        if eval(seen, {}, dict(row))
+        else ABSENT
+        if not absent or eval(absent, {}, dict(row))
+        else UNKNOWN
+        for row in rows
+    ]
+    return solved(axes, rows, labels).cubes
+
+
+def smallest_size(axes: Axes, rows: Rows, labels: Sequence[str]) -> tuple[int, int]:
+    """(conjunctions, terms) of the smallest condition there is, by trying every one."""
+    seen = frozenset(n for n, label in enumerate(labels) if label == SEEN)
+    cubes: dict[frozenset[int], int] = {}
+    for terms in itertools.product(*(_terms([rows[n][axis] for n in seen]) for axis in axes)):
+        cube = {axis: values for axis, values in zip(axes, terms, strict=True) if values}
+        met = frozenset(n for n, row in enumerate(rows) if meets(row, cube))
+        if met & seen and not any(labels[n] == ABSENT for n in met):
+            cubes[met & seen] = min(len(cube), cubes.get(met & seen, 99))
+    best = (99, 99)
+
+    def pick(left: frozenset[int], count: int, terms: int) -> None:
+        nonlocal best
+        if not left:
+            best = min(best, (count, terms))
+        elif count < best[0]:
+            for covered, cost in cubes.items():
+                if min(left) in covered:
+                    pick(left - covered, count + 1, terms + cost)
+
+    pick(seen, 0, 0)
+    return best
+
+
+def _terms(values: Sequence[str]) -> list[tuple[str, ...]]:
+    among = sorted(set(values))
+    return [(), *(t for size in range(1, len(among) + 1) for t in itertools.combinations(among, size))]
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[Axes, Rows, Sequence[str]]:
+    sizes = draw(st.lists(st.integers(2, 3), min_size=1, max_size=4))
+    axes = {f"a{number}": [f"v{value}" for value in range(size)] for number, size in enumerate(sizes)}
+    rows = draw(st.permutations(points(axes)))
+    rows = rows[: draw(st.integers(1, len(rows)))]
+    labels = [draw(st.sampled_from([SEEN, ABSENT, ABSENT, UNKNOWN])) for _ in rows]
+    spare = [number for number, label in enumerate(labels) if label == SEEN][7:]
+    return axes, rows, [ABSENT if number in spare else label for number, label in enumerate(labels)]
+
+
+@settings(deadline=None)
+@given(tables())
+def test_it_is_as_small_as_brute_force_finds(table: tuple[Axes, Rows, Sequence[str]]) -> None:
+    found = solved(*table)
+    if SEEN in table[2]:
+        assert (len(found.cubes), sum(map(len, found.cubes))) == smallest_size(*table)
+    else:
+        assert found.cubes == ()
+    assert found.minimal
+
+
+@settings(deadline=None)
+@given(tables())
+def test_it_covers_what_was_seen_and_nothing_that_is_absent(
+    table: tuple[Axes, Rows, Sequence[str]],
+) -> None:
+    _, rows, labels = table
+    found = solved(*table)
+    for row, label in zip(rows, labels, strict=True):
+        met = any(meets(row, cube) for cube in found.cubes)
+        assert met or label != SEEN
+        assert not met or label != ABSENT
+
+
+@settings(deadline=None)
+@given(tables())
+def test_a_term_names_the_values_at_which_it_was_seen_and_no_others(
+    table: tuple[Axes, Rows, Sequence[str]],
+) -> None:
+    axes, rows, labels = table
+    for cube in solved(*table).cubes:
+        mine = [r for r, label in zip(rows, labels, strict=True) if label == SEEN and meets(r, cube)]
+        for axis, values in cube.items():
+            assert values == tuple(value for value in axes[axis] if value in {row[axis] for row in mine})
+
+
+@settings(deadline=None)
+@given(tables(), st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(
+    table: tuple[Axes, Rows, Sequence[str]], order: random.Random
+) -> None:
+    axes, rows, labels = table
+    pairs = list(zip(rows, labels, strict=True))
+    order.shuffle(pairs)
+    assert solved(axes, *zip(*pairs, strict=True)) == solved(axes, rows, labels)
+
+
+def test_the_story() -> None:
+    story = "arch == 'powerpc' and KVM == 'y' and MODULES == 'n' and VFIO == 'n'"
+    (cube,) = where(STORY, story)
+    assert cube == {"arch": ("powerpc",), "KVM": ("y",), "MODULES": ("n",), "VFIO": ("n",)}
+
+
+def test_an_axis_that_nobody_could_test_is_no_term() -> None:
+    story = "arch == 'powerpc' and KVM == 'y' and MODULES == 'n' and VFIO == 'n'"
+    (cube,) = where(STORY, story, "KVM == 'y' or VFIO != 'n'")
+    assert "KVM" not in cube
+
+
+def test_several_values_of_an_axis_are_one_term() -> None:
+    assert where(STORY, "KVM != 'n'") == ({"KVM": ("m", "y")},)
+
+
+def test_a_term_that_names_every_value_is_none() -> None:
+    assert where(STORY, "VFIO == 'n'") == ({"VFIO": ("n",)},)
+
+
+def test_either_or_takes_two_conjunctions() -> None:
+    axes = {"A": ["n", "y"], "B": ["n", "y"]}
+    assert where(axes, "A != B") == ({"A": ("n",), "B": ("y",)}, {"A": ("y",), "B": ("n",)})
+
+
+def test_two_arches_under_conditions_of_their_own() -> None:
+    found = where(STORY, "arch == 'x86' and KVM == 'n' or arch == 's390' and VFIO == 'y'")
+    assert found == ({"arch": ("s390",), "VFIO": ("y",)}, {"arch": ("x86",), "KVM": ("n",)})
+
+
+def test_what_is_everywhere_needs_no_term_and_what_is_nowhere_no_condition() -> None:
+    assert where(STORY, "True") == ({},)
+    assert where(STORY, "False") == ()
+
+
+def test_of_two_equal_axes_the_one_that_meets_fewer_unknown_cells_is_named() -> None:
+    axes = {"A": ["n", "y"], "B": ["n", "y"]}
+    rows = [{"A": "y", "B": "y"}, {"A": "n", "B": "n"}, {"A": "y", "B": "n"}]
+    assert solved(axes, rows, [SEEN, ABSENT, UNKNOWN]).cubes == ({"B": ("y",)},)
+
+
+def test_then_the_one_that_comes_first_in_the_plan() -> None:
+    axes = {"A": ["n", "y"], "B": ["n", "y"]}
+    assert where(axes, "A == B == 'y'", "A == B == 'n'") == ({"A": ("y",)},)
+
+
+def test_rows_that_the_axes_cannot_tell_apart_count_as_seen() -> None:
+    twice = [{"A": "y"}, {"A": "y"}, {"A": "n"}]
+    assert solved({"A": ["n", "y"]}, twice, [SEEN, ABSENT, ABSENT]).cubes == ({"A": ("y",)},)
+
+
+def test_without_enough_steps_it_is_still_right_and_claims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cover, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(cover, "_STEPS", 3)
+    axes = {name: ["n", "m", "y"] for name in "ABCD"}
+    rows = points(axes)
+    chance = random.Random(7)
+    labels = [chance.choice([SEEN, ABSENT]) for _ in rows]
+    found = solved(axes, rows, labels)
+    assert not found.minimal
+    for row, label in zip(rows, labels, strict=True):
+        assert any(meets(row, cube) for cube in found.cubes) == (label == SEEN)
+
+
+def test_a_hundred_thousand_cells_take_milliseconds_for_each_finding() -> None:
+    axes = {
+        "arch": list("abcd"),
+        "toolchain": list("123456"),
+        "base": list("xy"),
+        **{f"S{number}": ["n", "m", "y"] for number in range(7)},
+    }
+    rows = points(axes)
+    table = Table(axes, rows)
+    chance = random.Random(1)
+    started = time.monotonic()
+    for _ in range(50):
+        names = chance.sample(list(axes), 3)
+        seen = table.matching({name: (chance.choice(axes[name]),) for name in names})
+        found = smallest(table, seen, table.all & ~seen)
+        assert [set(cube) for cube in found.cubes] == [set(names)]
+    assert len(rows) == 104_976
+    assert time.monotonic() - started < 10
