@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 from invoke.collection import Collection
@@ -14,14 +15,17 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.program import Program
 from invoke.tasks import Task, task
+from reports.reproducer import reproducer, show_script
 from rich.console import Console
 
 import matrix
 from matrix.catalog.types import Profile
 from matrix.errors import KmatrixError
 from matrix.jobs import develop
+from matrix.jobs.derive import chosen, findings_of, keep_findings
 from matrix.jobs.doctor import doctor as examine
 from matrix.jobs.prepare import ROOT
+from matrix.jobs.repro import keep_script, subject_of
 from matrix.jobs.run import plan as plan_job
 from matrix.jobs.run import plan_code
 from matrix.jobs.run import run as run_job
@@ -33,6 +37,7 @@ from matrix.record.load import find_run, load_run
 from matrix.record.model import Run
 from matrix.record.outcome import exit_code
 from reports import render, write_all
+from reports.explain import show_explanation
 from reports.health import show_health, show_waste
 from reports.live import live_display
 from reports.terminal import show, show_plan
@@ -43,8 +48,7 @@ _BY_NAME = {option.name: option for option in (_PROFILE, *OPTIONS)}
 _ALL = tuple(_BY_NAME)
 
 Own = tuple[str, object, str]
-"""An option of one task alone: name, default, help. Without a default it is the task's argument."""
-_POSITIONAL = inspect.Parameter.empty
+"""An option of one task alone: name, default, help."""
 _RUN: Own = ("run", "latest", "a run's directory, or its name under runs/")
 
 
@@ -72,10 +76,7 @@ def _task(*shared: str, own: Sequence[Own] = ()) -> Callable[[Callable[..., int]
         run.__signature__ = _signature(defaults)  # type: ignore[attr-defined]
         texts = {option.name: option.help for option in options} | {name: text for name, _, text in own}
         lists = [option.name.replace("-", "_") for option in options if option.repeats]
-        arguments = [name for name, value, _ in own if value is _POSITIONAL]
-        made: Task[Callable[..., None]] = task(
-            auto_shortflags=False, iterable=lists, positional=arguments, help=texts
-        )(run)
+        made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run)
         return made
 
     return decorate
@@ -207,21 +208,14 @@ def _loaded(run: str) -> tuple[Run, Path]:
     own=[
         _RUN,
         ("finding", "", "only this one: its id, such as F1, or one of its keys"),
-        ("config", "", "your own .config: what it misses of the condition, and how to get there"),
-        ("toolchain", "", "with --config: the toolchain to ask, such as clang-19"),
     ]
 )
-def explain(*, run: str, finding: str, config: str, toolchain: str) -> int:
+def explain(*, run: str, finding: str) -> int:
     """A finding: its condition, its proof, its scope, how to see it."""
     done, directory = _loaded(run)
     findings = findings_of(done, directory)
     shown = [chosen(findings, finding)] if finding else findings.findings
-    if not config:
-        show_explanation(done, shown, directory, Console())
-        return 0
-    with live_display(Console(stderr=True)) as emit:
-        own = compare_config(done, only(findings, finding), Path(config), toolchain or None, emit)
-    show_own_config(own, Console())
+    show_explanation(done, shown, directory, Console())
     return 0
 
 
@@ -244,14 +238,6 @@ def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int
     else:
         show_script(keep_script(script, Path(out) if out else directory / subject.file), Console())
     return 0
-
-
-@_task(own=[_RUN, ("cell", _POSITIONAL, "the cell's id")])
-def shell(*, run: str, cell: str) -> int:
-    """A prompt in a cell's container, with its config and its build directory."""
-    done, directory = _loaded(run)
-    with live_display(Console(stderr=True)) as emit:
-        return shell_job(done, directory, cell, emit)
 
 
 @_task("profile", "toolchain")
@@ -304,7 +290,7 @@ def lint() -> int:
     return develop.lint()
 
 
-namespace = Collection(setup, run, plan, report, explain, repro, shell, images, source, doctor, sweep, test, lint)
+namespace = Collection(setup, run, plan, report, explain, repro, images, source, doctor, sweep, test, lint)
 program = Program(
     name="kmatrix",
     binary="./inv",

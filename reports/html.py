@@ -10,13 +10,15 @@ from urllib.parse import quote
 from jinja2 import Template
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.model import Finding, Findings
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
+from reports import findings as words
 from reports import summary
-from reports.by_hand import by_hand
 from reports.grid import grid_of, spans
 from reports.look import SIGNS
 from reports.pages import environment
+from reports.recipe import Place, recipe
 from reports.text import clean, duration, log_tail, plural
 
 _TAIL = 40
@@ -37,6 +39,16 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Passage:
+    """A finding: each conjunction in words with its terms, and what each toolchain says."""
+
+    finding: Finding
+    conjunctions: tuple[tuple[str, tuple[words.Term, ...]], ...]
+    said: tuple[tuple[str, Diagnostic], ...]
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
 class Section:
     """Cells told together: what they have in common, and a card for each."""
 
@@ -45,7 +57,7 @@ class Section:
     cards: tuple[Card, ...]
 
 
-def render_html(run: Run, directory: Path) -> str:
+def render_html(run: Run, findings: Findings, directory: Path) -> str:
     """The whole page; ``directory`` is where the logs are, and where the page is meant to lie."""
     return _template().render(
         run=run,
@@ -54,8 +66,11 @@ def render_html(run: Run, directory: Path) -> str:
         counts=summary.counts(run.cells),
         signs=SIGNS,
         grid=grid_of(run),
+        headline=summary.headline(run, findings),
+        findings=[_passage(run, finding) for finding in findings.findings],
+        words=words,
         told={
-            "What failed": _sections(run, summary.failures(run), directory),
+            "Cells that failed": _sections(run, _failures(run, findings), directory),
             "What could not be tried": _sections(run, _faults(run), directory),
         },
         warned=_warned(run),
@@ -86,6 +101,28 @@ def link(path: str) -> str:
     return "./" + quote(clean(path, 4000).lstrip("/"), safe="/=,+@~")
 
 
+def _passage(run: Run, finding: Finding) -> Passage:
+    return Passage(
+        finding=finding,
+        conjunctions=tuple(
+            (words.conjunction(cube), tuple(words.terms(finding, number)))
+            for number, cube in enumerate(finding.condition)
+        ),
+        said=tuple(words.telling(run, finding).items()),
+        cells=tuple(words.cells_of(run, finding)),
+    )
+
+
+def _failures(run: Run, findings: Findings) -> list[summary.Group]:
+    """Failing cells, each under the first finding that explains it; then those that none does."""
+    left = {cell.id: cell for cell in run.cells if cell.state is State.FAIL}
+    groups = []
+    for finding in (one for one in findings.findings if one.is_error):
+        mine = tuple(left.pop(name) for name in finding.cells if name in left)
+        groups += [summary.Group(State.FAIL, f"{finding.id} {finding.title}", mine)] if mine else []
+    return [*groups, *summary.failures(left.values())]
+
+
 def _faults(run: Run) -> list[summary.Group]:
     return [group for group in summary.unproven(run) if group.state in _TOLD]
 
@@ -104,7 +141,7 @@ def _card(run: Run, cell: Cell, directory: Path) -> Card:
         messages=tuple(messages[:_MESSAGES_SHOWN]),
         unshown=max(0, len(messages) - _MESSAGES_SHOWN),
         tail=log_tail(directory, cell.log, _TAIL),
-        by_hand=tuple(by_hand(cell, Path())),
+        by_hand=tuple(recipe(run, cell, Place(directory, Path()))),
     )
 
 

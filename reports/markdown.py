@@ -1,38 +1,46 @@
 """A run as GitHub-flavoured Markdown: for a comment, a mail, a wiki."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Template
 
-from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.model import Finding, Findings
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
+from reports import findings as words
 from reports import summary
-from reports.by_hand import by_hand
+from reports.explain import said
 from reports.grid import grid_of
 from reports.pages import environment
+from reports.recipe import Place, recipe, seen_in
 from reports.text import clean, plural
 
 _CELLS_SHOWN = 20
 _EXCERPT_SHOWN = 6
+_FINDINGS_SHOWN = 40
 _TICKS = re.compile("`+")
 # What means something anywhere, an underscore at a word's edge, and what begins a heading or a list.
 _SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#+-]|(?<=^\d)[.)])")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-def render_markdown(run: Run, directory: Path) -> str:
+def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
     """The whole text; ``directory`` is where it is meant to lie, and paths are relative to it."""
-    del directory  # every format has the same signature; this one reads no file
+    place = Place(directory, Path())
     told = _template().render(
         run=run,
         summary=summary,
         facts=summary.facts(run),
         counts=summary.counts(run.cells),
         grid=grid_of(run),
-        failures=[(group, _lines(group)) for group in summary.failures(run)],
+        headline=summary.headline(run, findings),
+        findings=[_section(run, finding, place) for finding in findings.findings[:_FINDINGS_SHOWN]],
+        more=max(0, len(findings.findings) - _FINDINGS_SHOWN),
+        failures=summary.failures(words.unexplained(run, findings)),
         fence=fence,
         state=_state,
         shown=_CELLS_SHOWN,
@@ -44,7 +52,7 @@ def render_markdown(run: Run, directory: Path) -> str:
 def _template() -> Template:
     page = environment(escape=False)
     page.filters |= {"text": text, "code": code}
-    page.globals |= {"plural": plural, "by_hand": lambda cell: by_hand(cell, Path())}
+    page.globals |= {"plural": plural}
     return page.get_template("report.md.j2")
 
 
@@ -62,7 +70,7 @@ def code(words: str) -> str:
     return f"{ticks} {line} {ticks}" if "`" in line else f"{ticks}{line}{ticks}"
 
 
-def fence(lines: list[str]) -> str:
+def fence(lines: Sequence[str]) -> str:
     """A fence that none of these lines closes."""
     return "`" * max(3, max(map(_longest, lines), default=0) + 1)
 
@@ -71,10 +79,37 @@ def _longest(line: str) -> int:
     return max(map(len, _TICKS.findall(line)), default=0)
 
 
-def _lines(group: summary.Group) -> list[str]:
-    """The first error as the compiler printed it."""
-    one: Diagnostic | None = group.diagnostic
-    return [group.title, *(clean(line) for line in (one.excerpt[:_EXCERPT_SHOWN] if one else ()))]
+@dataclass(frozen=True)
+class _Section:
+    """A finding with everything that its section shows, as plain lines."""
+
+    finding: Finding
+    facts: tuple[tuple[str, str], ...]
+    said: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    by_hand: tuple[str, ...]
+
+
+def _section(run: Run, finding: Finding, place: Place) -> _Section:
+    cells = words.cells_of(run, finding)
+    lines = [line for one in words.telling(run, finding).values() for line in said(one)[:_EXCERPT_SHOWN]]
+    steps = recipe(run, cells[0], place, seen_in(cells[0], finding)) if finding.is_error else []
+    facts = [
+        ("severity", words.severity(finding)),
+        *(("condition", line) for line in words.condition(finding)),
+        ("context", words.context(finding)),
+        *(("assumed", words.assumption(one)) for one in finding.assumes),
+        ("proof", words.verdict(finding)),
+        *(("absent", line) for line in words.scope(finding.scope.absent)),
+        *(("not known", line) for line in words.scope(finding.scope.unknown)),
+    ]
+    return _Section(
+        finding=finding,
+        facts=tuple(fact for fact in facts if fact[1]),
+        said=tuple(lines),
+        cells=tuple(cells),
+        by_hand=tuple(command for _, command in steps),
+    )
 
 
 def _state(cell: Cell | None) -> str:

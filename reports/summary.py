@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.model import Findings
 from matrix.record.model import Cell, Compiler, Run, StageRecord
 from matrix.record.outcome import PROVEN, UNTRIED, State
 from reports.text import clean, duration, plural
@@ -24,12 +25,11 @@ _WITHOUT_REASON = {
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that share an outcome and its words. ``diagnostic``: the first error, where there is one."""
+    """Cells that share an outcome and its words."""
 
     state: State
     title: str
     cells: tuple[Cell, ...]
-    diagnostic: Diagnostic | None = None
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,6 @@ def telling_stage(cell: Cell) -> StageRecord | None:
     return next(iter(deciding), cell.stages[-1] if cell.stages else None)
 
 
-def first_error(run: Run, cell: Cell) -> Diagnostic | None:
-    """The error that a cell is known by."""
-    return next((one for one in diagnostics_of(run, cell) if one.severity == "error"), None)
-
-
 def _without_error(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
     stage = telling_stage(cell)
@@ -93,20 +88,12 @@ def _without_error(cell: Cell) -> str:
     return clean(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
 
 
-def failures(run: Run) -> list[Group]:
-    """Failing cells in plan order, those with the same first error together."""
-    groups: dict[object, list[Cell]] = {}
-    for cell in run.cells:
-        if cell.state is State.FAIL:
-            error = first_error(run, cell)
-            same = (error.file, error.line, error.message) if error else _without_error(cell)
-            groups.setdefault(same, []).append(cell)
-    return [_failure(run, tuple(cells)) for cells in groups.values()]
-
-
-def _failure(run: Run, cells: tuple[Cell, ...]) -> Group:
-    error = first_error(run, cells[0])
-    return Group(State.FAIL, title(error) if error else _without_error(cells[0]), cells, error)
+def failures(cells: Iterable[Cell]) -> list[Group]:
+    """Failing cells of which no error is known, those that ended in the same way together."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(_without_error(cell), []).append(cell)
+    return [Group(State.FAIL, told, tuple(among)) for told, among in groups.items()]
 
 
 def unproven(run: Run) -> list[Group]:
@@ -154,7 +141,7 @@ def target(run: Run, cell: Cell) -> str:
     return clean(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))
 
 
-def headline(run: Run) -> str:
+def headline(run: Run, findings: Findings) -> str:
     """The run's outcome in one sentence, the worst first."""
     states = counts(run.cells)
     tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
@@ -169,6 +156,7 @@ def headline(run: Run) -> str:
     else:
         said = ["nothing was proven: no cell compiled anything"]
     said += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
+    said += [plural(len(findings.findings), "finding")] if findings.findings else []
     return ("interrupted: " if run.interrupted else "") + ", ".join(said)
 
 

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
@@ -11,61 +10,56 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.model import Finding, Findings
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
+from reports import findings as words
 from reports import summary
-from reports.by_hand import by_hand
+from reports.explain import said
 from reports.grid import grid_of
 from reports.grid_text import grid_lines
 from reports.look import SIGNS, STYLES, forgive, say, tally
 from reports.plan import show_plan
+from reports.recipe import Place, Steps, recipe
 from reports.text import clean, inside, plural
 
 __all__ = ["render_text", "show", "show_plan"]
 
-_GROUPS_SHOWN = 20
+_FINDINGS_SHOWN = 20
 _CELLS_SHOWN = 6
 _EXCERPT_SHOWN = 6
 _FLAGS_SHOWN = 8
 _TEXT_WIDTH = 80
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A run's directory, and how its paths are shown to whoever reads this."""
-
-    directory: Path
-    shown: Path
-
-
-def render_text(run: Run, directory: Path) -> str:
+def render_text(run: Run, findings: Findings, directory: Path) -> str:
     """The end summary without colour, 80 columns wide where its lines can be broken."""
     out = StringIO()
     console = Console(file=out, width=_TEXT_WIDTH, color_system=None, force_terminal=False)
-    _show(run, _Place(directory, Path()), console)
+    _show(run, findings, Place(directory, Path()), console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def show(run: Run, directory: Path, console: Console) -> None:
-    """The end summary: what ran, the grid, the failures, where the report lies, what to type next."""
+def show(run: Run, findings: Findings, directory: Path, console: Console) -> None:
+    """The end summary: what ran, the findings, the grid, where the report lies, what to type next."""
     forgive(console)
     here = Path.cwd()
     shown = directory.relative_to(here) if directory.is_relative_to(here) else directory
-    _show(run, _Place(directory, shown), console)
+    _show(run, findings, Place(directory, shown), console)
 
 
-def _show(run: Run, place: _Place, console: Console) -> None:
-    _show_header(run, console)
+def _show(run: Run, findings: Findings, place: Place, console: Console) -> None:
+    _show_header(run, findings, console)
+    _show_findings(run, findings, place, console)
     _show_grid(run, console)
-    _show_failures(run, place, console)
+    _show_unexplained(run, findings, place, console)
     _show_rest(run, console)
-    _show_next(run, place, console)
+    _show_next(run, findings, place, console)
 
 
-def _show_header(run: Run, console: Console) -> None:
+def _show_header(run: Run, findings: Findings, console: Console) -> None:
     say(console)
-    say(console, Text(summary.headline(run), _outcome_style(run)))
+    say(console, Text(summary.headline(run, findings), _outcome_style(run)))
     say(console)
     _show_facts(summary.facts(run), console)
 
@@ -95,17 +89,45 @@ def _show_grid(run: Run, console: Console) -> None:
     console.print(Padding(tally(summary.counts(run.cells), console.width - 2), (0, 0, 0, 2)))
 
 
-def _show_failures(run: Run, place: _Place, console: Console) -> None:
-    groups = summary.failures(run)
-    for group in groups[:_GROUPS_SHOWN]:
-        _show_group(group, console)
-        if group.diagnostic:
-            _show_excerpt(group.diagnostic, console)
-        _show_more_errors(run, group, console)
-        _show_cells(group.cells, place, console)
-    if len(groups) > _GROUPS_SHOWN:
+def _show_findings(run: Run, findings: Findings, place: Place, console: Console) -> None:
+    """Each finding in short, the most severe first; `./inv explain` tells the rest."""
+    for finding in findings.findings[:_FINDINGS_SHOWN]:
+        _show_finding(run, finding, place, console)
+    if len(findings.findings) > _FINDINGS_SHOWN:
         say(console)
-        say(console, f"… and {len(groups) - _GROUPS_SHOWN} more different failures in the report")
+        say(console, f"… and {len(findings.findings) - _FINDINGS_SHOWN} more findings: ./inv explain")
+
+
+def _show_finding(run: Run, finding: Finding, place: Place, console: Console) -> None:
+    say(console)
+    state = State.FAIL if finding.is_error else State.WARN
+    told = [*words.condition(finding), f"{words.severity(finding)}; {plural(len(finding.cells), 'cell')}"]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(finding.id, STYLES[state]), Text(clean(finding.title), "bold"))
+    table.add_row(Text(), Text("\n".join(told)))
+    console.print(table)
+    for one in words.telling(run, finding).values():
+        _show_said(said(one)[:_EXCERPT_SHOWN], console)
+    if finding.is_error:
+        _show_cells(tuple(words.cells_of(run, finding)), place, console)
+
+
+def _show_said(lines: list[str], console: Console) -> None:
+    for line in lines:
+        text = Text(f"  {line}", "dim")
+        if console.is_terminal:
+            # Cut, not wrapped: the caret below must stay under what it points at.
+            console.print(text, no_wrap=True, overflow="ellipsis")
+        else:
+            say(console, text)
+
+
+def _show_unexplained(run: Run, findings: Findings, place: Place, console: Console) -> None:
+    for group in summary.failures(words.unexplained(run, findings)):
+        _show_group(group, console)
+        _show_cells(group.cells, place, console)
 
 
 def _show_group(group: summary.Group, console: Console) -> None:
@@ -118,23 +140,7 @@ def _show_group(group: summary.Group, console: Console) -> None:
     console.print(table)
 
 
-def _show_excerpt(diagnostic: Diagnostic, console: Console) -> None:
-    for line in diagnostic.excerpt[:_EXCERPT_SHOWN]:
-        text = Text(f"  {clean(line)}", "dim")
-        if console.is_terminal:
-            # Cut, not wrapped: the caret below must stay under what it points at.
-            console.print(text, no_wrap=True, overflow="ellipsis")
-        else:
-            say(console, text)
-
-
-def _show_more_errors(run: Run, group: summary.Group, console: Console) -> None:
-    errors = [d for d in summary.diagnostics_of(run, group.cells[0]) if d.severity == "error"]
-    if len(errors) > 1:
-        say(console, Text(f"  and {plural(len(errors) - 1, 'more error')} after it", "dim"))
-
-
-def _show_cells(cells: tuple[Cell, ...], place: _Place, console: Console) -> None:
+def _show_cells(cells: tuple[Cell, ...], place: Place, console: Console) -> None:
     """Each cell's id, and where its log lies."""
     for cell in cells[:_CELLS_SHOWN]:
         say(console, f"  {clean(cell.id)}")
@@ -166,7 +172,7 @@ def _warnings(run: Run) -> str:
     return "warnings: " + "; ".join(told) if told else ""
 
 
-def _show_next(run: Run, place: _Place, console: Console) -> None:
+def _show_next(run: Run, findings: Findings, place: Place, console: Console) -> None:
     """Where the report lies, and the commands that go on from here."""
     say(console)
     written = inside(place.directory, "report.html")
@@ -176,10 +182,16 @@ def _show_next(run: Run, place: _Place, console: Console) -> None:
     if written:
         _label(console, "report", str(place.shown / "report.html"))
     _label(console, "next", f"./inv report --run {shlex.quote(name)} --format {other}")
-    failing = next((cell for cell in run.cells if cell.state is State.FAIL), None)
-    if failing is not None:
-        for label, line in by_hand(failing, place.shown):
-            _label(console, label, line)
+    if findings.findings:
+        _label(console, "", f"./inv explain --finding {findings.findings[0].id} --run {shlex.quote(name)}")
+    for label, line in _unexplained_recipe(run, findings, place):
+        _label(console, label, line)
+
+
+def _unexplained_recipe(run: Run, findings: Findings, place: Place) -> Steps:
+    """How to see a failure that no finding explains; `./inv explain` says it for the others."""
+    cells = words.unexplained(run, findings)
+    return recipe(run, cells[0], place) if cells else []
 
 
 def _label(console: Console, label: str, text: str) -> None:

@@ -6,33 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.record.model import Compiler, GitState, StageRecord, ToolchainRecord
+from matrix.findings.derive import derive
+from matrix.record.model import Compiler, GitState, ToolchainRecord
 from matrix.record.outcome import State
 from reports import summary
-from reports.by_hand import by_hand
 from reports.grid import grid_of, spans
 from reports.text import clean, duration, inside, log_tail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
-
-def test_cells_with_the_same_first_error_are_one_failure() -> None:
-    cells = [
-        a_cell("powerpc", tool, state=State.FAIL, diagnostics=[error])
-        for tool, error in (("gcc-12", GCC_ERROR), ("clang-19", CLANG_ERROR), ("gcc-14", GCC_ERROR))
-    ]
-    first, second = summary.failures(a_run(cells, [GCC_ERROR, CLANG_ERROR]))
-    assert [cell.toolchain for cell in first.cells] == ["gcc-12", "gcc-14"]
-    assert [cell.toolchain for cell in second.cells] == ["clang-19"]
-
-
-def test_the_same_error_reached_by_another_include_is_the_same_failure() -> None:
-    other = GCC_ERROR.model_copy(update={"included_from": ("drivers/vfio/group.c:1",)})
-    cells = [
-        a_cell(arch, state=State.FAIL, diagnostics=[error])
-        for arch, error in (("powerpc", GCC_ERROR), ("s390", other))
-    ]
-    (group,) = summary.failures(a_run(cells, [GCC_ERROR, other]))
-    assert len(group.cells) == 2
+NONE = derive(a_run(), {})
 
 
 def test_errors_come_before_warnings_and_each_once() -> None:
@@ -47,7 +29,7 @@ def test_a_diagnostic_that_the_run_does_not_hold_is_left_out() -> None:
 
 
 def test_a_failure_without_a_known_error_is_named_by_its_stage() -> None:
-    (group,) = summary.failures(a_run([a_cell(state=State.FAIL)]))
+    (group,) = summary.failures([a_cell(state=State.FAIL)])
     assert group.title.startswith("focus ended with exit code 2: make -C /src")
 
 
@@ -107,12 +89,17 @@ def test_warnings_are_counted_by_flag_with_the_cells_that_show_them() -> None:
 )
 def test_the_headline_says_the_worst_first(states: list[State], told: str) -> None:
     cells = [a_cell(symbols={"A": str(i)}, state=state) for i, state in enumerate(states)]
-    assert summary.headline(a_run(cells)) == told
+    assert summary.headline(a_run(cells), NONE) == told
+
+
+def test_the_headline_counts_the_findings() -> None:
+    run = the_story()
+    assert summary.headline(run, derive(run, {})) == "2 of 98 cells failed, 1 finding"
 
 
 def test_an_interrupted_run_says_so_first() -> None:
     run = a_run([a_cell(), a_cell("s390", state=State.CANCELLED)], interrupted=True)
-    assert summary.headline(run) == "interrupted: 1 of 2 cells could not be tried"
+    assert summary.headline(run, NONE) == "interrupted: 1 of 2 cells could not be tried"
 
 
 def test_the_source_is_told_with_its_package_revision_and_patches() -> None:
@@ -173,28 +160,6 @@ def test_neighbouring_values_are_joined_under_their_parent_only() -> None:
     grid = grid_of(the_story(("powerpc",)))
     assert [(span.value, span.columns) for span in spans(grid, 0)] == [("n", 6), ("m", 6), ("y", 6)]
     assert [span.first for span in spans(grid, 1)] == [0, 3, 6, 9, 12, 15]
-
-
-def test_the_command_by_hand_builds_where_a_person_may() -> None:
-    copy, make = by_hand(a_cell(state=State.FAIL), Path("runs/a b"))
-    assert copy[1].startswith("mkdir -p /tmp/kmatrix && cp 'runs/a b/configs/")
-    assert make[1] == (
-        "make O=/tmp/kmatrix -k -j2 ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-"
-        " arch/powerpc/kvm/ drivers/vfio/"
-    )
-
-
-def test_the_command_by_hand_is_that_of_the_stage_that_failed() -> None:
-    stages = tuple(
-        StageRecord(name=name, state=state, command=f"make {name}")  # type: ignore[arg-type]
-        for name, state in (("configure", "pass"), ("focus", "fail"), ("vmlinux", "not-run"))
-    )
-    cell = a_cell(state=State.FAIL, stages=stages, config_sha256=None)
-    assert by_hand(cell, Path()) == [("in tree", "make focus")]
-
-
-def test_a_cell_that_never_ran_has_no_command() -> None:
-    assert by_hand(a_cell(state=State.NOT_RUN), Path()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""A finding explained: what, under which condition, with which proof, where, and how to see it."""
+
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.model import Finding
+from matrix.record.model import Cell, Run
+from reports import findings as words
+from reports.look import forgive, say
+from reports.recipe import Place, recipe, seen_in
+from reports.summary import title
+from reports.text import clean, plural
+
+_WIDTH = 80
+_LABEL = 12
+_CELLS_SHOWN = 6
+_EXCERPT_SHOWN = 8
+_NOTES_SHOWN = 4
+
+
+def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, console: Console) -> None:
+    """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
+    forgive(console)
+    here = Path.cwd()
+    place = Place(directory, directory.relative_to(here) if directory.is_relative_to(here) else directory)
+    if not shown:
+        say(
+            console,
+            f"{clean(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
+        )
+    for number, finding in enumerate(shown):
+        say(console, *([""] if number else []))
+        for line in explanation(run, finding, place):
+            say(console, line)
+
+
+def explanation(run: Run, finding: Finding, place: Place) -> list[Text]:
+    """The lines of one finding's explanation."""
+    head = textwrap.wrap(f"{finding.id}  {clean(finding.title)}", _WIDTH, subsequent_indent="    ")
+    return [
+        *(Text(line, "bold") for line in head),
+        Text(),
+        *map(Text, _facts(finding)),
+        *map(Text, _proof(finding)),
+        *map(Text, _scope(finding)),
+        *map(Text, _messages(run, finding)),
+        *map(Text, _how(run, finding, place)),
+    ]
+
+
+def _labelled(label: str, lines: Iterable[str], *, wrap: bool = True) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        width = _WIDTH - _LABEL - 2 if wrap else 10**6
+        for part, text in enumerate(textwrap.wrap(line, width, break_on_hyphens=False) or [""]):
+            yield f"  {label if not (number or part) else '':<{_LABEL}}{text}".rstrip()
+
+
+def _facts(finding: Finding) -> Iterator[str]:
+    yield from _labelled("severity", [words.severity(finding)])
+    yield from _labelled("condition", words.condition(finding))
+    if finding.context:
+        yield from _labelled("context", [f"{words.context(finding)} everywhere, so nothing else is known"])
+    yield from _labelled("assumed", map(words.assumption, finding.assumes))
+    if not finding.minimal:
+        yield from _labelled("", ["a smaller condition may exist: the search was cut short"])
+
+
+def _proof(finding: Finding) -> Iterator[str]:
+    yield from _labelled("proof", [words.verdict(finding)])
+    for number in range(len(finding.condition)):
+        if len(finding.condition) > 1:
+            yield from _labelled("", [f"{words.conjunction(finding.condition[number])}:"])
+        for term in words.terms(finding, number):
+            for one in term.neighbours:
+                told = f"{one.flip}: {one.from_} -> {one.to}: {words.neighbour(one)}"
+                yield from _labelled("", [clean(told)])
+                if one.cell and one.has_finding is not None:
+                    yield from _labelled("", [f"  {clean(one.cell)}"], wrap=False)
+
+
+def _scope(finding: Finding) -> Iterator[str]:
+    yield from _labelled("seen", words.scope(finding.scope.seen))
+    yield from _labelled("absent", words.scope(finding.scope.absent))
+    yield from _labelled("not known", words.scope(finding.scope.unknown))
+
+
+def _messages(run: Run, finding: Finding) -> Iterator[str]:
+    for toolchain, one in words.telling(run, finding).items():
+        yield ""
+        yield f"  {toolchain} says"
+        yield from (f"    {line}" for line in said(one))
+    more = len(finding.diagnostics) - len(finding.severity)
+    if more > 0:
+        yield f"    and {plural(more, 'more message')} of the same problem"
+
+
+def said(one: Diagnostic) -> list[str]:
+    """A diagnostic as the compiler printed it, and what it noted."""
+    excerpt = [clean(line) for line in one.excerpt[:_EXCERPT_SHOWN]]
+    return [title(one), *excerpt, *(f"note: {clean(note)}" for note in one.notes[:_NOTES_SHOWN])]
+
+
+def _how(run: Run, finding: Finding, place: Place) -> Iterator[str]:
+    cells = words.cells_of(run, finding)
+    yield ""
+    yield f"  cells: {len(cells)}"
+    for cell in cells[:_CELLS_SHOWN]:
+        yield f"    {clean(cell.id)}"
+        yield from [f"      {clean(str(place.shown / cell.log))}"] if cell.log else []
+    if len(cells) > _CELLS_SHOWN:
+        yield f"    … and {plural(len(cells) - _CELLS_SHOWN, 'more cell')}"
+    yield from _see_it(run, finding, cells[0], place)
+
+
+def _see_it(run: Run, finding: Finding, cell: Cell, place: Place) -> Iterator[str]:
+    steps = recipe(run, cell, place, seen_in(cell, finding))
+    if steps:
+        yield ""
+        yield "  to see it, in a kernel tree, with a cross compiler"
+        yield from (f"    {command}" for _, command in steps)
+    named = run.id if place.directory.name == run.id else str(place.directory)
+    yield ""
+    yield "  or in a container, with a script that stands alone"
+    yield f"    ./inv repro --finding {finding.id} --run {shlex.quote(named)}"
