@@ -15,7 +15,6 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.program import Program
 from invoke.tasks import Task, task
-from reports.reproducer import reproducer, show_script
 from rich.console import Console
 
 import matrix
@@ -40,6 +39,7 @@ from reports import render, write_all
 from reports.explain import show_explanation
 from reports.health import show_health, show_waste
 from reports.live import live_display
+from reports.reproducer import reproducer, show_script
 from reports.terminal import show, show_plan
 
 RUNS = ROOT / "runs"

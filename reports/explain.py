@@ -10,6 +10,7 @@ from rich.text import Text
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding
+from matrix.findings.presence import cells_of
 from matrix.record.model import Cell, Run
 from reports import findings as words
 from reports.look import forgive, say
@@ -107,7 +108,7 @@ def said(one: Diagnostic) -> list[str]:
 
 
 def _how(run: Run, finding: Finding, place: Place) -> Iterator[str]:
-    cells = words.cells_of(run, finding)
+    cells = cells_of(run, finding)
     yield ""
     yield f"  cells: {len(cells)}"
     for cell in cells[:_CELLS_SHOWN]:

@@ -126,13 +126,6 @@ def telling(run: Run, finding: Finding) -> dict[str, Diagnostic]:
     return dict(zip(finding.severity, known, strict=False))
 
 
-def cells_of(run: Run, finding: Finding) -> list[Cell]:
-    """The cells that have it, failing ones first, in plan order."""
-    wanted = set(finding.cells)
-    cells = [cell for cell in run.cells if cell.id in wanted]
-    return sorted(cells, key=lambda cell: cell.state is not State.FAIL)
-
-
 def unexplained(run: Run, findings: Findings) -> list[Cell]:
     """Failing cells that no finding with an error names: they must not vanish."""
     named = {name for finding in findings.findings if finding.is_error for name in finding.cells}

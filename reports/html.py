@@ -11,6 +11,7 @@ from jinja2 import Template
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding, Findings
+from matrix.findings.presence import cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -109,7 +110,7 @@ def _passage(run: Run, finding: Finding) -> Passage:
             for number, cube in enumerate(finding.condition)
         ),
         said=tuple(words.telling(run, finding).items()),
-        cells=tuple(words.cells_of(run, finding)),
+        cells=tuple(cells_of(run, finding)),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Template
 
 from matrix.findings.model import Finding, Findings
+from matrix.findings.presence import cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -91,7 +92,7 @@ class _Section:
 
 
 def _section(run: Run, finding: Finding, place: Place) -> _Section:
-    cells = words.cells_of(run, finding)
+    cells = cells_of(run, finding)
     lines = [line for one in words.telling(run, finding).values() for line in said(one)[:_EXCERPT_SHOWN]]
     steps = recipe(run, cells[0], place, seen_in(cells[0], finding)) if finding.is_error else []
     facts = [

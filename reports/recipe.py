@@ -132,7 +132,10 @@ def _through(made: str, log: str) -> str:
 
 
 def _recorded_targets(stage: StageRecord) -> tuple[str, ...]:
-    """What make was asked for: the words at the command's end that are neither options nor variables."""
+    """What make was asked for: the words at the command's end that are neither options nor variables; and
+    what the stage needs from those before it."""
     words = shlex.split(stage.command)
     others = [number for number, word in enumerate(words) if word.startswith("-") or "=" in word]
-    return tuple(words[max(others, default=0) + 1 :])
+    asked = tuple(words[max(others, default=0) + 1 :])
+    # In an empty directory modpost knows no symbol of a kernel that was not built.
+    return ("vmlinux", *asked) if stage.name == "modules" else asked

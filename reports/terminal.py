@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrix.findings.model import Finding, Findings
+from matrix.findings.presence import cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -111,7 +112,7 @@ def _show_finding(run: Run, finding: Finding, place: Place, console: Console) ->
     for one in words.telling(run, finding).values():
         _show_said(said(one)[:_EXCERPT_SHOWN], console)
     if finding.is_error:
-        _show_cells(tuple(words.cells_of(run, finding)), place, console)
+        _show_cells(tuple(cells_of(run, finding)), place, console)
 
 
 def _show_said(lines: list[str], console: Console) -> None:

@@ -1,7 +1,7 @@
 """The rows of the catalog and the profile as types. Loading checks every key and value."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -123,6 +123,17 @@ class Toolchain(Row):
         if built == (self.image is not None):
             raise ValueError("expected either template and version, or image")
         return self
+
+
+def compiler_commands(make: Mapping[str, str]) -> tuple[str, str]:
+    """(compiler, linker) that a make line selects, as kbuild derives them."""
+    prefix = make.get("CROSS_COMPILE", "")
+    llvm = make.get("LLVM")
+    if llvm is None:
+        return make.get("CC", f"{prefix}gcc"), make.get("LD", f"{prefix}ld")
+    suffix = llvm if llvm.startswith("-") else ""
+    folder = llvm if llvm.endswith("/") else ""
+    return make.get("CC", f"{folder}clang{suffix}"), make.get("LD", f"{folder}ld.lld{suffix}")
 
 
 class Base(Row):

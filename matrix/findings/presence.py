@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from matrix.findings.model import Finding
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 
@@ -39,3 +40,10 @@ def lacks(cell: Cell, objects: Iterable[str], stages: Iterable[str], made: Made)
         return bool(wanted & made.get(cell.id, frozenset()))
     ended = {stage.name for stage in cell.stages if stage.state in WHOLE}
     return bool(ended & set(stages))
+
+
+def cells_of(run: Run, finding: Finding) -> list[Cell]:
+    """The cells that have a finding, failing ones first, in plan order: the first is the one to look at."""
+    wanted = set(finding.cells)
+    cells = [cell for cell in run.cells if cell.id in wanted]
+    return sorted(cells, key=lambda cell: cell.state is not State.FAIL)

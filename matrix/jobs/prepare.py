@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
-from matrix.catalog.types import Profile, Toolchain
+from matrix.catalog.types import Profile, Toolchain, compiler_commands
 from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import About, Engine
@@ -163,17 +163,6 @@ def _check_focus(profile: Profile, catalog: Catalog, tree: Tree) -> None:
         for path, near in missing_paths(tree.path, focus):
             suffix = f" (nearest: {near!r})" if near else ""
             raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
-
-
-def compiler_commands(make: dict[str, str]) -> tuple[str, str]:
-    """(compiler, linker) that a make line selects, as kbuild derives them."""
-    prefix = make.get("CROSS_COMPILE", "")
-    llvm = make.get("LLVM")
-    if llvm is None:
-        return make.get("CC", f"{prefix}gcc"), make.get("LD", f"{prefix}ld")
-    suffix = llvm if llvm.startswith("-") else ""
-    folder = llvm if llvm.endswith("/") else ""
-    return make.get("CC", f"{folder}clang{suffix}"), make.get("LD", f"{folder}ld.lld{suffix}")
 
 
 def _toolchain_record(

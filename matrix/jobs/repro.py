@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matrix.errors import RequestError, nearest
 from matrix.findings.model import Finding, Findings
+from matrix.findings.presence import cells_of
 from matrix.jobs.derive import only
 from matrix.plan.request import escaped
 from matrix.record.files import no_space, write_whole
@@ -52,7 +53,7 @@ def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain:
 
 
 def _first(run: Run, found: Finding, toolchain: str) -> Cell:
-    cells = [cell for cell in run.cells if cell.id in set(found.cells)]
+    cells = cells_of(run, found)
     fitting = [cell for cell in cells if toolchain in ("", cell.toolchain)]
     if not fitting:
         known = ", ".join(dict.fromkeys(cell.toolchain for cell in cells))

@@ -8,6 +8,7 @@ import pytest
 
 from matrix.engine.connect import connect
 from matrix.errors import EngineError, RequestError
+from matrix.jobs.derive import findings_of
 from matrix.jobs.run import plan
 from matrix.jobs.settings import settle
 from matrix.record.events import CellFinished, Event, LaneAt
@@ -133,7 +134,7 @@ def test_the_record_reports_and_logs_are_there_and_can_be_loaded_again(kmatrix: 
     for cell in done.cells:
         if cell.config_sha256:
             assert (kmatrix.directory / "configs" / cell.config_sha256).is_file()
-    write_all(done, kmatrix.directory)
+    write_all(done, findings_of(done, kmatrix.directory), kmatrix.directory)
     assert all((kmatrix.directory / form.file).stat().st_size for form in FORMATS.values())
     compilers = done.toolchains["gcc-14"].compilers["powerpc"]
     assert "gcc" in compilers.version

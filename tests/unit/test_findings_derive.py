@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -28,7 +29,7 @@ def the_finding(run: Run, made: dict[str, frozenset[str]] | None = None) -> Find
     return found
 
 
-def cells(states: dict[tuple[str, str], State | Diagnostic], **fields: str) -> list[Cell]:
+def cells(states: dict[tuple[str, str], State | Diagnostic], **fields: Any) -> list[Cell]:
     """powerpc cells by (KVM, VFIO); a diagnostic stands for the failure that it makes."""
     return [
         a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=what, **fields)

@@ -1,6 +1,7 @@
 """The plain recipe: lines that a person types in a kernel tree."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ OBJECT = DiagnosticRef(key=GCC_ERROR.key, object="virt/kvm/vfio.o", stage="focus
 MAKE = "make O=/tmp/kmatrix ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-"
 
 
-def failing(**fields: object) -> Cell:
+def failing(**fields: Any) -> Cell:
     return a_cell(state=State.FAIL, diagnostics=[GCC_ERROR], **({"fragment": FRAGMENT} | fields))
 
 

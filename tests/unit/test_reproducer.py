@@ -1,0 +1,451 @@
+"""The reproducer in every shell that is here, with fake tools: its answers, none of them a fault of the machine."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import RequestError
+from matrix.findings.derive import derive
+from matrix.findings.model import Finding
+from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord, Verified
+from matrix.record.outcome import State
+from reports.reproducer import reproducer
+from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run
+from tests.fakes.tools import Tools
+
+SHELLS = {
+    name: (path, *words)
+    for name, words in {"dash": (), "bash": (), "busybox": ("sh",)}.items()
+    if (path := shutil.which(name))
+} or {"sh": ("/bin/sh",)}
+SH = next(iter(SHELLS.values()))
+OBJECT = "arch/powerpc/kvm/vfio.o"
+KEPT = f'mkdir -p "$out/arch/powerpc/kvm"; touch "$out/{OBJECT}"'
+GCC_SAYS = (
+    "/src/include/linux/vfio.h:311:35: error: weak declaration of ‘vfio_file_iommu_group’ being applied to a "
+    "already existing, static definition"
+)
+CLANG_SAYS = (
+    "/src/arch/powerpc/kvm/../../../virt/kvm/vfio.c:91:7: warning: attribute declaration must precede "
+    "definition [-Wignored-attributes]"
+)
+GONE, THERE, SKIP, MACHINE = 0, 1, 125, 200
+IMAGE = "kmatrix/gcc-14:1"
+VERIFIED = (
+    Verified(symbol="KVM", want="y", got="y"),
+    Verified(symbol="LOCALVERSION", want="-mine", got='"-mine"'),
+    Verified(symbol="MODULES", want="n", got="n"),
+)
+RESOLVED = 'CONFIG_KVM=y\nCONFIG_LOCALVERSION="-mine"\n# CONFIG_MODULES is not set'
+
+
+def failing(toolchain: str = "gcc-14", said: Diagnostic = GCC_ERROR, **fields: Any) -> Cell:
+    known = {"verified": VERIFIED, "fragment": {"MODULES": "n"}, "state": State.FAIL}
+    return a_cell("powerpc", toolchain, diagnostics=[said], **(known | fields))
+
+
+def story(*cells: Cell, base: BaseRecord | None = None, **fields: Any) -> Run:
+    rows = cells or (failing(), failing("clang-19", CLANG_ERROR), a_cell(symbols={"KVM": "n"}))
+    start = base or BaseRecord(targets={"powerpc": "ppc64le_defconfig"})
+    return a_run(rows, [GCC_ERROR, CLANG_ERROR], bases={"defconfig": start}, **fields)
+
+
+def finding(run: Run) -> Finding:
+    (found,) = derive(run, {}).findings
+    return found
+
+
+Run_ = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Tools:
+    made = Tools(tmp_path)
+    made.engine(images=IMAGE)
+    made.kernel(resolved=RESOLVED, build=KEPT)
+    return made
+
+
+@pytest.fixture
+def ask(tools: Tools, tmp_path: Path) -> Run_:
+    """Run the reproducer of a run's first cell: ``ask(*words, run=…, finding=…, shell=…)``."""
+
+    def asked(
+        *words: str, run: Run | None = None, about: Finding | None = None, shell: tuple[str, ...] = SH
+    ) -> "subprocess.CompletedProcess[str]":
+        done = run or story()
+        script = tmp_path / "repro.sh"
+        script.write_text(reproducer(done, done.cells[0], tmp_path, about or finding(done)))
+        ended = tools.run(shell, script, *words)
+        assert not list(tools.temporary.iterdir()), "nothing temporary is left"
+        return ended
+
+    return asked
+
+
+@pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
+@pytest.mark.parametrize(
+    ("build", "code", "told"),
+    [
+        (KEPT, GONE, f"{OBJECT} is made without it"),
+        (f"{KEPT}; echo 'kernel/a.c:1:2: error: no'; false", GONE, f"{OBJECT} is made without it"),
+        ("true", GONE, "does not belong to this configuration"),
+        (f'echo "{GCC_SAYS}"; false', THERE, "weak declaration"),
+        (f'{KEPT}; echo "{CLANG_SAYS}"', THERE, "attribute declaration"),
+        ("echo 'kernel/a.c:1:2: error: no'; false", SKIP, "for another reason"),
+        ("echo 'cc1: fatal error: x: No space left on device'; false", MACHINE, "no space left"),
+        ("echo 'powerpc64le-linux-gnu-gcc: fatal error: Killed signal'; false", MACHINE, "out of memory"),
+    ],
+)
+def test_it_answers_what_the_build_shows(
+    ask: Run_, tools: Tools, shell: tuple[str, ...], build: str, code: int, told: str
+) -> None:
+    tools.kernel(build=build)
+    ended = ask(shell=shell)
+    assert ended.returncode == code, ended.stderr
+    assert told in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_the_same_words_about_another_file_are_not_it(ask: Run_, tools: Tools) -> None:
+    tools.kernel(build=f'{KEPT}; echo "{CLANG_SAYS.replace("virt/kvm/vfio.c", "virt/kvm/other.c")}"')
+    assert ask().returncode == GONE
+
+
+def test_a_failure_that_was_seen_is_final(ask: Run_, tools: Tools) -> None:
+    tools.kernel(build=f'echo "{GCC_SAYS}"; echo "x: No space left on device"; echo Killed; false')
+    assert ask().returncode == THERE
+
+
+@pytest.mark.parametrize(
+    ("resolved", "told"),
+    [
+        (f"{RESOLVED}\nCONFIG_MODULES=y", "CONFIG_MODULES is y and not n"),
+        (RESOLVED.replace("KVM=y", "KVM=m"), "CONFIG_KVM is m and not y"),
+        (RESOLVED.replace("-mine", "-ours"), 'CONFIG_LOCALVERSION is "-ours" and not "-mine"'),
+        ("", "CONFIG_KVM is n and not y"),
+    ],
+)
+def test_a_symbol_that_cannot_be_reached_is_no_answer_whatever_is_said(
+    ask: Run_, tools: Tools, resolved: str, told: str
+) -> None:
+    tools.kernel(resolved=resolved, configure=f'echo "{GCC_SAYS}"')
+    ended = ask()
+    assert ended.returncode == SKIP
+    assert told in ended.stderr
+    assert not any(line.endswith("/kvm/ ") for line in tools.asked_of_make), "nothing is built for it"
+
+
+@pytest.mark.parametrize(
+    ("step", "told"), [("base", "make ppc64le_defconfig fails"), ("configure", "make olddefconfig fails")]
+)
+def test_a_tree_that_cannot_be_configured_is_no_answer(ask: Run_, tools: Tools, step: str, told: str) -> None:
+    tools.kernel(**{step: "echo Kconfig:1: syntax error; exit 1"})
+    ended = ask()
+    assert (ended.returncode, told in ended.stderr) == (SKIP, True)
+    assert "Kconfig:1: syntax error" in ended.stderr
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 124, 125, 126, 127, 130, 137, 139, 143])
+def test_what_ends_the_engine_is_never_an_answer(ask: Run_, tools: Tools, code: int) -> None:
+    tools.engine(run=f"echo 'docker: something is wrong'; exit {code}")
+    ended = ask()
+    assert ended.returncode == MACHINE
+    assert "docker: something is wrong" in ended.stderr
+    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+
+
+def test_a_build_that_takes_too_long_is_given_up_and_its_container_removed(ask: Run_, tools: Tools) -> None:
+    tools.kernel(build="sleep 30")
+    ended = ask("--timeout", "1")
+    assert ended.returncode == MACHINE
+    assert "gave up after 1 seconds" in ended.stderr
+    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+
+
+@pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_stops_at_once_and_leaves_no_container(
+    tools: Tools, tmp_path: Path, shell: tuple[str, ...], number: int
+) -> None:
+    tools.kernel(build='touch "$src/building"; sleep 30')
+    script = tmp_path / "repro.sh"
+    run = story()
+    script.write_text(reproducer(run, run.cells[0], tmp_path, finding(run)))
+    with subprocess.Popen([*shell, str(script)], cwd=tools.tree, env=tools.environment()) as process:
+        deadline = time.monotonic() + 20
+        while not (tools.tree / "building").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(10) == MACHINE
+    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+    assert not list(tools.temporary.iterdir())
+
+
+def test_without_an_engine_it_says_what_else_there_is(ask: Run_, tools: Tools) -> None:
+    tools.engine(version="1")
+    ended = ask()
+    assert (ended.returncode, "--host" in ended.stderr) == (MACHINE, True)
+    assert ask("--engine", "podman").returncode == MACHINE
+
+
+def test_an_engine_named_is_the_one_that_is_used(ask: Run_, tools: Tools) -> None:
+    (tools.bin / "podman").symlink_to("docker")
+    tools.engine(version="0")
+    assert ask("--engine", "podman").returncode == GONE
+    assert ask("--engine", "nosuch").returncode == MACHINE
+
+
+@pytest.mark.parametrize("left", [".config", "include/config", "arch/powerpc/include/generated"])
+def test_a_tree_that_was_built_in_place_is_not_touched(ask: Run_, tools: Tools, left: str) -> None:
+    (tools.tree / left).mkdir(parents=True)
+    ended = ask()
+    assert (ended.returncode, "make mrproper" in ended.stderr) == (MACHINE, True)
+    assert tools.asked_of_make == []
+
+
+def test_what_is_no_kernel_tree_is_said(ask: Run_, tmp_path: Path) -> None:
+    assert "no kernel tree" in ask("--tree", str(tmp_path)).stderr
+    assert "there is no directory nowhere" in ask("--tree", "nowhere").stderr
+    assert ask("--tree", "nowhere").returncode == MACHINE
+
+
+@pytest.mark.parametrize("words", [("--nosuch",), ("extra",), ("--tree",)])
+def test_a_wrong_option_is_no_answer(ask: Run_, words: tuple[str, ...]) -> None:
+    ended = ask(*words)
+    assert ended.returncode == MACHINE
+    assert "usage: repro.sh" in ended.stderr
+
+
+def test_help_is_help(ask: Run_) -> None:
+    ended = ask("--help")
+    assert ended.returncode == 0
+    for word in ("--tree", "--build", "--host", "125 does not apply", "200 the machine failed"):
+        assert word in ended.stdout
+
+
+def test_the_container_has_no_network_no_privileges_and_cannot_write_the_tree(
+    ask: Run_, tools: Tools
+) -> None:
+    ask("--memory", "4g")
+    (started,) = (line for line in tools.asked_of_engine if line.startswith("run "))
+    for words in (
+        *("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges", "--memory 4g"),
+        *("--memory-swap 4g", f"-v {tools.tree}:/src:ro", IMAGE),
+    ):
+        assert words in started
+
+
+def test_in_a_rootless_engine_its_root_is_the_caller(ask: Run_, tools: Tools) -> None:
+    for said in ("  rootless: true", "  rootless"):
+        tools.engine(info=said)
+        ask()
+    tools.engine(info="  rootless: false")
+    ask()
+    users = [line.split("--user ")[1].split()[0] for line in tools.asked_of_engine if line.startswith("run ")]
+    assert users[:2] == ["0:0", "0:0"]
+    assert len(users) == 3
+
+
+def test_the_very_image_is_used_where_it_is_there(ask: Run_, tools: Tools) -> None:
+    image_id = story().toolchains["gcc-14"].image_id
+    tools.engine(images=f"{IMAGE}\n{image_id}")
+    ask()
+    assert any(f"{image_id} /given/steps" in line for line in tools.asked_of_engine)
+
+
+RECIPE = ToolchainRecord(
+    image=IMAGE,
+    image_id="sha256:b",
+    root="kmatrix/root:trixie",
+    recipe=("FROM kmatrix/root:trixie\nRUN one\n", "FROM kmatrix/base:7\nRUN two\n"),
+)
+
+
+def test_an_image_that_is_not_there_is_built_from_its_recipe(ask: Run_, tools: Tools) -> None:
+    tools.engine(images="", registry="debian:trixie-slim")
+    run = story(toolchains={"gcc-14": RECIPE, "clang-19": RECIPE})
+    assert ask(run=run).returncode == GONE
+    done = [line for line in tools.asked_of_engine if line.split()[0] in {"pull", "tag", "build"}]
+    assert [line.split()[:3] for line in done] == [
+        ["pull", "debian:trixie-slim"],
+        ["tag", "debian:trixie-slim", "kmatrix/root:trixie"],
+        ["build", "-t", "kmatrix/base:7"],
+        ["build", "-t", IMAGE],
+    ]
+    assert (tools.bin / "dockerfiles").read_text().split("\n") == [
+        *("FROM kmatrix/root:trixie", "RUN one", "FROM kmatrix/base:7", "RUN two", "")
+    ]
+
+
+def test_what_of_the_images_is_there_is_not_built_again(ask: Run_, tools: Tools) -> None:
+    tools.engine(images="kmatrix/root:trixie\nkmatrix/base:7")
+    ask(run=story(toolchains={"gcc-14": RECIPE, "clang-19": RECIPE}))
+    built = [line.split()[2] for line in tools.asked_of_engine if line.startswith("build")]
+    assert built == [IMAGE]
+
+
+@pytest.mark.parametrize("chain", [RECIPE, None])
+def test_an_image_that_nobody_gives_is_the_machines_fault(
+    ask: Run_, tools: Tools, chain: ToolchainRecord | None
+) -> None:
+    tools.engine(images="")
+    run = story(toolchains={"gcc-14": chain, "clang-19": chain}) if chain else story()
+    ended = ask(run=run)
+    assert (ended.returncode, "there is no image" in ended.stderr) == (MACHINE, True)
+
+
+def test_on_the_host_no_engine_is_asked_and_nothing_of_the_callers_environment_counts(
+    ask: Run_, tools: Tools
+) -> None:
+    tools.kernel(build=f'{KEPT}; echo "KCFLAGS=$KCFLAGS" >"$src/flags"')
+    assert ask("--host").returncode == GONE
+    assert tools.asked_of_engine == []
+    assert (tools.tree / "flags").read_text() == "KCFLAGS=\n"
+
+
+@pytest.mark.parametrize("tool", ["make", "powerpc64le-linux-gnu-gcc", "powerpc64le-linux-gnu-ld", "flex"])
+def test_a_tool_that_the_host_lacks_is_named(ask: Run_, tools: Tools, tool: str) -> None:
+    tools.without(tool)
+    ended = ask("--host")
+    assert (ended.returncode, f"there is no {tool} " in ended.stderr) == (MACHINE, True)
+
+
+def test_it_types_the_recorded_make_line_and_asks_for_the_directory_only(ask: Run_, tools: Tools) -> None:
+    ask("--host")
+    variables = "ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-"
+    base, configure, build = tools.asked_of_make
+    assert base.endswith(f"{variables} ppc64le_defconfig ")
+    assert configure.endswith(f"{variables} olddefconfig ")
+    assert f"{variables} -k -j" in build
+    assert build.endswith("--output-sync=target arch/powerpc/kvm/ ")
+    assert (tools.tree / "asked").read_text() == "CONFIG_BASE=y\n# CONFIG_MODULES is not set\n"
+
+
+def test_a_kept_directory_cannot_hide_the_finding(ask: Run_, tools: Tools, tmp_path: Path) -> None:
+    """What is there already is not compiled, and so not complained of: it has to go first."""
+    made = tmp_path / "kept" / OBJECT
+    made.parent.mkdir(parents=True)
+    made.touch()
+    tools.kernel(build=f'[ -e "$out/{OBJECT}" ] || {{ {KEPT}; echo "{CLANG_SAYS}"; }}')
+    assert ask("--build", str(tmp_path / "kept")).returncode == THERE
+    assert made.exists()
+
+
+def test_the_log_is_kept_where_one_wants_it(ask: Run_, tools: Tools, tmp_path: Path) -> None:
+    tools.kernel(build=f'{KEPT}; echo "  CC      {OBJECT}"')
+    ask("--log", str(tmp_path / "log"))
+    assert f"CC      {OBJECT}" in (tmp_path / "log").read_text()
+
+
+def test_a_random_base_has_its_seed_and_a_file_is_carried_along(
+    ask: Run_, tools: Tools, tmp_path: Path
+) -> None:
+    tools.kernel(base='echo "$KCONFIG_SEED" >"$src/seed"')
+    ask(run=story(base=BaseRecord(targets={"powerpc": "randconfig"}, seed=7)))
+    assert (tools.tree / "seed").read_text() == "7\n"
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/abc").write_text("CONFIG_MINE=y\nCONFIG_MODULES=y\n")
+    ask(run=story(base=BaseRecord(config_sha256="abc", fragment=("CONFIG_EXTRA=y",))))
+    asked = (tools.tree / "asked").read_text().splitlines()
+    assert [line for line in asked if line] == [
+        *("CONFIG_MINE=y", "CONFIG_MODULES=y", "CONFIG_EXTRA=y", "# CONFIG_MODULES is not set")
+    ]
+
+
+def test_a_base_that_the_run_lost_is_refused(tmp_path: Path) -> None:
+    run = story(base=BaseRecord(config_sha256="abc"))
+    with pytest.raises(RequestError, match="configs/abc"):
+        reproducer(run, run.cells[0], tmp_path, finding(run))
+
+
+KCONFIG_SAYS = Diagnostic(
+    severity="warning",
+    tool="kconfig",
+    message="unmet direct dependencies detected for KVM_VFIO",
+    symbols=("KVM_VFIO",),
+)
+
+
+@pytest.mark.parametrize(
+    ("configure", "code"),
+    [("true", GONE), ("echo 'WARNING: unmet direct dependencies detected for KVM_VFIO'", THERE)],
+)
+def test_what_kconfig_says_is_looked_for_without_a_build(
+    ask: Run_, tools: Tools, configure: str, code: int
+) -> None:
+    tools.kernel(configure=configure, base="echo 'WARNING: unmet direct dependencies detected for KVM_VFIO'")
+    ref = DiagnosticRef(key=KCONFIG_SAYS.key, stage="configure")
+    cell = failing(state=State.WARN).model_copy(update={"diagnostics": (ref,)})
+    run = story(cell).model_copy(update={"diagnostics": {KCONFIG_SAYS.key: KCONFIG_SAYS}})
+    assert ask(run=run).returncode == code
+    assert not any("-k" in line for line in tools.asked_of_make)
+
+
+LD_SAYS = Diagnostic(
+    severity="error", tool="ld", message="undefined reference to 'vfio_find'", symbols=("vfio_find",)
+)
+
+
+@pytest.mark.parametrize(
+    ("build", "code"),
+    [('echo "ld: vfio.c:(.text+0x20): undefined reference to \\`vfio_find\'"; false', THERE), ("true", GONE)],
+)
+def test_what_the_linker_says_takes_a_link_that_is_made_anew(
+    ask: Run_, tools: Tools, tmp_path: Path, build: str, code: int
+) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/vmlinux").touch()
+    tools.kernel(build=f'[ ! -e "$out/vmlinux" ] || exit 0; {build}')
+    ref = DiagnosticRef(key=LD_SAYS.key, object="vmlinux", stage="focus")
+    cell = failing().model_copy(update={"diagnostics": (ref,)})
+    run = story(cell).model_copy(update={"diagnostics": {LD_SAYS.key: LD_SAYS}})
+    assert ask("--build", str(tmp_path / "kept"), run=run).returncode == code
+
+
+@pytest.mark.parametrize(("build", "code"), [("echo whatever; false", THERE), ("true", GONE)])
+def test_without_a_finding_it_asks_whether_the_build_fails(
+    tools: Tools, tmp_path: Path, build: str, code: int
+) -> None:
+    tools.kernel(build=build)
+    run = story()
+    script = tmp_path / "repro.sh"
+    script.write_text(reproducer(run, run.cells[0], tmp_path, None))
+    assert tools.run(SH, script).returncode == code
+
+
+EVIL = 'x\' "y" $(touch pwned) `touch pwned` \\ \nKMATRIX_EOF\ntouch pwned\n'
+
+
+def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: Tools, tmp_path: Path) -> None:
+    said = GCC_ERROR.model_copy(update={"message": EVIL, "symbols": ()})
+    cell = failing(
+        said=said,
+        verified=(Verified(symbol=f"KVM{EVIL}", want="y", got=f"y{EVIL}"),),
+        make=f"ARCH=powerpc 'X={EVIL.replace(chr(39), '')}'",
+    )
+    chain = ToolchainRecord(image=EVIL, image_id=EVIL, root=EVIL, recipe=(EVIL, f"FROM x\n{EVIL}"))
+    base = BaseRecord(targets={"powerpc": EVIL}, fragment=("CONFIG_A=y",))
+    run = a_run([cell], [said], bases={"defconfig": base}, toolchains={"gcc-14": chain}, id="run")
+    script = tmp_path / "repro.sh"
+    script.write_text(reproducer(run, cell, tmp_path, finding(run)))
+    for shell in SHELLS.values():
+        for words in ([], ["--host"], ["--help"]):
+            tools.run(shell, script, *words)
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
+def test_every_shell_can_read_it(shell: tuple[str, ...], tmp_path: Path) -> None:
+    run = story(toolchains={"gcc-14": RECIPE, "clang-19": RECIPE})
+    script = tmp_path / "repro.sh"
+    script.write_text(reproducer(run, run.cells[0], tmp_path, finding(run)))
+    read = subprocess.run([*shell, "-n", str(script)], capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
