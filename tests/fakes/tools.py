@@ -70,7 +70,7 @@ _NEEDED = (
         "cp",
         "nproc",
     ),
-    *("dirname", "sleep", "touch"),
+    *("dirname", "sleep", "touch", "date"),
 )
 
 

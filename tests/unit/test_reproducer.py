@@ -1,4 +1,4 @@
-"""The reproducer in every shell that is here, with fake tools: its answers, none of them a fault of the machine."""
+"""The reproducer in every shell that is here, with fake tools: no fault of the machine is an answer."""
 
 import shutil
 import signal
@@ -163,6 +163,8 @@ def test_what_ends_the_engine_is_never_an_answer(ask: Run_, tools: Tools, code: 
 
 
 def test_a_build_that_takes_too_long_is_given_up_and_its_container_removed(ask: Run_, tools: Tools) -> None:
+    # Like a client that hands the signal on to a container, which ignores it.
+    tools.engine(run="trap '' TERM INT")
     tools.kernel(build="sleep 30")
     ended = ask("--timeout", "1")
     assert ended.returncode == MACHINE
@@ -217,7 +219,7 @@ def test_what_is_no_kernel_tree_is_said(ask: Run_, tmp_path: Path) -> None:
     assert ask("--tree", "nowhere").returncode == MACHINE
 
 
-@pytest.mark.parametrize("words", [("--nosuch",), ("extra",), ("--tree",)])
+@pytest.mark.parametrize("words", [("--nosuch",), ("extra",), ("--tree",), ("--timeout", "1h")])
 def test_a_wrong_option_is_no_answer(ask: Run_, words: tuple[str, ...]) -> None:
     ended = ask(*words)
     assert ended.returncode == MACHINE
