@@ -22,7 +22,7 @@ from matrix.record.journal import Journal
 from matrix.record.model import Cell
 from matrix.record.outcome import UNTRIED, Evidence, State
 from matrix.resolve.make import Site, Workshop
-from matrix.resolve.reasons import why
+from matrix.resolve.reasons import unreached
 from matrix.resolve.resolution import Resolution, actual
 from matrix.resolve.resolver import Resolver
 from matrix.source.cache import Cache
@@ -88,6 +88,19 @@ class Plan:
     def variables(self, lane: Lane) -> dict[str, str]:
         """The make line of a lane's arch and toolchain, with what the user added."""
         return {**self.catalog.make_variables(lane.arch, lane.toolchain), **self.make}
+
+
+def resolve_in(
+    place: LaneDirectory, resolver: Resolver, request: Request, log: Callable[[str], None]
+) -> Resolution:
+    """Resolve one request in a lane's directory, which is made anew where it cannot be trusted."""
+    if place.broken:
+        place.renew()
+    place.begin()
+    resolution = resolver.resolve(request, log)
+    if resolution.stage.state not in UNTRIED:
+        place.end()
+    return resolution
 
 
 @dataclass
@@ -168,12 +181,7 @@ class LaneWork:
     ) -> tuple[Cell, Resolution] | None:
         log = self._log(request)
         try:
-            if place.broken:
-                place.renew()
-            place.begin()
-            resolution = resolver.resolve(request, lambda line: log.write([line]))
-            if resolution.stage.state not in UNTRIED:
-                place.end()
+            resolution = resolve_in(place, resolver, request, lambda line: log.write([line]))
         except MachineError as error:
             cell = blank(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
             self._finish(Outcome(cell, {}))
@@ -200,14 +208,8 @@ class LaneWork:
 
     def _reason(self, resolution: Resolution, config: Config) -> str:
         """The first symbol that was not reached, axes before helpers, in words."""
-        request, catalog = resolution.request, self.plan.catalog
-        definitions = self.plan.definitions(request.arch)
-        failed = [check for check in resolution.checks if not check.ok]
-        check = failed[0]
-        for name, value in request.symbols:
-            if check.symbol in catalog.setting(request.arch, name, value).proof:
-                return why(check, config, definitions, arch=request.arch, label=f"{name}={value}")
-        return why(check, config, definitions, arch=request.arch)
+        definitions = self.plan.definitions(resolution.request.arch)
+        return unreached(resolution, config, definitions, self.plan.catalog)[0]
 
     def _build(self, cell: Cell, resolution: Resolution, place: LaneDirectory, workshop: Workshop) -> Outcome:
         twin = self._built.get(str(resolution.config_sha256))

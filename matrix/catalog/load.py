@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
 from matrix.errors import RequestError, nearest
+from matrix.kconfig.config import Config, verify
 
 _HERE = Path(__file__).parent
 _PROFILES = _HERE / "profiles"
@@ -37,6 +38,19 @@ class Catalog:
         """What a symbol's value takes on an arch; itself where no knob says otherwise."""
         itself = Setting(set={symbol: value}, proof={symbol: value})
         return self.knobs.get(symbol, {}).get(arch, {}).get(value, itself)
+
+    def value(self, arch: str, symbol: str, values: Iterable[str], config: Config) -> str:
+        """Where a symbol stands in a configuration: at the first of these values whose proof holds there,
+        else at its own."""
+        for value in values:
+            if all(check.ok for check in verify(self.setting(arch, symbol, value).proof, config)):
+                return value
+        return config.value(symbol)
+
+    def arch_of(self, config: Config, named: str | None) -> str | None:
+        """The arch that a .config is for: by its symbol, else ``named``, ARCH as its head has it."""
+        ours = (name for name, row in self.arches.items() if config.value(row.symbol) == "y")
+        return next(ours, named)
 
     def base_target(self, arch: str, base: str) -> str | None:
         """The make target a base starts from on an arch, or None where it is a file."""

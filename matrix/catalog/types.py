@@ -104,6 +104,7 @@ class Row(BaseModel):
 
 class Arch(Row):
     srcarch: str
+    symbol: Symbol
     triplet: str
     make: MakeVariables = {}
 

@@ -62,6 +62,12 @@ def objects_of(directory: Path, cell: Cell) -> frozenset[str]:
     return frozenset(_lines(directory / "objects" / cell.objects_sha256))
 
 
+def config_of(directory: Path, cell: Cell) -> str | None:
+    """A cell's whole .config, or None where the run does not have it (any more)."""
+    path = directory / "configs" / str(cell.config_sha256)
+    return path.read_text("utf-8", "replace") if path.is_file() else None
+
+
 def find_run(spec: str, runs: Path) -> Path:
     """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
     for candidate in (Path(spec), runs / spec):

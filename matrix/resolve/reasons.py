@@ -16,14 +16,35 @@ the Kconfig files, and the last of them always has some. The first rule that app
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from matrix.catalog.load import Catalog
 from matrix.errors import RequestError
 from matrix.kconfig.config import Check, Config
 from matrix.kconfig.definitions import Definitions
 from matrix.kconfig.expressions import conjuncts, evaluate, macros, strength
 from matrix.kconfig.scan import Definition
+from matrix.resolve.resolution import Resolution
 
 _MOST = 3
 _TRISTATE = {"n", "m", "y"}
+
+
+def unreached(
+    resolution: Resolution, config: Config, definitions: Definitions, catalog: Catalog
+) -> tuple[str, ...]:
+    """Why a resolution is not what was asked for: a reason for each symbol of the request, in the request's
+    words, and for each symbol beside it that was not reached. ``config`` is the resolution's own.
+    """
+    request = resolution.request
+    reasons: dict[str, str] = {}
+    for check in (check for check in resolution.checks if not check.ok):
+        ours = (
+            f"{name}={value}"
+            for name, value in request.symbols
+            if check.symbol in catalog.setting(request.arch, name, value).proof
+        )
+        label = next(ours, f"{check.symbol}={check.want}")
+        reasons.setdefault(label, why(check, config, definitions, arch=request.arch, label=label))
+    return tuple(reasons.values())
 
 
 def why(

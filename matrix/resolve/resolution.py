@@ -8,7 +8,7 @@ from typing import Literal
 from matrix.catalog.load import Catalog
 from matrix.diagnostics.diagnostic import Occurrence
 from matrix.errors import RequestError
-from matrix.kconfig.config import Check, Config, verify
+from matrix.kconfig.config import Check, Config
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 
@@ -69,12 +69,5 @@ def actual(
     request: Request, catalog: Catalog, axes: Mapping[str, tuple[str, ...]], config: Config
 ) -> Request:
     """The request that this configuration answers: each axis at the value whose proof holds."""
-    values = {name: _held(request.arch, name, axes[name], catalog, config) for name, _ in request.symbols}
+    values = {name: catalog.value(request.arch, name, axes[name], config) for name, _ in request.symbols}
     return Request.of(request.arch, request.toolchain, request.base, values)
-
-
-def _held(arch: str, name: str, values: tuple[str, ...], catalog: Catalog, config: Config) -> str:
-    for value in values:
-        if all(check.ok for check in verify(catalog.setting(arch, name, value).proof, config)):
-            return value
-    return config.value(name)

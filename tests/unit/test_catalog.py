@@ -8,6 +8,7 @@ import pytest
 from matrix.catalog.load import Catalog, load_catalog, load_profile, profile_names
 from matrix.catalog.types import Profile, duration, size
 from matrix.errors import RequestError
+from matrix.kconfig.config import Config
 
 ARCHES = ("arm64", "powerpc", "s390", "x86")
 WORKING = """\
@@ -482,3 +483,33 @@ def test_durations_are_seconds(text: str, count: int) -> None:
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="30m"):
         duration(text)
+
+
+# The arch and the values of a .config
+
+
+@pytest.mark.parametrize(
+    ("symbols", "named", "arch"),
+    [
+        ({"PPC": "y"}, None, "powerpc"),
+        ({"X86": "y"}, "x86_64", "x86"),
+        ({"ARM64": "y"}, "powerpc", "arm64"),
+        ({"RISCV": "y"}, "riscv", "riscv"),
+        ({"PPC": "n"}, None, None),
+    ],
+)
+def test_a_config_is_for_the_arch_of_its_symbol_or_else_of_its_head(
+    catalog: Catalog, symbols: dict[str, str], named: str | None, arch: str | None
+) -> None:
+    assert catalog.arch_of(Config(symbols), named) == arch
+
+
+def test_every_arch_has_a_symbol_of_its_own(catalog: Catalog) -> None:
+    assert len({row.symbol for row in catalog.arches.values()}) == len(ARCHES)
+
+
+def test_a_symbol_stands_at_the_first_value_that_is_proven_or_else_at_its_own(catalog: Catalog) -> None:
+    config = Config({"KVM": "y", "KVM_BOOK3S_64": "m"})
+    assert catalog.value("powerpc", "KVM", ("n", "m", "y"), config) == "m"
+    assert catalog.value("powerpc", "KVM", ("n", "y"), config) == "y"
+    assert catalog.value("arm64", "KVM", ("n", "m", "y"), config) == "y"
