@@ -32,19 +32,18 @@ def unreached(
     resolution: Resolution, config: Config, definitions: Definitions, catalog: Catalog
 ) -> tuple[str, ...]:
     """Why a resolution is not what was asked for: a reason for each symbol of the request, in the request's
-    words, and for each symbol beside it that was not reached. ``config`` is the resolution's own.
+    words, then for each symbol beside it. ``config`` is the resolution's own.
     """
-    request = resolution.request
-    reasons: dict[str, str] = {}
-    for check in (check for check in resolution.checks if not check.ok):
-        ours = (
-            f"{name}={value}"
-            for name, value in request.symbols
-            if check.symbol in catalog.setting(request.arch, name, value).proof
-        )
-        label = next(ours, f"{check.symbol}={check.want}")
-        reasons.setdefault(label, why(check, config, definitions, arch=request.arch, label=label))
-    return tuple(reasons.values())
+    request, labelled = resolution.request, []
+    failed = {check.symbol: check for check in resolution.checks if not check.ok}
+    for name, value in request.symbols:
+        setting = catalog.setting(request.arch, name, value)
+        mine = [failed.pop(symbol) for symbol in setting.proof if symbol in failed]
+        # A symbol that was set says more than one that follows from it: KVM has no prompt on powerpc.
+        first = sorted(mine, key=lambda check: check.symbol not in setting.set)[:1]
+        labelled += [(check, f"{name}={value}") for check in first]
+    labelled += [(check, f"{check.symbol}={check.want}") for check in failed.values()]
+    return tuple(why(check, config, definitions, arch=request.arch, label=label) for check, label in labelled)
 
 
 def why(

@@ -4,9 +4,14 @@ from textwrap import dedent
 
 import pytest
 
-from matrix.kconfig.config import Check, Config
+from matrix.catalog.load import load_catalog
+from matrix.kconfig.config import Check, Config, verify
 from matrix.kconfig.definitions import Definitions, scan
-from matrix.resolve.reasons import why
+from matrix.plan.request import Request
+from matrix.record.model import StageRecord
+from matrix.record.outcome import State
+from matrix.resolve.reasons import unreached, why
+from matrix.resolve.resolution import Resolution, proof
 
 KVM = {
     "arm64": """\
@@ -243,3 +248,25 @@ def test_where_no_rule_knows_the_outcome_itself_is_said() -> None:
     assert _why(text, "MACRO=y", {}) == "MACRO=y: became n"
     assert _why(text, "ODD=y", {}) == "ODD=y: became n"
     assert _why(text, "PLAIN=y", {}, label="STORY=y") == "STORY=y: PLAIN became n"
+
+
+# A whole resolution
+
+
+def _unreached(arch: str, config: dict[str, str], fixed: dict[str, str], **asked: str) -> tuple[str, ...]:
+    catalog, request = load_catalog(), Request.of(arch, "gcc-14", "defconfig", asked)
+    became = Config(config)
+    stage = StageRecord(name="configure", state=State.PASS, command="make olddefconfig")
+    checks = verify(proof(request, catalog, fixed), became)
+    definitions = _definitions(KVM[arch], VFIO)
+    return unreached(Resolution(request, str(became), stage, checks), became, definitions, catalog)
+
+
+def test_of_a_knobs_symbols_the_one_that_was_set_gives_the_reason() -> None:
+    assert _unreached("powerpc", {}, {}, KVM="y") == ("KVM=y: KVM_BOOK3S_64 needs PPC_BOOK3S_64, which is n",)
+
+
+def test_every_symbol_of_the_request_has_its_reason_and_those_beside_it_come_last() -> None:
+    reasons = _unreached("powerpc", {"VFIO": "y"}, {"ALSO": "y"}, KVM="y", VFIO="n")
+    assert [reason.partition(":")[0] for reason in reasons] == ["KVM=y", "VFIO=n", "ALSO"]
+    assert _unreached("powerpc", {}, {}, VFIO="n") == ()
