@@ -1,0 +1,215 @@
+"""A .config against a condition: what holds, what it misses, which conjunction is nearest."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from matrix.catalog.load import Catalog, load_catalog, load_profile
+from matrix.catalog.types import Setting
+from matrix.findings.derive import derive
+from matrix.findings.fit import Fit, Ground, Mine, Other, another_arch, nearest_toolchain
+from matrix.findings.model import Assumption, Finding
+from matrix.kconfig.config import Check, Config
+from matrix.kconfig.origin import Compiler
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import State
+from tests.fakes.runs import GCC_ERROR, STORY, a_cell, a_run, the_story
+
+CATALOG = load_catalog()
+HV = {"KVM": "y", "KVM_BOOK3S_64": "y"}
+GCC, CLANG = Compiler("gcc", 140200, "gcc 14"), Compiler("clang", 190107, "clang 19")
+
+
+def the_finding(run: Run) -> Finding:
+    return derive(run, {}).findings[0]
+
+
+def cells_of(run: Run, finding: Finding, toolchain: str = "gcc-14") -> list[Cell]:
+    return [cell for cell in run.cells if cell.id in finding.cells and cell.toolchain == toolchain]
+
+
+def mine(values: Mapping[str, str], arch: str = "powerpc", toolchain: str | None = "gcc-14") -> Mine:
+    config = Config(values)
+    return Mine(arch, toolchain, config, config)
+
+
+def closest(run: Run, finding: Finding, held: Mine, catalog: Catalog = CATALOG) -> Fit:
+    return Ground(catalog, run.axes).closest(finding, cells_of(run, finding), held)
+
+
+def fit(values: Mapping[str, str], toolchain: str | None = "gcc-14") -> Fit:
+    run = the_story()
+    return closest(run, the_finding(run), mine(values, toolchain=toolchain))
+
+
+def with_condition(*cubes: Mapping[str, tuple[str, ...]], cells: list[Cell]) -> tuple[Run, Finding]:
+    """A run of these cells, all with the finding, whose condition is set by hand."""
+    run = a_run(cells, [GCC_ERROR])
+    finding = the_finding(run)
+    return run, finding.model_copy(update={"condition": tuple(dict(cube) for cube in cubes)})
+
+
+def failing(symbols: Mapping[str, str], arch: str = "powerpc", toolchain: str = "gcc-14") -> Cell:
+    return a_cell(arch, toolchain, symbols, state=State.FAIL, diagnostics=[GCC_ERROR])
+
+
+# Terms
+
+
+def test_the_storys_maintainer_misses_modules_alone() -> None:
+    told = fit({**HV, "MODULES": "y"})
+    assert [(term.axis, term.has, term.needs) for term in told.missed] == [("MODULES", "y", ("n",))]
+    assert told.change == {"MODULES": "n"}
+    assert told.kept == {"KVM": "y", "VFIO": "n"}
+
+
+def test_a_config_that_has_it_all_misses_nothing() -> None:
+    told = fit(HV)
+    assert told.missed == ()
+    assert [term.axis for term in told.terms] == ["arch", "KVM", "MODULES", "VFIO"]
+    assert all(term.holds for term in told.terms)
+
+
+@pytest.mark.parametrize(
+    ("values", "has", "lacks"),
+    [
+        ({"KVM": "y", "KVM_BOOK3S_64": "m"}, "m", [("KVM_BOOK3S_64", "y", "m")]),
+        ({"KVM": "y"}, "y", [("KVM_BOOK3S_64", "y", "n")]),
+        ({}, "n", [("KVM", "y", "n"), ("KVM_BOOK3S_64", "y", "n")]),
+    ],
+)
+def test_a_symbol_means_what_its_knob_proves_on_that_arch(
+    values: dict[str, str], has: str, lacks: list[tuple[str, str, str]]
+) -> None:
+    (term,) = fit(values).missed
+    assert (term.axis, term.has, term.asked) == ("KVM", has, "y")
+    assert term.lacks == tuple(Check(*each) for each in lacks)
+
+
+def test_a_knob_of_the_profile_counts() -> None:
+    knob = {"powerpc": {"y": Setting(set={}, proof={"KVM_HV": "y"})}}
+    profile = load_profile("kvm-vfio").model_copy(update={"knobs": {"KVM": knob}})
+    run = the_story()
+    held = closest(run, the_finding(run), mine({"KVM_HV": "y"}), CATALOG.with_profile(profile))
+    assert held.missed == ()
+
+
+def test_what_the_file_said_is_kept_beside_what_the_tree_makes_of_it() -> None:
+    run = the_story()
+    held = Mine("powerpc", None, Config(HV), Config({}))
+    (term,) = closest(run, the_finding(run), held).missed
+    assert (term.axis, term.written, term.has) == ("KVM", "y", "n")
+
+
+@pytest.mark.parametrize(("made_with", "holds"), [("gcc-14", True), ("clang-19", False), (None, None)])
+def test_a_compiler_is_what_the_config_was_made_with(made_with: str | None, holds: bool | None) -> None:
+    run, finding = with_condition({"toolchain": ("gcc-14",)}, cells=[failing(STORY)])
+    told = closest(run, finding, mine(HV, toolchain=made_with))
+    assert [term.holds for term in told.terms] == [holds]
+    assert told.change == {}
+
+
+def test_of_its_base_a_config_says_nothing() -> None:
+    run, finding = with_condition({"base": ("defconfig",), "VFIO": ("n",)}, cells=[failing(STORY)])
+    assert [term.holds for term in closest(run, finding, mine(HV)).terms] == [None, True]
+
+
+# Which conjunction, which cell
+
+
+def test_the_conjunction_that_misses_least_is_chosen() -> None:
+    here, there = {"A": "y", "B": "y", "C": "n"}, {"A": "n", "B": "n", "C": "y"}
+    run, finding = with_condition(
+        {"A": ("y",), "B": ("y",)}, {"C": ("y",)}, cells=[failing(here), failing(there)]
+    )
+    told = closest(run, finding, mine({}))
+    assert (told.of, told.change, told.cell.request) == (1, {"C": "y"}, there)
+    assert closest(run, finding, mine({"A": "y"})).of == 0
+
+
+def test_fewer_missed_terms_count_more_than_a_nearer_cell() -> None:
+    far = {"A": "y", "B": "n", "C": "n", "D": "y", "E": "y"}
+    near = {"A": "n", "B": "y", "C": "y", "D": "n", "E": "n"}
+    run, finding = with_condition(
+        {"B": ("y",), "C": ("y",)}, {"A": ("y",)}, cells=[failing(near), failing(far)]
+    )
+    assert closest(run, finding, mine({})).change == {"A": "y"}
+
+
+def test_where_they_miss_as_much_the_nearer_cell_decides_and_then_the_order() -> None:
+    one, two = {"A": "y", "B": "n", "C": "m"}, {"A": "n", "B": "y", "C": "y"}
+    run, finding = with_condition({"A": ("y",)}, {"B": ("y",)}, cells=[failing(one), failing(two)])
+    assert closest(run, finding, mine({"C": "y"})).of == 1
+    assert closest(run, finding, mine({"C": "m"})).of == 0
+    assert closest(run, finding, mine({"C": "0"})).of == 0
+
+
+def test_of_several_values_the_nearest_cells_is_asked_for() -> None:
+    cells = [failing({"VFIO": "m", "X": "n"}), failing({"VFIO": "y", "X": "y"})]
+    run, finding = with_condition({"VFIO": ("m", "y")}, cells=cells)
+    assert closest(run, finding, mine({"X": "y"})).change == {"VFIO": "y"}
+    assert closest(run, finding, mine({})).change == {"VFIO": "m"}
+    assert closest(run, finding, mine({"VFIO": "y"})).kept == {"VFIO": "y"}
+
+
+# Another arch, the toolchain
+
+
+def test_a_config_of_another_arch_is_judged_by_nothing_else() -> None:
+    run = the_story()
+    cells = cells_of(run, the_finding(run))
+    assert another_arch(cells, "powerpc") is None
+    told = another_arch(cells, "x86")
+    assert told is not None
+    assert [(term.axis, term.has, term.needs) for term in told.missed] == [("arch", "x86", ("powerpc",))]
+    assert told.change == {}
+
+
+@pytest.mark.parametrize(
+    ("mine", "chosen"),
+    [
+        (Compiler("clang", 150000, ""), "clang-19"),
+        (Compiler("gcc", 120200, ""), "gcc-12"),
+        (Compiler("gcc", 150100, ""), "gcc-14"),
+        (Compiler("icc", 0, ""), "gcc-12"),
+        (None, "gcc-12"),
+    ],
+)
+def test_the_toolchain_nearest_to_a_compiler_is_of_its_family(mine: Compiler | None, chosen: str) -> None:
+    known = {"gcc-12": Compiler("gcc", 120200, ""), "gcc-14": GCC, "clang-19": CLANG}
+    assert nearest_toolchain(known, mine) == chosen
+
+
+def test_where_no_compiler_is_known_the_first_toolchain_serves() -> None:
+    assert nearest_toolchain({"a": None, "b": None}, GCC) == "a"
+
+
+# What else differs
+
+
+def others(values: Mapping[str, str], finding: Finding, run: Run, **fixed: str) -> tuple[Other, ...]:
+    held = mine(values)
+    return Ground(CATALOG, run.axes).others(finding, closest(run, finding, held), fixed, held)
+
+
+def test_symbols_that_every_cell_has_alike_are_named_where_they_differ() -> None:
+    run = a_run([failing(STORY), a_cell(symbols={**STORY, "VFIO": "y"})], [GCC_ERROR])
+    finding = the_finding(run)
+    assert finding.context == {"arch": "powerpc", "toolchain": "gcc-14", "base": "defconfig"} | {
+        "KVM": "y",
+        "MODULES": "n",
+    }
+    assert others({**HV, "MODULES": "y"}, finding, run) == (Other("MODULES", "y", ("n",), assumed=False),)
+    assert others(HV, finding, run, PCI="y") == (Other("PCI", "n", ("y",), assumed=False),)
+    assert others({**HV, "PCI": "y"}, finding, run, PCI="y") == ()
+
+
+def test_an_assumption_of_the_chosen_conjunction_is_named_where_it_is_not_met() -> None:
+    run, finding = with_condition({"VFIO": ("n",)}, cells=[failing(STORY)])
+    assumed = (
+        Assumption(of=0, axis="MODULES", seen=("n",), unknown=("y",), because={"empty": 1}),
+        Assumption(of=1, axis="KVM", seen=("y",), unknown=("n",), because={"empty": 1}),
+    )
+    finding = finding.model_copy(update={"assumes": assumed, "context": {}})
+    assert others({"MODULES": "y"}, finding, run) == (Other("MODULES", "y", ("n",), assumed=True),)
+    assert others({}, finding, run) == ()
