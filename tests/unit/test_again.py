@@ -1,0 +1,162 @@
+"""What a run was made with, there again: from the cache, fetched anew, or told to be gone."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matrix.catalog.load import load_catalog
+from matrix.errors import RequestError
+from matrix.jobs import again
+from matrix.jobs.again import image_again, profile_of, tree_of
+from matrix.record.events import Note
+from matrix.record.model import GitState, Run
+from matrix.source.tree import Tree
+from tests.fakes.engine import FakeEngine
+from tests.fakes.runs import a_cell, a_run
+from tests.unit.test_pipeline import TWO_LANES, Desk, applying
+
+PATCH = """\
+--- a/drivers/vfio/vfio.c
++++ b/drivers/vfio/vfio.c
+@@ -1 +1 @@
+-int vfio;
++int v;
+"""
+
+
+class Later(Desk):
+    """A run that was made, and somebody who wants its parts again."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.asks(TWO_LANES)
+        self.patch = place / "fix.patch"
+        self.patch.write_text(PATCH)
+        self.kernel.applies = applying
+
+    def again(self, run: Run) -> Tree:
+        cache, engine = self.world.cache, self.world.engine
+        assert cache is not None
+        assert engine is not None
+        return tree_of(run, cache, engine, "0:0", self.events.append)
+
+    def forget(self) -> None:
+        shutil.rmtree(self.place / "cache/sources")
+
+    def notes(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, Note)]
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> Later:
+    return Later(tmp_path)
+
+
+def test_a_tree_in_the_cache_is_the_runs_own_whatever_became_of_its_source(later: Later) -> None:
+    done = later.run()
+    shutil.rmtree(later.tree)
+    tree = later.again(done)
+    assert (tree.digest, tree.version, tree.patches) == (done.source.digest, "6.12.48-rc1", ())
+    assert (tree.path / "drivers/vfio/vfio.c").read_text() == "int vfio;\n"
+
+
+def test_a_tree_that_is_gone_is_fetched_again_with_its_patches(later: Later) -> None:
+    done = later.run(patch=[str(later.patch)])
+    later.forget()
+    tree = later.again(done)
+    assert tree.digest == done.source.digest
+    assert [patch.name for patch in tree.patches] == ["fix.patch"]
+    assert (tree.path / "drivers/vfio/vfio.c").read_text() == "int v;\n"
+    assert any("fetching it again" in note for note in later.notes())
+
+
+def test_a_patched_tree_out_of_the_cache_has_its_patches_named(later: Later) -> None:
+    """Lanes tell a patched tree by them."""
+    done = later.run(patch=[str(later.patch)])
+    assert [patch.name for patch in later.again(done).patches] == ["fix.patch"]
+
+
+@pytest.mark.parametrize("spoil", ["edit", "remove", "unpatch"])
+def test_a_source_that_has_become_another_tree_is_told(later: Later, spoil: str) -> None:
+    done = later.run(patch=[str(later.patch)])
+    later.forget()
+    acts: dict[str, Callable[[], object]] = {
+        "edit": lambda: (later.tree / "Kconfig").write_text("edited"),
+        "remove": lambda: shutil.rmtree(later.tree),
+        "unpatch": later.patch.unlink,
+    }
+    acts[spoil]()
+    with pytest.raises(RequestError) as caught:
+        later.again(done)
+    assert f"the source of the run {done.id} (Linux 6.12.48-rc1, sha256 {done.source.digest[:12]})" in str(
+        caught.value
+    )
+    assert "./inv run" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("spec", "package", "cached", "asked"),
+    [
+        ("debian:linux-source-6.12", "6.12.48-1", None, "debian:linux-source-6.12=6.12.48-1"),
+        ("debian:linux-source-6.12", "6.12.48-1", "6.12.50-1", "debian:linux-source-6.12=6.12.48-1"),
+        ("debian:linux-source-6.12", "6.12.48-1", "6.12.48-1", "debian:linux-source-6.12"),
+        ("debian:linux-source-6.12=6.12.48-1", "6.12.48-1", None, "debian:linux-source-6.12=6.12.48-1"),
+        ("TREE@HEAD", "", None, "TREE@abc123"),
+        ("TREE", "", None, "TREE"),
+    ],
+)
+def test_what_moves_is_asked_for_as_it_was_then(
+    later: Later, monkeypatch: pytest.MonkeyPatch, spec: str, package: str, cached: str | None, asked: str
+) -> None:
+    done = later.run()
+    git = GitState(commit="abc123", describe="v6.12", dirty=False)
+    spec, asked = (text.replace("TREE", str(later.tree)) for text in (spec, asked))
+    source = done.source.model_copy(update={"spec": spec, "package": package, "git": git, "digest": "0" * 64})
+    assert later.world.cache is not None
+    if cached:
+        later.world.cache.remember(spec, done.source.digest, package=cached)
+    specs: list[str] = []
+
+    def fetched(spec: str, **_: object) -> Tree:
+        specs.append(spec)
+        return Tree(spec, Path(), "", "f00")
+
+    monkeypatch.setattr(again, "obtain", fetched)
+    with pytest.raises(RequestError, match="is another tree now"):
+        later.again(done.model_copy(update={"source": source}))
+    assert specs == [asked]
+
+
+def test_an_image_is_the_runs_own_as_long_as_it_is_there(later: Later) -> None:
+    done = later.run()
+    own = done.toolchains["gcc-14"].image_id
+    later.events.clear()
+    assert image_again(done, "gcc-14", load_catalog(), later.engine, later.events.append) == own
+    assert later.notes() == []
+
+
+def test_an_image_that_is_gone_is_made_from_its_recipe_of_today(later: Later) -> None:
+    done = later.run()
+    later.engine.remove_image(done.toolchains["gcc-14"].image)
+    image = image_again(done, "gcc-14", load_catalog(), later.engine, later.events.append)
+    assert later.engine.image_id(image) == image
+    assert any("is gone; its recipe of today" in note for note in later.notes())
+
+
+def test_a_toolchain_that_has_no_row_any_more_is_told() -> None:
+    done = a_run([a_cell(toolchain="gcc-9")])
+    with pytest.raises(RequestError, match="the image of gcc-9 is gone, and so is its row"):
+        image_again(done, "gcc-9", load_catalog(), FakeEngine(), lambda _: None)
+
+
+def test_the_profile_of_a_run_comes_back_whole(later: Later) -> None:
+    done = later.run(patch=[str(later.patch)])
+    profile = profile_of(done)
+    assert (profile.patch, profile.symbols) == ((str(later.patch),), {"VFIO": ("n", "y")})
+
+
+def test_a_profile_that_cannot_be_read_is_told() -> None:
+    with pytest.raises(RequestError, match="the profile of the run 20250601-120000-kvm-vfio cannot be read"):
+        profile_of(a_run(profile={"name": "x", "shiny": 1}))
