@@ -21,8 +21,9 @@ import matrix
 from matrix.catalog.types import Profile
 from matrix.errors import KmatrixError
 from matrix.jobs import develop
-from matrix.jobs.derive import chosen, findings_of, keep_findings
+from matrix.jobs.derive import chosen, findings_of, keep_findings, only
 from matrix.jobs.doctor import doctor as examine
+from matrix.jobs.fit import answer, asked_with
 from matrix.jobs.prepare import ROOT
 from matrix.jobs.repro import keep_script, subject_of
 from matrix.jobs.run import plan as plan_job
@@ -37,6 +38,7 @@ from matrix.record.model import Run
 from matrix.record.outcome import exit_code
 from reports import render, write_all
 from reports.explain import show_explanation
+from reports.fit import show_answer
 from reports.health import show_health, show_waste
 from reports.live import live_display
 from reports.reproducer import reproducer, show_script
@@ -208,12 +210,21 @@ def _loaded(run: str) -> tuple[Run, Path]:
     own=[
         _RUN,
         ("finding", "", "only this one: its id, such as F1, or one of its keys"),
+        ("config", "", "a .config of yours: what it misses of the condition, and it with that change"),
+        ("toolchain", "", "with --config: what to resolve it with (default: the nearest to its own)"),
+        ("out", "", "with --config: the changed .config's file (default: in the run's directory)"),
     ]
 )
-def explain(*, run: str, finding: str) -> int:
-    """A finding: its condition, its proof, its scope, how to see it."""
+def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) -> int:
+    """A finding: its condition, its proof, its scope, how to see it, or why your .config does not show it."""
     done, directory = _loaded(run)
     findings = findings_of(done, directory)
+    asked = asked_with(config, toolchain, out)
+    if asked is not None:
+        with live_display(Console(stderr=True)) as emit:
+            told = answer(done, directory, only(findings, finding), asked, emit)
+        show_answer(done, told, directory, Console())
+        return 0
     shown = [chosen(findings, finding)] if finding else findings.findings
     show_explanation(done, shown, directory, Console())
     return 0

@@ -2,7 +2,7 @@
 
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,10 +16,8 @@ from reports import findings as words
 from reports.look import forgive, say
 from reports.recipe import Place, recipe, seen_in
 from reports.summary import title
-from reports.text import clean, plural
+from reports.text import WIDTH, clean, labelled, plural
 
-_WIDTH = 80
-_LABEL = 12
 _CELLS_SHOWN = 6
 _EXCERPT_SHOWN = 8
 _NOTES_SHOWN = 4
@@ -28,8 +26,7 @@ _NOTES_SHOWN = 4
 def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, console: Console) -> None:
     """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
     forgive(console)
-    here = Path.cwd()
-    place = Place(directory, directory.relative_to(here) if directory.is_relative_to(here) else directory)
+    place = Place.here(directory)
     if not shown:
         say(
             console,
@@ -43,7 +40,7 @@ def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, consol
 
 def explanation(run: Run, finding: Finding, place: Place) -> list[Text]:
     """The lines of one finding's explanation."""
-    head = textwrap.wrap(f"{finding.id}  {clean(finding.title)}", _WIDTH, subsequent_indent="    ")
+    head = textwrap.wrap(f"{finding.id}  {clean(finding.title)}", WIDTH, subsequent_indent="    ")
     return [
         *(Text(line, "bold") for line in head),
         Text(),
@@ -55,40 +52,33 @@ def explanation(run: Run, finding: Finding, place: Place) -> list[Text]:
     ]
 
 
-def _labelled(label: str, lines: Iterable[str], *, wrap: bool = True) -> Iterator[str]:
-    for number, line in enumerate(lines):
-        width = _WIDTH - _LABEL - 2 if wrap else 10**6
-        for part, text in enumerate(textwrap.wrap(line, width, break_on_hyphens=False) or [""]):
-            yield f"  {label if not (number or part) else '':<{_LABEL}}{text}".rstrip()
-
-
 def _facts(finding: Finding) -> Iterator[str]:
-    yield from _labelled("severity", [words.severity(finding)])
-    yield from _labelled("condition", words.condition(finding))
+    yield from labelled("severity", [words.severity(finding)])
+    yield from labelled("condition", words.condition(finding))
     if finding.context:
-        yield from _labelled("context", [f"{words.context(finding)} everywhere, so nothing else is known"])
-    yield from _labelled("assumed", map(words.assumption, finding.assumes))
+        yield from labelled("context", [f"{words.context(finding)} everywhere, so nothing else is known"])
+    yield from labelled("assumed", map(words.assumption, finding.assumes))
     if not finding.minimal:
-        yield from _labelled("", ["a smaller condition may exist: the search was cut short"])
+        yield from labelled("", ["a smaller condition may exist: the search was cut short"])
 
 
 def _proof(finding: Finding) -> Iterator[str]:
-    yield from _labelled("proof", [words.verdict(finding)])
+    yield from labelled("proof", [words.verdict(finding)])
     for number in range(len(finding.condition)):
         if len(finding.condition) > 1:
-            yield from _labelled("", [f"{words.conjunction(finding.condition[number])}:"])
+            yield from labelled("", [f"{words.conjunction(finding.condition[number])}:"])
         for term in words.terms(finding, number):
             for one in term.neighbours:
                 told = f"{one.flip}: {one.from_} -> {one.to}: {words.neighbour(one)}"
-                yield from _labelled("", [clean(told)])
+                yield from labelled("", [clean(told)])
                 if one.cell and one.has_finding is not None:
-                    yield from _labelled("", [f"  {clean(one.cell)}"], wrap=False)
+                    yield from labelled("", [f"  {clean(one.cell)}"], wrap=False)
 
 
 def _scope(finding: Finding) -> Iterator[str]:
-    yield from _labelled("seen", words.scope(finding.scope.seen))
-    yield from _labelled("absent", words.scope(finding.scope.absent))
-    yield from _labelled("not known", words.scope(finding.scope.unknown))
+    yield from labelled("seen", words.scope(finding.scope.seen))
+    yield from labelled("absent", words.scope(finding.scope.absent))
+    yield from labelled("not known", words.scope(finding.scope.unknown))
 
 
 def _messages(run: Run, finding: Finding) -> Iterator[str]:

@@ -33,6 +33,17 @@ class Place:
     directory: Path
     shown: Path
 
+    @classmethod
+    def here(cls, directory: Path) -> "Place":
+        """As somebody sees it who stands where this process does."""
+        return cls(directory, nearby(directory))
+
+
+def nearby(path: Path) -> Path:
+    """A path as it is typed here: relative where it lies below the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
 
 def seen_in(cell: Cell, finding: Finding) -> DiagnosticRef | None:
     """The first of a finding's diagnostics in a cell that has it."""
@@ -51,9 +62,22 @@ def recipe(run: Run, cell: Cell, place: Place, ref: DiagnosticRef | None = None)
         return []
     base = run.bases.get(cell.base)
     start = _from_base(base, cell, place) if base else []
-    copied = [("by hand", _copied(place, cell.config_sha256))] if cell.config_sha256 else []
+    copied = [("by hand", _copied(recorded(place, cell.config_sha256)))] if cell.config_sha256 else []
+    return [*(start or copied), _built(cell, place, ref)]
+
+
+def from_config(cell: Cell, place: Place, config: Path, ref: DiagnosticRef | None = None) -> Steps:
+    """What to type to see a diagnostic of a cell with somebody's own .config."""
+    return [
+        ("by hand", _copied(config)),
+        ("in tree", clean(f"{_make(cell)} olddefconfig", _LONGEST)),
+        _built(cell, place, ref),
+    ]
+
+
+def _built(cell: Cell, place: Place, ref: DiagnosticRef | None) -> tuple[str, str]:
     wanted = " ".join(map(shlex.quote, targets(cell, place.directory, ref)))
-    return [*(start or copied), ("in tree", clean(f'{_make(cell)} -k -j"$(nproc)" {wanted}', _LONGEST))]
+    return ("in tree", clean(f'{_make(cell)} -k -j"$(nproc)" {wanted}', _LONGEST))
 
 
 def _stage(cell: Cell, ref: DiagnosticRef | None) -> StageRecord | None:
@@ -72,7 +96,7 @@ def _from_base(base: BaseRecord, cell: Cell, place: Place) -> Steps:
         seed = f"KCONFIG_SEED={base.seed} " if base.seed is not None else ""
         first = ("in tree", clean(f"{seed}{_make(cell)} {target}", _LONGEST))
     elif base.config_sha256:
-        first = ("by hand", _copied(place, base.config_sha256))
+        first = ("by hand", _copied(recorded(place, base.config_sha256)))
     else:
         return []
     values = appended(base, cell)
@@ -95,9 +119,13 @@ def _asked(setting: tuple[str, str]) -> str:
     return f"{kind} {name} {shlex.quote(unquoted(value))}"
 
 
-def _copied(place: Place, digest: str) -> str:
-    config = shlex.quote(str(place.shown / "configs" / digest))
-    return f"mkdir -p {BUILD} && cp {clean(config, _LONGEST)} {BUILD}/.config"
+def recorded(place: Place, digest: str) -> Path:
+    """A whole .config of a run, as its path is shown."""
+    return place.shown / "configs" / digest
+
+
+def _copied(config: Path) -> str:
+    return f"mkdir -p {BUILD} && cp {clean(shlex.quote(str(config)), _LONGEST)} {BUILD}/.config"
 
 
 def targets(cell: Cell, directory: Path, ref: DiagnosticRef | None = None) -> tuple[str, ...]:

@@ -44,9 +44,7 @@ def render_text(run: Run, findings: Findings, directory: Path) -> str:
 def show(run: Run, findings: Findings, directory: Path, console: Console) -> None:
     """The end summary: what ran, the findings, the grid, where the report lies, what to type next."""
     forgive(console)
-    here = Path.cwd()
-    shown = directory.relative_to(here) if directory.is_relative_to(here) else directory
-    _show(run, findings, Place(directory, shown), console)
+    _show(run, findings, Place.here(directory), console)
 
 
 def _show(run: Run, findings: Findings, place: Place, console: Console) -> None:

@@ -1,9 +1,14 @@
 """Foreign text made fit to be shown: no control characters, no endless lines, and no surprises."""
 
 import re
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+WIDTH = 80
+"""Columns of what is told at length in a terminal."""
 LONGEST_LINE = 500
+_LABEL = 12
 _TAIL_BYTES = 256 * 1024
 
 # What a terminal would obey: CSI sequences (colours, cursor), terminated OSC ones (titles, links).
@@ -35,6 +40,14 @@ def duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def labelled(label: str, lines: Iterable[str], *, wrap: bool = True) -> Iterator[str]:
+    """Lines beside a label, which stands before the first one; wrapped unless they are to be copied."""
+    for number, line in enumerate(lines):
+        width = WIDTH - _LABEL - 2 if wrap else 10**6
+        for part, text in enumerate(textwrap.wrap(line, width, break_on_hyphens=False) or [""]):
+            yield f"  {label if not (number or part) else '':<{_LABEL}}{text}".rstrip()
 
 
 def inside(directory: Path, name: str) -> Path | None:

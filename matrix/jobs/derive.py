@@ -1,15 +1,16 @@
 """A run's findings, derived from its directory, and kept beside it."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from matrix.errors import RequestError
+from matrix.errors import RequestError, nearest
 from matrix.findings.derive import derive
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import made_in
 from matrix.record.files import write_whole
 from matrix.record.load import objects_of
-from matrix.record.model import Run
+from matrix.record.model import Cell, Run
 
 FINDINGS = "findings.json"
 
@@ -46,3 +47,15 @@ def only(findings: Findings, name: str) -> Finding:
             f"the run {findings.run} has {len(findings.findings)} findings", "name one: --finding F1"
         )
     return findings.findings[0]
+
+
+def seen_with(finding: Finding, cells: Sequence[Cell], toolchain: str) -> list[Cell]:
+    """Those of a finding's cells that have this toolchain; all without a name. RequestError when none has."""
+    fitting = [cell for cell in cells if toolchain in ("", cell.toolchain)]
+    if not fitting:
+        known = tuple(dict.fromkeys(cell.toolchain for cell in cells))
+        raise RequestError(
+            f"{finding.id} was not seen with {toolchain}{nearest(toolchain, known)}",
+            f"it was with {', '.join(known)}",
+        )
+    return fitting

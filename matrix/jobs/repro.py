@@ -6,7 +6,7 @@ from pathlib import Path
 from matrix.errors import RequestError, nearest
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import cells_of
-from matrix.jobs.derive import only
+from matrix.jobs.derive import only, seen_with
 from matrix.plan.request import escaped
 from matrix.record.files import no_space, write_whole
 from matrix.record.model import Cell, Run
@@ -53,12 +53,7 @@ def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain:
 
 
 def _first(run: Run, found: Finding, toolchain: str) -> Cell:
-    cells = cells_of(run, found)
-    fitting = [cell for cell in cells if toolchain in ("", cell.toolchain)]
-    if not fitting:
-        known = ", ".join(dict.fromkeys(cell.toolchain for cell in cells))
-        raise RequestError(f"{found.id} was not seen with {toolchain}", f"it was with {known}")
-    return fitting[0]
+    return seen_with(found, cells_of(run, found), toolchain)[0]
 
 
 def cell_named(run: Run, name: str) -> Cell:

@@ -13,9 +13,12 @@ from matrix.engine.connect import connect, machine_user
 from matrix.engine.images import ensure_base
 from matrix.findings.model import Findings
 from matrix.jobs.derive import findings_of
+from matrix.jobs.fit import Asked, answer
 from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
+from matrix.kconfig.config import Config
 from matrix.record.events import Event
+from matrix.record.load import config_of
 from matrix.record.model import Run
 from matrix.record.outcome import State
 from matrix.source.cache import Cache, default_cache
@@ -159,3 +162,23 @@ def test_in_the_very_lanes_of_the_good_tree_the_broken_one_fails_though_it_is_ol
     assert corner.source.digest == broken.source.digest
     assert [cell.state for cell in corner.cells] == [State.FAIL, State.FAIL]
     assert len(list((story.place / "cache/lanes").iterdir())) == 4
+
+
+def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_them(
+    story: Story, broken: Run
+) -> None:
+    directory = story.place / "runs" / broken.id
+    (found,) = (found for found in story.findings(broken).findings if found.is_error)
+    his = next(cell for cell in broken.cells if cell.request == {**BROKEN, "MODULES": "y"})
+    file = story.place / "his.config"
+    file.write_text(str(config_of(directory, his)))
+    world = World(connect(), story.cache, story.place / "runs")
+    told = answer(broken, directory, found, Asked(file), story.events.append, world)
+    assert (told.given.arch, told.fit.cell.toolchain) == ("powerpc", "gcc-14")
+    assert [(term.axis, term.has, term.needs) for term in told.fit.missed] == [("MODULES", "y", ("n",))]
+    assert told.by_itself == {}
+    assert told.change is not None
+    assert told.change.file is not None
+    changed = Config.parse(told.change.file.read_text())
+    assert {name: changed.value(name) for name in BROKEN} == BROKEN
+    assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.followed}

@@ -15,6 +15,7 @@ from typing import NoReturn
 import pytest
 
 import tasks
+from matrix.catalog.load import load_profile
 from matrix.errors import DiskFullError, EngineError
 from matrix.jobs.settings import OPTIONS
 from matrix.record.outcome import State
@@ -74,7 +75,8 @@ def stored(tmp_path: Path) -> Path:
     """A run on disk: the story."""
     directory = tmp_path / "runs" / "a-run"
     directory.mkdir(parents=True)
-    (directory / "run.json").write_text(the_story(["powerpc"]).model_dump_json(by_alias=True))
+    run = the_story(["powerpc"], profile=load_profile("kvm-vfio").model_dump(mode="json", by_alias=True))
+    (directory / "run.json").write_text(run.model_dump_json(by_alias=True))
     return directory
 
 
@@ -331,6 +333,43 @@ def test_tasks_follow_each_other_each_with_its_options(capsys: Said) -> None:
 def test_a_task_that_fails_is_the_last(capsys: Said) -> None:
     assert kmatrix("doctor", "report", "--run", "a-run") == 2
     assert "20250601" not in capsys.readouterr().out
+
+
+# --- explain --config
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--config", "nosuch"), "--config nosuch cannot be read: No such file or directory"),
+        (("--config", "empty"), "--config empty sets no symbol"),
+        (("--config", "mine", "--finding", "F7"), "has no finding 'F7' (it has F1)"),
+        (("--config", "mine", "--toolchain", "gcc-41"), "F1 was not seen with gcc-41 (nearest: 'gcc-14')"),
+        (("--config", "mine", "--out", "mine"), "--out mine is there already"),
+        (("--toolchain", "gcc-14"), "--toolchain needs a .config"),
+        (("--out", "mine"), "--out needs a .config"),
+    ],
+)
+def test_a_wrong_question_about_a_config_is_refused(
+    words: tuple[str, ...], told: str, capsys: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "mine").write_text("CONFIG_PPC=y\nCONFIG_MODULES=y\n")
+    assert told in refused(capsys, 1, "explain", "--run", "a-run", *words)
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_config_of_another_arch_is_an_answer(capsys: Said, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("CONFIG_X86=y\n")
+    assert kmatrix("explain", "--run", "a-run", "--config", "mine") == 0
+    assert capsys.readouterr().out.startswith("your .config is for x86; F1 was seen on powerpc only\n")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_config_without_an_engine_says_what_to_type(capsys: Said, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("CONFIG_PPC=y\n")
+    assert "no container engine" in refused(capsys, 2, "explain", "--run", "a-run", "--config", "mine")
 
 
 # --- exit codes

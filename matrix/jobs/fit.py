@@ -1,0 +1,276 @@
+"""Somebody's own .config against a finding: what it misses, and whether the tree's conf lets it have that."""
+
+import hashlib
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matrix.build.lane import LaneDirectory, lane_directory, lane_key
+from matrix.build.schedule import Budget
+from matrix.build.work import resolve_in
+from matrix.catalog.load import Catalog, load_catalog
+from matrix.catalog.types import Base, Profile, Setting
+from matrix.engine.connect import connect, machine_user
+from matrix.errors import MachineError, RequestError
+from matrix.findings.fit import (
+    Answer,
+    Apart,
+    Change,
+    Fit,
+    Given,
+    Ground,
+    Mine,
+    another_arch,
+    nearest_toolchain,
+)
+from matrix.findings.model import Finding
+from matrix.jobs.again import image_again, profile_of, tree_of
+from matrix.jobs.derive import seen_with
+from matrix.jobs.prepare import Ready
+from matrix.jobs.run import World, site_of
+from matrix.kconfig.config import Config
+from matrix.kconfig.definitions import read_tree
+from matrix.kconfig.origin import Compiler, origin
+from matrix.plan.request import Request, escaped
+from matrix.record.events import Emit, Note
+from matrix.record.files import no_space, write_whole
+from matrix.record.journal import new_run_id
+from matrix.record.load import config_of
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import State
+from matrix.resolve.make import Workshop
+from matrix.resolve.reasons import unreached
+from matrix.resolve.resolution import Resolution
+from matrix.resolve.resolver import Resolver
+from matrix.source.cache import Cache
+
+_BASE = "given"
+_THIS_MACHINE = World()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of a question: the .config, a toolchain, and the file of the answer; the last two may be
+    empty."""
+
+    config: Path
+    toolchain: str = ""
+    out: str = ""
+
+
+def asked_with(config: str, toolchain: str, out: str) -> Asked | None:
+    """What was asked, or None without a .config. RequestError for options that say nothing without one."""
+    if config:
+        return Asked(Path(config), toolchain, out)
+    given = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
+    if given:
+        raise RequestError(f"{given[0]} needs a .config to hold against the finding", "add --config FILE")
+    return None
+
+
+def read_config(path: Path, catalog: Catalog) -> Given:
+    """A .config that somebody names. RequestError says what is wrong with it."""
+    try:
+        text = path.expanduser().read_text("utf-8")
+    except OSError as error:
+        raise RequestError(f"--config {path} cannot be read: {error.strerror}", "name a .config") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"--config {path} is no text",
+            "where it is compressed, unpack it first: zcat config.gz > my.config",
+        ) from error
+    try:
+        config, said = Config.parse(text), origin(text)
+    except RequestError as error:
+        raise RequestError(f"--config {path}: {error}", error.hint) from error
+    if not config:
+        raise RequestError(f"--config {path} sets no symbol", "name the .config of a build directory")
+    arch = catalog.arch_of(config, said.arch)
+    if arch is None:
+        raise RequestError(
+            f"--config {path} does not say which arch it is for",
+            "let make write it whole: make ARCH=… olddefconfig, in the directory that it is from",
+        )
+    return Given(path.expanduser().absolute(), text, config, said, arch)
+
+
+def answer(
+    run: Run, directory: Path, finding: Finding, asked: Asked, emit: Emit, world: World = _THIS_MACHINE
+) -> Answer:
+    """Hold a .config against a finding of the run in this directory; write the changed one.
+
+    RequestError for a .config, toolchain or file that will not do, before any work; MachineError when conf
+    could not be run.
+    """
+    profile = profile_of(run)
+    catalog = load_catalog().with_profile(profile)
+    given = read_config(asked.config, catalog)
+    cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
+    elsewhere = another_arch(cells, given.arch)
+    if elsewhere is not None:
+        return Answer(given, finding, elsewhere)
+    cells = seen_with(finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain)
+    _refuse_taken(asked)
+    case = _Case(run, directory, finding, given, profile)
+    cells = [cell for cell in cells if cell.toolchain == case.nearest(cells)]
+    with _desk(case, cells[0], emit, world) as desk:
+        return _answered(case, cells, asked, desk)
+
+
+def _refuse_taken(asked: Asked) -> None:
+    if asked.out and Path(asked.out).exists():
+        raise RequestError(f"--out {asked.out} is there already", "name a file that does not exist yet")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A run's finding and somebody's .config for an arch on which it was seen."""
+
+    run: Run
+    directory: Path
+    finding: Finding
+    given: Given
+    profile: Profile
+
+    @property
+    def ground(self) -> Ground:
+        return Ground(load_catalog().with_profile(self.profile), self.run.axes)
+
+    def nearest(self, cells: list[Cell]) -> str:
+        """The toolchain, of these cells', that is nearest to what the .config was made with."""
+        return nearest_toolchain(self._compilers(cells), self.given.origin.compiler)
+
+    def made_with(self, asked: Asked) -> str | None:
+        """The run's toolchain that the .config stands for; None where it does not say."""
+        if asked.toolchain or self.given.origin.compiler is None:
+            return asked.toolchain or None
+        return self.nearest([cell for cell in self.run.cells if cell.arch == self.given.arch])
+
+    def recorded(self, cell: Cell) -> str:
+        """A cell's .config as the run has kept it, or nothing."""
+        return config_of(self.directory, cell) or ""
+
+    def _compilers(self, cells: list[Cell]) -> dict[str, Compiler | None]:
+        known: dict[str, Compiler | None] = {}
+        for cell in cells:
+            known[cell.toolchain] = known.get(cell.toolchain) or origin(self.recorded(cell)).compiler
+        return known
+
+
+def _answered(case: _Case, cells: list[Cell], asked: Asked, desk: "_Desk") -> Answer:
+    alone = Config.parse(str(desk.resolve(Request.of(*desk.lane, {}), {}).config))
+    mine = Mine(case.given.arch, case.made_with(asked), case.given.config, alone)
+    ground = case.ground
+    fit = ground.closest(case.finding, cells, mine)
+    change, after = (None, alone) if not fit.change else _changed(case, fit, alone, asked, desk)
+    there = case.recorded(fit.cell)
+    others = ground.others(case.finding, fit, case.profile.fixed, replace(mine, resolved=after))
+    apart = Apart(origin(there).compiler, others, after.distance(Config.parse(there)) if there else None)
+    return Answer(case.given, case.finding, fit, case.given.config.diff(alone), change, apart)
+
+
+def _changed(case: _Case, fit: Fit, alone: Config, asked: Asked, desk: "_Desk") -> tuple[Change, Config]:
+    """The change as the tree's conf takes it, and the configuration that comes of it."""
+    request = Request.of(*desk.lane, {**fit.kept, **fit.change})
+    resolution = desk.resolve(request, fit.kept)
+    after = Config.parse(str(resolution.config))
+    fragment = desk.resolver(fit.kept).fragment_of(request)
+    followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
+    if not resolution.reachable:
+        return Change(fragment, followed, desk.why(resolution, after)), after
+    return Change(fragment, followed, file=_written(case, asked, str(resolution.config))), after
+
+
+def _written(case: _Case, asked: Asked, text: str) -> Path:
+    """Where the changed .config is now. Its own name holds its digest, so it takes nobody's place."""
+    name = escaped(case.given.path.name.removesuffix(".config").strip(".") or "config")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
+    try:
+        with no_space(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}", "name another place: --out FILE"
+        ) from error
+    return path
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Where a .config is resolved: a lane's directory, and the container of one toolchain around it."""
+
+    workshop: Workshop
+    place: LaneDirectory
+    catalog: Catalog
+    store: Path
+    lane: tuple[str, str, str]
+
+    def resolver(self, kept: dict[str, str]) -> Resolver:
+        """``kept`` are symbols that have their value already: they are verified, and nothing is set."""
+        arch = self.lane[0]
+        knobs = {
+            name: {arch: {value: Setting(set={}, proof=self.catalog.setting(arch, name, value).proof)}}
+            for name, value in kept.items()
+        }
+        merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
+        catalog = replace(self.catalog, knobs={**self.catalog.knobs, **merged})
+        return Resolver(self.workshop, catalog, {}, self.store)
+
+    def resolve(self, request: Request, kept: dict[str, str]) -> Resolution:
+        """RequestError when the tree's Kconfig refuses, MachineError when it could not be asked."""
+        resolution = resolve_in(self.place, self.resolver(kept), request, lambda _: None)
+        if resolution.config is None:
+            raise _refused(resolution)
+        return resolution
+
+    def why(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
+        """Why the tree does not give what was asked for."""
+        srcarch = self.catalog.arches[self.lane[0]].srcarch
+        definitions = read_tree(self.workshop.site.tree.path, srcarch)
+        return unreached(resolution, config, definitions, self.catalog)
+
+
+def _refused(resolution: Resolution) -> RequestError | MachineError:
+    state = resolution.stage.state
+    if state is State.FAIL:
+        said = next((item.diagnostic.message for item in resolution.diagnostics), "make failed")
+        return RequestError(f"the tree's conf takes no .config: {said}", "./inv plan says more")
+    return MachineError(f"olddefconfig could not be run: {state}", "./inv doctor looks at this machine")
+
+
+@contextmanager
+def _desk(case: _Case, cell: Cell, emit: Emit, world: World) -> Iterator[_Desk]:
+    """The run's own tree, a cell's image and make line, and the .config as a base."""
+    engine, cache = world.engine or connect(), world.cache or Cache()
+    profile = case.profile.model_copy(update={"bases": {_BASE: Base(file=str(case.given.path))}})
+    catalog = load_catalog().with_profile(profile)
+    with cache.in_use():
+        about = engine.about()
+        user = machine_user(rootless=about.rootless)
+        tree = tree_of(case.run, cache, engine, user, emit)
+        image = image_again(case.run, cell.toolchain, catalog, engine, emit)
+        emit(Note(f"Asking the conf of Linux {tree.version} what it makes of {case.given.path.name}."))
+        ready = Ready(profile, catalog, engine, about, user, cache, tree, dict(case.run.toolchains))
+        name = new_run_id("explain", datetime.now(UTC))
+        site = site_of(ready, name, 1, Budget(profile.jobs or about.cpus, 1))
+        key = {
+            "arch": cell.arch,
+            "toolchain": cell.toolchain,
+            "base": _BASE,
+            "image": image,
+            "make": cell.make,
+        }
+        with lane_directory(cache.root / "lanes", lane_key(key), tree, cache, user) as place:
+            workshop = Workshop(site, image, _variables(cell), place.build)
+            lane = (cell.arch, cell.toolchain, _BASE)
+            yield _Desk(workshop, place, catalog, cache.root / "resolutions", lane)
+
+
+def _variables(cell: Cell) -> dict[str, str]:
+    """The make line as it was recorded: name → value."""
+    return dict(word.split("=", 1) for word in shlex.split(cell.make))

@@ -1,0 +1,333 @@
+"""`explain --config` as a job: a .config resolved on a run's own tree, with an engine in memory."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from matrix.catalog.load import load_catalog
+from matrix.engine.engine import Ended
+from matrix.errors import MachineError, RequestError
+from matrix.findings.fit import Answer
+from matrix.jobs.derive import findings_of
+from matrix.jobs.fit import Asked, answer, asked_with, read_config
+from matrix.kconfig.config import Config
+from matrix.record.load import config_of
+from matrix.record.model import Run
+from tests.fakes.kernel import Job, Made, Symbol
+from tests.unit.test_pipeline import ERROR, PROFILE, SIX, VFIO, Desk
+
+MODULES_ON = "# Linux/x86 6.1.0 Kernel Configuration\nCONFIG_X86=y\nCONFIG_MODULES=y\nCONFIG_VFIO=y\n"
+
+
+def without_modules(config: dict[str, str]) -> list[str]:
+    """The story in small: refused with MODULES=n and VFIO=y only."""
+    return [ERROR] if config["MODULES"] == "n" else []
+
+
+class Maintainer(Desk):
+    """Somebody with a .config, and a run with a finding that needs MODULES=n, VFIO=y."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.asks(SIX)
+        self.says(VFIO, without_modules, sees=("MODULES",))
+        # Something that is compiled in every cell: without it VFIO=n would prove nothing.
+        (self.tree / "drivers/vfio/always.c").write_text("int always;\n")
+        self.kernel.objects["drivers/vfio/always.o"] = Made("ALWAYS")
+        self.configures(ALWAYS=Symbol(default="y"))
+        self.done = self.run()
+        self.kernel.jobs.clear()
+        self.file = place / "mine.config"
+
+    def ask(
+        self, text: str = MODULES_ON, toolchain: str = "", out: str = "", run: Run | None = None
+    ) -> Answer:
+        self.file.write_text(text)
+        (finding,) = findings_of(self.done, self.directory).findings
+        asked = Asked(self.file, toolchain, out)
+        return answer(run or self.done, self.directory, finding, asked, self.events.append, self.world)
+
+    def configures(self, **symbols: Symbol) -> None:
+        """Further symbols, or other ones, in another tree's Kconfig: nothing that was resolved holds."""
+        self.kernel.symbols = {**self.kernel.symbols, **symbols}
+        shutil.rmtree(self.place / "cache/resolutions", ignore_errors=True)
+
+
+@pytest.fixture
+def somebody(tmp_path: Path) -> Maintainer:
+    return Maintainer(tmp_path)
+
+
+def written(told: Answer) -> str:
+    assert told.change is not None
+    assert told.change.file is not None
+    return told.change.file.read_text()
+
+
+def refusal(somebody: Maintainer, toolchain: str = "", out: str = "") -> str:
+    """What is refused, and that it was before any container ran."""
+    with pytest.raises(RequestError) as caught:
+        somebody.ask(toolchain=toolchain, out=out)
+    assert somebody.kernel.jobs == []
+    return f"{caught.value} ({caught.value.hint})"
+
+
+def about_file(somebody: Maintainer) -> RequestError:
+    """What is refused of the file as it lies there."""
+    with pytest.raises(RequestError) as caught:
+        read_config(somebody.file, load_catalog())
+    return caught.value
+
+
+# The change
+
+
+def test_the_missed_term_is_changed_and_the_trees_own_answer_is_written(somebody: Maintainer) -> None:
+    told = somebody.ask()
+    assert told.fit.change == {"MODULES": "n"}
+    assert Config.parse(written(told)).on == {("VFIO", "y"), ("ALWAYS", "y")}
+    assert told.change is not None
+    assert told.change.asked == {"MODULES": "n"}
+    assert told.change.unreached == ()
+
+
+def test_the_file_lies_in_the_runs_directory_and_takes_nobodys_place(somebody: Maintainer) -> None:
+    first, second = somebody.ask(), somebody.ask(f"{MODULES_ON}CONFIG_GROUP=y\n")
+    files = [told.change.file for told in (first, second) if told.change]
+    assert len({str(file) for file in files}) == 2
+    assert [str(file).startswith(f"{somebody.directory}/F1-mine-") for file in files] == [True, True]
+    assert somebody.file.read_text() == f"{MODULES_ON}CONFIG_GROUP=y\n"
+
+
+def test_what_followed_the_change_is_told_from_what_the_tree_does_by_itself(somebody: Maintainer) -> None:
+    somebody.configures(LATE=Symbol(default="y"), UNLOAD=Symbol(default="y", needs="MODULES"))
+    told = somebody.ask(f"{MODULES_ON}CONFIG_ALWAYS=y\n")
+    assert told.by_itself == {"LATE": ("n", "y"), "UNLOAD": ("n", "y"), "X86": ("y", "n")}
+    assert told.change is not None
+    assert told.change.followed == {"UNLOAD": ("y", "n")}
+
+
+def test_a_knobs_helpers_are_asked_for_but_only_for_what_is_missed(somebody: Maintainer) -> None:
+    head = PROFILE.replace(
+        "[symbols]",
+        "[knobs.VFIO.x86.y]\nset = { VFIO = 'y', GROUP = 'y' }\nproof = { VFIO = 'y' }\n[symbols]",
+    )
+    somebody.asks(SIX, head)
+    somebody.done = somebody.run()
+    held = somebody.ask()
+    assert Config.parse(written(held)).value("GROUP") == "n"
+    missed = somebody.ask(MODULES_ON.replace("VFIO=y", "VFIO=m"))
+    assert missed.fit.change == {"MODULES": "n", "VFIO": "y"}
+    assert Config.parse(written(missed)).value("GROUP") == "y"
+
+
+def test_a_config_that_meets_it_is_told_so_and_nothing_is_written(somebody: Maintainer) -> None:
+    before = set(somebody.directory.iterdir())
+    told = somebody.ask(MODULES_ON.replace("CONFIG_MODULES=y\n", ""))
+    assert told.fit.missed == ()
+    assert told.change is None
+    assert told.apart is not None
+    assert told.apart.symbols == 0
+    assert set(somebody.directory.iterdir()) == before
+
+
+def test_what_cannot_be_reached_says_why_and_is_not_written(somebody: Maintainer) -> None:
+    somebody.kernel.symbols = {"MODULES": Symbol(), "BUS": Symbol()}
+    somebody.configures(VFIO=Symbol(needs="BUS"))
+    before = set(somebody.directory.iterdir())
+    told = somebody.ask()
+    assert told.fit.change == {"MODULES": "n", "VFIO": "y"}
+    assert told.change is not None
+    assert told.change.file is None
+    assert told.change.unreached == ("VFIO=y: became n",)
+    assert set(somebody.directory.iterdir()) == before
+
+
+def test_what_was_held_and_breaks_by_the_change_is_not_reached(somebody: Maintainer) -> None:
+    """The whole conjunction is verified, not only what was missed."""
+
+    def forget(job: Job) -> None:
+        config = job.host("/build") / ".config"
+        if "# CONFIG_MODULES is not set" in config.read_text():
+            config.write_text(config.read_text().replace("CONFIG_VFIO=y", "# CONFIG_VFIO is not set"))
+
+    somebody.kernel.before = forget
+    told = somebody.ask()
+    assert told.change is not None
+    assert told.change.unreached == ("VFIO=y: became n",)
+
+
+# How it is resolved
+
+
+def test_it_is_resolved_twice_with_the_cells_own_make_line_image_and_tree(somebody: Maintainer) -> None:
+    somebody.ask()
+    jobs = somebody.kernel.jobs
+    cell = somebody.done.cells[2]
+    assert [job.targets for job in jobs] == [("olddefconfig",), ("olddefconfig",)]
+    assert [" ".join(f"{k}={v}" for k, v in job.variables.items()).split(" ", 1)[1] for job in jobs] == [
+        cell.make
+    ] * 2
+    assert {job.container.image for job in jobs} == {somebody.done.toolchains["gcc-14"].image_id}
+    assert {job.host("/src").parent.name for job in jobs} == {somebody.done.source.digest}
+
+
+def test_what_was_resolved_once_is_known(somebody: Maintainer) -> None:
+    somebody.ask()
+    somebody.kernel.jobs.clear()
+    somebody.ask()
+    assert somebody.kernel.jobs == []
+
+
+def test_no_lane_that_builds_is_touched(somebody: Maintainer) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (somebody.place / "cache/lanes").rglob("*")}
+    somebody.ask()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_machines_faults_are_not_the_configs(somebody: Maintainer) -> None:
+    somebody.kernel.before = lambda _: Ended(137, 1.0, oom=True)
+    with pytest.raises(MachineError, match="olddefconfig could not be run: oom"):
+        somebody.ask()
+
+
+def test_a_tree_whose_kconfig_refuses_is_told_in_its_words(somebody: Maintainer) -> None:
+    def refuse(job: Job) -> int:
+        job.say("drivers/vfio/Kconfig:1: syntax error")
+        return 2
+
+    somebody.kernel.before = refuse
+    with pytest.raises(RequestError, match=r"takes no \.config: .*syntax error"):
+        somebody.ask()
+
+
+# What else differs
+
+
+def test_the_configuration_that_comes_of_it_is_compared_with_the_cells_own(somebody: Maintainer) -> None:
+    told = somebody.ask(f"{MODULES_ON}CONFIG_GROUP=y\n")
+    assert told.fit.cell.request == {"MODULES": "n", "VFIO": "y"}
+    assert told.apart is not None
+    assert told.apart.symbols == 1
+
+
+def test_without_the_cells_own_config_nothing_is_compared(somebody: Maintainer) -> None:
+    shutil.rmtree(somebody.directory / "configs")
+    told = somebody.ask()
+    assert config_of(somebody.directory, told.fit.cell) is None
+    assert told.apart is not None
+    assert (told.apart.symbols, told.apart.compiler) == (None, None)
+    assert written(told)
+
+
+def test_a_fixed_symbol_that_differs_is_named(somebody: Maintainer) -> None:
+    somebody.asks(SIX, PROFILE.replace("[symbols]", "[fixed]\nGROUP = 'y'\n[symbols]"))
+    somebody.done = somebody.run(select=["VFIO=y"])
+    told = somebody.ask()
+    assert told.apart is not None
+    assert [(one.symbol, one.has, one.seen) for one in told.apart.others] == [("GROUP", "n", ("y",))]
+
+
+def test_what_differs_is_judged_after_the_change(somebody: Maintainer) -> None:
+    """A fixed symbol that went with the change is one that differs."""
+    somebody.asks(SIX, PROFILE.replace("[symbols]", "[fixed]\nGROUP = 'y'\n[symbols]"))
+    somebody.done = somebody.run(select=["VFIO=y"])
+    somebody.kernel.symbols = {"MODULES": Symbol(), "UNLOAD": Symbol(default="y", needs="MODULES")}
+    somebody.configures(VFIO=Symbol(tristate=True), GROUP=Symbol(needs="UNLOAD"))
+    told = somebody.ask(f"{MODULES_ON}CONFIG_GROUP=y\n")
+    assert told.apart is not None
+    assert [(one.symbol, one.has) for one in told.apart.others] == [("GROUP", "n")]
+
+
+# The toolchain
+
+
+def test_the_toolchain_is_that_of_the_finding_nearest_to_the_configs_own(somebody: Maintainer) -> None:
+    made = "CONFIG_CC_IS_{}=y\n"
+    both = {"gcc-14": made.format("GCC"), "clang-19": made.format("CLANG")}
+    somebody.done = somebody.run(toolchain=["gcc-14,clang-19"])
+    for cell in somebody.done.cells:
+        kept = somebody.directory / "configs" / f"{cell.toolchain}-{cell.config_sha256}"
+        kept.write_text(both[cell.toolchain])
+    cells = tuple(
+        cell.model_copy(update={"config_sha256": f"{cell.toolchain}-{cell.config_sha256}"})
+        for cell in somebody.done.cells
+    )
+    run = somebody.done.model_copy(update={"cells": cells})
+    for name, line in both.items():
+        assert somebody.ask(f"{MODULES_ON}{line}", run=run).fit.cell.toolchain == name
+    assert somebody.ask(MODULES_ON, run=run).fit.cell.toolchain == "gcc-14"
+    assert somebody.ask(f"{MODULES_ON}{both['gcc-14']}", "clang-19", run=run).fit.cell.toolchain == "clang-19"
+
+
+def test_a_toolchain_without_the_finding_is_refused_with_those_that_have_it(somebody: Maintainer) -> None:
+    assert refusal(somebody, toolchain="gcc-41") == (
+        "F1 was not seen with gcc-41 (nearest: 'gcc-14') (it was with gcc-14)"
+    )
+
+
+# What is no .config
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "sets no symbol"),
+        (b"# nothing but a comment\n", "sets no symbol"),
+        (b"\x1f\x8b\x08\x00\xff\xfe", "is no text (where it is compressed, unpack it first: zcat"),
+        (b"make: *** No rule\n", "line 1 is no line of a .config: 'make: *** No rule'"),
+        (b"CONFIG_VFIO=y\n", "does not say which arch it is for (let make write it whole: make ARCH=…"),
+    ],
+    ids=["empty", "comment", "binary", "other", "no-arch"],
+)
+def test_what_is_no_config_is_refused_with_what_is_wrong(
+    somebody: Maintainer, content: bytes, told: str
+) -> None:
+    somebody.file.write_bytes(content)
+    error = about_file(somebody)
+    assert str(error).startswith(f"--config {somebody.file}")
+    assert told in f"{error} ({error.hint})"
+
+
+@pytest.mark.parametrize(("name", "told"), [("nosuch", "No such file"), ("", "Is a directory")])
+def test_a_config_that_cannot_be_read_is_refused(somebody: Maintainer, name: str, told: str) -> None:
+    somebody.file = somebody.place / name
+    assert told in str(about_file(somebody))
+
+
+def test_a_config_of_another_arch_is_answered_without_an_engine(somebody: Maintainer) -> None:
+    somebody.world = replace(somebody.world, engine=None)
+    told = somebody.ask("CONFIG_ARM64=y\n")
+    assert [(term.axis, term.has, term.needs) for term in told.fit.missed] == [("arch", "arm64", ("x86",))]
+    assert (told.change, told.apart) == (None, None)
+
+
+# Options
+
+
+def test_an_out_takes_the_file_and_what_is_there_is_not_replaced(somebody: Maintainer) -> None:
+    out = somebody.place / "new" / "changed.config"
+    told = somebody.ask(out=str(out))
+    assert told.change is not None
+    assert told.change.file == out
+    kept = out.read_text()
+    somebody.kernel.jobs.clear()
+    assert "is there already" in refusal(somebody, out=str(out))
+    assert "is there already" in refusal(somebody, out=str(somebody.file))
+    assert (out.read_text(), somebody.file.read_text()) == (kept, MODULES_ON)
+
+
+def test_an_out_that_cannot_be_written_is_told(somebody: Maintainer) -> None:
+    with pytest.raises(RequestError, match="cannot be written: File exists"):
+        somebody.ask(out=f"{somebody.file}/below")
+
+
+def test_options_that_say_nothing_without_a_config_are_refused() -> None:
+    assert asked_with("", "", "") is None
+    assert asked_with("a", "b", "c") == Asked(Path("a"), "b", "c")
+    for toolchain, out, named in (("gcc-14", "", "--toolchain"), ("", "x", "--out")):
+        with pytest.raises(RequestError, match=f"{named} needs a .config") as caught:
+            asked_with("", toolchain, out)
+        assert "--config FILE" in caught.value.hint
