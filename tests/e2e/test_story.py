@@ -12,6 +12,7 @@ import pytest
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.images import ensure_base
 from matrix.findings.model import Findings
+from matrix.findings.presence import cells_of
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
 from matrix.jobs.run import World, run
@@ -23,6 +24,9 @@ from matrix.record.model import Run
 from matrix.record.outcome import State
 from matrix.source.cache import Cache, default_cache
 from matrix.source.obtain import obtain
+from matrix.source.walk import link_tree, walk
+from reports.reproducer import reproducer
+from tests.fakes.history import CULPRIT, History
 from tests.minitree import PATCHES
 
 pytestmark = [pytest.mark.engine, pytest.mark.kernel]
@@ -182,3 +186,20 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     changed = Config.parse(told.change.file.read_text())
     assert {name: changed.value(name) for name in BROKEN} == BROKEN
     assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.followed}
+
+
+def test_the_reproducer_given_to_git_bisect_finds_the_commit(
+    story: Story, good: Run, broken: Run, tmp_path: Path
+) -> None:
+    """As it is, over a history in which one commit is broken otherwise and one cannot be configured so."""
+    cached = story.cache.find(good.source.digest)
+    assert cached is not None
+    link_tree(cached.path, walk(cached.path), tmp_path / "tree")
+    history = History(tmp_path / "tree", REGRESSION)
+    (found,) = (found for found in story.findings(broken).findings if found.is_error)
+    script = tmp_path / "repro.sh"
+    cell = cells_of(broken, found)[0]
+    script.write_text(reproducer(broken, cell, story.place / "runs" / broken.id, found))
+    said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"))
+    assert f"{history.commits[CULPRIT]} is the first bad commit" in said
+    assert f"git bisect skip {history.commits['Another breakage']}" in history.git("bisect", "log")

@@ -41,7 +41,7 @@ class History:
             # The tree shares its files with others: a changed one must become a file of its own.
             path.unlink()
             path.write_text(text)
-        self.git("add", "--", *(name for name, _ in changes))
+        self.git("add", "--force", "--", *(name for name, _ in changes))
         self.git("commit", "--quiet", "--message", subject)
 
     def checkout(self, subject: str) -> None:
