@@ -35,16 +35,24 @@ _TEXT_WIDTH = 80
 
 def render_text(run: Run, findings: Findings, directory: Path) -> str:
     """The end summary without colour, 80 columns wide where its lines can be broken."""
-    out = StringIO()
-    console = Console(file=out, width=_TEXT_WIDTH, color_system=None, force_terminal=False)
-    _show(run, findings, Place(directory, Path()), console)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return _plain(run, findings, Place(directory, Path()), _TEXT_WIDTH)
 
 
 def show(run: Run, findings: Findings, directory: Path, console: Console) -> None:
     """The end summary: what ran, the findings, the grid, where the report lies, what to type next."""
     forgive(console)
-    _show(run, findings, Place.here(directory), console)
+    place = Place.here(directory)
+    if console.is_terminal:
+        _show(run, findings, place, console)
+    else:
+        console.file.write(_plain(run, findings, place, console.width))
+
+
+def _plain(run: Run, findings: Findings, place: Place, width: int) -> str:
+    """Without colour, and without the blanks that a table puts at the end of its lines."""
+    out = StringIO()
+    _show(run, findings, place, Console(file=out, width=width, color_system=None, force_terminal=False))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
 def _show(run: Run, findings: Findings, place: Place, console: Console) -> None:

@@ -201,6 +201,13 @@ def test_a_stream_that_lacks_the_signs_gets_question_marks(tmp_path: Path) -> No
     assert "18 ? KVM=m" in file.read_text()
 
 
+def test_what_is_piped_has_no_blanks_at_the_ends_of_its_lines() -> None:
+    out = StringIO()
+    show(the_story(), derive(the_story(), {}), RUN, Console(file=out, width=80))
+    assert [line for line in out.getvalue().splitlines() if line != line.rstrip()] == []
+    assert "F1 " in out.getvalue()
+
+
 def test_the_plan_has_a_line_for_every_request_and_totals() -> None:
     run = the_story()
     lines = planned(run.model_copy(update={"cells": tuple(unbuilt(run))}), terminal=False)
