@@ -4,7 +4,6 @@ The fake kernel tree says how its build goes: `resolved` is what olddefconfig ma
 does.
 """
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -70,7 +69,7 @@ _NEEDED = (
         "cp",
         "nproc",
     ),
-    *("dirname", "sleep", "touch", "date"),
+    *("dirname", "sleep", "touch", "date", "mv"),
 )
 
 
@@ -119,7 +118,7 @@ class Tools:
         return (self.tree / "said").read_text().splitlines()
 
     def environment(self) -> dict[str, str]:
-        return {"PATH": str(self.bin), "TMPDIR": str(self.temporary), "HOME": os.environ.get("HOME", "/")}
+        return {"PATH": str(self.bin), "TMPDIR": str(self.temporary), "KCFLAGS": "-DOF_THE_CALLER"}
 
     def run(self, shell: tuple[str, ...], script: Path, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a script in the tree."""

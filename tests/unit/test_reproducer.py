@@ -166,29 +166,46 @@ def test_a_build_that_takes_too_long_is_given_up_and_its_container_removed(ask: 
     # Like a client that hands the signal on to a container, which ignores it.
     tools.engine(run="trap '' TERM INT")
     tools.kernel(build="sleep 30")
+    began = time.monotonic()
     ended = ask("--timeout", "1")
     assert ended.returncode == MACHINE
     assert "gave up after 1 seconds" in ended.stderr
+    assert time.monotonic() - began < 20
     assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+
+
+def test_a_container_that_was_killed_for_its_memory_is_no_answer(ask: Run_, tools: Tools) -> None:
+    tools.engine(run="exit 87")
+    ended = ask()
+    assert (ended.returncode, "out of memory" in ended.stderr) == (MACHINE, True)
 
 
 @pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_it_stops_at_once_and_leaves_no_container(
-    tools: Tools, tmp_path: Path, shell: tuple[str, ...], number: int
+@pytest.mark.parametrize("words", [(), ("--host",)], ids=["container", "host"])
+def test_interrupted_it_stops_at_once_and_leaves_nothing(
+    tools: Tools, tmp_path: Path, shell: tuple[str, ...], number: int, words: tuple[str, ...]
 ) -> None:
-    tools.kernel(build='touch "$src/building"; sleep 30')
+    tools.kernel(build='echo $$ >"$src/pid.new"; mv "$src/pid.new" "$src/pid"; sleep 30')
     script = tmp_path / "repro.sh"
     run = story()
     script.write_text(reproducer(run, run.cells[0], tmp_path, finding(run)))
-    with subprocess.Popen([*shell, str(script)], cwd=tools.tree, env=tools.environment()) as process:
-        deadline = time.monotonic() + 20
-        while not (tools.tree / "building").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
+    with subprocess.Popen([*shell, str(script), *words], cwd=tools.tree, env=tools.environment()) as process:
+        assert within(20, (tools.tree / "pid").exists)
         process.send_signal(number)
         assert process.wait(10) == MACHINE
-    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+    builder = Path("/proc", (tools.tree / "pid").read_text().strip())
+    assert within(10, lambda: not builder.exists()), "what built is ended"
+    removed = any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+    assert removed == (not words)
     assert not list(tools.temporary.iterdir())
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
 
 
 def test_without_an_engine_it_says_what_else_there_is(ask: Run_, tools: Tools) -> None:
@@ -433,7 +450,8 @@ def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: Tools, tmp_pa
         verified=(Verified(symbol=f"KVM{EVIL}", want="y", got=f"y{EVIL}"),),
         make=f"ARCH=powerpc 'X={EVIL.replace(chr(39), '')}'",
     )
-    chain = ToolchainRecord(image=EVIL, image_id=EVIL, root=EVIL, recipe=(EVIL, f"FROM x\n{EVIL}"))
+    tools.engine(images="root")
+    chain = ToolchainRecord(image=EVIL, image_id=EVIL, root="root", recipe=(EVIL, f"FROM x\n{EVIL}"))
     base = BaseRecord(targets={"powerpc": EVIL}, fragment=("CONFIG_A=y",))
     run = a_run([cell], [said], bases={"defconfig": base}, toolchains={"gcc-14": chain}, id="run")
     script = tmp_path / "repro.sh"
