@@ -29,6 +29,7 @@ README = BOTH["README.md"]
 ROWS: dict[str, Any] = {"arches": Arch, "toolchains": Toolchain, "bases": Base, "knobs": Knob}
 ENOUGH = {"arch": ("x86",), "toolchain": ("gcc-14",), "focus": ("drivers/vfio/",)}
 OF_OTHERS = {"--upgrade"}
+REPRODUCER = (ROOT / "reports/templates/repro.sh.j2").read_text()
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
@@ -130,6 +131,7 @@ def test_the_two_lines_come_first() -> None:
 def test_every_option_that_is_named_exists(name: str) -> None:
     known = {flag for context in tasks.namespace.to_contexts() for flag in context.flags}
     known |= {f"--{word}" for argument in tasks.program.core_args() for word in argument.names}
+    known |= set(re.findall(r"^ {2}(--\w+)", REPRODUCER, re.MULTILINE))
     named = {re.split(r"[ =]", span)[0] for span in spans(BOTH[name]) if span.startswith("--")}
     assert named
     assert named - known <= OF_OTHERS
@@ -206,4 +208,7 @@ def test_every_toml_example_is_taken(block: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", BOTH)
 def test_text_is_wrapped_at_a_hundred_columns(name: str) -> None:
-    assert [line for line in BOTH[name].splitlines() if len(line) > 100 and line[0] != "|"] == []
+    # What a compiler said and what is typed stands as it is.
+    pictures = "\n".join(blocks(BOTH[name], "text"))
+    lines = (line for line in BOTH[name].splitlines() if line[:1] != "|" and line not in pictures)
+    assert [line for line in lines if len(line) > 100] == []
