@@ -1,6 +1,6 @@
 """The root file system under all images: found, pulled, or bootstrapped on this machine.
 
-The only module of the engine's room that runs programs of the host.
+With ``terminal``, the only module of the engine's room that runs programs of the host.
 """
 
 import os

@@ -22,11 +22,12 @@ import requests
 import urllib3.exceptions
 from docker.types.daemon import CancellableStream
 
+from matrix.engine import terminal
 from matrix.engine.engine import LABEL, About, Container, Ended, Line
 from matrix.engine.faults import build_failed, refused, silent, too_old
 from matrix.engine.guard import Guard
 from matrix.engine.lines import Lines
-from matrix.engine.payload import BUILT, about, config, context, runs, sizes
+from matrix.engine.payload import BUILT, about, attended, config, context, runs, sizes
 from matrix.errors import EngineError
 
 Pieces = tuple[bytes | None, bytes | None]
@@ -42,6 +43,8 @@ _FAULTS = (
 _ANSWER_WITHIN = 60
 """Seconds for any one answer of the engine, except where it streams or waits."""
 _WAIT = 30
+_ENDS_WITHIN = 5
+_ENDED = ("exited", "dead")
 _LAST_LINES = 12
 _NOT_FOUND = 404
 
@@ -155,26 +158,45 @@ class DockerEngine:
         if cancel.is_set():
             return Ended(exit=0, seconds=0.0, cancelled=True)
         with self._client() as api:
-            made = self._create(api, container)
+            made = self._create(api, container.name, config(container))
             try:
                 return self._follow(api, made, container, on_line, cancel)
             finally:
-                # The outcome is known by now, or an error is on its way: a leftover must change neither.
-                # It carries our label, so `containers` finds it.
-                with suppress(EngineError):
-                    self._remove(api, made)
+                self._discard(api, made)
 
-    def _create(self, api: docker.APIClient, container: Container) -> str:
-        with self._asking(f"create the container {container.name}"):
+    def enter(self, container: Container) -> int:
+        program = terminal.client()
+        body = attended(container, terminal=terminal.is_terminal())
+        with self._client() as api:
+            made = self._create(api, container.name, body)
+            discard = partial(self._discard, api, made)
             try:
-                made = api.create_container_from_config(config(container), container.name)  # type: ignore[no-untyped-call]
+                terminal.start(program, self.url, made, discard)
+                return self._left(api, made, container.name)
+            finally:
+                discard()
+
+    def _left(self, api: docker.APIClient, made: str, name: str) -> int:
+        """The exit code of a container whose client has ended; EngineError when it did not end, or begin."""
+        with self._asking("wait for a container"):
+            with _silence_allowed():
+                api.wait(made, timeout=_ENDS_WITHIN)
+            state: Mapping[str, Any] = api.inspect_container(made)["State"]
+        if state["Status"] in _ENDED:
+            return int(state["ExitCode"])
+        raise refused(f"run {name} to its end", str(state.get("Error") or "its client ended before it"))
+
+    def _create(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
+        with self._asking(f"create the container {name}"):
+            try:
+                made = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
                 return str(made["Id"])
             except docker.errors.APIError:
                 raise
             except BaseException:
                 # No answer, or interrupted while waiting for it: it may exist all the same.
                 with suppress(EngineError):
-                    self.remove_container(container.name)
+                    self.remove_container(name)
                 raise
 
     def _follow(
@@ -239,7 +261,7 @@ class DockerEngine:
                 with _silence_allowed():
                     api.wait(made, timeout=_WAIT)
                 state: Mapping[str, Any] = api.inspect_container(made)["State"]
-            if state["Status"] in ("exited", "dead"):
+            if state["Status"] in _ENDED:
                 return state
             if guard.failure is not None:
                 raise guard.failure
@@ -254,6 +276,12 @@ class DockerEngine:
                     return False
                 raise
             return True
+
+    def _discard(self, api: docker.APIClient, made: str) -> None:
+        # The outcome is known by now, or an error is on its way: a leftover must change neither.
+        # It carries our label, so `containers` finds it.
+        with suppress(EngineError):
+            self._remove(api, made)
 
     def _remove(self, api: docker.APIClient, made: str) -> None:
         with self._asking(f"remove the container {made}"), suppress(docker.errors.NotFound):

@@ -109,6 +109,14 @@ class Engine(Protocol):
         container is left.
         """
 
+    def enter(self, container: Container) -> int:
+        """Run it on the caller's own stdin, stdout and stderr; its exit code.
+
+        Where these are a terminal, the container has one. A person may work there, so no time limit is
+        watched. Whatever happens (Ctrl-C before the terminal is the container's, a signal, a terminal that
+        is closed), nothing of the container is left.
+        """
+
     def containers(self) -> dict[str, str]:
         """All of kmatrix's containers: name → run id."""
 

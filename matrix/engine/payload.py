@@ -37,6 +37,17 @@ def config(container: Container) -> dict[str, Any]:
     }
 
 
+def attended(container: Container, *, terminal: bool) -> dict[str, Any]:
+    """The same for a container that somebody types to. Its stdin ends when theirs does."""
+    return {
+        **config(container),
+        "AttachStdin": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "Tty": terminal,
+    }
+
+
 def _host_config(container: Container) -> dict[str, Any]:
     return {
         "ReadonlyRootfs": True,

@@ -6,10 +6,13 @@ The real one's image is kmatrix's own base, so that the first of these tests als
 import os
 import re
 import shlex
+import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -57,6 +60,21 @@ class Bench:
 
     def ours(self) -> list[str]:
         return [name for name, run in self.engine.containers().items() if run == RUN]
+
+
+@contextmanager
+def _stdin(content: bytes) -> Iterator[None]:
+    """This process's own stdin, and its children's, for a while."""
+    before = os.dup(0)
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
 
 
 def toy_shell(container: Container, on_line: Line) -> int | Ended:
@@ -298,6 +316,53 @@ def test_an_unreachable_registry_is_false_and_no_error(bench: Bench) -> None:
     assert bench.engine.pull("localhost:1/kmatrix/nothing:none") is False
 
 
+def test_who_enters_gets_the_output_as_it_is_and_the_exit_code(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.engine.enter(bench.container("echo one; exit 3")) == 3
+    assert capfd.readouterr().out == "one\n"
+    assert bench.engine.enter(bench.container("exit 0")) == 0
+
+
+def test_what_is_entered_is_as_hardened_as_what_is_run(
+    bench: Bench, writable: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.engine.enter(bench.container("touch /usr/x")) == 1
+    assert bench.engine.enter(bench.container("touch /in/x", Mount(writable, "/in"))) == 1
+    capfd.readouterr()
+    assert bench.engine.enter(bench.container("id -u; ls /sys/class/net")) == 0
+    assert capfd.readouterr().out.split() == [machine_user().split(":")[0], "lo"]
+
+
+def test_who_has_entered_may_stay(bench: Bench) -> None:
+    assert bench.engine.enter(bench.container("sleep 1; exit 4", limits=Limits(seconds=0.2))) == 4
+
+
+def test_who_is_interrupted_inside_leaves_nothing(bench: Bench) -> None:
+    container = bench.container("sleep 30")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_interrupt_when, lambda: container.name in bench.ours())
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            bench.engine.enter(container)
+    assert bench.ours() == []
+    assert time.monotonic() - started < 15
+
+
+def _interrupt_when(ready: Callable[[], bool]) -> None:
+    while not ready():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_entering_an_unknown_image_is_the_engines_error(bench: Bench) -> None:
+    container = replace(bench.container("exit 0"), image="kmatrix/nowhere:none")
+    with pytest.raises(EngineError, match="kmatrix/nowhere:none") as caught:
+        bench.engine.enter(container)
+    assert "./inv images" in caught.value.hint
+
+
 @pytest.mark.engine
 class TestOnlyOnRealContainers:
     def test_the_base_image_has_what_a_kernel_build_needs(self, real: Bench) -> None:
@@ -381,6 +446,28 @@ class TestOnlyOnRealContainers:
             real.run(replace(real.container(""), command=("no-such-program",)))
         assert "the image lacks that program" in caught.value.hint
         assert real.ours() == []
+
+    def test_entering_with_a_command_that_the_image_lacks_is_the_engines_error(self, real: Bench) -> None:
+        with pytest.raises(EngineError, match="no-such-program") as caught:
+            real.engine.enter(replace(real.container(""), command=("no-such-program",)))
+        assert "the image lacks that program" in caught.value.hint
+        assert real.ours() == []
+
+    def test_without_dockers_client_nobody_enters_and_it_says_what_to_install(
+        self, real: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+        with pytest.raises(EngineError, match="program docker") as caught:
+            real.engine.enter(real.container("exit 0"))
+        assert "apt-get install" in caught.value.hint
+        assert real.ours() == []
+
+    def test_who_enters_brings_a_stdin_that_ends(
+        self, real: Bench, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        with _stdin(b"one\ntwo"):
+            assert real.engine.enter(real.container("cat; echo; echo err >&2; exit 5")) == 5
+        assert capfd.readouterr() == ("one\ntwo\n", "err\n")
 
     def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
         assert real.output("seq 200000") == [str(number) for number in range(1, 200001)]

@@ -2,6 +2,8 @@
 
 import gc
 import json
+import os
+import signal
 import socket
 import socketserver
 import struct
@@ -21,7 +23,7 @@ from matrix.engine.docker_engine import DockerEngine
 from matrix.engine.engine import LABEL, Container, Limits, Mount
 from matrix.engine.guard import Guard
 from matrix.engine.lines import Lines
-from matrix.engine.payload import config, runs, sizes
+from matrix.engine.payload import attended, config, runs, sizes
 from matrix.errors import EngineError
 
 # docker-py drops a socket that could not connect, or a client that is refused, without closing it.
@@ -117,6 +119,17 @@ class TestConfig:
         body = config(Container("n", "i", ("true",), "7:7", env={"A": "b=c"}, labels={"x": "KVM=y/z"}))
         assert "A=b=c" in body["Env"]
         assert body["Labels"] == {LABEL: "", "x": "KVM=y/z"}
+
+    @pytest.mark.parametrize("terminal", [True, False])
+    def test_one_that_is_typed_to_differs_in_its_stdin_and_terminal_only(self, terminal: bool) -> None:
+        body = attended(CONTAINER, terminal=terminal)
+        assert body.items() >= config(CONTAINER).items()
+        assert {name: body[name] for name in body.keys() - config(CONTAINER).keys()} == {
+            "AttachStdin": True,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "Tty": terminal,
+        }
 
 
 def test_a_container_that_only_inherits_its_images_label_is_not_ours() -> None:
@@ -395,6 +408,74 @@ class TestRun:
         daemon.replies["GET /containers/c1/json"] = daemon.inspected(ExitCode=2, OOMKilled=True)
         ended = engine.run(CONTAINER, lambda _: None, threading.Event())
         assert (ended.exit, ended.oom) == (2, True)
+
+
+class TestEnter:
+    """With a client program of ours in the place of Docker's."""
+
+    @pytest.fixture
+    def client(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+        def made(script: str) -> Path:
+            (tmp_path / "docker").write_text(f'#!/bin/sh\ncd "{tmp_path}"\n{script}\n')
+            (tmp_path / "docker").chmod(0o755)
+            monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+            return tmp_path
+
+        return made
+
+    def test_the_client_starts_what_the_api_made_at_the_same_engine(
+        self, client: Callable[[str], Path], daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        place = client('echo "$DOCKER_HOST $*" > said; exit 9')
+        daemon.replies["GET /containers/c1/json"] = daemon.inspected(ExitCode=3)
+        assert engine.enter(CONTAINER) == 3
+        host, *words = (place / "said").read_text().split()
+        assert host == engine.url
+        assert (words[0], words[-1]) == ("start", "c1")
+        assert daemon.routes[-1] == "DELETE /containers/c1"
+        [body] = [json.loads(body) for route, body in daemon.asked if route == "POST /containers/create"]
+        assert body == attended(CONTAINER, terminal=False)
+
+    def test_what_never_began_is_an_error_with_the_engines_words(
+        self, client: Callable[[str], Path], daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        client("exit 1")
+        daemon.replies["GET /containers/c1/json"] = daemon.inspected(
+            Status="created", ExitCode=127, Error="exec: executable file not found"
+        )
+        with pytest.raises(EngineError, match="executable file not found") as caught:
+            engine.enter(CONTAINER)
+        assert "the image lacks that program" in caught.value.hint
+        assert daemon.routes[-1] == "DELETE /containers/c1"
+
+    def test_a_client_that_is_gone_before_the_container_is_an_error_and_leaves_nothing(
+        self, client: Callable[[str], Path], daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        client("exit 0")
+        daemon.replies["GET /containers/c1/json"] = daemon.inspected(Status="running")
+        with pytest.raises(EngineError, match="its client ended before it"):
+            engine.enter(CONTAINER)
+        assert daemon.routes[-1] == "DELETE /containers/c1"
+
+    def test_an_interrupted_client_is_left_to_mend_the_terminal_when_its_container_is_gone(
+        self, client: Callable[[str], Path], daemon: Daemon, engine: DockerEngine
+    ) -> None:
+        place = client("touch on; while [ ! -e gone ]; do sleep 0.1; done; sleep 0.3; touch mended")
+
+        def removed(request: Request) -> None:
+            (place / "gone").touch()
+            request.give(204, None)
+
+        def interrupt() -> None:
+            while not (place / "on").exists():
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        daemon.replies["DELETE /containers/c1"] = removed
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            engine.enter(CONTAINER)
+        assert (place / "mended").exists()
 
 
 class TestBuild:
