@@ -14,7 +14,7 @@ from matrix.diagnostics.parse import compiled, diagnose, last_words
 from matrix.engine.engine import Ended
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
-from matrix.record.files import no_space, write_whole
+from matrix.record.files import no_space
 from matrix.record.model import Cell, StageRecord
 from matrix.record.outcome import UNTRIED, State
 from matrix.resolve.make import Workshop
@@ -65,7 +65,7 @@ class CellBuild:
             self.lane.renew()
         self._records.append(self.resolution.stage)
         self._seen += during("configure", self.resolution.diagnostics)
-        self._put_config()
+        self.lane.put_config(str(self.resolution.config))
         for name in self.stages.names():
             self.at(name)
             self._records.append(self._skipped(name) or self._tried(name))
@@ -82,12 +82,6 @@ class CellBuild:
         except MachineError as error:
             self._reason = str(error)
             return StageRecord(name=name, state=State.INFRA, command=self._typed(name))
-
-    def _put_config(self) -> None:
-        """An unchanged .config keeps its time stamp, so that kbuild need not look at it again."""
-        path = self.lane.build / ".config"
-        if not path.exists() or path.read_text("utf-8", "replace") != self.resolution.config:
-            write_whole(path, str(self.resolution.config))
 
     def _config_kept(self) -> bool:
         # kbuild's syncconfig runs conf once more; were its answer another, this were another cell.

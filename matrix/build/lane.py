@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,6 +107,25 @@ class LaneDirectory:
         self.changed, self.warnings = (), {}
         self.remember()
 
+    def put_config(self, text: str) -> None:
+        """Make this the configuration. An unchanged one keeps its time stamp, so that kbuild need not look
+        at it again; another is the container user's to edit."""
+        path = self.build / ".config"
+        if not path.exists() or path.read_text("utf-8", "replace") != text:
+            write_whole(path, text)
+            _hand_over(path, self.owner)
+
+    def forget_warnings(self) -> None:
+        """Remove what warned when it was made: made again, it warns again, to whoever looks now."""
+        inside = self.build.resolve()
+        for name in self.warnings:
+            # The names come out of a stranger's log, and what is on the way out of a stranger's makefile.
+            path = self.build / name
+            if path.parent.resolve().is_relative_to(inside):
+                path.unlink(missing_ok=True)
+        self.warnings = {}
+        self.remember()
+
 
 def _hand_over(path: Path, owner: str) -> None:
     user, group = (int(part) for part in owner.split(":"))
@@ -132,33 +152,66 @@ def lane_directory(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
     of the base's.
     """
-    name = f"{key}-{_patches(tree)}" if tree.patches else key
-    with _locked(lanes, name) as root:
+    with _locked(lanes, _name(key, tree)) as root:
         if tree.patches and not (root / "lane.json").exists():
-            _start_from(lanes / key, root)
-        lane = _mended(root, tree, cache, owner)
-        if lane is None:
-            lane = LaneDirectory(root, owner, tree)
-            lane.renew()
-        yield lane
+            _start_from(root, lanes / key)
+        yield _ready(root, tree, cache, owner)
+
+
+@contextmanager
+def lane_copy(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
+    """A directory that is nobody else's and gone at the end, ready to build ``tree``.
+
+    It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. One
+    that a killed process left is an idle lane to a sweep.
+    """
+    with no_space(lanes):
+        lanes.mkdir(parents=True, exist_ok=True)
+        root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
+    try:
+        _start_from(root, lanes / _name(key, tree), lanes / key)
+        yield _ready(root, tree, cache, owner)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _name(key: str, tree: Tree) -> str:
+    return f"{key}-{_patches(tree)}" if tree.patches else key
 
 
 def _patches(tree: Tree) -> str:
     return hashlib.sha256("".join(patch.sha256 for patch in tree.patches).encode()).hexdigest()[:12]
 
 
-def _start_from(base: Path, root: Path) -> None:
-    """Copy the base's lane with its time stamps, where there is one that nobody works in."""
-    if not (base / "lane.json").exists() or (base / "busy").exists():
-        return
-    with (base / "lock").open("w") as lock:
+def _ready(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory:
+    lane = _mended(root, tree, cache, owner)
+    if lane is None:
+        lane = LaneDirectory(root, owner, tree)
+        lane.renew()
+    return lane
+
+
+def _start_from(root: Path, *lanes: Path) -> None:
+    """Copy the first of these lanes that is whole and that nobody works in, with its time stamps."""
+    for lane in lanes:
+        if (lane / "lane.json").exists() and _copied(lane, root):
+            return
+
+
+def _copied(lane: Path, root: Path) -> bool:
+    with (lane / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return
-        copied = subprocess.run(["cp", "-a", "--", base / "build", base / "lane.json", root], check=False)
+            return False
+        if (lane / "busy").exists():
+            return False
+        copied = subprocess.run(["cp", "-a", "--", lane / "build", lane / "lane.json", root], check=False)
     if copied.returncode:
+        # Half of it would mix with the next one's.
+        shutil.rmtree(root / "build", ignore_errors=True)
         (root / "lane.json").unlink(missing_ok=True)
+    return copied.returncode == 0
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.build.lane import Kept, LaneDirectory, lane_directory, lane_key
+from matrix.build.lane import Kept, LaneDirectory, lane_copy, lane_directory, lane_key
 from matrix.build.objects import made_since
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError
@@ -381,6 +381,141 @@ def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> No
         raise ValueError
     with lane(trees()) as second:
         assert second.root == first.root
+
+
+# A copy that nobody else sees
+
+
+@pytest.fixture
+def copy(tmp_path: Path, trees: Trees) -> Open:
+    def opened(tree: Tree) -> AbstractContextManager[LaneDirectory]:
+        return lane_copy(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
+
+    return opened
+
+
+def patched_with(trees: Trees, text: str) -> Tree:
+    return replace(trees({"include/linux/vfio.h": text}), patches=(Patch(name="fix.patch", sha256="0" * 64),))
+
+
+def test_a_copy_has_the_lanes_objects_with_their_times_and_what_was_said_of_them(
+    lane: Open, copy: Open, trees: Trees
+) -> None:
+    visit(lane, trees())
+    with copy(trees()) as mine, lane(trees()) as place:
+        assert mine.warnings == KEPT
+        ours, theirs = (each.build / "vfio.o" for each in (mine, place))
+        assert ours.read_text() == "object"
+        assert ours.stat().st_mtime_ns == theirs.stat().st_mtime_ns
+        assert ours.stat().st_ino != theirs.stat().st_ino
+
+
+def test_a_copy_without_a_lane_is_empty_and_gone_at_the_end(copy: Open, trees: Trees, tmp_path: Path) -> None:
+    with copy(trees()) as mine:
+        assert list(mine.build.iterdir()) == []
+    with suppress(KeyboardInterrupt), copy(trees()):
+        raise KeyboardInterrupt
+    assert list((tmp_path / "lanes").iterdir()) == []
+
+
+def test_two_copies_are_two(lane: Open, copy: Open, trees: Trees) -> None:
+    visit(lane, trees())
+    with copy(trees()) as one, copy(trees()) as other:
+        assert one.root != other.root
+        assert kept(one)
+        assert kept(other)
+
+
+def test_no_copy_is_made_of_a_lane_that_somebody_works_in_or_was_killed_in(
+    lane: Open, copy: Open, trees: Trees
+) -> None:
+    visit(lane, trees())
+    with lane(trees()) as place, copy(trees()) as mine:
+        assert kept(place)
+        assert not kept(mine)
+    with lane(trees()) as place:
+        place.begin()
+    with copy(trees()) as mine:
+        assert not kept(mine)
+        assert mine.warnings == {}
+
+
+def test_a_copy_for_another_tree_is_as_careful_as_a_lane(lane: Open, copy: Open, trees: Trees) -> None:
+    visit(lane, trees())
+    started = time.time()
+    changed = trees({"include/linux/vfio.h": "changed\n"})
+    with copy(changed) as mine:
+        assert kept(mine)
+    assert (changed.path / "include/linux/vfio.h").stat().st_mtime > started - 1
+    with copy(trees({"Makefile": "changed\n"})) as mine:
+        assert not kept(mine)
+    with lane(trees()) as place:
+        assert place.tree.digest == trees().digest
+        assert kept(place)
+
+
+def test_a_copy_for_a_patched_tree_is_of_its_own_lane_or_else_of_its_bases(
+    lane: Open, copy: Open, trees: Trees
+) -> None:
+    patched = patched_with(trees, "patched\n")
+    visit(lane, trees())
+    with copy(patched) as mine:
+        assert kept(mine)
+    with lane(patched) as place:
+        (place.build / "by the patch").touch()
+    with copy(patched) as mine:
+        assert (mine.build / "by the patch").exists()
+    with copy(trees()) as mine:
+        assert not (mine.build / "by the patch").exists()
+
+
+def test_half_a_copy_is_not_mixed_with_another(
+    lane: Open, copy: Open, trees: Trees, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cp that fails after its first file: the patched lane's objects must not lie among the base's."""
+    patched = patched_with(trees, "patched\n")
+    visit(lane, trees())
+    with lane(patched) as place:
+        (place.build / "by the patch").touch()
+    program = tmp_path / "bin" / "cp"
+    program.parent.mkdir()
+    failing = "case $* in */x86-gcc-14-0123-*/build*) exit 1;; esac"
+    program.write_text(f'#!/bin/sh\n/bin/cp "$@"\n{failing}\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    with copy(patched) as mine:
+        assert kept(mine)
+        assert not (mine.build / "by the patch").exists()
+
+
+def test_what_warned_is_removed_and_nothing_outside_whatever_a_log_called_it(
+    lane: Open, trees: Trees, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim.o"
+    victim.touch()
+    with lane(trees()) as place:
+        for name in ("vfio.o", "other.o"):
+            (place.build / name).touch()
+        (place.build / "way").symlink_to(tmp_path)
+        names = ("vfio.o", "gone.o", "../../../victim.o", str(victim), "way/victim.o")
+        place.warnings = dict.fromkeys(names, KEPT["virt/kvm/vfio.o"])
+        assert (place.build / "../../../victim.o").exists()
+        place.forget_warnings()
+        assert sorted(path.name for path in place.build.iterdir()) == ["other.o", "way"]
+        assert victim.exists()
+        assert place.warnings == {}
+
+
+def test_a_configuration_keeps_its_time_when_it_is_the_same(lane: Open, trees: Trees) -> None:
+    with lane(trees()) as place:
+        place.put_config("CONFIG_A=y\n")
+        path = place.build / ".config"
+        os.utime(path, (LONG_AGO, LONG_AGO))
+        place.put_config("CONFIG_A=y\n")
+        assert path.stat().st_mtime == LONG_AGO
+        place.put_config("CONFIG_A=m\n")
+        assert path.stat().st_mtime > LONG_AGO
+        assert path.read_text() == "CONFIG_A=m\n"
 
 
 # Keys
