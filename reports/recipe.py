@@ -12,7 +12,6 @@ from pathlib import Path
 from matrix.findings.model import Finding
 from matrix.kconfig.config import Config, unquoted
 from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
-from reports.summary import telling_stage
 from reports.text import clean, inside
 
 BUILD = "/tmp/kmatrix"  # noqa: S108 - shown to a person, never opened here
@@ -82,7 +81,7 @@ def _built(cell: Cell, place: Place, ref: DiagnosticRef | None) -> tuple[str, st
 
 def _stage(cell: Cell, ref: DiagnosticRef | None) -> StageRecord | None:
     named = (stage for stage in cell.stages if ref is not None and stage.name == ref.stage)
-    return next(named, telling_stage(cell))
+    return next(named, cell.telling_stage)
 
 
 def _make(cell: Cell) -> str:

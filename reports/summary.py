@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Findings
-from matrix.record.model import Cell, Compiler, Run, StageRecord
+from matrix.record.model import Cell, Compiler, Run
 from matrix.record.outcome import PROVEN, UNTRIED, State
 from reports.text import clean, duration, plural
 
@@ -74,15 +74,9 @@ def title(diagnostic: Diagnostic) -> str:
     return clean(f"{place(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}")
 
 
-def telling_stage(cell: Cell) -> StageRecord | None:
-    """The stage that decided the cell's state, or the last one that ran."""
-    deciding = [stage for stage in cell.stages if stage.state is cell.state]
-    return next(iter(deciding), cell.stages[-1] if cell.stages else None)
-
-
 def _without_error(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
-    stage = telling_stage(cell)
+    stage = cell.telling_stage
     if cell.reason or stage is None:
         return clean(cell.reason or "failed, and its log has no error that kmatrix knows")
     return clean(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")

@@ -114,6 +114,13 @@ def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()
     return profile
 
 
+def recorded_profile(data: Mapping[str, Any], where: str) -> Profile:
+    """A profile out of a run's record. ``where`` names it in the RequestError when it cannot be read."""
+    profile = validated(Profile, _frozen(data), {}, default=where)
+    _check_profile(profile, {}, where)
+    return profile
+
+
 def _check_profile(profile: Profile, origin: Mapping[str, str], path: str) -> None:
     """Every name that the profile uses is one of the catalog's or of its own."""
     whole = load_catalog().with_profile(profile)
@@ -154,7 +161,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_frozen(item) for item in value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _frozen(item) for key, item in value.items()}
     return value
 

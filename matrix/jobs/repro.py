@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.errors import RequestError, nearest
+from matrix.errors import RequestError
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import cells_of
 from matrix.jobs.derive import only, seen_with
 from matrix.plan.request import escaped
 from matrix.record.files import no_space, write_whole
+from matrix.record.load import cell_named
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 
@@ -54,16 +55,6 @@ def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain:
 
 def _first(run: Run, found: Finding, toolchain: str) -> Cell:
     return seen_with(found, cells_of(run, found), toolchain)[0]
-
-
-def cell_named(run: Run, name: str) -> Cell:
-    """The cell of this id. RequestError, with the nearest one, when the run has none."""
-    cells = {cell.id: cell for cell in run.cells}
-    if name not in cells:
-        raise RequestError(
-            f"the run {run.id} has no cell {name!r}{nearest(name, cells)}", "its report names the cells"
-        )
-    return cells[name]
 
 
 def keep_script(script: str, path: Path) -> Path:

@@ -1,12 +1,13 @@
 """A run back from disk."""
 
+import hashlib
 import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.errors import RequestError
+from matrix.errors import RequestError, nearest
 from matrix.record.journal import JOURNAL, RUN
 from matrix.record.model import SCHEMA, Cell, Run
 
@@ -62,10 +63,32 @@ def objects_of(directory: Path, cell: Cell) -> frozenset[str]:
     return frozenset(_lines(directory / "objects" / cell.objects_sha256))
 
 
-def config_of(directory: Path, cell: Cell) -> str | None:
-    """A cell's whole .config, or None where the run does not have it (any more)."""
-    path = directory / "configs" / str(cell.config_sha256)
-    return path.read_text("utf-8", "replace") if path.is_file() else None
+def config_of(directory: Path, cell: Cell) -> str:
+    """The ``.config`` of a cell, out of its run's directory.
+
+    RequestError when it has none (then it says what became of the cell), or when what is there is another.
+    """
+    if cell.config_sha256 is None:
+        why = f"its log says why: {directory / cell.log}" if cell.log else "the run's report may say why"
+        raise RequestError(f"{cell.id} has no configuration: {cell.reason or cell.state}", why)
+    path = directory / "configs" / cell.config_sha256
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}", "./inv run makes another") from error
+    if hashlib.sha256(content).hexdigest() != cell.config_sha256:
+        raise RequestError(f"{path} is damaged: it is not what its name says", "./inv run makes another")
+    return content.decode("utf-8", "replace")
+
+
+def cell_named(run: Run, name: str) -> Cell:
+    """The cell of this id. RequestError, with the nearest one, when the run has none."""
+    cells = {cell.id: cell for cell in run.cells}
+    if name not in cells:
+        raise RequestError(
+            f"the run {run.id} has no cell {name!r}{nearest(name, cells)}", "its report names the cells"
+        )
+    return cells[name]
 
 
 def find_run(spec: str, runs: Path) -> Path:

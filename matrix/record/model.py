@@ -147,6 +147,15 @@ class Cell(Record):
         return self.state is State.NOT_RUN and self.config_sha256 is not None
 
     @property
+    def telling_stage(self) -> StageRecord | None:
+        """The stage that decided the state, the first that failed or the last that came to it; where none
+        did, the last that ran."""
+        deciding = [stage for stage in self.stages if stage.state is self.state] or list(self.stages[-1:])
+        if not deciding:
+            return None
+        return deciding[0 if self.state is State.FAIL else -1]
+
+    @property
     def seconds(self) -> float:
         """Wall time of all stages."""
         return sum(stage.seconds for stage in self.stages)
