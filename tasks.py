@@ -6,7 +6,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,6 +33,7 @@ from matrix.jobs.run import run as run_job
 from matrix.jobs.settings import OPTIONS, Option, settle
 from matrix.jobs.setup import fetch, make_images
 from matrix.jobs.setup import setup as setup_job
+from matrix.jobs.shell import AGAIN, opened
 from matrix.jobs.sweep import sweep as sweep_job
 from matrix.record.load import find_run, load_run
 from matrix.record.model import Run
@@ -42,6 +44,7 @@ from reports.fit import show_answer
 from reports.health import show_health, show_waste
 from reports.live import live_display
 from reports.reproducer import reproducer, show_script
+from reports.room import show_room
 from reports.terminal import show, show_plan
 
 RUNS = ROOT / "runs"
@@ -50,7 +53,8 @@ _BY_NAME = {option.name: option for option in (_PROFILE, *OPTIONS)}
 _ALL = tuple(_BY_NAME)
 
 Own = tuple[str, object, str]
-"""An option of one task alone: name, default, help."""
+"""An option of one task alone: name, default, help. Without a default it is positional."""
+_POSITIONAL = inspect.Parameter.empty
 _RUN: Own = ("run", "latest", "a run's directory, or its name under runs/")
 
 
@@ -251,6 +255,28 @@ def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int
     return 0
 
 
+@_task(
+    own=[
+        ("cell", _POSITIONAL, "the cell's id, as the report has it"),
+        _RUN,
+        ("command", "", "run this in its shell, in place of a prompt"),
+    ]
+)
+def shell(*, cell: str, run: str, command: str) -> int:
+    """A prompt in a cell's container, with its config and its build directory; the exit code is the shell's.
+
+    Without a terminal, the shell reads its commands from stdin. What is done there is gone afterwards.
+    """
+    done, directory = _loaded(run)
+    console = Console(stderr=True)
+    with ExitStack() as until_left:
+        with live_display(console) as emit:
+            room = until_left.enter_context(opened(done, directory, cell, emit))
+        if not command:
+            show_room(room.cell, room.make, AGAIN, console)
+        return room.enter(command)
+
+
 @_task("profile", "toolchain")
 def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
@@ -301,8 +327,23 @@ def lint() -> int:
     return develop.lint()
 
 
-namespace = Collection(setup, run, plan, report, explain, repro, images, source, doctor, sweep, test, lint)
-program = Program(
+namespace = Collection(
+    setup, run, plan, report, explain, repro, shell, images, source, doctor, sweep, test, lint
+)
+
+
+class _Program(Program):
+    """Invoke's, but that ``TASK --help`` is help for a task with a positional argument as well, which would
+    else take the word for its value."""
+
+    def normalize_argv(self, argv: list[str] | None) -> None:
+        super().normalize_argv(argv)
+        for name, word in pairwise(self.argv):
+            if word == "--help" and name in namespace.task_names:
+                self.argv = [self.argv[0], "--help", name]
+
+
+program = _Program(
     name="kmatrix",
     binary="./inv",
     binary_names=["inv", "kmatrix"],

@@ -97,10 +97,9 @@ def _recipe(chain: ToolchainRecord) -> list[dict[str, str]]:
 
 def _compiler(cell: Cell) -> dict[str, str]:
     """The make line, and the tools that it selects."""
-    words_ = shlex.split(cell.make)
-    pair = compiler_commands(dict(word.split("=", 1) for word in words_ if "=" in word))
+    pair = compiler_commands(cell.variables)
     return {
-        "make": " ".join(map(_quoted, words_)),
+        "make": " ".join(_quoted(f"{name}={value}") for name, value in cell.variables.items()),
         "compiler": pair[0],
         "tools": " ".join(_quoted(tool.split()[0]) for tool in pair if tool.split()),
     }

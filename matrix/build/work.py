@@ -41,6 +41,13 @@ class Lane:
     def name(self) -> str:
         return f"{self.arch}/{self.toolchain}/{self.base}"
 
+    def key(self, stages: Stages, image: str, make: Mapping[str, str]) -> str:
+        """The name of its directory, with all else that its objects depend on. ``image`` is an id."""
+        fields = {"arch": self.arch, "toolchain": self.toolchain, "base": self.base}
+        # What is not on kbuild's lists (prepared headers, host tools) depends on what was asked for.
+        fields |= {"stages": repr(stages), "image": image, "make": str(sorted(make.items()))}
+        return lane_key(fields)
+
 
 def lanes_of(requests: Iterable[Request]) -> tuple[Lane, ...]:
     """Requests grouped into lanes, both in plan order."""
@@ -124,15 +131,9 @@ class LaneWork:
                     self._finish(Outcome(row, {}))
 
     def _in_its_directory(self) -> None:
-        plan, lane = self.plan, self.lane
-        key = {"arch": lane.arch, "toolchain": lane.toolchain, "base": lane.base}
-        # What is not on kbuild's lists (prepared headers, host tools) depends on what was asked for.
-        key |= {"stages": repr(plan.stages(lane.arch))}
-        key |= {"image": plan.images[lane.toolchain], "make": str(sorted(plan.variables(lane).items()))}
-        site = plan.site
-        with lane_directory(
-            plan.cache.root / "lanes", lane_key(key), site.tree, plan.cache, site.user
-        ) as place:
+        plan, lane, site = self.plan, self.lane, self.plan.site
+        key = lane.key(plan.stages(lane.arch), plan.images[lane.toolchain], plan.variables(lane))
+        with lane_directory(plan.cache.root / "lanes", key, site.tree, plan.cache, site.user) as place:
             self._work(place)
 
     def _work(self, place: LaneDirectory) -> None:

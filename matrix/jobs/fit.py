@@ -1,19 +1,18 @@
 """Somebody's own .config against a finding: what it misses, and whether the tree's conf lets it have that."""
 
 import hashlib
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from matrix.build.lane import LaneDirectory, lane_directory, lane_key
+from matrix.build.cell import Stages
+from matrix.build.lane import LaneDirectory, lane_directory
 from matrix.build.schedule import Budget
-from matrix.build.work import resolve_in
-from matrix.catalog.load import Catalog, load_catalog
+from matrix.build.work import Lane, resolve_in
+from matrix.catalog.load import Catalog, load_catalog, recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
-from matrix.engine.connect import connect, machine_user
 from matrix.errors import MachineError, RequestError
 from matrix.findings.fit import (
     Answer,
@@ -27,9 +26,8 @@ from matrix.findings.fit import (
     nearest_toolchain,
 )
 from matrix.findings.model import Finding
-from matrix.jobs.again import image_again, profile_of, tree_of
+from matrix.jobs.again import ready_again
 from matrix.jobs.derive import seen_with
-from matrix.jobs.prepare import Ready
 from matrix.jobs.run import World, site_of
 from matrix.kconfig.config import Config
 from matrix.kconfig.definitions import read_tree
@@ -45,7 +43,6 @@ from matrix.resolve.make import Workshop
 from matrix.resolve.reasons import unreached
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import Resolver
-from matrix.source.cache import Cache
 
 _BASE = "given"
 _THIS_MACHINE = World()
@@ -105,7 +102,7 @@ def answer(
     RequestError for a .config, toolchain or file that will not do, before any work; MachineError when conf
     could not be run.
     """
-    profile = profile_of(run)
+    profile = recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     given = read_config(asked.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
@@ -151,7 +148,10 @@ class _Case:
 
     def recorded(self, cell: Cell) -> str:
         """A cell's .config as the run has kept it, or nothing."""
-        return config_of(self.directory, cell) or ""
+        try:
+            return config_of(self.directory, cell)
+        except RequestError:
+            return ""
 
     def _compilers(self, cells: list[Cell]) -> dict[str, Compiler | None]:
         known: dict[str, Compiler | None] = {}
@@ -246,31 +246,15 @@ def _refused(resolution: Resolution) -> RequestError | MachineError:
 @contextmanager
 def _desk(case: _Case, cell: Cell, emit: Emit, world: World) -> Iterator[_Desk]:
     """The run's own tree, a cell's image and make line, and the .config as a base."""
-    engine, cache = world.engine or connect(), world.cache or Cache()
-    profile = case.profile.model_copy(update={"bases": {_BASE: Base(file=str(case.given.path))}})
-    catalog = load_catalog().with_profile(profile)
-    with cache.in_use():
-        about = engine.about()
-        user = machine_user(rootless=about.rootless)
-        tree = tree_of(case.run, cache, engine, user, emit)
-        image = image_again(case.run, cell.toolchain, catalog, engine, emit)
-        emit(Note(f"Asking the conf of Linux {tree.version} what it makes of {case.given.path.name}."))
-        ready = Ready(profile, catalog, engine, about, user, cache, tree, dict(case.run.toolchains))
-        name = new_run_id("explain", datetime.now(UTC))
-        site = site_of(ready, name, 1, Budget(profile.jobs or about.cpus, 1))
-        key = {
-            "arch": cell.arch,
-            "toolchain": cell.toolchain,
-            "base": _BASE,
-            "image": image,
-            "make": cell.make,
-        }
-        with lane_directory(cache.root / "lanes", lane_key(key), tree, cache, user) as place:
-            workshop = Workshop(site, image, _variables(cell), place.build)
-            lane = (cell.arch, cell.toolchain, _BASE)
-            yield _Desk(workshop, place, catalog, cache.root / "resolutions", lane)
-
-
-def _variables(cell: Cell) -> dict[str, str]:
-    """The make line as it was recorded: name → value."""
-    return dict(word.split("=", 1) for word in shlex.split(cell.make))
+    with ready_again(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
+        emit(Note(f"Asking the conf of Linux {ready.tree.version} what it makes of {case.given.path.name}."))
+        catalog = replace(ready.catalog, bases={_BASE: Base(file=str(case.given.path))})
+        image = ready.toolchains[cell.toolchain].image_id
+        lanes, store = ready.cache.root / "lanes", ready.cache.root / "resolutions"
+        lane = Lane(cell.arch, cell.toolchain, _BASE, ())
+        key = lane.key(Stages("focus", ()), image, cell.variables)
+        budget = Budget(ready.profile.jobs or ready.about.cpus, 1)
+        site = site_of(ready, new_run_id("explain", datetime.now(UTC)), budget, 1)
+        with lane_directory(lanes, key, ready.tree, ready.cache, ready.user) as place:
+            workshop = Workshop(site, image, cell.variables, place.build)
+            yield _Desk(workshop, place, catalog, store, (cell.arch, cell.toolchain, _BASE))

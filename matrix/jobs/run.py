@@ -133,7 +133,7 @@ def _execute(
     lanes = lanes_of(points)
     at_once = _at_once(ready, lanes)
     budget = Budget(ready.profile.jobs or ready.about.cpus, at_once)
-    site = site_of(ready, record.id, at_once, budget)
+    site = site_of(ready, record.id, budget, at_once)
     interrupted = False
     with Journal(directory, record) as journal:
         for base, text in _bases(ready).values():
@@ -155,8 +155,8 @@ def _at_once(ready: Ready, lanes: Sequence[Lane]) -> int:
     return min(ready.profile.lanes or jobs or ready.about.cpus, jobs or most, most)
 
 
-def site_of(ready: Ready, run_id: str, at_once: int, budget: Budget) -> Site:
-    """What the lanes share. Each of those at work at once may use its part of the machine's memory."""
+def site_of(ready: Ready, run_id: str, budget: Budget, at_once: int) -> Site:
+    """What the lanes of a run share, when so many are at work at once."""
     profile = ready.profile
     share = int(ready.about.memory * _MEMORY_USED / at_once)
     memory = size(profile.memory) if profile.memory else share

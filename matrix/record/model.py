@@ -4,6 +4,7 @@ The published JSON Schema is made from these. Adding an optional key keeps the s
 ignore keys that they do not know.
 """
 
+import shlex
 from datetime import datetime
 from typing import Literal
 
@@ -154,6 +155,12 @@ class Cell(Record):
         if not deciding:
             return None
         return deciding[0 if self.state is State.FAIL else -1]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables of the make line: name → value."""
+        pairs = (word.partition("=") for word in shlex.split(self.make))
+        return {name: value for name, equals, value in pairs if equals}
 
     @property
     def seconds(self) -> float:

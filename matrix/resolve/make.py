@@ -3,7 +3,7 @@
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -78,16 +78,25 @@ class Workshop:
 
         ``spent``: seconds of the cell's time limit that its earlier steps have used.
         """
+        step = replace(
+            self._container((*_JOINED, *command), cell, env or {}), limits=self.site.limits.after(spent)
+        )
+        return self.site.engine.run(step, on_line, self.site.cancel)
+
+    def enter(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> int:
+        """Run one command where a cell's steps run, on the caller's own terminal; its exit code."""
+        return self.site.engine.enter(self._container(command, cell, env))
+
+    def _container(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> Container:
         site = self.site
-        container = Container(
+        return Container(
             name=f"kmatrix-{site.run}-{next(site.numbers)}",
             image=self.image,
-            command=(*_JOINED, *command),
+            command=command,
             user=site.user,
             mounts=(Mount(site.tree.path, SRC), Mount(self.directory, BUILD, read_only=False)),
-            env={**_ENVIRONMENT, **(env or {})},
+            env={**_ENVIRONMENT, **env},
             labels={LABEL: site.run, f"{LABEL}.cell": cell},
             workdir=BUILD,
-            limits=site.limits.after(spent),
+            limits=site.limits,
         )
-        return site.engine.run(container, on_line, site.cancel)

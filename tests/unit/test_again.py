@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from matrix.catalog.load import load_catalog
+from matrix.catalog.load import recorded_profile
+from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 from matrix.jobs import again
-from matrix.jobs.again import image_again, profile_of, tree_of
+from matrix.jobs.again import ready_again
+from matrix.jobs.prepare import Ready
 from matrix.record.events import Note
 from matrix.record.model import GitState, Run
 from matrix.source.tree import Tree
-from tests.fakes.engine import FakeEngine
-from tests.fakes.runs import a_cell, a_run
 from tests.unit.test_pipeline import TWO_LANES, Desk, applying
 
 PATCH = """\
@@ -36,11 +36,13 @@ class Later(Desk):
         self.patch.write_text(PATCH)
         self.kernel.applies = applying
 
-    def again(self, run: Run) -> Tree:
+    def ready(self, run: Run) -> Ready:
         cache, engine = self.world.cache, self.world.engine
-        assert cache is not None
-        assert engine is not None
-        return tree_of(run, cache, engine, "0:0", self.events.append)
+        with ready_again(run, "gcc-14", self.events.append, engine=engine, cache=cache) as ready:
+            return ready
+
+    def again(self, run: Run) -> Tree:
+        return self.ready(run).tree
 
     def forget(self) -> None:
         shutil.rmtree(self.place / "cache/sources")
@@ -90,9 +92,7 @@ def test_a_source_that_has_become_another_tree_is_told(later: Later, spoil: str)
     acts[spoil]()
     with pytest.raises(RequestError) as caught:
         later.again(done)
-    assert f"the source of the run {done.id} (Linux 6.12.48-rc1, sha256 {done.source.digest[:12]})" in str(
-        caught.value
-    )
+    assert f"the source of {done.id} is gone" in str(caught.value)
     assert "./inv run" in caught.value.hint
 
 
@@ -119,11 +119,11 @@ def test_what_moves_is_asked_for_as_it_was_then(
         later.world.cache.remember(spec, done.source.digest, package=cached)
     specs: list[str] = []
 
-    def fetched(spec: str, **_: object) -> Tree:
-        specs.append(spec)
-        return Tree(spec, Path(), "", "f00")
+    def fetched(profile: Profile, *_: object) -> Tree:
+        specs.append(profile.source)
+        return Tree(profile.source, Path(), "", "f00")
 
-    monkeypatch.setattr(again, "obtain", fetched)
+    monkeypatch.setattr(again, "fetch_source", fetched)
     with pytest.raises(RequestError, match="is another tree now"):
         later.again(done.model_copy(update={"source": source}))
     assert specs == [asked]
@@ -131,32 +131,37 @@ def test_what_moves_is_asked_for_as_it_was_then(
 
 def test_an_image_is_the_runs_own_as_long_as_it_is_there(later: Later) -> None:
     done = later.run()
-    own = done.toolchains["gcc-14"].image_id
     later.events.clear()
-    assert image_again(done, "gcc-14", load_catalog(), later.engine, later.events.append) == own
+    assert later.ready(done).toolchains == {"gcc-14": done.toolchains["gcc-14"]}
     assert later.notes() == []
 
 
 def test_an_image_that_is_gone_is_made_from_its_recipe_of_today(later: Later) -> None:
     done = later.run()
     later.engine.remove_image(done.toolchains["gcc-14"].image)
-    image = image_again(done, "gcc-14", load_catalog(), later.engine, later.events.append)
+    image = later.ready(done).toolchains["gcc-14"].image_id
     assert later.engine.image_id(image) == image
-    assert any("is gone; its recipe of today" in note for note in later.notes())
+    assert any("The image that this was built with is gone" in note for note in later.notes())
 
 
-def test_a_toolchain_that_has_no_row_any_more_is_told() -> None:
-    done = a_run([a_cell(toolchain="gcc-9")])
-    with pytest.raises(RequestError, match="the image of gcc-9 is gone, and so is its row"):
-        image_again(done, "gcc-9", load_catalog(), FakeEngine(), lambda _: None)
+def test_a_toolchain_that_has_no_row_any_more_is_told(later: Later) -> None:
+    done = later.run()
+    gone = done.model_copy(update={"toolchains": {"gcc-9": done.toolchains["gcc-14"]}})
+    later.engine.remove_image(done.toolchains["gcc-14"].image)
+    cache, engine = later.world.cache, later.world.engine
+    with (
+        pytest.raises(RequestError, match="the image of gcc-9 is gone, and so is its row"),
+        ready_again(gone, "gcc-9", later.events.append, engine=engine, cache=cache),
+    ):
+        pass
 
 
 def test_the_profile_of_a_run_comes_back_whole(later: Later) -> None:
     done = later.run(patch=[str(later.patch)])
-    profile = profile_of(done)
+    profile = later.ready(done).profile
     assert (profile.patch, profile.symbols) == ((str(later.patch),), {"VFIO": ("n", "y")})
 
 
-def test_a_profile_that_cannot_be_read_is_told() -> None:
-    with pytest.raises(RequestError, match="the profile of the run 20250601-120000-kvm-vfio cannot be read"):
-        profile_of(a_run(profile={"name": "x", "shiny": 1}))
+def test_a_profile_that_cannot_be_read_is_told(later: Later) -> None:
+    with pytest.raises(RequestError, match="the profile of this run: shiny: unknown key"):
+        recorded_profile({**later.run().profile, "shiny": 1}, "the profile of this run")

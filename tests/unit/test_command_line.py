@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -18,11 +20,13 @@ import tasks
 from matrix.catalog.load import load_profile
 from matrix.errors import DiskFullError, EngineError
 from matrix.jobs.settings import OPTIONS
+from matrix.record.events import Emit, Note
+from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from tests.fakes.runs import a_cell, a_run, the_story
 
 ROOT = Path(__file__).parents[2]
-TASKS = ("setup", "run", "plan", "report", "images", "source", "doctor", "sweep", "test", "lint")
+TASKS = ("setup", "run", "plan", "report", "shell", "images", "source", "doctor", "sweep", "test", "lint")
 Said = pytest.CaptureFixture[str]
 
 
@@ -370,6 +374,77 @@ def test_a_config_of_another_arch_is_an_answer(capsys: Said, tmp_path: Path) -> 
 def test_a_config_without_an_engine_says_what_to_type(capsys: Said, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("CONFIG_PPC=y\n")
     assert "no container engine" in refused(capsys, 2, "explain", "--run", "a-run", "--config", "mine")
+
+
+# --- a shell
+
+
+def test_a_shell_needs_a_cell(capsys: Said) -> None:
+    assert "'cell'" in refused(capsys, 1, "shell")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_shell_names_the_nearest_cell(capsys: Said) -> None:
+    said = refused(capsys, 1, "shell", "powerpc/gcc14/defconfig/KVM=y,MODULES=n,VFIO=n", "--run", "a-run")
+    assert "nearest: 'powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n'" in said
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_shell_in_an_unreachable_cell_is_refused_with_the_one_to_take(capsys: Said) -> None:
+    cell = "powerpc/clang-19/defconfig/KVM=m,MODULES=n,VFIO=n"
+    said = refused(capsys, 1, "shell", cell, "--run", "a-run")
+    assert "KVM=m: MODULES=n makes it y" in said
+    assert "./inv shell powerpc/clang-19/defconfig/KVM=y,MODULES=n,VFIO=n" in said
+
+
+def _room(monkeypatch: pytest.MonkeyPatch, enter: Callable[[str], int]) -> Cell:
+    cell = a_cell(state=State.FAIL)
+
+    @contextmanager
+    def opened(_run: Run, _directory: Path, name: str, emit: Emit) -> Iterator[SimpleNamespace]:
+        emit(Note(f"opening {name}"))
+        yield SimpleNamespace(cell=cell, make="make -C /src ARCH=powerpc drivers/vfio/", enter=enter)
+
+    monkeypatch.setattr(tasks, "opened", opened)
+    return cell
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("code", [0, 1, 100, 137])
+def test_a_shells_exit_code_is_its_own(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _room(monkeypatch, lambda command: code if command == "make -k; exit" else 70)
+    assert kmatrix("shell", "x", "--run", "a-run", "--command", "make -k; exit") == code
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_fault_of_the_machine_stays_2_in_a_shell(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    _room(monkeypatch, _raising(EngineError("it died", "raise it")))
+    assert kmatrix("shell", "x", "--run", "a-run") == 2
+    assert capsys.readouterr().err.endswith("kmatrix: it died\n  raise it\n")
+
+
+@pytest.mark.usefixtures("stored")
+def test_before_a_prompt_stand_cell_state_command_and_the_way_out_and_stdout_is_the_shells(
+    capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = _room(monkeypatch, lambda _: 0)
+    assert kmatrix("shell", "x", "--run", "a-run") == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, *lines = err.splitlines()
+    assert first == "opening x"
+    assert len(lines) == 4
+    assert lines[0] == f"{cell.id}  fail"
+    assert 'eval "$make_again"' in lines[1]
+    assert lines[2] == "  make -C /src ARCH=powerpc drivers/vfio/"
+    assert lines[3].endswith("exit")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_command_in_a_shell_is_not_told_how_to_leave(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    _room(monkeypatch, lambda _: 0)
+    assert kmatrix("shell", "x", "--run", "a-run", "--command", "true") == 0
+    assert capsys.readouterr() == ("", "opening x\n")
 
 
 # --- exit codes

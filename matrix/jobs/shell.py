@@ -1,0 +1,101 @@
+"""A prompt where a cell was built: its image, its tree, its configuration, its make command."""
+
+import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.build.cell import Stages
+from matrix.build.lane import lane_copy
+from matrix.build.schedule import Budget
+from matrix.build.work import Lane
+from matrix.engine.engine import Engine
+from matrix.errors import RequestError
+from matrix.jobs.again import ready_again
+from matrix.jobs.prepare import Ready, focus_of
+from matrix.jobs.run import site_of
+from matrix.record.events import Emit
+from matrix.record.load import cell_named, config_of
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import State
+from matrix.resolve.make import Site, Workshop
+from matrix.source.cache import Cache
+
+AGAIN = "make_again"
+"""The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
+
+# bash, for its line editing, where the image has it: one of somebody's own may have no more than sh. No
+# startup files: Debian's complains about a user without a name, and makes a prompt of it.
+_SHELL = ("sh", "-c", 'command -v bash >/dev/null && exec bash --norc "$@"; exec sh "$@"', "sh")
+_PROMPT = "kmatrix$ "
+
+
+@dataclass(frozen=True)
+class Room:
+    """A cell's container, ready to be entered. ``make`` is the literal command that decided the cell."""
+
+    cell: Cell
+    make: str
+    workshop: Workshop
+
+    def enter(self, command: str = "") -> int:
+        """A prompt, or one shell command, on the caller's own terminal; the shell's exit code.
+
+        Without a command, and where stdin is no terminal, the shell reads its commands there.
+        """
+        words = ("-c", command) if command else ()
+        return self.workshop.enter((*_SHELL, *words), self.cell.id, {AGAIN: self.make, "PS1": _PROMPT})
+
+
+@contextmanager
+def opened(
+    run: Run,
+    directory: Path,
+    name: str,
+    emit: Emit,
+    *,
+    engine: Engine | None = None,
+    cache: Cache | None = None,
+) -> Iterator[Room]:
+    """The room of a cell. All that is done in it is gone after the ``with`` block.
+
+    RequestError when the run has no such cell, the cell no configuration of its own, or its source cannot
+    be had again.
+    """
+    cell = cell_named(run, name)
+    _refuse_unreachable(cell)
+    config = config_of(directory, cell)
+    with ready_again(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
+        make = cell.variables
+        image = ready.toolchains[cell.toolchain].image_id
+        stages = Stages(ready.profile.stage, focus_of(ready.profile, ready.catalog, cell.arch))
+        key = Lane(cell.arch, cell.toolchain, cell.base, ()).key(stages, image, make)
+        with lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
+            place.put_config(config)
+            place.forget_warnings()
+            workshop = Workshop(_site(ready), image, make, place.build)
+            yield Room(cell, _deciding(cell, workshop, stages), workshop)
+
+
+def _refuse_unreachable(cell: Cell) -> None:
+    if cell.state is State.UNREACHABLE:
+        told = "no cell of the run has the configuration that the tree makes of it"
+        raise RequestError(
+            f"{cell.id} is unreachable, so nothing was built there: {cell.reason}",
+            f"the tree makes this of it: ./inv shell {cell.resolves_to}" if cell.resolves_to else told,
+        )
+
+
+def _site(ready: Ready) -> Site:
+    budget = Budget(ready.profile.jobs or ready.about.cpus, 1)
+    return site_of(ready, f"shell-{secrets.token_hex(4)}", budget, 1)
+
+
+def _deciding(cell: Cell, workshop: Workshop, stages: Stages) -> str:
+    """The recorded command; of a cell that was never built, the one that would be its last."""
+    stage = cell.telling_stage
+    if stage is not None and stage.name != "configure":
+        return stage.command
+    return shlex.join(workshop.command(stages.targets(stages.names()[-1])))
