@@ -10,6 +10,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,13 @@ class Terminal:
         """The exit code, when the task has ended and the terminal is as it was."""
         code = self.process.wait(60)
         assert termios.tcgetattr(self.slave) == self.settings, "the terminal was left as the client had it"
+        return code
+
+    def close(self) -> None:
+        """As when its window is closed."""
         os.close(self.slave)
         os.close(self.master)
-        return code
+        self.process.wait(60)
 
 
 def test_the_deciding_symbols_are_there_and_the_failure_is_seen_again(shells: Shells) -> None:
@@ -169,36 +174,34 @@ def test_a_warning_is_given_again_where_nothing_else_would_be_compiled(kmatrix: 
 
 
 def test_a_prompt_answers_and_ctrl_c_is_the_shells(shells: Shells) -> None:
-    terminal = Terminal(shells)
-    told = terminal.until(PROMPT)
-    assert CELL.encode() in told
-    assert b"make -C /src O=/build" in told
-    terminal.type("test -t 0 && test -t 1 && echo $((6 * 7)) in $PWD\r")
-    assert b"42 in /build" in terminal.until(PROMPT)
-    terminal.type("sleep 600\r")
-    terminal.until(b"sleep 600\r\n")
-    time.sleep(1)
-    terminal.type("\x03")
-    terminal.until(PROMPT)
-    terminal.type("\x10\x10\r")  # Ctrl-P twice: the command before the last, and no way out
-    assert b"42 in /build" in terminal.until(PROMPT)
-    terminal.type("exit 7\r")
-    assert terminal.end() == 7
+    with closing(Terminal(shells)) as terminal:
+        told = terminal.until(PROMPT)
+        assert CELL.encode() in told
+        assert b"make -C /src O=/build" in told
+        terminal.type("test -t 0 && test -t 1 && echo $((6 * 7)) in $PWD\r")
+        assert b"42 in /build" in terminal.until(PROMPT)
+        terminal.type("sleep 600\r")
+        terminal.until(b"sleep 600\r\n")
+        time.sleep(1)
+        terminal.type("\x03")
+        terminal.until(PROMPT)
+        terminal.type("\x10")  # Ctrl-P, which Docker's client would keep for itself: the command before
+        terminal.until(b"sleep 600", seconds=20)
+        terminal.type("\x15exit 7\r")
+        assert terminal.end() == 7
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_prompt_and_gives_the_terminal_back(shells: Shells, number: signal.Signals) -> None:
-    terminal = Terminal(shells)
-    terminal.until(PROMPT)
-    assert len(shell_containers()) == 1
-    terminal.process.send_signal(number)
-    terminal.until(b"kmatrix: interrupted")
-    assert terminal.end() == 130
+    with closing(Terminal(shells)) as terminal:
+        terminal.until(PROMPT)
+        terminal.process.send_signal(number)
+        terminal.until(b"kmatrix: interrupted")
+        assert terminal.end() == 130
 
 
 def test_a_terminal_that_is_closed_leaves_nothing(shells: Shells) -> None:
-    terminal = Terminal(shells)
-    terminal.until(PROMPT)
-    os.close(terminal.slave)
-    os.close(terminal.master)
-    terminal.process.wait(60)
+    with closing(Terminal(shells)) as terminal:
+        terminal.until(PROMPT)
+        assert len(shell_containers()) == 1
+    assert shell_containers() == set()

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from matrix.engine.engine import Container, Line
 from matrix.engine.images import Blueprint
 from matrix.errors import EngineError, RequestError
+from matrix.jobs.again import pinned
 from matrix.jobs.shell import AGAIN, opened
 from matrix.jobs.sweep import sweep
 from matrix.record.events import Note
 from matrix.record.load import load_run
-from matrix.record.model import Run
+from matrix.record.model import GitState, Run, SourceRecord
 from matrix.record.outcome import State
 from tests.fakes.kernel import Job
 from tests.unit.test_pipeline import CELL, VFIO, WARNING, Desk, always, applying
@@ -328,6 +330,25 @@ def test_a_source_that_is_gone_is_refused_with_the_reason(desk: Desk, visitor: V
     assert "./inv run" in caught.value.hint
 
 
+COMMIT = GitState(commit="1234", describe="v6.12-1", dirty=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts", "asked"),
+    [
+        ("debian:linux-source-6.12", {"package": "6.12.48-1"}, "debian:linux-source-6.12=6.12.48-1"),
+        ("debian:linux-source-6.12=6.12.9-1", {"package": "6.12.9-1"}, "debian:linux-source-6.12=6.12.9-1"),
+        ("{}@HEAD", {"git": COMMIT}, "{}@1234"),
+        ("{}", {"git": COMMIT}, "{}"),
+    ],
+)
+def test_what_is_fetched_again_is_what_was_built_and_not_what_is_newest(
+    tmp_path: Path, spec: str, facts: dict[str, Any], asked: str
+) -> None:
+    source = SourceRecord(spec=spec.format(tmp_path), version="6.12", digest="0" * 64, **facts)
+    assert pinned(source) == asked.format(tmp_path)
+
+
 # The very image
 
 
@@ -402,5 +423,7 @@ def test_a_profile_of_another_kmatrix_is_refused_by_its_key(desk: Desk, visitor:
     done = desk.run()
     with pytest.raises(RequestError, match=f"the profile of {done.id}: shiny: unknown key"):
         visitor.enter(BOTH, run=done.model_copy(update={"profile": {**done.profile, "shiny": 1}}))
+    with pytest.raises(RequestError, match=f"the profile of {done.id}: arch: unknown arch 'x68'"):
+        visitor.enter(BOTH, run=done.model_copy(update={"profile": {**done.profile, "arch": ["x68"]}}))
     known = json.loads(json.dumps(done.profile))
     assert visitor.enter(BOTH, run=done.model_copy(update={"profile": known})) == 0
