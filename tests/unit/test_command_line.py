@@ -551,12 +551,16 @@ def test_a_signal_is_130_without_a_traceback(number: signal.Signals, tmp_path: P
             if caller.recv(16):
                 asked.set()
 
-    threading.Thread(target=take, daemon=True).start()
+    taker = threading.Thread(target=take, daemon=True)
+    taker.start()
     with started("run", "--out", "out") as process:
         assert asked.wait(30)
         time.sleep(0.1)
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
+    # Only closed, it would be awaited on: by its number, which is some other test's socket next.
+    listener.shutdown(socket.SHUT_RDWR)
+    taker.join(10)
     for each in (listener, *taken):
         each.close()
     assert process.returncode == 130, err
