@@ -65,7 +65,7 @@ def opened(
     be had again.
     """
     cell = cell_named(run, name)
-    _refuse_unreachable(cell)
+    _refuse_unreachable(cell, directory)
     config = config_of(directory, cell)
     with ready_again(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
         make = cell.variables
@@ -79,13 +79,14 @@ def opened(
             yield Room(cell, _deciding(cell, workshop, stages), workshop)
 
 
-def _refuse_unreachable(cell: Cell) -> None:
-    if cell.state is State.UNREACHABLE:
-        told = "no cell of the run has the configuration that the tree makes of it"
-        raise RequestError(
-            f"{cell.id} is unreachable, so nothing was built there: {cell.reason}",
-            f"the tree makes this of it: ./inv shell {cell.resolves_to}" if cell.resolves_to else told,
-        )
+def _refuse_unreachable(cell: Cell, directory: Path) -> None:
+    if cell.state is not State.UNREACHABLE:
+        return
+    other = f"the tree makes this of it: ./inv shell {cell.resolves_to} --run {shlex.quote(str(directory))}"
+    raise RequestError(
+        f"{cell.id} is unreachable, so nothing was built there: {cell.reason}",
+        other if cell.resolves_to else "no cell of the run has the configuration that the tree makes of it",
+    )
 
 
 def _site(ready: Ready) -> Site:
