@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from matrix.engine.engine import Container, Line
 from matrix.engine.images import Blueprint
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.again import pinned
 from matrix.jobs.shell import AGAIN, opened
 from matrix.jobs.sweep import sweep
 from matrix.record.events import Note
 from matrix.record.load import load_run
-from matrix.record.model import GitState, Run, SourceRecord
+from matrix.record.model import Run
 from matrix.record.outcome import State
 from tests.fakes.kernel import Job
 from tests.unit.test_pipeline import CELL, VFIO, WARNING, Desk, always, applying
@@ -295,58 +293,6 @@ def _forget_sources(desk: Desk) -> None:
     assert cache is not None
     for tree in cache.entries():
         cache.remove(tree.digest)
-
-
-def test_a_source_that_was_swept_is_fetched_again_and_said(desk: Desk, visitor: Visitor) -> None:
-    done = desk.run()
-    _forget_sources(desk)
-
-    def look(container: Container, _: Path) -> None:
-        assert container.mounts[0].host.parent.name == done.source.digest
-
-    visitor.enter(BOTH, look)
-    assert "fetching it again" in visitor.notes()
-    visitor.enter(BOTH, look)
-    assert visitor.notes() == ""
-
-
-def test_a_source_that_is_another_now_is_refused(desk: Desk, visitor: Visitor) -> None:
-    desk.run()
-    _forget_sources(desk)
-    (desk.tree / "drivers/vfio/vfio.c").write_text("int other;\n")
-    with pytest.raises(RequestError, match="is another tree now") as caught:
-        visitor.enter(BOTH)
-    assert "./inv run" in caught.value.hint
-    assert visitor.containers == []
-
-
-def test_a_source_that_is_gone_is_refused_with_the_reason(desk: Desk, visitor: Visitor) -> None:
-    done = desk.run()
-    _forget_sources(desk)
-    shutil.rmtree(desk.tree)
-    with pytest.raises(RequestError, match="no such directory") as caught:
-        visitor.enter(BOTH)
-    assert done.id in str(caught.value)
-    assert "./inv run" in caught.value.hint
-
-
-COMMIT = GitState(commit="1234", describe="v6.12-1", dirty=False)
-
-
-@pytest.mark.parametrize(
-    ("spec", "facts", "asked"),
-    [
-        ("debian:linux-source-6.12", {"package": "6.12.48-1"}, "debian:linux-source-6.12=6.12.48-1"),
-        ("debian:linux-source-6.12=6.12.9-1", {"package": "6.12.9-1"}, "debian:linux-source-6.12=6.12.9-1"),
-        ("{}@HEAD", {"git": COMMIT}, "{}@1234"),
-        ("{}", {"git": COMMIT}, "{}"),
-    ],
-)
-def test_what_is_fetched_again_is_what_was_built_and_not_what_is_newest(
-    tmp_path: Path, spec: str, facts: dict[str, Any], asked: str
-) -> None:
-    source = SourceRecord(spec=spec.format(tmp_path), version="6.12", digest="0" * 64, **facts)
-    assert pinned(source) == asked.format(tmp_path)
 
 
 # The very image
