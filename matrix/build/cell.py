@@ -156,8 +156,7 @@ class CellBuild:
         belonging = listed(build, parts) | modules(build, parts) | compiled(lines)
         unknown = {item for item, kept in self.lane.warnings.items() if kept.listed and item not in belonging}
         hidden = {item for item in unknown - made_since(build, unknown, moment) if (build / item).exists()}
-        for item in hidden:
-            (build / item).unlink()
+        self.lane.discard(hidden)
         return bool(hidden)
 
     def _make(self, command: tuple[str, ...]) -> tuple[Ended, list[str]]:
@@ -216,7 +215,7 @@ class CellBuild:
             self.lane.warnings.pop(item, None)
             if warnings and failing and item.endswith(".o"):
                 # Without its directory's list nobody knows where it belongs; made again, it says so again.
-                (self.lane.build / item).unlink(missing_ok=True)
+                self.lane.discard([item])
             elif warnings:
                 self.lane.warnings[item] = Kept(listed=item in belonging, diagnostics=warnings)
 

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -115,14 +115,21 @@ class LaneDirectory:
             write_whole(path, text)
             _hand_over(path, self.owner)
 
-    def forget_warnings(self) -> None:
-        """Remove what warned when it was made: made again, it warns again, to whoever looks now."""
+    def discard(self, objects: Iterable[str]) -> None:
+        """Remove these objects, so that make makes them again.
+
+        Their names come out of a stranger's log, and what is on the way to them out of a stranger's makefile:
+        a path that leads out of the directory is left alone.
+        """
         inside = self.build.resolve()
-        for name in self.warnings:
-            # The names come out of a stranger's log, and what is on the way out of a stranger's makefile.
+        for name in objects:
             path = self.build / name
             if path.parent.resolve().is_relative_to(inside):
                 path.unlink(missing_ok=True)
+
+    def forget_warnings(self) -> None:
+        """Remove what warned when it was made: made again, it warns again, to whoever looks now."""
+        self.discard(self.warnings)
         self.warnings = {}
         self.remember()
 

@@ -20,10 +20,13 @@ _WHOLE = {"vmlinux": ("vmlinux.a", "built-in.a"), "modules": ("modules.order",)}
 
 def forget_lists(build: Path, targets: Iterable[str]) -> None:
     """Remove kbuild's lists for these targets, so that those found later are of this configuration."""
+    inside = build.resolve()
     for target in targets:
         folder = build if target in _WHOLE else build / directory_of(target)
-        for name in _WHOLE.get(target, _LISTS):
-            (folder / name).unlink(missing_ok=True)
+        # A link that a stranger's makefile left there may lead anywhere.
+        if folder.resolve().is_relative_to(inside):
+            for name in _WHOLE.get(target, _LISTS):
+                (folder / name).unlink(missing_ok=True)
 
 
 def listed(build: Path, targets: Iterable[str]) -> frozenset[str]:

@@ -102,10 +102,11 @@ class Resolver:
         config.unlink(missing_ok=True)
         env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
         step = self._configure(request, (str(target),), log, env)
-        if step.state is not State.PASS or not config.exists():
+        text = _made(config)
+        if step.state is not State.PASS or text is None:
             self._base_failure = step
             return None
-        return config.read_text("utf-8", "replace")
+        return text
 
     def _configure(
         self,
@@ -142,9 +143,9 @@ class Resolver:
         return Resolution(request, None, step.record, diagnostics=tuple(_causes(step)))
 
     def _judged(self, request: Request, step: Step, config: Path) -> Resolution:
-        if step.state is not State.PASS or not config.exists():
+        text = _made(config)
+        if step.state is not State.PASS or text is None:
             return Resolution(request, None, step.record, diagnostics=tuple(_causes(step)))
-        text = config.read_text("utf-8", "replace")
         return self._verified(request, text, step.record, diagnose(step.lines))
 
     def _verified(
@@ -176,6 +177,13 @@ class Resolver:
         with no_space(place):
             place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, gzip.compress(json.dumps(data).encode(), mtime=0))
+
+
+def _made(config: Path) -> str | None:
+    """What conf wrote; nothing where it wrote none, or where a stranger's makefile left a link."""
+    if config.is_symlink() or not config.exists():
+        return None
+    return config.read_text("utf-8", "replace")
 
 
 def _place(store: Path, key: str) -> Path:

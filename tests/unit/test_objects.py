@@ -266,3 +266,11 @@ def test_made_since_names_what_is_at_least_as_new_as_the_moment(tmp_path: Path) 
         os.utime(put(tmp_path, name), ns=(moment, moment + offset))
     candidates = ["old.o", "same.o", "new.o", "absent.o"]
     assert made_since(tmp_path, candidates, moment) == {"same.o", "new.o"}
+
+
+def test_lists_behind_a_link_that_leads_out_are_left_alone(tmp_path: Path) -> None:
+    put(tmp_path, "elsewhere/built-in.a", thin([]))
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build/drivers").symlink_to(tmp_path / "elsewhere")
+    forget_lists(tmp_path / "build", ["drivers/"])
+    assert (tmp_path / "elsewhere/built-in.a").exists()

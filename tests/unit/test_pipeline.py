@@ -644,3 +644,39 @@ def test_the_journal_has_every_finished_cell_when_it_is_told(desk: Desk) -> None
     desk.on_event = read_journal
     done = desk.run()
     assert sorted(seen) == sorted(cell.id for cell in done.cells)
+
+
+# A tree that means harm: what its makefiles print and leave in the build directory
+
+
+def test_an_object_that_a_log_places_elsewhere_is_not_removed_there(desk: Desk) -> None:
+    victim = desk.place / "victim.o"
+    victim.touch()
+    warning = WARNING.replace("drivers/vfio/vfio.c", "way/victim.c")
+    claims = (f"  CC      {victim}", warning, "  CC      way/victim.o", warning, f"  CC      {VFIO}", ERROR)
+    desk.says(VFIO, always(*claims))
+
+    def a_way_out(job: Job) -> None:
+        if not (job.host("/build") / "way").is_symlink():
+            (job.host("/build") / "way").symlink_to(desk.place)
+
+    desk.kernel.before = a_way_out
+    done = desk.run(select=["MODULES=n,VFIO=y"])
+    assert states(done) == ["fail"]
+    assert any(ref.object == "way/victim.o" for ref in done.cells[0].diagnostics)
+    assert victim.exists()
+
+
+def test_a_config_that_is_a_link_to_elsewhere_is_not_read(desk: Desk) -> None:
+    secret = desk.place / "secret"
+    secret.write_text("CONFIG_SECRET=y\n")
+
+    def link(job: Job) -> int:
+        (job.host("/build") / ".config").unlink(missing_ok=True)
+        (job.host("/build") / ".config").symlink_to(secret)
+        return 0
+
+    desk.kernel.before = link
+    done = desk.run(select=["MODULES=n,VFIO=y"])
+    assert done.cells[0].config_sha256 is None
+    assert not any("SECRET" in path.read_text() for path in desk.directory.rglob("*") if path.is_file())
