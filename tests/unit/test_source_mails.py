@@ -1,0 +1,235 @@
+import base64
+import quopri
+import time
+
+import pytest
+
+from matrix.errors import RequestError
+from matrix.source.mails import Address, Mail, read_mail, split_mails
+from tests.fakes.mails import FROM_GIT, FROM_LIST, a_diff, a_mail, a_mbox
+
+
+def read(text: str | bytes) -> Mail:
+    mail = read_mail(text if isinstance(text, bytes) else text.encode())
+    assert mail is not None
+    return mail
+
+
+def test_a_mail_is_its_headers_and_its_text() -> None:
+    more = {
+        "To": "B <b@example.org>, c@example.org",
+        "Cc": "kvm@example.org,\n\tD <d@example.org>",
+        "In-Reply-To": "<1@example.org>",
+        "References": "<0@example.org>\n <1@example.org>",
+    }
+    mail = read(a_mail("Re: [PATCH] fix it", "Hello.\n", "2@example.org", more))
+    assert (mail.id, mail.subject, mail.sender) == (
+        "2@example.org",
+        "Re: [PATCH] fix it",
+        Address("A", "a@example.org"),
+    )
+    assert mail.to == (Address("B", "b@example.org"), Address("", "c@example.org"))
+    assert mail.cc == (Address("", "kvm@example.org"), Address("D", "d@example.org"))
+    assert (mail.in_reply_to, mail.references) == ("1@example.org", ("0@example.org", "1@example.org"))
+    assert (mail.date, mail.text, mail.content) == (
+        "Wed, 20 Sep 2023 15:18:42 -0300",
+        "Hello.\n",
+        b"Hello.\n",
+    )
+
+
+def test_the_nearest_parent_comes_first() -> None:
+    mail = read(a_mail("x", "", "3", {"In-Reply-To": "<2>", "References": "<0> <1>"}))
+    assert mail.parents == ("2", "1", "0")
+
+
+def test_encoded_words_are_decoded_after_addresses_are_told_apart() -> None:
+    mail = read(
+        a_mail(
+            "=?utf-8?q?=5BPATCH=5D_f=C3=BCr?=\n =?iso-8859-1?q?_=E4?=",
+            "",
+            more={"To": "=?utf-8?q?M=C3=BCller=2C_Eva?= <e@example.org>, f@example.org"},
+        )
+    )
+    assert mail.subject == "[PATCH] für ä"
+    assert mail.to == (Address("Müller, Eva", "e@example.org"), Address("", "f@example.org"))
+
+
+def test_a_long_subject_is_one_line() -> None:
+    assert read(a_mail("[PATCH] fix\n it", "")).subject == "[PATCH] fix it"
+
+
+def test_headers_in_plain_utf_8_are_read_as_that() -> None:
+    mail = read(a_mail("für", "", more={"From": "Jörg <j@example.org>"}))
+    assert (mail.subject, mail.sender.name) == ("für", "Jörg")
+
+
+@pytest.mark.parametrize("subject", ["=?utf-8?b?a?=", "=?no-such?q?x?=", "=?utf-8?q?=FF?="])
+def test_a_broken_encoding_of_a_header_costs_nothing_but_itself(subject: str) -> None:
+    assert read(a_mail(subject, "Hello.\n")).text == "Hello.\n"
+
+
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64", "8bit"])
+def test_a_transfer_encoding_is_undone(encoding: str) -> None:
+    body = a_diff().replace("new", "new /* = ä \x0c\r */").encode()
+    coded = {"quoted-printable": quopri.encodestring(body), "base64": base64.encodebytes(body), "8bit": body}
+    head = a_mail("x", "", more={"Content-Transfer-Encoding": encoding, "Content-Type": "text/plain"})
+    assert read(head.encode() + coded[encoding]).content == body
+
+
+def test_an_encoding_named_in_the_text_is_only_text() -> None:
+    body = "Content-Transfer-Encoding: base64\n\na =3D b\n"
+    assert read(a_mail("x", body)).text == body
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("iso-8859-1", "für"),
+        ("utf-8", "f\N{REPLACEMENT CHARACTER}r"),
+        ("no-such", "f\N{REPLACEMENT CHARACTER}r"),
+        ("base64", "f\N{REPLACEMENT CHARACTER}r"),
+    ],
+)
+def test_text_is_decoded_by_its_charset_and_content_is_left_as_it_is(charset: str, text: str) -> None:
+    head = a_mail("x", "", more={"Content-Type": f"text/plain; charset={charset}"})
+    mail = read(head.encode() + b"f\xfcr\n")
+    assert (mail.text, mail.content) == (f"{text}\n", b"f\xfcr\n")
+
+
+def test_a_charset_that_no_text_is_written_in_is_not_believed() -> None:
+    assert (
+        read(a_mail("x", "fix-it\n", more={"Content-Type": "text/plain; charset=punycode"})).text
+        == "fix-it\n"
+    )
+
+
+def test_a_charset_cannot_make_text_that_no_file_takes() -> None:
+    head = a_mail("x", "", more={"Content-Type": "text/plain; charset=raw_unicode_escape"})
+    assert read(head + "\\ud800\n").text == "?\n"
+
+
+MULTIPART = """\
+--=-=
+Content-Type: text/plain
+
+See below.
+--=-=
+Content-Type: text/html
+
+<p>See below.</p>
+--=-=
+Content-Type: text/x-patch
+Content-Disposition: attachment
+Content-Transfer-Encoding: base64
+
+{diff}
+--=-=--
+"""
+
+
+def test_of_several_parts_people_read_the_first_and_git_every_one_but_html() -> None:
+    body = MULTIPART.format(diff=base64.encodebytes(a_diff().encode()).decode())
+    mail = read(a_mail("x", body, more={"Content-Type": 'multipart/mixed; boundary="=-="'}))
+    assert mail.text == "See below.\n"
+    assert mail.content.decode() == f"See below.\n{a_diff()}"
+
+
+def test_windows_line_ends_of_a_saved_mail_are_not_the_patch_s() -> None:
+    assert read(a_mail("x", a_diff()).replace("\n", "\r\n")).content.decode() == a_diff()
+
+
+def test_windows_line_ends_inside_base64_are_not_the_patch_s() -> None:
+    coded = base64.encodebytes(a_diff().replace("\n", "\r\n").encode()).decode()
+    assert read(a_mail("x", coded, more={"Content-Transfer-Encoding": "Base64"})).content.decode() == a_diff()
+
+
+def test_line_ends_that_git_encoded_are_the_patch_s_own() -> None:
+    head = a_mail("x", "", more={"Content-Transfer-Encoding": "quoted-printable"})
+    assert read(head + "+int x;=0D\n").content == b"+int x;\r\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        a_diff(),
+        f"Fix it.\n\n{a_diff()}",
+        f"virt/kvm: fix it\n\n{a_diff()}",
+        f"commit 0123\nAuthor: A <a@example.org>\nDate:   Wed\n\n    Fix it.\n\n{a_diff()}",
+        f"Index: virt/x.c\n=====\n{a_diff()}",
+        "",
+    ],
+)
+def test_what_is_no_mail_is_none(text: str) -> None:
+    assert read_mail(text.encode()) is None
+
+
+def test_a_patch_with_headers_and_no_id_is_a_mail() -> None:
+    mail = read(f"\nFrom: A <a@example.org>\nSubject: fix it\n\n{a_diff()}")
+    assert (mail.id, mail.subject, mail.content.decode()) == ("", "fix it", a_diff())
+
+
+@pytest.mark.parametrize(
+    "separator",
+    [
+        FROM_LIST,
+        FROM_GIT,
+        "From a@example.org  Wed Sep 20 15:18:42 2023\n",
+        "From - Wed Sep 20 15:18:42 +0000 2023\r\n",
+    ],
+)
+def test_a_mailbox_is_cut_at_its_separators(separator: str) -> None:
+    pieces = split_mails(a_mbox([a_mail("one", "1\n"), a_mail("two", "2\n")], separator).encode())
+    assert [read(piece).subject for piece in pieces] == ["one", "two"]
+
+
+def test_empty_lines_before_a_mailbox_are_no_message() -> None:
+    assert len(split_mails(f"\n\n{a_mbox([a_mail('one', '1')])}".encode())) == 1
+
+
+def test_a_sentence_that_begins_with_from_cuts_nothing() -> None:
+    body = "From here on\nFrom 1 Mon Sep 17 00:00:00 2001\nit breaks.\n"
+    assert len(split_mails(a_mbox([a_mail("one", body)]).encode())) == 1
+
+
+def test_a_mailbox_s_mark_before_from_is_taken_away_again() -> None:
+    quoted, body = ">From here on\n>>From there\n> From\n", "From here on\n>From there\n> From\n"
+    assert read(a_mbox([a_mail("one", quoted)])).text == f"{body}\n"
+    assert read(a_mail("one", quoted)).text == quoted
+
+
+def test_parts_within_parts_without_end_are_refused() -> None:
+    nested = "".join(
+        f'Content-Type: multipart/mixed; boundary="{index}"\n\n--{index}\n' for index in range(2000)
+    )
+    with pytest.raises(RequestError, match="too deep"):
+        read_mail(f"From: A <a@example.org>\n{nested}".encode())
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "To: " + "(" * 10**5,
+        "To: " + "<" * 10**6,
+        "Cc: " + '"' * 10**6,
+        "Subject: " + "=?a?q?x " * 10**5,
+        "Message-ID: <" + "a" * 10**6,
+        "References: " + "<" * 10**6,
+        'Content-Type: text/plain; x="' + ";" * 10**6,
+        "Content-Type: multipart/mixed; boundary=" + "x" * 10**6,
+        "Content-Transfer-Encoding: (",
+        "\0: \0",
+    ],
+)
+def test_hostile_headers_are_read_in_no_time(field: str) -> None:
+    started = time.monotonic()
+    assert read(f"From: A <a@example.org>\n{field}\n\nHello.\n").sender.address == "a@example.org"
+    assert time.monotonic() - started < 5
+
+
+def test_what_is_no_text_at_all_is_read_in_no_time() -> None:
+    started = time.monotonic()
+    noise = bytes(range(256)) * 20_000
+    assert [read_mail(piece) for piece in split_mails(noise)] == [None]
+    assert b"\0" in read(b"From: A <a@example.org>\n\n" + noise).content
+    assert time.monotonic() - started < 10
