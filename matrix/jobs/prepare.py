@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import matrix
@@ -31,7 +32,8 @@ from matrix.resolve.resolver import base_texts, check_base
 from matrix.source.cache import Cache
 from matrix.source.kernel import missing_paths
 from matrix.source.obtain import obtain
-from matrix.source.patchfile import read_patch
+from matrix.source.patchfile import PatchFile
+from matrix.source.series import read_series
 from matrix.source.spec import parse_spec
 from matrix.source.tree import Tree
 
@@ -92,7 +94,7 @@ def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
     """What the request names must be there before minutes are spent on anything else."""
     parse_spec(profile.source)
     for patch in profile.patch:
-        read_patch(Path(patch))
+        read_series(patch)
     for name in profile.base:
         check_base(catalog.bases[name])
 
@@ -142,8 +144,16 @@ def fetch_source(profile: Profile, engine: Engine, cache: Cache, user: str, emit
         image=ensure_base(engine, emit),
         user=user,
         note=lambda text: emit(Note(text)),
-        patches=[Path(patch) for patch in profile.patch],
+        patches=read_patches(profile, emit),
     )
+
+
+def read_patches(profile: Profile, emit: Emit) -> list[PatchFile]:
+    """The profile's patches in order, a series as its patches; RequestError when one cannot be read."""
+    given = [read_series(patch) for patch in profile.patch]
+    for note in chain.from_iterable(series.notes for series in given):
+        emit(Note(note))
+    return [patch for series in given for patch in series.patches]
 
 
 def focus_of(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:

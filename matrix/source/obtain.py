@@ -16,7 +16,7 @@ from matrix.source.kernel import refuse_leftovers, require_version
 from matrix.source.manifest import Manifest
 from matrix.source.memo import hash_with_memo
 from matrix.source.patches import patched
-from matrix.source.patchfile import read_patch
+from matrix.source.patchfile import PatchFile
 from matrix.source.spec import Directory, Package, Revision, Tarball, parse_spec
 from matrix.source.tree import Git, Tree
 from matrix.source.unpack import unpack
@@ -36,18 +36,17 @@ def obtain(  # noqa: PLR0913 - what a caller has, each by name
     image: str,
     user: str,
     note: Note,
-    patches: Sequence[Path] = (),
+    patches: Sequence[PatchFile] = (),
     refresh: bool = False,
     cancel: threading.Event | None = None,
 ) -> Tree:
     """The tree of a source spec, with the patches applied in order; the user's own files are only read.
 
     ``image`` is kmatrix's base image, ``user`` the containers' ``uid:gid``. ``note`` gets a sentence when
-    a step begins that takes a while. ``refresh`` asks Debian again. RequestError for a spec, tree or patch
-    that is wrong; MachineError or DiskFullError when it could not be had.
+    a step begins that takes a while. ``refresh`` asks Debian again. RequestError for a spec or tree that is
+    wrong, or a patch that does not apply; MachineError or DiskFullError when it could not be had.
     """
     source = parse_spec(spec)
-    series = [read_patch(path) for path in patches]
     bench = Bench(engine, image, user, cancel or threading.Event())
     shelf = _Shelf(spec, cache, bench, note)
     match source:
@@ -59,7 +58,7 @@ def obtain(  # noqa: PLR0913 - what a caller has, each by name
             tree = shelf.tarball(source)
         case Package():
             tree = shelf.package(source, refresh=refresh)
-    return patched(tree, series, bench, cache) if series else tree
+    return patched(tree, patches, bench, cache) if patches else tree
 
 
 class _Shelf:

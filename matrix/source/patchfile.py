@@ -1,26 +1,20 @@
-"""A patch as it comes, out of `git format-patch`, `git diff`, `diff -u` or a mailbox, and what it touches.
+"""A patch, as `git format-patch`, `git diff` or `diff -u` make it, and what it touches.
 
 Nothing is applied here. The paths are found before git sees the patch, to give git a directory with
 these files only, and to refuse a patch that reaches elsewhere.
 """
 
-import binascii
-import hashlib
 import os
-import quopri
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 
 from matrix.errors import RequestError
+from matrix.source.mails import Mail
 
 _HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _GIT_HEADER = "diff --git "
 _WHOLE = ("rename from ", "rename to ", "copy from ", "copy to ")
-_MAIL = re.compile(rb"^From \S+ .*\d{4}\r?$", re.MULTILINE)
-_ENCODING = re.compile(rb"^Content-Transfer-Encoding:[ \t]*([\w-]+)[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
 _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
@@ -28,66 +22,32 @@ _LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f
 
 @dataclass(frozen=True)
 class PatchFile:
-    """A patch: ``content`` decoded from its mail, ``sha256`` of the file as it lay there, and the
-    sorted paths that it touches, relative to the tree's root."""
+    """A patch: ``content`` decoded from its mail, ``sha256`` of the file or message as it lay there, and
+    the sorted paths that it touches, relative to the tree's root. A bare diff came in no mail."""
 
     name: str
     sha256: str
     content: bytes
     paths: tuple[str, ...]
+    mail: Mail | None = None
 
 
-def read_patch(path: Path) -> PatchFile:
-    """Read a patch file; RequestError when it cannot be read, holds no diff, or reaches out of the tree."""
-    try:
-        raw = path.expanduser().read_bytes()
-    except OSError as problem:
-        raise RequestError(
-            f"the patch {path} cannot be read: {problem.strerror}", "Check the path."
-        ) from problem
-    content = decoded(raw)
+def make_patch(name: str, sha256: str, content: bytes, mail: Mail | None = None) -> PatchFile:
+    """Find the paths; RequestError when there is no diff, or one that reaches out of the tree."""
     paths = touched(content)
     if not paths:
         raise RequestError(
-            f"the patch {path} holds no diff", "Make one with `git format-patch` or `git diff`."
+            f"the patch {name} holds no diff", "Make one with `git format-patch` or `git diff`."
         )
-    for name in paths:
-        _refuse_outside(name, path)
-    return PatchFile(path.name, hashlib.sha256(raw).hexdigest(), content, tuple(sorted(paths)))
-
-
-def decoded(raw: bytes) -> bytes:
-    """The patch without its mail's transfer encoding (quoted-printable, base64), message by message."""
-    starts = [match.start() for match in _MAIL.finditer(raw)]
-    bounds = sorted({0, *starts, len(raw)})
-    return b"".join(_message(raw[start:end]) for start, end in pairwise(bounds))
+    for path in paths:
+        _refuse_outside(path, name)
+    return PatchFile(name, sha256, content, tuple(sorted(paths)), mail)
 
 
 def touched(content: bytes) -> set[str]:
     """Every path that a patch's headers name, without the first component of ``a/…`` and ``b/…``."""
     lines = ["", *_header_lines(content), ""]
     return {path for around in zip(lines, lines[1:], lines[2:], strict=False) for path in _named(*around)}
-
-
-def _message(raw: bytes) -> bytes:
-    """Only a message that starts with headers can be encoded; the line may also stand in a diff."""
-    head, gap, body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
-    encoding = _ENCODING.search(head)
-    if not gap or encoding is None or b"\ndiff --git " in head or b"\n--- " in head:
-        return raw
-    kind = encoding[1].lower()
-    if kind == b"quoted-printable":
-        return head + gap + quopri.decodestring(body)
-    if kind == b"base64":
-        return head + gap + _base64(body)
-    return raw
-
-
-def _base64(body: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(body).replace(b"\r\n", b"\n")
-    except binascii.Error:
-        return body
 
 
 def _header_lines(content: bytes) -> Iterator[str]:
@@ -144,10 +104,10 @@ def _stripped(name: str) -> str:
     return name if name.startswith("/") else name.partition("/")[2]
 
 
-def _refuse_outside(name: str, patch: Path) -> None:
-    parts = name.split("/")
-    if name.startswith("/") or {"", ".", "..", ".git"} & set(parts) or "\0" in name:
+def _refuse_outside(path: str, patch: str) -> None:
+    parts = path.split("/")
+    if path.startswith("/") or {"", ".", "..", ".git"} & set(parts) or "\0" in path:
         raise RequestError(
-            f"the patch {patch} touches {name!r}, which is no path inside a tree",
+            f"the patch {patch} touches {path!r}, which is no path inside a tree",
             "Paths must look like a/virt/kvm/vfio.c: make the patch with `git format-patch`.",
         )

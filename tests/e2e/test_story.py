@@ -24,6 +24,7 @@ from matrix.record.model import Run
 from matrix.record.outcome import State
 from matrix.source.cache import Cache, default_cache
 from matrix.source.obtain import obtain
+from matrix.source.series import read_series
 from matrix.source.walk import link_tree, walk
 from reports.reproducer import reproducer
 from tests.fakes.history import CULPRIT, History
@@ -83,7 +84,7 @@ class Story:
             image=ensure_base(engine, self.events.append),
             user=machine_user(rootless=engine.about().rootless),
             note=lambda _: None,
-            patches=[REGRESSION],
+            patches=read_series(str(REGRESSION)).patches,
         )
         return tree.path
 

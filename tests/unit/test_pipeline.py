@@ -11,16 +11,17 @@ import pytest
 
 from matrix.engine.engine import Ended
 from matrix.engine.images import Blueprint, base_tag
-from matrix.errors import EngineError
+from matrix.errors import EngineError, RequestError
 from matrix.jobs.run import World, plan, run
 from matrix.jobs.settings import settle
-from matrix.record.events import CellFinished, Emit, Event, LaneDone
+from matrix.record.events import CellFinished, Emit, Event, LaneDone, Note
 from matrix.record.load import load_run, objects_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import Evidence, State, exit_code
 from matrix.source.cache import Cache
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Job, Kernel, Made, Messages, Symbol
+from tests.fakes.mails import a_diff, a_mail, a_mbox, a_patch
 from tests.fakes.small_tree import small_tree
 
 VFIO, GROUP = "drivers/vfio/vfio.o", "drivers/vfio/group.o"
@@ -562,6 +563,26 @@ def test_a_patched_tree_has_a_lane_of_its_own_that_starts_as_a_copy(desk: Desk, 
     assert desk.build_directory() != mark.parent
     assert (desk.build_directory() / mark.name).exists()
     assert base < desk.lanes()
+
+
+def test_a_mailbox_is_the_patches_of_its_newest_version_and_that_is_told(desk: Desk, tmp_path: Path) -> None:
+    series = [a_mail(f"[PATCH {number}/2] fix it", a_patch(f"old{number}")) for number in (1, 2)]
+    series += [a_mail(f"[PATCH v2 {number}/2] fix it", a_patch(f"new{number}")) for number in (2, 1)]
+    (tmp_path / "t.mbox").write_text(a_mbox(series))
+    (tmp_path / "last.diff").write_text(a_diff("last"))
+    done = desk.run(select=["VFIO=y"], patch=[str(tmp_path / name) for name in ("t.mbox", "last.diff")])
+    names = [patch.name for patch in done.source.patches]
+    assert names == ["0001-fix-it.patch", "0002-fix-it.patch", "last.diff"]
+    notes = [event.text for event in desk.events if isinstance(event, Note)]
+    assert "v2 is taken, the newest whole version of v1, v2" in notes
+
+
+def test_a_bad_patch_is_refused_before_anything_is_done(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "x.patch").touch()
+    with pytest.raises(RequestError, match="holds no diff"):
+        desk.run(patch=[str(tmp_path / "x.patch")])
+    assert not (tmp_path / "cache/sources").exists()
+    assert desk.engine.ran == []
 
 
 # The job budget

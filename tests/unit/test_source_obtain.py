@@ -24,16 +24,15 @@ class Desk:
     cache: Cache
     notes: list[str] = field(default_factory=list)
 
-    def obtain(self, spec: str | Path = "", *patches: Path) -> Tree:
+    def obtain(self, spec: str | Path = "") -> Tree:
         nobody = cast("Engine", object())
         return obtain(
             str(spec or self.tree),
             cache=self.cache,
             engine=nobody,
-            image="",
+            image="base",
             user="0:0",
             note=self.notes.append,
-            patches=patches,
         )
 
     def kept(self) -> list[str]:
@@ -90,13 +89,6 @@ def test_a_directory_with_a_built_tree_is_refused_and_nothing_is_kept(desk: Desk
 def test_what_is_no_kernel_tree_is_refused(desk: Desk) -> None:
     with pytest.raises(RequestError, match="not a kernel tree"):
         desk.obtain(desk.tree / "virt")
-
-
-def test_a_bad_patch_is_refused_before_anything_is_copied(desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "x.patch").touch()
-    with pytest.raises(RequestError, match="holds no diff"):
-        desk.obtain(desk.tree, tmp_path / "x.patch")
-    assert desk.kept() == []
 
 
 def failing(code: int, name: str) -> Callable[..., int]:

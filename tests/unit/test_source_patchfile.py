@@ -1,17 +1,10 @@
-import base64
-import hashlib
-import quopri
-from pathlib import Path
-
 import pytest
 
 from matrix.errors import RequestError
 from matrix.source.manifest import Entry, Manifest
 from matrix.source.patches import refuse_conflicts, refuse_links
-from matrix.source.patchfile import PatchFile, decoded, read_patch, touched
+from matrix.source.patchfile import PatchFile, make_patch, touched
 from tests.fakes.small_tree import EDIT
-
-MAIL = "From 0123456789 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\n{more}\n{body}"
 
 
 def git(old: str, new: str, *lines: str) -> bytes:
@@ -59,40 +52,16 @@ def test_windows_line_ends_do_not_hide_the_names() -> None:
     assert touched(EDIT.replace("\n", "\r\n").encode()) == {"virt/kvm/vfio.c"}
 
 
-@pytest.mark.parametrize("encoding", ["quoted-printable", "base64"])
-def test_a_mail_s_transfer_encoding_is_undone(encoding: str) -> None:
-    body = EDIT.replace("2nd", "2nd /* = ä */").encode()
-    coded = quopri.encodestring(body) if encoding == "quoted-printable" else base64.encodebytes(body)
-    head = MAIL.format(more=f"Content-Transfer-Encoding: {encoding}\n", body="").encode()
-    assert body in decoded(head + coded)
+def test_a_patch_has_the_paths_that_it_touches_in_order() -> None:
+    content = EDIT.replace("vfio.c", "z.c") + EDIT
+    patch = make_patch("fix.patch", "0", content.encode())
+    assert patch == PatchFile("fix.patch", "0", content.encode(), ("virt/kvm/vfio.c", "virt/kvm/z.c"), None)
 
 
-def test_each_message_of_a_mailbox_has_its_own_encoding() -> None:
-    coded = MAIL.format(more="Content-Transfer-Encoding: quoted-printable\n", body="a =3D b\n")
-    plain = MAIL.format(more="Content-Transfer-Encoding: 8bit\n", body="a =3D b\n")
-    assert [line for line in decoded((coded + plain).encode()).splitlines() if b"b" in line[-1:]] == [
-        b"a = b",
-        b"a =3D b",
-    ]
-
-
-def test_a_patch_is_known_by_its_name_and_the_hash_of_its_file(tmp_path: Path) -> None:
-    (tmp_path / "fix.patch").write_text(EDIT)
-    patch = read_patch(tmp_path / "fix.patch")
-    assert (patch.name, patch.paths) == ("fix.patch", ("virt/kvm/vfio.c",))
-    assert patch.sha256 == hashlib.sha256(EDIT.encode()).hexdigest()
-
-
-@pytest.mark.parametrize("content", ["", "From: somebody\n\nHello.\n", "@@ -1 +1 @@\n-a\n+b\n"])
-def test_a_patch_without_a_diff_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / "x.patch").write_text(content)
-    with pytest.raises(RequestError, match="holds no diff"):
-        read_patch(tmp_path / "x.patch")
-
-
-def test_a_patch_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="No such file"):
-        read_patch(tmp_path / "x.patch")
+@pytest.mark.parametrize("content", [b"", b"From: somebody\n\nHello.\n", b"@@ -1 +1 @@\n-a\n+b\n"])
+def test_a_patch_without_a_diff_is_refused(content: bytes) -> None:
+    with pytest.raises(RequestError, match="the patch x holds no diff"):
+        make_patch("x", "0", content)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +77,9 @@ def test_a_patch_that_is_not_there_is_refused(tmp_path: Path) -> None:
         git(r'"a/\056\056/x"', r'"b/\056\056/x"', "deleted file mode 100644"),
     ],
 )
-def test_a_patch_that_reaches_out_of_the_tree_is_refused(tmp_path: Path, patch: bytes) -> None:
-    (tmp_path / "x.patch").write_bytes(patch)
+def test_a_patch_that_reaches_out_of_the_tree_is_refused(patch: bytes) -> None:
     with pytest.raises(RequestError, match="no path inside a tree"):
-        read_patch(tmp_path / "x.patch")
+        make_patch("x", "0", patch)
 
 
 def tree_of(**kinds: str) -> Manifest:
