@@ -28,6 +28,14 @@ class RequestError(KmatrixError):
     exit_code = 1
 
 
+class RejectedPatchError(RequestError):
+    """A patch does not apply. ``index`` says which of those given, from 0: all before it do apply."""
+
+    def __init__(self, message: str, hint: str, index: int) -> None:
+        super().__init__(message, hint)
+        self.index = index
+
+
 class MachineError(KmatrixError):
     """The machine let us down: no engine, no image, no space, no network."""
 

@@ -44,7 +44,8 @@ def obtain(  # noqa: PLR0913 - what a caller has, each by name
 
     ``image`` is kmatrix's base image, ``user`` the containers' ``uid:gid``. ``note`` gets a sentence when
     a step begins that takes a while. ``refresh`` asks Debian again. RequestError for a spec or tree that is
-    wrong, or a patch that does not apply; MachineError or DiskFullError when it could not be had.
+    wrong, RejectedPatchError for a patch that does not apply; MachineError or DiskFullError when it could
+    not be had.
     """
     source = parse_spec(spec)
     bench = Bench(engine, image, user, cancel or threading.Event())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from matrix.engine.engine import Mount
-from matrix.errors import KmatrixError, MachineError, RequestError
+from matrix.errors import KmatrixError, MachineError, RejectedPatchError, RequestError
 from matrix.source.bench import Bench, Done
 from matrix.source.cache import Cache, CachedTree
 from matrix.source.kernel import require_version
@@ -38,7 +38,7 @@ _SHOWN = 60
 def patched(base: Tree, patches: Sequence[PatchFile], bench: Bench, cache: Cache) -> Tree:
     """The tree with the patches applied in order; ``base`` and its files stay as they are.
 
-    RequestError with the rejected hunks when one does not apply; nothing of it is left then.
+    RejectedPatchError with the rejected hunks when one does not apply; nothing of it is left then.
     """
     known = cache.recall(key := _key(base, patches))
     found = cache.find(known["digest"]) if known else None
@@ -137,12 +137,16 @@ def _failure(done: Done, patches: Sequence[PatchFile], base: Tree) -> KmatrixErr
     if not rejected.isdigit() or int(rejected) >= len(patches):
         last = done.lines[-1] if done.lines else f"it ended with {done.exit}"
         return MachineError(f"git could not be run on the patches: {last}", "Run `./inv doctor`.")
-    name = patches[int(rejected)].name
+    index = int(rejected)
+    name = patches[index].name
     if done.value("already"):
-        return RequestError(f"the patch {name} is in {base.spec} ({base.version}) already", "Leave it out.")
+        return RejectedPatchError(
+            f"the patch {name} is in {base.spec} ({base.version}) already", "Leave it out.", index
+        )
     said = [line for line in done.lines if line.startswith(("error:", "> "))]
     shown = [*said[:_SHOWN], *(["…"] if len(said) > _SHOWN else [])]
-    return RequestError(
+    return RejectedPatchError(
         "\n".join([f"the patch {name} does not apply to {base.spec} ({base.version}):", *shown]),
         "Rebase it on this source, or give the source that it was made for: --source DIR@REV.",
+        index,
     )

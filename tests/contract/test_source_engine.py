@@ -14,7 +14,7 @@ import pytest
 from matrix.engine import images
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import Engine, Mount
-from matrix.errors import RequestError
+from matrix.errors import RejectedPatchError, RequestError
 from matrix.source.bench import Bench
 from matrix.source.cache import Cache
 from matrix.source.manifest import difference
@@ -264,6 +264,14 @@ def test_patches_are_applied_in_their_order(desk: Desk) -> None:
     assert not (tree.path / "virt/kvm/vfio.c").exists()
 
 
+def test_the_one_of_several_that_does_not_apply_is_known_and_all_before_it_do(desk: Desk) -> None:
+    patches = [EDIT, SECOND, EDIT, RENAME]
+    with pytest.raises(RejectedPatchError, match=r"2\.patch does not apply") as caught:
+        desk.obtain(desk.tree(), *patches)
+    assert caught.value.index == 2
+    assert len(desk.obtain(desk.place / "tree", *patches[: caught.value.index]).patches) == 2
+
+
 def test_a_patch_that_ruins_the_kernel_tree_is_refused(desk: Desk) -> None:
     assert "patched, is not a kernel tree" in desk.refused(desk.tree(), SHUFFLE)
 
@@ -275,7 +283,9 @@ def test_a_patch_that_does_not_apply_is_refused_with_its_rejected_hunk(desk: Des
 
 
 def test_a_patch_that_is_there_already_is_called_that(desk: Desk) -> None:
-    assert "already" in desk.refused(desk.tree(), EDIT, EDIT)
+    with pytest.raises(RejectedPatchError, match="already") as caught:
+        desk.obtain(desk.tree(), EDIT, EDIT)
+    assert caught.value.index == 1
 
 
 def new_file(path: str, text: str, mode: str = "100644") -> str:

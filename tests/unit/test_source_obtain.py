@@ -7,32 +7,44 @@ from typing import cast
 
 import pytest
 
-from matrix.engine.engine import Engine
-from matrix.errors import DiskFullError, RequestError
+from matrix.engine.engine import Container, Engine, Line
+from matrix.errors import DiskFullError, MachineError, RejectedPatchError, RequestError
 from matrix.source import walk as walking
 from matrix.source.cache import Cache
 from matrix.source.obtain import obtain
+from matrix.source.patchfile import make_patch
 from matrix.source.tree import Tree
-from tests.fakes.small_tree import FILES, small_tree
+from tests.fakes.engine import FakeEngine
+from tests.fakes.small_tree import EDIT, FILES, small_tree
 
 
 @dataclass
 class Desk:
-    """A user's tree, a cache, and what was said; there is no engine, as no directory needs one."""
+    """A user's tree, a cache, and what was said; there is no engine, as no directory needs one.
+
+    With patches there is one, in which the container that applies them says ``lines`` and fails.
+    """
 
     tree: Path
     cache: Cache
     notes: list[str] = field(default_factory=list)
+    lines: tuple[str, ...] = ()
 
-    def obtain(self, spec: str | Path = "") -> Tree:
+    def apply(self, _container: Container, say: Line) -> int:
+        for line in self.lines:
+            say(line)
+        return 3
+
+    def obtain(self, spec: str | Path = "", *patches: str) -> Tree:
         nobody = cast("Engine", object())
         return obtain(
             str(spec or self.tree),
             cache=self.cache,
-            engine=nobody,
+            engine=FakeEngine(self.apply, images=["base"]) if patches else nobody,
             image="base",
             user="0:0",
             note=self.notes.append,
+            patches=[make_patch(name, name, EDIT.encode()) for name in patches],
         )
 
     def kept(self) -> list[str]:
@@ -125,3 +137,26 @@ def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
     assert (tree.path / "Kconfig").read_text() == "edited"
     assert desk.cache.manifest(tree.digest) == walking.hash_tree(tree.path, walking.walk(tree.path))
     assert "edited while it was read" in desk.notes[-1]
+
+
+def test_the_patch_that_does_not_apply_is_known_by_its_index_with_its_hunks(desk: Desk) -> None:
+    desk.lines = ("rejected=0001", "error: patch failed", "> @@ -1,3 +1,3 @@")
+    with pytest.raises(RejectedPatchError, match="the patch two does not apply to") as caught:
+        desk.obtain(desk.tree, "one", "two", "three")
+    assert caught.value.index == 1
+    assert str(caught.value).endswith(":\nerror: patch failed\n> @@ -1,3 +1,3 @@")
+    assert caught.value.exit_code == RequestError.exit_code
+
+
+def test_a_patch_that_is_in_the_tree_already_is_known_by_its_index(desk: Desk) -> None:
+    desk.lines = ("rejected=0002", "already=yes")
+    with pytest.raises(RejectedPatchError, match=r"the patch three is in .* already") as caught:
+        desk.obtain(desk.tree, "one", "two", "three")
+    assert caught.value.index == 2
+
+
+@pytest.mark.parametrize("said", ["rejected=0003", "rejected=x", "bash: git: command not found"])
+def test_what_git_did_not_say_of_a_patch_is_no_patch_s_fault(desk: Desk, said: str) -> None:
+    desk.lines = (said,)
+    with pytest.raises(MachineError, match="git could not be run on the patches"):
+        desk.obtain(desk.tree, "one", "two", "three")
