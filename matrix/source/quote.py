@@ -1,0 +1,48 @@
+"""What of a mail is worth quoting in an answer to it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice, takewhile
+
+from matrix.source.mails import Mail
+from matrix.source.subject import read_subject
+
+_END = re.compile(r"---\s*$|-- ?$|diff -|--- \S+/|Index: |\S.* \(\d+\):$")
+_TRAILER = re.compile(r"(?:[A-Z][\w-]*-by|Cc|Fixes|Closes|Link|References|Message-I[dD]|base-commit): ")
+_IN_BODY = re.compile(r"(?:From|Subject|Date): ")
+_ATTRIBUTION = re.compile(r".*\b(?:wrote|writes):\s*$")
+# A mail may be a book; its beginning is not.
+_LOOKED_AT = 300
+
+
+def quote(mail: Mail, most: int = 8) -> tuple[str, ...]:
+    """The first paragraphs that its sender wrote, at most this many lines, without ``>`` and never wrapped.
+
+    No trailers, shortlog, diff or signature, and of a reply nothing that it quotes itself. Empty when
+    nothing else is there. The lines are foreign text.
+    """
+    lines = takewhile(lambda line: not _END.match(line), islice(mail.text.split("\n"), _LOOKED_AT))
+    reply = read_subject(mail.subject).reply
+    taken: list[str] = []
+    for paragraph in _paragraphs(lines, reply=reply):
+        more = [*([""] if taken else []), *paragraph]
+        if taken and len(taken) + len(more) > most:
+            break
+        taken += more[:most]
+    return tuple(taken)
+
+
+def _paragraphs(lines: Iterable[str], *, reply: bool) -> Iterator[list[str]]:
+    bare = [line.rstrip() for line in lines if not _TRAILER.match(line)]
+    for index, (_, run) in enumerate(groupby(bare, key=bool)):
+        paragraph = list(run)
+        own = _own(paragraph) if reply else paragraph
+        if any(own) and not (index == 0 and all(map(_IN_BODY.match, own))):
+            yield own
+
+
+def _own(paragraph: list[str]) -> list[str]:
+    """What follows a quotation; who wrote that stands before it."""
+    quoted = [index for index, line in enumerate(paragraph) if line.startswith(">")]
+    own = paragraph[quoted[-1] + 1 :] if quoted else paragraph
+    return [] if own and _ATTRIBUTION.match(own[-1]) else own
