@@ -1,0 +1,202 @@
+"""verdict.json as types: two runs, before and after, compared cell by cell and finding by finding.
+
+Derived from two records and nothing else. "Before" and "after" are a tree without and with a patch, a
+baseline and a run, or any two runs.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import AliasChoices, ConfigDict, Field
+
+from matrix.diagnostics.diagnostic import Severity
+from matrix.findings.model import Condition
+from matrix.record.model import SCHEMA, Record, SourceRecord, Tool
+from matrix.record.outcome import Evidence, State
+
+
+class Transition(StrEnum):
+    """What became of a cell. `changed`: built on both sides, with other findings; `unchanged`: built with the
+    same ones, or built on neither side; `unknown`: nothing is claimed, and `why` says why."""
+
+    FIXED = "fixed"
+    BROKEN = "broken"
+    STILL_FAILING = "still-failing"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    LOST = "lost"
+    GAINED = "gained"
+    UNKNOWN = "unknown"
+
+
+class Fate(StrEnum):
+    """What became of a finding. `lost`: cells that had it cannot be built any more, so it is not fixed."""
+
+    FIXED = "fixed"
+    NEW = "new"
+    STILL = "still"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+
+class Became(StrEnum):
+    """What became of a finding in one cell that had it before."""
+
+    STILL = "still there"
+    COMPILED = "compiled without it"
+    NOT_BUILT = "not built any more"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+    NOT_PLANNED = "not planned"
+
+
+class SideRecord(Record):
+    """One of the two runs. ``cells`` counts them by state."""
+
+    run: str
+    tool: Tool
+    source: SourceRecord
+    cells: dict[State, int]
+    interrupted: bool = False
+
+
+class Difference(Record):
+    """Something other than the source that is not the same on both sides.
+
+    ``what`` is ``compiler``, ``binutils``, ``image``, ``stage``, ``focus``, ``base``, ``make`` or
+    ``fragment``; ``where`` the toolchain, with the arch, or the base that it concerns. ``matters``: it can
+    change an outcome, so nothing that differs there is the patch's doing.
+    """
+
+    what: str
+    where: str = ""
+    before: str
+    after: str
+    matters: bool = True
+
+
+class CellChange(Record):
+    """One cell on both sides. A state is None where that side's plan has no such cell.
+
+    ``why`` says why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable after-side.
+    ``findings_before`` and ``findings_after`` are ids, each of its own run.
+    """
+
+    id: str
+    arch: str
+    toolchain: str
+    base: str
+    request: dict[str, str]
+    transition: Transition
+    before: State | None
+    after: State | None
+    why: str | None = None
+    reason: str | None = None
+    resolves_to: str | None = None
+    evidence: Evidence | None = None
+    evidence_from: str | None = None
+    findings_before: tuple[str, ...] = ()
+    findings_after: tuple[str, ...] = ()
+
+    @property
+    def common(self) -> bool:
+        """Whether both plans have it."""
+        return self.before is not None and self.after is not None
+
+
+class Seen(Record):
+    """A finding as one side has it: one there, or several that are one on the other side.
+
+    ``condition`` is any of theirs; ``severity`` the worst by toolchain.
+    """
+
+    ids: tuple[str, ...]
+    severity: dict[str, Severity]
+    condition: Condition
+    cells: tuple[str, ...]
+
+    @property
+    def is_error(self) -> bool:
+        """Whether any toolchain refuses the code for it."""
+        return "error" in self.severity.values()
+
+
+class Flip(Record):
+    """A symbol that has another value after; one that is not mentioned is n."""
+
+    symbol: str
+    from_: str = Field(validation_alias=AliasChoices("from", "from_"), serialization_alias="from")
+    to: str
+
+
+class FindingChange(Record):
+    """One finding on both sides, matched by its keys.
+
+    ``became`` counts the cells that had it before. ``why`` is the reason in words: why nothing is claimed,
+    what was lost, what is not built any more; ``flips`` are the symbols that changed in every cell where its
+    object is not built any more. ``new_in``: cells that were looked at before and had it not, or only as a
+    warning; ``new_error``: it is an error in one of them.
+    """
+
+    fate: Fate
+    title: str
+    keys: tuple[str, ...]
+    before: Seen | None = None
+    after: Seen | None = None
+    became: dict[Became, int] = Field(default_factory=dict)
+    why: str | None = None
+    flips: tuple[Flip, ...] = ()
+    new_in: tuple[str, ...] = ()
+    new_error: bool = False
+
+
+class SymbolChange(Record):
+    """Symbols that changed in the very same cells; ``cells`` counts them, ``condition`` is the smallest that
+    tells them from the others, over the axes of the before-side."""
+
+    flips: tuple[Flip, ...]
+    cells: int
+    condition: Condition
+    minimal: bool
+
+
+class Answer(Record):
+    """Whether a finding that was asked for is fixed, and the reason when it is not."""
+
+    finding: str
+    title: str
+    fixed: bool
+    reason: str | None = None
+
+
+class Step(Record):
+    """What one patch of a series alone changed: against the run with the patches before it.
+
+    Only what is not the same is in it.
+    """
+
+    name: str
+    subject: str
+    before: str
+    after: str
+    cells: tuple[CellChange, ...] = ()
+    findings: tuple[FindingChange, ...] = ()
+    symbols: tuple[SymbolChange, ...] = ()
+
+
+class Verdict(Record):
+    """Two runs compared: cells in plan order, findings with what is new first."""
+
+    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
+    tool: Tool
+    before: SideRecord
+    after: SideRecord
+    differences: tuple[Difference, ...] = ()
+    counts: dict[Transition, int]
+    cells: tuple[CellChange, ...]
+    findings: tuple[FindingChange, ...] = ()
+    symbols: tuple[SymbolChange, ...] = ()
+    fixes: tuple[Answer, ...] = ()
+    steps: tuple[Step, ...] | None = None
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)

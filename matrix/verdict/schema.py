@@ -1,0 +1,22 @@
+"""The published JSON Schema of ``verdict.json``, made from the types that write it.
+
+``python -m matrix.verdict.schema`` writes it anew after the types have changed.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from matrix.record.schema import publish, schema_of
+from matrix.verdict.model import Verdict
+
+PUBLISHED = Path(__file__).with_name("verdict.schema.json")
+
+
+def verdict_schema() -> dict[str, Any]:
+    """The schema of ``verdict.json``."""
+    about = "Two runs, before and after, compared cell by cell and finding by finding."
+    return schema_of(Verdict, "kmatrix verdict.json", about)
+
+
+if __name__ == "__main__":
+    publish(verdict_schema(), PUBLISHED)
