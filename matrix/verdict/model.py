@@ -40,11 +40,17 @@ class Fate(StrEnum):
 
 
 class Became(StrEnum):
-    """What became of a finding in one cell that had it before."""
+    """What became of a finding in one cell that had it before.
+
+    `built`: it names no object that kbuild lists (a link, a host program), and the stage came to its end;
+    `unlisted`: it does, the cell passes, and no list says whether the object was made for that.
+    """
 
     STILL = "still there"
     COMPILED = "compiled without it"
+    BUILT = "built without it"
     NOT_BUILT = "not built any more"
+    UNLISTED = "passes, its objects not recorded"
     LOST = "lost"
     UNKNOWN = "unknown"
     NOT_PLANNED = "not planned"
@@ -78,8 +84,8 @@ class Difference(Record):
 class CellChange(Record):
     """One cell on both sides. A state is None where that side's plan has no such cell.
 
-    ``why`` says why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable after-side.
-    ``findings_before`` and ``findings_after`` are ids, each of its own run.
+    ``why`` says why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable
+    after-side. ``findings_before`` and ``findings_after`` are ids, each of its own run.
     """
 
     id: str
@@ -133,9 +139,10 @@ class FindingChange(Record):
     """One finding on both sides, matched by its keys.
 
     ``became`` counts the cells that had it before. ``why`` is the reason in words: why nothing is claimed,
-    what was lost, what is not built any more; ``flips`` are the symbols that changed in every cell where its
-    object is not built any more. ``new_in``: cells that were looked at before and had it not, or only as a
-    warning; ``new_error``: it is an error in one of them.
+    what was lost, why its object is not built any more (None where nothing explains that); ``flips`` are the
+    symbols that changed in every such cell. ``new_in``: cells that were looked at before and had it not, or
+    only as a warning; ``new_error``: it is an error in one of them. ``unknown_in``: cells of both plans in
+    which one side could not be looked at.
     """
 
     fate: Fate
@@ -148,6 +155,7 @@ class FindingChange(Record):
     flips: tuple[Flip, ...] = ()
     new_in: tuple[str, ...] = ()
     new_error: bool = False
+    unknown_in: tuple[str, ...] = ()
 
 
 class SymbolChange(Record):
