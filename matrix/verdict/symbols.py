@@ -1,6 +1,6 @@
 """Symbols that have another value after, and where: the resolved configurations of both sides compared."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -43,17 +43,21 @@ class Flips:
     def changes(self, pairs: Iterable[Pair]) -> tuple[SymbolChange, ...]:
         """Symbols that changed in these cells, those of the very same cells in one row, most cells first."""
         known = {p.before.id: flips for p in pairs if p.before and (flips := self.of(p)) is not None}
-        evidence = Evidence.of(self.before.run, {})
         cells: dict[Flip, list[str]] = {}
         for name, flips in known.items():
             for flip in flips:
                 cells.setdefault(flip, []).append(name)
-        rows: dict[int, list[Flip]] = {}
-        for flip, among in cells.items():
-            rows.setdefault(evidence.mask(among), []).append(flip)
+        return tuple(sorted(self._rows(cells, known), key=lambda row: (-row.cells, row.flips[0].symbol)))
+
+    def _rows(self, cells: Mapping[Flip, list[str]], known: Collection[str]) -> Iterator[SymbolChange]:
+        if not cells:
+            return
+        evidence = Evidence.of(self.before.run, {})
         everywhere = evidence.mask(known)
-        found = [_row(evidence, flips, mask, everywhere) for mask, flips in rows.items()]
-        return tuple(sorted(found, key=lambda row: (-row.cells, row.flips[0].symbol)))
+        together: dict[int, list[Flip]] = {}
+        for flip, among in cells.items():
+            together.setdefault(evidence.mask(among), []).append(flip)
+        yield from (_row(evidence, flips, mask, everywhere) for mask, flips in together.items())
 
 
 def settled(pair: Pair) -> bool:

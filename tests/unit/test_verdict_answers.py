@@ -1,0 +1,242 @@
+"""Questions to a verdict: is a finding fixed, is a Tested-by earned, which exit code does it deserve."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import RequestError
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import UNTRIED, Evidence, State
+from matrix.verdict.answers import earned, exit_code
+from matrix.verdict.compare import compare
+from matrix.verdict.model import Answer
+from matrix.verdict.side import Side
+from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
+from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
+
+FAILING = alone(State.FAIL, GCC_ERROR)
+PASSING = alone(State.PASS)
+GONE = alone(State.UNREACHABLE, reason="KVM depends on MODULES")
+
+
+def both(one: Cell, other: Cell, *diagnostics: Diagnostic) -> Run:
+    return a_run([one, other], diagnostics)
+
+
+def failing_cell() -> Cell:
+    return a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
+
+
+def fixes(before: Side, after: Side, name: str = "F1", **options: Any) -> Answer:
+    (answer,) = compare(before, after, fixes=[name], **options).fixes
+    return answer
+
+
+def listing(run: Run, *objects: str, config: dict[str, str] | None = None) -> Side:
+    configs = {} if config is None else {cell.id: config for cell in run.cells}
+    return a_side(run, {cell.id: objects for cell in run.cells}, configs)
+
+
+def test_a_finding_is_asked_for_by_id_or_key() -> None:
+    before, after = a_side(the_story()), a_side(mended(the_story()))
+    finding = before.findings.findings[0]
+    for name in ("F1", "f1", *finding.keys):
+        answer = fixes(before, after, name)
+        assert answer == Answer(finding=name, title=finding.title, fixed=True)
+
+
+def test_a_finding_that_the_before_run_lacks_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(RequestError, match=r"has no finding 'F7' \(it has F1\)"):
+        fixes(*two(FAILING, PASSING), "F7")
+    with pytest.raises(RequestError, match=r"has no finding 'F1' \(it has none\)"):
+        fixes(*two(PASSING, FAILING))
+
+
+def test_without_a_usable_before_run_nothing_is_claimed() -> None:
+    answer = fixes(*two(alone(State.INFRA), PASSING))
+    assert not answer.fixed
+    assert answer.reason == "no cell of the before-run was tried, so nothing is known of what was there"
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (FAILING, "still there, in 1 cells"),
+        (GONE, "lost, not fixed, in 1 of its cells: unreachable after: KVM depends on MODULES"),
+        (alone(State.INFRA, reason="no space"), "not known: infra after: no space"),
+    ],
+)
+def test_what_is_not_fixed_has_a_reason(after: Run, reason: str) -> None:
+    answer = fixes(*two(FAILING, after))
+    assert (answer.fixed, answer.reason) == (False, reason)
+
+
+def test_an_object_that_is_not_built_any_more_needs_an_explanation() -> None:
+    before, after = listing(FAILING, OBJECT), listing(PASSING, OTHER_OBJECT)
+    refused = fixes(before, after)
+    assert not refused.fixed
+    assert refused.reason == "its object is not built any more, and nothing explains why"
+    assert fixes(before, after, touched=["virt/kvm/Makefile.kvm"]).fixed
+    on = listing(FAILING, OBJECT, config={"KVM_VFIO": "y"})
+    assert fixes(on, listing(PASSING, OTHER_OBJECT, config={})).fixed
+
+
+def test_a_passing_cell_without_a_list_of_objects_proves_no_fix() -> None:
+    answer = fixes(a_side(FAILING), listing(PASSING))
+    assert not answer.fixed
+    assert answer.reason == "its cells pass, but no list says whether its object was made for that"
+
+
+def tag(before: Side, after: Side, objects: Iterable[str] = (OBJECT,), names: Iterable[str] = ()) -> str:
+    return earned(compare(before, after, fixes=list(names)), after, list(objects))
+
+
+def test_a_tag_is_earned_when_what_the_patch_touches_was_compiled_and_the_finding_is_gone() -> None:
+    assert tag(a_side(the_story()), a_side(mended(the_story()))) == ""
+    assert tag(a_side(the_story()), a_side(mended(the_story())), names=["F1"]) == ""
+    assert tag(*two(PASSING, PASSING)) == ""
+
+
+def test_it_is_not_when_nothing_of_that_was_compiled() -> None:
+    refused = "nothing that the patch touches was compiled with it"
+    assert tag(*two(FAILING, PASSING), objects=["kernel/fork.o"]) == refused
+    assert tag(*two(FAILING, PASSING), objects=[]) == refused
+    assert tag(*two(PASSING, alone(State.PASS, evidence=Evidence.UNAFFECTED))) == refused
+    cell = a_cell()
+    stages = tuple(stage.model_copy(update={"compiled": 0}) for stage in cell.stages)
+    assert tag(*two(PASSING, a_run([cell.model_copy(update={"stages": stages})]))) == refused
+
+
+def test_unless_its_object_is_explained_as_excluded() -> None:
+    on = listing(FAILING, OBJECT, config={"KVM_VFIO": "y"})
+    assert tag(on, listing(PASSING, OTHER_OBJECT, config={}), objects=()) == ""
+    assert tag(listing(FAILING, OBJECT), listing(PASSING, OTHER_OBJECT), objects=()) != ""
+
+
+def test_a_failing_cell_that_made_the_object_compiled_it() -> None:
+    other = [OTHER_OBJECT]
+    assert tag(*two(alone(State.FAIL, OTHER), alone(State.FAIL, OTHER)), objects=other) == ""
+    assert tag(*two(alone(State.FAIL, OTHER), alone(State.FAIL, OTHER)), objects=[OBJECT]) != ""
+
+
+@pytest.mark.parametrize("state", sorted(UNTRIED))
+def test_a_cell_of_the_condition_that_could_not_be_tried_spoils_it(state: State) -> None:
+    """It had not to show the finding before: the condition says that it would."""
+    cells = [a_cell(t, state=State.FAIL, diagnostics=[GCC_ERROR]) for t in ("powerpc", "x86")]
+    skipped = a_cell("s390", state=State.TIMEOUT)
+    before = a_run([*cells, skipped], [GCC_ERROR])
+    spoiled = turned(before, a_cell(), a_cell("x86"), a_cell("s390", state=state))
+    assert tag(a_side(before), a_side(spoiled)) == f"{skipped.id} is {state} after"
+
+
+def test_and_so_does_one_that_is_not_planned_any_more() -> None:
+    before = both(failing_cell(), a_cell("x86", state=State.OOM), GCC_ERROR)
+    assert tag(a_side(before), a_side(PASSING)).endswith("is not planned after")
+
+
+def test_one_outside_the_condition_does_not() -> None:
+    story = the_story()
+    outside = a_cell("x86", state=State.INFRA, symbols={"KVM": "y", "MODULES": "y", "VFIO": "y"})
+    assert tag(a_side(story), a_side(turned(mended(story), outside))) == ""
+
+
+def test_a_finding_that_was_asked_for_and_is_not_fixed_earns_nothing() -> None:
+    refused = tag(*two(FAILING, GONE), names=["F1"])
+    assert refused.startswith("F1 is not fixed: lost, not fixed")
+
+
+def test_nor_does_a_patch_that_breaks_something() -> None:
+    before = both(failing_cell(), a_cell("x86"), GCC_ERROR)
+    broken = a_cell("x86", state=State.FAIL, diagnostics=[OTHER])
+    after = turned(before, a_cell(), broken, diagnostics=[OTHER])
+    assert tag(*two(before, after)) == "something breaks with it"
+
+
+def code(before: Run, after: Run, names: Iterable[str] = (), **options: bool) -> int:
+    return exit_code(compare(*two(before, after), fixes=list(names)), **options)
+
+
+WARNING_ = alone(State.WARN, WARNING)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (PASSING, PASSING, 0),
+        (FAILING, FAILING, 0),
+        (FAILING, PASSING, 0),
+        (alone(State.UNREACHABLE), PASSING, 0),
+        (PASSING, WARNING_, 0),
+        (PASSING, FAILING, 100),
+        (FAILING, alone(State.FAIL, GCC_ERROR, OTHER), 100),
+        (PASSING, GONE, 100),
+        (FAILING, GONE, 100),
+        (PASSING, alone(State.INFRA), 2),
+        (alone(State.TIMEOUT), PASSING, 2),
+        (PASSING, newer(FAILING), 2),
+        (GONE, GONE, 1),
+        (alone(State.EMPTY), GONE, 1),
+    ],
+)
+def test_the_exit_code_of_one_cell(before: Run, after: Run, expected: int) -> None:
+    assert code(before, after) == expected
+
+
+def test_lost_cells_can_be_allowed_but_then_something_must_be_left() -> None:
+    before = a_run([a_cell(), a_cell("x86")])
+    after = turned(before, a_cell("x86", state=State.UNREACHABLE))
+    assert code(before, after) == 100
+    assert code(before, after, allow_lost=True) == 0
+    assert code(PASSING, GONE, allow_lost=True) == 1
+
+
+def test_new_warnings_count_with_werror_only_and_old_ones_never() -> None:
+    assert code(PASSING, WARNING_, werror=True) == 101
+    assert code(WARNING_, WARNING_, werror=True) == 0
+    assert code(WARNING_, PASSING, werror=True) == 0
+
+
+def test_several_at_once_are_130_100_2_101_0() -> None:
+    before = both(a_cell(), a_cell("x86"))
+    fail, warn = (a_cell(state=s, diagnostics=[d]) for s, d in ((State.FAIL, OTHER), (State.WARN, WARNING)))
+    infra = a_cell("x86", state=State.INFRA)
+    broken = both(fail, infra, OTHER)
+    assert code(before, broken, interrupted=True) == 130
+    assert code(before, broken) == 100
+    assert code(before, both(warn, infra, WARNING), werror=True) == 2
+
+
+def test_a_hidden_error_is_unknown_and_so_is_the_verdict() -> None:
+    """It is in an object that was never made before: the first failure may have hidden it."""
+    before = listing(FAILING, OBJECT)
+    cell = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
+    ref = cell.diagnostics[0].model_copy(update={"key": OTHER.key, "object": "kernel/fork.o"})
+    after = a_run([cell.model_copy(update={"diagnostics": (*cell.diagnostics, ref)})], [GCC_ERROR, OTHER])
+    assert exit_code(compare(before, a_side(after))) == 2
+    assert exit_code(compare(listing(FAILING, OBJECT, "kernel/fork.o"), a_side(after))) == 100
+
+
+def test_a_finding_that_was_asked_for_makes_it_100_unless_it_is_fixed() -> None:
+    assert code(FAILING, PASSING, ["F1"]) == 0
+    assert code(FAILING, FAILING, ["F1"]) == 100
+    assert code(FAILING, alone(State.INFRA), ["F1"]) == 100
+
+
+def test_without_a_usable_before_run_it_is_2_whatever_comes_after() -> None:
+    for state in UNTRIED:
+        assert code(alone(state), FAILING) == 2
+        assert code(alone(state), FAILING, ["F1"]) == 2
+
+
+def test_cells_of_one_plan_only_are_not_counted() -> None:
+    other = a_cell("x86", state=State.FAIL, diagnostics=[OTHER])
+    assert code(PASSING, both(a_cell(), other, OTHER)) == 0
+    assert code(both(a_cell(), other, OTHER), PASSING) == 0
+
+
+def test_a_cell_that_fails_as_before_and_one_of_its_kind_that_joins_it() -> None:
+    yes = a_cell(symbols=STORY | {"VFIO": "y"}, state=State.FAIL, diagnostics=[GCC_ERROR])
+    before = both(a_cell(state=State.FAIL, diagnostics=[GCC_ERROR]), a_cell(symbols=yes.request), GCC_ERROR)
+    assert code(before, turned(before, yes)) == 100

@@ -1,0 +1,97 @@
+"""verdict.json: its schema, its steps, and what it costs to make one."""
+
+import itertools
+import json
+import time
+
+from jsonschema import Draft202012Validator
+
+from matrix.record.model import Run
+from matrix.record.outcome import State
+from matrix.verdict.compare import compare, step
+from matrix.verdict.model import Fate, Transition, Verdict
+from matrix.verdict.schema import PUBLISHED, verdict_schema
+from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
+from tests.fakes.sides import a_side, mended, newer, turned
+
+
+def a_verdict() -> Verdict:
+    """One with something under every key."""
+    story = the_story()
+    ids = [cell.id for cell in story.cells]
+    before = a_side(story, configs={name: {"KVM_VFIO": "y"} for name in ids})
+    after = a_side(newer(mended(story), "x86"), configs={name: {"A": "y"} for name in ids})
+    plain = compare(before, after, fixes=["F1"])
+    return compare(before, after, fixes=["F1"], steps=[step("0001-a.patch", "vfio: a", plain)])
+
+
+def test_the_published_schema_is_what_the_types_say_and_takes_a_verdict() -> None:
+    schema = json.loads(PUBLISHED.read_text("utf-8"))
+    assert schema == verdict_schema(), "the types have changed: run python -m matrix.verdict.schema"
+    Draft202012Validator.check_schema(schema)
+    written = json.loads(a_verdict().model_dump_json(by_alias=True))
+    Draft202012Validator(schema).validate(written)
+    assert all(written[key] for key in schema["properties"])
+    assert written["schema"] == 1
+    assert set(written["symbols"][0]["flips"][0]) == {"symbol", "from", "to"}
+
+
+def test_what_is_written_can_be_read_again() -> None:
+    made = a_verdict()
+    assert Verdict.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
+def test_a_verdict_without_steps_has_none() -> None:
+    side = a_side(the_story())
+    assert compare(side, side).steps is None
+
+
+def test_a_run_against_itself_changes_nothing() -> None:
+    side = a_side(the_story())
+    found = compare(side, side)
+    assert set(found.counts) == {Transition.UNCHANGED, Transition.STILL_FAILING}
+    assert [one.fate for one in found.findings] == [Fate.STILL]
+    assert (found.symbols, found.differences) == ((), ())
+
+
+def test_a_side_is_told_with_its_source_and_its_cells_by_state() -> None:
+    found = compare(a_side(the_story()), a_side(mended(the_story())))
+    assert found.before.cells == {State.FAIL: 2, State.PASS: 96, State.UNREACHABLE: 46}
+    assert (found.after.run, found.before.source.version) == ("after", "6.12.48")
+
+
+def test_a_step_has_only_what_its_patch_changed() -> None:
+    before = a_run(
+        [a_cell(state=State.FAIL, diagnostics=[GCC_ERROR]), a_cell("x86"), a_cell("s390")], [GCC_ERROR]
+    )
+    after = turned(before, a_cell("x86", state=State.WARN, diagnostics=[WARNING]), diagnostics=[WARNING])
+    found = step("0002-b.patch", "vfio: b", compare(a_side(before), a_side(after)))
+    assert (found.name, found.subject, found.before, found.after) == (
+        "0002-b.patch",
+        "vfio: b",
+        before.id,
+        "after",
+    )
+    assert [cell.arch for cell in found.cells] == ["x86"]
+    assert [one.fate for one in found.findings] == [Fate.NEW]
+
+
+def large(number: int, state: State) -> Run:
+    """As many cells; in a failing run every tenth fails."""
+    symbols = [f"S{place}" for place in range(5)]
+    points = itertools.islice(itertools.product("0123456789", repeat=5), number)
+    cells = [
+        a_cell("x86", symbols=dict(zip(symbols, values, strict=True)), state=state, diagnostics=[GCC_ERROR])
+        if values[-1] == "0" and state is State.FAIL
+        else a_cell("x86", symbols=dict(zip(symbols, values, strict=True)))
+        for values in points
+    ]
+    return a_run(cells, [GCC_ERROR])
+
+
+def test_twenty_thousand_cells_are_compared_in_seconds() -> None:
+    sides = a_side(large(20_000, State.FAIL)), a_side(large(20_000, State.PASS))
+    started = time.process_time()
+    found = compare(*sides)
+    assert found.counts == {Transition.FIXED: 2_000, Transition.UNCHANGED: 18_000}
+    assert time.process_time() - started < 10
