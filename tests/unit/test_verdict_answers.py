@@ -236,6 +236,10 @@ def test_cells_of_one_plan_only_are_not_counted() -> None:
     assert code(both(a_cell(), other, OTHER), PASSING) == 0
 
 
+def test_nor_do_they_prove_anything_of_the_others() -> None:
+    assert code(GONE, both(GONE.cells[0], a_cell("x86"))) == 1
+
+
 def test_a_cell_that_fails_as_before_and_one_of_its_kind_that_joins_it() -> None:
     yes = a_cell(symbols=STORY | {"VFIO": "y"}, state=State.FAIL, diagnostics=[GCC_ERROR])
     before = both(a_cell(state=State.FAIL, diagnostics=[GCC_ERROR]), a_cell(symbols=yes.request), GCC_ERROR)

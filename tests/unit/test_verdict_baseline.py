@@ -98,6 +98,14 @@ def test_what_the_baseline_could_not_try_is_undecided_only_if_it_may_be_new_or_l
     assert judged(a_run([a_cell(state=state), x86]), a_run([lost, x86])).code == 2
 
 
+def test_nor_does_a_warning_that_it_has_elsewhere() -> None:
+    cells = [a_cell(a, state=State.WARN, diagnostics=[WARNING]) for a in ("powerpc", "x86")]
+    this = a_run(cells, [WARNING])
+    baseline = turned(this, a_cell("x86", state=State.INFRA))
+    assert judged(baseline, this).code == 0
+    assert judged(baseline, this, werror=True).code == 2
+
+
 def test_an_error_that_a_failure_of_the_baseline_may_have_hidden_is_undecided() -> None:
     cell = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
     ref = cell.diagnostics[0].model_copy(update={"key": OTHER.key, "object": "kernel/fork.o"})
@@ -150,7 +158,7 @@ def test_what_is_lost_is_lost_whatever_is_known() -> None:
 def test_a_row_protects_up_to_the_day_that_it_expires() -> None:
     assert ledger(FAILING, KEY).protects == {"F1": "stub"}
     late = ledger(FAILING, KEY, expires=date(2026, 1, 14))
-    assert (late.protects, late.expired) == ({}, {"stub": ("F1",)})
+    assert late == Ledger({}, {"stub": ("F1",)}, ())
     assert judged(PASSING, FAILING, late).code == 100
 
 

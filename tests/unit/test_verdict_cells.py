@@ -50,6 +50,7 @@ def shows(state: State, *diagnostics: Diagnostic, **fields: Any) -> Run:
         ((W, WARNING), (W, SECOND), "changed"),
         ((W, WARNING), (W, WARNING), "unchanged"),
         ((P,), (P,), "unchanged"),
+        ((P,), (W,), "changed"),
         ((E,), (U,), "unchanged"),
         ((U,), (E,), "unchanged"),
         ((P,), (E,), "lost"),

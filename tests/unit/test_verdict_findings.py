@@ -273,6 +273,16 @@ def test_nor_what_a_stage_says_that_was_skipped_before() -> None:
     assert (found.fate, found.why) == (Fate.UNKNOWN, "before, stage focus was not built")
 
 
+def test_one_cell_in_which_it_is_an_error_is_enough() -> None:
+    mild = CLANG_ERROR.model_copy(update={"severity": "warning", "promoted": False})
+    cells = [a_cell("powerpc", "clang-19"), a_cell("x86", "clang-19")]
+    before = a_run(cells)
+    refused = a_cell("powerpc", "clang-19", state=State.FAIL, diagnostics=[CLANG_ERROR])
+    warned = a_cell("x86", "clang-19", state=State.WARN, diagnostics=[mild])
+    found = the_change(*two(before, turned(before, refused, warned, diagnostics=[CLANG_ERROR, mild])))
+    assert (found.new_in, found.new_error) == ((refused.id, warned.id), True)
+
+
 def test_what_spreads_to_another_cell_is_still_there_and_new_in_that() -> None:
     cells = [a_cell(a, state=State.FAIL, diagnostics=[GCC_ERROR]) for a in ("powerpc", "x86")]
     before, after = a_run([cells[0], a_cell("x86")], [GCC_ERROR]), a_run(cells, [GCC_ERROR])
@@ -326,6 +336,12 @@ def test_a_finding_that_falls_into_two_is_one_row_with_both_their_conditions() -
     assert found.new_in == (broken.id,)
 
 
+def test_of_several_that_are_one_the_worst_counts_for_each_toolchain() -> None:
+    found = the_change(keyed(failing(), ("a", "b")), keyed(failing(GCC_ERROR, WARNING), ("a",), ("b",)))
+    assert found.after is not None
+    assert found.after.severity == {"gcc-14": "error"}
+
+
 def test_two_findings_that_merge_are_two_rows_that_name_the_same() -> None:
     run = with_refs((GCC_ERROR, OBJECT), (OTHER, "kernel/fork.o"))
     rows = changes(keyed(run, ("a",), ("b",)), keyed(failing(), ("a", "b")))
@@ -360,6 +376,24 @@ def test_what_is_new_comes_first_then_errors_before_warnings() -> None:
     errors = [bool(side and side.is_error) for row in rows for side in [row.after or row.before]]
     assert [row.fate for row in rows] == [Fate.NEW, Fate.NEW, Fate.STILL, Fate.FIXED]
     assert errors == [True, False, False, True]
+
+
+def test_errors_come_before_warnings_whichever_side_has_them() -> None:
+    warned = a_cell(state=State.WARN, diagnostics=[WARNING])
+    refused = a_cell("x86", state=State.FAIL, diagnostics=[GCC_ERROR])
+    before = a_run([warned, a_cell("x86", state=State.INFRA)], [WARNING])
+    rows = changes(*two(before, a_run([a_cell(state=State.INFRA), refused], [GCC_ERROR])))
+    assert [(row.fate, row.before is None) for row in rows] == [(Fate.UNKNOWN, True), (Fate.UNKNOWN, False)]
+
+
+def test_one_source_in_two_objects_is_two_findings_each_with_its_own() -> None:
+    before = with_refs((OTHER, "a/fork.o"), (OTHER, "b/fork.o"))
+    after = listing(alone(State.PASS), "a/fork.o")
+    rows = changes(listing(before, "a/fork.o", "b/fork.o"), after)
+    assert {row.title.split(":")[0]: list(row.became) for row in rows} == {
+        "a/fork.o": [Became.COMPILED],
+        "b/fork.o": [Became.NOT_BUILT],
+    }
 
 
 def test_a_finding_of_objects_is_judged_by_those_of_each_cell() -> None:

@@ -47,27 +47,26 @@ def test_those_that_change_elsewhere_or_otherwise_are_rows_of_their_own_most_cel
     assert [(row.cells, row.flips[0].to) for row in rows] == [(3, "m"), (1, "y")]
 
 
+def with_digests(run: Run, *digests: str) -> Run:
+    cells = zip(run.cells, digests, strict=True)
+    return run.model_copy(
+        update={"cells": tuple(cell.model_copy(update={"config_sha256": name}) for cell, name in cells)}
+    )
+
+
 def test_equal_digests_are_not_read_and_each_other_once() -> None:
-    run = matrix()
-    shared = [
-        c.model_copy(update={"config_sha256": "one" if n < 3 else "same"}) for n, c in enumerate(run.cells)
-    ]
-    later = [
-        c.model_copy(update={"config_sha256": "two" if n < 3 else "same"}) for n, c in enumerate(run.cells)
-    ]
     read: list[str] = []
 
     def config(cell: Cell) -> Config:
         read.append(str(cell.config_sha256))
         return Config({"A": "y"} if cell.config_sha256 == "one" else {})
 
-    one, other = (
-        Side.of(run.model_copy(update={"cells": tuple(cells)}), lambda _: frozenset(), config)
-        for cells in (shared, later)
-    )
+    before = with_digests(matrix(), "one", "one", "one", "same")
+    after = with_digests(matrix(), "two", "three", "two", "same")
+    one, other = (Side.of(run, lambda _: frozenset(), config) for run in (before, after))
     (row,) = compare(one, other).symbols
     assert row.cells == 3
-    assert sorted(read) == ["one", "two"]
+    assert sorted(read) == ["one", "three", "two"]
 
 
 def test_configurations_that_are_not_kept_say_nothing() -> None:
