@@ -177,6 +177,42 @@ class Answer(Record):
     reason: str | None = None
 
 
+class Mailbox(Record):
+    """Somebody in a mail's header, decoded: ``name`` as it is shown, ``address`` without brackets."""
+
+    name: str = ""
+    address: str
+
+
+class MailTold(Record):
+    """A mail that a patch came in, or a series' cover letter: what an answer to it needs.
+
+    Ids are without angle brackets, ``references`` go from the oldest to the newest, ``date`` is as its sender
+    wrote it; what the mail lacks is empty. ``quote``: the lines that are worth quoting, without ``>``. All of
+    it is foreign text.
+    """
+
+    message_id: str = ""
+    subject: str
+    sender: Mailbox
+    to: tuple[Mailbox, ...] = ()
+    cc: tuple[Mailbox, ...] = ()
+    references: tuple[str, ...] = ()
+    date: str = ""
+    quote: tuple[str, ...] = ()
+
+
+class PatchTold(Record):
+    """A patch that was asked about, in the order of its series. ``refused``: why it does not apply; neither
+    it nor what follows it was built."""
+
+    name: str
+    subject: str = ""
+    sha256: str
+    mail: MailTold | None = None
+    refused: str | None = None
+
+
 class Step(Record):
     """What one patch of a series alone changed: against the run with the patches before it.
 
@@ -193,7 +229,12 @@ class Step(Record):
 
 
 class Verdict(Record):
-    """Two runs compared: cells in plan order, findings with what is new first."""
+    """Two runs compared: cells in plan order, findings with what is new first.
+
+    ``patches`` are those that the verdict is on, none where any two runs are compared. ``base_commit`` is
+    what they name as theirs; ``base_differs`` says in a sentence how what was built on is not that, ``notes``
+    what was chosen of what was given, or left out.
+    """
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     tool: Tool
@@ -206,5 +247,10 @@ class Verdict(Record):
     symbols: tuple[SymbolChange, ...] = ()
     fixes: tuple[Answer, ...] = ()
     steps: tuple[Step, ...] | None = None
+    patches: tuple[PatchTold, ...] = ()
+    cover: MailTold | None = None
+    base_commit: str | None = None
+    base_differs: str | None = None
+    notes: tuple[str, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
