@@ -157,8 +157,11 @@ def read_patches(profile: Profile, emit: Emit) -> list[PatchFile]:
 
 
 def focus_of(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
-    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``."""
-    return tuple(path.replace("{srcarch}", catalog.arches[arch].srcarch) for path in profile.focus)
+    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
+    asked for."""
+    own = catalog.arches[arch].srcarch
+    paths = (path.replace("{srcarch}", own) for path in profile.focus)
+    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
 
 
 def _check_focus(profile: Profile, catalog: Catalog, tree: Tree) -> None:

@@ -58,7 +58,7 @@ def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = W
     """
     points = requests(profile)
     now = datetime.now(UTC)
-    directory = _directory(profile, world.runs, now)
+    directory = run_directory(profile, profile.name, world.runs, now)
     refuse_used(directory)
     with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
         _refuse_conflicts(ready, points)
@@ -97,10 +97,11 @@ def _refuse_conflicts(ready: Ready, points: Sequence[Request]) -> None:
         proof(point, ready.catalog, ready.profile.fixed)
 
 
-def _directory(profile: Profile, runs: Path, now: datetime) -> Path:
+def run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
+    """Where a run that is called so is kept: ``--out``, or a new directory under ``runs``."""
     if profile.out is not None:
         return Path(profile.out).absolute()
-    name = new_run_id(profile.name, now)
+    name = new_run_id(title, now)
     taken = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
     return next(path for path in taken if not path.exists())
 

@@ -1,0 +1,78 @@
+"""Two runs compared: what is new, fixed, lost, still there; a run against its baseline and what is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from matrix.errors import RequestError
+from matrix.kconfig.config import Config
+from matrix.record.load import config_of, load_run, objects_of
+from matrix.record.model import Cell, Run
+from matrix.verdict.answers import exit_code
+from matrix.verdict.baseline import Regression, against, code_with_known
+from matrix.verdict.compare import compare as compare_sides
+from matrix.verdict.known import EMPTY, Ledger, held, load_known
+from matrix.verdict.model import Verdict
+from matrix.verdict.side import Side
+
+
+def side_of(run: Run, directory: Path) -> Side:
+    """A run with everything that a verdict asks of it, out of its directory."""
+    return Side.of(run, partial(objects_of, directory), partial(_config, directory))
+
+
+def _config(directory: Path, cell: Cell) -> Config | None:
+    try:
+        return Config.parse(config_of(directory, cell))
+    except RequestError:
+        return None
+
+
+def compare(
+    before: Path, after: Path, *, fixes: Sequence[str] = (), allow_lost: bool = False, werror: bool = False
+) -> tuple[Verdict, int]:
+    """The verdict on the runs in two directories, and the exit code that it deserves."""
+    sides = [side_of(load_run(directory), directory) for directory in (before, after)]
+    verdict = compare_sides(*sides, fixes=fixes)
+    return verdict, exit_code(verdict, allow_lost=allow_lost, werror=werror)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a run is held against: a baseline's directory, a file of known findings; either may be missing."""
+
+    baseline: Path | None = None
+    known: Path | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run held against that. ``regression`` is missing without a baseline."""
+
+    code: int
+    ledger: Ledger
+    regression: Regression | None = None
+
+
+def refuse_unreadable(measure: Measure) -> None:
+    """RequestError for a baseline or a file of known findings that will not do, before any work."""
+    if measure.baseline is not None:
+        load_run(measure.baseline)
+    if measure.known is not None:
+        load_known(measure.known)
+
+
+def measured(run: Run, directory: Path, measure: Measure, *, werror: bool = False) -> Measured:
+    """A run's exit code where only what is new, lost or not known counts."""
+    this = side_of(run, directory)
+    ledger = EMPTY
+    if measure.known is not None:
+        today = datetime.now(UTC).date()
+        ledger = held(this.findings, load_known(measure.known), today)
+    if measure.baseline is None:
+        return Measured(code_with_known(this, ledger, werror=werror), ledger)
+    baseline = side_of(load_run(measure.baseline), measure.baseline)
+    regression = against(baseline, this, ledger, werror=werror)
+    return Measured(regression.code, ledger, regression)

@@ -1,0 +1,249 @@
+"""The verdict on a patch: the profile built on the base, then with the patch, and both compared.
+
+Everything is kept in one directory: the patches as they were applied, both runs, the verdict.
+
+    patches/0001-….patch     before/      after/      verdict.json
+    after-1/ after-2/ …      with each patch of a series, where every one is asked about
+"""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matrix.catalog.types import Profile
+from matrix.errors import InterruptedRunError, RejectedPatchError
+from matrix.jobs.compare import side_of
+from matrix.jobs.follow import following
+from matrix.jobs.prepare import fetch_source, prepare
+from matrix.jobs.run import World, run, run_directory
+from matrix.record.events import Emit, Note
+from matrix.record.files import write_whole
+from matrix.record.journal import refuse_used
+from matrix.record.model import Run
+from matrix.source.mails import Address, Mail
+from matrix.source.patchfile import PatchFile
+from matrix.source.quote import quote
+from matrix.source.series import Series
+from matrix.source.subject import read_subject
+from matrix.verdict.answers import earned, exit_code
+from matrix.verdict.compare import compare, step
+from matrix.verdict.model import Fate, Mailbox, MailTold, PatchTold, Step, Verdict
+from matrix.verdict.side import Side
+
+VERDICT = "verdict.json"
+_PATCHES = "patches"
+_THIS_MACHINE = World()
+_SOURCES = (".c", ".S")
+
+Built = tuple[Run, Path]
+"""A run and its directory."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a series. ``fixes`` are findings of the base that it must mend, by id or key; ``each``
+    asks about every patch of it."""
+
+    series: Series
+    fixes: tuple[str, ...] = ()
+    each: bool = False
+    allow_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, the directory of all that it rests on, and its exit code. ``unearned``: why nobody has
+    tested the patch by it; empty when somebody has."""
+
+    verdict: Verdict
+    directory: Path
+    before: Built
+    after: Built
+    code: int
+    unearned: str
+
+
+def patch(
+    profile: Profile, asked: Asked, emit: Emit, argv: Sequence[str] = (), world: World = _THIS_MACHINE
+) -> Judged:
+    """Build before and after, and compare.
+
+    RequestError for what is wrong with the request, RejectedPatchError when not even the first patch applies.
+    InterruptedRunError when the user stopped it: what was built is kept.
+    """
+    place = run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
+    refuse_used(place)
+    try:
+        trial = _tried(profile, asked.series, place, emit, world)
+    except BaseException:
+        # Nothing was built yet: what is wrong is told, and nothing is left.
+        shutil.rmtree(place / _PATCHES, ignore_errors=True)
+        with suppress(OSError):
+            place.rmdir()
+        raise
+    return _Case(trial, asked, place, emit, argv, world).judged()
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What will be built: the profile with the focus that follows the patch, and the patches that apply, as
+    files. ``refused`` says why the next one does not."""
+
+    profile: Profile
+    files: tuple[Path, ...]
+    refused: str | None = None
+
+
+def _tried(profile: Profile, series: Series, place: Path, emit: Emit, world: World) -> _Trial:
+    """Whether the patches apply, which is known before anything is built."""
+    files = _kept(series.patches, place / _PATCHES)
+    with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
+        touched = {path for one in series.patches for path in one.paths}
+        more = following(profile, ready.catalog, ready.tree.path, touched)
+        if more:
+            emit(Note(f"The focus follows the patch: {', '.join(more)}."))
+        focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
+        try:
+            fetch_source(_patched(focused, files), ready.engine, ready.cache, ready.user, emit)
+        except RejectedPatchError as error:
+            count = error.index - len(ready.tree.patches)
+            if count < 1:
+                raise
+            emit(Note(f"{error} Built until there: {count} of {len(files)} patches."))
+            return _Trial(focused, files[:count], str(error))
+    return _Trial(focused, files)
+
+
+def _kept(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
+    """The patches as files of ours, in the order in which they apply."""
+    folder.mkdir(parents=True)
+    files = [folder / f"{number:04}-{one.name}" for number, one in enumerate(patches, 1)]
+    for file, one in zip(files, patches, strict=True):
+        write_whole(file, one.content)
+    return tuple(files)
+
+
+def _patched(profile: Profile, files: Sequence[Path]) -> Profile:
+    return profile.model_copy(update={"patch": (*profile.patch, *map(str, files))})
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One patch or series before the judge."""
+
+    trial: _Trial
+    asked: Asked
+    place: Path
+    emit: Emit
+    argv: Sequence[str]
+    world: World
+
+    def judged(self) -> Judged:
+        before = self._run(self.trial.profile, "before", None)
+        afters = list(self._afters(before))
+        sides = [side_of(*built) for built in (before, *afters)]
+        verdict = self._verdict(sides)
+        code = exit_code(verdict, allow_lost=self.asked.allow_lost, werror=self.trial.profile.werror)
+        if self.trial.refused and code in (0, 101):
+            code = RejectedPatchError.exit_code
+        write_whole(self.place / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
+        objects = self._touched_objects(verdict, sides[0])
+        return Judged(verdict, self.place, before, afters[-1], code, earned(verdict, sides[-1], objects))
+
+    def _afters(self, before: Built) -> Sequence[Built]:
+        files = self.trial.files
+        if not self.asked.each or len(files) == 1:
+            return [self._run(_patched(self.trial.profile, files), "after", before)]
+        built = [before]
+        for count in range(1, len(files) + 1):
+            profile = _patched(self.trial.profile, files[:count])
+            built.append(self._run(profile, f"after-{count}", built[-1]))
+        return built[1:]
+
+    def _run(self, profile: Profile, name: str, before: Built | None) -> Built:
+        self.emit(Note(f"Building {name.replace('-', ' patch ')}."))
+        profile = profile.model_copy(update={"out": str(self.place / name)})
+        done, directory = run(profile, self.emit, self.argv, self.world, before)
+        if done.interrupted:
+            raise InterruptedRunError(f"interrupted; what was built is kept in {self.place}")
+        return done, directory
+
+    def _verdict(self, sides: Sequence[Side]) -> Verdict:
+        series, before = self.asked.series, sides[0].run
+        touched = {path for one in self._applied for path in one.paths}
+        verdict = compare(
+            sides[0], sides[-1], fixes=self.asked.fixes, touched=touched, steps=self._steps(sides, touched)
+        )
+        told = {
+            "patches": tuple(self._told(number, one) for number, one in enumerate(series.patches)),
+            "cover": _mail(series.cover),
+            "base_commit": series.base_commit,
+            "base_differs": base_differs(series.base_commit, before),
+            "notes": series.notes,
+        }
+        return verdict.model_copy(update=told)
+
+    @property
+    def _applied(self) -> Sequence[PatchFile]:
+        return self.asked.series.patches[: len(self.trial.files)]
+
+    def _steps(self, sides: Sequence[Side], touched: set[str]) -> Sequence[Step] | None:
+        if len(sides) < 3:
+            return None
+        return [
+            step(one.name, _subject(one), compare(sides[number], sides[number + 1], touched=touched))
+            for number, one in enumerate(self._applied)
+        ]
+
+    def _told(self, number: int, one: PatchFile) -> PatchTold:
+        refused = self.trial.refused if number == len(self.trial.files) else None
+        return PatchTold(
+            name=one.name, subject=_subject(one), sha256=one.sha256, mail=_mail(one.mail), refused=refused
+        )
+
+    def _touched_objects(self, verdict: Verdict, before: Side) -> set[str]:
+        """Objects of changed sources; and those in which a finding went away, since nothing but the patch
+        differs between the two runs."""
+        changed = (Path(path) for one in self._applied for path in one.paths)
+        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCES}
+        fixed = [row.before.ids for row in verdict.findings if row.fate is Fate.FIXED and row.before]
+        return own | {made for ids in fixed for name in ids for made in before.by_id[name].objects}
+
+
+def base_differs(commit: str | None, before: Run) -> str | None:
+    """A sentence on the base that a patch names, where it is not what was built on; None where it is."""
+    if commit is None:
+        return None
+    git, made_for = before.source.git, f"the patch is made for commit {commit[:12]}"
+    if git is None:
+        return f"{made_for}; it was tried on Linux {before.source.version} ({before.source.spec})"
+    if git.commit.startswith(commit) and not git.dirty:
+        return None
+    dirty = ", with uncommitted changes" if git.dirty else ""
+    return f"{made_for}; it was tried on {git.commit[:12]} ({git.describe}{dirty})"
+
+
+def _subject(one: PatchFile) -> str:
+    return read_subject(one.mail.subject).title if one.mail else ""
+
+
+def _mail(mail: Mail | None) -> MailTold | None:
+    if mail is None:
+        return None
+    return MailTold(
+        message_id=mail.id,
+        subject=mail.subject,
+        sender=_mailbox(mail.sender),
+        to=tuple(map(_mailbox, mail.to)),
+        cc=tuple(map(_mailbox, mail.cc)),
+        references=mail.references,
+        date=mail.date,
+        quote=quote(mail),
+    )
+
+
+def _mailbox(address: Address) -> Mailbox:
+    return Mailbox(name=address.name, address=address.address)
