@@ -27,7 +27,7 @@ def answer(verdict: Verdict, name: str) -> Answer:
     """
     row = _asked(verdict, name)
     if row is not None:
-        reason = _why_not(row)
+        reason = why_not_fixed(row)
         return Answer(finding=name, title=row.title, fixed=not reason, reason=reason or None)
     if usable(verdict):
         known = ", ".join(name for one in verdict.findings if one.before for name in one.before.ids)
@@ -47,7 +47,7 @@ def _is_called(row: FindingChange, ids: Collection[str], name: str) -> bool:
     return name.upper() in ids or name in row.keys
 
 
-def _why_not(row: FindingChange) -> str:
+def why_not_fixed(row: FindingChange) -> str:
     """Why a finding is not known to be fixed; empty where it is."""
     if row.fate is Fate.STILL:
         cells = len(row.after.cells) if row.after else 0
