@@ -14,6 +14,7 @@ from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
+from matrix.verdict.model import CellChange
 from reports import findings as words
 from reports import summary
 from reports.grid import grid_of, spans
@@ -60,12 +61,11 @@ class Section:
 
 def render_html(run: Run, findings: Findings, directory: Path) -> str:
     """The whole page; ``directory`` is where the logs are, and where the page is meant to lie."""
-    return _template().render(
+    return page("report.html.j2").render(
         run=run,
         summary=summary,
         facts=summary.facts(run),
         counts=summary.counts(run.cells),
-        signs=SIGNS,
         grid=grid_of(run),
         headline=summary.headline(run, findings),
         findings=[_passage(run, finding) for finding in findings.findings],
@@ -80,19 +80,20 @@ def render_html(run: Run, findings: Findings, directory: Path) -> str:
 
 
 @cache
-def _template() -> Template:
-    page = environment(escape=True)
-    page.filters |= {"anchor": anchor, "fragment": fragment, "link": link, "duration": duration}
-    page.globals |= {"title": summary.title, "spans": spans, "plural": plural}
-    return page.get_template("report.html.j2")
+def page(name: str) -> Template:
+    """A page's template, with what all pages are given."""
+    known = environment(escape=True)
+    known.filters |= {"anchor": anchor, "fragment": fragment, "link": link, "duration": duration}
+    known.globals |= {"title": summary.title, "spans": spans, "plural": plural, "signs": SIGNS}
+    return known.get_template(name)
 
 
-def anchor(cell: Cell) -> str:
+def anchor(cell: Cell | CellChange) -> str:
     """The cell's id as an HTML id: the same, but for blanks, which an id may not have."""
     return re.sub(r"\s", "_", clean(cell.id))
 
 
-def fragment(cell: Cell) -> str:
+def fragment(cell: Cell | CellChange) -> str:
     """What stands behind ``#`` in a link to the cell."""
     return quote(anchor(cell), safe="/=,+@~:")
 

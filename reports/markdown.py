@@ -32,7 +32,7 @@ _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
     """The whole text; ``directory`` is where it is meant to lie, and paths are relative to it."""
     place = Place(directory, Path())
-    told = _template().render(
+    told = page("report.md.j2").render(
         run=run,
         summary=summary,
         facts=summary.facts(run),
@@ -42,7 +42,6 @@ def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
         findings=[_section(run, finding, place) for finding in findings.findings[:_FINDINGS_SHOWN]],
         more=max(0, len(findings.findings) - _FINDINGS_SHOWN),
         failures=summary.failures(words.unexplained(run, findings)),
-        fence=fence,
         state=_state,
         shown=_CELLS_SHOWN,
     )
@@ -50,11 +49,12 @@ def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
 
 
 @cache
-def _template() -> Template:
-    page = environment(escape=False)
-    page.filters |= {"text": text, "code": code}
-    page.globals |= {"plural": plural}
-    return page.get_template("report.md.j2")
+def page(name: str) -> Template:
+    """A text's template, with what all of them are given."""
+    known = environment(escape=False)
+    known.filters |= {"text": text, "code": code}
+    known.globals |= {"plural": plural, "fence": fence}
+    return known.get_template(name)
 
 
 def text(words: str) -> str:

@@ -135,7 +135,7 @@ def targets(cell: Cell, directory: Path, ref: DiagnosticRef | None = None) -> tu
     directory if that lies in one that was asked for, or all that was asked for.
     """
     stage = _stage(cell, ref)
-    recorded = _recorded_targets(stage) if stage else ()
+    recorded = asked_for(stage) if stage else ()
     made = ref.object if ref else None
     if made is None or "/" not in made or not made.endswith(".o"):
         return recorded
@@ -158,9 +158,9 @@ def _through(made: str, log: str) -> str:
     return ""
 
 
-def _recorded_targets(stage: StageRecord) -> tuple[str, ...]:
-    """What make was asked for: the words at the command's end that are neither options nor variables; and
-    what the stage needs from those before it."""
+def asked_for(stage: StageRecord) -> tuple[str, ...]:
+    """What make was asked for at a stage: the words at the command's end that are neither options nor
+    variables; and what the stage needs from those before it."""
     words = shlex.split(stage.command)
     others = [number for number, word in enumerate(words) if word.startswith("-") or "=" in word]
     asked = tuple(words[max(others, default=0) + 1 :])
