@@ -1,23 +1,33 @@
 """A run, told: the formats by name. Nothing here decides anything; it only says what the record holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from matrix.errors import RequestError, nearest
 from matrix.findings.model import Findings
 from matrix.record.files import write_whole
 from matrix.record.model import Run
+from matrix.verdict.model import Verdict
+from reports.changes import Told
 from reports.html import render_html
 from reports.markdown import render_markdown
 from reports.terminal import render_text
+from reports.verdict_pages import render_verdict_html, render_verdict_markdown
+from reports.verdict_text import render_verdict_text
+
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way to tell a run: the file that it makes in the run's directory, and what makes its text."""
+    """A way to tell a run: the file that it makes in the run's directory, and what makes its text.
 
-    file: str
+    Without a file it is only made when somebody asks for it.
+    """
+
+    file: str | None
     render: Callable[[Run, Findings, Path], str]
 
 
@@ -29,18 +39,53 @@ FORMATS: dict[str, Format] = {
 }
 
 
+@dataclass(frozen=True)
+class VerdictFormat:
+    """The same for a verdict, which lies in the after-run's directory."""
+
+    file: str | None
+    render: Callable[[Verdict, Told, Told], str]
+
+
+VERDICT_FORMATS: dict[str, VerdictFormat] = {
+    "html": VerdictFormat("verdict.html", render_verdict_html),
+    "markdown": VerdictFormat("verdict.md", render_verdict_markdown),
+    "text": VerdictFormat("verdict.txt", render_verdict_text),
+    "terminal": VerdictFormat("verdict.txt", render_verdict_text),
+}
+
+
 def render(run: Run, findings: Findings, directory: Path, name: str) -> str:
     """The run in one format. RequestError for a name that is none."""
-    if name not in FORMATS:
-        raise RequestError(
-            f"there is no report format {name!r}{nearest(name, FORMATS)}", f"formats: {', '.join(FORMATS)}"
-        )
-    return FORMATS[name].render(run, findings, directory)
+    return _named(FORMATS, name).render(run, findings, directory)
 
 
 def write_all(run: Run, findings: Findings, directory: Path) -> list[Path]:
     """Write every format into the run's directory; returns the files. DiskFullError when it is full."""
-    texts = {FORMATS[name].file: render(run, findings, directory, name) for name in FORMATS}
+    files = {one.file: one.render for one in FORMATS.values() if one.file}
+    return _written({file: make(run, findings, directory) for file, make in files.items()}, directory)
+
+
+def render_verdict(verdict: Verdict, before: Told, after: Told, name: str) -> str:
+    """The verdict in one format. RequestError for a name that is none."""
+    return _named(VERDICT_FORMATS, name).render(verdict, before, after)
+
+
+def write_verdict(verdict: Verdict, before: Told, after: Told) -> list[Path]:
+    """Write every format into the after-run's directory; returns the files. DiskFullError when it is full."""
+    files = {one.file: one.render for one in VERDICT_FORMATS.values() if one.file}
+    return _written({file: make(verdict, before, after) for file, make in files.items()}, after.directory)
+
+
+def _named(formats: Mapping[str, F], name: str) -> F:
+    if name not in formats:
+        raise RequestError(
+            f"there is no report format {name!r}{nearest(name, formats)}", f"formats: {', '.join(formats)}"
+        )
+    return formats[name]
+
+
+def _written(texts: Mapping[str, str], directory: Path) -> list[Path]:
     for file, told in texts.items():
         write_whole(directory / file, told)
     return [directory / file for file in texts]

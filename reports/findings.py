@@ -7,9 +7,13 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Assumption, Finding, Findings, Proof, Where
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
+from matrix.verdict.model import Seen
 from reports.text import clean, plural
 
 _WORDS = {"arch": "on", "toolchain": "with", "base": "from base"}
+_EVERYWHERE = "in every cell that was built"
+FIELDS = (*(f"{word} " for word in _WORDS.values()), _EVERYWHERE)
+"""What a conjunction begins with that names no symbol."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Term:
     neighbours: tuple[Proof, ...]
 
 
-def severity(finding: Finding) -> str:
+def severity(finding: Finding | Seen) -> str:
     """``error with gcc-14; warning with clang-19``."""
     groups: dict[str, list[str]] = {}
     for toolchain, worst in finding.severity.items():
@@ -38,14 +42,14 @@ def conjunction(cube: Mapping[str, Sequence[str]]) -> str:
     """``KVM=y, MODULES=n, VFIO=n or m on powerpc with gcc-14``."""
     symbols = [f"{name}={_either(values)}" for name, values in cube.items() if name not in _WORDS]
     fields = [f"{word} {_either(cube[name])}" for name, word in _WORDS.items() if name in cube]
-    return clean(" ".join([*filter(None, [", ".join(symbols)]), *fields])) or "in every cell that was built"
+    return clean(" ".join([*filter(None, [", ".join(symbols)]), *fields])) or _EVERYWHERE
 
 
 def _either(values: Sequence[str]) -> str:
     return f"{', '.join(values[:-1])} or {values[-1]}" if len(values) > 1 else "".join(values)
 
 
-def condition(finding: Finding) -> list[str]:
+def condition(finding: Finding | Seen) -> list[str]:
     """A line for each conjunction; those after the first begin with "or"."""
     told = [conjunction(cube) for cube in finding.condition]
     return [told[0], *(f"or {line}" for line in told[1:])] if told else []

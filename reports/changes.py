@@ -1,0 +1,188 @@
+"""Two runs against each other, as every format tells them: what is looked at, counted and grouped."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.model import Finding, Findings
+from matrix.record.model import Cell, Run
+from matrix.record.outcome import PROVEN, Evidence, State
+from matrix.verdict.answers import why_not_fixed
+from matrix.verdict.model import (
+    Became,
+    CellChange,
+    Difference,
+    Fate,
+    FindingChange,
+    Seen,
+    Step,
+    SymbolChange,
+    Transition,
+    Verdict,
+)
+from reports import findings as words
+from reports.text import clean
+
+TRANSITIONS: dict[Transition, State] = {
+    Transition.BROKEN: State.FAIL,
+    Transition.LOST: State.FAIL,
+    Transition.UNKNOWN: State.INFRA,
+    Transition.CHANGED: State.WARN,
+    Transition.FIXED: State.PASS,
+    Transition.GAINED: State.PASS,
+    Transition.STILL_FAILING: State.WARN,
+    Transition.UNCHANGED: State.UNREACHABLE,
+}
+"""What became of cells, in the order in which it is told, and the state whose look it has."""
+FATES: dict[Fate, State] = {
+    Fate.NEW: State.FAIL,
+    Fate.LOST: State.FAIL,
+    Fate.UNKNOWN: State.INFRA,
+    Fate.FIXED: State.PASS,
+    Fate.STILL: State.WARN,
+}
+"""The same of findings."""
+# An enum's member and the other's of the same value are one key: these are never to be one dict.
+_CELLS, _FINDINGS = list(TRANSITIONS), list(FATES)
+_UNAFFECTED = "the same .config, and nothing of what went into it is changed"
+
+
+@dataclass(frozen=True)
+class Told:
+    """One of the two runs: its record, its findings, and the directory where it lies."""
+
+    run: Run
+    findings: Findings
+    directory: Path
+
+    def finding(self, seen: Seen | None) -> Finding | None:
+        """The first of this run's findings that a verdict speaks of."""
+        ids = seen.ids if seen else ()
+        return next((one for one in self.findings.findings if one.id in ids), None)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells of which the same became, for the same reason; a state is None where a plan lacks them."""
+
+    transition: Transition
+    before: State | None
+    after: State | None
+    why: str
+    cells: tuple[CellChange, ...]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one run has changed against another: a whole verdict's, or one patch's of a series.
+
+    ``missed`` are findings that were asked for and are not fixed, as they were called.
+    """
+
+    before: Told
+    after: Told
+    cells: tuple[CellChange, ...]
+    findings: tuple[FindingChange, ...]
+    symbols: tuple[SymbolChange, ...]
+    differences: tuple[Difference, ...] = ()
+    missed: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, what: Verdict | Step, before: Told, after: Told) -> "Changes":
+        """Findings in the order in which they are told: new, lost, not known, fixed, still there."""
+        findings = sorted(what.findings, key=lambda one: _FINDINGS.index(one.fate))
+        found = cls(before, after, what.cells, tuple(findings), what.symbols)
+        if isinstance(what, Step):
+            return found
+        missed = frozenset(one.finding for one in what.fixes if not one.fixed)
+        return replace(found, differences=what.differences, missed=missed)
+
+    def among(self, transition: Transition) -> list[CellChange]:
+        """The cells of both plans of which this became."""
+        return [cell for cell in self.cells if cell.transition is transition and cell.common]
+
+    def shown(self, change: FindingChange) -> tuple[Told, Finding] | None:
+        """The run that shows a finding, the after-side where it is there, and the finding in it."""
+        for side, seen in ((self.after, change.after), (self.before, change.before)):
+            finding = side.finding(seen)
+            if finding:
+                return side, finding
+        return None
+
+    def messages(self, change: FindingChange) -> dict[str, Diagnostic]:
+        """Toolchain → what it says of a finding."""
+        shown = self.shown(change)
+        return words.telling(shown[0].run, shown[1]) if shown else {}
+
+    @cached_property
+    def looked_at(self) -> tuple[Cell, ...]:
+        """Cells that something is claimed of: they are proven after, and can be held against before."""
+        unknown = {cell.id for cell in self.cells if cell.transition is Transition.UNKNOWN}
+        return tuple(cell for cell in self.after.run.cells if cell.state in PROVEN and cell.id not in unknown)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The cells that are not as they were, or fail as they did; what is to be blamed first."""
+        found: dict[tuple[Transition, State | None, State | None, str], list[CellChange]] = {}
+        for cell in self.cells:
+            if cell.transition is not Transition.UNCHANGED:
+                key = (cell.transition, cell.before, cell.after, _why(cell))
+                found.setdefault(key, []).append(cell)
+        made = (Group(*key, tuple(cells)) for key, cells in found.items())
+        return tuple(sorted(made, key=lambda group: _CELLS.index(group.transition)))
+
+    @cached_property
+    def unaffected(self) -> dict[str, int]:
+        """Why the patch cannot reach cells that were not built again → how many, of those looked at."""
+        reasons = (
+            clean(cell.reason or _UNAFFECTED)
+            for cell in self.looked_at
+            if cell.evidence is Evidence.UNAFFECTED
+        )
+        return dict(Counter(reasons).most_common())
+
+    @cached_property
+    def new_errors(self) -> list[FindingChange]:
+        """Findings that are an error where they were none."""
+        return [one for one in self.findings if one.new_in and one.new_error]
+
+    @cached_property
+    def new_warnings(self) -> list[FindingChange]:
+        """Findings that are where they were not, and no error there."""
+        return [one for one in self.findings if one.new_in and not one.new_error]
+
+    @cached_property
+    def fixed(self) -> list[FindingChange]:
+        """Findings that are known to be fixed."""
+        return [one for one in self.findings if not why_not_fixed(one)]
+
+    @cached_property
+    def unfixed(self) -> list[FindingChange]:
+        """Findings that were asked for, and are not known to be fixed."""
+        names = {form for name in self.missed for form in (name, name.upper())}
+        return [one for one in self.findings if one.before and names & {*one.before.ids, *one.keys}]
+
+    def left(self, fate: Fate) -> list[FindingChange]:
+        """Findings of before of which something became, though they are not known to be fixed; those that
+        were asked for are told apart. Of ones that are `fixed`, nobody knows why they are gone."""
+        others = (one for one in self.findings if one.before and one.fate is fate)
+        known = [*self.fixed, *self.unfixed]
+        return [one for one in others if is_changed(one) and one not in known]
+
+
+def is_changed(change: FindingChange) -> bool:
+    """Whether anything became of a finding: it is not just where it was."""
+    return change.fate is not Fate.STILL or bool(change.new_in) or set(change.became) != {Became.STILL}
+
+
+def by_arch(cells: Iterable[Cell | CellChange]) -> str:
+    """``arm64 20, powerpc 26``."""
+    return clean(", ".join(f"{arch} {count}" for arch, count in Counter(c.arch for c in cells).items()))
+
+
+def _why(cell: CellChange) -> str:
+    """Why nothing is claimed of it, or why it is lost."""
+    return clean(cell.why or (cell.reason or "" if cell.transition is Transition.LOST else ""))
