@@ -191,7 +191,7 @@ def _code(done: Run, profile: Profile) -> int:
 @_task(
     own=[
         _RUN,
-        ("format", "terminal", "terminal, html, markdown or text; but for the terminal, on stdout"),
+        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
     ]
 )
 def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name

@@ -12,6 +12,8 @@ from matrix.record.model import Run
 from matrix.verdict.model import Verdict
 from reports.changes import Told
 from reports.html import render_html
+from reports.mail import verdict_mail
+from reports.mail_run import render_mail
 from reports.markdown import render_markdown
 from reports.terminal import render_text
 from reports.verdict_pages import render_verdict_html, render_verdict_markdown
@@ -36,6 +38,7 @@ FORMATS: dict[str, Format] = {
     "markdown": Format("report.md", render_markdown),
     "text": Format("report.txt", render_text),
     "terminal": Format("report.txt", render_text),
+    "mail": Format(None, render_mail),
 }
 
 
@@ -52,6 +55,7 @@ VERDICT_FORMATS: dict[str, VerdictFormat] = {
     "markdown": VerdictFormat("verdict.md", render_verdict_markdown),
     "text": VerdictFormat("verdict.txt", render_verdict_text),
     "terminal": VerdictFormat("verdict.txt", render_verdict_text),
+    "mail": VerdictFormat(None, verdict_mail),
 }
 
 
