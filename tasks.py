@@ -22,9 +22,13 @@ import matrix
 from matrix.catalog.types import Profile
 from matrix.errors import KmatrixError
 from matrix.jobs import develop
+from matrix.jobs.compare import compare as compare_job
+from matrix.jobs.compare import measure_of, measured
 from matrix.jobs.derive import chosen, findings_of, keep_findings, only
 from matrix.jobs.doctor import doctor as examine
 from matrix.jobs.fit import answer, asked_with
+from matrix.jobs.patch import asked_of, find_verdict
+from matrix.jobs.patch import patch as patch_job
 from matrix.jobs.prepare import ROOT
 from matrix.jobs.repro import keep_script, subject_of
 from matrix.jobs.run import plan as plan_job
@@ -38,14 +42,19 @@ from matrix.jobs.sweep import sweep as sweep_job
 from matrix.record.load import find_run, load_run
 from matrix.record.model import Run
 from matrix.record.outcome import exit_code
-from reports import render, write_all
+from matrix.source.series import read_series
+from matrix.verdict.model import Mailbox, Verdict
+from reports import render, render_verdict, write_all, write_verdict
+from reports.changes import Told
 from reports.explain import show_explanation
 from reports.fit import show_answer
 from reports.health import show_health, show_waste
 from reports.live import live_display
+from reports.regression import show_regression
 from reports.reproducer import reproducer, show_script
 from reports.room import show_room
 from reports.terminal import show, show_plan
+from reports.verdict_text import show_verdict
 
 RUNS = ROOT / "runs"
 _PROFILE = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
@@ -81,7 +90,7 @@ def _task(*shared: str, own: Sequence[Own] = ()) -> Callable[[Callable[..., int]
         }
         run.__signature__ = _signature(defaults)  # type: ignore[attr-defined]
         texts = {option.name: option.help for option in options} | {name: text for name, _, text in own}
-        lists = [option.name.replace("-", "_") for option in options if option.repeats]
+        lists = [name.replace("-", "_") for name, default in defaults.items() if default == []]
         made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run)
         return made
 
@@ -156,17 +165,32 @@ def setup(profile: Profile) -> int:
     return 0
 
 
-@_task(*_ALL)
-def run(profile: Profile) -> int:
+@_task(
+    *_ALL,
+    own=[
+        ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
+        ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
+    ],
+)
+def run(profile: Profile, *, baseline: str, known: str) -> int:
     """Plan, build, report: the main job."""
     console = Console()
+    measure = measure_of(baseline, known, RUNS)
     with live_display(console) as emit:
-        done, directory = run_job(profile, emit, ["./inv", *sys.argv[1:]])
+        done, directory = run_job(profile, emit, _typed())
     findings = findings_of(done, directory)
     keep_findings(findings, directory)
     write_all(done, findings, directory)
     show(done, findings, directory, console)
-    return _code(done, profile)
+    if measure is None:
+        return _code(done, profile)
+    held = measured(done, directory, measure, werror=profile.werror)
+    show_regression(held.regression, held.ledger, console)
+    return held.code
+
+
+def _typed() -> list[str]:
+    return ["./inv", *sys.argv[1:]]
 
 
 @_task(*_ALL, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -195,7 +219,11 @@ def _code(done: Run, profile: Profile) -> int:
     ]
 )
 def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name
-    """A run again, in any format."""
+    """A run again, or the verdict that `patch` kept in a directory, in any format."""
+    kept = find_verdict(run, RUNS)
+    if kept is not None:
+        _tell_verdict(kept[0], [_told(directory) for directory in kept[1]], format)
+        return 0
     done, directory = _loaded(run)
     findings = findings_of(done, directory)
     if format == "terminal":
@@ -205,9 +233,86 @@ def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name
     return 0
 
 
+def _told(directory: Path) -> Told:
+    done = load_run(directory)
+    return Told(done, findings_of(done, directory), directory)
+
+
+def _tell_verdict(
+    verdict: Verdict,
+    sides: Sequence[Told],
+    format: str,  # noqa: A002
+    tester: Mailbox | None = None,
+) -> None:
+    if format == "terminal":
+        show_verdict(verdict, sides[0], sides[-1], Console())
+    else:
+        sys.stdout.write(render_verdict(verdict, sides[0], sides[-1], format, tester))
+
+
 def _loaded(run: str) -> tuple[Run, Path]:
     directory = find_run(run, RUNS)
     return load_run(directory), directory
+
+
+@_task(
+    *(name for name in _ALL if name != "patch"),
+    own=[
+        ("file", _POSITIONAL, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
+        ("before", [], "a patch that belongs to the base; repeats, in order"),
+        ("message", "", "the id of the mail in FILE that holds the diff, or the cover letter"),
+        ("each", False, "build after every patch of a series"),
+        ("fixes", [], "a finding of the base that it must mend, by its id or a key; repeats"),
+        ("allow-lost", False, "cells that cannot be built any more do not fail it"),
+        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
+    ],
+)
+def patch(
+    profile: Profile,
+    *,
+    file: str,
+    before: list[str],
+    message: str,
+    format: str,  # noqa: A002
+    **more: Any,
+) -> int:
+    """The verdict on a patch or series: before and after over the whole matrix."""
+    asked = asked_of(read_series(file, message, sys.stdin.buffer), before, more)
+    with live_display(Console(stderr=format != "terminal")) as emit:
+        judged = patch_job(profile, asked, emit, _typed())
+    sides = [_told(directory) for directory in judged.directories]
+    write_verdict(judged.verdict, sides, judged.tester)
+    _tell_verdict(judged.verdict, sides, format, judged.tester)
+    if judged.untested:
+        sys.stderr.write(f"kmatrix: no Tested-by: {judged.untested}\n")
+    return judged.code
+
+
+@_task(
+    own=[
+        ("before", _POSITIONAL, "a run's directory, or its name under runs/"),
+        ("after", _POSITIONAL, "the run that is compared with it"),
+        ("fixes", [], "a finding of the first that must be gone, by its id or a key; repeats"),
+        ("allow-lost", False, "cells that cannot be built any more do not fail it"),
+        ("werror", False, "exit 101 for new warnings"),
+        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+    ]
+)
+def compare(
+    *,
+    before: str,
+    after: str,
+    fixes: list[str],
+    allow_lost: bool,
+    werror: bool,
+    format: str,  # noqa: A002
+) -> int:
+    """Two runs: what is new, fixed, lost, still there."""
+    directories = [find_run(name, RUNS) for name in (before, after)]
+    verdict, code = compare_job(*directories, fixes=fixes, allow_lost=allow_lost, werror=werror)
+    _tell_verdict(verdict, [_told(directory) for directory in directories], format)
+    return code
 
 
 @_task(
@@ -328,7 +433,7 @@ def lint() -> int:
 
 
 namespace = Collection(
-    setup, run, plan, report, explain, repro, shell, images, source, doctor, sweep, test, lint
+    setup, run, plan, report, explain, patch, compare, repro, shell, images, source, doctor, sweep, test, lint
 )
 
 

@@ -1,6 +1,6 @@
 """A run, told: the formats by name. Nothing here decides anything; it only says what the record holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -9,10 +9,10 @@ from matrix.errors import RequestError, nearest
 from matrix.findings.model import Findings
 from matrix.record.files import write_whole
 from matrix.record.model import Run
-from matrix.verdict.model import Verdict
+from matrix.verdict.model import Mailbox, Verdict
 from reports.changes import Told
 from reports.html import render_html
-from reports.mail import verdict_mail
+from reports.mail import step_mails, tag_of, verdict_mail
 from reports.mail_run import render_mail
 from reports.markdown import render_markdown
 from reports.terminal import render_text
@@ -70,15 +70,31 @@ def write_all(run: Run, findings: Findings, directory: Path) -> list[Path]:
     return _written({file: make(run, findings, directory) for file, make in files.items()}, directory)
 
 
-def render_verdict(verdict: Verdict, before: Told, after: Told, name: str) -> str:
-    """The verdict in one format. RequestError for a name that is none."""
+def render_verdict(
+    verdict: Verdict, before: Told, after: Told, name: str, tester: Mailbox | None = None
+) -> str:
+    """The verdict in one format; a mail has the tester's tag. RequestError for a name that is none."""
+    if name == "mail":
+        return verdict_mail(verdict, before, after, tag=tag_of(tester) if tester else "")
     return _named(VERDICT_FORMATS, name).render(verdict, before, after)
 
 
-def write_verdict(verdict: Verdict, before: Told, after: Told) -> list[Path]:
-    """Write every format into the after-run's directory; returns the files. DiskFullError when it is full."""
-    files = {one.file: one.render for one in VERDICT_FORMATS.values() if one.file}
-    return _written({file: make(verdict, before, after) for file, make in files.items()}, after.directory)
+def write_verdict(verdict: Verdict, sides: Sequence[Told], tester: Mailbox | None = None) -> list[Path]:
+    """Write every format, and the mails, into the after-run's directory; returns the files.
+
+    ``sides`` are the run before and those after each step; each gets the reports of a run, which the verdict
+    refers to. DiskFullError when the disk is full.
+    """
+    for side in sides:
+        write_all(side.run, side.findings, side.directory)
+    before, after = sides[0], sides[-1]
+    texts = {one.file: one.render(verdict, before, after) for one in VERDICT_FORMATS.values() if one.file} | {
+        "mail.txt": render_verdict(verdict, before, after, "mail", tester)
+    }
+    if verdict.steps:
+        mails = enumerate(step_mails(verdict, sides), 1)
+        texts |= {f"mail-{number}.txt": mail for number, mail in mails}
+    return _written(texts, after.directory)
 
 
 def _named(formats: Mapping[str, F], name: str) -> F:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config
-from matrix.record.load import config_of, load_run, objects_of
+from matrix.record.load import config_of, find_run, load_run, objects_of
 from matrix.record.model import Cell, Run
 from matrix.verdict.answers import exit_code
 from matrix.verdict.baseline import Regression, against, code_with_known
@@ -56,12 +56,14 @@ class Measured:
     regression: Regression | None = None
 
 
-def refuse_unreadable(measure: Measure) -> None:
-    """RequestError for a baseline or a file of known findings that will not do, before any work."""
+def measure_of(baseline: str, known: str, runs: Path) -> Measure | None:
+    """What these options name; None without any. RequestError for what will not do, before any work."""
+    measure = Measure(find_run(baseline, runs) if baseline else None, Path(known) if known else None)
     if measure.baseline is not None:
         load_run(measure.baseline)
     if measure.known is not None:
         load_known(measure.known)
+    return measure if baseline or known else None
 
 
 def measured(run: Run, directory: Path, measure: Measure, *, werror: bool = False) -> Measured:

@@ -18,7 +18,7 @@ def following(profile: Profile, catalog: Catalog, tree: Path, touched: Iterable[
     makefiles, in alphabetical order.
 
     Left out are what the focus has already, arches that the profile has not, and directories without a
-    makefile of their own in the ``tree``: make cannot be asked for virt/kvm/, which an arch's directory builds.
+    makefile of their own in the ``tree``: make cannot be asked for virt/kvm/, an arch's directory builds it.
     A header needs nothing here: whatever includes it in the focus is built anew.
     """
     focused = {path for arch in profile.arch for path in focus_of(profile, catalog, arch)}

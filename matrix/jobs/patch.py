@@ -2,22 +2,28 @@
 
 Everything is kept in one directory: the patches as they were applied, both runs, the verdict.
 
-    patches/0001-….patch     before/      after/      verdict.json
-    after-1/ after-2/ …      with each patch of a series, where every one is asked about
+    patches/0001-….patch     as they were applied
+    before/                  the run on the base
+    after/                   the run with the patch, and the verdict
+    after-1/ after-2/ …      instead, where each patch of a series is asked about; the verdict is in the last
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
-from matrix.errors import InterruptedRunError, RejectedPatchError
+from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.jobs.compare import side_of
+from matrix.jobs.derive import findings_of, keep_findings
 from matrix.jobs.follow import following
-from matrix.jobs.prepare import fetch_source, prepare
+from matrix.jobs.prepare import fetch_source, git_identity, prepare
 from matrix.jobs.run import World, run, run_directory
 from matrix.record.events import Emit, Note
 from matrix.record.files import write_whole
@@ -44,26 +50,44 @@ Built = tuple[Run, Path]
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a series. ``fixes`` are findings of the base that it must mend, by id or key; ``each``
-    asks about every patch of it."""
+    """What is asked of a series.
+
+    ``before`` are patches that belong to the base; ``fixes`` are findings of the base that it must mend, by id
+    or key; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
+    """
 
     series: Series
+    before: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
     each: bool = False
     allow_lost: bool = False
+    tester: Mailbox | None = None
+
+
+def asked_of(series: Series, before: Sequence[str], more: Mapping[str, Any]) -> Asked:
+    """What the options of a command ask. RequestError where a tag is wanted and git knows no name for it."""
+    return Asked(
+        series=series,
+        before=tuple(before),
+        fixes=tuple(more["fixes"]),
+        each=more["each"],
+        allow_lost=more["allow_lost"],
+        tester=git_identity() if more["tested_by"] else None,
+    )
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, the directory of all that it rests on, and its exit code. ``unearned``: why nobody has
-    tested the patch by it; empty when somebody has."""
+    """A verdict and the directories of the runs that it rests on: before, and after each step.
+
+    ``tester`` is who wanted to say that they have tested it, and may; ``untested`` why they may not.
+    """
 
     verdict: Verdict
-    directory: Path
-    before: Built
-    after: Built
+    directories: tuple[Path, ...]
     code: int
-    unearned: str
+    tester: Mailbox | None = None
+    untested: str = ""
 
 
 def patch(
@@ -74,6 +98,7 @@ def patch(
     RequestError for what is wrong with the request, RejectedPatchError when not even the first patch applies.
     InterruptedRunError when the user stopped it: what was built is kept.
     """
+    profile = profile.model_copy(update={"patch": (*profile.patch, *asked.before)})
     place = run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
     refuse_used(place)
     try:
@@ -146,12 +171,16 @@ class _Case:
         afters = list(self._afters(before))
         sides = [side_of(*built) for built in (before, *afters)]
         verdict = self._verdict(sides)
+        directories = tuple(directory for _, directory in (before, *afters))
+        write_whole(directories[-1] / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
+        code, tester = self._code(verdict), self.asked.tester
+        why = earned(verdict, sides[-1], self._touched_objects(verdict, sides[0])) if tester else ""
+        return Judged(verdict, directories, code or int(bool(why)), None if why else tester, why)
+
+    def _code(self, verdict: Verdict) -> int:
         code = exit_code(verdict, allow_lost=self.asked.allow_lost, werror=self.trial.profile.werror)
-        if self.trial.refused and code in (0, 101):
-            code = RejectedPatchError.exit_code
-        write_whole(self.place / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
-        objects = self._touched_objects(verdict, sides[0])
-        return Judged(verdict, self.place, before, afters[-1], code, earned(verdict, sides[-1], objects))
+        # Not all that was asked about could be tried, as not all of it applies.
+        return RejectedPatchError.exit_code if self.trial.refused and code in (0, 101) else code
 
     def _afters(self, before: Built) -> Sequence[Built]:
         files = self.trial.files
@@ -169,6 +198,7 @@ class _Case:
         done, directory = run(profile, self.emit, self.argv, self.world, before)
         if done.interrupted:
             raise InterruptedRunError(f"interrupted; what was built is kept in {self.place}")
+        keep_findings(findings_of(done, directory), directory)
         return done, directory
 
     def _verdict(self, sides: Sequence[Side]) -> Verdict:
@@ -211,6 +241,26 @@ class _Case:
         own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCES}
         fixed = [row.before.ids for row in verdict.findings if row.fate is Fate.FIXED and row.before]
         return own | {made for ids in fixed for name in ids for made in before.by_id[name].objects}
+
+
+def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[Path, ...]] | None:
+    """A kept verdict and its runs' directories, by the directory of all that, or its name under ``runs``.
+
+    None where there is none. RequestError for one that cannot be read.
+    """
+    for place in (Path(spec), runs / spec):
+        steps = {int(number): path for path in place.glob("after-*") if (number := path.name[6:]).isdigit()}
+        afters = [steps[number] for number in sorted(steps)] or [place / "after"]
+        if (afters[-1] / VERDICT).is_file():
+            return _read(afters[-1] / VERDICT), (place / "before", *afters)
+    return None
+
+
+def _read(file: Path) -> Verdict:
+    try:
+        return Verdict.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RequestError(f"{file} is damaged: {error}", "./inv patch makes another") from error
 
 
 def base_differs(commit: str | None, before: Run) -> str | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,8 +37,10 @@ from matrix.source.patchfile import PatchFile
 from matrix.source.series import read_series
 from matrix.source.spec import parse_spec
 from matrix.source.tree import Tree
+from matrix.verdict.model import Mailbox
 
 ROOT = Path(__file__).resolve().parents[2]
+_IDENTITY = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
 
 
 @dataclass(frozen=True)
@@ -250,3 +253,16 @@ def tool_record() -> Tool:
     except (OSError, subprocess.TimeoutExpired):
         said = ""
     return Tool(version=matrix.__version__, commit=said or None)
+
+
+def git_identity() -> Mailbox:
+    """Who git says runs this. RequestError where git does not know."""
+    asked = ["git", "var", "GIT_AUTHOR_IDENT"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    found = _IDENTITY.match(done.stdout)
+    if done.returncode or found is None:
+        raise RequestError(
+            "git does not know who you are, so no tag can name you",
+            "git config --global user.name 'Your Name'; git config --global user.email you@example.org",
+        )
+    return Mailbox(name=found["name"], address=found["address"])

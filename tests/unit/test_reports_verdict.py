@@ -427,11 +427,17 @@ def test_an_unknown_format_names_the_nearest() -> None:
         told_as(header_fix(), "htlm")
 
 
-def test_all_formats_but_the_mail_are_written_beside_the_run_after(tmp_path: Path) -> None:
+def test_all_formats_are_written_beside_the_run_after_and_both_runs_have_their_reports(
+    tmp_path: Path,
+) -> None:
     case = header_fix()
-    side = told(a_side(case.after.run), tmp_path)
-    side.directory.mkdir()
-    files = write_verdict(case.verdict, case.before, side)
-    assert sorted(file.name for file in files) == ["verdict.html", "verdict.md", "verdict.txt"]
-    assert all(file.parent == side.directory and file.stat().st_size for file in files)
+    sides = [
+        told(a_side(side.run), tmp_path / name) for name, side in (("b", case.before), ("a", case.after))
+    ]
+    for side in sides:
+        side.directory.mkdir(parents=True)
+    files = write_verdict(case.verdict, sides)
+    assert sorted(file.name for file in files) == ["mail.txt", "verdict.html", "verdict.md", "verdict.txt"]
+    assert all(file.parent == sides[1].directory and file.stat().st_size for file in files)
+    assert all((side.directory / "report.html").stat().st_size for side in sides)
     assert set(VERDICT_FORMATS) == {"html", "markdown", "text", "terminal", "mail"}
