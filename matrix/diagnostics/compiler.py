@@ -15,10 +15,11 @@ A message without a source belongs to the last step; a note belongs to the messa
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.draft import COMPILER, Draft, Log, Place
+from matrix.diagnostics.draft import COMPILER, MOST, Draft, Log, Place
+from matrix.diagnostics.text import quoted_symbols
 
 _CHAIN = re.compile(
-    r"(?P<first>In file included|\s+) from (?P<file>[^:]+)(?::(?P<line>[0-9]{1,9}))?[:0-9]*[:,]$"
+    r"(?P<first>In file included|\s+) from (?P<file>[^:]+)(?::(?P<line>[0-9]{1,9}))?(?::[0-9]+)*[:,]$"
 )
 _FUNCTION = re.compile(
     r"(?:(?P<file>[^\s:]+): )?"
@@ -33,8 +34,10 @@ _LOCATED = re.compile(
     rf"(?P<file>[^\s:][^:]*):(?P<line>[0-9]{{1,9}}):(?:(?P<column>[0-9]{{1,9}}):)? {_KIND}: (?P<text>.+)"
 )
 _ASSEMBLER = re.compile(
-    r"(?P<file>[^\s:][^:]*):(?:(?P<line>[0-9]{1,9}):)? (?P<kind>Fatal error|Error|Warning|Info): (?P<text>.+)"
+    r"(?P<file>[^\s:][^:]*):(?:(?P<line>[0-9]{1,9}):)? +(?P<kind>Fatal error|Error|Warning|Info): (?P<text>.+)"
 )
+# It quotes the instruction with its operands, of which clang's assembler names the first word.
+_MNEMONIC = re.compile(r"`([A-Za-z_][\w.]*)\s[^`']*'")
 _DRIVER = re.compile(
     r"(?:\S*[/-])?(?P<who>gcc|g\+\+|cc1\w*|lto1|lto-wrapper|collect2|clang(?:\+\+)?)(?:-[0-9.]+)?: "
     rf"(?:{_KIND}: |(?=out of memory))(?P<text>.+)"
@@ -52,7 +55,7 @@ _COMPILING = re.compile(r"(?:HOST)?(?:CC|CXX|AS|CPP)\b|VDSO|LDS|LTO")
 _GENERATED = r"[0-9]+ (?:warning|error)s?(?: and [0-9]+ errors?)? generated"
 _CONSEQUENCE = re.compile(
     rf"compilation terminated|{_GENERATED}|.*: (?:all|some) warnings being treated as errors"
-    r"|.*[0-9]+ warnings?, treating warnings as errors|.*: too many errors emitted, stopping now"
+    r"|.*[0-9] warnings?, treating warnings as errors|.*: too many errors emitted, stopping now"
     r"|.*: Assembler messages:|collect2: error: ld returned|.*: linker command failed with exit code"
 )
 _ONLY_CLANG = re.compile(rf"{_GENERATED}|.* note: expanded from |.*\[-Werror,-W|(?:\S*/)?clang(?:-[0-9]+)?: ")
@@ -80,9 +83,10 @@ def read_excerpt(log: Log, line: str) -> bool:
     draft = log.current
     if draft is None or draft.tail != "excerpt":
         return False
+    pointing = draft.place.column or draft.place.file is None
     if log.held is not None and _CARETS.match(line):
         draft.excerpt.append(log.held)
-    elif draft.place.column and not draft.excerpt and log.held is None and line and not line[0].isspace():
+    elif pointing and not draft.excerpt and log.held is None and line and not line[0].isspace():
         # A source line without number and indentation looks like anything; its carets will tell.
         log.held = line
         return True
@@ -90,7 +94,7 @@ def read_excerpt(log: Log, line: str) -> bool:
         log.quiet()
         return False
     log.held = None
-    draft.excerpt.append(line)
+    draft.excerpt += [line] if len(draft.excerpt) < MOST else []
     return True
 
 
@@ -117,7 +121,7 @@ def _context(log: Log, line: str) -> bool:
 
 
 def _includes(log: Log, found: re.Match[str]) -> None:
-    if found["line"] is None or found["file"].startswith("<"):
+    if found["line"] is None or found["file"].startswith("<") or len(log.chain) >= MOST:
         return
     link = f"{log.roots.relative(found['file'])}:{found['line']}"
     # clang starts at the outermost file and repeats the first words; gcc goes on with "from".
@@ -175,6 +179,8 @@ def _assembler(log: Log, line: str) -> bool:
         return True
     draft = _draft(found, "as")
     draft.place = _place(log, found)
+    named = (*_MNEMONIC.findall(draft.message), *quoted_symbols(draft.message))
+    draft.symbols = tuple(dict.fromkeys(named))
     log.begin(draft)
     return True
 

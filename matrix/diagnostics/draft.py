@@ -27,6 +27,8 @@ class Place(NamedTuple):
 
 
 _NOWHERE = Place()
+# No compiler says as much; a damaged log must not grow one message without end.
+MOST = 200
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Log:
     held: str | None = None
     quotation: Quotation | None = None
     _made_from: dict[str, str] = field(default_factory=dict)
-    _included: tuple[str | None, tuple[str, ...]] = (None, ())
+    _included: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
     _compilers: dict[str | None, str] = field(default_factory=dict)
     _orphans: list[Draft] = field(default_factory=list)
 
@@ -102,7 +104,7 @@ class Log:
         """Another object is being made from here on."""
         self.step, self.object = step, target
         self.current = self.function = self.source = self.linked = self.held = self.quotation = None
-        self.chain, self.inlined, self._included = [], [], (None, ())
+        self.chain, self.inlined, self._included = [], [], {}
         self._orphans = []
         if target is not None:
             self._made_from[_stem(target)] = target
@@ -125,17 +127,25 @@ class Log:
         return next(filter(None, made), self.object)
 
     def included_from(self, file: str | None) -> tuple[str, ...]:
-        """Who includes ``file``: as just printed, or as before, since tools print a chain only once."""
-        if self.chain or file != self._included[0]:
-            self._included = (file, tuple(self.chain))
+        """Who includes ``file``: as just printed, or as before, since tools print a chain only once.
+
+        Both compilers come back to a header, when they have said something of another file, without it.
+        """
+        if self.chain:
+            self._included[file] = tuple(self.chain)
             self.chain = []
-        return self._included[1]
+        return self._included.get(file, ())
 
     def note(self, text: str, place: Place = _NOWHERE) -> None:
-        """Something more about the current diagnostic; about nothing, it is dropped."""
+        """Something more about the current diagnostic; about nothing, it is dropped.
+
+        What lies in no file of anybody's (a macro of the assembler, say) is where the first note is.
+        """
         draft = self.current
-        if draft is None:
+        if draft is None or len(draft.notes) >= MOST:
             return
+        if draft.tool == COMPILER and draft.place.file is None:
+            draft.place = place
         draft.notes.append(place.says(text))
         if draft.tail == "excerpt":
             self.quiet()

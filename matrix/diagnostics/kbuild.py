@@ -18,13 +18,13 @@ from matrix.diagnostics.draft import Draft, Log, Place
 
 _MODPOST = re.compile(
     r"(?P<kind>ERROR|WARNING|FATAL): "
-    r"(?:modpost: (?P<text>.+)|(?P<old>.*(?:\[\S+\.ko\]|[Ss]ection mismatch).*))"
+    r"(?:modpost: (?P<text>.+)|(?P<old>.*(?:\[[^\s\[]+\.ko\]|[Ss]ection mismatch).*))"
 )
 _MODULE = re.compile(
-    r"\[(?P<ko>\S+\.ko)\]|missing MODULE_\w+\(\) in (?P<o>\S+)"
-    r"|(?P<name>[^\s:(]+)(?:\([^)]*\))?: [Ss]ection mismatch"
+    r"\[(?P<ko>[^\s\[]+\.ko)\]|missing MODULE_\w+\(\) in (?P<o>\S+)"
+    r"|(?<![^\s:(])(?P<name>[^\s:(]+)(?:\([^()]*\))?: [Ss]ection mismatch"
 )
-_MISMATCH = re.compile(r"reference: (?P<origin>[^\s+(]+)\S* \(.*\) -> (?P<to>[^\s+(]+)")
+_MISMATCH = re.compile(r"reference: (?P<origin>[^\s+(]++)\S*+ \([^()]*\) -> (?P<to>[^\s+(]+)")
 _OBJTOOL = re.compile(r"(?:(?P<object>\S+): )?(?P<kind>warning|error): objtool: (?P<text>.+)")
 _OBJTOOL_FUNCTION = re.compile(r"(?P<name>[A-Za-z_][\w.$]*)(?:\+0x[0-9a-f]+|\(\))")
 _UNMET = re.compile(r"WARNING: (?P<text>unmet direct dependencies detected for (?P<symbol>\S+))")

@@ -14,7 +14,8 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.draft import Draft, Log, Place
+from matrix.diagnostics.draft import MOST, Draft, Log, Place
+from matrix.diagnostics.text import LONGEST
 
 _GNU = re.compile(r"(?:\S*[/-])?ld(?:\.bfd|\.gold)?: ?(?P<text>.+)")
 _PLAIN = re.compile(
@@ -114,7 +115,9 @@ def _lld_more(log: Log, text: str) -> bool:
     draft = log.current
     if draft is None or draft.tool != "lld":
         return False
-    if text.startswith("  ") and draft.notes:
+    if len(draft.notes) >= MOST:
+        return True
+    if text.startswith("  ") and draft.notes and len(draft.notes[-1]) < LONGEST:
         draft.notes[-1] += f" {text.strip()}"
     elif source := _LLD_SOURCE.match(text.strip()):
         place = Place(log.roots.file(source["file"]), int(source["line"]))

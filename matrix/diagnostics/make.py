@@ -34,7 +34,7 @@ _SIGNAL = re.compile(
     r"(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction|Terminated)"
     r"(?: \(core dumped\))?(?:\s{2,}.*)?$"
 )
-_STOP = re.compile(r"\.?(?:\s+Stop\.)?$")
+_STOP = re.compile(r"\.?(?:  Stop\.)?$")
 _NEWS = re.compile(r"Waiting for unfinished jobs|Deleting (?:intermediate )?file")
 # These are about the machine that builds; the kernel is not warned of anything.
 _MACHINE = re.compile(

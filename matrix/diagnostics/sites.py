@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from matrix.diagnostics.diagnostic import Site
 
-_MARGIN = re.compile(r"\s*[0-9]*\s*\| ?")
+_MARGIN = re.compile(r"^\s*+(?:[0-9]+\s*+)?\| ?")
 _CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _EXPANSION = re.compile(r"in expansion of macro ")

@@ -19,9 +19,13 @@ _WORDS_OF_C = frozenset(
 )
 
 
+# Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
+LONGEST = 32_768
+
+
 def plain(line: str) -> str:
-    """A line without escapes, line end or anything that is no valid Unicode text."""
-    valid = line.encode("utf-8", "replace").decode("utf-8")
+    """A line without escapes, line end or anything that is no valid Unicode text; cut where it is endless."""
+    valid = line[:LONGEST].encode("utf-8", "replace").decode("utf-8")
     return _ESCAPES.sub("", valid).rstrip("\r\n")
 
 

@@ -1,11 +1,14 @@
 """What counts as a diagnostic, what it says, and to which object it belongs."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.diagnostics.parse import diagnose, last_words
+from matrix.diagnostics.text import LONGEST
 
 _STEP = "  CC      drivers/a.o"
 _ERROR = "drivers/a.c:3:5: error: unknown type name 'foo'"
@@ -149,6 +152,36 @@ def test_a_chain_of_includes_holds_for_the_whole_header_and_no_longer() -> None:
     )
     chain = ("include/b.h:1", "drivers/a.c:2")
     assert [diagnostic.included_from for diagnostic in found] == [chain, chain, ()]
+
+
+def test_a_header_that_a_compiler_comes_back_to_is_included_as_before() -> None:
+    chain = "In file included from drivers/a.c:2:"
+    header = "include/c.h:3:5: warning: first"
+    found = _diagnostics(_STEP, chain, header, _ERROR, "include/c.h:9:5: warning: again")
+    assert [one.included_from for one in found] == [("drivers/a.c:2",), (), ("drivers/a.c:2",)]
+
+
+def test_gnu_as_names_the_instruction_that_clang_names() -> None:
+    gnu = "a.S:2: Error: no such instruction: `badinsn %eax'"
+    clang = "a.S:2:2: error: invalid instruction mnemonic 'badinsn'"
+    assert _only(_STEP, gnu).symbols == _only(_STEP, clang).symbols == ("badinsn",)
+
+
+def test_what_a_macro_of_the_assembler_made_is_where_the_macro_was_used() -> None:
+    gnu = _only(_STEP, "a.S:2: Error: no such instruction: `x 1'", "a.S:8:  Info: macro invoked from here")
+    assert gnu.notes == ("a.S:8: macro invoked from here",)
+    clang = _only(
+        _STEP,
+        "<instantiation>:1:1: error: invalid instruction mnemonic 'x'",
+        "x 1",
+        "^",
+        "<instantiation>:1:1: note: while in macro instantiation",
+        "/src/a.S:8:2: note: while in macro instantiation",
+        " outer 1",
+        " ^",
+    )
+    assert (clang.file, clang.line) == ("a.S", 8)
+    assert clang.excerpt == ("x 1", "^")
 
 
 def test_what_was_said_of_one_object_is_forgotten_at_the_next() -> None:
@@ -314,6 +347,34 @@ def test_no_path_makes_it_raise(path: str) -> None:
     steps = [f"  {step}      {path}" for step in ("CC", "CHECK", "LD")]
     rest = [f"make: *** [Makefile:1: {path}] Error 1", f"{path}:1:1: error: no", f"  gcc -c -o {path} x"]
     assert {d.message for d, _ in diagnose([*rest, *steps, *rest])} == {"no"}
+
+
+@pytest.mark.parametrize("before", ["", "ERROR: modpost: ", "WARNING: ", "make: *** ", "  from ", f"{_ERROR} "])
+@pytest.mark.parametrize("again", ["1", " ", "a", "a ", "[a", "a(", "reference: a ("])
+def test_a_line_without_end_takes_time_as_it_is_long_and_no_more(before: str, again: str) -> None:
+    line = before + again * (LONGEST // len(again))
+    started = time.monotonic()
+    diagnose([_ERROR, line, "      | ^", *[line, _ERROR, f"  1 | {line}", "      | ^"] * 4])
+    assert time.monotonic() - started < 2  # one expression that goes back and forth takes ten times that
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (_ERROR, "drivers/b.h:1:1: note: and here"),
+        (_ERROR, "   more of the source"),
+        ("ld.lld: error: undefined symbol: g", ">>>   goes on"),
+        ("ld.lld: error: undefined symbol: g", ">>> referenced by a.c"),
+        ("In file included from drivers/a.c:1:", "In file included from include/b.h:1:"),
+    ],
+)
+def test_no_message_grows_without_end(first: str, more: str) -> None:
+    for one, _ in diagnose([first, *[more] * 5000, _ERROR]):
+        assert len(one.model_dump_json()) < 60_000
+
+
+def test_a_diagnostic_keeps_no_more_of_a_line_than_a_line_can_be() -> None:
+    assert len(_only(_STEP, f"{_ERROR} {'x' * 10**6}").message) < LONGEST
 
 
 @given(st.lists(st.one_of(st.text(), st.lists(_PIECES, max_size=12).map("".join))))
