@@ -82,9 +82,9 @@ def _scope(finding: Finding) -> Iterator[str]:
 
 
 def _messages(run: Run, finding: Finding) -> Iterator[str]:
-    for toolchain, one in words.telling(run, finding).items():
+    for who, one in words.telling(run, finding).items():
         yield ""
-        yield f"  {toolchain} says"
+        yield f"  {who}"
         yield from (f"    {line}" for line in said(one))
     more = len(finding.diagnostics) - len(finding.severity)
     if more > 0:

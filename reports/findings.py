@@ -125,9 +125,15 @@ def _lane(toolchains: tuple[str, ...], among: list[Where]) -> str:
 
 
 def telling(run: Run, finding: Finding) -> dict[str, Diagnostic]:
-    """Toolchain → its telling diagnostic, as far as the run still has them."""
-    known = [run.diagnostics[key] for key in finding.diagnostics if key in run.diagnostics]
-    return dict(zip(finding.severity, known, strict=False))
+    """``gcc-13, gcc-14 say`` → their telling diagnostic, as far as the run still has it."""
+    chains: dict[str, list[str]] = {}
+    for toolchain, key in zip(finding.severity, finding.diagnostics, strict=False):
+        chains.setdefault(key, []).append(toolchain)
+    return {
+        clean(f"{', '.join(names)} {'says' if len(names) == 1 else 'say'}"): run.diagnostics[key]
+        for key, names in chains.items()
+        if key in run.diagnostics
+    }
 
 
 def unexplained(run: Run, findings: Findings) -> list[Cell]:

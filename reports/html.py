@@ -42,7 +42,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Passage:
-    """A finding: each conjunction in words with its terms, and what each toolchain says."""
+    """A finding: each conjunction in words with its terms, and who says what."""
 
     finding: Finding
     conjunctions: tuple[tuple[str, tuple[words.Term, ...]], ...]

@@ -34,7 +34,8 @@ _LOCATED = re.compile(
     rf"(?P<file>[^\s:][^:]*):(?P<line>[0-9]{{1,9}}):(?:(?P<column>[0-9]{{1,9}}):)? {_KIND}: (?P<text>.+)"
 )
 _ASSEMBLER = re.compile(
-    r"(?P<file>[^\s:][^:]*):(?:(?P<line>[0-9]{1,9}):)? +(?P<kind>Fatal error|Error|Warning|Info): (?P<text>.+)"
+    r"(?P<file>[^\s:][^:]*):(?:(?P<line>[0-9]{1,9}):)? +(?P<kind>Fatal error|Error|Warning|Info): "
+    r"(?P<text>.+)"
 )
 # It quotes the instruction with its operands, of which clang's assembler names the first word.
 _MNEMONIC = re.compile(r"`([A-Za-z_][\w.]*)\s[^`']*'")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 # Colours, and the hyperlinks that GCC puts around its flags.
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 _QUOTED = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
+_GUESS = re.compile(r"[;,] did you mean .*")
 # Types and words of C stand in the same quotes as the symbols that a message is about.
-_WORDS_OF_C = frozenset(
+WORDS_OF_C = frozenset(
     word
     for words in (
         "auto bool break case char const continue default do double else enum error extern float for goto",
@@ -29,9 +30,14 @@ def plain(line: str) -> str:
     return _ESCAPES.sub("", valid).rstrip("\r\n")
 
 
+def without_guess(message: str) -> str:
+    """A message without the name that was meant, as the compiler guesses: it depends on what is declared."""
+    return _GUESS.sub("", message)
+
+
 def quoted_symbols(message: str) -> tuple[str, ...]:
     """The identifiers that a message quotes, in order, each once: ``'x'``, ``‘x’``, ```x'``, ``"x"``."""
-    names = (name for name in _QUOTED.findall(message) if name not in _WORDS_OF_C)
+    names = (name for name in _QUOTED.findall(without_guess(message)) if name not in WORDS_OF_C)
     return tuple(dict.fromkeys(names))
 
 

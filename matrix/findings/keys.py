@@ -9,11 +9,13 @@ import re
 from typing import NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
+from matrix.diagnostics.text import WORDS_OF_C, without_guess
 
 _QUOTED = re.compile(r"['‘`\"][^'’\"`]*['’\"]")
 # Counters of the preprocessor, offsets, sizes: they change with every edit.
 _NUMBER = re.compile(r"\b0x[0-9a-fA-F]+\b|(?<![A-Za-z])[0-9]+|(?<=_)[0-9]+\b")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 # These name a symbol for the whole kernel; the object only happens to want it.
 GLOBAL_TOOLS = frozenset({"ld", "lld", "modpost"})
 _SOURCES = (".c", ".S", ".s", ".rs")
@@ -32,7 +34,7 @@ def construct(diagnostic: Diagnostic) -> str:
     """``ignored-attributes``, or ``weak declaration of _ being applied to a already existing, …``."""
     if diagnostic.flag:
         return diagnostic.flag.removeprefix("-W")
-    return _NUMBER.sub("N", _QUOTED.sub("_", diagnostic.message))
+    return _NUMBER.sub("N", _QUOTED.sub("_", without_guess(diagnostic.message)))
 
 
 def symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
@@ -76,17 +78,28 @@ def _home(diagnostic: Diagnostic, target: str | None) -> str:
 def keys_of(diagnostic: Diagnostic, target: str | None) -> frozenset[str]:
     """What the kind of this diagnostic is called in any run: ``OBJECT SYMBOLS CONSTRUCT``.
 
-    No line, arch or severity is in it. The lines of source that it points at, where they name something,
-    make further ones: another compiler words the problem differently and points at the same line.
+    No line, arch or severity is in it. Another compiler words the problem differently, and another run
+    includes the header elsewhere: so there are further keys for the header that is to blame, for the line of
+    source that is (where it says something), and for what is named at the places pointed at. What a linker
+    misses is the same whatever it calls it after its first word.
     """
-    place = target or diagnostic.file or diagnostic.tool
-    named = "+".join(symbols(diagnostic)) or "-"
-    pointed = {
+    place, home = target or diagnostic.file or diagnostic.tool, _home(diagnostic, target)
+    named, said = "+".join(symbols(diagnostic)) or "-", construct(diagnostic)
+    keys = {f"{place} {named} {said}", f"{home} {named} {said}"}
+    if diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols:
+        keys.add(f"{place} {named} {said.partition(' ')[0]} …")
+    used = used_at(diagnostic)
+    if used is not None and used.code and len(set(_WORD.findall(used.code)) - WORDS_OF_C) > 1:
+        keys.add(f"{home} `{used.code}`")
+    return frozenset(keys | _pointed(diagnostic, place))
+
+
+def _pointed(diagnostic: Diagnostic, place: str) -> set[str]:
+    return {
         f"{place} {site.symbol} `{site.code}`"
         for site in own_sites(diagnostic)
         if not site.macro and site.symbol and site.code and _tells(site.code, site.symbol)
     }
-    return frozenset({f"{place} {named} {construct(diagnostic)}", *pointed})
 
 
 def _tells(code: str, symbol: str) -> bool:

@@ -68,7 +68,8 @@ class Scope(Record):
 class Finding(Record):
     """One problem. ``id`` is only its printed name; ``keys`` say which problem it is, in any run.
 
-    ``diagnostics`` are keys into the run's, the telling one of each toolchain first. ``minimal``: no smaller
+    ``diagnostics`` are keys into the run's: first the telling one of each toolchain, in the order of
+    ``severity`` (one may stand there for several), then the rest. ``minimal``: no smaller
     condition separates these cells; false when the search was cut short.
     """
 

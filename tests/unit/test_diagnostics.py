@@ -349,7 +349,9 @@ def test_no_path_makes_it_raise(path: str) -> None:
     assert {d.message for d, _ in diagnose([*rest, *steps, *rest])} == {"no"}
 
 
-@pytest.mark.parametrize("before", ["", "ERROR: modpost: ", "WARNING: ", "make: *** ", "  from ", f"{_ERROR} "])
+@pytest.mark.parametrize(
+    "before", ["", "ERROR: modpost: ", "WARNING: ", "make: *** ", "  from ", f"{_ERROR} "]
+)
 @pytest.mark.parametrize("again", ["1", " ", "a", "a ", "[a", "a(", "reference: a ("])
 def test_a_line_without_end_takes_time_as_it_is_long_and_no_more(before: str, again: str) -> None:
     line = before + again * (LONGEST // len(again))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -29,12 +28,12 @@ def the_finding(run: Run, made: dict[str, frozenset[str]] | None = None) -> Find
     return found
 
 
-def cells(states: dict[tuple[str, str], State | Diagnostic], **fields: Any) -> list[Cell]:
+def cells(states: dict[tuple[str, str], State | Diagnostic]) -> list[Cell]:
     """powerpc cells by (KVM, VFIO); a diagnostic stands for the failure that it makes."""
     return [
-        a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=what, **fields)
+        a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=what)
         if isinstance(what, State)
-        else a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=State.FAIL, diagnostics=[what], **fields)
+        else a_cell(symbols={"KVM": kvm, "VFIO": vfio}, state=State.FAIL, diagnostics=[what])
         for (kvm, vfio), what in states.items()
     ]
 

@@ -92,6 +92,68 @@ def test_a_key_has_no_line_arch_or_severity() -> None:
     assert keys_of(one, made) == keys_of(one.model_copy(update=moved), made)
 
 
+@pytest.mark.parametrize("case", ["macros", "included-from", "back-in-header"])
+def test_what_both_compilers_say_has_a_common_key_when_each_is_alone(case: str) -> None:
+    gcc, clang = log(f"gcc-14-{case}"), log(f"clang-19-{case}")
+    alone = [{key for one in of({(GCC, "y"): said}) for key in one.keys} for said in (gcc, clang)]
+    for one in of({(GCC, "y"): gcc, (CLANG, "y"): clang}):
+        if len(one.severity) == 2:
+            assert set(one.keys) & alone[0] & alone[1], one.title
+
+
+@pytest.mark.parametrize("symbol", ["missing_function", "missing_data"])
+def test_each_linker_alone_calls_an_undefined_symbol_by_a_common_key(symbol: str) -> None:
+    ours = [
+        [one for one in of({(GCC, "y"): log(case)}) if symbol in one.title]
+        for case in ("ld-link", "lld-link")
+    ]
+    assert ours[0]
+    keys = [{key for one in among for key in one.keys} for among in ours]
+    assert keys[0] & keys[1]
+
+
+def test_a_headers_warning_has_a_common_key_wherever_the_header_is_included() -> None:
+    runs = [of({(CLANG, "y"): [in_header(582, made)]}) for made in ("a.o", "b.o")]
+    assert set(runs[0][0].keys) & set(runs[1][0].keys)
+
+
+def test_a_key_that_two_problems_share_is_neithers() -> None:
+    where = Site(file="a.c", line=3, symbol="takes", code="static int takes(int *p)")
+    said = [
+        error(f"too {what} arguments", line, symbols=(), sites=(Site(file="a.c", line=line), where))
+        for what, line in (("many", 12), ("few", 40))
+    ]
+    one, two = of({(GCC, "y"): said[:1], (GCC, "n"): said[1:]})
+    assert one.keys
+    assert two.keys
+    assert not set(one.keys) & set(two.keys)
+
+
+@pytest.mark.parametrize(("line", "count"), [(5, 1), (50, 2)])
+def test_what_another_version_of_a_compiler_words_anew_is_one_at_the_same_line(line: int, count: int) -> None:
+    said = {
+        ("gcc-12", "y"): [error("'x' is wrong", 5, symbols=("x",))],
+        (GCC, "y"): [error("'x' is not right", line, symbols=("x",))],
+    }
+    assert len(of(said)) == count
+
+
+@pytest.mark.parametrize(("line", "count"), [(5, 1), (50, 2)])
+def test_where_no_configuration_was_built_with_both_only_the_same_line_is_one(line: int, count: int) -> None:
+    said = {
+        (GCC, "y"): [error("'x' is wrong", 5, symbols=("x",))],
+        (CLANG, "n"): [error("'x' is not right", line, tool="clang", symbols=("x",))],
+    }
+    assert len(of(said)) == count
+
+
+def test_toolchains_that_say_the_very_same_have_it_as_their_telling_diagnostic_each() -> None:
+    said, clang = log("gcc-14-story"), log("clang-19-story")
+    (found,) = of({("gcc-13", "y"): said, (GCC, "y"): said, (CLANG, "y"): clang})
+    assert list(found.severity) == ["gcc-13", GCC, CLANG]
+    assert found.diagnostics == (said[0].diagnostic.key, said[0].diagnostic.key, clang[0].diagnostic.key)
+
+
 def test_other_configurations_are_another_problem() -> None:
     found = of(
         {
@@ -131,6 +193,27 @@ def test_two_members_that_a_struct_lacks_are_two_though_the_struct_is_the_same()
     texts = ["'struct kvm' has no member named 'one'", "'struct kvm' has no member named 'two'"]
     said = [error(t, n, symbols=("kvm", t[-4:-1])) for n, t in enumerate(texts, 5)]
     assert len(of({(GCC, "y"): said})) == 2
+
+
+def test_two_undeclared_names_are_two_though_they_stand_in_one_line() -> None:
+    code = "return foo + bar;"
+
+    def said(tool: str, text: str) -> list[Occurrence]:
+        sites = {n: (Site(file="a.c", line=5, symbol=n, code=code),) for n in ("foo", "bar")}
+        return [error(text.format(n), 5, tool=tool, symbols=(n,), sites=its) for n, its in sites.items()]
+
+    found = of({(GCC, "y"): said("gcc", "'{}' undeclared"), (CLANG, "y"): said("clang", "no such '{}'")})
+    assert [set(one.severity) for one in found] == [{GCC, CLANG}, {GCC, CLANG}]
+    assert not set(found[0].keys) & set(found[1].keys)
+
+
+def test_what_the_compiler_guesses_was_meant_makes_no_other_problem() -> None:
+    def said(guess: str) -> list[Occurrence]:
+        ((one, made),) = diagnose(["  CC      a.o", f"a.c:5:2: error: 'gone' undeclared{guess}"])
+        return [Occurrence(one, made)]
+
+    guesses = {"y": said("; did you mean 'done'?"), "n": said("")}
+    assert len(of({(GCC, kvm): among for kvm, among in guesses.items()})) == 1
 
 
 def test_two_assertions_are_two_though_both_lie_in_one_macro() -> None:
@@ -203,7 +286,7 @@ def test_a_headers_warnings_are_one_problem_whatever_object_and_line() -> None:
     (found,) = of({(CLANG, "y"): said, (CLANG, "n"): said[:1] + said[3:4] + said[6:7]})
     assert found.objects == ("a.o", "b.o", "c/d.o")
     assert found.title.startswith("include/asm-generic/io.h: performing")
-    assert len(found.keys) == 3
+    assert len(found.keys) == 4
 
 
 def test_lines_without_a_symbol_in_different_cells_are_different_problems() -> None:
