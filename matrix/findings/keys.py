@@ -12,8 +12,11 @@ from matrix.diagnostics.diagnostic import Diagnostic, Site
 from matrix.diagnostics.text import WORDS_OF_C, without_guess
 
 _QUOTED = re.compile(r"['‘`\"][^'’\"`]*['’\"]")
-# Counters of the preprocessor, offsets, sizes: they change with every edit.
-_NUMBER = re.compile(r"\b0x[0-9a-fA-F]+\b|(?<![A-Za-z])[0-9]+|(?<=_)[0-9]+\b")
+# Offsets and sizes change with every edit; so do the preprocessor's counters (__COUNTER__), with which the
+# kernel makes names like __compiletime_assert_12. The numbers of other names tell them apart: sha224, sha256.
+_NUMBER = re.compile(r"\b0x[0-9a-fA-F]+\b|(?<![A-Za-z0-9])[0-9]+")
+_COUNTED = re.compile(r"(?<=_)[0-9]+(?=_|$)|(?<=\D)[0-9]+$")
+_COUNTING = ("__compiletime_assert_", "__UNIQUE_ID_", "__initcall_")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # These name a symbol for the whole kernel; the object only happens to want it.
@@ -39,7 +42,8 @@ def construct(diagnostic: Diagnostic) -> str:
 
 def symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
     """The names that the message quotes, without counters; in its order."""
-    return tuple(dict.fromkeys(_NUMBER.sub("N", name) for name in diagnostic.symbols))
+    counted = (_COUNTED.sub("N", n) if n.startswith(_COUNTING) else n for n in diagnostic.symbols)
+    return tuple(dict.fromkeys(counted))
 
 
 def kind(diagnostic: Diagnostic, target: str | None) -> Kind:

@@ -216,6 +216,20 @@ def test_what_the_compiler_guesses_was_meant_makes_no_other_problem() -> None:
     assert len(of({(GCC, kvm): among for kvm, among in guesses.items()})) == 1
 
 
+@pytest.mark.parametrize(("one", "two"), [("sha224", "sha256"), ("compat_32", "compat_64"), ("f10", "f11")])
+def test_names_that_differ_in_a_number_are_two_problems(one: str, two: str) -> None:
+    said = [error(f"'{n}' undeclared", line, symbols=(n,)) for line, n in enumerate((one, two), 5)]
+    assert len(of({(GCC, "y"): said})) == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["__compiletime_assert_{}", "__UNIQUE_ID_kmod{}", "__initcall__kmod_a__{}_9_init6"]
+)
+def test_names_that_count_are_one_problem_whatever_they_count(name: str) -> None:
+    said = [error(f"'{name.format(n)}' again", 5, symbols=(name.format(n),)) for n in (12, 345)]
+    assert len(of({(GCC, "y"): said[:1], (GCC, "n"): said[1:]})) == 1
+
+
 def test_two_assertions_are_two_though_both_lie_in_one_macro() -> None:
     def built(tool: str, number: int, what: str, line: int) -> Occurrence:
         use = Site(file="a.c", line=line, symbol="BUILD_BUG_ON", code=f"BUILD_BUG_ON({what});")
