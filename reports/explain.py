@@ -10,7 +10,7 @@ from rich.text import Text
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import by_id, cells_of
 from matrix.record.model import Cell, Run
 from reports import findings as words
 from reports.look import forgive, say
@@ -32,14 +32,14 @@ def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, consol
             console,
             f"{clean(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
         )
+    cells = by_id(run)
     for number, finding in enumerate(shown):
-        say(console, *([""] if number else []))
-        for line in explanation(run, finding, place):
-            say(console, line)
+        lines = explanation(run, finding, cells_of(cells, finding), place)
+        say(console, Text("\n").join([*([Text()] if number else []), *lines]))
 
 
-def explanation(run: Run, finding: Finding, place: Place) -> list[Text]:
-    """The lines of one finding's explanation."""
+def explanation(run: Run, finding: Finding, cells: Sequence[Cell], place: Place) -> list[Text]:
+    """The lines of one finding's explanation; ``cells`` are those that have it."""
     head = textwrap.wrap(f"{finding.id}  {clean(finding.title)}", WIDTH, subsequent_indent="    ")
     return [
         *(Text(line, "bold") for line in head),
@@ -48,7 +48,7 @@ def explanation(run: Run, finding: Finding, place: Place) -> list[Text]:
         *map(Text, _proof(finding)),
         *map(Text, _scope(finding)),
         *map(Text, _messages(run, finding)),
-        *map(Text, _how(run, finding, place)),
+        *map(Text, _how(run, finding, cells, place)),
     ]
 
 
@@ -97,8 +97,7 @@ def said(one: Diagnostic) -> list[str]:
     return [title(one), *excerpt, *(f"note: {clean(note)}" for note in one.notes[:_NOTES_SHOWN])]
 
 
-def _how(run: Run, finding: Finding, place: Place) -> Iterator[str]:
-    cells = cells_of(run, finding)
+def _how(run: Run, finding: Finding, cells: Sequence[Cell], place: Place) -> Iterator[str]:
     yield ""
     yield f"  cells: {len(cells)}"
     for cell in cells[:_CELLS_SHOWN]:

@@ -11,7 +11,7 @@ from jinja2 import Template
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import by_id, cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from matrix.verdict.model import CellChange
@@ -25,6 +25,11 @@ from reports.text import clean, duration, log_tail, plural
 
 _TAIL = 40
 _MESSAGES_SHOWN = 30
+# What comes after as many is told in a line each: nobody reads on, and no browser loads it.
+_FINDINGS_SHOWN = 100
+_NAMED = 50
+_CARDS_SHOWN = 20
+_WARNED_SHOWN = 100
 # Cells whose messages are told in an article of their own, not only in the table of all cells.
 _TOLD = frozenset({State.FAIL, State.TIMEOUT, State.OOM, State.INFRA})
 
@@ -52,30 +57,40 @@ class Passage:
 
 @dataclass(frozen=True)
 class Section:
-    """Cells told together: what they have in common, and a card for each."""
+    """Cells told together: what they have in common, how many they are, and a card for each of the first."""
 
     state: State
     title: str
+    count: int
     cards: tuple[Card, ...]
 
 
 def render_html(run: Run, findings: Findings, directory: Path) -> str:
     """The whole page; ``directory`` is where the logs are, and where the page is meant to lie."""
+    told = {
+        "Cells that failed": _sections(run, _failures(run, findings), directory),
+        "What could not be tried": _sections(run, _faults(run), directory),
+    }
+    warned = _warned(run)
+    cells = by_id(run)
     return page("report.html.j2").render(
         run=run,
+        cells=cells,
         summary=summary,
         facts=summary.facts(run),
         counts=summary.counts(run.cells),
         grid=grid_of(run),
         headline=summary.headline(run, findings),
-        findings=[_passage(run, finding) for finding in findings.findings],
+        findings=[
+            _passage(run, finding, cells_of(cells, finding))
+            for finding in findings.findings[:_FINDINGS_SHOWN]
+        ],
+        more=findings.findings[_FINDINGS_SHOWN:],
+        named=_NAMED,
         words=words,
-        told={
-            "Cells that failed": _sections(run, _failures(run, findings), directory),
-            "What could not be tried": _sections(run, _faults(run), directory),
-        },
-        warned=_warned(run),
-        elsewhere=_TOLD | {State.WARN},
+        told=told,
+        warned=warned,
+        elsewhere=_linked(told.values(), warned),
     )
 
 
@@ -103,7 +118,13 @@ def link(path: str) -> str:
     return "./" + quote(clean(path, 4000).lstrip("/"), safe="/=,+@~")
 
 
-def _passage(run: Run, finding: Finding) -> Passage:
+def _linked(told: Iterable[list[Section]], warned: list[tuple[list[Diagnostic], list[Cell]]]) -> set[str]:
+    """The ids of the cells that have a place of their own in the page, before the table of all."""
+    cards = (card.cell.id for sections in told for section in sections for card in section.cards)
+    return {*cards, *(cell.id for _, cells in warned for cell in cells)}
+
+
+def _passage(run: Run, finding: Finding, cells: Iterable[Cell]) -> Passage:
     return Passage(
         finding=finding,
         conjunctions=tuple(
@@ -111,7 +132,7 @@ def _passage(run: Run, finding: Finding) -> Passage:
             for number, cube in enumerate(finding.condition)
         ),
         said=tuple(words.telling(run, finding).items()),
-        cells=tuple(cells_of(run, finding)),
+        cells=tuple(cells),
     )
 
 
@@ -131,7 +152,12 @@ def _faults(run: Run) -> list[summary.Group]:
 
 def _sections(run: Run, groups: Iterable[summary.Group], directory: Path) -> list[Section]:
     return [
-        Section(group.state, group.title, tuple(_card(run, cell, directory) for cell in group.cells))
+        Section(
+            state=group.state,
+            title=group.title,
+            count=len(group.cells),
+            cards=tuple(_card(run, cell, directory) for cell in group.cells[:_CARDS_SHOWN]),
+        )
         for group in groups
     ]
 
@@ -148,9 +174,13 @@ def _card(run: Run, cell: Cell, directory: Path) -> Card:
 
 
 def _warned(run: Run) -> list[tuple[list[Diagnostic], list[Cell]]]:
-    """Cells in `warn`, those with the very same warnings together: the warnings, and the cells."""
+    """Cells in `warn`, those with the very same warnings together: the warnings, and the cells.
+
+    The first groups only; all warnings are findings too.
+    """
     groups: dict[frozenset[str], list[Cell]] = {}
     for cell in run.cells:
         if cell.state is State.WARN:
             groups.setdefault(frozenset(ref.key for ref in cell.diagnostics), []).append(cell)
-    return [(summary.diagnostics_of(run, cells[0])[:_MESSAGES_SHOWN], cells) for cells in groups.values()]
+    shown = list(groups.values())[:_WARNED_SHOWN]
+    return [(summary.diagnostics_of(run, cells[0])[:_MESSAGES_SHOWN], cells) for cells in shown]

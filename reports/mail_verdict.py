@@ -210,7 +210,7 @@ def _how(changes: Changes) -> Iterator[str]:
         shown = changes.shown(one)
         if shown:
             side, finding = shown
-            yield from _steps(side, cells_of(side.run, finding)[0], changes, finding)
+            yield from _steps(side, cells_of(side.cells, finding)[0], changes, finding)
             return
     for cell in _broken(changes)[:1]:
         yield from _steps(changes.after, cell, changes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Template
 
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import by_id, cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -31,7 +31,7 @@ _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
     """The whole text; ``directory`` is where it is meant to lie, and paths are relative to it."""
-    place = Place(directory, Path())
+    place, cells = Place(directory, Path()), by_id(run)
     told = page("report.md.j2").render(
         run=run,
         summary=summary,
@@ -39,7 +39,10 @@ def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
         counts=summary.counts(run.cells),
         grid=grid_of(run),
         headline=summary.headline(run, findings),
-        findings=[_section(run, finding, place) for finding in findings.findings[:_FINDINGS_SHOWN]],
+        findings=[
+            _section(run, finding, cells_of(cells, finding), place)
+            for finding in findings.findings[:_FINDINGS_SHOWN]
+        ],
         more=max(0, len(findings.findings) - _FINDINGS_SHOWN),
         failures=summary.failures(words.unexplained(run, findings)),
         state=_state,
@@ -91,8 +94,7 @@ class _Section:
     by_hand: tuple[str, ...]
 
 
-def _section(run: Run, finding: Finding, place: Place) -> _Section:
-    cells = cells_of(run, finding)
+def _section(run: Run, finding: Finding, cells: Sequence[Cell], place: Place) -> _Section:
     lines = [line for one in words.telling(run, finding).values() for line in said(one)[:_EXCERPT_SHOWN]]
     steps = recipe(run, cells[0], place, seen_in(cells[0], finding)) if finding.is_error else []
     facts = [

@@ -1,8 +1,11 @@
 """A plan in the terminal: every request on its line, reachable or why not."""
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.text import Text
 
+from matrix.findings.presence import by_id
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports.look import STYLES, forgive, say
@@ -15,8 +18,9 @@ _WIDE = len(State.UNREACHABLE)
 def show_plan(run: Run, console: Console) -> None:
     """A line per request, in plan order, and the totals."""
     forgive(console)
+    cells = by_id(run)
     for cell in run.cells:
-        _show_request(cell, _words(run, cell), console)
+        _show_request(cell, _words(cells, cell), console)
     say(console, "" if run.cells else "no requests")
     say(console, Text(totals(run), "bold"))
 
@@ -48,7 +52,7 @@ def _show_request(cell: Cell, words: str, console: Console) -> None:
     say(console, line.append(words, "dim"))
 
 
-def _words(run: Run, cell: Cell) -> str:
+def _words(cells: Mapping[str, Cell], cell: Cell) -> str:
     """Why, and the cell that the tree made of it."""
     told = clean(cell.reason or "")
-    return f"{told} → {target(run, cell)}".strip() if cell.resolves_to else told
+    return f"{told} → {target(cells, cell)}".strip() if cell.resolves_to else told

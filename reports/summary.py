@@ -115,21 +115,25 @@ def unreachable(run: Run) -> str:
 def warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}
+    flags = {
+        key: clean(option(one.flag) if one.flag else one.tool)
+        for key, one in run.diagnostics.items()
+        if one.severity == "warning"
+    }
     for cell in run.cells:
-        for one in diagnostics_of(run, cell):
-            if one.severity == "warning":
-                keys, cells = seen.setdefault(
-                    clean(option(one.flag) if one.flag else one.tool), (set(), set())
-                )
-                keys.add(one.key)
+        for ref in cell.diagnostics:
+            if ref.key in flags:
+                keys, cells = seen.setdefault(flags[ref.key], (set(), set()))
+                keys.add(ref.key)
                 cells.add(cell.id)
     tallied = [FlagCount(flag, len(keys), len(cells)) for flag, (keys, cells) in seen.items()]
     return sorted(tallied, key=lambda count: -count.warnings)
 
 
-def target(run: Run, cell: Cell) -> str:
-    """The cell that an unreachable one resolves to: by its symbols where all else is the same, or its id."""
-    made = next((one for one in run.cells if one.id == cell.resolves_to), None)
+def target(cells: Mapping[str, Cell], cell: Cell) -> str:
+    """What an unreachable cell resolves to: the symbols of one of these, by their ids, where all else is the
+    same, or its id."""
+    made = cells.get(cell.resolves_to or "")
     if made is None or (made.arch, made.toolchain, made.base) != (cell.arch, cell.toolchain, cell.base):
         return clean(cell.resolves_to or "")
     return clean(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))

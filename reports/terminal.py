@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import by_id, cells_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -98,14 +98,17 @@ def _show_grid(run: Run, console: Console) -> None:
 
 def _show_findings(run: Run, findings: Findings, place: Place, console: Console) -> None:
     """Each finding in short, the most severe first; `./inv explain` tells the rest."""
+    cells = by_id(run)
     for finding in findings.findings[:_FINDINGS_SHOWN]:
-        _show_finding(run, finding, place, console)
+        _show_finding(run, finding, console)
+        if finding.is_error:
+            _show_cells(tuple(cells_of(cells, finding)), place, console)
     if len(findings.findings) > _FINDINGS_SHOWN:
         say(console)
         say(console, f"… and {len(findings.findings) - _FINDINGS_SHOWN} more findings: ./inv explain")
 
 
-def _show_finding(run: Run, finding: Finding, place: Place, console: Console) -> None:
+def _show_finding(run: Run, finding: Finding, console: Console) -> None:
     say(console)
     state = State.FAIL if finding.is_error else State.WARN
     told = [*words.condition(finding), f"{words.severity(finding)}; {plural(len(finding.cells), 'cell')}"]
@@ -117,8 +120,6 @@ def _show_finding(run: Run, finding: Finding, place: Place, console: Console) ->
     console.print(table)
     for one in words.telling(run, finding).values():
         _show_said(said(one)[:_EXCERPT_SHOWN], console)
-    if finding.is_error:
-        _show_cells(tuple(cells_of(run, finding)), place, console)
 
 
 def _show_said(lines: list[str], console: Console) -> None:

@@ -80,7 +80,7 @@ def _passage(one: FindingChange, changes: Changes) -> _Passage:
     if shown is None:
         return _Passage(one, (), "", ())
     side, finding = shown
-    cell = cells_of(side.run, finding)[0]
+    cell = cells_of(side.cells, finding)[0]
     place = Place(side.directory, Path(_from(side.directory, changes.after)))
     return _Passage(
         change=one,

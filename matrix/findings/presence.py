@@ -42,8 +42,13 @@ def lacks(cell: Cell, objects: Iterable[str], stages: Iterable[str], made: Made)
     return bool(ended & set(stages))
 
 
-def cells_of(run: Run, finding: Finding) -> list[Cell]:
-    """The cells that have a finding, failing ones first, in plan order: the first is the one to look at."""
-    wanted = set(finding.cells)
-    cells = [cell for cell in run.cells if cell.id in wanted]
-    return sorted(cells, key=lambda cell: cell.state is not State.FAIL)
+def by_id(run: Run) -> dict[str, Cell]:
+    """A run's cells by their ids."""
+    return {cell.id: cell for cell in run.cells}
+
+
+def cells_of(cells: Mapping[str, Cell], finding: Finding) -> list[Cell]:
+    """Those of a run's cells, given by their ids, that have a finding; failing ones first, in plan order: the
+    first is the one to look at."""
+    having = [cells[name] for name in finding.cells if name in cells]
+    return sorted(having, key=lambda cell: cell.state is not State.FAIL)

@@ -52,8 +52,8 @@ Built = tuple[Run, Path]
 class Asked:
     """What is asked of a series.
 
-    ``before`` are patches that belong to the base; ``fixes`` are findings of the base that it must mend, by id
-    or key; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
+    ``before`` are patches that belong to the base; ``fixes`` are findings of the base, by id or key, that it
+    must mend; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
     """
 
     series: Series

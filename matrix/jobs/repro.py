@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matrix.errors import RequestError
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import by_id, cells_of
 from matrix.jobs.derive import only, seen_with
 from matrix.plan.request import escaped
 from matrix.record.files import no_space, write_whole
@@ -54,7 +54,7 @@ def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain:
 
 
 def _first(run: Run, found: Finding, toolchain: str) -> Cell:
-    return seen_with(found, cells_of(run, found), toolchain)[0]
+    return seen_with(found, cells_of(by_id(run), found), toolchain)[0]
 
 
 def keep_script(script: str, path: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.images import ensure_base
 from matrix.findings.model import Findings
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import by_id, cells_of
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
 from matrix.jobs.run import World, run
@@ -199,7 +199,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     history = History(tmp_path / "tree", REGRESSION)
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"
-    cell = cells_of(broken, found)[0]
+    cell = cells_of(by_id(broken), found)[0]
     script.write_text(reproducer(broken, cell, story.place / "runs" / broken.id, found))
     said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"))
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said

@@ -63,7 +63,7 @@ def test_explain_tells_title_severity_condition_proof_scope_excerpt_and_how_to_s
         GCC_ERROR.excerpt[1],
         "clang-19 says",
         CLANG_ERROR.excerpt[0],
-        "olddefconfig",
+        "with a cross compiler",
         "./inv repro --finding F1",
     ):
         assert part in told

@@ -91,6 +91,37 @@ def test_every_link_leads_to_a_cell_or_into_the_run(run: Run) -> None:
         assert link.startswith("./") or unquote(link.removeprefix("#")) in seen.ids
 
 
+def many_findings(count: int) -> Run:
+    """As many errors in as many cells, each in all of them."""
+    said = [
+        GCC_ERROR.model_copy(
+            update={"message": f"'name{number}' is wrong", "symbols": (f"name{number}",), "line": number}
+        )
+        for number in range(count)
+    ]
+    numbers = map(str, range(count))
+    cells = [a_cell(symbols={"NR_CPUS": n}, state=State.FAIL, diagnostics=said) for n in numbers]
+    return a_run(cells, said)
+
+
+def test_of_very_many_findings_and_cells_each_has_its_place_and_the_first_have_room() -> None:
+    run = many_findings(150)
+    page = Page(told_as(run, NOWHERE, "html"))
+    assert len(page.ids) == len(set(page.ids))
+    assert {f"F{number}" for number in range(1, 151)} <= set(page.ids)
+    assert {cell.id for cell in run.cells} <= set(page.ids)
+    assert {unquote(link[1:]) for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert page.tags.count("article") == 20
+    assert "and 100 more cells" in page.words
+    assert "the first 20 here" in page.words
+
+
+@pytest.mark.parametrize("name", ["html", "markdown", "text"])
+def test_a_report_grows_as_its_run_and_no_faster(name: str) -> None:
+    sizes = [len(told_as(many_findings(count), NOWHERE, name)) for count in (100, 200)]
+    assert sizes[1] < 2.5 * sizes[0]
+
+
 def test_the_grid_links_every_cell() -> None:
     run = the_story()
     linked = {unquote(link[1:]) for link in page(run).links if link.startswith("#")}

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.findings.derive import derive
+from matrix.findings.presence import by_id
 from matrix.record.model import Compiler, GitState, ToolchainRecord
 from matrix.record.outcome import State
 from reports import summary
@@ -127,9 +128,9 @@ def test_one_compiler_for_all_arches_is_told_once_and_different_ones_by_arch() -
 def test_an_unreachable_cell_resolves_to_a_neighbour_by_its_symbols() -> None:
     run = the_story(("powerpc",))
     cell = next(c for c in run.cells if c.request == {"KVM": "m", "MODULES": "n", "VFIO": "n"})
-    assert summary.target(run, cell) == "KVM=y,MODULES=n,VFIO=n"
+    assert summary.target(by_id(run), cell) == "KVM=y,MODULES=n,VFIO=n"
     stranger = cell.model_copy(update={"resolves_to": "x86/gcc-14/other"})
-    assert summary.target(run, stranger) == "x86/gcc-14/other"
+    assert summary.target(by_id(run), stranger) == "x86/gcc-14/other"
 
 
 def test_the_grid_has_a_place_for_every_cell_and_its_columns_in_plan_order() -> None:

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from matrix.record.model import Run
 from matrix.record.outcome import State
 from matrix.verdict.compare import compare, step
-from matrix.verdict.model import Fate, Transition, Verdict
+from matrix.verdict.model import Fate, Mailbox, MailTold, PatchTold, Transition, Verdict
 from matrix.verdict.schema import PUBLISHED, verdict_schema
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side, mended, newer, turned
@@ -22,7 +22,11 @@ def a_verdict() -> Verdict:
     before = a_side(story, configs={name: {"KVM_VFIO": "y"} for name in ids})
     after = a_side(newer(mended(story), "x86"), configs={name: {"A": "y"} for name in ids})
     plain = compare(before, after, fixes=["F1"])
-    return compare(before, after, fixes=["F1"], steps=[step("0001-a.patch", "vfio: a", plain)])
+    made = compare(before, after, fixes=["F1"], steps=[step("0001-a.patch", "vfio: a", plain)])
+    mail = MailTold(subject="[PATCH] vfio: a", sender=Mailbox(address="a@example.org"))
+    patch = PatchTold(name="0001-a.patch", sha256="0" * 64, mail=mail)
+    told = {"patches": (patch,), "cover": mail, "base_commit": "12ab", "base_differs": "…", "notes": ("…",)}
+    return made.model_copy(update=told)
 
 
 def test_the_published_schema_is_what_the_types_say_and_takes_a_verdict() -> None:
