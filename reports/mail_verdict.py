@@ -100,17 +100,21 @@ def _day(date: str) -> str:
 
 def _opening(changes: Changes) -> str:
     """The verdict in a sentence, the worst first."""
-    parts = told.outcome(changes, _below)
+    parts = told.outcome(changes, partial(_named, changes))
     said = joined(parts) if parts[0].startswith("nothing") else f"this {joined(parts)}"
     left = " The run was interrupted, so not everything was tried." if changes.after.run.interrupted else ""
     return told.sentence(said) + left
 
 
-def _below(among: Sequence[FindingChange]) -> str:
-    """Findings by what they are, as ids say nothing to others: ``the error below``, ``2 errors``."""
+def _named(changes: Changes, among: Sequence[FindingChange]) -> str:
+    """Findings by what they are, as ids say nothing to others: ``the error below``, ``2 errors``; by where
+    they are, if several are below."""
     kinds = {"error" if one.before and one.before.is_error else "warning" for one in among}
     kind = kinds.pop() if len(kinds) == 1 else "finding"
-    return f"the {kind} below" if len(among) == 1 else plural(len(among), kind)
+    if len(among) > 1:
+        return plural(len(among), kind)
+    where = "below" if len(_telling(changes)) == 1 else f"in {among[0].title.partition(': ')[0]}"
+    return f"the {kind} {where}"
 
 
 def _telling(changes: Changes) -> list[FindingChange]:

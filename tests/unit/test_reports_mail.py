@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.derive import derive
 from matrix.record.model import GitState, PatchRecord, Run
 from matrix.record.outcome import State
 from matrix.verdict.compare import compare, step
@@ -24,7 +25,7 @@ from reports.mail import step_mails, tag_of, verdict_mail
 from reports.mail_facts import LONGEST
 from reports.mail_run import run_mail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run
-from tests.fakes.sides import OTHER, a_side
+from tests.fakes.sides import OTHER, a_side, turned
 from tests.fakes.verdicts import (
     MAIL,
     NOWHERE,
@@ -207,12 +208,15 @@ def test_what_is_bad_comes_first() -> None:
         diagnostics=(OTHER,),
     )
     lines = body(verdict_mail(*case.given))
-    assert lines[4].startswith("This breaks 4 cells (1 new error), loses 4 cells and fixes")
+    assert " ".join(lines[4:6]) == (
+        "This breaks 4 cells (1 new error), loses 4 cells and fixes the error in arch/powerpc/kvm/vfio.o."
+    )
     text = "\n".join(lines)
     assert "\nNew, with KVM=y, VFIO=y on s390 (error with gcc-14, clang-19):\n\n  kernel/fork.c:3: " in text
     assert "\nBroken: pass -> fail, 4 cells (s390 4).\n\n  s390/gcc-14/defconfig/KVM=y," in text
     assert "\nLost: pass -> unreachable, 4 cells (x86 4): no.\n" in text
     assert "To see it, in a tree with the patch:" in text
+    assert "No configuration satisfies 46 more requests." in text
 
 
 def test_a_fix_for_one_compiler_only_is_told_as_that() -> None:
@@ -303,6 +307,9 @@ def test_compilers_lines_commands_quotes_and_tags_are_never_wrapped() -> None:
         tag=tag,
     )
     lines = mail.splitlines()
+    path = "drivers/" + "a_rather_long_directory/" * 5 + "file.c"
+    reason = turning(RUN, {"arch": "x86"}, State.UNREACHABLE, reason=f"see {path} for it")
+    assert path in verdict_mail(*after(*reason).given).split()
     assert {f"> {quote}", tag, f'  {MAKE} -k -j"$(nproc)" arch/powerpc/kvm/'} <= set(lines)
     assert len(tag) > 75
 
@@ -508,7 +515,7 @@ def test_a_patch_that_does_not_apply_is_named_with_what_was_built_until_there() 
 
 def test_the_tag_is_that_of_whoever_ran_it_and_only_when_given() -> None:
     assert tag_of(JANE) == "Tested-by: Jane Doe <jane@example.org> # build"
-    assert "\n" not in tag_of(Mailbox(name="a\nAcked-by: b", address="c"))
+    assert tag_of(Mailbox(name="a\n b\t", address="c")) == "Tested-by: a b <c> # build"
     assert TAG.findall(verdict_mail(*header_fix().given, Sending(JANE))) == []
 
 
@@ -613,6 +620,10 @@ def test_an_ordinary_mail_has_less_than_sixty_lines_too() -> None:
     run = a_run([*cells, a_cell("x86", symbols={"A": "0 " * 300}, state=State.OOM)], many)
     told = run_told(run.model_copy(update={"source": run.source.model_copy(update={"patches": patches})}))
     assert len(body(told)) < LONGEST
+    assert "\npatches:   0000.patch, 0001.patch, " in told
+    lines = body(told)
+    starts = [lines.index(line) for line in lines if line.startswith(("patches:", "base:"))]
+    assert starts[1] - starts[0] <= 5
     assert "\nNot shown: 23 more findings. Oom: 1 cell" in told
     assert "Oom: 1 cell: ran out of memory." in " ".join(body(told))
 
@@ -621,6 +632,43 @@ def test_a_run_without_findings_says_so() -> None:
     lines = body(run_told(a_run([a_cell(state=State.EMPTY)])))
     assert lines[2] == "cells:     none was built"
     assert lines[4] == "Nothing was proven: no cell compiled anything."
+
+
+def test_only_the_compilers_that_say_it_are_named() -> None:
+    failing = turning(RUN, {**ON_POWERPC, "toolchain": "gcc-14"}, State.FAIL, GCC_ERROR)
+    told = run_told(patched(RUN, *failing))
+    assert "compiler:  gcc-14: gcc-14 (Debian" in told
+    assert "clang-19: " not in told
+
+
+def test_a_run_that_failed_without_a_known_error_ends_with_its_log(tmp_path: Path) -> None:
+    cell = a_cell(state=State.FAIL)
+    log = tmp_path / str(cell.log)
+    log.parent.mkdir(parents=True)
+    log.write_text("ld: oops\n")
+    run = a_run([cell])
+    told = run_mail(run, derive(run, {}), tmp_path)
+    assert "Failed without an error that kmatrix knows: 1 cell." in told
+    assert told.endswith(f"\n\nThe end of the log of {cell.id}:\n\n  ld: oops\n")
+
+
+def test_a_log_that_was_as_bad_before_is_not_told(tmp_path: Path) -> None:
+    silent = turning(RUN, {"arch": "x86", "toolchain": "gcc-14", "KVM": "y"}, State.FAIL)
+    run = turned(RUN, *silent)
+    case = a_case(a_side(run), a_side(patched(run, *silent)))
+    side = told(a_side(case.after.run), tmp_path)
+    log = side.directory / str(silent[0].log)
+    log.parent.mkdir(parents=True)
+    log.write_text("ld: oops\n")
+    mail = verdict_mail(case.verdict, case.before, side)
+    assert "\nFails with and without it: 5 cells (x86 5).\n" in mail
+    assert "oops" not in mail
+    assert silent[0].id not in mail
+
+
+def test_where_nothing_was_built_nothing_is_claimed() -> None:
+    mail = verdict_mail(*after(*turning(RUN, {}, State.INFRA)).given)
+    assert "\n\nNothing is claimed: no cell was built on both sides.\n\n" in mail
 
 
 def test_it_begins_with_its_headers() -> None:

@@ -16,6 +16,7 @@ from matrix.record.outcome import State
 from matrix.verdict.compare import compare, step
 from matrix.verdict.model import (
     Became,
+    Difference,
     Fate,
     FindingChange,
     Flip,
@@ -27,7 +28,7 @@ from reports import VERDICT_FORMATS, render_verdict, write_verdict
 from reports import verdict as words
 from reports.changes import FATES, TRANSITIONS
 from reports.verdict_text import show_verdict
-from tests.fakes.runs import GCC_ERROR, STORY, WARNING
+from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING
 from tests.fakes.sides import OTHER, a_side, newer
 from tests.fakes.verdicts import (
     MAIL,
@@ -287,6 +288,48 @@ def test_very_many_flips_are_counted() -> None:
     assert words.flips(flips).endswith("S5 y -> n and 894 more symbols")
 
 
+def test_a_finding_that_is_where_it_was_is_no_news() -> None:
+    failing = (
+        cell
+        for tool, error in (("gcc-14", GCC_ERROR), ("clang-19", CLANG_ERROR))
+        for cell in turning(RUN, {**ON_POWERPC, "toolchain": tool}, State.FAIL, error)
+    )
+    assert headline(after(*failing)) == "breaks nothing that was looked at (98 cells)"
+
+
+def test_cells_that_only_one_side_has_are_told_but_not_counted_as_untried() -> None:
+    x86 = tuple(cell for cell in RUN.cells if cell.arch == "x86")
+    others = tuple(cell for cell in RUN.cells if cell.arch != "x86")
+    run = RUN.model_copy(update={"cells": others})
+    fewer = a_case(a_side(RUN), a_side(patched(run)))
+    assert headline(fewer) == "fixes F1, breaks nothing that was looked at (72 cells)"
+    assert words.group(fewer.changes.groups[0]) == (
+        "unknown: pass -> not planned, 26 cells (x86 26): not planned after"
+    )
+    link = f"./../{fewer.before.run.id}/report.html#{x86[1].id}"
+    assert link in Page(told_as(fewer, "html")).links
+    assert f"./report.html#{others[0].id}" not in Page(told_as(fewer, "html")).links
+    more = a_case(a_side(run), a_side(patched(RUN)))
+    assert headline(more) == "fixes F1, breaks nothing that was looked at (72 cells)"
+    assert f"./report.html#{x86[1].id}" in Page(told_as(more, "html")).links
+
+
+def test_a_finding_that_is_still_there_is_shown_as_it_is_now() -> None:
+    text = told_as(still_in_gcc(), "text")
+    assert "weak declaration of 'vfio_file_iommu_group' being applied" in text
+    assert "attribute declaration must precede definition" not in text
+    assert text.endswith("./inv explain --finding F1 --run 20250601-130000-kvm-vfio\n")
+    assert "In the tree after," in told_as(still_in_gcc(), "markdown")
+    assert "In the tree before," in told_as(header_fix(), "markdown")
+
+
+def test_what_is_fixed_comes_before_what_is_still_there() -> None:
+    warned = turning(RUN, {"arch": "x86", "VFIO": "y"}, State.WARN, WARNING)
+    run = patched(RUN, *warned, *turning(RUN, ON_POWERPC, State.FAIL, GCC_ERROR), diagnostics=(WARNING,))
+    text = told_as(a_case(a_side(run), a_side(patched(run, *warned))), "text")
+    assert text.index("\nfixed: F1") < text.index("\nstill: F2")
+
+
 def test_cells_are_grouped_the_worst_first_and_those_as_before_left_out() -> None:
     states = {State.FAIL: "x86", State.TIMEOUT: "arm64", State.WARN: "s390"}
     case = after(*(cell for state, arch in states.items() for cell in turning(RUN, {"arch": arch}, state)))
@@ -327,6 +370,19 @@ def test_what_differs_besides_the_patch_is_said_with_what_that_means() -> None:
     assert words.differences(header_fix().changes) == []
 
 
+def test_what_matters_comes_first_and_many_differences_are_counted() -> None:
+    image = Difference(what="image", where="gcc-14", before="a", after="b", matters=False)
+    stage = Difference(what="stage", before="focus", after="")
+    assert words.differences(header_fix().having(differences=(image, stage)).changes, 1) == [
+        "stage: focus before, none after",
+        "and 1 more difference",
+        "nothing is claimed of what came out otherwise there",
+    ]
+    assert words.differences(header_fix().having(differences=(image,)).changes) == [
+        "image of gcc-14: a before, b after; it changes no outcome"
+    ]
+
+
 def test_facts_are_told_once_where_both_runs_agree() -> None:
     facts = words.facts(*header_fix().given[1:])
     assert facts["clang-19"] == ("Debian clang version 19.1.7 (3), Debian LLD 19.1.7",)
@@ -346,6 +402,8 @@ def test_patches_that_do_not_apply_the_base_and_the_steps_are_named() -> None:
         "looked at": ["98 cells (arm64 20, powerpc 26, s390 26, x86 26)"],
         "steps": ["0001-a.patch (a): 2 cells fixed, 1 finding fixed"],
     }
+    differs = case.having(base_differs="0bb80ecc33a8 is not what was built on", notes=())
+    assert words.base(differs.verdict) == ["0bb80ecc33a8 is not what was built on"]
 
 
 def test_prose_keeps_to_80_columns() -> None:
