@@ -56,6 +56,8 @@ class Progress:
         match event:
             case RunStarted(cells=cells):
                 self.total, self.started, self.output = cells, self.clock(), ""
+                # A verdict takes several runs, and each counts from one.
+                self.counts, self.seconds = Counter(), 0.0
             case LaneAt(lane, cell, stage):
                 self.lanes[lane] = (cell, stage, self.clock())
             case LaneDone(lane):

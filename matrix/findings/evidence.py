@@ -49,7 +49,8 @@ class Evidence:
     @classmethod
     def of(cls, run: Run, made: Made) -> "Evidence":
         """The index of a run's cells. Time and memory grow with their number times that of the axes."""
-        values = [_values(cell) for cell in run.cells]
+        named = dict.fromkeys((name for cell in run.cells for name in cell.request), "")
+        values = [named | _values(cell) for cell in run.cells]
         occurring = _occurring(run, values)
         axes = {name: among for name, among in occurring.items() if len(among) > 1}
         rows = [tuple(row.get(name, "") for name in axes) for row in values]

@@ -143,9 +143,12 @@ def _tried(profile: Profile, series: Series, place: Path, emit: Emit, world: Wor
 
 
 def _kept(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
-    """The patches as files of ours, in the order in which they apply."""
+    """The patches as files of ours, in the order in which they apply, under their own names where they can be
+    told apart by them."""
     folder.mkdir(parents=True)
-    files = [folder / f"{number:04}-{one.name}" for number, one in enumerate(patches, 1)]
+    own = [one.name for one in patches]
+    names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
+    files = [folder / name for name in names]
     for file, one in zip(files, patches, strict=True):
         write_whole(file, one.content)
     return tuple(files)

@@ -236,3 +236,14 @@ def test_the_published_schema_is_what_the_types_say_and_takes_the_story() -> Non
 def test_what_is_written_can_be_read_again() -> None:
     made = derive(the_story(), {})
     assert Findings.model_validate_json(made.model_dump_json(by_alias=True)) == made
+
+
+def test_a_cell_that_has_not_all_symbols_of_the_others_is_told_apart_by_that() -> None:
+    run = a_run(
+        [
+            a_cell(symbols={"KVM": "y"}, state=State.FAIL, diagnostics=[GCC_ERROR]),
+            a_cell(symbols={"KVM": "y", "VFIO": "y"}),
+        ],
+        [GCC_ERROR],
+    )
+    assert the_finding(run).condition == ({"VFIO": ("",)},)

@@ -199,3 +199,11 @@ def test_the_display_is_gone_when_the_job_raises() -> None:
     with pytest.raises(KeyboardInterrupt):
         job()
     assert told_by(console).rstrip().endswith("\x1b[2K")
+
+
+def test_the_second_run_of_a_verdict_counts_from_one() -> None:
+    progress = Progress(lambda: 0.0)
+    for run in ("before", "after"):
+        progress.take(RunStarted(run, Path(run), 2, 1))
+        progress.take(CellFinished(a_cell(), ""))
+        assert (progress.finished, progress.total) == (1, 2)
