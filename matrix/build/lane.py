@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,18 +25,8 @@ from matrix.plan.request import escaped
 from matrix.record.files import no_space, write_whole
 from matrix.source.cache import Cache
 from matrix.source.manifest import difference, freshen
+from matrix.source.reach import Reach, reach
 from matrix.source.tree import Tree
-
-
-def _followed(name: str) -> bool:
-    """Whether make itself follows a change of this file to every object that it reaches.
-
-    Sources are in dependency files, and Kconfig acts through .config only. Anything else (a Makefile, a
-    script, a host tool, a generator's input) reaches objects in ways that time stamps do not show.
-    """
-    path = PurePosixPath(name)
-    source = path.suffix in {".c", ".h", ".S"} or path.name.startswith("Kconfig")
-    return source and not {"scripts", "tools"} & set(path.parts[:-1])
 
 
 class Kept(BaseModel):
@@ -93,8 +83,12 @@ class LaneDirectory:
 
     def remember(self) -> None:
         """Write down what the objects were built from and what was said of them."""
-        tree, warnings = self.tree, self.warnings
-        memory = _Memory(tree=tree.digest, copy_=_copy(tree), changed=self.changed, warnings=warnings)
+        memory = _Memory(
+            tree=self.tree.digest,
+            copy_=_copy(self.tree),
+            changed=self.changed,
+            warnings=self.warnings,
+        )
         write_whole(self.root / "lane.json", memory.model_dump_json())
 
     def renew(self) -> None:
@@ -270,6 +264,7 @@ def _gap(old: str, new: str, cache: Cache) -> tuple[str, ...] | None:
     if cache.find(old) is None:
         return None
     gap = difference(cache.manifest(old), cache.manifest(new))
-    if gap.appeared or gap.vanished or not all(map(_followed, gap.changed)):
+    moved = any(reach(name) is not Reach.NOTHING for name in (*gap.appeared, *gap.vanished))
+    if moved or any(reach(name) is Reach.EVERYTHING for name in gap.changed):
         return None
     return gap.changed

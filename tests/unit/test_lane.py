@@ -226,6 +226,12 @@ def test_a_change_that_make_does_not_follow_drops_the_lane(lane: Open, trees: Tr
         assert place.warnings == {}
 
 
+def test_documentation_that_appears_or_vanishes_keeps_the_lane(lane: Open, trees: Trees) -> None:
+    visit(lane, trees({"Documentation/old.rst": "old\n"}))
+    with lane(trees({"Documentation/new.rst": "new\n", "MAINTAINERS": "me\n"})) as place:
+        assert kept(place)
+
+
 def test_one_such_change_among_harmless_ones_drops_the_lane(lane: Open, trees: Trees) -> None:
     visit(lane, trees())
     with lane(trees({"include/linux/vfio.h": "changed\n", "Makefile": "changed\n"})) as place:
