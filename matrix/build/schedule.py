@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from matrix.build.work import Lane, LaneWork, Plan
+from matrix.build.plan import Lane, Plan
+from matrix.build.work import LaneWork
 from matrix.record.events import LaneDone
 
 

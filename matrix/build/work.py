@@ -1,100 +1,27 @@
 """What a lane does: resolve its requests, order the reachable ones, build them one after another."""
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
-from matrix.build.cell import CellBuild, Stages
-from matrix.build.lane import LaneDirectory, lane_directory, lane_key
+from matrix.build.cell import CellBuild
+from matrix.build.lane import LaneDirectory, lane_directory
 from matrix.build.order import visiting_order
+from matrix.build.plan import Lane, Plan
 from matrix.build.row import Log, Outcome, blank, configured_only, planned
-from matrix.catalog.load import Catalog
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
-from matrix.kconfig.definitions import Definitions
 from matrix.plan.request import Request
-from matrix.record.events import CellFinished, Emit, LaneAt
+from matrix.record.events import CellFinished, LaneAt
 from matrix.record.files import no_space
-from matrix.record.journal import Journal
 from matrix.record.model import Cell
 from matrix.record.outcome import UNTRIED, Evidence, State
-from matrix.resolve.make import Site, Workshop
+from matrix.resolve.make import Workshop
 from matrix.resolve.reasons import unreached
 from matrix.resolve.resolution import Resolution, actual
 from matrix.resolve.resolver import Resolver
-from matrix.source.cache import Cache
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One build directory and the requests that visit it: one arch, toolchain and base."""
-
-    arch: str
-    toolchain: str
-    base: str
-    requests: tuple[Request, ...]
-
-    @property
-    def name(self) -> str:
-        return f"{self.arch}/{self.toolchain}/{self.base}"
-
-    def key(self, stages: Stages, image: str, make: Mapping[str, str]) -> str:
-        """The name of its directory, with all else that its objects depend on. ``image`` is an id."""
-        fields = {"arch": self.arch, "toolchain": self.toolchain, "base": self.base}
-        # What is not on kbuild's lists (prepared headers, host tools) depends on what was asked for.
-        fields |= {"stages": repr(stages), "image": image, "make": str(sorted(make.items()))}
-        return lane_key(fields)
-
-
-def lanes_of(requests: Iterable[Request]) -> tuple[Lane, ...]:
-    """Requests grouped into lanes, both in plan order."""
-    groups: dict[tuple[str, str, str], list[Request]] = {}
-    for request in requests:
-        groups.setdefault((request.arch, request.toolchain, request.base), []).append(request)
-    return tuple(Lane(*fields, tuple(members)) for fields, members in groups.items())
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a lane needs to know beside its requests. Without ``build``: resolve only.
-
-    ``images`` are the ids by toolchain; ``make`` the user's own make variables; ``deadline`` a
-    ``time.monotonic()`` after which no new cell starts.
-    """
-
-    site: Site
-    cache: Cache
-    catalog: Catalog
-    axes: Mapping[str, tuple[str, ...]]
-    fixed: Mapping[str, str]
-    stages: Callable[[str], Stages]
-    images: Mapping[str, str]
-    make: Mapping[str, str]
-    definitions: Callable[[str], Definitions]
-    journal: Journal
-    emit: Emit
-    ids: frozenset[str]
-    build: bool = True
-    fail_fast: bool = False
-    deadline: float | None = None
-    failed: threading.Event = field(default_factory=threading.Event)
-
-    def stopped(self) -> str:
-        """Why no new cell may start, or nothing."""
-        if self.site.cancel.is_set():
-            return "not started: interrupted"
-        if self.fail_fast and self.failed.is_set():
-            return "not started: --fail-fast, and a cell had failed"
-        if self.deadline is not None and time.monotonic() >= self.deadline:
-            return "not started: the --deadline had passed"
-        return ""
-
-    def variables(self, lane: Lane) -> dict[str, str]:
-        """The make line of a lane's arch and toolchain, with what the user added."""
-        return {**self.catalog.make_variables(lane.arch, lane.toolchain), **self.make}
 
 
 def resolve_in(
@@ -108,6 +35,10 @@ def resolve_in(
     if resolution.stage.state not in UNTRIED:
         place.end()
     return resolution
+
+
+Opened = Callable[[], LaneDirectory]
+"""A lane's directory, opened when it is first asked for."""
 
 
 @dataclass
@@ -131,25 +62,32 @@ class LaneWork:
                     self._finish(Outcome(row, {}))
 
     def _in_its_directory(self) -> None:
+        with ExitStack() as stack:
+            self._work(cache(lambda: stack.enter_context(self._directory())))
+
+    def _directory(self) -> AbstractContextManager[LaneDirectory]:
         plan, lane, site = self.plan, self.lane, self.plan.site
         key = lane.key(plan.stages(lane.arch), plan.images[lane.toolchain], plan.variables(lane))
-        with lane_directory(plan.cache.root / "lanes", key, site.tree, plan.cache, site.user) as place:
-            self._work(place)
+        return lane_directory(plan.cache.root / "lanes", key, site.tree, plan.cache, site.user)
 
-    def _work(self, place: LaneDirectory) -> None:
-        workshop = Workshop(
-            self.plan.site, self.plan.images[self.lane.toolchain], self.plan.variables(self.lane), place.build
-        )
-        resolver = Resolver(
-            workshop, self.plan.catalog, dict(self.plan.fixed), self.plan.cache.root / "resolutions"
-        )
+    def _work(self, opened: Opened) -> None:
+        """Only make needs the directory: it may be large, and a patched tree's starts as a copy."""
+        plan = self.plan
+        image, variables = plan.images[self.lane.toolchain], plan.variables(self.lane)
+        workshop = Workshop(plan.site, image, variables, lambda: opened().build)
+        resolver = Resolver(workshop, plan.catalog, dict(plan.fixed), plan.cache.root / "resolutions")
         ready = [
             (cell, resolution)
-            for cell, resolution in self._resolve_all(resolver, place)
+            for cell, resolution in self._resolve_all(resolver, opened)
             if resolution.reachable
         ]
-        if not self.plan.build:
+        if plan.build:
+            self._build_all(ready, opened, workshop)
+
+    def _build_all(self, ready: list[tuple[Cell, Resolution]], opened: Opened, workshop: Workshop) -> None:
+        if not ready:
             return
+        place = opened()
         order = visiting_order([self._config(resolution) for _, resolution in ready])
         for cell, resolution in (ready[index] for index in order):
             self._finish(self._guarded(cell, partial(self._build, cell, resolution, place, workshop)))
@@ -160,7 +98,7 @@ class LaneWork:
             self._configs[digest] = Config.parse(str(resolution.config))
         return self._configs[digest]
 
-    def _resolve_all(self, resolver: Resolver, place: LaneDirectory) -> list[tuple[Cell, Resolution]]:
+    def _resolve_all(self, resolver: Resolver, opened: Opened) -> list[tuple[Cell, Resolution]]:
         resolved: list[tuple[Cell, Resolution]] = []
         for request in self.lane.requests:
             reason = self.plan.stopped()
@@ -168,7 +106,7 @@ class LaneWork:
                 self._note_stopped(request, resolver.workshop.make_line, reason)
                 continue
             self.plan.emit(LaneAt(self.lane.name, request.id, "configure"))
-            pair = self._resolve(request, resolver, place)
+            pair = self._resolve(request, resolver, opened)
             if pair is not None:
                 resolved.append(pair)
         return resolved
@@ -178,11 +116,13 @@ class LaneWork:
         self.plan.journal.note(cell)
 
     def _resolve(
-        self, request: Request, resolver: Resolver, place: LaneDirectory
+        self, request: Request, resolver: Resolver, opened: Opened
     ) -> tuple[Cell, Resolution] | None:
         log = self._log(request)
         try:
-            resolution = resolve_in(place, resolver, request, lambda line: log.write([line]))
+            resolution = resolver.known(request) or resolve_in(
+                opened(), resolver, request, lambda line: log.write([line])
+            )
         except MachineError as error:
             cell = blank(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
             self._finish(Outcome(cell, {}))

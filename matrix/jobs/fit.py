@@ -9,8 +9,9 @@ from pathlib import Path
 
 from matrix.build.cell import Stages
 from matrix.build.lane import LaneDirectory, lane_directory
+from matrix.build.plan import Lane
 from matrix.build.schedule import Budget
-from matrix.build.work import Lane, resolve_in
+from matrix.build.work import resolve_in
 from matrix.catalog.load import Catalog, load_catalog, recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.errors import MachineError, RequestError
@@ -256,5 +257,5 @@ def _desk(case: _Case, cell: Cell, emit: Emit, world: World) -> Iterator[_Desk]:
         budget = Budget(ready.profile.jobs or ready.about.cpus, 1)
         site = site_of(ready, new_run_id("explain", datetime.now(UTC)), budget, 1)
         with lane_directory(lanes, key, ready.tree, ready.cache, ready.user) as place:
-            workshop = Workshop(site, image, cell.variables, place.build)
+            workshop = Workshop(site, image, cell.variables, lambda: place.build)
             yield _Desk(workshop, place, catalog, store, (cell.arch, cell.toolchain, _BASE))

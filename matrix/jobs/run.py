@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from matrix.build.cell import Stages
+from matrix.build.plan import Lane, Plan, lanes_of
 from matrix.build.row import blank
 from matrix.build.schedule import Budget, run_lanes
-from matrix.build.work import Lane, Plan, lanes_of
 from matrix.catalog.types import Profile, duration, size
 from matrix.engine.engine import Engine, Limits
 from matrix.jobs.prepare import (
@@ -164,6 +164,7 @@ def site_of(ready: Ready, run_id: str, budget: Budget, at_once: int) -> Site:
     return Site(
         engine=ready.engine,
         tree=ready.tree,
+        seen_by_conf=ready.cache.manifest(ready.tree.digest).seen_by_conf(),
         run=run_id,
         user=ready.user,
         limits=Limits(memory=memory, seconds=duration(profile.timeout)),

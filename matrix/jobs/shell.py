@@ -9,8 +9,8 @@ from pathlib import Path
 
 from matrix.build.cell import Stages
 from matrix.build.lane import lane_copy
+from matrix.build.plan import Lane
 from matrix.build.schedule import Budget
-from matrix.build.work import Lane
 from matrix.engine.engine import Engine
 from matrix.errors import RequestError
 from matrix.jobs.again import ready_again
@@ -75,7 +75,7 @@ def opened(
         with lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
             place.put_config(config)
             place.forget_warnings()
-            workshop = Workshop(_site(ready), image, make, place.build)
+            workshop = Workshop(_site(ready), image, make, lambda: place.build)
             yield Room(cell, _deciding(cell, workshop, stages), workshop)
 
 

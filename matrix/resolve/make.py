@@ -31,12 +31,13 @@ _ENVIRONMENT = {
 class Site:
     """What all lanes of a run share: engine, tree, who the containers run as, their limits.
 
-    ``jobs`` is asked at every step, so that a lane takes over the cores of lanes that are done.
-    ``cancel`` is set when the user interrupts.
+    ``seen_by_conf`` is the digest of what conf can see of the tree. ``jobs`` is asked at every step, so that
+    a lane takes over the cores of lanes that are done. ``cancel`` is set when the user interrupts.
     """
 
     engine: Engine
     tree: Tree
+    seen_by_conf: str
     run: str
     user: str
     limits: Limits
@@ -47,12 +48,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Workshop:
-    """One toolchain's container around one build directory and the site's tree."""
+    """One toolchain's container around one build directory and the site's tree.
+
+    ``directory`` is asked when there is something to run: many a cell needs none.
+    """
 
     site: Site
     image: str
     make: Mapping[str, str]
-    directory: Path
+    directory: Callable[[], Path]
 
     @property
     def make_line(self) -> str:
@@ -94,7 +98,7 @@ class Workshop:
             image=self.image,
             command=command,
             user=site.user,
-            mounts=(Mount(site.tree.path, SRC), Mount(self.directory, BUILD, read_only=False)),
+            mounts=(Mount(site.tree.path, SRC), Mount(self.directory(), BUILD, read_only=False)),
             env={**_ENVIRONMENT, **env},
             labels={LABEL: site.run, f"{LABEL}.cell": cell},
             workdir=BUILD,

@@ -1,7 +1,7 @@
 """Requests → resolutions: base, fragment, the tree's own olddefconfig with the cell's compiler.
 
-What was resolved once is kept by the digests of everything it depends on: tree, image, make line, base
-and fragment. Reachability is read from the resolved .config only.
+What was resolved once is kept by the digests of everything it depends on: what conf sees of the tree,
+image, make line, base and fragment. Reachability is read from the resolved .config only.
 """
 
 import gzip
@@ -50,21 +50,24 @@ class Resolver:
 
     def resolve(self, request: Request, log: Callable[[str], None]) -> Resolution:
         """The resolution of one request, out of the store where it is known. ``log`` takes every line."""
-        key = self._key(request)
-        known = self._load(request, key)
+        known = self.known(request)
         if known is not None:
             return known
         base = self._base_text(request, log)
         if base is None:
             return self._refused(request)
-        config = self.workshop.directory / ".config"
+        config = self.workshop.directory() / ".config"
         config.unlink(missing_ok=True)
         write_whole(config, base + fragment(self.fragment_of(request)))
         step = self._configure(request, ("olddefconfig",), log)
         resolution = self._judged(request, step, config)
         if resolution.config is not None:
-            self._keep(key, resolution)
+            self._keep(self._key(request), resolution)
         return resolution
+
+    def known(self, request: Request) -> Resolution | None:
+        """The resolution of one request out of the store: it takes no build directory."""
+        return self._load(request, self._key(request))
 
     def fragment_of(self, request: Request) -> dict[str, str]:
         """What is appended to the base for a request: symbol → value, knobs spelled out."""
@@ -74,7 +77,7 @@ class Resolver:
         """Equal keys, equal .config: nothing else reaches conf."""
         site, base = self.workshop.site, self.catalog.bases[request.base]
         depends = [
-            site.tree.digest,
+            site.seen_by_conf,
             self.workshop.image,
             self.workshop.make_line,
             self.catalog.base_target(request.arch, request.base),
@@ -98,7 +101,7 @@ class Resolver:
 
     def _made_base(self, request: Request, base: Base, log: Callable[[str], None]) -> str | None:
         target = self.catalog.base_target(request.arch, request.base)
-        config = self.workshop.directory / ".config"
+        config = self.workshop.directory() / ".config"
         config.unlink(missing_ok=True)
         env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
         step = self._configure(request, (str(target),), log, env)

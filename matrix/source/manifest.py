@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from matrix.source.reach import Reach, reach
+
 Kind = Literal["file", "exec", "link"]
 _LETTER: dict[Kind, str] = {"file": "f", "exec": "x", "link": "l"}
 _KIND: dict[str, Kind] = {letter: kind for kind, letter in _LETTER.items()}
@@ -35,6 +37,16 @@ class Manifest:
         for path, entry in sorted((os.fsencode(path), entry) for path, entry in self.entries.items()):
             whole.update(b"%s %s %s\0" % (entry.kind.encode(), entry.sha256.encode(), path))
         return whole.hexdigest()
+
+    def seen_by_conf(self) -> str:
+        """The digest of what conf may read: equal ones, equal configurations.
+
+        No Kconfig file, and no script that one runs, reads a source or documentation.
+        """
+        blind = {Reach.NOTHING, Reach.OBJECTS}
+        return Manifest(
+            {path: entry for path, entry in self.entries.items() if reach(path) not in blind}
+        ).digest
 
     def dump(self, path: Path) -> None:
         """Write it as gzipped JSON, ``{path: letter of the kind + hash}``."""

@@ -519,11 +519,26 @@ def test_a_second_run_configures_nothing(desk: Desk) -> None:
     assert [cell.config_sha256 for cell in second.cells] == [cell.config_sha256 for cell in first.cells]
 
 
-def test_another_tree_is_resolved_anew(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "name", ["Kconfig", "Makefile", "scripts/conf.c", "arch/x86/configs/x86_64_defconfig"]
+)
+def test_another_tree_is_resolved_anew(desk: Desk, name: str) -> None:
     desk.run()
-    (desk.tree / "drivers/vfio/vfio.c").write_text("int other;\n")
+    changed = desk.tree / name
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    with changed.open("a") as file:
+        file.write("\n# changed\n")
     desk.run()
     assert desk.kernel.ran(configures=True)
+
+
+@pytest.mark.parametrize("name", ["drivers/vfio/vfio.c", "Documentation/vfio.rst"])
+def test_a_tree_in_which_conf_sees_no_change_is_not_resolved_again(desk: Desk, name: str) -> None:
+    desk.run()
+    (desk.tree / "Documentation").mkdir(exist_ok=True)
+    (desk.tree / name).write_text("int other;\n")
+    assert states(desk.run()) == ["empty", "unreachable", "pass", "empty", "pass", "pass"]
+    assert desk.kernel.ran(configures=True) == []
 
 
 def test_another_make_variable_is_resolved_anew(desk: Desk) -> None:
