@@ -207,7 +207,13 @@ class CellBuild:
     def _keep(
         self, said: list[Occurrence], belonging: frozenset[str], made: frozenset[str], *, failing: bool
     ) -> None:
-        """Remember the warnings of whatever was made now, and forget what it said before."""
+        """Remember the warnings of whatever was made now, and forget what it said before.
+
+        And what the lists name, where there are lists: what only a log shows may be made for any
+        configuration.
+        """
+        if not failing:
+            self.lane.listed |= belonging
         for item in made:
             warnings = tuple(
                 o.diagnostic for o in said if o.object == item and o.diagnostic.severity == "warning"

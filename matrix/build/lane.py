@@ -42,22 +42,29 @@ class Kept(BaseModel):
 
 class _Memory(BaseModel):
     """``changed``: every file that ever differed between the trees this lane has seen. An object that no
-    cell needed since may still be of any of them, so each further tree must show all these files as new."""
+    cell needed since may still be of any of them, so each further tree must show all these files as new.
+    ``listed``: the objects of every configuration that was built here."""
 
     tree: str
     copy_: str
     changed: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
     warnings: dict[str, Kept] = {}
 
 
 @dataclass
 class LaneDirectory:
-    """One lane's place on disk, locked for this process."""
+    """One lane's place on disk, locked for this process.
+
+    ``listed``: what kbuild's lists named in any configuration that was built here. What they never named is
+    made for every configuration (host tools, prepared headers, the vdso).
+    """
 
     root: Path
     owner: str
     tree: Tree
     changed: tuple[str, ...] = ()
+    listed: set[str] = field(default_factory=set)
     warnings: dict[str, Kept] = field(default_factory=dict)
 
     @property
@@ -87,6 +94,7 @@ class LaneDirectory:
             tree=self.tree.digest,
             copy_=_copy(self.tree),
             changed=self.changed,
+            listed=tuple(sorted(self.listed)),
             warnings=self.warnings,
         )
         write_whole(self.root / "lane.json", memory.model_dump_json())
@@ -98,7 +106,7 @@ class LaneDirectory:
             self.build.mkdir(parents=True)
         _hand_over(self.build, self.owner)
         self.end()
-        self.changed, self.warnings = (), {}
+        self.changed, self.listed, self.warnings = (), set(), {}
         self.remember()
 
     def put_config(self, text: str) -> None:
@@ -252,7 +260,7 @@ def _mended(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory |
             return None
         changed = tuple(sorted({*changed, *gap}))
         freshen(tree.path, changed)
-    lane = LaneDirectory(root, owner, tree, changed, dict(memory.warnings))
+    lane = LaneDirectory(root, owner, tree, changed, set(memory.listed), dict(memory.warnings))
     lane.remember()
     return lane
 

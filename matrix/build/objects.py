@@ -47,9 +47,9 @@ def _of_target(build: Path, target: str) -> Iterator[str]:
         yield from _of_modules(build, build / "modules.order")
     elif target == "vmlinux":
         whole = build / "vmlinux.a"
-        yield from _members(whole if whole.exists() else build / "built-in.a", build)
+        yield from members(whole if whole.exists() else build / "built-in.a", build)
     else:
-        yield from _members(build / target / "built-in.a", build)
+        yield from members(build / target / "built-in.a", build)
         yield from _of_modules(build, build / target / "modules.order")
 
 
@@ -66,8 +66,8 @@ def modules(build: Path, targets: Iterable[str]) -> frozenset[str]:
     return frozenset(f"{stem}{suffix}" for stem in stems for suffix in (".o", ".ko"))
 
 
-def _members(archive: Path, build: Path) -> Iterator[str]:
-    """The members of a thin archive; its name table gives them relative to the archive."""
+def members(archive: Path, build: Path) -> Iterator[str]:
+    """The members of a thin archive, relative to the build directory; its own names are relative to it."""
     try:
         data = archive.read_bytes()
     except FileNotFoundError:

@@ -29,11 +29,13 @@ class Log:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished cell, with its diagnostics by key, and the objects known to belong to its stages."""
+    """A finished cell, with its diagnostics by key, the objects known to belong to its stages, and the source
+    files that went into them (none where nobody knows)."""
 
     cell: Cell
     diagnostics: Mapping[str, Diagnostic]
     objects: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:

@@ -11,13 +11,14 @@ from matrix.build.lane import LaneDirectory, lane_directory
 from matrix.build.order import visiting_order
 from matrix.build.plan import Lane, Plan
 from matrix.build.row import Log, Outcome, blank, configured_only, planned
+from matrix.build.sources import Sources
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
 from matrix.plan.request import Request
 from matrix.record.events import CellFinished, LaneAt
 from matrix.record.files import no_space
 from matrix.record.model import Cell
-from matrix.record.outcome import UNTRIED, Evidence, State
+from matrix.record.outcome import UNTRIED, WHOLE, Evidence, State
 from matrix.resolve.make import Workshop
 from matrix.resolve.reasons import unreached
 from matrix.resolve.resolution import Resolution, actual
@@ -88,9 +89,11 @@ class LaneWork:
         if not ready:
             return
         place = opened()
+        sources = Sources(place)
         order = visiting_order([self._config(resolution) for _, resolution in ready])
         for cell, resolution in (ready[index] for index in order):
-            self._finish(self._guarded(cell, partial(self._build, cell, resolution, place, workshop)))
+            build = partial(self._build, cell, resolution, place, workshop, sources)
+            self._finish(self._guarded(cell, build))
 
     def _config(self, resolution: Resolution) -> Config:
         digest = str(resolution.config_sha256)
@@ -152,7 +155,14 @@ class LaneWork:
         definitions = self.plan.definitions(resolution.request.arch)
         return unreached(resolution, config, definitions, self.plan.catalog)[0]
 
-    def _build(self, cell: Cell, resolution: Resolution, place: LaneDirectory, workshop: Workshop) -> Outcome:
+    def _build(
+        self,
+        cell: Cell,
+        resolution: Resolution,
+        place: LaneDirectory,
+        workshop: Workshop,
+        sources: Sources,
+    ) -> Outcome:
         twin = self._built.get(str(resolution.config_sha256))
         if twin is not None:
             return _same_config(cell, twin)
@@ -160,6 +170,9 @@ class LaneWork:
         stages = self.plan.stages(self.lane.arch)
         build = CellBuild(cell, resolution, place, workshop, stages, self._log(resolution.request), at)
         outcome = build.run()
+        if outcome.cell.state in WHOLE:
+            # Now, as the next cell makes its own files of these.
+            outcome = replace(outcome, sources=sources.of(outcome.objects))
         if outcome.cell.state not in UNTRIED:
             self._built[str(resolution.config_sha256)] = outcome
         return outcome
@@ -181,9 +194,13 @@ class LaneWork:
         if outcome.cell.state is State.FAIL:
             self.plan.failed.set()
         self._finished.add(outcome.cell.id)
-        kept = self.plan.journal.keep_objects(outcome.objects)
-        cell = outcome.cell.model_copy(update={"objects_sha256": kept})
-        self.plan.journal.finish(cell, outcome.diagnostics)
+        journal = self.plan.journal
+        kept = {
+            "objects_sha256": journal.keep_objects(outcome.objects),
+            "sources_sha256": journal.keep_sources(outcome.sources),
+        }
+        cell = outcome.cell.model_copy(update=kept)
+        journal.finish(cell, outcome.diagnostics)
         self.plan.emit(CellFinished(cell, outcome.title))
 
     def _log(self, request: Request) -> Log:

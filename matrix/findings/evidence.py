@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 
 from matrix.findings.cover import Cube, Table
 from matrix.findings.model import Assumption, Proof, Scope, Where
-from matrix.findings.presence import WHOLE, Made
+from matrix.findings.presence import Made
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import State
+from matrix.record.outcome import WHOLE, State
 
 K = TypeVar("K")
 Point = tuple[str, ...]

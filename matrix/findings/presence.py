@@ -4,13 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from matrix.findings.model import Finding
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import State
+from matrix.record.outcome import WHOLE, State
 
 Made = Mapping[str, frozenset[str]]
 """Failing cell's id → the objects that are known to have been made in it without an error."""
-
-WHOLE = frozenset({State.PASS, State.WARN})
-"""States in which everything that belongs to a stage was made."""
 
 
 def made_in(run: Run, objects_of: Callable[[Cell], frozenset[str]]) -> Made:

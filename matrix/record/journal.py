@@ -123,10 +123,17 @@ class Journal:
 
     def keep_objects(self, objects: Iterable[str]) -> str | None:
         """Store a list of objects under its digest, once; returns the digest, None for an empty list."""
-        text = "".join(f"{name}\n" for name in sorted(objects))
+        return self._keep_list("objects", objects)
+
+    def keep_sources(self, sources: Iterable[str]) -> str | None:
+        """The same for the source files that a cell was made of."""
+        return self._keep_list("sources", sources)
+
+    def _keep_list(self, folder: str, names: Iterable[str]) -> str | None:
+        text = "".join(f"{name}\n" for name in sorted(names))
         digest = hashlib.sha256(text.encode()).hexdigest()
         if text:
-            self._keep("objects", digest, text)
+            self._keep(folder, digest, text)
         return digest if text else None
 
     def run(self) -> Run:

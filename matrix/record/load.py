@@ -63,6 +63,12 @@ def objects_of(directory: Path, cell: Cell) -> frozenset[str]:
     return frozenset(_lines(directory / "objects" / cell.objects_sha256))
 
 
+def sources_of(directory: Path, cell: Cell) -> frozenset[str] | None:
+    """The source files that a cell was made of, relative to the tree; None where nobody knows (any more)."""
+    path = directory / "sources" / str(cell.sources_sha256)
+    return frozenset(_lines(path)) if path.is_file() else None
+
+
 def config_of(directory: Path, cell: Cell) -> str:
     """The ``.config`` of a cell, out of its run's directory.
 

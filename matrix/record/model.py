@@ -120,7 +120,9 @@ class Cell(Record):
     """One request and everything that is known about it. Starts as `not-run`.
 
     ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
-    names the file of the objects that are known to belong to its stages.
+    names the file of the objects that are known to belong to its stages, ``sources_sha256`` that of the
+    .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
+    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``.
     """
 
     id: str
@@ -140,6 +142,7 @@ class Cell(Record):
     stages: tuple[StageRecord, ...] = ()
     diagnostics: tuple[DiagnosticRef, ...] = ()
     objects_sha256: str | None = None
+    sources_sha256: str | None = None
     log: str | None = None
 
     @property

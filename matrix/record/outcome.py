@@ -44,6 +44,8 @@ _WORST_FIRST = (
 )
 UNTRIED = frozenset({State.OOM, State.TIMEOUT, State.INFRA, State.CANCELLED, State.NOT_RUN})
 PROVEN = frozenset({State.PASS, State.WARN, State.FAIL})
+WHOLE = frozenset({State.PASS, State.WARN})
+"""States in which everything that belongs to a stage was made."""
 
 
 def worst(states: Iterable[State]) -> State:

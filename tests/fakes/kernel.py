@@ -31,11 +31,13 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Made:
-    """An object: the symbol that it belongs to, the symbols that its source looks at, what is said of it."""
+    """An object: the symbol that it belongs to, the symbols that its source looks at, what is said of it, the
+    headers that its source includes (``/src/include/linux/vfio.h``)."""
 
     symbol: str
     sees: tuple[str, ...] = ()
     says: Messages = lambda _: []
+    includes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,11 @@ class Kernel:
 
     def _object(self, job: Job, name: str, config: Settings) -> bool:
         made, place = self.objects[name], job.host("/build") / name
-        source = (job.host("/src") / name).with_suffix(".c")
+        read = [job.host("/src") / name.replace(".o", ".c")]
+        read += [job.host("/src") / word.removeprefix("/src/") for word in made.includes]
         content = repr([(symbol, config.get(symbol, "n")) for symbol in (made.symbol, *made.sees)])
-        newer = place.exists() and place.stat().st_mtime_ns > source.stat().st_mtime_ns
-        if newer and place.read_text() == content:
+        times = [path.stat().st_mtime_ns for path in read]
+        if place.exists() and place.stat().st_mtime_ns > max(times) and place.read_text() == content:
             return True
         place.unlink(missing_ok=True)
         return self._compile(job, name, config, content)
@@ -168,7 +171,14 @@ class Kernel:
         place = job.host("/build") / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(content)
+        self._write_dependencies(place, name)
         return True
+
+    def _write_dependencies(self, place: Path, name: str) -> None:
+        source = f"/src/{name.removesuffix('.o')}.c"
+        deps = "".join(f"  {word} \\\n" for word in self.objects[name].includes)
+        text = f"savedcmd_{name} := gcc -c -o {name} {source}\n\nsource_{name} := {source}\n\n"
+        (place.parent / f".{place.name}.cmd").write_text(f"{text}deps_{name} := \\\n{deps}\n")
 
 
 def _settings(place: Path) -> Settings:

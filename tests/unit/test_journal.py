@@ -16,7 +16,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
 from matrix.record.files import write_whole
 from matrix.record.journal import Journal, claim, new_run_id, point_latest
-from matrix.record.load import find_run, load_run, objects_of
+from matrix.record.load import find_run, load_run, objects_of, sources_of
 from matrix.record.model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
 from matrix.record.outcome import Evidence, State
 
@@ -255,6 +255,17 @@ def test_a_list_of_objects_is_kept_once_and_read_back_by_the_cell(directory: Pat
     assert objects_of(directory, a_row("y", State.PASS)) == frozenset()
 
 
+def test_a_list_of_sources_is_kept_under_its_digest_and_none_is_not_an_empty_one(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        digest = journal.keep_sources({"virt/kvm/vfio.c", "include/linux/vfio.h"})
+        assert journal.keep_sources([]) is None
+    row = a_row("n", State.PASS, sources_sha256=digest)
+    assert sources_of(directory, row) == {"virt/kvm/vfio.c", "include/linux/vfio.h"}
+    assert sources_of(directory, a_row("y", State.PASS)) is None
+    (directory / "sources" / str(digest)).unlink()
+    assert sources_of(directory, row) is None
+
+
 # A run that was killed
 
 
@@ -438,11 +449,12 @@ def attempts(journal: Journal) -> list[Callable[[], object]]:
     return [
         lambda: journal.keep_config("abc", "CONFIG_A=y\n"),
         lambda: journal.keep_objects(["a.o"]),
+        lambda: journal.keep_sources(["a.c"]),
         lambda: journal.close(interrupted=False),
     ]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2], ids=["config", "objects", "end"])
+@pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["config", "objects", "sources", "end"])
 def test_everything_else_that_a_run_writes_says_when_the_disk_is_full(
     directory: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:

@@ -232,6 +232,19 @@ def test_documentation_that_appears_or_vanishes_keeps_the_lane(lane: Open, trees
         assert kept(place)
 
 
+def test_a_lane_knows_later_what_its_configurations_lists_named_and_forgets_it_with_them(
+    lane: Open, trees: Trees
+) -> None:
+    with lane(trees()) as place:
+        place.listed |= {"virt/kvm/vfio.o", "a.o"}
+        place.remember()
+    with lane(trees()) as place:
+        assert place.listed == {"virt/kvm/vfio.o", "a.o"}
+        place.renew()
+    with lane(trees()) as place:
+        assert place.listed == set()
+
+
 def test_one_such_change_among_harmless_ones_drops_the_lane(lane: Open, trees: Trees) -> None:
     visit(lane, trees())
     with lane(trees({"include/linux/vfio.h": "changed\n", "Makefile": "changed\n"})) as place:
