@@ -42,6 +42,10 @@ class Stages:
         """What make is asked for: the directories of objects, as kbuild decides there what belongs."""
         return tuple(dict.fromkeys(map(directory_of, self.parts(name))))
 
+    def typed(self, name: StageName, workshop: Workshop) -> str:
+        """The stage's make command, as text."""
+        return shlex.join(workshop.command(self.targets(name)))
+
 
 @dataclass
 class CellBuild:
@@ -81,7 +85,7 @@ class CellBuild:
             return self._stage(name)
         except MachineError as error:
             self._reason = str(error)
-            return StageRecord(name=name, state=State.INFRA, command=self._typed(name))
+            return StageRecord(name=name, state=State.INFRA, command=self.stages.typed(name, self.workshop))
 
     def _config_kept(self) -> bool:
         # kbuild's syncconfig runs conf once more; were its answer another, this were another cell.
@@ -101,19 +105,16 @@ class CellBuild:
         """A stage that cannot say anything: no modules to build, or no kernel to build them against."""
         last = self._records[-1]
         if name == "modules" and self._value("MODULES") != "y":
-            return StageRecord(name=name, state=State.EMPTY, command=self._typed(name))
+            return StageRecord(name=name, state=State.EMPTY, command=self.stages.typed(name, self.workshop))
         if last.state in {State.CANCELLED, State.TIMEOUT, State.OOM, State.INFRA, State.NOT_RUN} or (
             name == "modules" and last.state is State.FAIL
         ):
-            return StageRecord(name=name, state=State.NOT_RUN, command=self._typed(name))
+            return StageRecord(name=name, state=State.NOT_RUN, command=self.stages.typed(name, self.workshop))
         return None
 
     def _value(self, symbol: str) -> str:
         """A symbol in the configuration being built."""
         return Config.parse(str(self.resolution.config)).value(symbol)
-
-    def _typed(self, name: StageName) -> str:
-        return shlex.join(self.workshop.command(self.stages.targets(name)))
 
     def _stage(self, name: StageName) -> StageRecord:
         targets = self.stages.targets(name)

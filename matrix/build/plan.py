@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from matrix.build.before import Before
 from matrix.build.cell import Stages
 from matrix.build.lane import lane_key
 from matrix.catalog.load import Catalog
@@ -50,7 +51,7 @@ class Plan:
     """Everything a lane needs to know beside its requests. Without ``build``: resolve only.
 
     ``images`` are the ids by toolchain; ``make`` the user's own make variables; ``deadline`` a
-    ``time.monotonic()`` after which no new cell starts.
+    ``time.monotonic()`` after which no new cell starts. What ``before`` can answer is not built.
     """
 
     site: Site
@@ -68,6 +69,7 @@ class Plan:
     build: bool = True
     fail_fast: bool = False
     deadline: float | None = None
+    before: Before | None = None
     failed: threading.Event = field(default_factory=threading.Event)
 
     def stopped(self) -> str:

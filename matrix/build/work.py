@@ -12,6 +12,7 @@ from matrix.build.order import visiting_order
 from matrix.build.plan import Lane, Plan
 from matrix.build.row import Log, Outcome, blank, configured_only, planned
 from matrix.build.sources import Sources
+from matrix.build.unaffected import given
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
 from matrix.plan.request import Request
@@ -83,7 +84,19 @@ class LaneWork:
             if resolution.reachable
         ]
         if plan.build:
-            self._build_all(ready, opened, workshop)
+            self._build_all([pair for pair in ready if not self._spared(*pair, workshop)], opened, workshop)
+
+    def _spared(self, cell: Cell, resolution: Resolution, workshop: Workshop) -> bool:
+        """Whether the cell need not be built, as nothing changed for it; its row says so then."""
+        if self.plan.before is None:
+            return False
+        stages = self.plan.stages(self.lane.arch)
+        commands = [stages.typed(name, workshop) for name in stages.names()]
+        now = given(workshop.image, str(resolution.config_sha256), commands)
+        outcome = self.plan.before.outcome(cell, now, self._log(resolution.request))
+        if outcome is not None:
+            self._finish(outcome)
+        return outcome is not None
 
     def _build_all(self, ready: list[tuple[Cell, Resolution]], opened: Opened, workshop: Workshop) -> None:
         if not ready:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
+from matrix.build.before import Before, before_of
 from matrix.build.cell import Stages
 from matrix.build.plan import Lane, Plan, lanes_of
 from matrix.build.row import blank
@@ -30,7 +31,7 @@ from matrix.jobs.prepare import (
 from matrix.kconfig.definitions import Definitions, read_tree
 from matrix.plan.product import axes, plan_digest, requests
 from matrix.plan.request import Request
-from matrix.record.events import Emit, RunStarted
+from matrix.record.events import Emit, Note, RunStarted
 from matrix.record.journal import Journal, claim, new_run_id, point_latest, refuse_used
 from matrix.record.model import BaseRecord, Run
 from matrix.record.outcome import State, exit_code
@@ -51,10 +52,18 @@ class World:
     runs: Path = ROOT / "runs"
 
 
-def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = World()) -> tuple[Run, Path]:
+def run(
+    profile: Profile,
+    emit: Emit,
+    argv: Sequence[str] = (),
+    world: World = World(),
+    before: tuple[Run, Path] | None = None,
+) -> tuple[Run, Path]:
     """Plan, build and record one run; returns it with its directory.
 
-    The record is written however this ends: after Ctrl-C, too, every planned cell has its row.
+    ``before`` is what this returned for the tree before a change: cells that the change does not reach are
+    taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
+    planned cell has its row.
     """
     points = requests(profile)
     now = datetime.now(UTC)
@@ -67,7 +76,8 @@ def run(profile: Profile, emit: Emit, argv: Sequence[str] = (), world: World = W
         record = _blank_run(name, ready, points, now, argv)
         if profile.out is None:
             point_latest(directory)
-        return _execute(ready, points, record, directory, emit, build=True), directory
+        known = _usable(before, ready, emit) if before else None
+        return _execute(ready, points, record, directory, emit, build=True, before=known), directory
 
 
 def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
@@ -123,13 +133,27 @@ def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime
     )
 
 
+def _usable(before: tuple[Run, Path], ready: Ready, emit: Emit) -> Before | None:
+    known = before_of(*before, ready.tree, ready.cache)
+    if known is None:
+        emit(Note(f"The source of {before[0].id} is not in the cache: every cell is built."))
+    return known
+
+
 def _bases(ready: Ready) -> dict[str, tuple[BaseRecord, str | None]]:
     profile = ready.profile
     return {name: base_record(ready.catalog, name, profile.arch) for name in profile.base}
 
 
 def _execute(
-    ready: Ready, points: Sequence[Request], record: Run, directory: Path, emit: Emit, *, build: bool
+    ready: Ready,
+    points: Sequence[Request],
+    record: Run,
+    directory: Path,
+    emit: Emit,
+    *,
+    build: bool,
+    before: Before | None = None,
 ) -> Run:
     lanes = lanes_of(points)
     at_once = _at_once(ready, lanes)
@@ -142,7 +166,8 @@ def _execute(
                 journal.keep_config(str(base.config_sha256), text)
         emit(RunStarted(record.id, directory, len(points), len(lanes)))
         try:
-            run_lanes(lanes, _plan(ready, site, journal, emit, points, build=build), budget, at_once)
+            plan = _plan(ready, site, journal, emit, points, build=build, before=before)
+            run_lanes(lanes, plan, budget, at_once)
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -174,7 +199,14 @@ def site_of(ready: Ready, run_id: str, budget: Budget, at_once: int) -> Site:
 
 
 def _plan(
-    ready: Ready, site: Site, journal: Journal, emit: Emit, points: Sequence[Request], *, build: bool
+    ready: Ready,
+    site: Site,
+    journal: Journal,
+    emit: Emit,
+    points: Sequence[Request],
+    *,
+    build: bool,
+    before: Before | None,
 ) -> Plan:
     profile, catalog = ready.profile, ready.catalog
 
@@ -201,4 +233,5 @@ def _plan(
         ids=frozenset(point.id for point in points),
         fail_fast=profile.fail_fast,
         deadline=monotonic() + duration(profile.deadline) if profile.deadline else None,
+        before=before,
     )
