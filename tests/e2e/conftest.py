@@ -44,11 +44,11 @@ class Kmatrix:
         # Looked up at each event: a test may listen differently while the run goes on.
         self.on_event(event)
 
-    def run(self, **options: list[str]) -> Run:
-        """A run with these options (underscores for hyphens), each a list of words."""
+    def run(self, before: tuple[Run, Path] | None = None, **options: list[str]) -> Run:
+        """A run with these options (underscores for hyphens), each a list of words; after another run."""
         given = {name.replace("_", "-"): words for name, words in options.items()}
         settled = settle({"profile": [str(self.profile)], **given}, {})
-        done, self.directory = run(settled, self._tell, ["test"], self.world)
+        done, self.directory = run(settled, self._tell, ["test"], self.world, before)
         return done
 
 
