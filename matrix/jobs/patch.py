@@ -198,7 +198,7 @@ class _Case:
     def _run(self, profile: Profile, name: str, before: Built | None) -> Built:
         self.emit(Note(f"Building {name.replace('-', ' patch ')}."))
         profile = profile.model_copy(update={"out": str(self.place / name)})
-        done, directory = run(profile, self.emit, self.argv, self.world)
+        done, directory = run(profile, self.emit, self.argv, self.world, before)
         if done.interrupted:
             raise InterruptedRunError(f"interrupted; what was built is kept in {self.place}")
         keep_findings(findings_of(done, directory), directory)

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from matrix.findings.model import Finding
-from matrix.findings.presence import WHOLE, lacks
+from matrix.findings.presence import lacks
 from matrix.record.model import Cell
-from matrix.record.outcome import PROVEN, Evidence, State
+from matrix.record.outcome import PROVEN, WHOLE, Evidence, State
 from matrix.verdict.cells import untried
 from matrix.verdict.match import Matches
 from matrix.verdict.model import Became

@@ -44,8 +44,12 @@ class Kmatrix:
         # Looked up at each event: a test may listen differently while the run goes on.
         self.on_event(event)
 
-    def run(self, before: tuple[Run, Path] | None = None, **options: list[str]) -> Run:
-        """A run with these options (underscores for hyphens), each a list of words; after another run."""
+    def run(self, **options: list[str]) -> Run:
+        """A run with these options (underscores for hyphens), each a list of words."""
+        return self.run_after(None, **options)
+
+    def run_after(self, before: tuple[Run, Path] | None, **options: list[str]) -> Run:
+        """The same, on what another run found before a change."""
         given = {name.replace("_", "-"): words for name, words in options.items()}
         settled = settle({"profile": [str(self.profile)], **given}, {})
         done, self.directory = run(settled, self._tell, ["test"], self.world, before)

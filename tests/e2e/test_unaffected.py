@@ -44,7 +44,7 @@ class Series:
 
     def run(self, before: tuple[Run, Path] | None = None, **options: list[str]) -> Run:
         self.kmatrix.events.clear()
-        return self.kmatrix.run(before, source=[self.kmatrix.tree], **options)
+        return self.kmatrix.run_after(before, source=[self.kmatrix.tree], **options)
 
     def patched(self, patch: str | Path) -> Run:
         """The run after the base's on the tree with this patch."""

@@ -260,7 +260,7 @@ def test_a_list_of_sources_is_kept_under_its_digest_and_none_is_not_an_empty_one
         digest = journal.keep_sources({"virt/kvm/vfio.c", "include/linux/vfio.h"})
         assert journal.keep_sources([]) is None
     row = a_row("n", State.PASS, sources_sha256=digest)
-    assert sources_of(directory, row) == {"virt/kvm/vfio.c", "include/linux/vfio.h"}
+    assert sources_of(directory, row) == frozenset({"virt/kvm/vfio.c", "include/linux/vfio.h"})
     assert sources_of(directory, a_row("y", State.PASS)) is None
     (directory / "sources" / str(digest)).unlink()
     assert sources_of(directory, row) is None

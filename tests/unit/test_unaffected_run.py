@@ -64,8 +64,8 @@ def evidence(done: Run) -> list[Evidence | None]:
 def test_a_run_records_what_each_cell_was_made_of(patching: Patching) -> None:
     done, directory = patching.before()
     assert [sources_of(directory, cell) for cell in done.cells] == [
-        {"drivers/vfio/vfio.c"},
-        {"drivers/vfio/vfio.c", "drivers/vfio/group.c", HEADER},
+        frozenset({"drivers/vfio/vfio.c"}),
+        frozenset({"drivers/vfio/vfio.c", "drivers/vfio/group.c", HEADER}),
     ]
     assert load_run(directory) == done
 
