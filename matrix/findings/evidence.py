@@ -4,19 +4,21 @@ Sets of cells are bit masks (bit i is the run's cell i), so that a thousand find
 cells cost operations on whole machine words and not on cells.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from matrix.findings.cover import Cube, Table
 from matrix.findings.model import Assumption, Proof, Scope, Where
 from matrix.findings.presence import Made
+from matrix.findings.table import Cube, Table
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import WHOLE, State
 
 K = TypeVar("K")
 Point = tuple[str, ...]
 _NOT_PLANNED = "not planned"
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 class _Pair(NamedTuple):
@@ -65,7 +67,7 @@ class Evidence:
             _rows=rows,
             _points={row: number for number, row in enumerate(rows)},
             _states=_masks(((cell.state.value, n) for n, cell in enumerate(run.cells)), size),
-            _made=_masks(((item, n) for n, c in enumerate(run.cells) for item in made.get(c.id, ())), size),
+            _made=_made_masks(run, made),
             _ended=_masks(_ended(run.cells), size),
             _lanes=_masks((((cell.arch, cell.toolchain), n) for n, cell in enumerate(run.cells)), size),
         )
@@ -212,6 +214,26 @@ def _ended(cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
             yield from ((stage.name, number) for stage in cell.stages if stage.state in WHOLE)
 
 
+def _made_masks(run: Run, made: Made) -> dict[str, int]:
+    """Object → the cells that made it, of those objects that a diagnostic names.
+
+    A cell that made most of them is told by those that it lacks: cells differ in few objects.
+    """
+    named = {ref.object for cell in run.cells for ref in cell.diagnostics if ref.object}
+    known = named & frozenset().union(*made.values())
+    most, has, lacks = [], [], []
+    for number, cell in enumerate(run.cells):
+        its = known & made.get(cell.id, frozenset())
+        if 2 * len(its) > len(known):
+            most.append(number)
+            lacks += [(item, number) for item in known - its]
+        else:
+            has += [(item, number) for item in its]
+    size = len(run.cells)
+    rich, having, lacking = _bits(most, size), _masks(has, size), _masks(lacks, size)
+    return {item: having.get(item, 0) | rich & ~lacking.get(item, 0) for item in known}
+
+
 def _why(cell: Cell) -> str:
     if cell.state is State.FAIL:
         return "it fails for another reason, and what it made tells nothing"
@@ -236,6 +258,6 @@ def _bits(numbers: Iterable[int], size: int) -> int:
 def _numbers(mask: int) -> Iterator[int]:
     """The numbers in a mask, ascending."""
     data = mask.to_bytes(mask.bit_length() // 8 + 1, "little")
-    for place, byte in enumerate(data):
-        if byte:
-            yield from (8 * place + bit for bit in range(8) if byte >> bit & 1)
+    for found in _NOT_ZERO.finditer(data):
+        byte = found[0][0]
+        yield from (8 * found.start() + bit for bit in range(8) if byte >> bit & 1)

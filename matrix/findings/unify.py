@@ -17,7 +17,7 @@ from itertools import combinations, product
 
 from matrix.diagnostics.diagnostic import Diagnostic, Severity
 from matrix.findings.group import Group, Said, Traits, blamed_by, noted_by, traits
-from matrix.findings.keys import GLOBAL_TOOLS, Kind, keys_of, kind, title, used_at
+from matrix.findings.keys import GLOBAL_TOOLS, Kind, keys_of, kind, title
 from matrix.findings.presence import Made, lacks
 from matrix.record.model import Cell, Run
 
@@ -122,28 +122,26 @@ def _own_keys(groups: Sequence[Group], book: _Book) -> list[frozenset[str]]:
 def _kinds(book: _Book) -> list[Group]:
     """One group for each kind, those without a symbol for each line of source."""
     groups: dict[object, Group] = {}
-    known: dict[Said, tuple[Kind, object]] = {}
+    known: dict[Said, Group] = {}
     for number, cell in enumerate(book.cells):
         for ref in cell.diagnostics:
-            if ref.key not in book.run.diagnostics:
-                continue
             said = (ref.key, ref.object)
-            if said not in known:
-                one = book.of(ref.key)
-                its = kind(one, ref.object)
-                known[said] = (its, its if its.symbols else (its, _line(one)))
-            its, mark = known[said]
-            group = groups.setdefault(mark, Group())
-            group.kinds.add(its)
-            group.said.setdefault(said, set()).add(cell.toolchain)
-            group.cells.add(number)
-            group.stages.add(ref.stage)
+            if said not in known and ref.key in book.run.diagnostics:
+                known[said] = _started(said, book.of(ref.key), groups)
+            if said in known:
+                group = known[said]
+                group.said[said].add(cell.toolchain)
+                group.cells.add(number)
+                group.stages.add(ref.stage)
     return list(groups.values())
 
 
-def _line(one: Diagnostic) -> tuple[str, int | None] | None:
-    site = used_at(one)
-    return (site.file, site.line) if site else None
+def _started(said: Said, one: Diagnostic, groups: dict[object, Group]) -> Group:
+    its = kind(one, said[1])
+    group = groups.setdefault(its if its.symbols else (its, *blamed_by(one)), Group())
+    group.kinds.add(its)
+    group.said[said] = set()
+    return group
 
 
 @dataclass

@@ -49,11 +49,7 @@ class Kmatrix:
         return self.run_after(None, **options)
 
     def run_after(self, before: tuple[Run, Path] | None, **options: list[str]) -> Run:
-<<<<<<< ours
-        """The same, on what another run found before a change."""
-=======
         """The same after another run, from which unaffected cells are taken over."""
->>>>>>> theirs
         given = {name.replace("_", "-"): words for name, words in options.items()}
         settled = settle({"profile": [str(self.profile)], **given}, {})
         done, self.directory = run(settled, self._tell, ["test"], self.world, before)

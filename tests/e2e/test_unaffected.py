@@ -42,14 +42,8 @@ class Series:
         self.directory = self.kmatrix.directory
         self.base_lanes = self.lanes()
 
-<<<<<<< ours
-    def run(self, before: tuple[Run, Path] | None = None, **options: list[str]) -> Run:
-        self.kmatrix.events.clear()
-        return self.kmatrix.run_after(before, source=[self.kmatrix.tree], **options)
-=======
     def run(self, **options: list[str]) -> Run:
         return self.kmatrix.run(source=[self.kmatrix.tree], **options)
->>>>>>> theirs
 
     def patched(self, patch: str | Path) -> Run:
         """The run after the base's on the tree with this patch."""

@@ -4,13 +4,15 @@ import itertools
 import random
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrix.findings import cover
-from matrix.findings.cover import Cover, Table, smallest
+from matrix.findings import question
+from matrix.findings.cover import Cover, smallest
+from matrix.findings.table import Table
 
 Axes = Mapping[str, Sequence[str]]
 Rows = Sequence[Mapping[str, str]]
@@ -83,8 +85,8 @@ def _terms(values: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> tuple[Axes, Rows, Sequence[str]]:
-    sizes = draw(st.lists(st.integers(2, 3), min_size=1, max_size=4))
+def tables(draw: st.DrawFn, axes_at_most: int = 4) -> tuple[Axes, Rows, Sequence[str]]:
+    sizes = draw(st.lists(st.integers(2, 3), min_size=1, max_size=axes_at_most))
     axes = {f"a{number}": [f"v{value}" for value in range(size)] for number, size in enumerate(sizes)}
     rows = draw(st.permutations(points(axes)))
     rows = rows[: draw(st.integers(1, len(rows)))]
@@ -127,6 +129,70 @@ def test_a_term_names_the_values_at_which_it_was_seen_and_no_others(
         mine = [r for r, label in zip(rows, labels, strict=True) if label == SEEN and meets(r, cube)]
         for axis, values in cube.items():
             assert values == tuple(value for value in axes[axis] if value in {row[axis] for row in mine})
+
+
+def best_of_all(axes: Axes, rows: Rows, labels: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], ...]:
+    """What the order of ties leaves, of all covers by conjunctions that no value can be added to."""
+    seen = [n for n, label in enumerate(labels) if label == SEEN]
+    values = {axis: [v for v in axes[axis] if v in {rows[n][axis] for n in seen}] for axis in axes}
+    choices = [[(), *_nonempty(values[axis])] for axis in axes]
+    allowed = [
+        cube
+        for terms in itertools.product(*choices)
+        if not any(
+            meets(row, cube := {a: v for a, v in zip(axes, terms, strict=True) if v}) and label == ABSENT
+            for row, label in zip(rows, labels, strict=True)
+        )
+        and any(meets(rows[n], cube) for n in seen)
+    ]
+    largest = [one for one in allowed if not any(one != other and within(one, other) for other in allowed)]
+    tight = list({str(t): t for t in (tightened(axes, rows, seen, cube) for cube in largest)}.values())
+    count, _ = smallest_size(axes, rows, labels)
+    covers = [
+        chosen
+        for chosen in itertools.combinations(tight, count)
+        if all(any(meets(rows[n], cube) for cube in chosen) for n in seen)
+    ]
+    ranked = [tuple(sorted(chosen, key=lambda cube: rank(axes, cube))) for chosen in covers]
+    return min(ranked, key=lambda chosen: tie(axes, rows, labels, chosen))
+
+
+def _nonempty(values: Sequence[str]) -> list[tuple[str, ...]]:
+    return [t for size in range(1, len(values) + 1) for t in itertools.combinations(values, size)]
+
+
+def within(one: Mapping[str, Sequence[str]], other: Mapping[str, Sequence[str]]) -> bool:
+    return all(axis in one and set(one[axis]) <= set(values) for axis, values in other.items())
+
+
+def tightened(
+    axes: Axes, rows: Rows, seen: Sequence[int], cube: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[str, ...]]:
+    mine = [rows[n] for n in seen if meets(rows[n], cube)]
+    return {axis: tuple(v for v in axes[axis] if v in {row[axis] for row in mine}) for axis in cube}
+
+
+def rank(axes: Axes, cube: Mapping[str, Sequence[str]]) -> list[tuple[int, int]]:
+    places = {axis: place for place, axis in enumerate(axes)}
+    return [(places[a], sum(1 << list(axes[a]).index(v) for v in values)) for a, values in cube.items()]
+
+
+def tie(axes: Axes, rows: Rows, labels: Sequence[str], chosen: Sequence[Mapping[str, Sequence[str]]]) -> Any:
+    """Terms, cells of which nobody knows, values named, then the axes and values in plan order."""
+    met = [n for n, row in enumerate(rows) if any(meets(row, cube) for cube in chosen)]
+    return (
+        sum(map(len, chosen)),
+        sum(labels[n] == UNKNOWN for n in met),
+        sum(len(values) for cube in chosen for values in cube.values()),
+        [rank(axes, cube) for cube in chosen],
+    )
+
+
+@settings(deadline=None)
+@given(tables(axes_at_most=3))
+def test_ties_are_broken_in_the_documented_order(table: tuple[Axes, Rows, Sequence[str]]) -> None:
+    if SEEN in table[2]:
+        assert solved(*table).cubes == best_of_all(*table)
 
 
 @settings(deadline=None)
@@ -192,8 +258,8 @@ def test_rows_that_the_axes_cannot_tell_apart_count_as_seen() -> None:
 
 
 def test_without_enough_steps_it_is_still_right_and_claims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cover, "_LEAST_STEPS", 1)
-    monkeypatch.setattr(cover, "_STEPS", 3)
+    monkeypatch.setattr(question, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(question, "_STEPS", 3)
     axes = {name: ["n", "m", "y"] for name in "ABCD"}
     rows = points(axes)
     chance = random.Random(7)
@@ -202,6 +268,23 @@ def test_without_enough_steps_it_is_still_right_and_claims_nothing(monkeypatch: 
     assert not found.minimal
     for row, label in zip(rows, labels, strict=True):
         assert any(meets(row, cube) for cube in found.cubes) == (label == SEEN)
+
+
+def test_many_axes_of_which_few_cells_were_built_take_no_longer() -> None:
+    axes = {f"S{number}": ["n", "y"] for number in range(30)}
+    chance = random.Random(3)
+    rows = [{name: chance.choice("ny") for name in axes} for _ in range(2000)]
+    labels = [SEEN, *[ABSENT] * 1999]
+    started = time.process_time()
+    found = solved(axes, rows, labels)
+    assert time.process_time() - started < 10
+    (cube,) = found.cubes
+    assert not found.minimal
+    assert meets(rows[0], cube)
+    assert not any(meets(row, cube) for row in rows[1:])
+    for axis in cube:
+        fewer = {name: values for name, values in cube.items() if name != axis}
+        assert any(meets(row, fewer) for row in rows[1:])
 
 
 def test_a_hundred_thousand_cells_take_milliseconds_for_each_finding() -> None:

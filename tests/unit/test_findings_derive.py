@@ -1,6 +1,9 @@
 """From a run to its findings: condition, proof, assumptions, scope."""
 
+import itertools
 import json
+import random
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -11,7 +14,7 @@ from matrix.findings.derive import derive
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import lacks, made_in
 from matrix.findings.schema import PUBLISHED, findings_schema
-from matrix.record.model import Cell, Run
+from matrix.record.model import Cell, DiagnosticRef, Run
 from matrix.record.outcome import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
@@ -247,3 +250,41 @@ def test_a_cell_that_has_not_all_symbols_of_the_others_is_told_apart_by_that() -
         [GCC_ERROR],
     )
     assert the_finding(run).condition == ({"VFIO": ("",)},)
+
+
+def a_large_run(problems: int) -> Run:
+    """2,592 cells; a problem is in few of them, at random values of four axes, in an object of its own."""
+    axes = {
+        "arch": ["powerpc", "x86", "s390", "arm64"],
+        "toolchain": ["gcc-12", "gcc-14", "clang-17", "clang-19"],
+        "base": ["defconfig", "allnoconfig"],
+        **{f"S{number}": ["n", "m", "y"] for number in range(4)},
+    }
+    chance = random.Random(5)
+    rows = [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    refs: list[list[DiagnosticRef]] = [[] for _ in rows]
+    known = [OTHER.model_copy(update={"symbols": (f"f{n}",), "line": n + 1}) for n in range(problems)]
+    for number, one in enumerate(known):
+        names = chance.sample(list(axes), 4)
+        some = {p for p in itertools.product(*(axes[name] for name in names)) if chance.random() < 0.3}
+        ref = DiagnosticRef(key=one.key, object=f"drivers/{number}.o", stage="focus")
+        for row, mine in zip(rows, refs, strict=True):
+            mine.extend([ref] if tuple(row[name] for name in names) in some else [])
+    cells = [
+        a_cell(row.pop("arch"), row.pop("toolchain"), row, base=row.pop("base"), state=State.FAIL)
+        for row in rows
+    ]
+    told = [cell.model_copy(update={"diagnostics": tuple(m)}) for cell, m in zip(cells, refs, strict=True)]
+    return a_run(told, known)
+
+
+def test_hundreds_of_findings_in_thousands_of_cells_take_seconds() -> None:
+    run = a_large_run(100)
+    objects = frozenset(f"drivers/{number}.o" for number in range(1000))
+    made = made_in(run, lambda _: objects)
+    started = time.process_time()
+    found = findings(run, dict(made))
+    assert len(found) == 100
+    assert all(one.condition and one.scope.absent for one in found)
+    assert all(one.minimal for one in found)
+    assert time.process_time() - started < 20

@@ -1,0 +1,79 @@
+"""The rows of one finding in the table, and conjunctions over them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import starmap
+from operator import and_, or_
+
+from matrix.findings.table import Table
+
+_STEPS = 20_000
+_STEPS_TIMES_ROWS = 200_000_000
+_LEAST_STEPS = 100
+
+Literals = tuple[int | None, ...]
+"""For each axis the values of a term, as bits in the axis's order; None without a term."""
+
+
+@dataclass
+class Question:
+    """One finding's rows in the table, and the values at which it was seen at all."""
+
+    table: Table
+    seen: int
+    absent: int
+    values: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.values = tuple(self.table.projected(place, self.seen) for place in range(len(self.table.axes)))
+
+    def rows(self, literals: Literals) -> int:
+        """The rows that meet a conjunction."""
+        terms = ((place, bits) for place, bits in enumerate(literals) if bits is not None)
+        return reduce(and_, starmap(self.table.meeting, terms), self.table.all)
+
+    def admits(self, literals: Literals) -> bool:
+        """Whether an absent row meets a conjunction."""
+        return self.rows(literals) & self.absent != 0
+
+    def disregard(self, point: tuple[int, ...]) -> None:
+        """An absent row that has all values of a seen one says nothing that the axes could tell apart."""
+        self.absent &= ~self.rows(tuple(1 << index for index in point))
+
+    def tight(self, literals: Literals) -> Literals:
+        """The same rows seen, with only the values that they have."""
+        mine = self.rows(literals) & self.seen
+        return tuple(
+            None if bits is None else self.table.projected(place, mine) for place, bits in enumerate(literals)
+        )
+
+    def cube(self, literals: Literals) -> dict[str, tuple[str, ...]]:
+        """A conjunction in the words of the axes."""
+        return {
+            name: tuple(value for index, value in enumerate(values) if bits >> index & 1)
+            for (name, values), bits in zip(self.table.axes.items(), self.tight(literals), strict=True)
+            if bits is not None
+        }
+
+    def rank(self, literals: Literals) -> tuple[tuple[int, int], ...]:
+        """Where a conjunction stands among others: its axes and values in plan order."""
+        return tuple((place, bits) for place, bits in enumerate(self.tight(literals)) if bits is not None)
+
+    def cost(self, cubes: Sequence[Literals]) -> tuple[object, ...]:
+        """What decides between two conditions of as many conjunctions; smaller is better."""
+        tight = [self.tight(literals) for literals in cubes]
+        met = reduce(or_, map(self.rows, tight), 0)
+        named = sum(bits.bit_count() for literals in tight for bits in literals if bits is not None)
+        unknown = (met & ~(self.seen | self.absent)).bit_count()
+        return (terms(cubes), unknown, named, sorted(map(self.rank, cubes)))
+
+
+def terms(cubes: Iterable[Literals]) -> int:
+    """How many terms these conjunctions have together."""
+    return sum(bits is not None for literals in cubes for bits in literals)
+
+
+def limit(table: Table) -> int:
+    """How many steps a search may take: fewer in large tables, where each costs more."""
+    return max(_LEAST_STEPS, min(_STEPS, _STEPS_TIMES_ROWS // (table.rows + 1)))
