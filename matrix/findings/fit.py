@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.catalog.load import Catalog
-from matrix.findings.cover import Cube
 from matrix.findings.model import Finding
+from matrix.findings.table import Cube
 from matrix.kconfig.config import Check, Config, verify
 from matrix.kconfig.origin import Compiler, Origin
 from matrix.record.model import Cell
