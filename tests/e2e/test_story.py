@@ -15,6 +15,8 @@ from matrix.findings.model import Findings
 from matrix.findings.presence import by_id, cells_of
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
+from matrix.jobs.patch import Asked as AskedOfPatch
+from matrix.jobs.patch import patch as judge
 from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
 from matrix.kconfig.config import Config
@@ -26,6 +28,7 @@ from matrix.source.cache import Cache, default_cache
 from matrix.source.obtain import obtain
 from matrix.source.series import read_series
 from matrix.source.walk import link_tree, walk
+from matrix.verdict.model import Became, Fate, Transition
 from reports.reproducer import reproducer
 from tests.fakes.history import CULPRIT, History
 from tests.minitree import PATCHES
@@ -187,6 +190,27 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     changed = Config.parse(told.change.file.read_text())
     assert {name: changed.value(name) for name in BROKEN} == BROKEN
     assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.followed}
+
+
+@pytest.mark.parametrize(
+    ("patch_file", "became"),
+    [("story-fix-header.patch", Became.COMPILED), ("story-fix-kconfig.patch", Became.NOT_BUILT)],
+)
+def test_each_of_both_fixes_turns_exactly_the_failing_cells(
+    story: Story, broken: Run, patch_file: str, became: Became
+) -> None:
+    """The base is built in the lanes of the broken run, so only what a fix reaches is compiled."""
+    assert broken.finished
+    options = {"profile": [str(story.profile)], "source": [SOURCE], "select": ["KVM=y,MODULES=n"]}
+    asked = AskedOfPatch(read_series(str(PATCHES / patch_file)), (str(REGRESSION),), fixes=("F1",))
+    world = World(connect(), story.cache, story.place / "runs")
+    judged = judge(settle(options, {}), asked, story.events.append, ["test"], world)
+    assert judged.code == 0
+    turned = [cell for cell in judged.verdict.cells if cell.transition is Transition.FIXED]
+    assert [(cell.toolchain, cell.request) for cell in turned] == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
+    assert judged.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
+    fixed = next(row for row in judged.verdict.findings if row.before and "F1" in row.before.ids)
+    assert (fixed.fate, fixed.became) == (Fate.FIXED, {became: 2})
 
 
 def test_the_reproducer_given_to_git_bisect_finds_the_commit(
