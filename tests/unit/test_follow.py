@@ -1,0 +1,45 @@
+"""The focus follows the patch: what is added to a profile's, and what is not."""
+
+from pathlib import Path
+
+import pytest
+
+from matrix.catalog.load import load_catalog, load_profile
+from matrix.jobs.follow import following
+from matrix.jobs.prepare import focus_of
+
+CATALOG = load_catalog()
+PROFILE = load_profile("kvm-vfio").model_copy(update={"arch": ("powerpc", "x86")})
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for directory in ("drivers/net", "drivers/vfio/pci", "arch/powerpc/mm", "arch/arm64/mm", "scripts"):
+        (tmp_path / directory).mkdir(parents=True)
+        (tmp_path / directory / "Makefile").touch()
+    (tmp_path / "virt/kvm").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("touched", "added"),
+    [
+        (["drivers/net/loopback.c"], ("drivers/net/loopback.o",)),
+        (["drivers/net/Kconfig"], ("drivers/net/",)),
+        (["drivers/net/Makefile", "drivers/net/loopback.c"], ("drivers/net/", "drivers/net/loopback.o")),
+        (["arch/powerpc/mm/mem.c"], ("arch/powerpc/mm/mem.o",)),
+        (["drivers/vfio/pci/vfio_pci.c", "arch/powerpc/kvm/powerpc.c"], ()),
+        (["arch/arm64/mm/mmu.c"], ()),
+        (["virt/kvm/vfio.c", "include/linux/vfio.h", "Documentation/x.c", "scripts/sign.c", "Makefile"], ()),
+    ],
+)
+def test_objects_of_sources_and_directories_of_rules_are_added_once(
+    tree: Path, touched: list[str], added: tuple[str, ...]
+) -> None:
+    assert following(PROFILE, CATALOG, tree, touched) == added
+
+
+def test_what_is_another_archs_is_not_asked_for() -> None:
+    focused = PROFILE.model_copy(update={"focus": ("arch/powerpc/mm/mem.o", "drivers/net/")})
+    assert focus_of(focused, CATALOG, "powerpc") == ("arch/powerpc/mm/mem.o", "drivers/net/")
+    assert focus_of(focused, CATALOG, "x86") == ("drivers/net/",)

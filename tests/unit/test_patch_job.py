@@ -1,0 +1,144 @@
+"""The verdict on a patch as a job: on the fake engine, with what it keeps, says and refuses."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from matrix.errors import KmatrixError, RequestError
+from matrix.jobs.compare import measure_of, measured
+from matrix.jobs.patch import Asked, Judged, base_differs, find_verdict, patch
+from matrix.jobs.prepare import git_identity
+from matrix.jobs.settings import settle
+from matrix.record.model import GitState, SourceRecord
+from matrix.source.series import read_series
+from matrix.verdict.model import Fate, Mailbox, Transition
+from tests.fakes.mails import a_mail, a_mbox
+from tests.fakes.runs import a_run, the_story
+from tests.unit.test_pipeline import ERROR, TWO_LANES, VFIO, Desk, always, applying
+
+FIX = "--- a/drivers/vfio/vfio.c\n+++ b/drivers/vfio/vfio.c\n@@ -1 +1 @@\n-int vfio;\n+int v;\n"
+TESTER = Mailbox(name="T", address="t@example.org")
+
+
+class Judge(Desk):
+    """A tree whose vfio.c is refused until it says ``int v;``."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.asks(TWO_LANES)
+        self.kernel.applies = applying
+        self.says(VFIO, lambda _: [ERROR] if self.broken() else [])
+
+    def broken(self) -> bool:
+        source = self.kernel.jobs[-1].host("/src") / "drivers/vfio/vfio.c"
+        return source.read_text() == "int vfio;\n"
+
+    def judged(self, text: str = FIX, **more: object) -> Judged:
+        file = self.place / "fix.patch"
+        file.write_text(text)
+        asked = Asked(read_series(str(file)), **more)  # type: ignore[arg-type]
+        return patch(settle(self._settled({}), {}), asked, self._tell, ["test"], self.world)
+
+
+@pytest.fixture
+def judge(tmp_path: Path) -> Judge:
+    return Judge(tmp_path)
+
+
+def test_a_fix_is_told_with_its_runs_and_its_patch_and_found_again(judge: Judge) -> None:
+    judged = judge.judged(fixes=("F1",), tester=TESTER)
+    assert (judged.code, judged.tester, judged.untested) == (0, TESTER, "")
+    assert judged.verdict.counts == {Transition.FIXED: 1, Transition.UNCHANGED: 1}
+    assert [found.fate for found in judged.verdict.findings] == [Fate.FIXED]
+    place = judged.directories[0].parent
+    assert [directory.name for directory in judged.directories] == ["before", "after"]
+    assert (place / "patches/fix.patch").read_text() == FIX
+    assert find_verdict(place.name, judge.world.runs) == (judged.verdict, judged.directories)
+    assert all((directory / "findings.json").exists() for directory in judged.directories)
+
+
+def test_a_tag_that_is_not_earned_is_refused_and_told(judge: Judge) -> None:
+    judge.says(VFIO, always(ERROR))
+    judged = judge.judged(tester=TESTER)
+    assert judged.tester is None
+    assert judged.untested
+    assert judged.code != 0
+
+
+def test_mails_patches_and_cover_letter_are_kept_for_the_answer(judge: Judge) -> None:
+    cover = a_mail("[PATCH v2 0/1] vfio: mend it", "A cover letter.\n", "m0@example.org")
+    mail = a_mail("[PATCH v2 1/1] vfio: the patch", f"Why.\n---\n{FIX}", "m1@example.org")
+    verdict = judge.judged(a_mbox([cover, mail])).verdict
+    assert verdict.cover is not None
+    assert (verdict.cover.message_id, verdict.cover.quote) == ("m0@example.org", ("A cover letter.",))
+    assert [(one.subject, one.refused) for one in verdict.patches] == [("vfio: the patch", None)]
+
+
+def test_nothing_is_left_of_a_request_that_was_wrong(judge: Judge) -> None:
+    judge.kernel.applies = lambda _: 3
+    with pytest.raises(KmatrixError):
+        judge.judged()
+    assert not judge.world.runs.exists() or not list(judge.world.runs.iterdir())
+
+
+def test_a_damaged_verdict_is_told(judge: Judge) -> None:
+    judged = judge.judged()
+    (judged.directories[-1] / "verdict.json").write_text("{}")
+    with pytest.raises(RequestError, match="is damaged"):
+        find_verdict(str(judged.directories[0].parent), judge.world.runs)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_base_that_is_not_the_patchs_own_is_said() -> None:
+    run = the_story()
+    git = GitState(commit=COMMIT, describe="v6.12", dirty=False)
+    source = SourceRecord(spec="/tree@HEAD", version="6.12", digest="0" * 64, git=git)
+    on_git = a_run(source=source)
+    assert base_differs(None, run) is None
+    assert base_differs(COMMIT[:12], on_git) is None
+    assert "it was tried on 0123456789ab (v6.12)" in str(base_differs("f" * 40, on_git))
+    assert "it was tried on Linux 6.12.48" in str(base_differs("f" * 40, run))
+    dirty = source.model_copy(update={"git": git.model_copy(update={"dirty": True})})
+    assert "uncommitted" in str(base_differs(COMMIT, a_run(source=dirty)))
+
+
+def test_the_tester_is_who_git_says_and_nobody_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("NAME", "EMAIL"):
+        monkeypatch.setenv(f"GIT_AUTHOR_{name}", {"NAME": "Jane Doe", "EMAIL": "jane@example.org"}[name])
+    assert git_identity() == Mailbox(name="Jane Doe", address="jane@example.org")
+
+    def unknown(*_: object, **__: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.CompletedProcess([], 128, "", "tell me who you are")
+
+    monkeypatch.setattr(subprocess, "run", unknown)
+    with pytest.raises(RequestError, match="git does not know who you are"):
+        git_identity()
+
+
+def test_a_run_is_held_against_its_baseline_and_what_is_known(judge: Judge) -> None:
+    broken = judge.run()
+    there = judge.directory
+    measure = measure_of(str(there), "", judge.world.runs)
+    assert measure is not None
+    held = measured(broken, there, measure)
+    assert held.code == 0, "what failed there may fail here"
+    (judge.tree / "drivers/vfio/vfio.c").write_text("int v;\n")
+    good = judge.run()
+    back = measure_of(str(judge.directory), "", judge.world.runs)
+    assert back is not None
+    assert measured(broken, there, back).code == 100
+    assert measured(good, judge.directory, measure).code == 0
+
+
+def test_without_a_baseline_nothing_is_measured_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    assert measure_of("", "", tmp_path) is None
+    with pytest.raises(RequestError, match="no run 'nosuch'"):
+        measure_of("nosuch", "", tmp_path)
+    with pytest.raises(RequestError):
+        measure_of("", str(tmp_path / "nosuch.toml"), tmp_path)
