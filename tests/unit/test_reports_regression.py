@@ -1,0 +1,56 @@
+"""A run against its baseline, told: what is new, broken, lost, excused, expired, and what can go."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from matrix.record.model import Run
+from matrix.record.outcome import State
+from matrix.verdict.baseline import against
+from matrix.verdict.known import EMPTY, Ledger
+from reports.regression import show_regression
+from tests.fakes.runs import GCC_ERROR
+from tests.fakes.sides import alone, two
+
+PASSING, FAILING = alone(State.PASS), alone(State.FAIL, GCC_ERROR)
+
+
+def told(baseline: Run, this: Run, ledger: Ledger = EMPTY) -> str:
+    out = StringIO()
+    console = Console(file=out, width=80)
+    show_regression(against(*two(baseline, this), ledger), ledger, console)
+    assert all(len(line) <= 80 or "/" in line for line in out.getvalue().splitlines())
+    return " ".join(out.getvalue().split())
+
+
+def test_nothing_new_is_said_in_a_sentence() -> None:
+    assert told(FAILING, FAILING).endswith("nothing is new or lost")
+
+
+def test_what_is_new_is_named_with_its_cells() -> None:
+    said = told(PASSING, FAILING)
+    assert "1 new finding, 1 cell broken" in said
+    assert "new F1 arch/powerpc/kvm/vfio.o" in said
+    assert f"broken {FAILING.cells[0].id}: pass -> fail" in said
+
+
+def test_what_is_lost_has_its_reason() -> None:
+    said = told(PASSING, alone(State.UNREACHABLE, reason="KVM needs MODULES, which is n"))
+    assert "1 cell lost" in said
+    assert "KVM needs MODULES, which is n" in said
+
+
+def test_what_is_known_excuses_and_what_is_out_of_date_is_said() -> None:
+    said = told(PASSING, FAILING, Ledger({"F1": "vfio-stub"}, {}, ("old-row",)))
+    assert "known F1" in said
+    assert "excused F1 is known: vfio-stub" in said
+    assert "unseen old-row: not seen any more, and can go" in said
+    assert "expired vfio-stub excuses F1 no more" in told(
+        PASSING, FAILING, Ledger({}, {"vfio-stub": ("F1",)}, ())
+    )
+
+
+def test_without_a_baseline_only_the_ledger_is_told() -> None:
+    out = StringIO()
+    show_regression(None, Ledger({}, {}, ("old-row",)), Console(file=out, width=80))
+    assert " ".join(out.getvalue().split()) == "unseen old-row: not seen any more, and can go"
