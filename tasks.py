@@ -23,7 +23,7 @@ from matrix.catalog.types import Profile
 from matrix.errors import KmatrixError
 from matrix.jobs import develop
 from matrix.jobs.compare import compare as compare_job
-from matrix.jobs.compare import measure_of, measured
+from matrix.jobs.compare import measure_of, measured, new_since
 from matrix.jobs.derive import chosen, findings_of, keep_findings, only
 from matrix.jobs.doctor import doctor as examine
 from matrix.jobs.fit import answer, asked_with
@@ -216,9 +216,10 @@ def _code(done: Run, profile: Profile) -> int:
     own=[
         _RUN,
         ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        ("baseline", "", "a mail marks with >> what is new since this run: its directory, or its name"),
     ]
 )
-def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name
+def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the option's name
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
     kept = find_verdict(run, RUNS)
     if kept is not None:
@@ -229,7 +230,8 @@ def report(*, run: str, format: str) -> int:  # noqa: A002 - the option's name
     if format == "terminal":
         show(done, findings, directory, Console())
     else:
-        sys.stdout.write(render(done, findings, directory, format))
+        new = new_since(find_run(baseline, RUNS), done, directory) if baseline else None
+        sys.stdout.write(render(done, findings, directory, format, new))
     return 0
 
 

@@ -1,6 +1,6 @@
 """A run, told: the formats by name. Nothing here decides anything; it only says what the record holds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -9,11 +9,11 @@ from matrix.errors import RequestError, nearest
 from matrix.findings.model import Findings
 from matrix.record.files import write_whole
 from matrix.record.model import Run
-from matrix.verdict.model import Mailbox, Verdict
+from matrix.verdict.model import FindingChange, Mailbox, Verdict
 from reports.changes import Told
 from reports.html import render_html
 from reports.mail import step_mails, tag_of, verdict_mail
-from reports.mail_run import render_mail
+from reports.mail_run import run_mail
 from reports.markdown import render_markdown
 from reports.terminal import render_text
 from reports.verdict_pages import render_verdict_html, render_verdict_markdown
@@ -38,7 +38,7 @@ FORMATS: dict[str, Format] = {
     "markdown": Format("report.md", render_markdown),
     "text": Format("report.txt", render_text),
     "terminal": Format("report.txt", render_text),
-    "mail": Format(None, render_mail),
+    "mail": Format(None, run_mail),
 }
 
 
@@ -59,8 +59,17 @@ VERDICT_FORMATS: dict[str, VerdictFormat] = {
 }
 
 
-def render(run: Run, findings: Findings, directory: Path, name: str) -> str:
-    """The run in one format. RequestError for a name that is none."""
+def render(
+    run: Run,
+    findings: Findings,
+    directory: Path,
+    name: str,
+    new: Iterable[FindingChange] | None = None,
+) -> str:
+    """The run in one format. RequestError for a name that is none. A mail marks what is new since a baseline,
+    where there is one."""
+    if name == "mail":
+        return run_mail(run, findings, directory, new=new)
     return _named(FORMATS, name).render(run, findings, directory)
 
 

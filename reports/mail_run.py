@@ -20,11 +20,6 @@ from reports.text import clean, plural
 from reports.verdict import sentence
 
 
-def render_mail(run: Run, findings: Findings, directory: Path) -> str:
-    """The mail without a sender, whom their mailer puts in, and without a baseline."""
-    return run_mail(run, findings, directory)
-
-
 def run_mail(
     run: Run,
     findings: Findings,

@@ -14,7 +14,7 @@ from matrix.verdict.answers import exit_code
 from matrix.verdict.baseline import Regression, against, code_with_known
 from matrix.verdict.compare import compare as compare_sides
 from matrix.verdict.known import EMPTY, Ledger, held, load_known
-from matrix.verdict.model import Verdict
+from matrix.verdict.model import FindingChange, Verdict
 from matrix.verdict.side import Side
 
 
@@ -37,6 +37,11 @@ def compare(
     sides = [side_of(load_run(directory), directory) for directory in (before, after)]
     verdict = compare_sides(*sides, fixes=fixes)
     return verdict, exit_code(verdict, allow_lost=allow_lost, werror=werror)
+
+
+def new_since(baseline: Path, run: Run, directory: Path) -> tuple[FindingChange, ...]:
+    """The findings of a run that are new since its baseline, whose directory is given."""
+    return against(side_of(load_run(baseline), baseline), side_of(run, directory)).new
 
 
 @dataclass(frozen=True)
