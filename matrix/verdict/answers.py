@@ -51,7 +51,8 @@ def why_not_fixed(row: FindingChange) -> str:
     """Why a finding is not known to be fixed; empty where it is."""
     if row.fate is Fate.STILL:
         cells = len(row.after.cells) if row.after else 0
-        return f"still there, in {cells} cells" + (f": {row.why}" if row.why else "")
+        where = "1 cell" if cells == 1 else f"{cells} cells"
+        return f"still there, in {where}" + (f": {row.why}" if row.why else "")
     if row.fate is Fate.LOST:
         return f"lost, not fixed, in {row.became[Became.LOST]} of its cells: {row.why}"
     if row.fate is not Fate.FIXED:
