@@ -63,7 +63,7 @@ def test_without_a_usable_before_run_nothing_is_claimed() -> None:
 @pytest.mark.parametrize(
     ("after", "reason"),
     [
-        (FAILING, "still there, in 1 cells"),
+        (FAILING, "still there, in 1 cell"),
         (GONE, "lost, not fixed, in 1 of its cells: unreachable after: KVM depends on MODULES"),
         (alone(State.INFRA, reason="no space"), "not known: infra after: no space"),
     ],
