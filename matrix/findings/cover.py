@@ -73,19 +73,11 @@ def _alone(question: Question) -> tuple[Literals, bool] | None:
         among = [_only(whole, (*needed, *chosen)) for chosen in tried]
         steps -= len(among)
         if not steps:
-            return _fewer(question, _only(whole, useful), rest), False
+            return question.fewer(_only(whole, useful), rest), False
         fitting = [literals for literals in among if not question.admits(literals)]
         if fitting:
             return min(fitting, key=lambda literals: question.cost([literals])), True
     raise AssertionError("all terms together exclude every absent row, and some of them do not")
-
-
-def _fewer(question: Question, literals: Literals, rest: Iterable[int]) -> Literals:
-    """A conjunction without those of its terms that it can do without, one after the other."""
-    for place in rest:
-        tried = (*literals[:place], None, *literals[place + 1 :])
-        literals = literals if question.admits(tried) else tried
-    return literals
 
 
 def _only(whole: Sequence[int], places: Iterable[int]) -> Literals:

@@ -18,7 +18,10 @@ Literals = tuple[int | None, ...]
 
 @dataclass
 class Question:
-    """One finding's rows in the table, and the values at which it was seen at all."""
+    """One finding's rows in the table, and the values at which it was seen at all.
+
+    An absent row that has all values of a seen one is not among them: the axes cannot tell the two apart.
+    """
 
     table: Table
     seen: int
@@ -27,6 +30,10 @@ class Question:
 
     def __post_init__(self) -> None:
         self.values = tuple(self.table.projected(place, self.seen) for place in range(len(self.table.axes)))
+        open_ = 0 if self.table.unique else self.seen
+        while open_:
+            same = self.rows(tuple(1 << index for index in self.table.first(open_)))
+            self.absent, open_ = self.absent & ~same, open_ & ~same
 
     def rows(self, literals: Literals) -> int:
         """The rows that meet a conjunction."""
@@ -37,9 +44,12 @@ class Question:
         """Whether an absent row meets a conjunction."""
         return self.rows(literals) & self.absent != 0
 
-    def disregard(self, point: tuple[int, ...]) -> None:
-        """An absent row that has all values of a seen one says nothing that the axes could tell apart."""
-        self.absent &= ~self.rows(tuple(1 << index for index in point))
+    def fewer(self, literals: Literals, places: Iterable[int]) -> Literals:
+        """A conjunction without those of these terms that it can do without, one after the other."""
+        for place in places:
+            tried = (*literals[:place], None, *literals[place + 1 :])
+            literals = literals if self.admits(tried) else tried
+        return literals
 
     def tight(self, literals: Literals) -> Literals:
         """The same rows seen, with only the values that they have."""

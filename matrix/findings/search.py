@@ -79,7 +79,6 @@ class Search:
         return (-(rows & self.question.seen).bit_count(), terms([literals]), self.question.rank(literals))
 
     def _expanded(self, point: tuple[int, ...]) -> list[Literals]:
-        self.question.disregard(point)
         start = self._forced(point)
         todo, known, done = [(start, self.question.rows(start) & self.question.absent)], {start}, []
         while todo and self._step():
@@ -131,7 +130,7 @@ class Search:
         """A cover without a claim: around each seen row one conjunction, grown as far as it goes."""
         open_, chosen = self.question.seen, []
         while open_:
-            literals = self._grown(self.question.table.first(open_))
+            literals = self._terse(self._grown(self.question.table.first(open_)))
             chosen.append(literals)
             open_ &= ~self.question.rows(literals)
         for literals in list(chosen):
@@ -139,6 +138,11 @@ class Search:
             if not self.question.seen & ~reduce(or_, others, 0):
                 chosen.remove(literals)
         return tuple(chosen)
+
+    def _terse(self, literals: Literals) -> Literals:
+        """With only the values that were seen in it, and without the terms that are idle then."""
+        shorter = self.question.fewer(self.question.tight(literals), range(len(literals)))
+        return literals if shorter == literals else self._terse(shorter)
 
     def _grown(self, point: tuple[int, ...]) -> Literals:
         literals: Literals = tuple(1 << index for index in point)

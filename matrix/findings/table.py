@@ -12,7 +12,8 @@ Cube = Mapping[str, tuple[str, ...]]
 class Table:
     """The cells of a run as a multi-valued truth table. Bit i of a mask is row i.
 
-    ``axes`` are those with two values or more, in plan order; a row has a value for each.
+    ``axes`` are those with two values or more, in plan order; a row has a value for each. ``unique``: no two
+    rows have the same.
     """
 
     def __init__(self, axes: Mapping[str, Sequence[str]], rows: Iterable[Mapping[str, str]]) -> None:
@@ -21,7 +22,9 @@ class Table:
         index = [(name, {v: i for i, v in enumerate(values)}) for name, values in self.axes.items()]
         fields = [[bytearray() for _ in values] for values in self.axes.values()]
         self.rows = 0
+        points = set()
         for row in rows:
+            points.add(tuple(row[name] for name in self.axes))
             for (name, places), among in zip(index, fields, strict=True):
                 field = among[places[row[name]]]
                 field.extend(bytes(self.rows // 8 + 1 - len(field)))
@@ -29,6 +32,7 @@ class Table:
             self.rows += 1
         self.masks = [[int.from_bytes(field, "little") for field in among] for among in fields]
         self.all = (1 << self.rows) - 1
+        self.unique = len(points) == self.rows
         self._meeting: dict[tuple[int, int], int] = {}
 
     def matching(self, cube: Cube) -> int:

@@ -85,8 +85,10 @@ def _terms(values: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 @st.composite
-def tables(draw: st.DrawFn, axes_at_most: int = 4) -> tuple[Axes, Rows, Sequence[str]]:
-    sizes = draw(st.lists(st.integers(2, 3), min_size=1, max_size=axes_at_most))
+def tables(
+    draw: st.DrawFn, axes_at_most: int = 4, values_at_most: int = 3
+) -> tuple[Axes, Rows, Sequence[str]]:
+    sizes = draw(st.lists(st.integers(2, values_at_most), min_size=1, max_size=axes_at_most))
     axes = {f"a{number}": [f"v{value}" for value in range(size)] for number, size in enumerate(sizes)}
     rows = draw(st.permutations(points(axes)))
     rows = rows[: draw(st.integers(1, len(rows)))]
@@ -188,11 +190,19 @@ def tie(axes: Axes, rows: Rows, labels: Sequence[str], chosen: Sequence[Mapping[
     )
 
 
-@settings(deadline=None)
-@given(tables(axes_at_most=3))
+@settings(deadline=None, max_examples=500)
+@given(st.one_of(tables(axes_at_most=3), tables(values_at_most=2)))
 def test_ties_are_broken_in_the_documented_order(table: tuple[Axes, Rows, Sequence[str]]) -> None:
     if SEEN in table[2]:
         assert solved(*table).cubes == best_of_all(*table)
+
+
+@pytest.mark.parametrize("seed", [9, 21, 35, 42])
+def test_a_conjunction_that_lies_in_a_larger_one_wins_no_tie(seed: int) -> None:
+    axes = {name: ["n", "m", "y"] for name in "ABC"}
+    chance = random.Random(seed)
+    labels = [chance.choice(SEEN + ABSENT * 2 + UNKNOWN) for _ in points(axes)]
+    assert solved(axes, points(axes), labels).cubes == best_of_all(axes, points(axes), labels)
 
 
 @settings(deadline=None)
@@ -257,17 +267,71 @@ def test_rows_that_the_axes_cannot_tell_apart_count_as_seen() -> None:
     assert solved({"A": ["n", "y"]}, twice, [SEEN, ABSENT, ABSENT]).cubes == ({"A": ("y",)},)
 
 
-def test_without_enough_steps_it_is_still_right_and_claims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question, "_LEAST_STEPS", 1)
-    monkeypatch.setattr(question, "_STEPS", 3)
+@settings(deadline=None)
+@given(tables(axes_at_most=3), st.data())
+def test_absent_rows_that_the_axes_cannot_tell_from_seen_ones_change_nothing(
+    table: tuple[Axes, Rows, Sequence[str]], data: st.DataObject
+) -> None:
+    axes, rows, labels = table
+    seen = [row for row, label in zip(rows, labels, strict=True) if label == SEEN]
+    if seen:
+        again = data.draw(st.lists(st.sampled_from(seen), max_size=3))
+        assert solved(axes, [*rows, *again], [*labels, *[ABSENT] * len(again)]) == solved(*table)
+
+
+@pytest.mark.parametrize("steps", [3, 300])
+def test_without_enough_steps_it_is_still_right_and_claims_nothing(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     axes = {name: ["n", "m", "y"] for name in "ABCD"}
     rows = points(axes)
     chance = random.Random(7)
     labels = [chance.choice([SEEN, ABSENT]) for _ in rows]
+    monkeypatch.setattr(question, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(question, "_STEPS", steps)
     found = solved(axes, rows, labels)
     assert not found.minimal
     for row, label in zip(rows, labels, strict=True):
         assert any(meets(row, cube) for cube in found.cubes) == (label == SEEN)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tables())
+def test_without_any_steps_no_conjunction_and_no_term_is_idle(
+    table: tuple[Axes, Rows, Sequence[str]],
+) -> None:
+    _, rows, labels = table
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(question, "_LEAST_STEPS", 1)
+        patch.setattr(question, "_STEPS", 1)
+        cubes = solved(*table).cubes
+    seen, absent = ([r for r, its in zip(rows, labels, strict=True) if its == w] for w in (SEEN, ABSENT))
+    for number, cube in enumerate(cubes):
+        others = [other for place, other in enumerate(cubes) if place != number]
+        assert not all(any(meets(row, other) for other in others) for row in seen)
+        for axis in cube:
+            wider = {name: values for name, values in cube.items() if name != axis}
+            assert any(meets(row, wider) for row in absent)
+
+
+def test_with_more_steps_it_is_no_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    axes = {name: ["n", "m", "y"] for name in "ABCD"}
+    rows = points(axes)
+    chance = random.Random(11)
+    labels = [chance.choice([SEEN, ABSENT, UNKNOWN]) for _ in rows]
+    monkeypatch.setattr(question, "_LEAST_STEPS", 1)
+    sizes = []
+    for steps in (1, 100, 300, 1000, 3000, 20_000):
+        monkeypatch.setattr(question, "_STEPS", steps)
+        cubes = solved(axes, rows, labels).cubes
+        sizes.append((len(cubes), sum(map(len, cubes))))
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) > 2
+
+
+def test_a_row_that_is_seen_and_absent_counts_as_seen() -> None:
+    axes = {"A": ["n", "y"], "B": ["n", "y"]}
+    assert smallest(Table(axes, points(axes)), 0b0011, 0b1111).cubes == ({"A": ("n",)},)
 
 
 def test_many_axes_of_which_few_cells_were_built_take_no_longer() -> None:

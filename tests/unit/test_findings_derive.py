@@ -174,6 +174,13 @@ def test_an_object_that_an_error_blames_was_not_made() -> None:
     assert set(made.values()) == {frozenset({"kernel/fork.o"})}
 
 
+def test_an_object_that_only_warned_was_made() -> None:
+    warned = a_cell(state=State.FAIL, diagnostics=[OTHER, WARNING])
+    refs = (warned.diagnostics[0].model_copy(update={"object": "kernel/fork.o"}), warned.diagnostics[1])
+    run = a_run([warned.model_copy(update={"diagnostics": refs})], [OTHER, WARNING])
+    assert made_in(run, lambda _: frozenset({OBJECT, "kernel/fork.o"})) == {warned.id: frozenset({OBJECT})}
+
+
 def test_without_an_object_a_failing_cell_lacks_it_when_the_stage_came_to_its_end() -> None:
     (failing,) = [c for c in a_square(State.PASS, State.PASS, GCC_ERROR).cells if c.state is State.FAIL]
     assert lacks(failing, (), ("configure",), {})
