@@ -113,9 +113,18 @@ def _config(cell: Cell) -> Config:
 
 
 def _own_keys(groups: Sequence[Group], book: _Book) -> list[frozenset[str]]:
-    """Each group's keys. One that two problems share does not tell them apart, so it is nobody's."""
+    """Each group's keys, without those that one toolchain gives two problems: they do not tell them apart.
+
+    What another toolchain says under other conditions may well be the same problem, and keeps its key.
+    """
     keys = [frozenset().union(*(keys_of(book.of(key), item) for key, item in one.said)) for one in groups]
-    shared = {key for key, count in Counter(key for among in keys for key in among).items() if count > 1}
+    given = Counter(
+        (key, chain)
+        for group, among in zip(groups, keys, strict=True)
+        for chain in group.chains
+        for key in among
+    )
+    shared = {key for (key, _), count in given.items() if count > 1}
     return [among - shared or among for among in keys]
 
 

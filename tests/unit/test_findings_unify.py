@@ -129,6 +129,13 @@ def test_a_key_that_two_problems_share_is_neithers() -> None:
     assert not set(one.keys) & set(two.keys)
 
 
+def test_what_another_compiler_says_in_more_configurations_keeps_the_key_that_both_have() -> None:
+    gcc, clang = log("gcc-14-story"), log("clang-19-story")
+    found = of({(GCC, "y"): gcc, (GCC, "n"): [], (CLANG, "y"): clang, (CLANG, "n"): clang})
+    assert len(found) == 2
+    assert set(found[0].keys) & set(found[1].keys)
+
+
 @pytest.mark.parametrize(("line", "count"), [(5, 1), (50, 2)])
 def test_what_another_version_of_a_compiler_words_anew_is_one_at_the_same_line(line: int, count: int) -> None:
     said = {
