@@ -16,6 +16,7 @@ from matrix.findings.presence import by_id, cells_of
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
 from matrix.jobs.patch import Asked as AskedOfPatch
+from matrix.jobs.patch import Judged
 from matrix.jobs.patch import patch as judge
 from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
@@ -192,6 +193,19 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.followed}
 
 
+def judged(story: Story, patch_file: str, select: str = "KVM=y,MODULES=n") -> Judged:
+    """The verdict on a patch, in the lanes of the broken run: only what it reaches is compiled."""
+    options = {"profile": [str(story.profile)], "source": [SOURCE], "select": [select]}
+    asked = AskedOfPatch(read_series(str(PATCHES / patch_file)), (str(REGRESSION),), fixes=("F1",))
+    world = World(connect(), story.cache, story.place / "runs")
+    return judge(settle(options, {}), asked, story.events.append, ["test"], world)
+
+
+def turned(found: Judged, transition: Transition) -> list[tuple[str, dict[str, str]]]:
+    cells = (cell for cell in found.verdict.cells if cell.transition is transition)
+    return [(cell.toolchain, cell.request) for cell in cells]
+
+
 @pytest.mark.parametrize(
     ("patch_file", "became"),
     [("story-fix-header.patch", Became.COMPILED), ("story-fix-kconfig.patch", Became.NOT_BUILT)],
@@ -199,18 +213,38 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
 def test_each_of_both_fixes_turns_exactly_the_failing_cells(
     story: Story, broken: Run, patch_file: str, became: Became
 ) -> None:
-    """The base is built in the lanes of the broken run, so only what a fix reaches is compiled."""
     assert broken.finished
-    options = {"profile": [str(story.profile)], "source": [SOURCE], "select": ["KVM=y,MODULES=n"]}
-    asked = AskedOfPatch(read_series(str(PATCHES / patch_file)), (str(REGRESSION),), fixes=("F1",))
-    world = World(connect(), story.cache, story.place / "runs")
-    judged = judge(settle(options, {}), asked, story.events.append, ["test"], world)
-    assert judged.code == 0
-    turned = [cell for cell in judged.verdict.cells if cell.transition is Transition.FIXED]
-    assert [(cell.toolchain, cell.request) for cell in turned] == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
-    assert judged.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
-    fixed = next(row for row in judged.verdict.findings if row.before and "F1" in row.before.ids)
+    found = judged(story, patch_file)
+    assert found.code == 0
+    assert turned(found, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
+    assert found.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
+    fixed = next(row for row in found.verdict.findings if row.before and "F1" in row.before.ids)
     assert (fixed.fate, fixed.became) == (Fate.FIXED, {became: 2})
+
+
+def test_a_fix_that_silences_one_compiler_is_none(story: Story, broken: Run) -> None:
+    assert broken.finished
+    found = judged(story, "story-quiet-clang.patch", "KVM=y,MODULES=n,VFIO=n")
+    assert found.code == 100
+    assert turned(found, Transition.FIXED) == [("clang-19", BROKEN)]
+    assert turned(found, Transition.STILL_FAILING) == [("gcc-14", BROKEN)]
+
+
+def test_a_fix_that_nobody_can_configure_any_more_is_lost(story: Story, broken: Run) -> None:
+    assert broken.finished
+    found = judged(story, "story-needs-modules.patch", "KVM=y,MODULES=n,VFIO=n")
+    assert found.code == 100
+    assert turned(found, Transition.LOST) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
+    assert turned(found, Transition.FIXED) == []
+
+
+def test_a_fix_that_breaks_another_cell_is_told_by_that(story: Story, broken: Run) -> None:
+    assert broken.finished
+    found = judged(story, "story-breaks-another.patch", "KVM=y,VFIO=n")
+    another = {**BROKEN, "MODULES": "y"}
+    assert found.code == 100
+    assert turned(found, Transition.BROKEN) == [("gcc-14", another), ("clang-19", another)]
+    assert turned(found, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
 
 
 def test_the_reproducer_given_to_git_bisect_finds_the_commit(
