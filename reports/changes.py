@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import by_id
+from matrix.findings.presence import index_cells
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import PROVEN, Evidence, State
 from matrix.verdict.answers import why_not_fixed
@@ -62,7 +62,7 @@ class Told:
     @cached_property
     def cells(self) -> dict[str, Cell]:
         """Its cells by their ids."""
-        return by_id(self.run)
+        return index_cells(self.run)
 
     def finding(self, seen: Seen | None) -> Finding | None:
         """The first of this run's findings that a verdict speaks of."""

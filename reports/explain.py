@@ -10,7 +10,7 @@ from rich.text import Text
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Cell, Run
 from reports import findings as words
 from reports.look import forgive, say
@@ -32,9 +32,9 @@ def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, consol
             console,
             f"{clean(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
         )
-    cells = by_id(run)
+    cells = index_cells(run)
     for number, finding in enumerate(shown):
-        lines = explanation(run, finding, cells_of(cells, finding), place)
+        lines = explanation(run, finding, list_affected_cells(cells, finding), place)
         say(console, Text("\n").join([*([Text()] if number else []), *lines]))
 
 

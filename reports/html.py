@@ -11,7 +11,7 @@ from jinja2 import Template
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from matrix.verdict.model import CellChange
@@ -72,7 +72,7 @@ def render_html(run: Run, findings: Findings, directory: Path) -> str:
         "What could not be tried": _sections(run, _faults(run), directory),
     }
     warned = _warned(run)
-    cells = by_id(run)
+    cells = index_cells(run)
     return page("report.html.j2").render(
         run=run,
         cells=cells,
@@ -82,7 +82,7 @@ def render_html(run: Run, findings: Findings, directory: Path) -> str:
         grid=grid_of(run),
         headline=summary.headline(run, findings),
         findings=[
-            _passage(run, finding, cells_of(cells, finding))
+            _passage(run, finding, list_affected_cells(cells, finding))
             for finding in findings.findings[:_FINDINGS_SHOWN]
         ],
         more=findings.findings[_FINDINGS_SHOWN:],

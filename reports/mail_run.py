@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Run
 from matrix.record.outcome import PROVEN
 from matrix.verdict.model import FindingChange
@@ -78,7 +78,7 @@ def _facts(run: Run, one: Finding, room: Room) -> Iterator[str]:
 
 
 def _by_hand(run: Run, one: Finding, directory: Path) -> Iterator[str]:
-    commands = facts.by_hand(run, cells_of(by_id(run), one)[0], directory, one)
+    commands = facts.by_hand(run, list_affected_cells(index_cells(run), one)[0], directory, one)
     if commands:
         yield "reproduce:"
         yield from (f"        {clean(command, 4000)}" for command in commands)

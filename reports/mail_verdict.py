@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 
 from matrix.findings.model import Finding
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import list_affected_cells
 from matrix.record.model import Cell
 from matrix.record.outcome import State
 from matrix.verdict.model import Fate, FindingChange, MailTold, Transition, Verdict
@@ -214,7 +214,7 @@ def _how(changes: Changes) -> Iterator[str]:
         shown = changes.shown(one)
         if shown:
             side, finding = shown
-            yield from _steps(side, cells_of(side.cells, finding)[0], changes, finding)
+            yield from _steps(side, list_affected_cells(side.cells, finding)[0], changes, finding)
             return
     for cell in _broken(changes)[:1]:
         yield from _steps(changes.after, cell, changes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Template
 
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -31,7 +31,7 @@ _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
     """The whole text; ``directory`` is where it is meant to lie, and paths are relative to it."""
-    place, cells = Place(directory, Path()), by_id(run)
+    place, cells = Place(directory, Path()), index_cells(run)
     told = page("report.md.j2").render(
         run=run,
         summary=summary,
@@ -40,7 +40,7 @@ def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
         grid=grid_of(run),
         headline=summary.headline(run, findings),
         findings=[
-            _section(run, finding, cells_of(cells, finding), place)
+            _section(run, finding, list_affected_cells(cells, finding), place)
             for finding in findings.findings[:_FINDINGS_SHOWN]
         ],
         more=max(0, len(findings.findings) - _FINDINGS_SHOWN),

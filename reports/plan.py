@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.text import Text
 
-from matrix.findings.presence import by_id
+from matrix.findings.presence import index_cells
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports.look import STYLES, forgive, say
@@ -18,7 +18,7 @@ _WIDE = len(State.UNREACHABLE)
 def show_plan(run: Run, console: Console) -> None:
     """A line per request, in plan order, and the totals."""
     forgive(console)
-    cells = by_id(run)
+    cells = index_cells(run)
     for cell in run.cells:
         _show_request(cell, _words(cells, cell), console)
     say(console, "" if run.cells else "no requests")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.findings.model import Finding
-from matrix.kconfig.config import Config, unquoted
+from matrix.kconfig.config import Config, unquote_value
 from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
 from reports.text import clean, inside
 
@@ -115,7 +115,7 @@ def _asked(setting: tuple[str, str]) -> str:
     if value in _CONFIG_FLAGS:
         return f"{_CONFIG_FLAGS[value]} {name}"
     kind = "--set-val" if _NUMBER.fullmatch(value) else "--set-str"
-    return f"{kind} {name} {shlex.quote(unquoted(value))}"
+    return f"{kind} {name} {shlex.quote(unquote_value(value))}"
 
 
 def recorded(place: Place, digest: str) -> Path:

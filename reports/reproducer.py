@@ -15,7 +15,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.keys import GLOBAL_TOOLS
 from matrix.findings.model import Finding
-from matrix.kconfig.config import fragment
+from matrix.kconfig.config import format_fragment
 from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
 from reports import findings as words
 from reports import summary
@@ -116,7 +116,7 @@ def _start(base: BaseRecord, cell: Cell, directory: Path) -> dict[str, object]:
         "target": target,
         "seed": base.seed,
         "config": _whole(path.read_text("utf-8", "replace")) if path else "",
-        "fragment": _whole(fragment(appended(base, cell))),
+        "fragment": _whole(format_fragment(appended(base, cell))),
     }
 
 

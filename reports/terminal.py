@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from reports import findings as words
@@ -98,11 +98,11 @@ def _show_grid(run: Run, console: Console) -> None:
 
 def _show_findings(run: Run, findings: Findings, place: Place, console: Console) -> None:
     """Each finding in short, the most severe first; `./inv explain` tells the rest."""
-    cells = by_id(run)
+    cells = index_cells(run)
     for finding in findings.findings[:_FINDINGS_SHOWN]:
         _show_finding(run, finding, console)
         if finding.is_error:
-            _show_cells(tuple(cells_of(cells, finding)), place, console)
+            _show_cells(tuple(list_affected_cells(cells, finding)), place, console)
     if len(findings.findings) > _FINDINGS_SHOWN:
         say(console)
         say(console, f"… and {len(findings.findings) - _FINDINGS_SHOWN} more findings: ./inv explain")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.presence import cells_of
+from matrix.findings.presence import list_affected_cells
 from matrix.verdict.model import CellChange, FindingChange, Verdict
 from reports import findings as words
 from reports import html, markdown
@@ -80,7 +80,7 @@ def _passage(one: FindingChange, changes: Changes) -> _Passage:
     if shown is None:
         return _Passage(one, (), "", ())
     side, finding = shown
-    cell = cells_of(side.cells, finding)[0]
+    cell = list_affected_cells(side.cells, finding)[0]
     place = Place(side.directory, Path(_from(side.directory, changes.after)))
     return _Passage(
         change=one,

@@ -114,7 +114,7 @@ class CellBuild:
 
     def _value(self, symbol: str) -> str:
         """A symbol in the configuration being built."""
-        return Config.parse(str(self.resolution.config)).value(symbol)
+        return Config.parse(str(self.resolution.config)).value_of(symbol)
 
     def _stage(self, name: StageName) -> StageRecord:
         targets = self.stages.targets(name)

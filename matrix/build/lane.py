@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.plan.request import escaped
+from matrix.plan.request import escape_path_part
 from matrix.record.files import no_space, write_whole
 from matrix.source.cache import Cache
 from matrix.source.manifest import difference, freshen
@@ -151,7 +151,7 @@ def _copy(tree: Tree) -> str:
 def lane_key(fields: Mapping[str, str]) -> str:
     """A directory name: readable, and different for whatever must not share objects."""
     mark = hashlib.sha256(json.dumps(sorted(fields.items())).encode()).hexdigest()[:12]
-    return f"{escaped(fields['arch'])}-{escaped(fields['toolchain'])[:40]}-{mark}"
+    return f"{escape_path_part(fields['arch'])}-{escape_path_part(fields['toolchain'])[:40]}-{mark}"
 
 
 @contextmanager

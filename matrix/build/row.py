@@ -54,7 +54,7 @@ def blank(request: Request) -> Cell:
         arch=request.arch,
         toolchain=request.toolchain,
         base=request.base,
-        request=request.values,
+        request=request.symbol_values,
     )
 
 

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
 from matrix.errors import RequestError, nearest
-from matrix.kconfig.config import Config, verify
+from matrix.kconfig.config import Config, verify_symbols
 
 _HERE = Path(__file__).parent
 _PROFILES = _HERE / "profiles"
@@ -43,13 +43,16 @@ class Catalog:
         """Where a symbol stands in a configuration: at the first of these values whose proof holds there,
         else at its own."""
         for value in values:
-            if all(check.ok for check in verify(self.setting(arch, symbol, value).proof, config)):
+            if all(
+                check.is_satisfied
+                for check in verify_symbols(self.setting(arch, symbol, value).proof, config)
+            ):
                 return value
-        return config.value(symbol)
+        return config.value_of(symbol)
 
     def arch_of(self, config: Config, named: str | None) -> str | None:
         """The arch that a .config is for: by its symbol, else ``named``, ARCH as its head has it."""
-        ours = (name for name, row in self.arches.items() if config.value(row.symbol) == "y")
+        ours = (name for name, row in self.arches.items() if config.value_of(row.symbol) == "y")
         return next(ours, named)
 
     def base_target(self, arch: str, base: str) -> str | None:

@@ -24,9 +24,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 
-from matrix.findings.question import Literals, Question, limit
-from matrix.findings.search import Search
-from matrix.findings.table import Table
+from matrix.findings.question import CoverProblem, Literals, compute_step_limit
+from matrix.findings.search import CoverSearch
+from matrix.findings.table import TruthTable
 
 
 @dataclass(frozen=True)
@@ -37,49 +37,51 @@ class Cover:
     minimal: bool
 
 
-def smallest(table: Table, seen: int, absent: int) -> Cover:
+def minimize_condition(table: TruthTable, seen: int, absent: int) -> Cover:
     """The smallest condition for what was seen in ``seen`` and is absent from ``absent`` (masks of rows).
 
     A row in both, or with the very values of a seen one, cannot be told apart: it counts as seen.
     """
     if not seen:
         return Cover((), minimal=True)
-    question = Question(table, seen, absent & ~seen)
-    alone = _alone(question)
+    question = CoverProblem(table, seen, absent & ~seen)
+    alone = _find_single_cube(question)
     if alone is not None:
         literals, proven = alone
-        return Cover((question.cube(literals),), minimal=proven)
-    search = Search(question)
-    cubes = sorted(search.best(), key=question.rank)
-    return Cover(tuple(question.cube(literals) for literals in cubes), minimal=search.steps > 0)
+        return Cover((question.to_cube(literals),), minimal=proven)
+    search = CoverSearch(question)
+    cubes = sorted(search.find_best_cover(), key=question.sort_key)
+    return Cover(tuple(question.to_cube(literals) for literals in cubes), minimal=search.steps_left > 0)
 
 
-def _alone(question: Question) -> tuple[Literals, bool] | None:
+def _find_single_cube(question: CoverProblem) -> tuple[Literals, bool] | None:
     """The best single conjunction and whether that is proven, or None where one does not do.
 
     An axis without which an absent row comes in is in all of them; so the choice is among the others only.
     """
     whole = question.values
-    if question.admits(whole):
+    if question.admits_absent(whole):
         return None
     useful = [
-        place for place, bits in enumerate(whole) if question.table.meeting(place, bits) != question.table.all
+        place
+        for place, bits in enumerate(whole)
+        if question.table.find_rows_with_values(place, bits) != question.table.all_rows
     ]
-    needed = [place for place in useful if question.admits(_only(whole, {*useful} - {place}))]
+    needed = [place for place in useful if question.admits_absent(_keep_terms(whole, {*useful} - {place}))]
     rest = [place for place in useful if place not in needed]
-    steps = limit(question.table)
+    steps = compute_step_limit(question.table)
     for size in range(len(rest) + 1):
         tried = islice(combinations(rest, size), steps)
-        among = [_only(whole, (*needed, *chosen)) for chosen in tried]
+        among = [_keep_terms(whole, (*needed, *chosen)) for chosen in tried]
         steps -= len(among)
         if not steps:
-            return question.fewer(_only(whole, useful), rest), False
-        fitting = [literals for literals in among if not question.admits(literals)]
+            return question.drop_idle_terms(_keep_terms(whole, useful), rest), False
+        fitting = [literals for literals in among if not question.admits_absent(literals)]
         if fitting:
-            return min(fitting, key=lambda literals: question.cost([literals])), True
+            return min(fitting, key=lambda literals: question.compute_cost([literals])), True
     raise AssertionError("all terms together exclude every absent row, and some of them do not")
 
 
-def _only(whole: Sequence[int], places: Iterable[int]) -> Literals:
+def _keep_terms(whole: Sequence[int], places: Iterable[int]) -> Literals:
     chosen = frozenset(places)
     return tuple(bits if place in chosen else None for place, bits in enumerate(whole))

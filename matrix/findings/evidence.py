@@ -10,50 +10,50 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from matrix.findings.model import Assumption, Proof, Scope, Where
-from matrix.findings.presence import Made
-from matrix.findings.table import Cube, Table
+from matrix.findings.presence import MadeObjects
+from matrix.findings.table import Cube, TruthTable
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import WHOLE, State
 
 K = TypeVar("K")
-Point = tuple[str, ...]
+AxisPoint = tuple[str, ...]
 _NOT_PLANNED = "not planned"
-_NOT_ZERO = re.compile(rb"[^\0]")
+_NONZERO_BYTE = re.compile(rb"[^\0]")
 
 
-class _Pair(NamedTuple):
+class _TermTest(NamedTuple):
     """A term put to the test: conjunction ``of``, its cells, and the axis to be flipped ``to`` a value."""
 
-    of: int
+    cube_index: int
     cube: Cube
     axis: str
     to: str
-    mine: int
+    seen_mask: int
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CellIndex:
     """A run's cells, indexed for questions about findings. ``context``: the axes that have one value."""
 
     cells: tuple[Cell, ...]
     axes: dict[str, tuple[str, ...]]
     context: dict[str, str]
-    table: Table
-    _index: dict[str, int]
-    _order: dict[str, int]
-    _rows: list[Point]
-    _points: dict[Point, int]
-    _states: dict[str, int]
-    _made: dict[str, int]
-    _ended: dict[str, int]
-    _lanes: dict[tuple[str, str], int]
+    table: TruthTable
+    _numbers_by_id: dict[str, int]
+    _axis_positions: dict[str, int]
+    _point_of_cell: list[AxisPoint]
+    _cell_at_point: dict[AxisPoint, int]
+    _state_masks: dict[str, int]
+    _object_masks: dict[str, int]
+    _stage_masks: dict[str, int]
+    _lane_masks: dict[tuple[str, str], int]
 
     @classmethod
-    def of(cls, run: Run, made: Made) -> "Evidence":
+    def from_run(cls, run: Run, made: MadeObjects) -> "CellIndex":
         """The index of a run's cells. Time and memory grow with their number times that of the axes."""
         named = dict.fromkeys((name for cell in run.cells for name in cell.request), "")
-        values = [named | _values(cell) for cell in run.cells]
-        occurring = _occurring(run, values)
+        values = [named | _read_cell_axes(cell) for cell in run.cells]
+        occurring = _collect_axis_values(run, values)
         axes = {name: among for name, among in occurring.items() if len(among) > 1}
         rows = [tuple(row.get(name, "") for name in axes) for row in values]
         size = len(rows)
@@ -61,140 +61,148 @@ class Evidence:
             cells=run.cells,
             axes=axes,
             context={name: among[0] for name, among in occurring.items() if len(among) == 1},
-            table=Table(axes, (dict(zip(axes, row, strict=True)) for row in rows)),
-            _index={cell.id: number for number, cell in enumerate(run.cells)},
-            _order={name: place for place, name in enumerate(axes)},
-            _rows=rows,
-            _points={row: number for number, row in enumerate(rows)},
-            _states=_masks(((cell.state.value, n) for n, cell in enumerate(run.cells)), size),
-            _made=_made_masks(run, made),
-            _ended=_masks(_ended(run.cells), size),
-            _lanes=_masks((((cell.arch, cell.toolchain), n) for n, cell in enumerate(run.cells)), size),
+            table=TruthTable(axes, (dict(zip(axes, row, strict=True)) for row in rows)),
+            _numbers_by_id={cell.id: number for number, cell in enumerate(run.cells)},
+            _axis_positions={name: place for place, name in enumerate(axes)},
+            _point_of_cell=rows,
+            _cell_at_point={row: number for number, row in enumerate(rows)},
+            _state_masks=_group_into_masks(((cell.state.value, n) for n, cell in enumerate(run.cells)), size),
+            _object_masks=_mask_made_objects(run, made),
+            _stage_masks=_group_into_masks(_list_ended_stages(run.cells), size),
+            _lane_masks=_group_into_masks(
+                (((cell.arch, cell.toolchain), n) for n, cell in enumerate(run.cells)), size
+            ),
         )
 
-    def mask(self, cells: Iterable[str]) -> int:
+    def mask_cells(self, cells: Iterable[str]) -> int:
         """The mask of these cells, given by their ids."""
-        return _bits((self._index[name] for name in cells), len(self.cells))
+        return _mask_from_numbers((self._numbers_by_id[name] for name in cells), len(self.cells))
 
-    def absent(self, objects: Iterable[str], stages: Iterable[str]) -> int:
+    def find_absent_cells(self, objects: Iterable[str], stages: Iterable[str]) -> int:
         """The cells that a problem of these objects and stages, if they do not show it, is absent from.
 
         The same as asking `lacks` of every cell.
         """
         found = 0
         for state in WHOLE:
-            found |= self._states.get(state.value, 0)
-        by_object = [self._made.get(item, 0) for item in objects]
-        by_stage = [self._ended.get(stage, 0) for stage in stages]
+            found |= self._state_masks.get(state.value, 0)
+        by_object = [self._object_masks.get(item, 0) for item in objects]
+        by_stage = [self._stage_masks.get(stage, 0) for stage in stages]
         for mask in by_object or by_stage:
             found |= mask
         return found
 
-    def proof(self, cubes: Sequence[Cube], seen: int, absent: int) -> Iterator[Proof]:
+    def prove_terms(self, cubes: Sequence[Cube], seen: int, absent: int) -> Iterator[Proof]:
         """For each term of each conjunction, and each value outside it, the neighbour that tells most."""
         for number, cube in enumerate(cubes):
-            mine = self.table.matching(cube) & seen
+            mine = self.table.find_matching_rows(cube) & seen
             for axis, named in cube.items():
                 outside = (value for value in self.axes[axis] if value not in named)
                 for value in outside:
-                    yield self._neighbour(_Pair(number, cube, axis, value, mine), absent, seen)
+                    yield self._prove_term(_TermTest(number, cube, axis, value, mine), absent, seen)
 
-    def _neighbour(self, pair: "_Pair", absent: int, seen: int) -> Proof:
+    def _prove_term(self, pair: "_TermTest", absent: int, seen: int) -> Proof:
         """A neighbour without the finding proves the term; one that is dumb, or has it, is second best."""
-        across = self.table.matching({**pair.cube, pair.axis: (pair.to,)})
+        across = self.table.find_matching_rows({**pair.cube, pair.axis: (pair.to,)})
         for wanted in (across & absent, across & ~(seen | absent), across & seen):
-            for here, there in self._beside(pair, wanted):
-                return self._told(pair, here, there, seen, absent)
-        first = next(_numbers(pair.mine))
+            for here, there in self._find_neighbour_pairs(pair, wanted):
+                return self._build_proof(pair, here, there, seen, absent)
+        first = next(_list_set_bits(pair.seen_mask))
         return Proof(
-            of=pair.of, flip=pair.axis, from_=self._at(first, pair.axis), to=pair.to, reason=_NOT_PLANNED
+            of=pair.cube_index,
+            flip=pair.axis,
+            from_=self._read_axis_value(first, pair.axis),
+            to=pair.to,
+            reason=_NOT_PLANNED,
         )
 
-    def _beside(self, pair: "_Pair", wanted: int) -> Iterator[tuple[int, int]]:
+    def _find_neighbour_pairs(self, pair: "_TermTest", wanted: int) -> Iterator[tuple[int, int]]:
         """(cell with the finding, wanted cell) that differ in the pair's axis alone."""
-        near = pair.mine.bit_count() <= wanted.bit_count()
-        for number in _numbers(pair.mine if near else wanted):
+        near = pair.seen_mask.bit_count() <= wanted.bit_count()
+        for number in _list_set_bits(pair.seen_mask if near else wanted):
             for value in [pair.to] if near else pair.cube[pair.axis]:
-                other = self._points.get(self._moved(number, pair.axis, value))
-                if other is not None and (wanted if near else pair.mine) >> other & 1:
+                other = self._cell_at_point.get(self._move_point(number, pair.axis, value))
+                if other is not None and (wanted if near else pair.seen_mask) >> other & 1:
                     yield (number, other) if near else (other, number)
 
-    def _moved(self, number: int, axis: str, value: str) -> Point:
-        at = self._order[axis]
-        point = self._rows[number]
+    def _move_point(self, number: int, axis: str, value: str) -> AxisPoint:
+        at = self._axis_positions[axis]
+        point = self._point_of_cell[number]
         return (*point[:at], value, *point[at + 1 :])
 
-    def _at(self, number: int, axis: str) -> str:
-        return self._rows[number][self._order[axis]]
+    def _read_axis_value(self, number: int, axis: str) -> str:
+        return self._point_of_cell[number][self._axis_positions[axis]]
 
-    def _told(self, pair: "_Pair", here: int, there: int, seen: int, absent: int) -> Proof:
+    def _build_proof(self, pair: "_TermTest", here: int, there: int, seen: int, absent: int) -> Proof:
         cell = self.cells[there]
         known = True if seen >> there & 1 else False if absent >> there & 1 else None
         return Proof(
-            of=pair.of,
+            of=pair.cube_index,
             flip=pair.axis,
-            from_=self._at(here, pair.axis),
+            from_=self._read_axis_value(here, pair.axis),
             to=pair.to,
             beside=self.cells[here].id,
             cell=cell.id,
             state=cell.state,
             has_finding=known,
-            reason=_why(cell) if known is None else None,
+            reason=_explain_unknown(cell) if known is None else None,
         )
 
-    def assumptions(self, cubes: Sequence[Cube], seen: int) -> Iterator[Assumption]:
+    def find_assumptions(self, cubes: Sequence[Cube], seen: int) -> Iterator[Assumption]:
         """The axes that a conjunction leaves out only because no cell says whether they matter.
 
         No cell without the finding meets a conjunction; so where it was seen at some values of an axis
         only, every cell at the others proves nothing.
         """
         for number, cube in enumerate(cubes):
-            inside = self.table.matching(cube)
+            inside = self.table.find_matching_rows(cube)
             for axis in (name for name in self.axes if name not in cube):
-                here = {v for v in self.axes[axis] if self.table.matching({axis: (v,)}) & inside & seen}
+                here = {
+                    v for v in self.axes[axis] if self.table.find_matching_rows({axis: (v,)}) & inside & seen
+                }
                 others = tuple(value for value in self.axes[axis] if value not in here)
                 if others:
-                    among = inside & self.table.matching({axis: others})
+                    among = inside & self.table.find_matching_rows({axis: others})
                     yield Assumption(
                         of=number,
                         axis=axis,
                         seen=tuple(value for value in self.axes[axis] if value in here),
                         unknown=others,
-                        because=self._because(among) or {_NOT_PLANNED: 1},
+                        because=self._count_states(among) or {_NOT_PLANNED: 1},
                     )
 
-    def _because(self, cells: int) -> dict[str, int]:
-        counted = {state: (mask & cells).bit_count() for state, mask in self._states.items()}
+    def _count_states(self, cells: int) -> dict[str, int]:
+        counted = {state: (mask & cells).bit_count() for state, mask in self._state_masks.items()}
         return {state: count for state, count in counted.items() if count}
 
-    def scope(self, seen: int, absent: int) -> Scope:
+    def compute_scope(self, seen: int, absent: int) -> Scope:
         """Where it was seen, where it is absent, where nobody could look; by arch and toolchain."""
         everywhere = (1 << len(self.cells)) - 1
         unknown = everywhere & ~(seen | absent)
         return Scope(
-            seen=self._where(seen),
-            absent=self._where(absent),
+            seen=self._count_by_lane(seen),
+            absent=self._count_by_lane(absent),
             unknown=tuple(
-                where.model_copy(update={"because": self._because(unknown & mask)})
-                for where, mask in self._shares(unknown)
+                where.model_copy(update={"because": self._count_states(unknown & mask)})
+                for where, mask in self._split_by_lane(unknown)
             ),
         )
 
-    def _where(self, cells: int) -> tuple[Where, ...]:
-        return tuple(where for where, _ in self._shares(cells))
+    def _count_by_lane(self, cells: int) -> tuple[Where, ...]:
+        return tuple(where for where, _ in self._split_by_lane(cells))
 
-    def _shares(self, cells: int) -> Iterator[tuple[Where, int]]:
-        for (arch, toolchain), mask in self._lanes.items():
+    def _split_by_lane(self, cells: int) -> Iterator[tuple[Where, int]]:
+        for (arch, toolchain), mask in self._lane_masks.items():
             count = (mask & cells).bit_count()
             if count:
                 yield Where(arch=arch, toolchain=toolchain, cells=count), mask
 
 
-def _values(cell: Cell) -> dict[str, str]:
+def _read_cell_axes(cell: Cell) -> dict[str, str]:
     return {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
 
 
-def _occurring(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+def _collect_axis_values(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     """Axis → the values that cells of the run have, in the order of the plan."""
     seen: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -207,14 +215,14 @@ def _occurring(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[s
     }
 
 
-def _ended(cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
+def _list_ended_stages(cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
     """(stage, cell) for the stages that came to their end in cells that failed."""
     for number, cell in enumerate(cells):
         if cell.state is State.FAIL:
             yield from ((stage.name, number) for stage in cell.stages if stage.state in WHOLE)
 
 
-def _made_masks(run: Run, made: Made) -> dict[str, int]:
+def _mask_made_objects(run: Run, made: MadeObjects) -> dict[str, int]:
     """Object → the cells that made it, of those objects that a diagnostic names.
 
     A cell that made most of them is told by those that it lacks: cells differ in few objects.
@@ -230,24 +238,28 @@ def _made_masks(run: Run, made: Made) -> dict[str, int]:
         else:
             has += [(item, number) for item in its]
     size = len(run.cells)
-    rich, having, lacking = _bits(most, size), _masks(has, size), _masks(lacks, size)
+    rich, having, lacking = (
+        _mask_from_numbers(most, size),
+        _group_into_masks(has, size),
+        _group_into_masks(lacks, size),
+    )
     return {item: having.get(item, 0) | rich & ~lacking.get(item, 0) for item in known}
 
 
-def _why(cell: Cell) -> str:
+def _explain_unknown(cell: Cell) -> str:
     if cell.state is State.FAIL:
         return "it fails for another reason, and what it made tells nothing"
     return cell.reason or cell.state.value
 
 
-def _masks(pairs: Iterable[tuple[K, int]], size: int) -> dict[K, int]:
+def _group_into_masks(pairs: Iterable[tuple[K, int]], size: int) -> dict[K, int]:
     numbers: dict[K, list[int]] = {}
     for key, number in pairs:
         numbers.setdefault(key, []).append(number)
-    return {key: _bits(among, size) for key, among in numbers.items()}
+    return {key: _mask_from_numbers(among, size) for key, among in numbers.items()}
 
 
-def _bits(numbers: Iterable[int], size: int) -> int:
+def _mask_from_numbers(numbers: Iterable[int], size: int) -> int:
     """The mask of these numbers. Bytes are set first: shifting a long integer for each would be quadratic."""
     field = bytearray(size // 8 + 1)
     for number in numbers:
@@ -255,9 +267,9 @@ def _bits(numbers: Iterable[int], size: int) -> int:
     return int.from_bytes(field, "little")
 
 
-def _numbers(mask: int) -> Iterator[int]:
+def _list_set_bits(mask: int) -> Iterator[int]:
     """The numbers in a mask, ascending."""
     data = mask.to_bytes(mask.bit_length() // 8 + 1, "little")
-    for found in _NOT_ZERO.finditer(data):
+    for found in _NONZERO_BYTE.finditer(data):
         byte = found[0][0]
         yield from (8 * found.start() + bit for bit in range(8) if byte >> bit & 1)

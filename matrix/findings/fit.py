@@ -12,26 +12,26 @@ from pathlib import Path
 from matrix.catalog.load import Catalog
 from matrix.findings.model import Finding
 from matrix.findings.table import Cube
-from matrix.kconfig.config import Check, Config, verify
-from matrix.kconfig.origin import Compiler, Origin
+from matrix.kconfig.config import Config, SymbolCheck, verify_symbols
+from matrix.kconfig.origin import ConfigCompiler, ConfigOrigin
 from matrix.record.model import Cell
 
 _FIELDS = ("arch", "toolchain", "base")
 
 
 @dataclass(frozen=True)
-class Given:
+class UserConfig:
     """Somebody's .config: the file, its text, what it holds, and the arch that it is for."""
 
     path: Path
     text: str
     config: Config
-    origin: Origin
+    origin: ConfigOrigin
     arch: str
 
 
 @dataclass(frozen=True)
-class Mine:
+class ResolvedConfig:
     """A .config on the axes of a run.
 
     ``written`` is the file as it was given, ``resolved`` what the run's tree makes of it. ``toolchain`` is
@@ -45,7 +45,7 @@ class Mine:
 
 
 @dataclass(frozen=True)
-class Term:
+class TermCheck:
     """One axis of a conjunction: the values of which it ``needs`` one, and the one that the .config has.
 
     ``written`` is what the file had before the tree's conf saw it. ``lacks`` are the failed checks of the
@@ -53,11 +53,11 @@ class Term:
     """
 
     axis: str
-    needs: tuple[str, ...]
-    has: str
+    needed: tuple[str, ...]
+    actual: str
     written: str
-    asked: str
-    lacks: tuple[Check, ...]
+    wanted: str
+    failed_checks: tuple[SymbolCheck, ...]
     holds: bool | None
 
     @property
@@ -66,31 +66,31 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Fit:
+class ConditionFit:
     """A .config against one conjunction (its index is ``of``), and the cell with the finding that it is
     nearest to."""
 
-    of: int
+    cube_index: int
     cell: Cell
-    terms: tuple[Term, ...]
+    terms: tuple[TermCheck, ...]
 
     @property
-    def missed(self) -> tuple[Term, ...]:
+    def missed_terms(self) -> tuple[TermCheck, ...]:
         return tuple(term for term in self.terms if term.holds is False)
 
     @property
-    def change(self) -> dict[str, str]:
+    def missing_symbols(self) -> dict[str, str]:
         """Symbol → value, for every symbol that it misses."""
-        return {term.axis: term.asked for term in self.missed if term.is_symbol}
+        return {term.axis: term.wanted for term in self.missed_terms if term.is_symbol}
 
     @property
-    def kept(self) -> dict[str, str]:
+    def satisfied_symbols(self) -> dict[str, str]:
         """Symbol → value, for every symbol that holds already."""
-        return {term.axis: term.has for term in self.terms if term.holds and term.is_symbol}
+        return {term.axis: term.actual for term in self.terms if term.holds and term.is_symbol}
 
 
 @dataclass(frozen=True)
-class Other:
+class UnprovenSymbol:
     """A symbol that no term names, at a value at which the finding was never seen.
 
     ``assumed``: the run looked at other values, and no cell could say whether they matter; otherwise all of
@@ -98,83 +98,93 @@ class Other:
     """
 
     symbol: str
-    has: str
+    actual: str
     seen: tuple[str, ...]
     assumed: bool
 
 
 @dataclass(frozen=True)
-class Ground:
+class ConfigChecker:
     """What the fit of a .config is judged on: the catalog with the run's own rows, the run's axes."""
 
     catalog: Catalog
     axes: Mapping[str, tuple[str, ...]]
 
-    def closest(self, finding: Finding, cells: Sequence[Cell], mine: Mine) -> Fit:
+    def find_closest_fit(self, finding: Finding, cells: Sequence[Cell], mine: ResolvedConfig) -> ConditionFit:
         """The fit to the nearest of a finding's conjunctions. ``cells`` are some of those that have it.
 
         Fewest missed terms win; then the cell that differs in fewest symbols; then the order of the
         conjunctions, and of the cells.
         """
         fits = (
-            Fit(number, cell, tuple(self._terms(cube, cell, mine)))
+            ConditionFit(number, cell, tuple(self._check_terms(cube, cell, mine)))
             for number, cube in enumerate(finding.condition)
             for cell in cells
-            if _meets(cell, cube)
+            if _is_cell_in_cube(cell, cube)
         )
-        return min(fits, key=lambda fit: (len(fit.missed), self._apart(fit.cell, mine)))
+        return min(
+            fits, key=lambda fit: (len(fit.missed_terms), self._count_differing_symbols(fit.cell, mine))
+        )
 
-    def others(self, finding: Finding, fit: Fit, fixed: Mapping[str, str], mine: Mine) -> tuple[Other, ...]:
+    def find_unproven_symbols(
+        self, finding: Finding, fit: ConditionFit, fixed: Mapping[str, str], mine: ResolvedConfig
+    ) -> tuple[UnprovenSymbol, ...]:
         """What the condition does not name, and is not known not to matter. ``fixed`` are the run's."""
-        assumed = ((one.axis, one.seen, True) for one in finding.assumes if one.of == fit.of)
+        assumed = ((one.axis, one.seen, True) for one in finding.assumes if one.of == fit.cube_index)
         one_valued = {**finding.context, **fixed}
         context = ((name, (value,), False) for name, value in one_valued.items())
         return tuple(
-            Other(name, has, seen, unproven)
+            UnprovenSymbol(name, has, seen, unproven)
             for name, seen, unproven in (*assumed, *context)
-            if name not in _FIELDS and (has := self._value(name, mine.arch, mine.resolved, seen)) not in seen
+            if name not in _FIELDS
+            and (has := self._read_symbol_value(name, mine.arch, mine.resolved, seen)) not in seen
         )
 
-    def _terms(self, cube: Cube, cell: Cell, mine: Mine) -> Iterator[Term]:
+    def _check_terms(self, cube: Cube, cell: Cell, mine: ResolvedConfig) -> Iterator[TermCheck]:
         for axis, needs in cube.items():
-            judged = self._field if axis in _FIELDS else self._symbol
+            judged = self._check_field_term if axis in _FIELDS else self._check_symbol_term
             yield judged(axis, needs, cell, mine)
 
-    def _field(self, axis: str, needs: tuple[str, ...], cell: Cell, mine: Mine) -> Term:
+    def _check_field_term(
+        self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
+    ) -> TermCheck:
         has = {"arch": mine.arch, "toolchain": mine.toolchain}.get(axis)
         holds = None if has is None else has in needs
-        return Term(axis, needs, has or "", has or "", getattr(cell, axis), (), holds)
+        return TermCheck(axis, needs, has or "", has or "", getattr(cell, axis), (), holds)
 
-    def _symbol(self, axis: str, needs: tuple[str, ...], cell: Cell, mine: Mine) -> Term:
+    def _check_symbol_term(
+        self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
+    ) -> TermCheck:
         asked = cell.request[axis]
         has, written = (
-            self._value(axis, mine.arch, config, needs) for config in (mine.resolved, mine.written)
+            self._read_symbol_value(axis, mine.arch, config, needs)
+            for config in (mine.resolved, mine.written)
         )
         # A symbol's own value may be one that is needed, and yet not proven: KVM=m on x86 without KVM_INTEL.
-        holds = has in needs and not self._failed(axis, has, mine)
-        lacks = () if holds else self._failed(axis, asked, mine)
-        return Term(axis, needs, has, written, asked, lacks, holds)
+        holds = has in needs and not self._find_failed_checks(axis, has, mine)
+        lacks = () if holds else self._find_failed_checks(axis, asked, mine)
+        return TermCheck(axis, needs, has, written, asked, lacks, holds)
 
-    def _value(self, symbol: str, arch: str, config: Config, first: Sequence[str]) -> str:
+    def _read_symbol_value(self, symbol: str, arch: str, config: Config, first: Sequence[str]) -> str:
         """A symbol's value, of which ``first`` are tried before the axis's others."""
         values = dict.fromkeys([*first, *self.axes.get(symbol, ())])
         return self.catalog.value(arch, symbol, values, config)
 
-    def _failed(self, symbol: str, value: str, mine: Mine) -> tuple[Check, ...]:
-        checks = verify(self.catalog.setting(mine.arch, symbol, value).proof, mine.resolved)
-        return tuple(check for check in checks if not check.ok)
+    def _find_failed_checks(self, symbol: str, value: str, mine: ResolvedConfig) -> tuple[SymbolCheck, ...]:
+        checks = verify_symbols(self.catalog.setting(mine.arch, symbol, value).proof, mine.resolved)
+        return tuple(check for check in checks if not check.is_satisfied)
 
-    def _apart(self, cell: Cell, mine: Mine) -> int:
+    def _count_differing_symbols(self, cell: Cell, mine: ResolvedConfig) -> int:
         """In how many of its symbols a cell differs."""
-        return sum(bool(self._failed(name, value, mine)) for name, value in cell.request.items())
+        return sum(bool(self._find_failed_checks(name, value, mine)) for name, value in cell.request.items())
 
 
-def _meets(cell: Cell, cube: Cube) -> bool:
+def _is_cell_in_cube(cell: Cell, cube: Cube) -> bool:
     values = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
     return all(values.get(axis) in named for axis, named in cube.items())
 
 
-def another_arch(cells: Sequence[Cell], arch: str) -> Fit | None:
+def fit_other_arch(cells: Sequence[Cell], arch: str) -> ConditionFit | None:
     """The fit of a .config for an arch that none of these cells, which have the finding, has; else None.
 
     Nothing else is judged then: the symbols of another arch are others.
@@ -182,52 +192,52 @@ def another_arch(cells: Sequence[Cell], arch: str) -> Fit | None:
     seen = tuple(dict.fromkeys(cell.arch for cell in cells))
     if arch in seen:
         return None
-    return Fit(0, cells[0], (Term("arch", seen, arch, arch, seen[0], (), holds=False),))
+    return ConditionFit(0, cells[0], (TermCheck("arch", seen, arch, arch, seen[0], (), holds=False),))
 
 
-def nearest_toolchain(known: Mapping[str, Compiler | None], mine: Compiler | None) -> str:
+def find_nearest_toolchain(known: Mapping[str, ConfigCompiler | None], mine: ConfigCompiler | None) -> str:
     """The toolchain whose compiler is nearest to this one: its family, then its major version, then the
     order. Where nothing is known of either, the first."""
 
-    def distance(name: str) -> tuple[bool, int]:
+    def measure_distance(name: str) -> tuple[bool, int]:
         theirs = known[name]
-        return (True, 0) if mine is None or theirs is None else mine.distance(theirs)
+        return (True, 0) if mine is None or theirs is None else mine.measure_distance(theirs)
 
-    return min(known, key=distance)
+    return min(known, key=measure_distance)
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfigChange:
     """What the missed symbols ask of a .config, and what the tree's conf made of that.
 
     ``asked`` is what was appended, symbol → value; ``followed`` are other symbols, with (before, after).
     ``unreached`` says why it is not to be had, where it is not; else the new .config is in ``file``.
     """
 
-    asked: Mapping[str, str]
-    followed: Mapping[str, tuple[str, str]]
-    unreached: tuple[str, ...] = ()
+    requested: Mapping[str, str]
+    side_effects: Mapping[str, tuple[str, str]]
+    unreachable_reasons: tuple[str, ...] = ()
     file: Path | None = None
 
 
 @dataclass(frozen=True)
-class Apart:
+class ConfigDifferences:
     """What else tells a .config from the cell that has the finding. ``symbols`` counts those that differ in
     the two whole configurations, None where the run has lost its own."""
 
-    compiler: Compiler | None
-    others: tuple[Other, ...]
-    symbols: int | None
+    compiler: ConfigCompiler | None
+    unproven_symbols: tuple[UnprovenSymbol, ...]
+    differing_symbols: int | None
 
 
 @dataclass(frozen=True)
-class Answer:
+class ConfigExplanation:
     """Why somebody does or does not see a finding. ``by_itself``: what the run's tree makes of the file
     without any change, symbol → (there, then). All but the fit is missing where the arch is another."""
 
-    given: Given
+    user_config: UserConfig
     finding: Finding
-    fit: Fit
-    by_itself: Mapping[str, tuple[str, str]] | None = None
-    change: Change | None = None
-    apart: Apart | None = None
+    fit: ConditionFit
+    changed_by_conf: Mapping[str, tuple[str, str]] | None = None
+    change: ConfigChange | None = None
+    differences: ConfigDifferences | None = None

@@ -9,14 +9,14 @@ from typing import Any
 from matrix.findings.model import Findings
 from matrix.record.schema import publish, schema_of
 
-PUBLISHED = Path(__file__).with_name("findings.schema.json")
+FINDINGS_SCHEMA_FILE = Path(__file__).with_name("findings.schema.json")
 
 
-def findings_schema() -> dict[str, Any]:
+def build_findings_schema() -> dict[str, Any]:
     """The schema of ``findings.json``."""
     about = "What fails in a run, under which condition, with which proof. Derived from run.json."
     return schema_of(Findings, "kmatrix findings.json", about)
 
 
 if __name__ == "__main__":
-    publish(findings_schema(), PUBLISHED)
+    publish(build_findings_schema(), FINDINGS_SCHEMA_FILE)

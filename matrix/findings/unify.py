@@ -16,13 +16,26 @@ from dataclasses import dataclass, field
 from itertools import combinations, product
 
 from matrix.diagnostics.diagnostic import Diagnostic, Severity
-from matrix.findings.group import Group, Said, Traits, blamed_by, noted_by, traits
-from matrix.findings.keys import GLOBAL_TOOLS, Kind, keys_of, kind, title
-from matrix.findings.presence import Made, lacks
+from matrix.findings.group import (
+    DiagnosticGroup,
+    GroupTraits,
+    ObjectDiagnostic,
+    collect_traits,
+    find_blamed_lines,
+    find_noted_lines,
+)
+from matrix.findings.keys import (
+    GLOBAL_TOOLS,
+    ProblemKind,
+    classify_diagnostic,
+    compute_finding_keys,
+    format_problem_title,
+)
+from matrix.findings.presence import MadeObjects, is_problem_absent
 from matrix.record.model import Cell, Run
 
-_SAME_PLACE, _NOTED_PLACE, _SAME_CODE, _SAME_NAME = 8, 4, 2, 1
-Config = tuple[str, ...]
+_SAME_LINE, _NOTED_LINE, _SAME_CODE, _SAME_NAME = 8, 4, 2, 1
+_ConfigKey = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,46 +56,50 @@ class Problem:
     stages: tuple[str, ...]
 
 
-def unify(run: Run, made: Made) -> tuple[Problem, ...]:
+def group_into_problems(run: Run, made: MadeObjects) -> tuple[Problem, ...]:
     """The problems of a run: those that any toolchain refuses first, then by their first cell."""
-    book = _Book(run, made)
-    groups = _across_toolchains(_within_tools(_kinds(book), book), book)
-    problems = list(zip(groups, map(book.problem, groups, _own_keys(groups, book)), strict=True))
-    ranked = sorted(problems, key=lambda pair: (_mild(pair[1]), min(pair[0].cells), pair[1].title))
+    book = _RunIndex(run, made)
+    groups = _join_across_toolchains(_join_within_tools(_group_by_kind(book), book), book)
+    problems = list(
+        zip(groups, map(book.build_problem, groups, _find_distinct_keys(groups, book)), strict=True)
+    )
+    ranked = sorted(problems, key=lambda pair: (_is_warning_only(pair[1]), min(pair[0].cells), pair[1].title))
     return tuple(problem for _, problem in ranked)
 
 
-def _mild(problem: Problem) -> bool:
+def _is_warning_only(problem: Problem) -> bool:
     return "error" not in problem.severity.values()
 
 
 @dataclass
-class _Book:
+class _RunIndex:
     """A run, looked up. ``configs``: each cell's configuration, which other toolchains share, as a number."""
 
     run: Run
-    made: Made
-    configs: list[int] = field(default_factory=list)
-    at: list[list[int]] = field(default_factory=list)
+    made_objects: MadeObjects
+    config_numbers: list[int] = field(default_factory=list)
+    cells_by_config: list[list[int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cells = self.run.cells
-        numbers: dict[Config, int] = {}
+        numbers: dict[_ConfigKey, int] = {}
         for number, cell in enumerate(self.cells):
-            config = numbers.setdefault(_config(cell), len(numbers))
-            self.configs.append(config)
-            self.at += [[]] if config == len(self.at) else []
-            self.at[config].append(number)
+            config = numbers.setdefault(_build_config_key(cell), len(numbers))
+            self.config_numbers.append(config)
+            self.cells_by_config += [[]] if config == len(self.cells_by_config) else []
+            self.cells_by_config[config].append(number)
 
-    def of(self, key: str) -> Diagnostic:
+    def find_diagnostic(self, key: str) -> Diagnostic:
         return self.run.diagnostics[key]
 
-    def problem(self, group: Group, keys: Iterable[str]) -> Problem:
-        ranked = sorted(group.said, key=self._telling)
-        severity, first = self._by_toolchain(group, ranked)
+    def build_problem(self, group: DiagnosticGroup, keys: Iterable[str]) -> Problem:
+        ranked = sorted(group.toolchains_by_diagnostic, key=self._rank_diagnostic)
+        severity, first = self._pick_by_toolchain(group, ranked)
         rest = dict.fromkeys(key for key, _ in ranked if key not in first)
         return Problem(
-            title=title(self.of(ranked[0][0]), ranked[0][1] if len(group.objects) == 1 else None),
+            title=format_problem_title(
+                self.find_diagnostic(ranked[0][0]), ranked[0][1] if len(group.objects) == 1 else None
+            ),
             keys=tuple(sorted(keys)),
             severity=severity,
             diagnostics=(*first, *rest),
@@ -91,120 +108,132 @@ class _Book:
             stages=tuple(sorted(group.stages)),
         )
 
-    def _telling(self, said: Said) -> tuple[bool, bool, str, int, str]:
+    def _rank_diagnostic(self, said: ObjectDiagnostic) -> tuple[bool, bool, str, int, str]:
         """Errors first, then those that name a symbol; then as they stand in the source."""
-        one = self.of(said[0])
+        one = self.find_diagnostic(said[0])
         return (one.severity != "error", not one.symbols, one.file or "", one.line or 0, said[0])
 
-    def _by_toolchain(
-        self, group: Group, ranked: Sequence[Said]
+    def _pick_by_toolchain(
+        self, group: DiagnosticGroup, ranked: Sequence[ObjectDiagnostic]
     ) -> tuple[dict[str, Severity], tuple[str, ...]]:
         best: dict[str, str] = {}
         for said in ranked:
-            for chain in group.said[said]:
+            for chain in group.toolchains_by_diagnostic[said]:
                 best.setdefault(chain, said[0])
         names = [name for name in self.run.axes.get("toolchain", ()) if name in best]
         names += sorted(best.keys() - set(names))
-        return {name: self.of(best[name]).severity for name in names}, tuple(best[name] for name in names)
+        return {name: self.find_diagnostic(best[name]).severity for name in names}, tuple(
+            best[name] for name in names
+        )
 
 
-def _config(cell: Cell) -> Config:
+def _build_config_key(cell: Cell) -> _ConfigKey:
     return (cell.arch, cell.base, *(f"{name}={value}" for name, value in sorted(cell.request.items())))
 
 
-def _own_keys(groups: Sequence[Group], book: _Book) -> list[frozenset[str]]:
+def _find_distinct_keys(groups: Sequence[DiagnosticGroup], book: _RunIndex) -> list[frozenset[str]]:
     """Each group's keys, without those that one toolchain gives two problems: they do not tell them apart.
 
     What another toolchain says under other conditions may well be the same problem, and keeps its key.
     """
-    keys = [frozenset().union(*(keys_of(book.of(key), item) for key, item in one.said)) for one in groups]
+    keys = [
+        frozenset().union(
+            *(
+                compute_finding_keys(book.find_diagnostic(key), item)
+                for key, item in one.toolchains_by_diagnostic
+            )
+        )
+        for one in groups
+    ]
     given = Counter(
         (key, chain)
         for group, among in zip(groups, keys, strict=True)
-        for chain in group.chains
+        for chain in group.toolchains
         for key in among
     )
     shared = {key for (key, _), count in given.items() if count > 1}
     return [among - shared or among for among in keys]
 
 
-def _kinds(book: _Book) -> list[Group]:
+def _group_by_kind(book: _RunIndex) -> list[DiagnosticGroup]:
     """One group for each kind, those without a symbol for each line of source."""
-    groups: dict[object, Group] = {}
-    known: dict[Said, Group] = {}
+    groups: dict[object, DiagnosticGroup] = {}
+    known: dict[ObjectDiagnostic, DiagnosticGroup] = {}
     for number, cell in enumerate(book.cells):
         for ref in cell.diagnostics:
             said = (ref.key, ref.object)
             if said not in known and ref.key in book.run.diagnostics:
-                known[said] = _started(said, book.of(ref.key), groups)
+                known[said] = _start_group(said, book.find_diagnostic(ref.key), groups)
             if said in known:
                 group = known[said]
-                group.said[said].add(cell.toolchain)
+                group.toolchains_by_diagnostic[said].add(cell.toolchain)
                 group.cells.add(number)
                 group.stages.add(ref.stage)
     return list(groups.values())
 
 
-def _started(said: Said, one: Diagnostic, groups: dict[object, Group]) -> Group:
-    its = kind(one, said[1])
-    group = groups.setdefault(its if its.symbols else (its, *blamed_by(one)), Group())
+def _start_group(
+    said: ObjectDiagnostic, one: Diagnostic, groups: dict[object, DiagnosticGroup]
+) -> DiagnosticGroup:
+    its = classify_diagnostic(one, said[1])
+    group = groups.setdefault(its if its.symbols else (its, *find_blamed_lines(one)), DiagnosticGroup())
     group.kinds.add(its)
-    group.said[said] = set()
+    group.toolchains_by_diagnostic[said] = set()
     return group
 
 
 @dataclass
-class _Joining:
+class _DisjointGroups:
     """Groups on their way to become one: those that were taken by another are found there."""
 
-    groups: list[Group]
-    _into: dict[int, int] = field(default_factory=dict)
+    groups: list[DiagnosticGroup]
+    _parents: dict[int, int] = field(default_factory=dict)
 
-    def root(self, number: int) -> int:
-        while number in self._into:
-            number = self._into[number]
+    def find_root(self, number: int) -> int:
+        while number in self._parents:
+            number = self._parents[number]
         return number
 
-    def join(self, one: int, two: int) -> None:
+    def join_groups(self, one: int, two: int) -> None:
         first, second = sorted((one, two))
-        self.groups[first].take(self.groups[second])
-        self._into[second] = first
+        self.groups[first].absorb_group(self.groups[second])
+        self._parents[second] = first
 
     @property
-    def left(self) -> list[Group]:
-        return [group for number, group in enumerate(self.groups) if number not in self._into]
+    def remaining_groups(self) -> list[DiagnosticGroup]:
+        return [group for number, group in enumerate(self.groups) if number not in self._parents]
 
 
-def _within_tools(groups: list[Group], book: _Book) -> list[Group]:
+def _join_within_tools(groups: list[DiagnosticGroup], book: _RunIndex) -> list[DiagnosticGroup]:
     """Join the lines of one kind that come up in the same cells, and cascades."""
-    by_cells: dict[tuple[frozenset[int], str], dict[Kind, Group]] = {}
+    by_cells: dict[tuple[frozenset[int], str], dict[ProblemKind, DiagnosticGroup]] = {}
     for group in groups:
         (its,) = group.kinds
         among = by_cells.setdefault((frozenset(group.cells), its.tool), {})
-        among.setdefault(its, Group()).take(group)
-    return [group for among in by_cells.values() for group in _cascades(list(among.values()), book)]
+        among.setdefault(its, DiagnosticGroup()).absorb_group(group)
+    return [group for among in by_cells.values() for group in _join_cascades(list(among.values()), book)]
 
 
-def _cascades(groups: list[Group], book: _Book) -> list[Group]:
+def _join_cascades(groups: list[DiagnosticGroup], book: _RunIndex) -> list[DiagnosticGroup]:
     """Join kinds that blame the same line, or where a note of one points at the line the other blames."""
-    joining = _Joining(groups)
-    for one, two in _touching(groups, book):
-        first, second = joining.root(one), joining.root(two)
+    joining = _DisjointGroups(groups)
+    for one, two in _find_touching_pairs(groups, book):
+        first, second = joining.find_root(one), joining.find_root(two)
         named, names = groups[first].symbols, groups[second].symbols
         if first != second and not (named and names and named.isdisjoint(names)):
-            joining.join(first, second)
-    return joining.left
+            joining.join_groups(first, second)
+    return joining.remaining_groups
 
 
-def _touching(groups: Sequence[Group], book: _Book) -> list[tuple[int, int]]:
+def _find_touching_pairs(groups: Sequence[DiagnosticGroup], book: _RunIndex) -> list[tuple[int, int]]:
     """Pairs of groups that meet in a line of an object, and one of them blames it."""
     blaming: dict[object, set[int]] = {}
     noting: dict[object, set[int]] = {}
     for number, group in enumerate(groups):
-        for key, item in group.said:
-            for line in blamed_by(book.of(key)) if item else ():
+        for key, item in group.toolchains_by_diagnostic:
+            for line in find_blamed_lines(book.find_diagnostic(key)) if item else ():
                 blaming.setdefault((item, line), set()).add(number)
-            for line in noted_by(book.of(key)) if item else ():
+            for line in find_noted_lines(book.find_diagnostic(key)) if item else ():
                 noting.setdefault((item, line), set()).add(number)
     pairs = {
         (min(pair), max(pair))
@@ -214,74 +243,82 @@ def _touching(groups: Sequence[Group], book: _Book) -> list[tuple[int, int]]:
     return sorted((one, two) for one, two in pairs if one != two)
 
 
-def _across_toolchains(groups: list[Group], book: _Book) -> list[Group]:
+def _join_across_toolchains(groups: list[DiagnosticGroup], book: _RunIndex) -> list[DiagnosticGroup]:
     """Join the problems of one compiler with those of another, the strongest pairs first."""
-    joining = _Joining(groups)
-    for _, one, two in sorted(_pairs(groups, book), key=lambda pair: (-pair[0], pair[1], pair[2])):
-        first, second = joining.root(one), joining.root(two)
-        if first != second and groups[first].chains.isdisjoint(groups[second].chains):
-            joining.join(first, second)
-    return joining.left
+    joining = _DisjointGroups(groups)
+    for _, one, two in sorted(
+        _find_joinable_pairs(groups, book), key=lambda pair: (-pair[0], pair[1], pair[2])
+    ):
+        first, second = joining.find_root(one), joining.find_root(two)
+        if first != second and groups[first].toolchains.isdisjoint(groups[second].toolchains):
+            joining.join_groups(first, second)
+    return joining.remaining_groups
 
 
-def _pairs(groups: Sequence[Group], book: _Book) -> Iterator[tuple[int, int, int]]:
+def _find_joinable_pairs(
+    groups: Sequence[DiagnosticGroup], book: _RunIndex
+) -> Iterator[tuple[int, int, int]]:
     """(strength, group, group) for all that could be one problem; only groups that share something meet."""
     hints: dict[object, list[int]] = {}
-    known = [traits(group, book.of) for group in groups]
-    chains = [group.chains for group in groups]
+    known = [collect_traits(group, book.find_diagnostic) for group in groups]
+    chains = [group.toolchains for group in groups]
     for number, (group, mine) in enumerate(zip(groups, known, strict=True)):
-        for hint in _marks(group, mine):
+        for hint in _list_meeting_points(group, mine):
             hints.setdefault(hint, []).append(number)
     met = {pair for among in hints.values() for pair in combinations(among, 2)}
     for one, two in met:
         if chains[one].isdisjoint(chains[two]):
-            strength = _strength(known[one], known[two])
-            if strength and _may_be_one(groups[one], groups[two], strength, book):
+            strength = _measure_overlap(known[one], known[two])
+            if strength and _can_be_joined(groups[one], groups[two], strength, book):
                 yield (strength, one, two)
 
 
-def _marks(group: Group, mine: Traits) -> set[object]:
+def _list_meeting_points(group: DiagnosticGroup, mine: GroupTraits) -> set[object]:
     """What two problems must have in common to be looked at together: an object, and a place or a name."""
     hints: set[object] = {*mine.blamed, *mine.noted, *mine.names}
     everywhere = mine.names if group.tools & GLOBAL_TOOLS else ()
     return {*product(mine.objects or {""}, hints), *(("", name) for name in everywhere)}
 
 
-def _strength(one: Traits, two: Traits) -> int:
+def _measure_overlap(one: GroupTraits, two: GroupTraits) -> int:
     return (
-        _SAME_PLACE * bool(one.blamed & two.blamed)
-        + _NOTED_PLACE * bool(one.blamed & two.noted or two.blamed & one.noted)
+        _SAME_LINE * bool(one.blamed & two.blamed)
+        + _NOTED_LINE * bool(one.blamed & two.noted or two.blamed & one.noted)
         + _SAME_CODE * bool(one.codes & two.codes)
         + _SAME_NAME * bool(one.names & two.names)
     )
 
 
-def _may_be_one(one: Group, two: Group, strength: int, book: _Book) -> bool:
+def _can_be_joined(one: DiagnosticGroup, two: DiagnosticGroup, strength: int, book: _RunIndex) -> bool:
     """Whether nothing that was built says that these, of different toolchains, are two.
 
     Two versions of one compiler call one thing by one name, unless it is worded anew: at the same line.
     Where no configuration was built with both, only the same line makes them one.
     """
-    configs_one, configs_two = _configs(one, book), _configs(two, book)
-    if one.tools & two.tools and strength < _NOTED_PLACE:
+    configs_one, configs_two = _list_configs(one, book), _list_configs(two, book)
+    if one.tools & two.tools and strength < _NOTED_LINE:
         return False
-    if strength < _SAME_PLACE and configs_one.isdisjoint(configs_two):
+    if strength < _SAME_LINE and configs_one.isdisjoint(configs_two):
         return False
     return not (
-        _contradicted(configs_one - configs_two, two, book)
-        or _contradicted(configs_two - configs_one, one, book)
+        _is_contradicted(configs_one - configs_two, two, book)
+        or _is_contradicted(configs_two - configs_one, one, book)
     )
 
 
-def _configs(group: Group, book: _Book) -> set[int]:
-    return {book.configs[number] for number in group.cells}
+def _list_configs(group: DiagnosticGroup, book: _RunIndex) -> set[int]:
+    return {book.config_numbers[number] for number in group.cells}
 
 
-def _contradicted(configs: Iterable[int], other: Group, book: _Book) -> bool:
+def _is_contradicted(configs: Iterable[int], other: DiagnosticGroup, book: _RunIndex) -> bool:
     """Whether the other's compilers built one of these configurations without the other."""
-    wanted, objects = other.chains, other.objects
+    wanted, objects = other.toolchains, other.objects
     for config in configs:
-        tried = [book.cells[number] for number in book.at[config] if book.cells[number].toolchain in wanted]
-        if tried and all(lacks(cell, objects, other.stages, book.made) for cell in tried):
+        tried = [
+            book.cells[number]
+            for number in book.cells_by_config[config]
+            if book.cells[number].toolchain in wanted
+        ]
+        if tried and all(is_problem_absent(cell, objects, other.stages, book.made_objects) for cell in tried):
             return True
     return False

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from matrix.errors import RequestError, nearest
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import made_in
+from matrix.findings.presence import find_made_objects
 from matrix.record.files import write_whole
 from matrix.record.load import objects_of
 from matrix.record.model import Cell, Run
@@ -17,7 +17,7 @@ FINDINGS = "findings.json"
 
 def findings_of(run: Run, directory: Path) -> Findings:
     """The findings of a run, made anew from what it recorded."""
-    return derive(run, made_in(run, partial(objects_of, directory)))
+    return derive_findings(run, find_made_objects(run, partial(objects_of, directory)))
 
 
 def keep_findings(findings: Findings, directory: Path) -> None:

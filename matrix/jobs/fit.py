@@ -16,24 +16,24 @@ from matrix.catalog.load import Catalog, load_catalog, recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.errors import MachineError, RequestError
 from matrix.findings.fit import (
-    Answer,
-    Apart,
-    Change,
-    Fit,
-    Given,
-    Ground,
-    Mine,
-    another_arch,
-    nearest_toolchain,
+    ConditionFit,
+    ConfigChange,
+    ConfigChecker,
+    ConfigDifferences,
+    ConfigExplanation,
+    ResolvedConfig,
+    UserConfig,
+    find_nearest_toolchain,
+    fit_other_arch,
 )
 from matrix.findings.model import Finding
 from matrix.jobs.again import ready_again
 from matrix.jobs.derive import seen_with
 from matrix.jobs.run import World, site_of
 from matrix.kconfig.config import Config
-from matrix.kconfig.definitions import read_tree
-from matrix.kconfig.origin import Compiler, origin
-from matrix.plan.request import Request, escaped
+from matrix.kconfig.definitions import read_tree_definitions
+from matrix.kconfig.origin import ConfigCompiler, parse_origin
+from matrix.plan.request import Request, escape_path_part
 from matrix.record.events import Emit, Note
 from matrix.record.files import no_space, write_whole
 from matrix.record.journal import new_run_id
@@ -69,7 +69,7 @@ def asked_with(config: str, toolchain: str, out: str) -> Asked | None:
     return None
 
 
-def read_config(path: Path, catalog: Catalog) -> Given:
+def read_config(path: Path, catalog: Catalog) -> UserConfig:
     """A .config that somebody names. RequestError says what is wrong with it."""
     try:
         text = path.expanduser().read_text("utf-8")
@@ -81,7 +81,7 @@ def read_config(path: Path, catalog: Catalog) -> Given:
             "where it is compressed, unpack it first: zcat config.gz > my.config",
         ) from error
     try:
-        config, said = Config.parse(text), origin(text)
+        config, said = Config.parse(text), parse_origin(text)
     except RequestError as error:
         raise RequestError(f"--config {path}: {error}", error.hint) from error
     if not config:
@@ -92,12 +92,12 @@ def read_config(path: Path, catalog: Catalog) -> Given:
             f"--config {path} does not say which arch it is for",
             "let make write it whole: make ARCH=… olddefconfig, in the directory that it is from",
         )
-    return Given(path.expanduser().absolute(), text, config, said, arch)
+    return UserConfig(path.expanduser().absolute(), text, config, said, arch)
 
 
 def answer(
     run: Run, directory: Path, finding: Finding, asked: Asked, emit: Emit, world: World = _THIS_MACHINE
-) -> Answer:
+) -> ConfigExplanation:
     """Hold a .config against a finding of the run in this directory; write the changed one.
 
     RequestError for a .config, toolchain or file that will not do, before any work; MachineError when conf
@@ -107,9 +107,9 @@ def answer(
     catalog = load_catalog().with_profile(profile)
     given = read_config(asked.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
-    elsewhere = another_arch(cells, given.arch)
+    elsewhere = fit_other_arch(cells, given.arch)
     if elsewhere is not None:
-        return Answer(given, finding, elsewhere)
+        return ConfigExplanation(given, finding, elsewhere)
     cells = seen_with(finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain)
     _refuse_taken(asked)
     case = _Case(run, directory, finding, given, profile)
@@ -130,16 +130,16 @@ class _Case:
     run: Run
     directory: Path
     finding: Finding
-    given: Given
+    given: UserConfig
     profile: Profile
 
     @property
-    def ground(self) -> Ground:
-        return Ground(load_catalog().with_profile(self.profile), self.run.axes)
+    def ground(self) -> ConfigChecker:
+        return ConfigChecker(load_catalog().with_profile(self.profile), self.run.axes)
 
     def nearest(self, cells: list[Cell]) -> str:
         """The toolchain, of these cells', that is nearest to what the .config was made with."""
-        return nearest_toolchain(self._compilers(cells), self.given.origin.compiler)
+        return find_nearest_toolchain(self._compilers(cells), self.given.origin.compiler)
 
     def made_with(self, asked: Asked) -> str | None:
         """The run's toolchain that the .config stands for; None where it does not say."""
@@ -154,40 +154,46 @@ class _Case:
         except RequestError:
             return ""
 
-    def _compilers(self, cells: list[Cell]) -> dict[str, Compiler | None]:
-        known: dict[str, Compiler | None] = {}
+    def _compilers(self, cells: list[Cell]) -> dict[str, ConfigCompiler | None]:
+        known: dict[str, ConfigCompiler | None] = {}
         for cell in cells:
-            known[cell.toolchain] = known.get(cell.toolchain) or origin(self.recorded(cell)).compiler
+            known[cell.toolchain] = known.get(cell.toolchain) or parse_origin(self.recorded(cell)).compiler
         return known
 
 
-def _answered(case: _Case, cells: list[Cell], asked: Asked, desk: "_Desk") -> Answer:
-    alone = Config.parse(str(desk.resolve(Request.of(*desk.lane, {}), {}).config))
-    mine = Mine(case.given.arch, case.made_with(asked), case.given.config, alone)
+def _answered(case: _Case, cells: list[Cell], asked: Asked, desk: "_Desk") -> ConfigExplanation:
+    alone = Config.parse(str(desk.resolve(Request.from_symbols(*desk.lane, {}), {}).config))
+    mine = ResolvedConfig(case.given.arch, case.made_with(asked), case.given.config, alone)
     ground = case.ground
-    fit = ground.closest(case.finding, cells, mine)
-    change, after = (None, alone) if not fit.change else _changed(case, fit, alone, asked, desk)
+    fit = ground.find_closest_fit(case.finding, cells, mine)
+    change, after = (None, alone) if not fit.missing_symbols else _changed(case, fit, alone, asked, desk)
     there = case.recorded(fit.cell)
-    others = ground.others(case.finding, fit, case.profile.fixed, replace(mine, resolved=after))
-    apart = Apart(origin(there).compiler, others, after.distance(Config.parse(there)) if there else None)
-    return Answer(case.given, case.finding, fit, case.given.config.diff(alone), change, apart)
+    others = ground.find_unproven_symbols(
+        case.finding, fit, case.profile.fixed, replace(mine, resolved=after)
+    )
+    apart = ConfigDifferences(
+        parse_origin(there).compiler, others, after.count_differences(Config.parse(there)) if there else None
+    )
+    return ConfigExplanation(case.given, case.finding, fit, case.given.config.diff(alone), change, apart)
 
 
-def _changed(case: _Case, fit: Fit, alone: Config, asked: Asked, desk: "_Desk") -> tuple[Change, Config]:
+def _changed(
+    case: _Case, fit: ConditionFit, alone: Config, asked: Asked, desk: "_Desk"
+) -> tuple[ConfigChange, Config]:
     """The change as the tree's conf takes it, and the configuration that comes of it."""
-    request = Request.of(*desk.lane, {**fit.kept, **fit.change})
-    resolution = desk.resolve(request, fit.kept)
+    request = Request.from_symbols(*desk.lane, {**fit.satisfied_symbols, **fit.missing_symbols})
+    resolution = desk.resolve(request, fit.satisfied_symbols)
     after = Config.parse(str(resolution.config))
-    fragment = desk.resolver(fit.kept).fragment_of(request)
+    fragment = desk.resolver(fit.satisfied_symbols).fragment_of(request)
     followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
     if not resolution.reachable:
-        return Change(fragment, followed, desk.why(resolution, after)), after
-    return Change(fragment, followed, file=_written(case, asked, str(resolution.config))), after
+        return ConfigChange(fragment, followed, desk.why(resolution, after)), after
+    return ConfigChange(fragment, followed, file=_written(case, asked, str(resolution.config))), after
 
 
 def _written(case: _Case, asked: Asked, text: str) -> Path:
     """Where the changed .config is now. Its own name holds its digest, so it takes nobody's place."""
-    name = escaped(case.given.path.name.removesuffix(".config").strip(".") or "config")
+    name = escape_path_part(case.given.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
     try:
@@ -232,7 +238,7 @@ class _Desk:
     def why(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
         """Why the tree does not give what was asked for."""
         srcarch = self.catalog.arches[self.lane[0]].srcarch
-        definitions = read_tree(self.workshop.site.tree.path, srcarch)
+        definitions = read_tree_definitions(self.workshop.site.tree.path, srcarch)
         return unreached(resolution, config, definitions, self.catalog)
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from matrix.errors import RequestError
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.jobs.derive import only, seen_with
-from matrix.plan.request import escaped
+from matrix.plan.request import escape_path_part
 from matrix.record.files import no_space, write_whole
 from matrix.record.load import cell_named
 from matrix.record.model import Cell, Run
@@ -25,7 +25,7 @@ class Subject:
     def file(self) -> str:
         """``repro-F1-powerpc-gcc-14.sh``."""
         name = self.finding.id if self.finding else "cell"
-        return f"repro-{name}-{self.cell.arch}-{escaped(self.cell.toolchain)}.sh"
+        return f"repro-{name}-{self.cell.arch}-{escape_path_part(self.cell.toolchain)}.sh"
 
 
 def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain: str) -> Subject:
@@ -54,7 +54,7 @@ def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain:
 
 
 def _first(run: Run, found: Finding, toolchain: str) -> Cell:
-    return seen_with(found, cells_of(by_id(run), found), toolchain)[0]
+    return seen_with(found, list_affected_cells(index_cells(run), found), toolchain)[0]
 
 
 def keep_script(script: str, path: Path) -> Path:

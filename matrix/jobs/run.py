@@ -28,8 +28,8 @@ from matrix.jobs.prepare import (
     source_record,
     tool_record,
 )
-from matrix.kconfig.definitions import Definitions, read_tree
-from matrix.plan.product import axes, plan_digest, requests
+from matrix.kconfig.definitions import Definitions, read_tree_definitions
+from matrix.plan.product import compute_plan_digest, list_axes, plan_requests
 from matrix.plan.request import Request
 from matrix.record.events import Emit, Note, RunStarted
 from matrix.record.journal import Journal, claim, new_run_id, point_latest, refuse_used
@@ -65,7 +65,7 @@ def run(
     taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
     planned cell has its row.
     """
-    points = requests(profile)
+    points = plan_requests(profile)
     now = datetime.now(UTC)
     directory = run_directory(profile, profile.name, world.runs, now)
     refuse_used(directory)
@@ -82,7 +82,7 @@ def run(
 
 def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
-    points = requests(profile)
+    points = plan_requests(profile)
     now = datetime.now(UTC)
     with (
         prepare(profile, emit, engine=world.engine, cache=world.cache, make=False) as ready,
@@ -124,8 +124,8 @@ def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime
         host=host_record(ready.about),
         started=now,
         profile=ready.profile.model_dump(mode="json", by_alias=True),
-        axes=axes(ready.profile),
-        plan_sha256=plan_digest(points),
+        axes=list_axes(ready.profile),
+        plan_sha256=compute_plan_digest(points),
         source=source_record(ready.tree),
         toolchains=ready.toolchains,
         bases={name: record for name, (record, _) in _bases(ready).items()},
@@ -215,13 +215,13 @@ def _plan(
 
     @cache
     def definitions(arch: str) -> Definitions:
-        return read_tree(ready.tree.path, catalog.arches[arch].srcarch)
+        return read_tree_definitions(ready.tree.path, catalog.arches[arch].srcarch)
 
     return Plan(
         site=site,
         cache=ready.cache,
         catalog=catalog,
-        axes=axes(profile),
+        axes=list_axes(profile),
         fixed=profile.fixed,
         stages=stages,
         build=build,

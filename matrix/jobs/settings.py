@@ -10,7 +10,7 @@ from typing import Any
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
-from matrix.plan.product import matching
+from matrix.plan.product import find_matching_terms
 
 DEFAULT_PROFILE = "kvm-vfio"
 
@@ -107,7 +107,7 @@ def _narrowed(profile: Profile, given: set[str]) -> Profile:
     """A profile's own selection stays valid when an option leaves out axis values that it speaks of."""
     if "select" in given or not given & {"arch", "toolchain"}:
         return profile
-    fitting = matching(profile, profile.select)
+    fitting = find_matching_terms(profile, profile.select)
     return profile.model_copy(update={"select": fitting}) if fitting else profile
 
 

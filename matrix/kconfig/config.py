@@ -51,7 +51,7 @@ def check_value(value: str) -> None:
         )
 
 
-def fragment(values: Mapping[str, str]) -> str:
+def format_fragment(values: Mapping[str, str]) -> str:
     """The .config lines that ask for these values, in alphabetical order, strings put in quotes.
 
     olddefconfig takes it when it is appended to a base, since the last word on a symbol counts; the base
@@ -60,25 +60,25 @@ def fragment(values: Mapping[str, str]) -> str:
     for name, value in values.items():
         check_symbol(name)
         check_value(value)
-    return "".join(_line(name, _written(values[name])) for name in sorted(values))
+    return "".join(_format_line(name, _quote_value(values[name])) for name in sorted(values))
 
 
-def _written(value: str) -> str:
+def _quote_value(value: str) -> str:
     if value in _TRISTATE or _NUMBER.fullmatch(value) or value.startswith('"'):
         return value
     return '"' + _SPECIAL.sub(r"\\\g<0>", value) + '"'
 
 
-def _line(name: str, value: str) -> str:
+def _format_line(name: str, value: str) -> str:
     return f"# CONFIG_{name} is not set\n" if value == "n" else f"CONFIG_{name}={value}\n"
 
 
-def unquoted(value: str) -> str:
+def unquote_value(value: str) -> str:
     """A string's text without its quotes and backslashes; any other value as it is."""
     return re.sub(r"\\(.)", r"\1", value[1:-1]) if _QUOTED.fullmatch(value) else value
 
 
-class Check(NamedTuple):
+class SymbolCheck(NamedTuple):
     """A symbol that was wanted at a value, and the value that it has."""
 
     symbol: str
@@ -86,7 +86,7 @@ class Check(NamedTuple):
     got: str
 
     @property
-    def ok(self) -> bool:
+    def is_satisfied(self) -> bool:
         """Whether it has the value that was wanted.
 
         Strings are compared by their text, so quotes may be left off; but a bare y, m or n is never the
@@ -95,7 +95,7 @@ class Check(NamedTuple):
         """
         if _TRISTATE & {self.want, self.got}:
             return self.want == self.got
-        return unquoted(self.want) == unquoted(self.got)
+        return unquote_value(self.want) == unquote_value(self.got)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,11 +123,11 @@ class Config(Mapping[str, str]):
         for number, padded in enumerate(text.split("\n"), 1):
             line = padded.rstrip(" \t\r")
             if match := _SET.fullmatch(line):
-                values[match[1]] = _checked(match[2], number, line)
+                values[match[1]] = _check_quotes(match[2], number, line)
             elif match := _NOT_SET.fullmatch(line):
                 values[match[1]] = "n"
             elif line and not line.startswith("#"):
-                raise _malformed(number, line)
+                raise _build_line_error(number, line)
         return cls(values)
 
     def __getitem__(self, name: str) -> str:
@@ -146,18 +146,18 @@ class Config(Mapping[str, str]):
         return hash(frozenset(self._values.items()))
 
     def __str__(self) -> str:
-        return "".join(_line(name, value) for name, value in self._values.items())
+        return "".join(_format_line(name, value) for name, value in self._values.items())
 
     def __repr__(self) -> str:
         return f"<Config of {len(self)} symbols>"
 
     @cached_property
-    def on(self) -> frozenset[tuple[str, str]]:
+    def enabled_symbols(self) -> frozenset[tuple[str, str]]:
         """Every symbol that is not n, with its value."""
         # Differences are sought between all pairs of a run's configs; a set keeps the hashes of its pairs.
         return frozenset(item for item in self._values.items() if item[1] != "n")
 
-    def value(self, name: str) -> str:
+    def value_of(self, name: str) -> str:
         """A symbol's value; ``n`` when it is not mentioned."""
         return self._values.get(name, "n")
 
@@ -167,29 +167,32 @@ class Config(Mapping[str, str]):
 
     def diff(self, other: "Config") -> dict[str, tuple[str, str]]:
         """Symbol → (value here, value there) where they differ, in alphabetical order; absent counts as n."""
-        return {name: (self.value(name), other.value(name)) for name in sorted(self._differing(other))}
+        return {
+            name: (self.value_of(name), other.value_of(name))
+            for name in sorted(self._find_differing_symbols(other))
+        }
 
-    def distance(self, other: "Config") -> int:
+    def count_differences(self, other: "Config") -> int:
         """How many symbols differ."""
-        return len(self._differing(other))
+        return len(self._find_differing_symbols(other))
 
-    def _differing(self, other: "Config") -> set[str]:
-        return {name for name, _ in self.on ^ other.on}
+    def _find_differing_symbols(self, other: "Config") -> set[str]:
+        return {name for name, _ in self.enabled_symbols ^ other.enabled_symbols}
 
 
-def _checked(value: str, number: int, line: str) -> str:
+def _check_quotes(value: str, number: int, line: str) -> str:
     if value.startswith('"') and not _QUOTED.fullmatch(value):
-        raise _malformed(number, line)
+        raise _build_line_error(number, line)
     return value
 
 
-def _malformed(number: int, line: str) -> RequestError:
+def _build_line_error(number: int, line: str) -> RequestError:
     return RequestError(
         f"line {number} is no line of a .config: {line.strip()[:80]!r}",
         "expected CONFIG_NAME=value, '# CONFIG_NAME is not set', another comment, or nothing",
     )
 
 
-def verify(want: Mapping[str, str], config: Config) -> tuple[Check, ...]:
+def verify_symbols(want: Mapping[str, str], config: Config) -> tuple[SymbolCheck, ...]:
     """Each wanted symbol against what the configuration made of it, in alphabetical order."""
-    return tuple(Check(name, want[name], config.value(name)) for name in sorted(want))
+    return tuple(SymbolCheck(name, want[name], config.value_of(name)) for name in sorted(want))

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from matrix.kconfig.scan import Definition, Scanned, scan_file
+from matrix.kconfig.scan import Definition, KconfigFile, parse_kconfig_file
 
-_ROOT = "Kconfig"
+_ROOT_FILE = "Kconfig"
 _MACRO = re.compile(r"\\\$\\\([A-Za-z0-9_]+\\\)")
-_LIKE = 0.75
+_SIMILARITY_CUTOFF = 0.75
 
 
 class Selector(NamedTuple):
@@ -30,21 +30,21 @@ class Definitions:
 
     by_name: Mapping[str, tuple[Definition, ...]]
 
-    def of(self, name: str) -> tuple[Definition, ...]:
+    def find_definitions(self, name: str) -> tuple[Definition, ...]:
         """All definitions of a symbol; none for a symbol that the tree lacks."""
         return self.by_name.get(name, ())
 
-    def selectors(self, name: str) -> tuple[Selector, ...]:
+    def find_selectors(self, name: str) -> tuple[Selector, ...]:
         """What selects a symbol, each with its condition (None: always)."""
-        return self._selectors.get(name, ())
+        return self._selectors_by_symbol.get(name, ())
 
-    def nearest(self, name: str) -> str | None:
+    def find_nearest_symbol(self, name: str) -> str | None:
         """The symbol whose name is most like this one, if any is."""
-        found = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=_LIKE)
+        found = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=_SIMILARITY_CUTOFF)
         return found[0] if found else None
 
     @cached_property
-    def _selectors(self) -> dict[str, tuple[Selector, ...]]:
+    def _selectors_by_symbol(self) -> dict[str, tuple[Selector, ...]]:
         found: dict[str, dict[Selector, None]] = defaultdict(dict)
         for definitions in self.by_name.values():
             for definition in definitions:
@@ -53,31 +53,34 @@ class Definitions:
         return {target: tuple(selectors) for target, selectors in found.items()}
 
 
-def scan(files: Mapping[str, str]) -> Definitions:
+def collect_definitions(files: Mapping[str, str]) -> Definitions:
     """The definitions in Kconfig files, given as path → text.
 
     What is sourced under a condition depends on it. Reading starts at the file ``Kconfig``, as conf does,
     and what is not sourced from there does not count; without such a file it starts at every file that no
     other one sources.
     """
-    scanned = {path: scan_file(path, text) for path, text in files.items()}
+    scanned = {path: parse_kconfig_file(path, text) for path, text in files.items()}
     by_name: dict[str, list[Definition]] = defaultdict(list)
-    for root in _roots(scanned):
-        for definition in _read(root, (), scanned, ()):
+    for root in _find_root_files(scanned):
+        for definition in _walk_definitions(root, (), scanned, ()):
             by_name[definition.name].append(definition)
     return Definitions({name: tuple(definitions) for name, definitions in by_name.items()})
 
 
-def _roots(scanned: Mapping[str, Scanned]) -> Iterable[str]:
-    if _ROOT in scanned:
-        return (_ROOT,)
+def _find_root_files(scanned: Mapping[str, KconfigFile]) -> Iterable[str]:
+    if _ROOT_FILE in scanned:
+        return (_ROOT_FILE,)
     sourced = {
-        path for file in scanned.values() for source in file.sources for path in _named(source.path, scanned)
+        path
+        for file in scanned.values()
+        for source in file.sources
+        for path in _match_source_path(source.path, scanned)
     }
     return [path for path in scanned if path not in sourced]
 
 
-def _named(path: str, scanned: Mapping[str, Scanned]) -> list[str]:
+def _match_source_path(path: str, scanned: Mapping[str, KconfigFile]) -> list[str]:
     """The files that a ``source`` may mean: a macro in its path stands for any one directory's name."""
     if "$(" not in path:
         return [path] if path in scanned else []
@@ -85,8 +88,8 @@ def _named(path: str, scanned: Mapping[str, Scanned]) -> list[str]:
     return [file for file in scanned if pattern.fullmatch(file)]
 
 
-def _read(
-    path: str, around: tuple[str, ...], scanned: Mapping[str, Scanned], trail: tuple[str, ...]
+def _walk_definitions(
+    path: str, around: tuple[str, ...], scanned: Mapping[str, KconfigFile], trail: tuple[str, ...]
 ) -> Iterator[Definition]:
     """The definitions of a file and of all that it sources, each with the conditions around it."""
     if path in trail:
@@ -95,27 +98,31 @@ def _read(
     for definition in file.definitions:
         yield replace(definition, depends=definition.depends + around) if around else definition
     for source in file.sources:
-        for sourced in _named(source.path, scanned):
-            yield from _read(sourced, source.depends + around, scanned, (*trail, path))
+        for sourced in _match_source_path(source.path, scanned):
+            yield from _walk_definitions(sourced, source.depends + around, scanned, (*trail, path))
 
 
-def read_tree(root: Path, srcarch: str) -> Definitions:
+def read_tree_definitions(root: Path, srcarch: str) -> Definitions:
     """The definitions that a kernel tree has for ``arch/<srcarch>``; some 1500 files, about a second.
 
     Bytes that are no UTF-8 are replaced; what cannot be read raises OSError.
     """
-    files = _kconfigs(root, srcarch)
-    return scan({path.relative_to(root).as_posix(): path.read_text("utf-8", "replace") for path in files})
+    files = _find_kconfig_files(root, srcarch)
+    return collect_definitions(
+        {path.relative_to(root).as_posix(): path.read_text("utf-8", "replace") for path in files}
+    )
 
 
-def _kconfigs(root: Path, srcarch: str) -> Iterator[Path]:
+def _find_kconfig_files(root: Path, srcarch: str) -> Iterator[Path]:
     for directory, below, names in os.walk(root):
         here = Path(directory)
-        below[:] = sorted(name for name in below if _counts((here / name).relative_to(root).parts, srcarch))
+        below[:] = sorted(
+            name for name in below if _is_read_by_conf((here / name).relative_to(root).parts, srcarch)
+        )
         yield from (here / name for name in sorted(names) if name.startswith("Kconfig"))
 
 
-def _counts(parts: tuple[str, ...], srcarch: str) -> bool:
+def _is_read_by_conf(parts: tuple[str, ...], srcarch: str) -> bool:
     """Whether conf may read below this directory. Walking the others would take most of the time."""
     match parts:
         case ["tools"] | ["Documentation", _] | ["scripts", "kconfig"]:

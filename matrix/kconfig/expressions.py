@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from matrix.errors import RequestError
-from matrix.kconfig.config import Config, unquoted
+from matrix.kconfig.config import Config, unquote_value
 
 _RANKS = "nmy"
 _NO, _YES = 0, 2
@@ -19,7 +19,7 @@ _WORD = re.compile(r"[A-Za-z0-9_-]+")
 _STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 _SPACE = re.compile(r"\s*")
 _INTEGER = re.compile(r"-?[0-9]+|0[xX][0-9A-Fa-f]+")
-_COMPARE: dict[str, Callable[[int], bool]] = {
+_COMPARISONS: dict[str, Callable[[int], bool]] = {
     "=": lambda order: order == 0,
     "!=": lambda order: order != 0,
     "<": lambda order: order < 0,
@@ -29,7 +29,7 @@ _COMPARE: dict[str, Callable[[int], bool]] = {
 }
 
 
-def strength(value: str) -> int:
+def rank_tristate(value: str) -> int:
     """Where a value stands in n < m < y, from 0 to 2; any other value is no more than n."""
     return _RANKS.index(value) if value in {"n", "m", "y"} else _NO
 
@@ -43,7 +43,7 @@ class _Token(NamedTuple):
     text: str
 
 
-def evaluate(expr: str, config: Config) -> str:
+def evaluate_expression(expr: str, config: Config) -> str:
     """What an expression is in a configuration: ``n``, ``m`` or ``y``.
 
     A symbol that the configuration lacks is n, 0 in a comparison with a number and "" in one with a string.
@@ -52,48 +52,50 @@ def evaluate(expr: str, config: Config) -> str:
     so is a comparison with one; ``macros(expr)`` tells whether that happened. RequestError where the
     expression cannot be read.
     """
-    reader = _Reader(expr, config)
-    rank = reader.either()
-    reader.expect("end")
+    reader = _Evaluator(expr, config)
+    rank = reader.evaluate_or()
+    reader.expect_token("end")
     return _RANKS[rank]
 
 
-def macros(expr: str) -> tuple[str, ...]:
+def list_macros(expr: str) -> tuple[str, ...]:
     """The operands of an expression that only conf can expand; in these ``evaluate`` has to guess."""
-    return tuple(token.text for token in _tokens(expr) if token.kind == "macro")
+    return tuple(token.text for token in _tokenize_expression(expr) if token.kind == "macro")
 
 
-def conjuncts(expr: str) -> tuple[str, ...]:
+def split_conjuncts(expr: str) -> tuple[str, ...]:
     """What must all hold: ``A && (B || C) && (D && E)`` gives ``A``, ``B || C``, ``D`` and ``E``.
 
     An expression whose outermost operator is not ``&&`` is its own only conjunct.
     """
-    expr = _bare(expr.strip())
-    if _cuts(expr, "||"):
+    expr = _strip_outer_parentheses(expr.strip())
+    if _find_outer_operators(expr, "||"):
         return (expr,)
-    cuts = _cuts(expr, "&&")
+    cuts = _find_outer_operators(expr, "&&")
     if not cuts:
         return (expr,)
     starts, ends = [0, *(token.end for token in cuts)], [*(token.start for token in cuts), len(expr)]
-    return tuple(part for start, end in zip(starts, ends, strict=True) for part in conjuncts(expr[start:end]))
+    return tuple(
+        part for start, end in zip(starts, ends, strict=True) for part in split_conjuncts(expr[start:end])
+    )
 
 
-def _bare(expr: str) -> str:
+def _strip_outer_parentheses(expr: str) -> str:
     """Without parentheses around the whole: ``((A))`` is ``A``, ``(A) && (B)`` stays."""
-    tokens = _tokens(expr)
+    tokens = _tokenize_expression(expr)
     depth = 0
     for token in tokens:
         depth += {"(": 1, ")": -1}.get(token.kind, 0)
         if depth == 0:
             around = token.kind == ")" and token.end == len(expr)
-            return _bare(expr[1:-1].strip()) if around else expr
+            return _strip_outer_parentheses(expr[1:-1].strip()) if around else expr
     return expr
 
 
-def _cuts(expr: str, operator: str) -> list[_Token]:
+def _find_outer_operators(expr: str, operator: str) -> list[_Token]:
     """Where an operator stands outside all parentheses."""
     found, depth = [], 0
-    for token in _tokens(expr):
+    for token in _tokenize_expression(expr):
         depth += {"(": 1, ")": -1}.get(token.kind, 0)
         if depth == 0 and token.kind == operator:
             found.append(token)
@@ -101,22 +103,22 @@ def _cuts(expr: str, operator: str) -> list[_Token]:
 
 
 @lru_cache(maxsize=4096)
-def _tokens(expr: str) -> tuple[_Token, ...]:
+def _tokenize_expression(expr: str) -> tuple[_Token, ...]:
     tokens: list[_Token] = []
-    at = _space(expr, 0)
+    at = _skip_space(expr, 0)
     while at < len(expr):
-        token = _token(expr, at)
+        token = _read_token(expr, at)
         tokens.append(token)
-        at = _space(expr, token.end)
+        at = _skip_space(expr, token.end)
     return (*tokens, _Token("end", at, at, ""))
 
 
-def _space(expr: str, at: int) -> int:
+def _skip_space(expr: str, at: int) -> int:
     match = _SPACE.match(expr, at)
     return match.end() if match else at
 
 
-def _token(expr: str, at: int) -> _Token:
+def _read_token(expr: str, at: int) -> _Token:
     if match := _OPERATOR.match(expr, at):
         return _Token(match[0], at, match.end(), match[0])
     if match := _STRING.match(expr, at):
@@ -127,14 +129,14 @@ def _token(expr: str, at: int) -> _Token:
         word = _WORD.match(expr, end)
         if word is None and not expr.startswith("$(", end):
             break
-        end = word.end() if word else macro_end(expr, end)
+        end = word.end() if word else find_macro_end(expr, end)
     if end == at:
-        raise _unreadable(expr, at)
+        raise _build_syntax_error(expr, at)
     text = expr[at:end]
     return _Token("macro" if "$(" in text else "word", at, end, text)
 
 
-def macro_end(text: str, at: int) -> int:
+def find_macro_end(text: str, at: int) -> int:
     """Where the ``$(...)`` that starts at ``at`` ends, inner parentheses counted; an open one never does."""
     depth = 0
     for index in range(at + 1, len(text)):
@@ -144,101 +146,103 @@ def macro_end(text: str, at: int) -> int:
     return len(text)
 
 
-def _unreadable(expr: str, at: int) -> RequestError:
+def _build_syntax_error(expr: str, at: int) -> RequestError:
     return RequestError(
         f"the Kconfig expression '{expr}' cannot be read at '{expr[at:] or 'its end'}'",
         "write symbols and constants with && || ! = != < <= > >= and parentheses",
     )
 
 
-class _Reader:
+class _Evaluator:
     """Reads an expression and evaluates it on the way: ``||`` binds least, then ``&&``, then ``!``."""
 
     def __init__(self, expr: str, config: Config) -> None:
         self._expr = expr
         self._config = config
-        self._left = list(reversed(_tokens(expr)))
+        self._remaining_tokens = list(reversed(_tokenize_expression(expr)))
 
-    def expect(self, *kinds: str) -> _Token:
+    def expect_token(self, *kinds: str) -> _Token:
         """The next token, which must be of one of these kinds."""
-        token = self._left[-1]
+        token = self._remaining_tokens[-1]
         if token.kind not in kinds:
-            raise _unreadable(self._expr, token.start)
-        return token if token.kind == "end" else self._left.pop()
+            raise _build_syntax_error(self._expr, token.start)
+        return token if token.kind == "end" else self._remaining_tokens.pop()
 
-    def _next_is(self, kind: str) -> bool:
-        if self._left[-1].kind != kind:
+    def _accept_token(self, kind: str) -> bool:
+        if self._remaining_tokens[-1].kind != kind:
             return False
-        self._left.pop()
+        self._remaining_tokens.pop()
         return True
 
-    def either(self) -> int:
-        rank = self._both()
-        while self._next_is("||"):
-            rank = max(rank, self._both())
+    def evaluate_or(self) -> int:
+        rank = self._evaluate_and()
+        while self._accept_token("||"):
+            rank = max(rank, self._evaluate_and())
         return rank
 
-    def _both(self) -> int:
-        rank = self._single()
-        while self._next_is("&&"):
-            rank = min(rank, self._single())
+    def _evaluate_and(self) -> int:
+        rank = self._evaluate_unary()
+        while self._accept_token("&&"):
+            rank = min(rank, self._evaluate_unary())
         return rank
 
-    def _single(self) -> int:
-        if self._next_is("!"):
-            return _YES - self._single()
-        if self._next_is("("):
-            rank = self.either()
-            self.expect(")")
+    def _evaluate_unary(self) -> int:
+        if self._accept_token("!"):
+            return _YES - self._evaluate_unary()
+        if self._accept_token("("):
+            rank = self.evaluate_or()
+            self.expect_token(")")
             return rank
-        left = self.expect("word", "string", "macro")
-        if self._left[-1].kind in _COMPARE:
-            return self._compared(left, self._left.pop().kind, self.expect("word", "string", "macro"))
-        return _YES if left.kind == "macro" else self._alone(left)
+        left = self.expect_token("word", "string", "macro")
+        if self._remaining_tokens[-1].kind in _COMPARISONS:
+            return self._evaluate_comparison(
+                left, self._remaining_tokens.pop().kind, self.expect_token("word", "string", "macro")
+            )
+        return _YES if left.kind == "macro" else self._evaluate_operand(left)
 
-    def _alone(self, operand: _Token) -> int:
-        rank = strength(self._value(operand))
+    def _evaluate_operand(self, operand: _Token) -> int:
+        rank = rank_tristate(self._read_operand(operand))
         module = operand.text.strip("\"'") == "m"
-        return min(rank, strength(self._config.value("MODULES"))) if module else rank
+        return min(rank, rank_tristate(self._config.value_of("MODULES"))) if module else rank
 
-    def _compared(self, left: _Token, operator: str, right: _Token) -> int:
+    def _evaluate_comparison(self, left: _Token, operator: str, right: _Token) -> int:
         if "macro" in {left.kind, right.kind}:
             return _YES
-        order = _order(*self._texts(left, right))
-        return _YES if _COMPARE[operator](order) else _NO
+        order = _compare_texts(*self._read_compared_texts(left, right))
+        return _YES if _COMPARISONS[operator](order) else _NO
 
-    def _texts(self, left: _Token, right: _Token) -> tuple[str, str]:
+    def _read_compared_texts(self, left: _Token, right: _Token) -> tuple[str, str]:
         """Both sides without quotes; an absent symbol beside a string is the empty one."""
-        texts = unquoted(self._value(left)), unquoted(self._value(right))
-        strings = any(text not in {"y", "m", "n"} and _number(text) is None for text in texts)
+        texts = unquote_value(self._read_operand(left)), unquote_value(self._read_operand(right))
+        strings = any(text not in {"y", "m", "n"} and _parse_number(text) is None for text in texts)
         if not strings:
             return texts
-        return "" if self._absent(left) else texts[0], "" if self._absent(right) else texts[1]
+        return "" if self._is_absent(left) else texts[0], "" if self._is_absent(right) else texts[1]
 
-    def _absent(self, token: _Token) -> bool:
-        return token.kind == "word" and not _constant(token.text) and token.text not in self._config
+    def _is_absent(self, token: _Token) -> bool:
+        return token.kind == "word" and not _is_constant(token.text) and token.text not in self._config
 
-    def _value(self, token: _Token) -> str:
+    def _read_operand(self, token: _Token) -> str:
         if token.kind == "string":
             return re.sub(r"\\(.)", r"\1", token.text[1:-1])
-        return token.text if _constant(token.text) else self._config.value(token.text)
+        return token.text if _is_constant(token.text) else self._config.value_of(token.text)
 
 
-def _constant(word: str) -> bool:
+def _is_constant(word: str) -> bool:
     return word in {"y", "m", "n"} or _INTEGER.fullmatch(word) is not None
 
 
-def _order(left: str, right: str) -> int:
+def _compare_texts(left: str, right: str) -> int:
     """Negative, 0 or positive, as conf compares: as numbers where both can be, n, m, y being 0, 1, 2."""
-    numbers = _number(left), _number(right)
+    numbers = _parse_number(left), _parse_number(right)
     if numbers[0] is not None and numbers[1] is not None:
         return numbers[0] - numbers[1]
     return (left > right) - (left < right)
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     if text in {"n", "m", "y"}:
-        return strength(text)
+        return rank_tristate(text)
     if not _INTEGER.fullmatch(text):
         return None
     return int(text, 16 if text[:2].lower() == "0x" else 10)

@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from matrix.kconfig.config import Config, unquoted
+from matrix.kconfig.config import Config, unquote_value
 
 # "# Linux/powerpc 6.12.48 Kernel Configuration": what Kconfig's mainmenu makes of ARCH and KERNELVERSION.
 _HEAD = re.compile(r"^# \S+?/(\S+) (\S+) (?:Kernel )?[Cc]onfiguration$", re.MULTILINE)
-_SYMBOLS = {"gcc": ("CC_IS_GCC", "GCC_VERSION"), "clang": ("CC_IS_CLANG", "CLANG_VERSION")}
+_COMPILER_SYMBOLS = {"gcc": ("CC_IS_GCC", "GCC_VERSION"), "clang": ("CC_IS_CLANG", "CLANG_VERSION")}
 
 
 @dataclass(frozen=True)
-class Compiler:
+class ConfigCompiler:
     """What a .config was made with. ``version`` as Kconfig counts it (140200 for 14.2.0), 0 where it does
     not say; ``text`` is the first line of ``--version``, or the family alone."""
 
@@ -19,29 +19,31 @@ class Compiler:
     version: int
     text: str
 
-    def distance(self, other: "Compiler") -> tuple[bool, int]:
+    def measure_distance(self, other: "ConfigCompiler") -> tuple[bool, int]:
         """How far two compilers are apart: another family first, then the major versions between them."""
         return self.family != other.family, abs(self.version // 10000 - other.version // 10000)
 
 
 @dataclass(frozen=True)
-class Origin:
+class ConfigOrigin:
     """``arch`` is the word after ``Linux/``: ARCH as it was typed. None for what a .config does not say."""
 
     arch: str | None
     version: str | None
-    compiler: Compiler | None
+    compiler: ConfigCompiler | None
 
 
-def origin(text: str) -> Origin:
+def parse_origin(text: str) -> ConfigOrigin:
     """The origin of a .config, from its text. RequestError where that is no .config."""
     head = _HEAD.search(text)
-    return Origin(head[1] if head else None, head[2] if head else None, _compiler(Config.parse(text)))
+    return ConfigOrigin(
+        head[1] if head else None, head[2] if head else None, _parse_compiler(Config.parse(text))
+    )
 
 
-def _compiler(config: Config) -> Compiler | None:
-    for family, (is_it, version) in _SYMBOLS.items():
-        if config.value(is_it) == "y":
-            number, said = config.value(version), unquoted(config.get("CC_VERSION_TEXT", ""))
-            return Compiler(family, int(number) if number.isdigit() else 0, said or family)
+def _parse_compiler(config: Config) -> ConfigCompiler | None:
+    for family, (is_it, version) in _COMPILER_SYMBOLS.items():
+        if config.value_of(is_it) == "y":
+            number, said = config.value_of(version), unquote_value(config.get("CC_VERSION_TEXT", ""))
+            return ConfigCompiler(family, int(number) if number.isdigit() else 0, said or family)
     return None

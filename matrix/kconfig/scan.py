@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
 
-from matrix.kconfig.expressions import macro_end
+from matrix.kconfig.expressions import find_macro_end
 
 SymbolType = Literal["bool", "tristate", "string", "int", "hex"]
 Selection = tuple[str, str | None]
 """A symbol that is selected or implied, and the condition after ``if``."""
 
-_ENDS = {"endif", "endmenu", "endchoice"}
-_STARTS = {"config", "menuconfig", "menu", "choice", "comment", "if", "source"}
+_BLOCK_ENDS = {"endif", "endmenu", "endchoice"}
+_ENTRY_STARTS = {"config", "menuconfig", "menu", "choice", "comment", "if", "source"}
 _TYPES = {"bool", "tristate", "string", "int", "hex"}
-_DEFAULTS = {"def_bool": "bool", "def_tristate": "tristate"}
+_TYPED_DEFAULTS = {"def_bool": "bool", "def_tristate": "tristate"}
 _HELP = {"help", "---help---"}
 _FIRST_WORD = re.compile(r"\s*(---help---|[a-z_]+)(?![\w-])\s*")
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?")
@@ -45,18 +45,18 @@ class Definition:
     prompt_if: str | None = None
 
 
-class Source(NamedTuple):
+class SourceStatement(NamedTuple):
     """A ``source`` statement: the path as written, and what must hold where it stands."""
 
     path: str
     depends: tuple[str, ...]
 
 
-class Scanned(NamedTuple):
+class KconfigFile(NamedTuple):
     """What one file defines, and what it sources."""
 
     definitions: tuple[Definition, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[SourceStatement, ...]
 
 
 class Statement(NamedTuple):
@@ -67,7 +67,7 @@ class Statement(NamedTuple):
     line: int
 
 
-def statements(text: str) -> Iterator[Statement]:
+def split_statements(text: str) -> Iterator[Statement]:
     """The statements of a Kconfig file in order, help texts left out."""
     lines = iter(enumerate(text.split("\n"), 1))
     pending: tuple[int, str] | None = None
@@ -79,18 +79,18 @@ def statements(text: str) -> Iterator[Statement]:
             continue
         while line.endswith("\\") and (more := next(lines, None)):
             line = f"{line[:-1]} {more[1]}"
-        yield Statement(match[1], _uncommented(line[match.end() :]).strip(), number)
+        yield Statement(match[1], _strip_comment(line[match.end() :]).strip(), number)
         if match[1] in _HELP:
-            pending = _after_help(lines)
+            pending = _skip_help(lines)
 
 
-def _after_help(lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
+def _skip_help(lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
     """Skip a help text; the first line that is indented less than its first one ends it."""
     least = 1
     for number, line in lines:
         if not line or line.isspace():
             continue
-        depth = _indentation(line)
+        depth = _measure_indentation(line)
         if depth < least:
             return number, line
         if least == 1:
@@ -98,21 +98,21 @@ def _after_help(lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
     return None
 
 
-def _indentation(line: str) -> int:
+def _measure_indentation(line: str) -> int:
     if not line[0].isspace():
         return 0
     wide = line.expandtabs(8)
     return len(wide) - len(wide.lstrip())
 
 
-def _uncommented(text: str) -> str:
+def _strip_comment(text: str) -> str:
     """Without a ``#`` comment; the one in a string or a macro is none."""
     if "#" not in text:
         return text
     at = 0
     while at < len(text) and text[at] != "#":
         if text.startswith("$(", at):
-            at = macro_end(text, at)
+            at = find_macro_end(text, at)
         elif match := _QUOTED.match(text, at):
             at = match.end()
         else:
@@ -134,15 +134,15 @@ class _Entry:
     implies: list[Selection] = field(default_factory=list)
 
 
-def scan_file(path: str, text: str) -> Scanned:
+def parse_kconfig_file(path: str, text: str) -> KconfigFile:
     """What a Kconfig file defines and sources; text that is no Kconfig gives little or nothing."""
-    scanner = _Scanner(path)
-    for statement in statements(text):
-        scanner.take(statement)
-    return scanner.done()
+    scanner = _KconfigFileParser(path)
+    for statement in split_statements(text):
+        scanner.read_statement(statement)
+    return scanner.finish_file()
 
 
-class _Scanner:
+class _KconfigFileParser:
     """Follows the blocks of one file. Statements that define nothing pass by."""
 
     def __init__(self, path: str) -> None:
@@ -151,52 +151,52 @@ class _Scanner:
         # Shared with the block's own entry: a menu's `depends on` lines follow the line that opens it.
         self._blocks: list[list[str]] = []
         self._definitions: list[Definition] = []
-        self._sources: list[Source] = []
+        self._sources: list[SourceStatement] = []
 
-    def take(self, statement: Statement) -> None:
+    def read_statement(self, statement: Statement) -> None:
         keyword, rest, _ = statement
-        if keyword in _STARTS or keyword in _ENDS:
-            self._structure(statement)
+        if keyword in _ENTRY_STARTS or keyword in _BLOCK_ENDS:
+            self._start_entry(statement)
         elif keyword == "depends":
             self._entry.depends.append(rest.removeprefix("on").strip())
         elif keyword in {"select", "imply"} and (match := _TARGET.match(rest)):
             selections = self._entry.selects if keyword == "select" else self._entry.implies
-            selections.append((match[1], _stripped(match[2])))
-        elif keyword in _DEFAULTS:
-            self._entry.type = cast("SymbolType", _DEFAULTS[keyword])
+            selections.append((match[1], _strip_condition(match[2])))
+        elif keyword in _TYPED_DEFAULTS:
+            self._entry.type = cast("SymbolType", _TYPED_DEFAULTS[keyword])
         elif keyword in _TYPES or keyword == "prompt":
-            self._typed(keyword, rest)
+            self._read_type(keyword, rest)
 
-    def done(self) -> Scanned:
-        self._close()
-        return Scanned(tuple(self._definitions), tuple(self._sources))
+    def finish_file(self) -> KconfigFile:
+        self._close_entry()
+        return KconfigFile(tuple(self._definitions), tuple(self._sources))
 
-    def _structure(self, statement: Statement) -> None:
+    def _start_entry(self, statement: Statement) -> None:
         """A statement that ends the entry before it, and may open a block."""
         keyword, rest, line = statement
-        self._close()
+        self._close_entry()
         self._entry = _Entry(rest if keyword in {"config", "menuconfig"} else "", line)
         if keyword == "if":
             self._blocks.append([rest])
         elif keyword in {"menu", "choice"}:
             self._blocks.append(self._entry.depends)
         elif keyword == "source":
-            self._sources.append(Source(rest.strip("\"'"), self._around()))
-        elif keyword in _ENDS and self._blocks:
+            self._sources.append(SourceStatement(rest.strip("\"'"), self._list_enclosing_conditions()))
+        elif keyword in _BLOCK_ENDS and self._blocks:
             self._blocks.pop()
 
-    def _typed(self, keyword: str, rest: str) -> None:
+    def _read_type(self, keyword: str, rest: str) -> None:
         entry = self._entry
         if keyword in _TYPES:
             entry.type = cast("SymbolType", keyword)
         if match := _PROMPT.match(rest):
-            entry.prompt, entry.prompt_if = True, _stripped(match[1])
+            entry.prompt, entry.prompt_if = True, _strip_condition(match[1])
 
-    def _around(self) -> tuple[str, ...]:
+    def _list_enclosing_conditions(self) -> tuple[str, ...]:
         """The conditions of the blocks around, from the inside out."""
         return tuple(condition for block in reversed(self._blocks) for condition in block)
 
-    def _close(self) -> None:
+    def _close_entry(self) -> None:
         entry = self._entry
         if not entry.name:
             return
@@ -205,7 +205,7 @@ class _Scanner:
                 name=entry.name,
                 type=entry.type,
                 prompt=entry.prompt,
-                depends=(*entry.depends, *self._around()),
+                depends=(*entry.depends, *self._list_enclosing_conditions()),
                 selects=tuple(entry.selects),
                 implies=tuple(entry.implies),
                 file=self._path,
@@ -215,5 +215,5 @@ class _Scanner:
         )
 
 
-def _stripped(condition: str | None) -> str | None:
+def _strip_condition(condition: str | None) -> str | None:
     return condition.strip() if condition else None

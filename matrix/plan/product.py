@@ -11,34 +11,34 @@ from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 from matrix.plan.request import Request
 
-_FIELDS = re.compile(r"\w+=[^,/]*(,\w+=[^,/]*)*")
+_FIELD_TERMS = re.compile(r"\w+=[^,/]*(,\w+=[^,/]*)*")
 _AXES = ("arch", "toolchain", "base")
 
 
-def axes(profile: Profile) -> dict[str, tuple[str, ...]]:
+def list_axes(profile: Profile) -> dict[str, tuple[str, ...]]:
     """Axis → its values: arch, toolchain, base, then the symbols in alphabetical order."""
     fields = {"arch": profile.arch, "toolchain": profile.toolchain, "base": profile.base}
     return fields | dict(sorted(profile.symbols.items()))
 
 
-def requests(profile: Profile) -> tuple[Request, ...]:
+def plan_requests(profile: Profile) -> tuple[Request, ...]:
     """Every point of the product that the profile selects, in plan order.
 
     Raises RequestError when a selection term matches nothing, when nothing is left, or when two
     requests would share an id.
     """
-    points = _product(profile)
+    points = _build_product(profile)
     _refuse_collisions(points)
-    return select(points, profile.select)
+    return select_requests(points, profile.select)
 
 
-def matching(profile: Profile, terms: Iterable[str]) -> tuple[str, ...]:
+def find_matching_terms(profile: Profile, terms: Iterable[str]) -> tuple[str, ...]:
     """Those selection terms that match something in the product of the profile's axes."""
-    points = _product(profile)
-    return tuple(term for term in terms if any(map(_matcher(term.removeprefix("!"), points), points)))
+    points = _build_product(profile)
+    return tuple(term for term in terms if any(map(_compile_term(term.removeprefix("!"), points), points)))
 
 
-def _product(profile: Profile) -> list[Request]:
+def _build_product(profile: Profile) -> list[Request]:
     names = sorted(profile.symbols)
     return [
         Request(arch, toolchain, base, tuple(zip(names, values, strict=True)))
@@ -55,7 +55,7 @@ def _refuse_collisions(points: Iterable[Request]) -> None:
         raise RequestError(f"two requests would share the id {twice[0]}", "rename a base or a value")
 
 
-def select(points: Sequence[Request], terms: Iterable[str]) -> tuple[Request, ...]:
+def select_requests(points: Sequence[Request], terms: Iterable[str]) -> tuple[Request, ...]:
     """The points that the terms choose, in the order given.
 
     A term is a glob on whole ids (``powerpc/gcc-*``: ``*`` crosses slashes, and a trailing ``/*`` may be
@@ -65,39 +65,39 @@ def select(points: Sequence[Request], terms: Iterable[str]) -> tuple[Request, ..
     adding = [term for term in terms if not term.startswith("!")]
     taking = [term[1:] for term in terms if term.startswith("!")]
     for term in (*adding, *taking):
-        if not any(map(_matcher(term, points), points)):
+        if not any(map(_compile_term(term, points), points)):
             raise RequestError(f"--select {term!r} matches no request", "./inv plan shows the ids")
-    chosen = _any_of(adding, points) if adding else (lambda _: True)
-    dropped = _any_of(taking, points)
+    chosen = _match_any_term(adding, points) if adding else (lambda _: True)
+    dropped = _match_any_term(taking, points)
     left = tuple(point for point in points if chosen(point) and not dropped(point))
     if not left:
         raise RequestError("--select leaves no request", "./inv plan shows the ids")
     return left
 
 
-def _any_of(terms: Sequence[str], points: Sequence[Request]) -> Callable[[Request], bool]:
-    matchers = [_matcher(term, points) for term in terms]
+def _match_any_term(terms: Sequence[str], points: Sequence[Request]) -> Callable[[Request], bool]:
+    matchers = [_compile_term(term, points) for term in terms]
     return lambda point: any(matches(point) for matches in matchers)
 
 
-def _matcher(term: str, points: Sequence[Request]) -> Callable[[Request], bool]:
-    if not _FIELDS.fullmatch(term):
+def _compile_term(term: str, points: Sequence[Request]) -> Callable[[Request], bool]:
+    if not _FIELD_TERMS.fullmatch(term):
         return lambda point: fnmatchcase(point.id, term) or fnmatchcase(point.id, f"{term.rstrip('/')}/*")
     wanted = [part.partition("=")[::2] for part in term.split(",")]
-    known = {*_AXES, *(name for point in points[:1] for name in point.values)}
+    known = {*_AXES, *(name for point in points[:1] for name in point.symbol_values)}
     for name, _ in wanted:
         if name not in known:
             raise RequestError(
                 f"--select {term!r}: there is no axis {name}", f"axes: {', '.join(sorted(known))}"
             )
-    return lambda point: all(fnmatchcase(field(point, name), value) for name, value in wanted)
+    return lambda point: all(fnmatchcase(read_axis_value(point, name), value) for name, value in wanted)
 
 
-def field(point: Request, name: str) -> str:
+def read_axis_value(point: Request, name: str) -> str:
     """The value of one axis by its name."""
-    return str(getattr(point, name)) if name in _AXES else point.values[name]
+    return str(getattr(point, name)) if name in _AXES else point.symbol_values[name]
 
 
-def plan_digest(points: Iterable[Request]) -> str:
+def compute_plan_digest(points: Iterable[Request]) -> str:
     """SHA-256 over the ids in plan order: equal plans, equal digests."""
     return hashlib.sha256("\n".join(point.id for point in points).encode()).hexdigest()

@@ -10,7 +10,7 @@ _LONGEST_ID = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+@-]")
 
 
-def escaped(name: str) -> str:
+def escape_path_part(name: str) -> str:
     """A name or a value as it may stand in a path: other characters become ``%XX``, and so do the dots of
     ``.`` and ``..``; an empty one is ``%``."""
     if name.strip(".") == "":
@@ -28,19 +28,26 @@ class Request:
     symbols: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, arch: str, toolchain: str, base: str, symbols: Mapping[str, str]) -> "Request":
+    def from_symbols(cls, arch: str, toolchain: str, base: str, symbols: Mapping[str, str]) -> "Request":
         return cls(arch, toolchain, base, tuple(sorted(symbols.items())))
 
     @property
-    def values(self) -> dict[str, str]:
+    def symbol_values(self) -> dict[str, str]:
         """The symbol axes: name → value."""
         return dict(self.symbols)
 
     @property
     def id(self) -> str:
         """``powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n``: printed from the fields, never parsed."""
-        symbols = ",".join(f"{name}={escaped(value)}" for name, value in self.symbols)
-        whole = "/".join((self.arch, escaped(self.toolchain), escaped(self.base), *filter(None, [symbols])))
+        symbols = ",".join(f"{name}={escape_path_part(value)}" for name, value in self.symbols)
+        whole = "/".join(
+            (
+                self.arch,
+                escape_path_part(self.toolchain),
+                escape_path_part(self.base),
+                *filter(None, [symbols]),
+            )
+        )
         if len(whole.encode()) <= _LONGEST_ID:
             return whole
         mark = hashlib.sha256(whole.encode()).hexdigest()[:12]

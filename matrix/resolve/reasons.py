@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from matrix.catalog.load import Catalog
 from matrix.errors import RequestError
-from matrix.kconfig.config import Check, Config
+from matrix.kconfig.config import Config, SymbolCheck
 from matrix.kconfig.definitions import Definitions
-from matrix.kconfig.expressions import conjuncts, evaluate, macros, strength
+from matrix.kconfig.expressions import evaluate_expression, list_macros, rank_tristate, split_conjuncts
 from matrix.kconfig.scan import Definition
 from matrix.resolve.resolution import Resolution
 
@@ -35,7 +35,7 @@ def unreached(
     words, then for each symbol beside it. ``config`` is the resolution's own.
     """
     request, labelled = resolution.request, []
-    failed = {check.symbol: check for check in resolution.checks if not check.ok}
+    failed = {check.symbol: check for check in resolution.checks if not check.is_satisfied}
     for name, value in request.symbols:
         setting = catalog.setting(request.arch, name, value)
         mine = [failed.pop(symbol) for symbol in setting.proof if symbol in failed]
@@ -47,7 +47,7 @@ def unreached(
 
 
 def why(
-    check: Check, config: Config, definitions: Definitions, *, arch: str, label: str | None = None
+    check: SymbolCheck, config: Config, definitions: Definitions, *, arch: str, label: str | None = None
 ) -> str:
     """Why ``check.symbol`` is not what was wanted: a short fragment, ``VFIO_PCI=y: needs PCI, which is n``.
 
@@ -62,7 +62,7 @@ def why(
 class _Case:
     """A check that failed, and all that the rules may ask about it."""
 
-    check: Check
+    check: SymbolCheck
     config: Config
     definitions: Definitions
     arch: str
@@ -75,7 +75,7 @@ class _Case:
 
     @property
     def known(self) -> tuple[Definition, ...]:
-        return self.definitions.of(self.check.symbol)
+        return self.definitions.find_definitions(self.check.symbol)
 
     @property
     def types(self) -> set[str]:
@@ -88,9 +88,9 @@ class _Case:
 
     @property
     def got_more(self) -> bool:
-        return {self.check.want, self.check.got} <= _TRISTATE and strength(self.check.got) > strength(
-            self.check.want
-        )
+        return {self.check.want, self.check.got} <= _TRISTATE and rank_tristate(
+            self.check.got
+        ) > rank_tristate(self.check.want)
 
     def says(self, words: str) -> str:
         """The label and what is so; the symbol is named where the label does not."""
@@ -99,7 +99,7 @@ class _Case:
     def value(self, expr: str) -> str | None:
         """An expression in this configuration; None where only conf could tell."""
         try:
-            return None if macros(expr) else evaluate(expr, self.config)
+            return None if list_macros(expr) else evaluate_expression(expr, self.config)
         except RequestError:
             return None
 
@@ -107,7 +107,7 @@ class _Case:
 def _unknown(case: _Case) -> str | None:
     if case.known or case.check.symbol in case.config:
         return None
-    nearest = case.definitions.nearest(case.check.symbol)
+    nearest = case.definitions.find_nearest_symbol(case.check.symbol)
     hint = f" (nearest: {nearest})" if nearest else ""
     who = case.check.symbol if case.own else f"{case.label}: {case.check.symbol}"
     return f"{who}: the tree has no such symbol on {case.arch}{hint}"
@@ -121,7 +121,7 @@ def _no_m(case: _Case) -> str | None:
 
 
 def _no_modules(case: _Case) -> str | None:
-    if (case.check.want, case.check.got) != ("m", "y") or case.config.value("MODULES") == "y":
+    if (case.check.want, case.check.got) != ("m", "y") or case.config.value_of("MODULES") == "y":
         return None
     return f"{case.label}: MODULES=n makes it y"
 
@@ -131,9 +131,9 @@ def _selected(case: _Case) -> str | None:
     if not case.got_more:
         return None
     found = (
-        f"{symbol} (={case.config.value(symbol)})"
-        for symbol, condition in case.definitions.selectors(case.check.symbol)
-        if _force(case, symbol, condition) > strength(case.check.want)
+        f"{symbol} (={case.config.value_of(symbol)})"
+        for symbol, condition in case.definitions.find_selectors(case.check.symbol)
+        if _force(case, symbol, condition) > rank_tristate(case.check.want)
     )
     names = _first(found)
     return case.says(f"{'' if case.own else 'is '}selected by {names}") if names else None
@@ -141,8 +141,8 @@ def _selected(case: _Case) -> str | None:
 
 def _force(case: _Case, selector: str, condition: str | None) -> int:
     """What a selector raises its target to, at least: 0 (n) to 2 (y)."""
-    holds = strength(case.value(condition) or "n") if condition else 2
-    return min(strength(case.config.value(selector)), holds)
+    holds = rank_tristate(case.value(condition) or "n") if condition else 2
+    return min(rank_tristate(case.config.value_of(selector)), holds)
 
 
 def _no_prompt(case: _Case) -> str | None:
@@ -185,7 +185,7 @@ def _at(case: _Case, definition: Definition, value: str) -> list[str]:
 
 def _parts(expr: str) -> tuple[str, ...]:
     try:
-        return conjuncts(expr)
+        return split_conjuncts(expr)
     except RequestError:
         return ()
 

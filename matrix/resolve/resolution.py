@@ -8,7 +8,7 @@ from typing import Literal
 from matrix.catalog.load import Catalog
 from matrix.diagnostics.diagnostic import Occurrence
 from matrix.errors import RequestError
-from matrix.kconfig.config import Check, Config
+from matrix.kconfig.config import Config, SymbolCheck
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 
@@ -23,13 +23,13 @@ class Resolution:
     request: Request
     config: str | None
     stage: StageRecord
-    checks: tuple[Check, ...] = ()
+    checks: tuple[SymbolCheck, ...] = ()
     diagnostics: tuple[Occurrence, ...] = ()
 
     @property
     def reachable(self) -> bool:
         """The configuration has every value that was asked for."""
-        return self.config is not None and all(check.ok for check in self.checks)
+        return self.config is not None and all(check.is_satisfied for check in self.checks)
 
     @property
     def config_sha256(self) -> str | None:
@@ -51,7 +51,7 @@ def _merged(
 ) -> dict[str, str]:
     """A fixed symbol means what an axis of that one value means."""
     merged: dict[str, str] = {}
-    asked = {**fixed, **request.values}
+    asked = {**fixed, **request.symbol_values}
     for name, value in asked.items():
         symbols: Mapping[str, str] = getattr(catalog.setting(request.arch, name, value), part)
         for symbol, content in symbols.items():
@@ -70,4 +70,4 @@ def actual(
 ) -> Request:
     """The request that this configuration answers: each axis at the value whose proof holds."""
     values = {name: catalog.value(request.arch, name, axes[name], config) for name, _ in request.symbols}
-    return Request.of(request.arch, request.toolchain, request.base, values)
+    return Request.from_symbols(request.arch, request.toolchain, request.base, values)

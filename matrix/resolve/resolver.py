@@ -19,7 +19,7 @@ from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.parse import diagnose, last_words
 from matrix.engine.engine import Ended
 from matrix.errors import RequestError
-from matrix.kconfig.config import Config, fragment, verify
+from matrix.kconfig.config import Config, format_fragment, verify_symbols
 from matrix.plan.request import Request
 from matrix.record.files import no_space, write_whole
 from matrix.record.model import StageRecord
@@ -58,7 +58,7 @@ class Resolver:
             return self._refused(request)
         config = self.workshop.directory() / ".config"
         config.unlink(missing_ok=True)
-        write_whole(config, base + fragment(self.fragment_of(request)))
+        write_whole(config, base + format_fragment(self.fragment_of(request)))
         step = self._configure(request, ("olddefconfig",), log)
         resolution = self._judged(request, step, config)
         if resolution.config is not None:
@@ -83,7 +83,7 @@ class Resolver:
             self.catalog.base_target(request.arch, request.base),
             base.seed,
             base_texts(base),
-            fragment(self.fragment_of(request)),
+            format_fragment(self.fragment_of(request)),
         ]
         return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
@@ -154,7 +154,7 @@ class Resolver:
     def _verified(
         self, request: Request, text: str, stage: StageRecord, diagnostics: Sequence[Occurrence]
     ) -> Resolution:
-        checks = verify(proof(request, self.catalog, self.fixed), Config.parse(text))
+        checks = verify_symbols(proof(request, self.catalog, self.fixed), Config.parse(text))
         if diagnostics:
             stage = stage.model_copy(update={"state": State.WARN})
         return Resolution(request, text, stage, checks, tuple(diagnostics))

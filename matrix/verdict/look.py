@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from matrix.findings.model import Finding
-from matrix.findings.presence import lacks
+from matrix.findings.presence import is_problem_absent
 from matrix.record.model import Cell
 from matrix.record.outcome import PROVEN, WHOLE, Evidence, State
 from matrix.verdict.cells import untried
@@ -65,7 +65,7 @@ def _failing(pair: Pair, place: _Place, side: Side) -> Look:
     """A cell that fails for another reason lacks it only where all of its objects were made."""
     after = pair.cell
     missing = sorted(place.objects - side.made.get(after.id, frozenset()))
-    if not missing and lacks(after, place.objects, place.stages, side.made):
+    if not missing and is_problem_absent(after, place.objects, place.stages, side.made):
         return Look(pair, Became.COMPILED if place.objects else Became.BUILT)
     what = missing[0] if missing else _ended(place)
     return Look(pair, Became.UNKNOWN, f"it fails for another reason after, and {what} was not made")
@@ -105,6 +105,6 @@ def looked_before(pair: Pair, finding: Finding, sides: Matches) -> str:
         return f"before, {_stages(place, before)} was not built"
     # A compiler that refused an object read it: only what nobody came to may have been hidden.
     refused = {ref.object for ref in before.diagnostics}
-    if place.objects & refused or lacks(before, place.objects, place.stages, sides.before.made):
+    if place.objects & refused or is_problem_absent(before, place.objects, place.stages, sides.before.made):
         return ""
     return "it failed before for another reason, which may have hidden this"

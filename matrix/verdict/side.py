@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import NamedTuple
 
 from matrix.errors import RequestError
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import Made, made_in
+from matrix.findings.presence import MadeObjects, find_made_objects
 from matrix.kconfig.config import Config
 from matrix.record.model import Cell, DiagnosticRef, Run
 from matrix.record.outcome import PROVEN, State
@@ -32,7 +32,7 @@ class Side:
 
     run: Run
     findings: Findings
-    made: Made
+    made: MadeObjects
     objects: Callable[[Cell], frozenset[str]]
     config: Callable[[Cell], Config | None]
 
@@ -44,8 +44,8 @@ class Side:
         config: Callable[[Cell], Config | None],
     ) -> "Side":
         """A run with its findings, derived anew: both sides are then read by the same kmatrix."""
-        made = made_in(run, objects)
-        return cls(run, derive(run, made), made, objects, config)
+        made = find_made_objects(run, objects)
+        return cls(run, derive_findings(run, made), made, objects, config)
 
     @cached_property
     def by_id(self) -> dict[str, Finding]:

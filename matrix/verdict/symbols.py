@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from matrix.findings.cover import smallest
-from matrix.findings.evidence import Evidence
+from matrix.findings.cover import minimize_condition
+from matrix.findings.evidence import CellIndex
 from matrix.kconfig.config import Config
 from matrix.record.model import Cell
 from matrix.record.outcome import State
@@ -52,11 +52,11 @@ class Flips:
     def _rows(self, cells: Mapping[Flip, list[str]], known: Collection[str]) -> Iterator[SymbolChange]:
         if not cells:
             return
-        evidence = Evidence.of(self.before.run, {})
-        everywhere = evidence.mask(known)
+        evidence = CellIndex.from_run(self.before.run, {})
+        everywhere = evidence.mask_cells(known)
         together: dict[int, list[Flip]] = {}
         for flip, among in cells.items():
-            together.setdefault(evidence.mask(among), []).append(flip)
+            together.setdefault(evidence.mask_cells(among), []).append(flip)
         yield from (_row(evidence, flips, mask, everywhere) for mask, flips in together.items())
 
 
@@ -85,8 +85,8 @@ def _compared(before: Config | None, after: Config | None) -> tuple[Flip, ...] |
     return tuple(Flip(symbol=symbol, from_=one, to=other) for symbol, (one, other) in changed)
 
 
-def _row(evidence: Evidence, flips: list[Flip], seen: int, everywhere: int) -> SymbolChange:
-    cover = smallest(evidence.table, seen, everywhere & ~seen)
+def _row(evidence: CellIndex, flips: list[Flip], seen: int, everywhere: int) -> SymbolChange:
+    cover = minimize_condition(evidence.table, seen, everywhere & ~seen)
     return SymbolChange(
         flips=tuple(sorted(flips, key=lambda flip: flip.symbol)),
         cells=seen.bit_count(),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.findings.fit import Answer
+from matrix.findings.fit import ConfigExplanation
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
 from matrix.kconfig.config import Config
@@ -32,7 +32,7 @@ def broken(kmatrix: Kmatrix) -> Run:
     return kmatrix.run(source=[kmatrix.tree], patch=[str(REGRESSION)], select=CORNER)
 
 
-def ask(kmatrix: Kmatrix, run: Run, file: Path) -> Answer:
+def ask(kmatrix: Kmatrix, run: Run, file: Path) -> ConfigExplanation:
     directory = kmatrix.place / "runs" / run.id
     (finding,) = (one for one in findings_of(run, directory).findings if one.is_error)
     return answer(run, directory, finding, Asked(file), kmatrix.on_event, kmatrix.world)
@@ -50,16 +50,16 @@ def test_the_maintainers_config_gets_the_change_that_he_missed_and_then_fails(
     kmatrix: Kmatrix, broken: Run
 ) -> None:
     told = ask(kmatrix, broken, config_with(kmatrix, broken, KVM="y", MODULES="y", VFIO="n"))
-    assert told.given.origin.arch == told.given.arch == "powerpc"
-    assert told.fit.change == {"MODULES": "n"}
+    assert told.user_config.origin.arch == told.user_config.arch == "powerpc"
+    assert told.fit.missing_symbols == {"MODULES": "n"}
     assert told.change is not None
     assert told.change.file is not None
-    assert dict(told.change.followed) == {"KVM_BOOK3S_64_HV": ("m", "y"), "MODULE_UNLOAD": ("y", "n")}
-    assert told.by_itself == {}
-    assert told.apart is not None
-    assert told.apart.symbols == 0
+    assert dict(told.change.side_effects) == {"KVM_BOOK3S_64_HV": ("m", "y"), "MODULE_UNLOAD": ("y", "n")}
+    assert told.changed_by_conf == {}
+    assert told.differences is not None
+    assert told.differences.differing_symbols == 0
     changed = Config.parse(told.change.file.read_text())
-    assert [changed.value(name) for name in ("KVM", "MODULES", "VFIO")] == ["y", "n", "n"]
+    assert [changed.value_of(name) for name in ("KVM", "MODULES", "VFIO")] == ["y", "n", "n"]
     kmatrix.profile.write_text(
         'focus = ["arch/{srcarch}/kvm/"]\narch = ["powerpc"]\ntoolchain = ["gcc-14"]\nbase = ["his"]\n'
         f'[bases.his]\nfile = "{told.change.file}"\n'
@@ -71,15 +71,15 @@ def test_the_maintainers_config_gets_the_change_that_he_missed_and_then_fails(
 def test_a_config_that_keeps_the_symbol_on_is_told_what_keeps_it(kmatrix: Kmatrix, broken: Run) -> None:
     file = config_with(kmatrix, broken, "CONFIG_HOLDS_VFIO=y\n", KVM="y", MODULES="n", VFIO="y")
     told = ask(kmatrix, broken, file)
-    assert told.fit.change == {"VFIO": "n"}
+    assert told.fit.missing_symbols == {"VFIO": "n"}
     assert told.change is not None
-    assert told.change.unreached == ("VFIO=n: selected by HOLDS_VFIO (=y)",)
+    assert told.change.unreachable_reasons == ("VFIO=n: selected by HOLDS_VFIO (=y)",)
     assert told.change.file is None
 
 
 def test_the_config_of_the_failing_cell_meets_the_condition(kmatrix: Kmatrix, broken: Run) -> None:
     told = ask(kmatrix, broken, config_with(kmatrix, broken, KVM="y", MODULES="n", VFIO="n"))
-    assert told.fit.missed == ()
-    assert told.apart is not None
-    assert told.apart.symbols == 0
-    assert told.apart.compiler == told.given.origin.compiler
+    assert told.fit.missed_terms == ()
+    assert told.differences is not None
+    assert told.differences.differing_symbols == 0
+    assert told.differences.compiler == told.user_config.origin.compiler

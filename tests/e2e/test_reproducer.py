@@ -10,7 +10,7 @@ import pytest
 
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import LABEL, Container, Mount
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.jobs.derive import findings_of
 from matrix.record.model import Run
 from reports.reproducer import reproducer
@@ -47,7 +47,7 @@ def script(kmatrix: Kmatrix, broken: Run, tmp_path: Path) -> Iterator[Path]:
 
 def write(kmatrix: Kmatrix, run: Run, path: Path, toolchain: str = "gcc-14") -> Path:
     (found,) = findings_of(run, kmatrix.directory).findings
-    cell = next(cell for cell in cells_of(by_id(run), found) if cell.toolchain == toolchain)
+    cell = next(cell for cell in list_affected_cells(index_cells(run), found) if cell.toolchain == toolchain)
     path.write_text(reproducer(run, cell, kmatrix.directory, found))
     return path
 

@@ -12,7 +12,7 @@ import pytest
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.images import ensure_base
 from matrix.findings.model import Findings
-from matrix.findings.presence import by_id, cells_of
+from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
 from matrix.jobs.patch import Asked as AskedOfPatch
@@ -183,14 +183,16 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     file.write_text(str(config_of(directory, his)))
     world = World(connect(), story.cache, story.place / "runs")
     told = answer(broken, directory, found, Asked(file), story.events.append, world)
-    assert (told.given.arch, told.fit.cell.toolchain) == ("powerpc", "gcc-14")
-    assert [(term.axis, term.has, term.needs) for term in told.fit.missed] == [("MODULES", "y", ("n",))]
-    assert told.by_itself == {}
+    assert (told.user_config.arch, told.fit.cell.toolchain) == ("powerpc", "gcc-14")
+    assert [(term.axis, term.actual, term.needed) for term in told.fit.missed_terms] == [
+        ("MODULES", "y", ("n",))
+    ]
+    assert told.changed_by_conf == {}
     assert told.change is not None
     assert told.change.file is not None
     changed = Config.parse(told.change.file.read_text())
-    assert {name: changed.value(name) for name in BROKEN} == BROKEN
-    assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.followed}
+    assert {name: changed.value_of(name) for name in BROKEN} == BROKEN
+    assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.side_effects}
 
 
 def judged(story: Story, patch_file: str, select: str = "KVM=y,MODULES=n") -> Judged:
@@ -257,7 +259,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     history = History(tmp_path / "tree", REGRESSION)
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"
-    cell = cells_of(by_id(broken), found)[0]
+    cell = list_affected_cells(index_cells(broken), found)[0]
     script.write_text(reproducer(broken, cell, story.place / "runs" / broken.id, found))
     said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"))
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said

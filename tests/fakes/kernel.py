@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.engine.engine import LABEL, Container, Ended, Line
-from matrix.kconfig.config import Config, fragment
+from matrix.kconfig.config import Config, format_fragment
 
 Settings = dict[str, str]
 Messages = Callable[[Settings], list[str]]
@@ -113,7 +113,7 @@ class Kernel:
     def _configure(self, job: Job) -> int:
         place = job.host("/build") / ".config"
         asked = _settings(place) if job.targets == ("olddefconfig",) else {}
-        place.write_text(fragment(self._normal(asked)))
+        place.write_text(format_fragment(self._normal(asked)))
         return 0
 
     def _normal(self, asked: Settings) -> Settings:

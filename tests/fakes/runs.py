@@ -97,7 +97,7 @@ def a_cell(
     **fields: Any,
 ) -> Cell:
     """A cell; a built one has stages and a log. ``fields`` override anything."""
-    request = Request.of(arch, toolchain, base, STORY if symbols is None else symbols)
+    request = Request.from_symbols(arch, toolchain, base, STORY if symbols is None else symbols)
     built = state not in {State.UNREACHABLE, State.NOT_RUN}
     refs = tuple(
         DiagnosticRef(key=d.key, object="arch/powerpc/kvm/vfio.o", stage="focus") for d in diagnostics
@@ -111,7 +111,12 @@ def a_cell(
         "log": f"cells/{request.id}/build.log" if built else None,
     }
     return Cell(
-        arch=arch, toolchain=toolchain, base=base, request=request.values, state=state, **(known | fields)
+        arch=arch,
+        toolchain=toolchain,
+        base=base,
+        request=request.symbol_values,
+        state=state,
+        **(known | fields),
     )
 
 
@@ -202,7 +207,7 @@ def the_story(arches: Iterable[str] = ("arm64", "powerpc", "s390", "x86"), **fie
 def _story_cell(arch: str, toolchain: str, symbols: dict[str, str]) -> Cell:
     if reason := _unreachable(arch, symbols):
         made = symbols | {"KVM": "y"} if reason.startswith("KVM") else symbols | {"VFIO": "y"}
-        target = Request.of(arch, toolchain, "defconfig", made).id
+        target = Request.from_symbols(arch, toolchain, "defconfig", made).id
         return a_cell(arch, toolchain, symbols, state=State.UNREACHABLE, reason=reason, resolves_to=target)
     if arch == "powerpc" and symbols == STORY:
         error = GCC_ERROR if toolchain == "gcc-14" else CLANG_ERROR

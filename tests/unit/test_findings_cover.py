@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrix.findings import question
-from matrix.findings.cover import Cover, smallest
-from matrix.findings.table import Table
+from matrix.findings.cover import Cover, minimize_condition
+from matrix.findings.table import TruthTable
 
 Axes = Mapping[str, Sequence[str]]
 Rows = Sequence[Mapping[str, str]]
@@ -34,7 +34,7 @@ def mask(labels: Sequence[str], wanted: str) -> int:
 
 
 def solved(axes: Axes, rows: Rows, labels: Sequence[str]) -> Cover:
-    return smallest(Table(axes, rows), mask(labels, SEEN), mask(labels, ABSENT))
+    return minimize_condition(TruthTable(axes, rows), mask(labels, SEEN), mask(labels, ABSENT))
 
 
 def meets(row: Mapping[str, str], cube: Mapping[str, Sequence[str]]) -> bool:
@@ -331,7 +331,7 @@ def test_with_more_steps_it_is_no_worse(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_row_that_is_seen_and_absent_counts_as_seen() -> None:
     axes = {"A": ["n", "y"], "B": ["n", "y"]}
-    assert smallest(Table(axes, points(axes)), 0b0011, 0b1111).cubes == ({"A": ("n",)},)
+    assert minimize_condition(TruthTable(axes, points(axes)), 0b0011, 0b1111).cubes == ({"A": ("n",)},)
 
 
 def test_many_axes_of_which_few_cells_were_built_take_no_longer() -> None:
@@ -359,13 +359,13 @@ def test_a_hundred_thousand_cells_take_milliseconds_for_each_finding() -> None:
         **{f"S{number}": ["n", "m", "y"] for number in range(7)},
     }
     rows = points(axes)
-    table = Table(axes, rows)
+    table = TruthTable(axes, rows)
     chance = random.Random(1)
     started = time.monotonic()
     for _ in range(50):
         names = chance.sample(list(axes), 3)
-        seen = table.matching({name: (chance.choice(axes[name]),) for name in names})
-        found = smallest(table, seen, table.all & ~seen)
+        seen = table.find_matching_rows({name: (chance.choice(axes[name]),) for name in names})
+        found = minimize_condition(table, seen, table.all_rows & ~seen)
         assert [set(cube) for cube in found.cubes] == [set(names)]
     assert len(rows) == 104_976
     assert time.monotonic() - started < 10

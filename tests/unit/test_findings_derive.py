@@ -10,10 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import lacks, made_in
-from matrix.findings.schema import PUBLISHED, findings_schema
+from matrix.findings.presence import find_made_objects, is_problem_absent
+from matrix.findings.schema import FINDINGS_SCHEMA_FILE, build_findings_schema
 from matrix.record.model import Cell, DiagnosticRef, Run
 from matrix.record.outcome import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
@@ -23,7 +23,7 @@ OTHER = Diagnostic(severity="error", tool="gcc", file="kernel/fork.c", line=3, m
 
 
 def findings(run: Run, made: dict[str, frozenset[str]] | None = None) -> list[Finding]:
-    return list(derive(run, made or {}).findings)
+    return list(derive_findings(run, made or {}).findings)
 
 
 def the_finding(run: Run, made: dict[str, frozenset[str]] | None = None) -> Finding:
@@ -170,7 +170,7 @@ def test_unless_it_made_the_object_all_the_same() -> None:
 
 def test_an_object_that_an_error_blames_was_not_made() -> None:
     run = a_square(State.PASS, OTHER, GCC_ERROR)
-    made = made_in(run, lambda _: frozenset({OBJECT, "kernel/fork.o"}))
+    made = find_made_objects(run, lambda _: frozenset({OBJECT, "kernel/fork.o"}))
     assert set(made.values()) == {frozenset({"kernel/fork.o"})}
 
 
@@ -178,13 +178,15 @@ def test_an_object_that_only_warned_was_made() -> None:
     warned = a_cell(state=State.FAIL, diagnostics=[OTHER, WARNING])
     refs = (warned.diagnostics[0].model_copy(update={"object": "kernel/fork.o"}), warned.diagnostics[1])
     run = a_run([warned.model_copy(update={"diagnostics": refs})], [OTHER, WARNING])
-    assert made_in(run, lambda _: frozenset({OBJECT, "kernel/fork.o"})) == {warned.id: frozenset({OBJECT})}
+    assert find_made_objects(run, lambda _: frozenset({OBJECT, "kernel/fork.o"})) == {
+        warned.id: frozenset({OBJECT})
+    }
 
 
 def test_without_an_object_a_failing_cell_lacks_it_when_the_stage_came_to_its_end() -> None:
     (failing,) = [c for c in a_square(State.PASS, State.PASS, GCC_ERROR).cells if c.state is State.FAIL]
-    assert lacks(failing, (), ("configure",), {})
-    assert not lacks(failing, (), ("focus",), {})
+    assert is_problem_absent(failing, (), ("configure",), {})
+    assert not is_problem_absent(failing, (), ("focus",), {})
 
 
 def test_what_every_cell_has_needs_no_term() -> None:
@@ -233,10 +235,10 @@ def test_the_order_of_the_cells_changes_nothing_but_their_order() -> None:
 
 
 def test_the_published_schema_is_what_the_types_say_and_takes_the_story() -> None:
-    schema = json.loads(PUBLISHED.read_text("utf-8"))
-    assert schema == findings_schema(), "the types have changed: run python -m matrix.findings.schema"
+    schema = json.loads(FINDINGS_SCHEMA_FILE.read_text("utf-8"))
+    assert schema == build_findings_schema(), "the types have changed: run python -m matrix.findings.schema"
     Draft202012Validator.check_schema(schema)
-    written = derive(the_story(), {}).model_dump_json(by_alias=True)
+    written = derive_findings(the_story(), {}).model_dump_json(by_alias=True)
     Draft202012Validator(schema).validate(json.loads(written))
     assert {"flip", "from", "to", "cell", "state", "has_finding"} <= json.loads(written)["findings"][0][
         "proof"
@@ -244,7 +246,7 @@ def test_the_published_schema_is_what_the_types_say_and_takes_the_story() -> Non
 
 
 def test_what_is_written_can_be_read_again() -> None:
-    made = derive(the_story(), {})
+    made = derive_findings(the_story(), {})
     assert Findings.model_validate_json(made.model_dump_json(by_alias=True)) == made
 
 
@@ -288,7 +290,7 @@ def a_large_run(problems: int) -> Run:
 def test_hundreds_of_findings_in_thousands_of_cells_take_seconds() -> None:
     run = a_large_run(100)
     objects = frozenset(f"drivers/{number}.o" for number in range(1000))
-    made = made_in(run, lambda _: objects)
+    made = find_made_objects(run, lambda _: objects)
     started = time.process_time()
     found = findings(run, dict(made))
     assert len(found) == 100

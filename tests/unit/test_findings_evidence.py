@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding, Proof
-from matrix.findings.presence import Made, lacks
+from matrix.findings.presence import MadeObjects, is_problem_absent
 from matrix.record.model import Cell, DiagnosticRef, Run, StageRecord
 from matrix.record.outcome import State
 from tests.fakes.runs import GCC_ERROR, a_cell, a_run
@@ -37,7 +37,7 @@ def made_up(point: tuple[str, ...], what: str) -> Cell:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[Run, Made]:
+def runs(draw: st.DrawFn) -> tuple[Run, MadeObjects]:
     """Some cells of the product, in any order and state; of failing ones, what they made all the same."""
     every = draw(st.permutations(list(itertools.product(ARCHES, *SYMBOLS.values()))))
     kinds = st.sampled_from([*SAID, "ours", "ours", "fail", State.PASS, State.PASS, State.WARN, *SILENT])
@@ -51,7 +51,7 @@ def runs(draw: st.DrawFn) -> tuple[Run, Made]:
 class Asked:
     """One finding of a run: what each cell says about it."""
 
-    def __init__(self, run: Run, made: Made, finding: Finding) -> None:
+    def __init__(self, run: Run, made: MadeObjects, finding: Finding) -> None:
         self.axes = {
             name: [v for v in among if v in self.values(run, name)] for name, among in run.axes.items()
         }
@@ -62,7 +62,7 @@ class Asked:
             cell.id: True
             if cell.id in finding.cells
             else False
-            if lacks(cell, finding.objects, stages, made)
+            if is_problem_absent(cell, finding.objects, stages, made)
             else None
             for cell in run.cells
         }
@@ -86,7 +86,9 @@ class Asked:
 
 @settings(deadline=None, max_examples=300)
 @given(runs())
-def test_each_value_outside_a_term_has_the_neighbour_that_tells_most(made_run: tuple[Run, Made]) -> None:
+def test_each_value_outside_a_term_has_the_neighbour_that_tells_most(
+    made_run: tuple[Run, MadeObjects],
+) -> None:
     for finding, asked in asked_of(*made_run):
         wanted = {
             (number, axis, to)
@@ -118,7 +120,9 @@ def assert_told(one: Proof, pairs: Sequence[tuple[str, str]], asked: Asked) -> N
 
 @settings(deadline=None, max_examples=300)
 @given(runs())
-def test_an_axis_that_is_no_term_was_seen_at_all_values_or_is_assumed(made_run: tuple[Run, Made]) -> None:
+def test_an_axis_that_is_no_term_was_seen_at_all_values_or_is_assumed(
+    made_run: tuple[Run, MadeObjects],
+) -> None:
     for finding, asked in asked_of(*made_run):
         expected = {}
         for number, cube in enumerate(finding.condition):
@@ -136,7 +140,7 @@ def test_an_axis_that_is_no_term_was_seen_at_all_values_or_is_assumed(made_run: 
 
 @settings(deadline=None, max_examples=300)
 @given(runs())
-def test_every_cell_is_in_one_part_of_the_scope(made_run: tuple[Run, Made]) -> None:
+def test_every_cell_is_in_one_part_of_the_scope(made_run: tuple[Run, MadeObjects]) -> None:
     for finding, asked in asked_of(*made_run):
         parts = {True: finding.scope.seen, False: finding.scope.absent, None: finding.scope.unknown}
         for says, part in parts.items():
@@ -152,7 +156,7 @@ def test_every_cell_is_in_one_part_of_the_scope(made_run: tuple[Run, Made]) -> N
 @settings(deadline=None, max_examples=100)
 @given(runs())
 def test_no_cell_that_lacks_it_meets_the_condition_and_each_that_has_it_does(
-    made_run: tuple[Run, Made],
+    made_run: tuple[Run, MadeObjects],
 ) -> None:
     for finding, asked in asked_of(*made_run):
         met = {name for cube in finding.condition for name in asked.inside(cube)}
@@ -160,14 +164,14 @@ def test_no_cell_that_lacks_it_meets_the_condition_and_each_that_has_it_does(
         assert not {name for name, says in asked.says.items() if says is False} & met
 
 
-def asked_of(run: Run, made: Made) -> Iterator[tuple[Finding, Asked]]:
-    for finding in derive(run, made).findings:
+def asked_of(run: Run, made: MadeObjects) -> Iterator[tuple[Finding, Asked]]:
+    for finding in derive_findings(run, made).findings:
         yield finding, Asked(run, made, finding)
 
 
 def test_axes_and_values_stand_in_the_order_of_the_plan_whatever_the_cells_order() -> None:
     cells = [made_up(("x86", a, "n"), "ours" if a != "n" else State.PASS) for a in ("y", "m", "n")]
-    (found,) = derive(a_run(cells, [GCC_ERROR], axes={"arch": ("x86",), **SYMBOLS}), {}).findings
+    (found,) = derive_findings(a_run(cells, [GCC_ERROR], axes={"arch": ("x86",), **SYMBOLS}), {}).findings
     assert found.condition == ({"A": ("m", "y")},)
     assert list(found.context) == ["arch", "B", "toolchain", "base"]
 
@@ -179,7 +183,7 @@ def test_many_that_made_most_objects_and_few_that_made_few_are_told_apart() -> N
     for _ in range(50):
         made = {c.id: frozenset(o for o in ("a.o", "b.o") if chance.random() < 0.5) for c in cells[:4]}
         run = a_run(cells, [one for one, _ in SAID.values()])
-        for finding in derive(run, made).findings:
+        for finding in derive_findings(run, made).findings:
             if finding.objects:
                 absent = {c.id for c in cells[:4] if made[c.id] & set(finding.objects)}
                 assert sum(where.cells for where in finding.scope.absent) == len(absent)
@@ -189,7 +193,7 @@ def test_many_that_made_most_objects_and_few_that_made_few_are_told_apart() -> N
 def test_a_cell_that_says_nothing_says_why(reason: str | None) -> None:
     silent = made_up(("x86", "n", "n"), State.UNREACHABLE).model_copy(update={"reason": reason})
     cells = [made_up(("x86", "y", "n"), "ours"), silent, made_up(("x86", "n", "y"), State.PASS)]
-    (found,) = derive(a_run(cells, [GCC_ERROR]), {}).findings
+    (found,) = derive_findings(a_run(cells, [GCC_ERROR]), {}).findings
     told = {one.reason for one in found.proof if one.has_finding is None}
     assert told <= {reason or "unreachable", "not planned"}
 
@@ -197,6 +201,6 @@ def test_a_cell_that_says_nothing_says_why(reason: str | None) -> None:
 def test_a_neighbour_that_fails_otherwise_says_so() -> None:
     cells = [made_up(("x86", "y", "n"), "ours"), made_up(("x86", "n", "n"), "other")]
     cells += [made_up(("x86", "m", "n"), State.PASS)]
-    found = next(one for one in derive(a_run(cells, [GCC_ERROR, OTHER]), {}).findings if one.objects)
+    found = next(one for one in derive_findings(a_run(cells, [GCC_ERROR, OTHER]), {}).findings if one.objects)
     (dumb,) = [one for one in found.proof if one.has_finding is None]
     assert dumb.reason == "it fails for another reason, and what it made tells nothing"

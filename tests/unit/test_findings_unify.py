@@ -7,8 +7,8 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site
 from matrix.diagnostics.parse import diagnose
-from matrix.findings.keys import construct, keys_of
-from matrix.findings.unify import Problem, unify
+from matrix.findings.keys import compute_finding_keys, extract_construct
+from matrix.findings.unify import Problem, group_into_problems
 from matrix.record.model import Cell, DiagnosticRef, Run
 from matrix.record.outcome import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run, the_story
@@ -31,7 +31,7 @@ def cell(said: Said, toolchain: str = GCC, arch: str = "powerpc", **symbols: str
 
 def problems(cells: Iterable[tuple[Cell, Said]]) -> tuple[Problem, ...]:
     rows = list(cells)
-    return unify(a_run([c for c, _ in rows], [d for _, said in rows for d, _ in said]), {})
+    return group_into_problems(a_run([c for c, _ in rows], [d for _, said in rows for d, _ in said]), {})
 
 
 def of(said: Mapping[tuple[str, str], Said]) -> tuple[Problem, ...]:
@@ -46,7 +46,7 @@ def error(message: str, line: int, made: str = "a.o", tool: str = "gcc", **field
 
 
 def test_the_story_is_one_problem_of_both_compilers() -> None:
-    (found,) = unify(the_story(), {})
+    (found,) = group_into_problems(the_story(), {})
     assert found.severity == {GCC: "error", CLANG: "error"}
     assert found.diagnostics == (GCC_ERROR.key, CLANG_ERROR.key)
     assert "weak declaration of 'vfio_file_iommu_group'" in found.title
@@ -89,7 +89,7 @@ def test_a_key_has_no_line_arch_or_severity() -> None:
         "severity": "warning",
         "sites": tuple(s.model_copy(update={"line": 7}) for s in one.sites),
     }
-    assert keys_of(one, made) == keys_of(one.model_copy(update=moved), made)
+    assert compute_finding_keys(one, made) == compute_finding_keys(one.model_copy(update=moved), made)
 
 
 @pytest.mark.parametrize("case", ["macros", "included-from", "back-in-header"])
@@ -357,7 +357,7 @@ def test_kconfigs_warning_is_one_problem_in_all_lanes() -> None:
     ],
 )
 def test_numbers_are_no_part_of_a_construct(one: str, two: str) -> None:
-    assert construct(error(one, 1).diagnostic) == construct(error(two, 1).diagnostic)
+    assert extract_construct(error(one, 1).diagnostic) == extract_construct(error(two, 1).diagnostic)
 
 
 def test_errors_come_first_then_the_first_cell() -> None:
@@ -369,7 +369,7 @@ def test_errors_come_first_then_the_first_cell() -> None:
 def test_the_order_of_the_cells_does_not_matter() -> None:
     run = the_story()
     turned = run.model_copy(update={"cells": run.cells[::-1]})
-    (one,), (two,) = unify(run, {}), unify(turned, {})
+    (one,), (two,) = group_into_problems(run, {}), group_into_problems(turned, {})
     assert (one.title, one.keys, one.severity, one.objects) == (
         two.title,
         two.keys,
@@ -380,4 +380,4 @@ def test_the_order_of_the_cells_does_not_matter() -> None:
 
 def test_a_diagnostic_that_the_record_lost_is_left_out() -> None:
     run: Run = the_story().model_copy(update={"diagnostics": {}})
-    assert unify(run, {}) == ()
+    assert group_into_problems(run, {}) == ()

@@ -10,7 +10,7 @@ import pytest
 from matrix.catalog.load import load_catalog
 from matrix.engine.engine import Ended
 from matrix.errors import MachineError, RequestError
-from matrix.findings.fit import Answer
+from matrix.findings.fit import ConfigExplanation
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer, asked_with, read_config
 from matrix.kconfig.config import Config
@@ -43,7 +43,7 @@ class Maintainer(Desk):
 
     def ask(
         self, text: str = MODULES_ON, toolchain: str = "", out: str = "", run: Run | None = None
-    ) -> Answer:
+    ) -> ConfigExplanation:
         self.file.write_text(text)
         (finding,) = findings_of(self.done, self.directory).findings
         asked = Asked(self.file, toolchain, out)
@@ -60,7 +60,7 @@ def somebody(tmp_path: Path) -> Maintainer:
     return Maintainer(tmp_path)
 
 
-def written(told: Answer) -> str:
+def written(told: ConfigExplanation) -> str:
     assert told.change is not None
     assert told.change.file is not None
     return told.change.file.read_text()
@@ -86,11 +86,11 @@ def about_file(somebody: Maintainer) -> RequestError:
 
 def test_the_missed_term_is_changed_and_the_trees_own_answer_is_written(somebody: Maintainer) -> None:
     told = somebody.ask()
-    assert told.fit.change == {"MODULES": "n"}
-    assert Config.parse(written(told)).on == {("VFIO", "y"), ("ALWAYS", "y")}
+    assert told.fit.missing_symbols == {"MODULES": "n"}
+    assert Config.parse(written(told)).enabled_symbols == {("VFIO", "y"), ("ALWAYS", "y")}
     assert told.change is not None
-    assert told.change.asked == {"MODULES": "n"}
-    assert told.change.unreached == ()
+    assert told.change.requested == {"MODULES": "n"}
+    assert told.change.unreachable_reasons == ()
 
 
 def test_the_file_lies_in_the_runs_directory_and_takes_nobodys_place(somebody: Maintainer) -> None:
@@ -104,9 +104,9 @@ def test_the_file_lies_in_the_runs_directory_and_takes_nobodys_place(somebody: M
 def test_what_followed_the_change_is_told_from_what_the_tree_does_by_itself(somebody: Maintainer) -> None:
     somebody.configures(LATE=Symbol(default="y"), UNLOAD=Symbol(default="y", needs="MODULES"))
     told = somebody.ask(f"{MODULES_ON}CONFIG_ALWAYS=y\n")
-    assert told.by_itself == {"LATE": ("n", "y"), "UNLOAD": ("n", "y"), "X86": ("y", "n")}
+    assert told.changed_by_conf == {"LATE": ("n", "y"), "UNLOAD": ("n", "y"), "X86": ("y", "n")}
     assert told.change is not None
-    assert told.change.followed == {"UNLOAD": ("y", "n")}
+    assert told.change.side_effects == {"UNLOAD": ("y", "n")}
 
 
 def test_a_knobs_helpers_are_asked_for_but_only_for_what_is_missed(somebody: Maintainer) -> None:
@@ -117,19 +117,19 @@ def test_a_knobs_helpers_are_asked_for_but_only_for_what_is_missed(somebody: Mai
     somebody.asks(SIX, head)
     somebody.done = somebody.run()
     held = somebody.ask()
-    assert Config.parse(written(held)).value("GROUP") == "n"
+    assert Config.parse(written(held)).value_of("GROUP") == "n"
     missed = somebody.ask(MODULES_ON.replace("VFIO=y", "VFIO=m"))
-    assert missed.fit.change == {"MODULES": "n", "VFIO": "y"}
-    assert Config.parse(written(missed)).value("GROUP") == "y"
+    assert missed.fit.missing_symbols == {"MODULES": "n", "VFIO": "y"}
+    assert Config.parse(written(missed)).value_of("GROUP") == "y"
 
 
 def test_a_config_that_meets_it_is_told_so_and_nothing_is_written(somebody: Maintainer) -> None:
     before = set(somebody.directory.iterdir())
     told = somebody.ask(MODULES_ON.replace("CONFIG_MODULES=y\n", ""))
-    assert told.fit.missed == ()
+    assert told.fit.missed_terms == ()
     assert told.change is None
-    assert told.apart is not None
-    assert told.apart.symbols == 0
+    assert told.differences is not None
+    assert told.differences.differing_symbols == 0
     assert set(somebody.directory.iterdir()) == before
 
 
@@ -138,10 +138,10 @@ def test_what_cannot_be_reached_says_why_and_is_not_written(somebody: Maintainer
     somebody.configures(VFIO=Symbol(needs="BUS"))
     before = set(somebody.directory.iterdir())
     told = somebody.ask()
-    assert told.fit.change == {"MODULES": "n", "VFIO": "y"}
+    assert told.fit.missing_symbols == {"MODULES": "n", "VFIO": "y"}
     assert told.change is not None
     assert told.change.file is None
-    assert told.change.unreached == ("VFIO=y: became n",)
+    assert told.change.unreachable_reasons == ("VFIO=y: became n",)
     assert set(somebody.directory.iterdir()) == before
 
 
@@ -156,7 +156,7 @@ def test_what_was_held_and_breaks_by_the_change_is_not_reached(somebody: Maintai
     somebody.kernel.before = forget
     told = somebody.ask()
     assert told.change is not None
-    assert told.change.unreached == ("VFIO=y: became n",)
+    assert told.change.unreachable_reasons == ("VFIO=y: became n",)
 
 
 # How it is resolved
@@ -209,15 +209,15 @@ def test_a_tree_whose_kconfig_refuses_is_told_in_its_words(somebody: Maintainer)
 def test_the_configuration_that_comes_of_it_is_compared_with_the_cells_own(somebody: Maintainer) -> None:
     told = somebody.ask(f"{MODULES_ON}CONFIG_GROUP=y\n")
     assert told.fit.cell.request == {"MODULES": "n", "VFIO": "y"}
-    assert told.apart is not None
-    assert told.apart.symbols == 1
+    assert told.differences is not None
+    assert told.differences.differing_symbols == 1
 
 
 def test_without_the_cells_own_config_nothing_is_compared(somebody: Maintainer) -> None:
     shutil.rmtree(somebody.directory / "configs")
     told = somebody.ask()
-    assert told.apart is not None
-    assert (told.apart.symbols, told.apart.compiler) == (None, None)
+    assert told.differences is not None
+    assert (told.differences.differing_symbols, told.differences.compiler) == (None, None)
     assert written(told)
 
 
@@ -225,8 +225,10 @@ def test_a_fixed_symbol_that_differs_is_named(somebody: Maintainer) -> None:
     somebody.asks(SIX, PROFILE.replace("[symbols]", "[fixed]\nGROUP = 'y'\n[symbols]"))
     somebody.done = somebody.run(select=["VFIO=y"])
     told = somebody.ask()
-    assert told.apart is not None
-    assert [(one.symbol, one.has, one.seen) for one in told.apart.others] == [("GROUP", "n", ("y",))]
+    assert told.differences is not None
+    assert [(one.symbol, one.actual, one.seen) for one in told.differences.unproven_symbols] == [
+        ("GROUP", "n", ("y",))
+    ]
 
 
 def test_what_differs_is_judged_after_the_change(somebody: Maintainer) -> None:
@@ -236,8 +238,8 @@ def test_what_differs_is_judged_after_the_change(somebody: Maintainer) -> None:
     somebody.kernel.symbols = {"MODULES": Symbol(), "UNLOAD": Symbol(default="y", needs="MODULES")}
     somebody.configures(VFIO=Symbol(tristate=True), GROUP=Symbol(needs="UNLOAD"))
     told = somebody.ask(f"{MODULES_ON}CONFIG_GROUP=y\n")
-    assert told.apart is not None
-    assert [(one.symbol, one.has) for one in told.apart.others] == [("GROUP", "n")]
+    assert told.differences is not None
+    assert [(one.symbol, one.actual) for one in told.differences.unproven_symbols] == [("GROUP", "n")]
 
 
 # The toolchain
@@ -298,8 +300,10 @@ def test_a_config_that_cannot_be_read_is_refused(somebody: Maintainer, name: str
 def test_a_config_of_another_arch_is_answered_without_an_engine(somebody: Maintainer) -> None:
     somebody.world = replace(somebody.world, engine=None)
     told = somebody.ask("CONFIG_ARM64=y\n")
-    assert [(term.axis, term.has, term.needs) for term in told.fit.missed] == [("arch", "arm64", ("x86",))]
-    assert (told.change, told.apart) == (None, None)
+    assert [(term.axis, term.actual, term.needed) for term in told.fit.missed_terms] == [
+        ("arch", "arm64", ("x86",))
+    ]
+    assert (told.change, told.differences) == (None, None)
 
 
 # Options

@@ -7,7 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matrix.errors import RequestError
-from matrix.kconfig.config import Check, Config, check_symbol, check_value, fragment, verify
+from matrix.kconfig.config import (
+    Config,
+    SymbolCheck,
+    check_symbol,
+    check_value,
+    format_fragment,
+    verify_symbols,
+)
 
 # Cores are shared with compilers: a slow example is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,7 +61,7 @@ def test_a_dot_config_is_read_line_by_line() -> None:
 
 def test_absent_and_not_set_are_both_n_but_only_one_is_mentioned() -> None:
     config = Config.parse(DOT_CONFIG)
-    assert (config.value("VFIO"), config.value("KVM")) == ("n", "n")
+    assert (config.value_of("VFIO"), config.value_of("KVM")) == ("n", "n")
     assert ("VFIO" in config, "KVM" in config) == (True, False)
     with pytest.raises(KeyError):
         config["KVM"]
@@ -90,7 +97,7 @@ def test_a_configuration_does_not_follow_the_mapping_that_it_was_made_of() -> No
     values = {"A": "y"}
     config = Config(values)
     values["A"] = "n"
-    assert config.value("A") == "y"
+    assert config.value_of("A") == "y"
 
 
 def test_equal_configurations_are_one_key_whatever_their_order() -> None:
@@ -101,7 +108,7 @@ def test_a_difference_counts_absent_as_n() -> None:
     here, there = Config({"A": "n", "B": "y", "C": "5"}), Config({"C": "6", "D": "n", "E": "m"})
     assert here.diff(there) == {"B": ("y", "n"), "C": ("5", "6"), "E": ("n", "m")}
     assert list(here.diff(there)) == ["B", "C", "E"]
-    assert here.distance(there) == 3
+    assert here.count_differences(there) == 3
 
 
 @steady
@@ -128,12 +135,12 @@ def test_merging_is_what_appending_the_files_means(one: Config, two: Config) -> 
 @steady
 @given(CONFIGS, CONFIGS)
 def test_distance_is_a_distance(one: Config, two: Config) -> None:
-    assert one.distance(two) == two.distance(one) == len(one.diff(two))
-    assert one.distance(one) == 0
+    assert one.count_differences(two) == two.count_differences(one) == len(one.diff(two))
+    assert one.count_differences(one) == 0
 
 
 def test_a_fragment_is_sorted_and_puts_quotes_around_strings() -> None:
-    assert fragment({"VFIO": "n", "CMDLINE": 'a "b" \\', "KVM": "m", "SHIFT": "18", "AT": "0x1F"}) == (
+    assert format_fragment({"VFIO": "n", "CMDLINE": 'a "b" \\', "KVM": "m", "SHIFT": "18", "AT": "0x1F"}) == (
         "CONFIG_AT=0x1F\n"
         'CONFIG_CMDLINE="a \\"b\\" \\\\"\n'
         "CONFIG_KVM=m\n"
@@ -143,19 +150,19 @@ def test_a_fragment_is_sorted_and_puts_quotes_around_strings() -> None:
 
 
 def test_quotes_that_are_there_already_stay() -> None:
-    assert fragment({"A": '"y"', "B": "", "C": "-1"}) == 'CONFIG_A="y"\nCONFIG_B=""\nCONFIG_C=-1\n'
+    assert format_fragment({"A": '"y"', "B": "", "C": "-1"}) == 'CONFIG_A="y"\nCONFIG_B=""\nCONFIG_C=-1\n'
 
 
 @steady
 @given(st.dictionaries(NAMES, st.one_of(VALUES, TEXTS.filter(lambda text: not text.startswith('"')))))
 def test_a_tree_that_takes_the_whole_fragment_satisfies_it(want: dict[str, str]) -> None:
-    assert all(check.ok for check in verify(want, Config.parse(fragment(want))))
+    assert all(check.is_satisfied for check in verify_symbols(want, Config.parse(format_fragment(want))))
 
 
 def test_every_wanted_symbol_is_checked_in_alphabetical_order() -> None:
-    checks = verify({"VFIO": "n", "KVM": "m", "A": "y"}, Config({"KVM": "y", "A": "y"}))
-    assert checks == (Check("A", "y", "y"), Check("KVM", "m", "y"), Check("VFIO", "n", "n"))
-    assert [check.ok for check in checks] == [True, False, True]
+    checks = verify_symbols({"VFIO": "n", "KVM": "m", "A": "y"}, Config({"KVM": "y", "A": "y"}))
+    assert checks == (SymbolCheck("A", "y", "y"), SymbolCheck("KVM", "m", "y"), SymbolCheck("VFIO", "n", "n"))
+    assert [check.is_satisfied for check in checks] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +185,7 @@ def test_every_wanted_symbol_is_checked_in_alphabetical_order() -> None:
     ],
 )
 def test_values_are_compared_by_their_text(want: str, got: str, ok: bool) -> None:
-    assert Check("S", want, got).ok is ok
+    assert SymbolCheck("S", want, got).is_satisfied is ok
 
 
 def test_a_prefix_is_refused_with_the_name_that_is_meant() -> None:
@@ -211,14 +218,14 @@ def test_values_that_a_config_can_hold_pass(value: str) -> None:
 
 def test_a_fragment_refuses_what_is_wrong() -> None:
     with pytest.raises(RequestError):
-        fragment({"CONFIG_A": "y"})
+        format_fragment({"CONFIG_A": "y"})
     with pytest.raises(RequestError):
-        fragment({"A": "y\nCONFIG_B=y"})
+        format_fragment({"A": "y\nCONFIG_B=y"})
 
 
 def test_a_defconfig_is_read_and_compared_in_milliseconds() -> None:
     text = "".join(f"CONFIG_SYMBOL_{n}=y\n# CONFIG_OTHER_{n} is not set\n" for n in range(3000))
     start = time.perf_counter()
     one, two = Config.parse(text), Config.parse(text.replace("_7=y", "_7=m"))
-    assert [one.distance(two) for _ in range(100)] == [1] * 100
+    assert [one.count_differences(two) for _ in range(100)] == [1] * 100
     assert time.perf_counter() - start < 1

@@ -5,16 +5,16 @@ from textwrap import dedent
 
 import pytest
 
-from matrix.kconfig.definitions import Definitions, Selector, read_tree, scan
+from matrix.kconfig.definitions import Definitions, Selector, collect_definitions, read_tree_definitions
 from matrix.kconfig.scan import Definition
 
 
 def _scanned(text: str) -> Definitions:
-    return scan({"Kconfig": dedent(text)})
+    return collect_definitions({"Kconfig": dedent(text)})
 
 
 def _only(text: str, name: str = "A") -> Definition:
-    (definition,) = _scanned(text).of(name)
+    (definition,) = _scanned(text).find_definitions(name)
     return definition
 
 
@@ -148,7 +148,7 @@ def test_enclosing_blocks_add_their_conditions_from_the_inside_out() -> None:
     \tbool
     """
     found = _scanned(text)
-    depends = {name: found.of(name)[0].depends for name in found.by_name}
+    depends = {name: found.find_definitions(name)[0].depends for name in found.by_name}
     assert depends == {
         "IN_MENU": ("C", "B", "A"),
         "IN_CHOICE": ("D", "B", "A"),
@@ -169,7 +169,7 @@ def test_assignments_and_macros_are_no_statements() -> None:
 
 
 def test_a_file_sourced_under_a_condition_depends_on_it() -> None:
-    found = scan(
+    found = collect_definitions(
         {
             "Kconfig": 'mainmenu "x"\nsource "drivers/Kconfig"\n',
             "drivers/Kconfig": 'if PCI\nmenu "m"\n\tdepends on NET\nsource "vfio/Kconfig"\nendmenu\nendif\n',
@@ -177,34 +177,37 @@ def test_a_file_sourced_under_a_condition_depends_on_it() -> None:
             "vfio/pci/Kconfig": "config A\n\tbool\n\tdepends on B\n",
         }
     )
-    assert [(d.file, d.line, d.depends) for d in found.of("A")] == [
+    assert [(d.file, d.line, d.depends) for d in found.find_definitions("A")] == [
         ("vfio/pci/Kconfig", 1, ("B", "VFIO", "NET", "PCI"))
     ]
 
 
 def test_a_file_sourced_twice_defines_twice_and_a_circle_ends() -> None:
-    found = scan(
+    found = collect_definitions(
         {
             "Kconfig": 'if X\nsource "a"\nendif\nsource "a"\n',
             "a": 'config A\n\tbool\nsource "a"\nsource "Kconfig"\n',
         }
     )
-    assert [definition.depends for definition in found.of("A")] == [("X",), ()]
+    assert [definition.depends for definition in found.find_definitions("A")] == [("X",), ()]
 
 
 def test_what_the_root_does_not_source_does_not_count() -> None:
     files = {"Kconfig": 'source "a"\n', "a": "config A\n", "b": "config B\n"}
-    assert set(scan(files).by_name) == {"A"}
+    assert set(collect_definitions(files).by_name) == {"A"}
 
 
 def test_without_a_root_every_file_that_no_other_one_sources_is_read() -> None:
     files = {"a": "if X\nsource 'b'\nendif\n", "b": "config B\n", "c": "config C\n"}
-    assert {name: found[0].depends for name, found in scan(files).by_name.items()} == {"B": ("X",), "C": ()}
+    assert {name: found[0].depends for name, found in collect_definitions(files).by_name.items()} == {
+        "B": ("X",),
+        "C": (),
+    }
 
 
 @pytest.mark.parametrize("path", ["arch/$(SRCARCH)/Kconfig", "$(srctree)/arch/$(HEADER_ARCH)/Kconfig"])
 def test_a_macro_in_a_path_stands_for_a_directory(path: str) -> None:
-    found = scan(
+    found = collect_definitions(
         {
             "Kconfig": f'source "{path}"\n',
             "arch/s390/Kconfig": "config A\n",
@@ -225,14 +228,14 @@ def test_selectors_come_with_their_conditions_each_once() -> None:
         \timply U
         """
     )
-    assert found.selectors("T") == (Selector("A", None), Selector("B", "C && D"))
-    assert found.selectors("U") == found.selectors("NOSUCH") == ()
+    assert found.find_selectors("T") == (Selector("A", None), Selector("B", "C && D"))
+    assert found.find_selectors("U") == found.find_selectors("NOSUCH") == ()
 
 
 def test_the_nearest_name_is_offered_where_one_is_near() -> None:
     found = _scanned("config KVM_BOOK3S_64\nconfig VFIO\n")
-    assert found.nearest("kvm_book3s64") == "KVM_BOOK3S_64"
-    assert found.nearest("ETHERNET") is None
+    assert found.find_nearest_symbol("kvm_book3s64") == "KVM_BOOK3S_64"
+    assert found.find_nearest_symbol("ETHERNET") is None
 
 
 def _write(root: Path, files: dict[str, str]) -> None:
@@ -252,8 +255,8 @@ def test_a_tree_is_read_for_one_arch(tmp_path: Path) -> None:
             "lib/Kconfig.debug": "config DEBUG\n\tbool\n",
         },
     )
-    assert set(read_tree(tmp_path, "s390").by_name) == {"S390", "COMMON", "DEBUG"}
-    assert set(read_tree(tmp_path, "x86").by_name) == {"X86", "COMMON", "DEBUG"}
+    assert set(read_tree_definitions(tmp_path, "s390").by_name) == {"S390", "COMMON", "DEBUG"}
+    assert set(read_tree_definitions(tmp_path, "x86").by_name) == {"X86", "COMMON", "DEBUG"}
 
 
 def test_directories_that_are_no_part_of_the_kernel_are_not_read(tmp_path: Path) -> None:
@@ -267,14 +270,18 @@ def test_directories_that_are_no_part_of_the_kernel_are_not_read(tmp_path: Path)
         "lib",
     )
     _write(tmp_path, {f"{place}/Kconfig": f"config {place}\n" for place in places})
-    assert set(read_tree(tmp_path, "x86").by_name) == {"Documentation", "lib", "scripts/gcc-plugins"}
+    assert set(read_tree_definitions(tmp_path, "x86").by_name) == {
+        "Documentation",
+        "lib",
+        "scripts/gcc-plugins",
+    }
 
 
 def test_a_directory_of_such_a_name_deeper_down_is_read(tmp_path: Path) -> None:
     _write(tmp_path, {"samples/tools/Kconfig": "config SAMPLE\n"})
-    assert set(read_tree(tmp_path, "x86").by_name) == {"SAMPLE"}
+    assert set(read_tree_definitions(tmp_path, "x86").by_name) == {"SAMPLE"}
 
 
 def test_bytes_that_are_no_text_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "Kconfig").write_bytes(b'config A\n\tbool "caf\xe9"\n')
-    assert read_tree(tmp_path, "x86").of("A")[0].prompt
+    assert read_tree_definitions(tmp_path, "x86").find_definitions("A")[0].prompt

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config
-from matrix.kconfig.expressions import conjuncts, evaluate, macros
+from matrix.kconfig.expressions import evaluate_expression, list_macros, split_conjuncts
 
 # Cores are shared with compilers: a slow example is no fault of what is tested.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -78,12 +78,12 @@ CONFIG = Config(
     ],
 )
 def test_an_expression_has_the_value_that_conf_gives_it(expr: str, value: str) -> None:
-    assert evaluate(expr, CONFIG) == value
+    assert evaluate_expression(expr, CONFIG) == value
 
 
 @pytest.mark.parametrize(("expr", "value"), [("m", "n"), ("!m", "y"), ("OFF=m", "n"), ("m = m", "y")])
 def test_a_lone_m_is_n_without_modules(expr: str, value: str) -> None:
-    assert evaluate(expr, Config({"MODULES": "n"})) == value
+    assert evaluate_expression(expr, Config({"MODULES": "n"})) == value
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_lone_m_is_n_without_modules(expr: str, value: str) -> None:
     ],
 )
 def test_a_macro_is_taken_for_y_and_said(expr: str, value: str, unknown: tuple[str, ...]) -> None:
-    assert (evaluate(expr, CONFIG), macros(expr)) == (value, unknown)
+    assert (evaluate_expression(expr, CONFIG), list_macros(expr)) == (value, unknown)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_macro_is_taken_for_y_and_said(expr: str, value: str, unknown: tuple[s
 )
 def test_what_is_no_expression_is_refused_where_it_goes_wrong(expr: str, at: str) -> None:
     with pytest.raises(RequestError) as refusal:
-        evaluate(expr, CONFIG)
+        evaluate_expression(expr, CONFIG)
     assert str(refusal.value).endswith(f"cannot be read at '{at}'")
 
 
@@ -138,7 +138,7 @@ def test_what_is_no_expression_is_refused_where_it_goes_wrong(expr: str, at: str
     ],
 )
 def test_conjuncts_are_what_must_all_hold(expr: str, parts: tuple[str, ...]) -> None:
-    assert conjuncts(expr) == parts
+    assert split_conjuncts(expr) == parts
 
 
 @dataclass(frozen=True)
@@ -189,12 +189,12 @@ TREES = st.recursive(
 @steady
 @given(TREES)
 def test_evaluation_agrees_with_the_truth_tables(tree: Tree) -> None:
-    assert evaluate(tree.text, Config(WORLD)) == tree.value
+    assert evaluate_expression(tree.text, Config(WORLD)) == tree.value
 
 
 @steady
 @given(TREES)
 def test_the_conjuncts_together_are_the_whole(tree: Tree) -> None:
-    together = " && ".join(f"({part})" for part in conjuncts(tree.text))
-    assert evaluate(together, Config(WORLD)) == tree.value
-    assert all(conjuncts(part) == (part,) for part in conjuncts(tree.text))
+    together = " && ".join(f"({part})" for part in split_conjuncts(tree.text))
+    assert evaluate_expression(together, Config(WORLD)) == tree.value
+    assert all(split_conjuncts(part) == (part,) for part in split_conjuncts(tree.text))

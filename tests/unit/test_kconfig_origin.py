@@ -3,7 +3,7 @@
 import pytest
 
 from matrix.errors import RequestError
-from matrix.kconfig.origin import Compiler, Origin, origin
+from matrix.kconfig.origin import ConfigCompiler, ConfigOrigin, parse_origin
 
 GCC = """\
 CONFIG_CC_VERSION_TEXT="powerpc64le-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"
@@ -30,30 +30,32 @@ CONFIG_CLANG_VERSION=190107
     ],
 )
 def test_the_head_tells_arch_and_version(line: str, arch: str | None, version: str | None) -> None:
-    said = origin(f"#\n# Automatically generated file; DO NOT EDIT.\n{line}\n#\nCONFIG_B=y\n")
-    assert said == Origin(arch, version, None)
+    said = parse_origin(f"#\n# Automatically generated file; DO NOT EDIT.\n{line}\n#\nCONFIG_B=y\n")
+    assert said == ConfigOrigin(arch, version, None)
 
 
 def test_its_symbols_tell_the_compiler() -> None:
     text = "powerpc64le-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"
-    assert origin(GCC).compiler == Compiler("gcc", 140200, text)
-    assert origin(CLANG).compiler == Compiler("clang", 190107, "Debian clang version 19.1.7 (3+b1)")
+    assert parse_origin(GCC).compiler == ConfigCompiler("gcc", 140200, text)
+    assert parse_origin(CLANG).compiler == ConfigCompiler(
+        "clang", 190107, "Debian clang version 19.1.7 (3+b1)"
+    )
 
 
 def test_a_compiler_without_version_or_text_is_known_by_its_family() -> None:
-    assert origin("CONFIG_CC_IS_GCC=y\n").compiler == Compiler("gcc", 0, "gcc")
+    assert parse_origin("CONFIG_CC_IS_GCC=y\n").compiler == ConfigCompiler("gcc", 0, "gcc")
 
 
 def test_another_family_is_farther_than_any_version() -> None:
     mine, older, other = (
-        Compiler("gcc", 140200, ""),
-        Compiler("gcc", 40900, ""),
-        Compiler("clang", 140000, ""),
+        ConfigCompiler("gcc", 140200, ""),
+        ConfigCompiler("gcc", 40900, ""),
+        ConfigCompiler("clang", 140000, ""),
     )
-    assert mine.distance(Compiler("gcc", 140300, "")) == mine.distance(mine)
-    assert mine.distance(mine) < mine.distance(older) < mine.distance(other)
+    assert mine.measure_distance(ConfigCompiler("gcc", 140300, "")) == mine.measure_distance(mine)
+    assert mine.measure_distance(mine) < mine.measure_distance(older) < mine.measure_distance(other)
 
 
 def test_what_is_no_config_is_refused() -> None:
     with pytest.raises(RequestError, match="line 1 is no line"):
-        origin("make: *** No rule")
+        parse_origin("make: *** No rule")

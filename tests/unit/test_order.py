@@ -21,7 +21,7 @@ configs_given = st.lists(
 
 def walked(configs: Sequence[Config]) -> int:
     """How many symbols flip on the way."""
-    return sum(one.distance(other) for one, other in pairwise(configs))
+    return sum(one.count_differences(other) for one, other in pairwise(configs))
 
 
 def test_no_configurations_no_order() -> None:
@@ -43,8 +43,8 @@ def test_each_step_goes_to_the_nearest_that_is_left(configs: list[Config]) -> No
     order = visiting_order(configs)
     for place, (here, there) in enumerate(pairwise(order)):
         left = order[place + 1 :]
-        nearest = min(configs[here].distance(configs[index]) for index in left)
-        assert configs[here].distance(configs[there]) == nearest
+        nearest = min(configs[here].count_differences(configs[index]) for index in left)
+        assert configs[here].count_differences(configs[there]) == nearest
 
 
 @steady

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
-from matrix.plan.product import axes, plan_digest, requests, select
+from matrix.plan.product import compute_plan_digest, list_axes, plan_requests, select_requests
 from matrix.plan.request import Request
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-STORY = Request.of("powerpc", "gcc-14", "defconfig", {"VFIO": "n", "KVM": "y", "MODULES": "n"})
-ALL = requests(load_profile("kvm-vfio"))
+STORY = Request.from_symbols("powerpc", "gcc-14", "defconfig", {"VFIO": "n", "KVM": "y", "MODULES": "n"})
+ALL = plan_requests(load_profile("kvm-vfio"))
 
 
 def a_profile(**keys: Any) -> Profile:
@@ -40,7 +40,7 @@ def test_the_default_profile_makes_144_requests_all_different() -> None:
 
 
 def test_quick_is_powerpc_whole_and_a_few_of_each_other_arch() -> None:
-    points = requests(load_profile("quick"))
+    points = plan_requests(load_profile("quick"))
     count = {
         arch: sum(point.arch == arch for point in points) for arch in ("arm64", "powerpc", "s390", "x86")
     }
@@ -50,13 +50,13 @@ def test_quick_is_powerpc_whole_and_a_few_of_each_other_arch() -> None:
 
 
 def test_quick_holds_the_storys_cell_with_both_compilers() -> None:
-    found = {point.id for point in requests(load_profile("quick"))}
+    found = {point.id for point in plan_requests(load_profile("quick"))}
     for toolchain in ("gcc-14", "clang-19"):
         assert f"powerpc/{toolchain}/defconfig/KVM=y,MODULES=n,VFIO=n" in found
 
 
 def test_plan_order_is_the_profiles_own_with_the_last_symbol_turning_fastest() -> None:
-    points = requests(
+    points = plan_requests(
         a_profile(
             arch=("x86", "arm64"),
             base=("tinyconfig", "defconfig"),
@@ -70,7 +70,7 @@ def test_plan_order_is_the_profiles_own_with_the_last_symbol_turning_fastest() -
 
 
 def test_the_axes_are_arch_toolchain_base_and_the_symbols_in_alphabetical_order() -> None:
-    found = axes(a_profile(symbols={"VFIO": ("n", "y"), "KVM": ("m",)}))
+    found = list_axes(a_profile(symbols={"VFIO": ("n", "y"), "KVM": ("m",)}))
     assert list(found) == ["arch", "toolchain", "base", "KVM", "VFIO"]
     assert found == {
         "arch": ("x86",),
@@ -82,15 +82,18 @@ def test_the_axes_are_arch_toolchain_base_and_the_symbols_in_alphabetical_order(
 
 
 def test_a_profile_without_symbols_asks_for_the_bases_themselves() -> None:
-    assert ids(requests(a_profile(arch=("x86", "s390")))) == ["x86/gcc-14/defconfig", "s390/gcc-14/defconfig"]
+    assert ids(plan_requests(a_profile(arch=("x86", "s390")))) == [
+        "x86/gcc-14/defconfig",
+        "s390/gcc-14/defconfig",
+    ]
 
 
 def test_equal_plans_have_equal_digests_and_others_do_not() -> None:
-    again = requests(load_profile("kvm-vfio"))
-    assert plan_digest(again) == plan_digest(ALL)
-    assert plan_digest(ALL[1:]) != plan_digest(ALL)
-    assert plan_digest(ALL[::-1]) != plan_digest(ALL)
-    assert len(plan_digest(ALL)) == 64
+    again = plan_requests(load_profile("kvm-vfio"))
+    assert compute_plan_digest(again) == compute_plan_digest(ALL)
+    assert compute_plan_digest(ALL[1:]) != compute_plan_digest(ALL)
+    assert compute_plan_digest(ALL[::-1]) != compute_plan_digest(ALL)
+    assert len(compute_plan_digest(ALL)) == 64
 
 
 # Ids and directories
@@ -99,11 +102,11 @@ def test_equal_plans_have_equal_digests_and_others_do_not() -> None:
 def test_an_id_is_its_fields_with_the_symbols_in_alphabetical_order() -> None:
     assert STORY.id == "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
     assert str(STORY.directory) == STORY.id
-    assert STORY.values == {"KVM": "y", "MODULES": "n", "VFIO": "n"}
+    assert STORY.symbol_values == {"KVM": "y", "MODULES": "n", "VFIO": "n"}
 
 
 def test_the_order_in_which_symbols_are_given_does_not_matter() -> None:
-    assert Request.of("x86", "gcc-14", "b", {"A": "1", "B": "2"}) == Request.of(
+    assert Request.from_symbols("x86", "gcc-14", "b", {"A": "1", "B": "2"}) == Request.from_symbols(
         "x86", "gcc-14", "b", {"B": "2", "A": "1"}
     )
 
@@ -111,8 +114,8 @@ def test_the_order_in_which_symbols_are_given_does_not_matter() -> None:
 @pytest.mark.parametrize("base", ["a/b", "a b", "a\nb", "a:b", "a*b", "a%2Fb", "ä", "a=b", "a,b", "\x00"])
 def test_other_characters_of_a_base_or_value_are_escaped_in_directories(base: str) -> None:
     for request in (
-        Request.of("x86", "gcc-14", base, {"A": "y"}),
-        Request.of("x86", "gcc-14", "defconfig", {"A": base}),
+        Request.from_symbols("x86", "gcc-14", base, {"A": "y"}),
+        Request.from_symbols("x86", "gcc-14", "defconfig", {"A": base}),
     ):
         parts = request.directory.parts
         assert len(parts) == 4
@@ -122,30 +125,32 @@ def test_other_characters_of_a_base_or_value_are_escaped_in_directories(base: st
 
 @pytest.mark.parametrize("name", [".", "..", ""])
 def test_a_base_cannot_climb_out_of_the_cells_directory(name: str) -> None:
-    directory = Request.of("x86", "gcc-14", name, {"A": "y"}).directory
+    directory = Request.from_symbols("x86", "gcc-14", name, {"A": "y"}).directory
     assert len(directory.parts) == 4
     assert not {"", ".", ".."} & set(directory.parts)
 
 
 def test_a_directory_over_200_bytes_is_shortened_with_a_hash() -> None:
     symbols = {f"SYMBOL_NUMBER_{number:03}": "y" for number in range(40)}
-    one = Request.of("x86", "gcc-14", "defconfig", symbols)
-    other = Request.of("x86", "gcc-14", "defconfig", symbols | {"SYMBOL_NUMBER_039": "n"})
+    one = Request.from_symbols("x86", "gcc-14", "defconfig", symbols)
+    other = Request.from_symbols("x86", "gcc-14", "defconfig", symbols | {"SYMBOL_NUMBER_039": "n"})
     for request in (one, other):
         assert len(str(request.directory).encode()) <= 200
         assert str(request.directory).startswith("x86/gcc-14/defconfig/SYMBOL_NUMBER_000=y")
     assert one.directory != other.directory
-    assert one.directory == Request.of("x86", "gcc-14", "defconfig", dict(symbols)).directory
+    assert one.directory == Request.from_symbols("x86", "gcc-14", "defconfig", dict(symbols)).directory
 
 
 def test_a_directory_of_just_200_bytes_stays_as_it_is() -> None:
     room = 200 - len("x86/gcc-14/defconfig/A=")
-    assert str(Request.of("x86", "gcc-14", "defconfig", {"A": "v" * room}).directory).endswith("v" * room)
-    assert "~" in str(Request.of("x86", "gcc-14", "defconfig", {"A": "v" * (room + 1)}).directory)
+    assert str(Request.from_symbols("x86", "gcc-14", "defconfig", {"A": "v" * room}).directory).endswith(
+        "v" * room
+    )
+    assert "~" in str(Request.from_symbols("x86", "gcc-14", "defconfig", {"A": "v" * (room + 1)}).directory)
 
 
 def test_values_outside_ascii_count_in_bytes() -> None:
-    request = Request.of("x86", "gcc-14", "defconfig", {"A": "ü" * 150})
+    request = Request.from_symbols("x86", "gcc-14", "defconfig", {"A": "ü" * 150})
     assert len(str(request.directory).encode()) <= 200
 
 
@@ -159,7 +164,7 @@ def test_values_outside_ascii_count_in_bytes() -> None:
 )
 def test_requests_that_a_file_system_without_case_would_mix_up_are_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="share") as caught:
-        requests(a_profile(**keys))
+        plan_requests(a_profile(**keys))
     assert caught.value.exit_code == 1
 
 
@@ -177,7 +182,7 @@ def test_no_two_requests_of_a_plan_share_a_directory(base: Sequence[str], a: Seq
         arch=("x86", "s390"), toolchain=("gcc-14",), base=tuple(base), symbols={"A": tuple(a)}, select=()
     )
     try:
-        points = requests(profile)
+        points = plan_requests(profile)
     except RequestError:
         return  # collisions are refused
     places = {str(point.directory).lower() for point in points}
@@ -189,7 +194,7 @@ def test_no_two_requests_of_a_plan_share_a_directory(base: Sequence[str], a: Seq
 
 
 def test_without_terms_everything_is_selected() -> None:
-    assert select(ALL, []) == ALL
+    assert select_requests(ALL, []) == ALL
 
 
 @pytest.mark.parametrize(
@@ -219,18 +224,18 @@ def test_without_terms_everything_is_selected() -> None:
     ],
 )
 def test_terms_add_and_those_with_an_exclamation_mark_take_away(terms: list[str], count: int) -> None:
-    assert len(select(ALL, terms)) == count
+    assert len(select_requests(ALL, terms)) == count
 
 
 def test_a_glob_is_about_whole_ids() -> None:
     for term in ("gcc-14", "KVM=y,MODULES", "owerpc/*", "powerpc/gcc"):
         with pytest.raises(RequestError, match="matches no request"):
-            select(ALL, [term])
+            select_requests(ALL, [term])
 
 
 def test_globs_know_upper_and_lower_case() -> None:
     with pytest.raises(RequestError, match="matches no request"):
-        select(ALL, ["PowerPC/*"])
+        select_requests(ALL, ["PowerPC/*"])
 
 
 @pytest.mark.parametrize(
@@ -238,7 +243,7 @@ def test_globs_know_upper_and_lower_case() -> None:
 )
 def test_a_term_that_matches_nothing_is_an_error_that_shows_it(terms: list[str]) -> None:
     with pytest.raises(RequestError) as caught:
-        select(ALL, terms)
+        select_requests(ALL, terms)
     assert repr(terms[-1].removeprefix("!")) in str(caught.value)
     assert "plan" in caught.value.hint
 
@@ -246,21 +251,21 @@ def test_a_term_that_matches_nothing_is_an_error_that_shows_it(terms: list[str])
 @pytest.mark.parametrize("terms", [["!*"], ["KVM=y", "!KVM=y"], ["arch=x86", "!x86"]])
 def test_selecting_nothing_is_an_error(terms: list[str]) -> None:
     with pytest.raises(RequestError, match="no request") as caught:
-        select(ALL, terms)
+        select_requests(ALL, terms)
     assert caught.value.exit_code == 1
 
 
 @pytest.mark.parametrize("term", ["KVMM=y", "!KVMM=y", "ARCH=x86", "state=fail", "KVM=y,VFOI=n"])
 def test_an_unknown_axis_is_an_error_that_lists_the_axes(term: str) -> None:
     with pytest.raises(RequestError, match="axis") as caught:
-        select(ALL, [term])
+        select_requests(ALL, [term])
     for name in ("arch", "toolchain", "base", "KVM", "MODULES", "VFIO"):
         assert name in caught.value.hint
 
 
 def test_the_profiles_own_selection_counts() -> None:
     profile = a_profile(symbols={"A": ("n", "y"), "B": ("n", "y")}, select=("A=y", "!B=y"))
-    assert ids(requests(profile)) == ["x86/gcc-14/defconfig/A=y,B=n"]
+    assert ids(plan_requests(profile)) == ["x86/gcc-14/defconfig/A=y,B=n"]
 
 
 TERMS = (
@@ -280,7 +285,7 @@ terms_given = st.lists(st.sampled_from([*TERMS, *(f"!{term}" for term in TERMS)]
 
 def chosen(terms: Sequence[str]) -> tuple[Request, ...]:
     try:
-        return select(ALL, terms)
+        return select_requests(ALL, terms)
     except RequestError:
         return ()  # nothing was left
 
@@ -302,11 +307,14 @@ def test_the_order_of_the_terms_does_not_matter(terms: list[str], seed: int) -> 
 @steady
 @given(terms=terms_given, taken=st.sampled_from(TERMS))
 def test_what_a_term_takes_away_is_gone_and_nothing_else(terms: list[str], taken: str) -> None:
-    gone = set(select(ALL, [taken]))
+    gone = set(select_requests(ALL, [taken]))
     assert set(chosen([*terms, f"!{taken}"])) == set(chosen(terms)) - gone
 
 
 @steady
 @given(one=st.sampled_from(TERMS), other=st.sampled_from(TERMS))
 def test_two_terms_select_what_either_selects(one: str, other: str) -> None:
-    assert set(select(ALL, [one, other])) == {*select(ALL, [one]), *select(ALL, [other])}
+    assert set(select_requests(ALL, [one, other])) == {
+        *select_requests(ALL, [one]),
+        *select_requests(ALL, [other]),
+    }

@@ -18,7 +18,7 @@ from matrix.catalog.load import load_catalog, load_profile, profile_names, read_
 from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
 from matrix.errors import KmatrixError
 from matrix.jobs.settings import OPTIONS, settle, variable
-from matrix.plan.product import requests
+from matrix.plan.product import plan_requests
 from matrix.record.outcome import State
 from reports import FORMATS
 from reports.look import SIGNS
@@ -108,7 +108,7 @@ def test_every_run_that_the_readme_shows_has_something_to_build() -> None:
     builtin = [given for given in runs if "vfio.toml" not in given.get("profile", [])]
     assert len(builtin) > 3
     for given in builtin:
-        assert requests(settle(given, {}))
+        assert plan_requests(settle(given, {}))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from textwrap import dedent
 import pytest
 
 from matrix.catalog.load import load_catalog
-from matrix.kconfig.config import Check, Config, verify
-from matrix.kconfig.definitions import Definitions, scan
+from matrix.kconfig.config import Config, SymbolCheck, verify_symbols
+from matrix.kconfig.definitions import Definitions, collect_definitions
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
@@ -58,7 +58,7 @@ VFIO = """\
 
 
 def _definitions(*texts: str) -> Definitions:
-    return scan({"Kconfig": "".join(dedent(text) for text in texts)})
+    return collect_definitions({"Kconfig": "".join(dedent(text) for text in texts)})
 
 
 def _why(
@@ -68,7 +68,11 @@ def _why(
     symbol, want = check.split("=", 1)
     resolved = Config(config)
     return why(
-        Check(symbol, want, resolved.value(symbol)), resolved, _definitions(text), arch=arch, label=label
+        SymbolCheck(symbol, want, resolved.value_of(symbol)),
+        resolved,
+        _definitions(text),
+        arch=arch,
+        label=label,
     )
 
 
@@ -254,10 +258,10 @@ def test_where_no_rule_knows_the_outcome_itself_is_said() -> None:
 
 
 def _unreached(arch: str, config: dict[str, str], fixed: dict[str, str], **asked: str) -> tuple[str, ...]:
-    catalog, request = load_catalog(), Request.of(arch, "gcc-14", "defconfig", asked)
+    catalog, request = load_catalog(), Request.from_symbols(arch, "gcc-14", "defconfig", asked)
     became = Config(config)
     stage = StageRecord(name="configure", state=State.PASS, command="make olddefconfig")
-    checks = verify(proof(request, catalog, fixed), became)
+    checks = verify_symbols(proof(request, catalog, fixed), became)
     definitions = _definitions(KVM[arch], VFIO)
     return unreached(Resolution(request, str(became), stage, checks), became, definitions, catalog)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding
 from matrix.record.model import Run
 from matrix.record.outcome import State
@@ -26,13 +26,13 @@ def three_toolchains() -> tuple[Run, Finding]:
         for value in ("n", "y")
     ]
     run = a_run(cells, [GCC_ERROR, CLANG_ERROR])
-    (found,) = derive(run, {}).findings
+    (found,) = derive_findings(run, {}).findings
     return run, found
 
 
 def explained(run: Run) -> str:
     out = StringIO()
-    show_explanation(run, derive(run, {}).findings, NOWHERE, Console(file=out, width=80))
+    show_explanation(run, derive_findings(run, {}).findings, NOWHERE, Console(file=out, width=80))
     return out.getvalue()
 
 

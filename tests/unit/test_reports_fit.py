@@ -8,11 +8,20 @@ import pytest
 from rich.console import Console
 
 from matrix.catalog.load import load_catalog
-from matrix.findings.derive import derive
-from matrix.findings.fit import Answer, Apart, Change, Given, Ground, Mine, Other, another_arch
+from matrix.findings.derive import derive_findings
+from matrix.findings.fit import (
+    ConfigChange,
+    ConfigChecker,
+    ConfigDifferences,
+    ConfigExplanation,
+    ResolvedConfig,
+    UnprovenSymbol,
+    UserConfig,
+    fit_other_arch,
+)
 from matrix.findings.model import Finding
 from matrix.kconfig.config import Config
-from matrix.kconfig.origin import Compiler, Origin
+from matrix.kconfig.origin import ConfigCompiler, ConfigOrigin
 from matrix.record.model import Cell, Run
 from reports.fit import show_answer
 from tests.fakes.runs import a_run, the_story
@@ -20,10 +29,10 @@ from tests.fakes.runs import a_run, the_story
 DIRECTORY = Path("/nowhere/20250601-120000-kvm-vfio")
 RUN: Run = the_story()
 HV = {"KVM": "y", "KVM_BOOK3S_64": "y"}
-GCC = Compiler("gcc", 140200, "gcc (Debian 14.2.0-19) 14.2.0")
-OLD = Compiler("gcc", 120200, "gcc (Debian 12.2.0-14) 12.2.0")
+GCC = ConfigCompiler("gcc", 140200, "gcc (Debian 14.2.0-19) 14.2.0")
+OLD = ConfigCompiler("gcc", 120200, "gcc (Debian 12.2.0-14) 12.2.0")
 FILE = DIRECTORY / "F1-mine-3f2a91c0.config"
-CHANGE = Change({"MODULES": "n"}, {"MODULE_UNLOAD": ("y", "n"), "VFIO_PCI": ("m", "n")}, file=FILE)
+CHANGE = ConfigChange({"MODULES": "n"}, {"MODULE_UNLOAD": ("y", "n"), "VFIO_PCI": ("m", "n")}, file=FILE)
 THE_STORY = """\
 you have MODULES=y; F1 needs MODULES=n
 
@@ -60,28 +69,32 @@ arch/powerpc/kvm/
 
 
 def the_finding(run: Run = RUN) -> Finding:
-    return derive(run, {}).findings[0]
+    return derive_findings(run, {}).findings[0]
 
 
 def cells_of(finding: Finding, run: Run = RUN) -> list[Cell]:
     return [cell for cell in run.cells if cell.id in finding.cells]
 
 
-def given(values: dict[str, str], arch: str = "powerpc", compiler: Compiler | None = OLD) -> Given:
+def given(values: dict[str, str], arch: str = "powerpc", compiler: ConfigCompiler | None = OLD) -> UserConfig:
     config = Config(values)
-    return Given(Path("/home/me/mine.config"), str(config), config, Origin(arch, "6.1.0", compiler), arch)
+    return UserConfig(
+        Path("/home/me/mine.config"), str(config), config, ConfigOrigin(arch, "6.1.0", compiler), arch
+    )
 
 
-def answered(values: dict[str, str], resolved: dict[str, str] | None = None, **made: object) -> Answer:
+def answered(
+    values: dict[str, str], resolved: dict[str, str] | None = None, **made: object
+) -> ConfigExplanation:
     """An answer to this .config; without ``resolved``, the tree takes it as it is."""
     file, finding = given(values), the_finding()
-    mine = Mine("powerpc", "gcc-14", file.config, Config(values if resolved is None else resolved))
-    fit = Ground(load_catalog(), RUN.axes).closest(finding, cells_of(finding), mine)
-    known = {"by_itself": {}, "apart": Apart(GCC, (), 0)}
-    return Answer(file, finding, fit, **(known | made))  # type: ignore[arg-type]
+    mine = ResolvedConfig("powerpc", "gcc-14", file.config, Config(values if resolved is None else resolved))
+    fit = ConfigChecker(load_catalog(), RUN.axes).find_closest_fit(finding, cells_of(finding), mine)
+    known = {"changed_by_conf": {}, "differences": ConfigDifferences(GCC, (), 0)}
+    return ConfigExplanation(file, finding, fit, **(known | made))  # type: ignore[arg-type]
 
 
-def told(answer: Answer, run: Run = RUN) -> str:
+def told(answer: ConfigExplanation, run: Run = RUN) -> str:
     out = StringIO()
     show_answer(run, answer, DIRECTORY, Console(file=out, width=80, color_system=None))
     return out.getvalue()
@@ -98,13 +111,16 @@ def labelled(text: str, label: str) -> str:
 
 def test_the_story_is_told_whole() -> None:
     answer = answered(
-        {**HV, "MODULES": "y"}, change=CHANGE, by_itself={"LATE": ("n", "y")}, apart=Apart(GCC, (), 231)
+        {**HV, "MODULES": "y"},
+        change=CHANGE,
+        changed_by_conf={"LATE": ("n", "y")},
+        differences=ConfigDifferences(GCC, (), 231),
     )
     assert told(answer) == THE_STORY.replace("CELL", str(answer.fit.cell.config_sha256))
 
 
 def test_prose_keeps_to_80_columns_and_commands_stay_whole() -> None:
-    text = told(answered({**HV, "MODULES": "y"}, change=CHANGE, apart=Apart(GCC, (), 231)))
+    text = told(answered({**HV, "MODULES": "y"}, change=CHANGE, differences=ConfigDifferences(GCC, (), 231)))
     long = [line for line in text.splitlines() if len(line) > 80]
     assert long
     assert all(line.split()[0] in {"mkdir", "make", "scripts/diffconfig"} for line in long)
@@ -133,7 +149,7 @@ def test_a_value_that_is_not_proven_is_told_by_what_it_lacks() -> None:
 
 
 def test_a_config_that_meets_it_is_told_so_with_what_else_differs() -> None:
-    text = told(answered(HV, apart=Apart(OLD, (), 0)))
+    text = told(answered(HV, differences=ConfigDifferences(OLD, (), 0)))
     assert " ".join(text.split()).startswith(
         "your .config meets the condition of F1 already: KVM=y, MODULES=n, VFIO=n on powerpc so the .config"
     )
@@ -145,7 +161,7 @@ def test_a_config_that_meets_it_is_told_so_with_what_else_differs() -> None:
 
 
 def test_what_cannot_be_reached_has_its_reasons_and_no_commands() -> None:
-    change = Change({"VFIO": "n"}, {}, ("VFIO=n: selected by FOO (=y)",))
+    change = ConfigChange({"VFIO": "n"}, {}, ("VFIO=n: selected by FOO (=y)",))
     text = told(answered({**HV, "VFIO": "y"}, change=change))
     assert (
         "the tree's conf does not reach that from your .config:\n    VFIO=n: selected by FOO (=y)\n" in text
@@ -155,9 +171,9 @@ def test_what_cannot_be_reached_has_its_reasons_and_no_commands() -> None:
 
 def test_a_config_for_another_arch_is_told_what_to_start_from() -> None:
     finding = the_finding()
-    fit = another_arch(cells_of(finding), "x86")
+    fit = fit_other_arch(cells_of(finding), "x86")
     assert fit is not None
-    text = told(Answer(given({"MODULES": "y"}, "x86"), finding, fit))
+    text = told(ConfigExplanation(given({"MODULES": "y"}, "x86"), finding, fit))
     assert text.startswith("your .config is for x86; F1 was seen on powerpc only\n")
     assert "an arch cannot be changed in a .config" in text
     assert "    ./inv explain --finding F1 --run 20250601-120000-kvm-vfio\n" in text
@@ -166,7 +182,7 @@ def test_a_config_for_another_arch_is_told_what_to_start_from() -> None:
 
 def test_another_compiler_is_a_miss_that_no_config_can_mend() -> None:
     answer = answered(HV)
-    term = replace(answer.fit.terms[0], axis="toolchain", has="gcc-12", needs=("gcc-14",), holds=False)
+    term = replace(answer.fit.terms[0], axis="toolchain", actual="gcc-12", needed=("gcc-14",), holds=False)
     text = told(replace(answer, fit=replace(answer.fit, terms=(term,))))
     assert " ".join(text.split()).startswith(
         "your .config was made with gcc (Debian 12.2.0-14) 12.2.0; F1 comes with gcc-14 only a compiler"
@@ -176,14 +192,17 @@ def test_another_compiler_is_a_miss_that_no_config_can_mend() -> None:
 
 def test_what_a_config_cannot_say_is_not_known() -> None:
     answer = answered(HV)
-    term = replace(answer.fit.terms[0], axis="base", has="", needs=("allnoconfig",), holds=None)
+    term = replace(answer.fit.terms[0], axis="base", actual="", needed=("allnoconfig",), holds=None)
     text = told(replace(answer, fit=replace(answer.fit, terms=(term,))))
     assert labelled(text, "not known") == "from base allnoconfig: your .config does not say"
 
 
 def test_symbols_at_values_that_were_never_tried_are_named_with_the_reason() -> None:
-    others = (Other("PCI", "n", ("y",), assumed=False), Other("SMP", "y", ("n",), assumed=True))
-    assert labelled(told(answered(HV, apart=Apart(GCC, others, 0))), "not proven") == (
+    others = (
+        UnprovenSymbol("PCI", "n", ("y",), assumed=False),
+        UnprovenSymbol("SMP", "y", ("n",), assumed=True),
+    )
+    assert labelled(told(answered(HV, differences=ConfigDifferences(GCC, others, 0))), "not proven") == (
         "PCI=n: every cell of the run has PCI=y "
         "SMP=y: it was seen with SMP=n only, and no cell says whether that matters"
     )
@@ -197,8 +216,10 @@ def test_the_nearest_of_several_conjunctions_is_said_to_be_one() -> None:
 
 
 def test_where_the_run_has_lost_its_config_and_the_file_says_nothing_the_lines_are_left_out() -> None:
-    answer = answered(HV, apart=Apart(None, (), None))
-    text = told(replace(answer, given=replace(answer.given, origin=Origin(None, None, None))))
+    answer = answered(HV, differences=ConfigDifferences(None, (), None))
+    text = told(
+        replace(answer, user_config=replace(answer.user_config, origin=ConfigOrigin(None, None, None)))
+    )
     assert "compiler" not in text.split("source")[0].split("condition")[1]
     assert "  base " not in text
     assert labelled(text, "source").startswith("the run built Linux 6.12.48")
@@ -206,9 +227,9 @@ def test_where_the_run_has_lost_its_config_and_the_file_says_nothing_the_lines_a
 
 @pytest.mark.parametrize("foreign", ["\x1b[31mred", "\x07"])
 def test_foreign_text_is_clean(foreign: str) -> None:
-    change = Change({"MODULES": "n"}, {foreign: ("y", "n")}, (f"why {foreign}",))
-    answer = answered({**HV, "MODULES": "y"}, change=change, by_itself={foreign: ("y", "n")})
-    origin = Origin("powerpc", foreign, Compiler("gcc", 0, foreign))
-    text = told(replace(answer, given=replace(answer.given, origin=origin)), a_run(RUN.cells))
+    change = ConfigChange({"MODULES": "n"}, {foreign: ("y", "n")}, (f"why {foreign}",))
+    answer = answered({**HV, "MODULES": "y"}, change=change, changed_by_conf={foreign: ("y", "n")})
+    origin = ConfigOrigin("powerpc", foreign, ConfigCompiler("gcc", 0, foreign))
+    text = told(replace(answer, user_config=replace(answer.user_config, origin=origin)), a_run(RUN.cells))
     assert "\x1b" not in text
     assert "\x07" not in text

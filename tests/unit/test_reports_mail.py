@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.record.model import GitState, PatchRecord, Run
 from matrix.record.outcome import State
 from matrix.verdict.compare import compare, step
@@ -647,7 +647,7 @@ def test_a_run_that_failed_without_a_known_error_ends_with_its_log(tmp_path: Pat
     log.parent.mkdir(parents=True)
     log.write_text("ld: oops\n")
     run = a_run([cell])
-    told = run_mail(run, derive(run, {}), tmp_path)
+    told = run_mail(run, derive_findings(run, {}), tmp_path)
     assert "Failed without an error that kmatrix knows: 1 cell." in told
     assert told.endswith(f"\n\nThe end of the log of {cell.id}:\n\n  ld: oops\n")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.findings.derive import derive
-from matrix.findings.presence import by_id
+from matrix.findings.derive import derive_findings
+from matrix.findings.presence import index_cells
 from matrix.record.model import Compiler, GitState, ToolchainRecord
 from matrix.record.outcome import State
 from reports import summary
@@ -15,7 +15,7 @@ from reports.grid import grid_of, spans
 from reports.text import clean, duration, inside, log_tail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
-NONE = derive(a_run(), {})
+NONE = derive_findings(a_run(), {})
 
 
 def test_errors_come_before_warnings_and_each_once() -> None:
@@ -95,7 +95,7 @@ def test_the_headline_says_the_worst_first(states: list[State], told: str) -> No
 
 def test_the_headline_counts_the_findings() -> None:
     run = the_story()
-    assert summary.headline(run, derive(run, {})) == "2 of 98 cells failed, 1 finding"
+    assert summary.headline(run, derive_findings(run, {})) == "2 of 98 cells failed, 1 finding"
 
 
 def test_an_interrupted_run_says_so_first() -> None:
@@ -128,9 +128,9 @@ def test_one_compiler_for_all_arches_is_told_once_and_different_ones_by_arch() -
 def test_an_unreachable_cell_resolves_to_a_neighbour_by_its_symbols() -> None:
     run = the_story(("powerpc",))
     cell = next(c for c in run.cells if c.request == {"KVM": "m", "MODULES": "n", "VFIO": "n"})
-    assert summary.target(by_id(run), cell) == "KVM=y,MODULES=n,VFIO=n"
+    assert summary.target(index_cells(run), cell) == "KVM=y,MODULES=n,VFIO=n"
     stranger = cell.model_copy(update={"resolves_to": "x86/gcc-14/other"})
-    assert summary.target(by_id(run), stranger) == "x86/gcc-14/other"
+    assert summary.target(index_cells(run), stranger) == "x86/gcc-14/other"
 
 
 def test_the_grid_has_a_place_for_every_cell_and_its_columns_in_plan_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.findings.derive import derive
+from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding
 from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord, Verified
 from matrix.record.outcome import State
@@ -58,7 +58,7 @@ def story(*cells: Cell, base: BaseRecord | None = None, **fields: Any) -> Run:
 
 
 def finding(run: Run) -> Finding:
-    (found,) = derive(run, {}).findings
+    (found,) = derive_findings(run, {}).findings
     return found
 
 

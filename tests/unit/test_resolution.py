@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from matrix.catalog.load import Catalog, load_catalog, load_profile
 from matrix.errors import RequestError
-from matrix.kconfig.config import Config, verify
-from matrix.plan.product import axes, requests
+from matrix.kconfig.config import Config, verify_symbols
+from matrix.plan.product import list_axes, plan_requests
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
@@ -22,12 +22,12 @@ steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 CATALOG = load_catalog()
 STORY = load_profile("kvm-vfio")
-AXES = axes(STORY)
+AXES = list_axes(STORY)
 CONFIGURED = StageRecord(name="configure", state=State.PASS, command="make olddefconfig")
 
 
 def asked(arch: str, **symbols: str) -> Request:
-    return Request.of(arch, "gcc-14", "defconfig", symbols)
+    return Request.from_symbols(arch, "gcc-14", "defconfig", symbols)
 
 
 def own_knobs(tmp_path: Path, text: str) -> Catalog:
@@ -38,7 +38,7 @@ def own_knobs(tmp_path: Path, text: str) -> Catalog:
 
 
 def reached(request: Request, config: Config, catalog: Catalog = CATALOG) -> bool:
-    checks = verify(proof(request, catalog, {}), config)
+    checks = verify_symbols(proof(request, catalog, {}), config)
     return Resolution(request, str(config), CONFIGURED, checks).reachable
 
 
@@ -125,7 +125,7 @@ def test_two_knobs_that_want_different_things_are_refused_with_both(tmp_path: Pa
 
 
 def test_every_request_of_the_default_profile_can_be_written_and_proven() -> None:
-    for request in requests(STORY):
+    for request in plan_requests(STORY):
         written, proven = wanted(request, CATALOG, {}), proof(request, CATALOG, {})
         assert proven
         assert {"MODULES", "VFIO"} <= written.keys() & proven.keys()
@@ -191,18 +191,18 @@ def test_a_configuration_answers_the_request_whose_proof_holds(
 
 def test_a_value_outside_the_axis_is_told_as_it_is() -> None:
     found = actual(asked("x86", SIZE="5"), CATALOG, {"SIZE": ("5", "7")}, Config({"SIZE": "9"}))
-    assert found.values == {"SIZE": "9"}
+    assert found.symbol_values == {"SIZE": "9"}
 
 
 def test_arch_toolchain_and_base_stay() -> None:
-    request = Request.of("s390", "clang-19", "tinyconfig", {"VFIO": "y"})
+    request = Request.from_symbols("s390", "clang-19", "tinyconfig", {"VFIO": "y"})
     found = actual(request, CATALOG, {"VFIO": ("n", "y")}, Config({}))
     assert (found.arch, found.toolchain, found.base) == ("s390", "clang-19", "tinyconfig")
 
 
 @steady
 @given(
-    request=st.sampled_from(requests(STORY)),
+    request=st.sampled_from(plan_requests(STORY)),
     extra=st.dictionaries(st.sampled_from(["NET", "PCI", "KVM_AMD"]), st.sampled_from("nmy")),
 )
 def test_a_configuration_that_reaches_a_request_answers_that_request(

@@ -8,7 +8,7 @@ from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 from matrix.jobs.settings import OPTIONS, settle, variable
-from matrix.plan.product import requests
+from matrix.plan.product import plan_requests
 
 STORY = """\
 arch = ["x86"]
@@ -220,9 +220,9 @@ def test_a_name_that_the_catalog_lacks_is_refused_by_the_layer_it_came_from(
 def test_an_arch_option_narrows_a_profile_whose_own_selection_speaks_of_other_arches() -> None:
     quick = settle({"profile": ["quick"], "arch": ["powerpc"]}, {})
     assert quick.select == ("arch=powerpc",)
-    assert len(requests(quick)) == 16
+    assert len(plan_requests(quick)) == 16
 
 
 def test_a_selection_that_was_typed_is_never_dropped() -> None:
     with pytest.raises(RequestError, match="matches no request"):
-        requests(settle({"profile": ["quick"], "arch": ["powerpc"], "select": ["arch=x86"]}, {}))
+        plan_requests(settle({"profile": ["quick"], "arch": ["powerpc"], "select": ["arch=x86"]}, {}))
