@@ -33,7 +33,7 @@ class RejectedPatchError(RequestError):
 
     def __init__(self, message: str, hint: str, index: int) -> None:
         super().__init__(message, hint)
-        self.index = index
+        self.patch_index = index
 
 
 class MachineError(KmatrixError):
@@ -56,7 +56,7 @@ class InterruptedRunError(KmatrixError):
     exit_code = 130
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def format_nearest(word: str, words: Iterable[str]) -> str:
     """`` (nearest: 'gcc-14')``, or nothing where no valid word is near: the tail of a refusal."""
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
     return f" (nearest: {found[0]!r})" if found else ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from matrix.errors import RequestError, nearest
+from matrix.errors import RequestError, format_nearest
 from matrix.findings.model import Findings
 from matrix.record.files import write_whole
 from matrix.record.model import Run
@@ -109,7 +109,8 @@ def write_verdict(verdict: Verdict, sides: Sequence[Told], tester: Mailbox | Non
 def _named(formats: Mapping[str, F], name: str) -> F:
     if name not in formats:
         raise RequestError(
-            f"there is no report format {name!r}{nearest(name, formats)}", f"formats: {', '.join(formats)}"
+            f"there is no report format {name!r}{format_nearest(name, formats)}",
+            f"formats: {', '.join(formats)}",
         )
     return formats[name]
 

@@ -11,15 +11,15 @@ from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import index_cells
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import PROVEN, Evidence, State
-from matrix.verdict.answers import why_not_fixed
+from matrix.verdict.answers import explain_not_fixed
 from matrix.verdict.model import (
-    Became,
     CellChange,
-    Difference,
-    Fate,
+    CellFindingStatus,
+    EnvironmentDifference,
     FindingChange,
-    Seen,
-    Step,
+    FindingStatus,
+    PatchStep,
+    SideFinding,
     SymbolChange,
     Transition,
     Verdict,
@@ -38,12 +38,12 @@ TRANSITIONS: dict[Transition, State] = {
     Transition.UNCHANGED: State.UNREACHABLE,
 }
 """What became of cells, in the order in which it is told, and the state whose look it has."""
-FATES: dict[Fate, State] = {
-    Fate.NEW: State.FAIL,
-    Fate.LOST: State.FAIL,
-    Fate.UNKNOWN: State.INFRA,
-    Fate.FIXED: State.PASS,
-    Fate.STILL: State.WARN,
+FATES: dict[FindingStatus, State] = {
+    FindingStatus.NEW: State.FAIL,
+    FindingStatus.LOST: State.FAIL,
+    FindingStatus.UNKNOWN: State.INFRA,
+    FindingStatus.FIXED: State.PASS,
+    FindingStatus.STILL: State.WARN,
 }
 """The same of findings."""
 # An enum's member and the other's of the same value are one key: these are never to be one dict.
@@ -64,7 +64,7 @@ class Told:
         """Its cells by their ids."""
         return index_cells(self.run)
 
-    def finding(self, seen: Seen | None) -> Finding | None:
+    def finding(self, seen: SideFinding | None) -> Finding | None:
         """The first of this run's findings that a verdict speaks of."""
         ids = seen.ids if seen else ()
         return next((one for one in self.findings.findings if one.id in ids), None)
@@ -93,22 +93,22 @@ class Changes:
     cells: tuple[CellChange, ...]
     findings: tuple[FindingChange, ...]
     symbols: tuple[SymbolChange, ...]
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[EnvironmentDifference, ...] = ()
     missed: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, what: Verdict | Step, before: Told, after: Told) -> "Changes":
+    def of(cls, what: Verdict | PatchStep, before: Told, after: Told) -> "Changes":
         """Findings in the order in which they are told: new, lost, not known, fixed, still there."""
         findings = sorted(what.findings, key=lambda one: _FINDINGS.index(one.fate))
         found = cls(before, after, what.cells, tuple(findings), what.symbols)
-        if isinstance(what, Step):
+        if isinstance(what, PatchStep):
             return found
         missed = frozenset(one.finding for one in what.fixes if not one.fixed)
         return replace(found, differences=what.differences, missed=missed)
 
     def among(self, transition: Transition) -> list[CellChange]:
         """The cells of both plans of which this became."""
-        return [cell for cell in self.cells if cell.transition is transition and cell.common]
+        return [cell for cell in self.cells if cell.transition is transition and cell.is_in_both_plans]
 
     def shown(self, change: FindingChange) -> tuple[Told, Finding] | None:
         """The run that shows a finding, the after-side where it is there, and the finding in it."""
@@ -163,7 +163,7 @@ class Changes:
     @cached_property
     def fixed(self) -> list[FindingChange]:
         """Findings that are known to be fixed."""
-        return [one for one in self.findings if not why_not_fixed(one)]
+        return [one for one in self.findings if not explain_not_fixed(one)]
 
     @cached_property
     def unfixed(self) -> list[FindingChange]:
@@ -171,7 +171,7 @@ class Changes:
         names = {form for name in self.missed for form in (name, name.upper())}
         return [one for one in self.findings if one.before and names & {*one.before.ids, *one.keys}]
 
-    def left(self, fate: Fate) -> list[FindingChange]:
+    def left(self, fate: FindingStatus) -> list[FindingChange]:
         """Findings of before of which something became, though they are not known to be fixed; those that
         were asked for are told apart. Of ones that are `fixed`, nobody knows why they are gone."""
         others = (one for one in self.findings if one.before and one.fate is fate)
@@ -181,7 +181,11 @@ class Changes:
 
 def is_changed(change: FindingChange) -> bool:
     """Whether anything became of a finding: it is not just where it was."""
-    return change.fate is not Fate.STILL or bool(change.new_in) or set(change.became) != {Became.STILL}
+    return (
+        change.fate is not FindingStatus.STILL
+        or bool(change.new_in)
+        or set(change.became) != {CellFindingStatus.STILL}
+    )
 
 
 def by_arch(cells: Iterable[Cell | CellChange]) -> str:

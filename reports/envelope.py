@@ -11,7 +11,7 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr
 
-from matrix.verdict.model import Mailbox, MailTold
+from matrix.verdict.model import Mailbox, PatchMail
 from reports.text import clean
 
 # As in "a dot-atom at a host"; what RFC 5322 allows beyond that, nobody has.
@@ -49,7 +49,7 @@ def heading(subject: str, sending: Sending) -> list[str]:
     return [*_from(sending), _subject(subject), *_dated(sending)]
 
 
-def answering(mail: MailTold, sending: Sending) -> list[str]:
+def answering(mail: PatchMail, sending: Sending) -> list[str]:
     """The headers of an answer to a mail, to its sender and everybody who had it, but for ourselves."""
     to, cc = _recipients(mail, sending.sender)
     ids = list(filter(_ID.fullmatch, [*mail.references, mail.message_id]))
@@ -72,7 +72,7 @@ def _dated(sending: Sending) -> list[str]:
     return [f"Date: {format_datetime(sending.date)}"] if sending.date else []
 
 
-def _recipients(mail: MailTold, sender: Mailbox | None) -> tuple[list[Mailbox], list[Mailbox]]:
+def _recipients(mail: PatchMail, sender: Mailbox | None) -> tuple[list[Mailbox], list[Mailbox]]:
     """To its sender, who is its recipients where it is our own; a copy to all others, each once."""
     seen = {sender.address.lower()} if sender else set()
     ours = mail.sender.address.lower() in seen

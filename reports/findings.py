@@ -7,7 +7,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Assumption, Finding, Findings, Proof, Where
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
-from matrix.verdict.model import Seen
+from matrix.verdict.model import SideFinding
 from reports.text import clean, plural
 
 _WORDS = {"arch": "on", "toolchain": "with", "base": "from base"}
@@ -25,7 +25,7 @@ class Term:
     neighbours: tuple[Proof, ...]
 
 
-def severity(finding: Finding | Seen) -> str:
+def severity(finding: Finding | SideFinding) -> str:
     """``error with gcc-14; warning with clang-19``."""
     groups: dict[str, list[str]] = {}
     for toolchain, worst in finding.severity.items():
@@ -49,7 +49,7 @@ def _either(values: Sequence[str]) -> str:
     return f"{', '.join(values[:-1])} or {values[-1]}" if len(values) > 1 else "".join(values)
 
 
-def condition(finding: Finding | Seen) -> list[str]:
+def condition(finding: Finding | SideFinding) -> list[str]:
     """A line for each conjunction; those after the first begin with "or"."""
     told = [conjunction(cube) for cube in finding.condition]
     return [told[0], *(f"or {line}" for line in told[1:])] if told else []

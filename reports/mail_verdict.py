@@ -9,7 +9,7 @@ from matrix.findings.model import Finding
 from matrix.findings.presence import list_affected_cells
 from matrix.record.model import Cell
 from matrix.record.outcome import State
-from matrix.verdict.model import Fate, FindingChange, MailTold, Transition, Verdict
+from matrix.verdict.model import FindingChange, FindingStatus, PatchMail, Transition, Verdict
 from reports import findings as words
 from reports import mail_facts as facts
 from reports import verdict as told
@@ -40,7 +40,7 @@ class Asked:
     ``name`` stands for what came in no mail; ``tag`` is a line of its own.
     """
 
-    mail: MailTold | None
+    mail: PatchMail | None
     name: str
     notes: tuple[str, ...] = ()
     tag: str = ""
@@ -82,7 +82,7 @@ def _body(changes: Changes, asked: Asked, room: Room) -> Iterator[str]:
     yield from [clean(asked.tag)] if asked.tag else []
 
 
-def _quote(mail: MailTold | None, room: Room) -> Iterator[str]:
+def _quote(mail: PatchMail | None, room: Room) -> Iterator[str]:
     if mail and mail.quote:
         who = " ".join(clean(mail.sender.name or mail.sender.address, _LONGEST_NAME).split()) or "somebody"
         day = _day(mail.date)
@@ -130,7 +130,7 @@ def _findings(changes: Changes, room: Room) -> Iterator[str]:
 def _finding(one: FindingChange, changes: Changes, room: Room) -> Iterator[str]:
     """Its condition and its messages, then what became of it."""
     seen = one.before or one.after
-    when = "Before" if one.before else "New" if one.fate is Fate.NEW else "After"
+    when = "Before" if one.before else "New" if one.fate is FindingStatus.NEW else "After"
     if seen:
         yield from paragraph(f"{when}, {told.under(seen.condition)} ({words.severity(seen)}):", room.prose)
     shown = changes.shown(one)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 
 from matrix.verdict.baseline import Regression
-from matrix.verdict.known import Ledger
+from matrix.verdict.known import KnownIssues
 from matrix.verdict.model import CellChange, FindingChange
 from reports.look import say
 from reports.text import clean, labelled, plural
@@ -13,7 +13,7 @@ from reports.text import clean, labelled, plural
 _SHOWN = 10
 
 
-def show_regression(regression: Regression | None, ledger: Ledger, console: Console) -> None:
+def show_regression(regression: Regression | None, ledger: KnownIssues, console: Console) -> None:
     """What is new or lost since the baseline, where there is one; which rows of known findings matter."""
     say(console)
     lines = [*(_against(regression) if regression else ()), *_known(ledger)]
@@ -23,20 +23,20 @@ def show_regression(regression: Regression | None, ledger: Ledger, console: Cons
 
 def _against(regression: Regression) -> Iterator[str]:
     yield f"against the baseline {clean(regression.verdict.before.run)}: {_outcome(regression)}"
-    yield from labelled("new", _findings(regression.new))
-    yield from labelled("broken", _cells(regression.broken))
-    yield from labelled("lost", _cells(regression.lost))
-    yield from labelled("not known", _cells(regression.undecided))
-    yield from labelled("known", _findings(regression.excused))
+    yield from labelled("new", _findings(regression.new_findings))
+    yield from labelled("broken", _cells(regression.broken_cells))
+    yield from labelled("lost", _cells(regression.lost_cells))
+    yield from labelled("not known", _cells(regression.undecided_cells))
+    yield from labelled("known", _findings(regression.excused_findings))
     yield from labelled("plan", _plan(regression))
 
 
 def _outcome(regression: Regression) -> str:
     counted = {
-        plural(len(regression.new), "new finding"): regression.new,
-        f"{plural(len(regression.broken), 'cell')} broken": regression.broken,
-        f"{plural(len(regression.lost), 'cell')} lost": regression.lost,
-        f"{plural(len(regression.undecided), 'cell')} not known": regression.undecided,
+        plural(len(regression.new_findings), "new finding"): regression.new_findings,
+        f"{plural(len(regression.broken_cells), 'cell')} broken": regression.broken_cells,
+        f"{plural(len(regression.lost_cells), 'cell')} lost": regression.lost_cells,
+        f"{plural(len(regression.undecided_cells), 'cell')} not known": regression.undecided_cells,
     }
     return ", ".join(words for words, among in counted.items() if among) or "nothing is new or lost"
 
@@ -59,15 +59,15 @@ def _cells(rows: Sequence[CellChange]) -> Iterator[str]:
 
 def _plan(regression: Regression) -> list[str]:
     told = []
-    if regression.gone:
-        told.append(f"{plural(regression.gone, 'cell')} of the baseline are not in this run")
-    if regression.added:
-        told.append(f"{plural(regression.added, 'cell')} of this run are not in the baseline")
+    if regression.removed_count:
+        told.append(f"{plural(regression.removed_count, 'cell')} of the baseline are not in this run")
+    if regression.added_count:
+        told.append(f"{plural(regression.added_count, 'cell')} of this run are not in the baseline")
     return told
 
 
-def _known(ledger: Ledger) -> Iterator[str]:
-    for finding, row in ledger.protects.items():
+def _known(ledger: KnownIssues) -> Iterator[str]:
+    for finding, row in ledger.excused_by.items():
         yield from labelled("excused", [clean(f"{finding} is known: {row}")])
     for row, findings in ledger.expired.items():
         yield from labelled("expired", [clean(f"{row} excuses {', '.join(findings)} no more")])

@@ -5,20 +5,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from matrix.findings.model import Condition
 from matrix.record.outcome import State
-from matrix.verdict.answers import why_not_fixed
+from matrix.verdict.answers import explain_not_fixed
 from matrix.verdict.model import (
-    Answer,
-    Became,
-    Difference,
-    Fate,
+    CellFindingStatus,
+    EnvironmentDifference,
     FindingChange,
-    Flip,
-    PatchTold,
-    Seen,
-    Step,
+    FindingStatus,
+    FixCheck,
+    PatchStep,
+    SideFinding,
     SymbolChange,
+    SymbolFlip,
     Transition,
     Verdict,
+    VerdictPatch,
 )
 from reports import findings as words
 from reports import summary
@@ -63,11 +63,11 @@ def _of_findings(changes: Changes) -> list[tuple[str, list[FindingChange], str]]
     """What became of findings: the verb, which ones, and what there is to add."""
     return [
         ("does not fix", changes.unfixed, ""),
-        ("loses and does not fix", changes.left(Fate.LOST), ""),
-        ("fixes", changes.left(Fate.STILL), " only in part"),
+        ("loses and does not fix", changes.left(FindingStatus.LOST), ""),
+        ("fixes", changes.left(FindingStatus.STILL), " only in part"),
         ("fixes", changes.fixed, ""),
-        ("no longer shows", changes.left(Fate.FIXED), ", and nothing says why"),
-        ("leaves open what became of", changes.left(Fate.UNKNOWN), ""),
+        ("no longer shows", changes.left(FindingStatus.FIXED), ", and nothing says why"),
+        ("leaves open what became of", changes.left(FindingStatus.UNKNOWN), ""),
     ]
 
 
@@ -113,7 +113,7 @@ def heads(verdict: Verdict, changes: Changes) -> dict[str, list[str]]:
     return {name: lines for name, lines in told.items() if lines}
 
 
-def answer(one: Answer) -> str:
+def answer(one: FixCheck) -> str:
     """``F1 is fixed``, or why it is not."""
     reason = f": {one.reason}" if one.reason and not one.fixed else ""
     return clean(f"{one.finding} is {'fixed' if one.fixed else 'not fixed'}{reason}")
@@ -128,15 +128,15 @@ def name(change: FindingChange) -> str:
 def fate(change: FindingChange) -> str:
     """What became of a finding, in a sentence: ``gone in all of its 2 cells: compiled without it``."""
     told = {
-        Fate.FIXED: f"gone in {_all_of(change)}",
-        Fate.LOST: "lost, and so not fixed",
-        Fate.UNKNOWN: "nothing is claimed",
+        FindingStatus.FIXED: f"gone in {_all_of(change)}",
+        FindingStatus.LOST: "lost, and so not fixed",
+        FindingStatus.UNKNOWN: "nothing is claimed",
     }
     said = [told.get(change.fate) or _there(change)]
     kinds = _kinds(change)
     said += [kinds] if kinds else []
-    if change.fate is Fate.FIXED:
-        said += list(filter(None, [why_not_fixed(change), "" if change.flips else change.why]))
+    if change.fate is FindingStatus.FIXED:
+        said += list(filter(None, [explain_not_fixed(change), "" if change.flips else change.why]))
     else:
         said += [change.why] if change.why else []
     return clean(": ".join([said[0], *(["; ".join(said[1:])] if said[1:] else [])]))
@@ -144,7 +144,7 @@ def fate(change: FindingChange) -> str:
 
 def _there(change: FindingChange) -> str:
     """Where a finding is that is there after."""
-    had, still = sum(change.became.values()), change.became.get(Became.STILL, 0)
+    had, still = sum(change.became.values()), change.became.get(CellFindingStatus.STILL, 0)
     kind = "an error" if change.new_error else "a warning"
     told = [f"still there in {still} of its {plural(had, 'cell')}"] if had else []
     told += [f"new in {plural(len(change.new_in), 'cell')}, as {kind}"] if change.new_in else []
@@ -160,14 +160,14 @@ def _kinds(change: FindingChange) -> str:
     """``1 compiled without it, 1 not built any more (KVM_VFIO is n there)``; without a count if all alike."""
     settled = f" ({_settled(change.flips)})" if change.flips else ""
     told = []
-    gone = {became: count for became, count in change.became.items() if became is not Became.STILL}
+    gone = {became: count for became, count in change.became.items() if became is not CellFindingStatus.STILL}
     for became, count in gone.items():
         number = f"{count} " if len(change.became) > 1 else ""
-        told.append(f"{number}{became}{settled if became is Became.NOT_BUILT else ''}")
+        told.append(f"{number}{became}{settled if became is CellFindingStatus.NOT_BUILT else ''}")
     return ", ".join(told)
 
 
-def _settled(flips: Sequence[Flip]) -> str:
+def _settled(flips: Sequence[SymbolFlip]) -> str:
     told = [f"{flip.symbol} is {flip.to}" for flip in flips[:_SETTLED_TOLD]]
     more = len(flips) - _SETTLED_TOLD
     return ", ".join([*told, *([f"{more} more"] if more > 0 else [])]) + " there"
@@ -181,11 +181,11 @@ def conditions(change: FindingChange) -> dict[str, list[str]]:
     return {when: told for when, told in sides.items() if told}
 
 
-def _condition(seen: Seen | None) -> list[str]:
+def _condition(seen: SideFinding | None) -> list[str]:
     return words.condition(seen) if seen else []
 
 
-def flips(changed: Sequence[Flip], shown: int = _FLIPS_TOLD) -> str:
+def flips(changed: Sequence[SymbolFlip], shown: int = _FLIPS_TOLD) -> str:
     """``HAVE_KVM_ARCH_VFIO n -> y, KVM_VFIO y -> n``."""
     told = [f"{flip.symbol} {flip.from_} -> {flip.to}" for flip in changed[:shown]]
     more = len(changed) - shown
@@ -233,7 +233,7 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "…")) else ".")
 
 
-def difference(one: Difference) -> str:
+def difference(one: EnvironmentDifference) -> str:
     """``compiler of gcc-14 powerpc: 14.2.0 before, 14.3.0 after``."""
     place = f" of {one.where}" if one.where else ""
     means = "" if one.matters else "; it changes no outcome"
@@ -251,13 +251,13 @@ def differences(changes: Changes, shown: int = _DIFFERENCES_TOLD) -> list[str]:
     return [*told, *([_NOT_ITS_DOING] if any(one.matters for one in found) else [])]
 
 
-def patch(one: PatchTold) -> str:
+def patch(one: VerdictPatch) -> str:
     """A patch by its name and subject, and why it was not built."""
     refused = f"; it does not apply: {one.refused}" if one.refused else ""
     return clean(f"{one.name}  {one.subject}".strip() + refused)
 
 
-def step(one: Step) -> str:
+def step(one: PatchStep) -> str:
     """What one patch of a series alone changed, in counts: ``2 cells broken, 1 finding new``."""
     cells = Counter(cell.transition for cell in one.cells)
     fates = Counter(change.fate for change in one.findings)

@@ -10,7 +10,7 @@ from matrix.build.objects import directory_of, forget_lists, listed, made_since,
 from matrix.build.row import Log, Outcome, Said, during, finished
 from matrix.catalog.types import STAGES, StageName
 from matrix.diagnostics.diagnostic import Occurrence
-from matrix.diagnostics.parse import compiled, diagnose, last_words
+from matrix.diagnostics.parse import parse_compiled_objects, parse_diagnostics, summarize_unrecognized_log
 from matrix.engine.engine import Ended
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
@@ -134,7 +134,7 @@ class CellBuild:
             # Only now: whoever dies before loses the lane, and not its warnings alone.
             self.lane.end()
         if state is State.FAIL and not any(item.diagnostic.severity == "error" for item in seen):
-            seen.append(Occurrence(last_words(lines), None))
+            seen.append(Occurrence(summarize_unrecognized_log(lines), None))
         self._seen += during(name, seen)
         self._objects |= objects
         return StageRecord(
@@ -154,7 +154,7 @@ class CellBuild:
         earlier belongs to this configuration. Removed, it is made again and warns again, or is not made.
         """
         build, parts = self.lane.build, self.stages.parts(name)
-        belonging = listed(build, parts) | modules(build, parts) | compiled(lines)
+        belonging = listed(build, parts) | modules(build, parts) | parse_compiled_objects(lines)
         unknown = {item for item, kept in self.lane.warnings.items() if kept.listed and item not in belonging}
         hidden = {item for item in unknown - made_since(build, unknown, moment) if (build / item).exists()}
         self.lane.discard(hidden)
@@ -182,7 +182,7 @@ class CellBuild:
         A directory with a failure leaves no list: what the log shows compiled counts as the stage's then.
         """
         build, parts = self.lane.build, self.stages.parts(name)
-        said = diagnose(lines)
+        said = parse_diagnostics(lines)
         failing = any(item.diagnostic.severity == "error" for item in said)
         objects = listed(build, parts) | (self._shown(name, lines) if failing else frozenset())
         blamed = frozenset(item.object for item in said if item.object)
@@ -200,10 +200,12 @@ class CellBuild:
     def _shown(self, name: StageName, lines: list[str]) -> frozenset[str]:
         """Objects that the log shows compiled, without what make prepares for any target."""
         if name != "focus":
-            return compiled(lines)
+            return parse_compiled_objects(lines)
         asked = tuple(self.stages.targets(name))
-        blamed = {item.object for item in diagnose(lines) if item.diagnostic.severity == "error"}
-        return frozenset(item for item in compiled(lines) if item.startswith(asked) or item in blamed)
+        blamed = {item.object for item in parse_diagnostics(lines) if item.diagnostic.severity == "error"}
+        return frozenset(
+            item for item in parse_compiled_objects(lines) if item.startswith(asked) or item in blamed
+        )
 
     def _keep(
         self, said: list[Occurrence], belonging: frozenset[str], made: frozenset[str], *, failing: bool

@@ -43,7 +43,7 @@ class Outcome:
         for ref in self.cell.diagnostics:
             item = self.diagnostics[ref.key]
             if item.severity == "error":
-                return f"{item.place}: {item.message}" if item.file else item.message
+                return f"{item.location}: {item.message}" if item.file else item.message
         return ""
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
-from matrix.errors import RequestError, nearest
+from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config, verify_symbols
 
 _HERE = Path(__file__).parent
@@ -79,7 +79,7 @@ def _check_names(where: str, kind: str, names: Iterable[str], valid: Mapping[str
     for name in names:
         if name not in valid:
             raise RequestError(
-                f"{where}: unknown {kind} {name!r}{nearest(name, valid)}",
+                f"{where}: unknown {kind} {name!r}{format_nearest(name, valid)}",
                 f"the {kind} names are: {', '.join(valid)}",
             )
 
@@ -146,7 +146,7 @@ def _profile_path(spec: str) -> Path:
     if path.suffix == ".toml" or "/" in spec:
         return path
     raise RequestError(
-        f"there is no profile {spec!r}{nearest(spec, profile_names())}",
+        f"there is no profile {spec!r}{format_nearest(spec, profile_names())}",
         f"built-in profiles: {', '.join(profile_names())}; or name a TOML file",
     )
 
@@ -211,7 +211,7 @@ def _told(error: ErrorDetails, kind: object) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         fields = _fields(kind if len(error["loc"]) == 1 else _TABLES.get(str(error["loc"][0])))
-        return f"{where}: unknown key{nearest(str(error['loc'][-1]), fields)}"
+        return f"{where}: unknown key{format_nearest(str(error['loc'][-1]), fields)}"
     if error["type"] == "missing":
         return f"{where}: this key is needed"
     if error["type"] == "too_short":

@@ -52,7 +52,7 @@ class Diagnostic(BaseModel):
     promoted: bool = False
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """``virt/kvm/vfio.c:89:7``, as far as it is known."""
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 

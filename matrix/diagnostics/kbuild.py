@@ -14,7 +14,7 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.draft import Draft, Log, Place
+from matrix.diagnostics.draft import DiagnosticDraft, ParserState, Position
 
 _MODPOST = re.compile(
     r"(?P<kind>ERROR|WARNING|FATAL): "
@@ -27,8 +27,8 @@ _MODULE = re.compile(
 _MISMATCH = re.compile(r"reference: (?P<origin>[^\s+(]++)\S*+ \([^()]*\) -> (?P<to>[^\s+(]+)")
 _OBJTOOL = re.compile(r"(?:(?P<object>\S+): )?(?P<kind>warning|error): objtool: (?P<text>.+)")
 _OBJTOOL_FUNCTION = re.compile(r"(?P<name>[A-Za-z_][\w.$]*)(?:\+0x[0-9a-f]+|\(\))")
-_UNMET = re.compile(r"WARNING: (?P<text>unmet direct dependencies detected for (?P<symbol>\S+))")
-_RECURSION = re.compile(
+_UNMET_DEPENDENCY = re.compile(r"WARNING: (?P<text>unmet direct dependencies detected for (?P<symbol>\S+))")
+_RECURSIVE_DEPENDENCY = re.compile(
     r"(?:(?P<file>\S+):(?P<line>[0-9]{1,9}):)?\s*error: ?(?P<text>recursive dependency detected!)"
 )
 _KCONFIG = re.compile(
@@ -43,90 +43,109 @@ _OTHER = re.compile(
 )
 
 
-def read_kbuild(log: Log, line: str) -> bool:
+def read_kbuild(log: ParserState, line: str) -> bool:
     """Take a line of one of the kernel's tools; False when it is none of theirs."""
-    return any(read(log, line) for read in (_modpost, _objtool, _unmet, _recursion, _kconfig))
+    return any(
+        read(log, line)
+        for read in (
+            _read_modpost,
+            _read_objtool,
+            _read_unmet_dependency,
+            _read_recursive_dependency,
+            _read_kconfig,
+        )
+    )
 
 
-def read_other(log: Log, line: str) -> bool:
+def read_other_tool(log: ParserState, line: str) -> bool:
     """Take whatever else calls itself an error or a warning: scripts, binutils, LLVM's tools."""
     found = _OTHER.match(line)
     if found is None:
         return False
     speaker = found["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
     tool = "clang" if found["llvm"] else posixpath.basename(speaker)
-    log.begin(Draft(_severity(found["kind"]), tool, found["text"], tail="notes"))
+    log.add_draft(DiagnosticDraft(_parse_severity(found["kind"]), tool, found["text"], continuation="notes"))
     return True
 
 
-def read_more(log: Log, line: str) -> bool:
+def read_continuation(log: ParserState, line: str) -> bool:
     """Take an indented line that goes on with what the current diagnostic says."""
-    if log.current is None or log.current.tail != "notes" or not line[:1].isspace():
+    if log.current_draft is None or log.current_draft.continuation != "notes" or not line[:1].isspace():
         return False
-    log.note(line.strip())
+    log.add_note(line.strip())
     return True
 
 
-def _severity(kind: str | None) -> Severity:
+def _parse_severity(kind: str | None) -> Severity:
     return "warning" if kind and kind.lower() == "warning" else "error"
 
 
-def _modpost(log: Log, line: str) -> bool:
+def _read_modpost(log: ParserState, line: str) -> bool:
     found = _MODPOST.match(line)
     if found is None:
         return False
     text = found["text"] or found["old"]
-    draft = Draft(_severity(found["kind"]), "modpost", text, tail="notes")
+    draft = DiagnosticDraft(_parse_severity(found["kind"]), "modpost", text, continuation="notes")
     if module := _MODULE.search(text):
-        draft.object = module["ko"] or module["o"] or _built_as(module["name"])
+        draft.object = module["ko"] or module["o"] or _name_module_object(module["name"])
     if mismatch := _MISMATCH.search(text):
         draft.function, draft.symbols = mismatch["origin"], (mismatch["origin"], mismatch["to"])
-    log.begin(draft)
+    log.add_draft(draft)
     return True
 
 
-def _built_as(name: str) -> str:
+def _name_module_object(name: str) -> str:
     """modpost calls a module by its path without a suffix, and vmlinux by its name."""
     return name if name == "vmlinux" or "." in name else f"{name}.o"
 
 
-def _objtool(log: Log, line: str) -> bool:
+def _read_objtool(log: ParserState, line: str) -> bool:
     found = _OBJTOOL.match(line)
     if found is None:
         return False
-    draft = Draft(_severity(found["kind"]), "objtool", found["text"], object=found["object"])
+    draft = DiagnosticDraft(_parse_severity(found["kind"]), "objtool", found["text"], object=found["object"])
     if function := _OBJTOOL_FUNCTION.match(found["text"]):
         draft.function, draft.symbols = function["name"], (function["name"],)
-    log.begin(draft)
+    log.add_draft(draft)
     return True
 
 
-def _unmet(log: Log, line: str) -> bool:
-    found = _UNMET.match(line)
+def _read_unmet_dependency(log: ParserState, line: str) -> bool:
+    found = _UNMET_DEPENDENCY.match(line)
     if found is None:
         return False
-    draft = Draft("warning", "kconfig", found["text"], symbols=(found["symbol"],), tail="notes")
-    log.begin(draft, made=False)
+    draft = DiagnosticDraft(
+        "warning", "kconfig", found["text"], symbols=(found["symbol"],), continuation="notes"
+    )
+    log.add_draft(draft, made=False)
     return True
 
 
-def _recursion(log: Log, line: str) -> bool:
-    found = _RECURSION.match(line)
+def _read_recursive_dependency(log: ParserState, line: str) -> bool:
+    found = _RECURSIVE_DEPENDENCY.match(line)
     if found is None:
         return False
-    place = Place(log.roots.file(found["file"]), int(found["line"])) if found["file"] else Place()
-    log.begin(Draft("error", "kconfig", found["text"], place, symbols=(), tail="notes"), made=False)
+    place = (
+        Position(log.roots.normalize_file(found["file"]), int(found["line"])) if found["file"] else Position()
+    )
+    log.add_draft(
+        DiagnosticDraft("error", "kconfig", found["text"], place, symbols=(), continuation="notes"),
+        made=False,
+    )
     return True
 
 
-def _kconfig(log: Log, line: str) -> bool:
+def _read_kconfig(log: ParserState, line: str) -> bool:
     found = _KCONFIG.match(line)
     if found is None:
         return False
-    text, place = found["text"], Place(log.roots.file(found["file"]), int(found["line"]))
+    text, place = found["text"], Position(log.roots.normalize_file(found["file"]), int(found["line"]))
     if text[:1].isspace():
-        log.note(place.says(text.strip()))
+        log.add_note(place.format_note(text.strip()))
     elif not text.startswith("override: "):  # our own fragment, appended to the base, wins
         symbols = tuple(dict.fromkeys(_SYMBOL.findall(text)))
-        log.begin(Draft(_severity(found["kind"]), "kconfig", text, place, symbols=symbols), made=False)
+        log.add_draft(
+            DiagnosticDraft(_parse_severity(found["kind"]), "kconfig", text, place, symbols=symbols),
+            made=False,
+        )
     return True

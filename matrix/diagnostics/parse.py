@@ -10,52 +10,64 @@ from collections.abc import Iterable, Sequence
 
 from matrix.diagnostics.compiler import read_compiler, read_excerpt
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.draft import Log
-from matrix.diagnostics.kbuild import read_kbuild, read_more, read_other
+from matrix.diagnostics.draft import ParserState
+from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
 from matrix.diagnostics.linker import read_linker
 from matrix.diagnostics.make import read_make
-from matrix.diagnostics.text import Roots, plain
+from matrix.diagnostics.text import BuildRoots, clean_log_line
 
-_READERS = (read_make, read_kbuild, read_linker, read_compiler, read_more, read_excerpt, read_other)
+_READERS = (
+    read_make,
+    read_kbuild,
+    read_linker,
+    read_compiler,
+    read_continuation,
+    read_excerpt,
+    read_other_tool,
+)
 # What is left of a failing log when make's own bookkeeping is taken away.
 _BOOKKEEPING = re.compile(
     r"\S*make(?:\[[0-9]+\])?: (?:Entering|Leaving|Target|Nothing|\*\*\* (?:\[|Waiting))"
     r"|  [A-Z][A-Z0-9_]+ .*|\$ |[\s*#]*$"
 )
-_COMPILING = frozenset({"CC", "AS", "CXX"})
-_SILENT = "the build failed and its log is empty"
+_COMPILE_STEPS = frozenset({"CC", "AS", "CXX"})
+_EMPTY_LOG = "the build failed and its log is empty"
 
 
-def diagnose(lines: Iterable[str], source_root: str = "/src", build_root: str = "/build") -> list[Occurrence]:
+def parse_diagnostics(
+    lines: Iterable[str], source_root: str = "/src", build_root: str = "/build"
+) -> list[Occurrence]:
     """Every error and warning of a build log, in its order, each once per object.
 
     ``source_root`` and ``build_root`` are where the tree and ``O=`` were for the tools that wrote the log;
     files are given relative to them. Objects are relative to the build directory.
     """
-    log = Log(Roots(source_root, build_root))
-    for line in map(plain, lines):
+    log = ParserState(BuildRoots(source_root, build_root))
+    for line in map(clean_log_line, lines):
         if not any(read(log, line) for read in _READERS):
-            log.quiet()
-    return log.occurrences()
+            log.end_continuation()
+    return log.collect_occurrences()
 
 
-def compiled(lines: Iterable[str], source_root: str = "/src", build_root: str = "/build") -> frozenset[str]:
+def parse_compiled_objects(
+    lines: Iterable[str], source_root: str = "/src", build_root: str = "/build"
+) -> frozenset[str]:
     """The objects whose compiling or assembling the log shows, whatever came of it."""
-    log = Log(Roots(source_root, build_root))
+    log = ParserState(BuildRoots(source_root, build_root))
     found = set()
-    for line in map(plain, lines):
-        if read_make(log, line) and log.object and log.object.endswith(".o") and log.step in _COMPILING:
+    for line in map(clean_log_line, lines):
+        if read_make(log, line) and log.object and log.object.endswith(".o") and log.step in _COMPILE_STEPS:
             found.add(log.object)
     return frozenset(found)
 
 
-def last_words(lines: Sequence[str], count: int = 10) -> Diagnostic:
+def summarize_unrecognized_log(lines: Sequence[str], count: int = 10) -> Diagnostic:
     """A failing log in which nothing was recognised, as one error: its last meaningful line.
 
     ``notes`` are the last ``count`` lines that are not blank, make's bookkeeping included.
     """
-    spoken = [line.strip() for line in map(plain, lines) if line.strip()]
-    meaningful = [line for line in map(plain, lines) if not _BOOKKEEPING.match(line)]
-    message = next(reversed(meaningful or spoken), _SILENT).strip()
+    spoken = [line.strip() for line in map(clean_log_line, lines) if line.strip()]
+    meaningful = [line for line in map(clean_log_line, lines) if not _BOOKKEEPING.match(line)]
+    message = next(reversed(meaningful or spoken), _EMPTY_LOG).strip()
     notes = tuple(spoken[-count:]) if count > 0 else ()
     return Diagnostic(severity="error", tool="make", message=message, notes=notes)

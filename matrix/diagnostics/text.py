@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 # Colours, and the hyperlinks that GCC puts around its flags.
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
-_QUOTED = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
-_GUESS = re.compile(r"[;,] did you mean .*")
+_QUOTED_IDENTIFIER = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
+_SUGGESTION = re.compile(r"[;,] did you mean .*")
 # Types and words of C stand in the same quotes as the symbols that a message is about.
-WORDS_OF_C = frozenset(
+C_KEYWORDS = frozenset(
     word
     for words in (
         "auto bool break case char const continue default do double else enum error extern float for goto",
@@ -21,34 +21,34 @@ WORDS_OF_C = frozenset(
 
 
 # Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
-LONGEST = 32_768
+MAX_LOG_LINE_LENGTH = 32_768
 
 
-def plain(line: str) -> str:
+def clean_log_line(line: str) -> str:
     """A line without escapes, line end or anything that is no valid Unicode text; cut where it is endless."""
-    valid = line[:LONGEST].encode("utf-8", "replace").decode("utf-8")
+    valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
     return _ESCAPES.sub("", valid).rstrip("\r\n")
 
 
-def without_guess(message: str) -> str:
+def strip_suggestion(message: str) -> str:
     """A message without the name that was meant, as the compiler guesses: it depends on what is declared."""
-    return _GUESS.sub("", message)
+    return _SUGGESTION.sub("", message)
 
 
-def quoted_symbols(message: str) -> tuple[str, ...]:
+def find_quoted_identifiers(message: str) -> tuple[str, ...]:
     """The identifiers that a message quotes, in order, each once: ``'x'``, ``‘x’``, ```x'``, ``"x"``."""
-    names = (name for name in _QUOTED.findall(without_guess(message)) if name not in WORDS_OF_C)
+    names = (name for name in _QUOTED_IDENTIFIER.findall(strip_suggestion(message)) if name not in C_KEYWORDS)
     return tuple(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
-class Roots:
+class BuildRoots:
     """Where the tree and the build directory are for the tools: ``/src`` and ``/build`` in every cell."""
 
     source: str = "/src"
     build: str = "/build"
 
-    def relative(self, path: str) -> str:
+    def make_relative(self, path: str) -> str:
         """A path relative to the tree, or to the build directory, without detours."""
         for root in (self.source, self.build):
             path = re.sub(
@@ -56,6 +56,6 @@ class Roots:
             )
         return posixpath.normpath(path) if path else path
 
-    def file(self, path: str) -> str | None:
+    def normalize_file(self, path: str) -> str | None:
         """As `relative`; None for what is no file of anybody's: ``<stdin>``, a compiler's temporary."""
-        return None if path.startswith(("<", "{", "/tmp/")) else self.relative(path)  # noqa: S108
+        return None if path.startswith(("<", "{", "/tmp/")) else self.make_relative(path)  # noqa: S108

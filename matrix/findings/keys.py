@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
-from matrix.diagnostics.text import WORDS_OF_C, without_guess
+from matrix.diagnostics.text import C_KEYWORDS, strip_suggestion
 
 _QUOTED = re.compile(r"['‘`\"][^'’\"`]*['’\"]")
 # Offsets and sizes change with every edit; so do the preprocessor's counters (__COUNTER__), with which the
@@ -37,7 +37,7 @@ def extract_construct(diagnostic: Diagnostic) -> str:
     """``ignored-attributes``, or ``weak declaration of _ being applied to a already existing, …``."""
     if diagnostic.flag:
         return diagnostic.flag.removeprefix("-W")
-    return _NUMBER.sub("N", _QUOTED.sub("_", without_guess(diagnostic.message)))
+    return _NUMBER.sub("N", _QUOTED.sub("_", strip_suggestion(diagnostic.message)))
 
 
 def extract_quoted_symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozense
     if diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols:
         keys.add(f"{place} {named} {said.partition(' ')[0]} …")
     used = find_blamed_site(diagnostic)
-    if used is not None and used.code and len(set(_WORD.findall(used.code)) - WORDS_OF_C) > 1:
+    if used is not None and used.code and len(set(_WORD.findall(used.code)) - C_KEYWORDS) > 1:
         keys.add(f"{home} `{used.code}`")
     return frozenset(keys | _compute_site_keys(diagnostic, place))
 

@@ -10,17 +10,17 @@ from matrix.errors import RequestError
 from matrix.kconfig.config import Config
 from matrix.record.load import config_of, find_run, load_run, objects_of
 from matrix.record.model import Cell, Run
-from matrix.verdict.answers import exit_code
-from matrix.verdict.baseline import Regression, against, code_with_known
-from matrix.verdict.compare import compare as compare_sides
-from matrix.verdict.known import EMPTY, Ledger, held, load_known
+from matrix.verdict.answers import compute_verdict_exit_code
+from matrix.verdict.baseline import Regression, compare_with_baseline, compute_excused_exit_code
+from matrix.verdict.compare import compare_runs as compare_sides
+from matrix.verdict.known import NO_KNOWN_ISSUES, KnownIssues, load_known_issues, match_known_issues
 from matrix.verdict.model import FindingChange, Verdict
-from matrix.verdict.side import Side
+from matrix.verdict.side import RunData
 
 
-def side_of(run: Run, directory: Path) -> Side:
+def side_of(run: Run, directory: Path) -> RunData:
     """A run with everything that a verdict asks of it, out of its directory."""
-    return Side.of(run, partial(objects_of, directory), partial(_config, directory))
+    return RunData.from_run(run, partial(objects_of, directory), partial(_config, directory))
 
 
 def _config(directory: Path, cell: Cell) -> Config | None:
@@ -36,12 +36,12 @@ def compare(
     """The verdict on the runs in two directories, and the exit code that it deserves."""
     sides = [side_of(load_run(directory), directory) for directory in (before, after)]
     verdict = compare_sides(*sides, fixes=fixes)
-    return verdict, exit_code(verdict, allow_lost=allow_lost, werror=werror)
+    return verdict, compute_verdict_exit_code(verdict, allow_lost=allow_lost, werror=werror)
 
 
 def new_since(baseline: Path, run: Run, directory: Path) -> tuple[FindingChange, ...]:
     """The findings of a run that are new since its baseline, whose directory is given."""
-    return against(side_of(load_run(baseline), baseline), side_of(run, directory)).new
+    return compare_with_baseline(side_of(load_run(baseline), baseline), side_of(run, directory)).new_findings
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Measured:
     """A run held against that. ``regression`` is missing without a baseline."""
 
     code: int
-    ledger: Ledger
+    ledger: KnownIssues
     regression: Regression | None = None
 
 
@@ -67,19 +67,19 @@ def measure_of(baseline: str, known: str, runs: Path) -> Measure | None:
     if measure.baseline is not None:
         load_run(measure.baseline)
     if measure.known is not None:
-        load_known(measure.known)
+        load_known_issues(measure.known)
     return measure if baseline or known else None
 
 
 def measured(run: Run, directory: Path, measure: Measure, *, werror: bool = False) -> Measured:
     """A run's exit code where only what is new, lost or not known counts."""
     this = side_of(run, directory)
-    ledger = EMPTY
+    ledger = NO_KNOWN_ISSUES
     if measure.known is not None:
         today = datetime.now(UTC).date()
-        ledger = held(this.findings, load_known(measure.known), today)
+        ledger = match_known_issues(this.findings, load_known_issues(measure.known), today)
     if measure.baseline is None:
-        return Measured(code_with_known(this, ledger, werror=werror), ledger)
+        return Measured(compute_excused_exit_code(this, ledger, werror=werror), ledger)
     baseline = side_of(load_run(measure.baseline), measure.baseline)
-    regression = against(baseline, this, ledger, werror=werror)
-    return Measured(regression.code, ledger, regression)
+    regression = compare_with_baseline(baseline, this, ledger, werror=werror)
+    return Measured(regression.exit_code, ledger, regression)

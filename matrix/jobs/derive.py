@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from matrix.errors import RequestError, nearest
+from matrix.errors import RequestError, format_nearest
 from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import find_made_objects
@@ -55,7 +55,7 @@ def seen_with(finding: Finding, cells: Sequence[Cell], toolchain: str) -> list[C
     if not fitting:
         known = tuple(dict.fromkeys(cell.toolchain for cell in cells))
         raise RequestError(
-            f"{finding.id} was not seen with {toolchain}{nearest(toolchain, known)}",
+            f"{finding.id} was not seen with {toolchain}{format_nearest(toolchain, known)}",
             f"it was with {', '.join(known)}",
         )
     return fitting

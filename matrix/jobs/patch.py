@@ -34,10 +34,10 @@ from matrix.source.patchfile import PatchFile
 from matrix.source.quote import quote
 from matrix.source.series import Series
 from matrix.source.subject import read_subject
-from matrix.verdict.answers import earned, exit_code
-from matrix.verdict.compare import compare, step
-from matrix.verdict.model import Fate, Mailbox, MailTold, PatchTold, Step, Verdict
-from matrix.verdict.side import Side
+from matrix.verdict.answers import compute_verdict_exit_code, explain_withheld_tested_by
+from matrix.verdict.compare import compare_runs, extract_patch_step
+from matrix.verdict.model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
+from matrix.verdict.side import RunData
 
 VERDICT = "verdict.json"
 _PATCHES = "patches"
@@ -134,7 +134,7 @@ def _tried(profile: Profile, series: Series, place: Path, emit: Emit, world: Wor
         try:
             fetch_source(_patched(focused, files), ready.engine, ready.cache, ready.user, emit)
         except RejectedPatchError as error:
-            count = error.index - len(ready.tree.patches)
+            count = error.patch_index - len(ready.tree.patches)
             if count < 1:
                 raise
             emit(Note(f"{error} Built until there: {count} of {len(files)} patches."))
@@ -177,11 +177,17 @@ class _Case:
         directories = tuple(directory for _, directory in (before, *afters))
         write_whole(directories[-1] / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
         code, tester = self._code(verdict), self.asked.tester
-        why = earned(verdict, sides[-1], self._touched_objects(verdict, sides[0])) if tester else ""
+        why = (
+            explain_withheld_tested_by(verdict, sides[-1], self._touched_objects(verdict, sides[0]))
+            if tester
+            else ""
+        )
         return Judged(verdict, directories, code or int(bool(why)), None if why else tester, why)
 
     def _code(self, verdict: Verdict) -> int:
-        code = exit_code(verdict, allow_lost=self.asked.allow_lost, werror=self.trial.profile.werror)
+        code = compute_verdict_exit_code(
+            verdict, allow_lost=self.asked.allow_lost, werror=self.trial.profile.werror
+        )
         # Not all that was asked about could be tried, as not all of it applies.
         return RejectedPatchError.exit_code if self.trial.refused and code in (0, 101) else code
 
@@ -204,10 +210,10 @@ class _Case:
         keep_findings(findings_of(done, directory), directory)
         return done, directory
 
-    def _verdict(self, sides: Sequence[Side]) -> Verdict:
+    def _verdict(self, sides: Sequence[RunData]) -> Verdict:
         series, before = self.asked.series, sides[0].run
         touched = {path for one in self._applied for path in one.paths}
-        verdict = compare(
+        verdict = compare_runs(
             sides[0], sides[-1], fixes=self.asked.fixes, touched=touched, steps=self._steps(sides, touched)
         )
         told = {
@@ -223,27 +229,29 @@ class _Case:
     def _applied(self) -> Sequence[PatchFile]:
         return self.asked.series.patches[: len(self.trial.files)]
 
-    def _steps(self, sides: Sequence[Side], touched: set[str]) -> Sequence[Step] | None:
+    def _steps(self, sides: Sequence[RunData], touched: set[str]) -> Sequence[PatchStep] | None:
         if len(sides) < 3:
             return None
         return [
-            step(one.name, _subject(one), compare(sides[number], sides[number + 1], touched=touched))
+            extract_patch_step(
+                one.name, _subject(one), compare_runs(sides[number], sides[number + 1], touched=touched)
+            )
             for number, one in enumerate(self._applied)
         ]
 
-    def _told(self, number: int, one: PatchFile) -> PatchTold:
+    def _told(self, number: int, one: PatchFile) -> VerdictPatch:
         refused = self.trial.refused if number == len(self.trial.files) else None
-        return PatchTold(
+        return VerdictPatch(
             name=one.name, subject=_subject(one), sha256=one.sha256, mail=_mail(one.mail), refused=refused
         )
 
-    def _touched_objects(self, verdict: Verdict, before: Side) -> set[str]:
+    def _touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
         changed = (Path(path) for one in self._applied for path in one.paths)
         own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCES}
-        fixed = [row.before.ids for row in verdict.findings if row.fate is Fate.FIXED and row.before]
-        return own | {made for ids in fixed for name in ids for made in before.by_id[name].objects}
+        fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
+        return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
 
 
 def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[Path, ...]] | None:
@@ -283,10 +291,10 @@ def _subject(one: PatchFile) -> str:
     return read_subject(one.mail.subject).title if one.mail else ""
 
 
-def _mail(mail: Mail | None) -> MailTold | None:
+def _mail(mail: Mail | None) -> PatchMail | None:
     if mail is None:
         return None
-    return MailTold(
+    return PatchMail(
         message_id=mail.id,
         subject=mail.subject,
         sender=_mailbox(mail.sender),

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.errors import RequestError, nearest
+from matrix.errors import RequestError, format_nearest
 from matrix.record.journal import JOURNAL, RUN
 from matrix.record.model import SCHEMA, Cell, Run
 
@@ -92,7 +92,8 @@ def cell_named(run: Run, name: str) -> Cell:
     cells = {cell.id: cell for cell in run.cells}
     if name not in cells:
         raise RequestError(
-            f"the run {run.id} has no cell {name!r}{nearest(name, cells)}", "its report names the cells"
+            f"the run {run.id} has no cell {name!r}{format_nearest(name, cells)}",
+            "its report names the cells",
         )
     return cells[name]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.parse import diagnose, last_words
+from matrix.diagnostics.parse import parse_diagnostics, summarize_unrecognized_log
 from matrix.engine.engine import Ended
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
@@ -149,7 +149,7 @@ class Resolver:
         text = _made(config)
         if step.state is not State.PASS or text is None:
             return Resolution(request, None, step.record, diagnostics=tuple(_causes(step)))
-        return self._verified(request, text, step.record, diagnose(step.lines))
+        return self._verified(request, text, step.record, parse_diagnostics(step.lines))
 
     def _verified(
         self, request: Request, text: str, stage: StageRecord, diagnostics: Sequence[Occurrence]
@@ -222,10 +222,10 @@ def _causes(step: Step) -> list[Occurrence]:
     """Why configuring failed, in the tools' words; nothing for the machine's faults."""
     if step.state is not State.FAIL:
         return []
-    seen = diagnose(step.lines)
+    seen = parse_diagnostics(step.lines)
     if any(item.diagnostic.severity == "error" for item in seen):
         return seen
-    return [*seen, Occurrence(last_words(step.lines), None)]
+    return [*seen, Occurrence(summarize_unrecognized_log(step.lines), None)]
 
 
 _FULL_DISK = "No space left on device"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from matrix.errors import RequestError, nearest
+from matrix.errors import RequestError, format_nearest
 from matrix.source.drafts import Draft, sort_drafts
 from matrix.source.mails import Mail
 from matrix.source.patchfile import PatchFile
@@ -61,7 +61,7 @@ def read_series(spec: str, message: str = "", stdin: BinaryIO | None = None) -> 
 def _by_message(pieces: Sequence[Piece], message: str, spec: str) -> Series:
     found = [piece for piece in pieces if message and piece.id == message]
     if not found:
-        near = nearest(message, (piece.id for piece in pieces))
+        near = format_nearest(message, (piece.id for piece in pieces))
         raise RequestError(f"{spec} holds no mail with the id {message!r}{near}", _holders(pieces))
     if found[0].subject.cover:
         drafts = sort_drafts(_of_series(pieces, spec)[0])

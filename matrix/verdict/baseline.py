@@ -6,10 +6,10 @@ from functools import cached_property
 from matrix.record.model import Run
 from matrix.record.outcome import PROVEN, UNTRIED, State
 from matrix.record.outcome import exit_code as code_of
-from matrix.verdict.compare import compare
-from matrix.verdict.known import EMPTY, Ledger
+from matrix.verdict.compare import compare_runs
+from matrix.verdict.known import NO_KNOWN_ISSUES, KnownIssues
 from matrix.verdict.model import CellChange, FindingChange, Transition, Verdict
-from matrix.verdict.side import Side
+from matrix.verdict.side import RunData
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,23 @@ class Regression:
     """
 
     verdict: Verdict
-    code: int
-    new: tuple[FindingChange, ...]
-    broken: tuple[CellChange, ...]
-    lost: tuple[CellChange, ...]
-    excused: tuple[FindingChange, ...]
-    undecided: tuple[CellChange, ...]
-    gone: int
-    added: int
+    exit_code: int
+    new_findings: tuple[FindingChange, ...]
+    broken_cells: tuple[CellChange, ...]
+    lost_cells: tuple[CellChange, ...]
+    excused_findings: tuple[FindingChange, ...]
+    undecided_cells: tuple[CellChange, ...]
+    removed_count: int
+    added_count: int
 
 
-def against(
-    baseline: Side, this: Side, ledger: Ledger = EMPTY, *, allow_lost: bool = False, werror: bool = False
+def compare_with_baseline(
+    baseline: RunData,
+    this: RunData,
+    ledger: KnownIssues = NO_KNOWN_ISSUES,
+    *,
+    allow_lost: bool = False,
+    werror: bool = False,
 ) -> Regression:
     """What is new or lost in a run since its baseline, and the exit code that it deserves for that.
 
@@ -42,23 +47,25 @@ def against(
     for what is new or lost, 2 where nothing can be said, 101 with ``werror`` and new warnings, else 0.
     RequestError when nothing is common.
     """
-    judged = _Judged(compare(baseline, this), this, ledger)
-    failing = [*judged.errors, *judged.broken, *(() if allow_lost else judged.lost)]
-    undecided = judged.undecided(werror=werror)
+    judged = _RegressionFilter(compare_runs(baseline, this), this, ledger)
+    failing = [*judged.new_errors, *judged.broken_cells, *(() if allow_lost else judged.lost_cells)]
+    undecided = judged.find_undecided_cells(werror=werror)
     return Regression(
         verdict=judged.verdict,
-        code=_code(this.run, bool(failing), bool(undecided), warns=werror and bool(judged.new)),
-        new=judged.new,
-        broken=judged.broken,
-        lost=judged.lost,
-        excused=tuple(row for row in judged.appeared if judged.is_excused(row)),
-        undecided=undecided,
-        gone=sum(cell.after is None for cell in judged.verdict.cells),
-        added=sum(cell.before is None for cell in judged.verdict.cells),
+        exit_code=_compute_exit_code(
+            this.run, bool(failing), bool(undecided), warns=werror and bool(judged.new_findings)
+        ),
+        new_findings=judged.new_findings,
+        broken_cells=judged.broken_cells,
+        lost_cells=judged.lost_cells,
+        excused_findings=tuple(row for row in judged.appeared_findings if judged.is_excused(row)),
+        undecided_cells=undecided,
+        removed_count=sum(cell.after is None for cell in judged.verdict.cells),
+        added_count=sum(cell.before is None for cell in judged.verdict.cells),
     )
 
 
-def _code(run: Run, failing: bool, undecided: bool, *, warns: bool) -> int:
+def _compute_exit_code(run: Run, failing: bool, undecided: bool, *, warns: bool) -> int:
     if run.interrupted:
         return 130
     if failing:
@@ -71,44 +78,44 @@ def _code(run: Run, failing: bool, undecided: bool, *, warns: bool) -> int:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _RegressionFilter:
     """A verdict read as a regression: what was there before may stay, what is known may come."""
 
     verdict: Verdict
-    this: Side
-    ledger: Ledger
+    current: RunData
+    known_issues: KnownIssues
 
     @cached_property
-    def appeared(self) -> tuple[FindingChange, ...]:
+    def appeared_findings(self) -> tuple[FindingChange, ...]:
         """Findings that are where the baseline had them not, or where only this run looks."""
-        return tuple(row for row in self.verdict.findings if row.new_in or _unvouched(row))
+        return tuple(row for row in self.verdict.findings if row.new_in or _is_added_cell_error(row))
 
     def is_excused(self, row: FindingChange) -> bool:
-        return row.after is not None and all(name in self.ledger.protects for name in row.after.ids)
+        return row.after is not None and all(name in self.known_issues.excused_by for name in row.after.ids)
 
     @cached_property
-    def new(self) -> tuple[FindingChange, ...]:
-        return tuple(row for row in self.appeared if not self.is_excused(row))
+    def new_findings(self) -> tuple[FindingChange, ...]:
+        return tuple(row for row in self.appeared_findings if not self.is_excused(row))
 
     @property
-    def errors(self) -> tuple[FindingChange, ...]:
-        return tuple(row for row in self.new if row.new_error or _unvouched(row))
+    def new_errors(self) -> tuple[FindingChange, ...]:
+        return tuple(row for row in self.new_findings if row.new_error or _is_added_cell_error(row))
 
     @cached_property
-    def broken(self) -> tuple[CellChange, ...]:
+    def broken_cells(self) -> tuple[CellChange, ...]:
         cells = (cell for cell in self.verdict.cells if cell.transition is Transition.BROKEN)
-        return tuple(cell for cell in cells if not self._fails_as_known(cell))
+        return tuple(cell for cell in cells if not self._has_only_known_errors(cell))
 
     @cached_property
-    def lost(self) -> tuple[CellChange, ...]:
+    def lost_cells(self) -> tuple[CellChange, ...]:
         return tuple(cell for cell in self.verdict.cells if cell.transition is Transition.LOST)
 
-    def undecided(self, *, werror: bool) -> tuple[CellChange, ...]:
+    def find_undecided_cells(self, *, werror: bool) -> tuple[CellChange, ...]:
         """What this run could not try; and what it shows that may have been there before, or not."""
         hidden = {
             name
             for row in self.verdict.findings
-            if row.before is None and not self.is_excused(row) and (werror or _is_error(row))
+            if row.before is None and not self.is_excused(row) and (werror or _is_error_after(row))
             for name in row.unknown_in
         }
         harmless = {State.PASS} if werror else {State.PASS, State.WARN}
@@ -117,42 +124,42 @@ class _Judged:
             for cell in self.verdict.cells
             if cell.after in UNTRIED
             or cell.id in hidden
-            or (_is_open(cell) and cell.after not in harmless and not self._fails_as_known(cell))
+            or (_is_undecided(cell) and cell.after not in harmless and not self._has_only_known_errors(cell))
         )
 
-    def _fails_as_known(self, cell: CellChange) -> bool:
+    def _has_only_known_errors(self, cell: CellChange) -> bool:
         """Whether all errors of a failing cell are known."""
         return (
             cell.after is State.FAIL
-            and _softened(State.FAIL, cell.id, self.this, self.ledger) is not State.FAIL
+            and _excuse_state(State.FAIL, cell.id, self.current, self.known_issues) is not State.FAIL
         )
 
 
-def _is_open(cell: CellChange) -> bool:
-    return cell.common and cell.transition is Transition.UNKNOWN
+def _is_undecided(cell: CellChange) -> bool:
+    return cell.is_in_both_plans and cell.transition is Transition.UNKNOWN
 
 
-def _is_error(row: FindingChange) -> bool:
+def _is_error_after(row: FindingChange) -> bool:
     return row.after is not None and row.after.is_error
 
 
-def _unvouched(row: FindingChange) -> bool:
+def _is_added_cell_error(row: FindingChange) -> bool:
     """An error that the baseline has nowhere, in cells that it does not have either."""
-    return row.before is None and _is_error(row) and not row.new_in and not row.unknown_in
+    return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
 
-def code_with_known(this: Side, ledger: Ledger, *, werror: bool = False) -> int:
+def compute_excused_exit_code(this: RunData, ledger: KnownIssues, *, werror: bool = False) -> int:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
-    states = (_softened(cell.state, cell.id, this, ledger) for cell in this.run.cells)
+    states = (_excuse_state(cell.state, cell.id, this, ledger) for cell in this.run.cells)
     return code_of(states, interrupted=this.run.interrupted, werror=werror)
 
 
-def _softened(state: State, cell: str, side: Side, ledger: Ledger) -> State:
+def _excuse_state(state: State, cell: str, side: RunData, ledger: KnownIssues) -> State:
     """A cell's state if it did not show what is known. A failure without a finding stays one."""
-    names = side.said.get(cell, {})
+    names = side.findings_by_cell.get(cell, {})
     if state not in {State.FAIL, State.WARN} or not names:
         return state
-    left = [name for name in names if name not in ledger.protects]
+    left = [name for name in names if name not in ledger.excused_by]
     failing = any(side.is_error(cell, name) for name in left)
     if state is State.FAIL and (failing or not any(side.is_error(cell, name) for name in names)):
         return State.FAIL

@@ -4,23 +4,25 @@ from collections.abc import Callable, Iterator
 
 from matrix.record.model import Cell
 from matrix.record.outcome import PROVEN, UNTRIED, State
-from matrix.verdict.differences import Likeness
-from matrix.verdict.match import Matches
+from matrix.verdict.differences import EnvironmentComparison
+from matrix.verdict.match import FindingMatches
 from matrix.verdict.model import CellChange, Transition
-from matrix.verdict.side import Pair
+from matrix.verdict.side import CellPair
 
 # These say that both sides came out alike, which nothing is to be blamed for.
-ALIKE = frozenset({Transition.UNCHANGED, Transition.STILL_FAILING})
+ALIKE_TRANSITIONS = frozenset({Transition.UNCHANGED, Transition.STILL_FAILING})
 
 
-def cell_changes(pairs: tuple[Pair, ...], matches: Matches, likeness: Likeness) -> Iterator[CellChange]:
+def compare_cells(
+    pairs: tuple[CellPair, ...], matches: FindingMatches, likeness: EnvironmentComparison
+) -> Iterator[CellChange]:
     """Each request of both plans, and what became of it, in the order of the pairs."""
     for pair in pairs:
-        transition, why = _judged(pair, matches, likeness.why)
-        yield _row(pair, transition, why, matches)
+        transition, why = _judge_pair(pair, matches, likeness.explain_differences)
+        yield _build_cell_change(pair, transition, why, matches)
 
 
-def transition(before: State, after: State, *, same: bool) -> Transition:
+def classify_transition(before: State, after: State, *, same: bool) -> Transition:
     """What it means when a cell's state was the one and is the other, ``same``: with the same findings."""
     if {before, after} & UNTRIED:
         return Transition.UNKNOWN
@@ -28,7 +30,7 @@ def transition(before: State, after: State, *, same: bool) -> Transition:
         # Also a failure that cannot be built any more: nobody knows whether it is gone.
         return Transition.LOST if before in PROVEN else Transition.UNCHANGED
     if after is State.FAIL:
-        return _failing(before, same=same)
+        return _classify_failure(before, same=same)
     if before is State.FAIL:
         return Transition.FIXED
     if before not in PROVEN:
@@ -36,31 +38,37 @@ def transition(before: State, after: State, *, same: bool) -> Transition:
     return Transition.UNCHANGED if same and before is after else Transition.CHANGED
 
 
-def _failing(before: State, *, same: bool) -> Transition:
+def _classify_failure(before: State, *, same: bool) -> Transition:
     if before is not State.FAIL:
         return Transition.BROKEN
     return Transition.STILL_FAILING if same else Transition.CHANGED
 
 
-def _judged(pair: Pair, matches: Matches, unlike: Callable[[Pair], str]) -> tuple[Transition, str | None]:
+def _judge_pair(
+    pair: CellPair, matches: FindingMatches, unlike: Callable[[CellPair], str]
+) -> tuple[Transition, str | None]:
     before, after = pair
     if before is None or after is None:
         return Transition.UNKNOWN, f"not planned {'before' if before is None else 'after'}"
-    found = transition(before.state, after.state, same=matches.same(before.id, after.id))
+    found = classify_transition(
+        before.state, after.state, same=matches.has_same_findings(before.id, after.id)
+    )
     if found is Transition.UNKNOWN:
-        return found, untried(before, "before") or untried(after, "after")
-    why = "" if found in ALIKE else unlike(pair)
+        return found, explain_untried(before, "before") or explain_untried(after, "after")
+    why = "" if found in ALIKE_TRANSITIONS else unlike(pair)
     return (Transition.UNKNOWN, why) if why else (found, None)
 
 
-def untried(cell: Cell, when: str) -> str:
+def explain_untried(cell: Cell, when: str) -> str:
     """``timeout after``, with the reason where there is one; empty when the cell was tried."""
     if cell.state not in UNTRIED:
         return ""
     return f"{cell.state} {when}{f': {cell.reason}' if cell.reason else ''}"
 
 
-def _row(pair: Pair, found: Transition, why: str | None, matches: Matches) -> CellChange:
+def _build_cell_change(
+    pair: CellPair, found: Transition, why: str | None, matches: FindingMatches
+) -> CellChange:
     before, after = pair
     cell = pair.cell
     return CellChange(
@@ -77,6 +85,6 @@ def _row(pair: Pair, found: Transition, why: str | None, matches: Matches) -> Ce
         resolves_to=after.resolves_to if after else None,
         evidence=after.evidence if after else None,
         evidence_from=after.evidence_from if after else None,
-        findings_before=tuple(matches.before.said.get(before.id, ())) if before else (),
-        findings_after=tuple(matches.after.said.get(after.id, ())) if after else (),
+        findings_before=tuple(matches.before.findings_by_cell.get(before.id, ())) if before else (),
+        findings_after=tuple(matches.after.findings_by_cell.get(after.id, ())) if after else (),
     )

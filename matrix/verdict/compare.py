@@ -5,23 +5,23 @@ from collections.abc import Collection, Sequence
 
 import matrix
 from matrix.record.model import Run, Tool
-from matrix.verdict.answers import answer
-from matrix.verdict.cells import ALIKE, cell_changes
-from matrix.verdict.differences import Likeness
-from matrix.verdict.fates import Fates
-from matrix.verdict.match import Matches
-from matrix.verdict.model import CellChange, Fate, SideRecord, Step, Transition, Verdict
-from matrix.verdict.side import Side, pairs
-from matrix.verdict.symbols import Flips, settled
+from matrix.verdict.answers import check_fix
+from matrix.verdict.cells import ALIKE_TRANSITIONS, compare_cells
+from matrix.verdict.differences import EnvironmentComparison
+from matrix.verdict.fates import FindingComparison
+from matrix.verdict.match import FindingMatches
+from matrix.verdict.model import CellChange, ComparedRun, FindingStatus, PatchStep, Transition, Verdict
+from matrix.verdict.side import RunData, pair_cells
+from matrix.verdict.symbols import ConfigComparison, has_settled_config
 
 
-def compare(
-    before: Side,
-    after: Side,
+def compare_runs(
+    before: RunData,
+    after: RunData,
     *,
     fixes: Sequence[str] = (),
     touched: Collection[str] = (),
-    steps: Sequence[Step] | None = None,
+    steps: Sequence[PatchStep] | None = None,
 ) -> Verdict:
     """What the after-side changed.
 
@@ -29,27 +29,29 @@ def compare(
     files that the patch changes, relative to the tree. RequestError when no cell is in both plans, or the
     before-side does not know a finding. Time grows with the cells.
     """
-    found = pairs(before.run, after.run)
-    matches = Matches(before, after)
-    likeness = Likeness(before.run, after.run, found)
-    flips = Flips(before, after, found)
-    cells = tuple(cell_changes(found, matches, likeness))
+    found = pair_cells(before.run, after.run)
+    matches = FindingMatches(before, after)
+    likeness = EnvironmentComparison(before.run, after.run, found)
+    flips = ConfigComparison(before, after, found)
+    cells = tuple(compare_cells(found, matches, likeness))
     verdict = Verdict(
         tool=Tool(version=matrix.__version__),
-        before=_side(before.run),
-        after=_side(after.run),
-        differences=likeness.all,
-        counts=_counts(cells),
+        before=_summarize_run(before.run),
+        after=_summarize_run(after.run),
+        differences=likeness.differences,
+        counts=_count_transitions(cells),
         cells=cells,
-        findings=Fates(matches, likeness, flips, touched).all(),
-        symbols=flips.changes(pair for pair in found if settled(pair) and not likeness.why(pair)),
+        findings=FindingComparison(matches, likeness, flips, touched).compare_findings(),
+        symbols=flips.find_symbol_changes(
+            pair for pair in found if has_settled_config(pair) and not likeness.explain_differences(pair)
+        ),
         steps=None if steps is None else tuple(steps),
     )
-    return verdict.model_copy(update={"fixes": tuple(answer(verdict, name) for name in fixes)})
+    return verdict.model_copy(update={"fixes": tuple(check_fix(verdict, name) for name in fixes)})
 
 
-def _side(run: Run) -> SideRecord:
-    return SideRecord(
+def _summarize_run(run: Run) -> ComparedRun:
+    return ComparedRun(
         run=run.id,
         tool=run.tool,
         source=run.source,
@@ -58,20 +60,20 @@ def _side(run: Run) -> SideRecord:
     )
 
 
-def _counts(cells: Sequence[CellChange]) -> dict[Transition, int]:
+def _count_transitions(cells: Sequence[CellChange]) -> dict[Transition, int]:
     seen = Counter(cell.transition for cell in cells)
     return {transition: seen[transition] for transition in Transition if seen[transition]}
 
 
-def step(name: str, subject: str, verdict: Verdict) -> Step:
+def extract_patch_step(name: str, subject: str, verdict: Verdict) -> PatchStep:
     """What one patch alone changed: its verdict against the run with the patches before it, without what
     stayed as it was."""
-    return Step(
+    return PatchStep(
         name=name,
         subject=subject,
         before=verdict.before.run,
         after=verdict.after.run,
-        cells=tuple(cell for cell in verdict.cells if cell.transition not in ALIKE),
-        findings=tuple(one for one in verdict.findings if one.fate is not Fate.STILL or one.new_in),
+        cells=tuple(cell for cell in verdict.cells if cell.transition not in ALIKE_TRANSITIONS),
+        findings=tuple(one for one in verdict.findings if one.fate is not FindingStatus.STILL or one.new_in),
         symbols=verdict.symbols,
     )

@@ -10,56 +10,64 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from matrix.record.model import BaseRecord, Cell, Compiler, Run
-from matrix.verdict.model import Difference
-from matrix.verdict.side import Pair
+from matrix.verdict.model import EnvironmentDifference
+from matrix.verdict.side import CellPair
 
-_PROFILE = ("stage", "focus")
+_COMPARED_PROFILE_KEYS = ("stage", "focus")
 _UNRECORDED = Compiler(version="not recorded", binutils="not recorded")
 
 
 @dataclass(frozen=True)
-class Likeness:
+class EnvironmentComparison:
     """Two runs, looked at for what they were made with."""
 
     before: Run
     after: Run
-    pairs: tuple[Pair, ...]
+    pairs: tuple[CellPair, ...]
 
     @cached_property
-    def all(self) -> tuple[Difference, ...]:
+    def differences(self) -> tuple[EnvironmentDifference, ...]:
         """Every difference once, those of the whole run first."""
-        found = [*self._whole, *(one for pair in self.pairs for one in self._of_pair(pair))]
+        found = [
+            *self._profile_differences,
+            *(one for pair in self.pairs for one in self._find_pair_differences(pair)),
+        ]
         return tuple(dict.fromkeys(found))
 
-    def why(self, pair: Pair) -> str:
+    def explain_differences(self, pair: CellPair) -> str:
         """Why an outcome that differs is not the patch's doing here; empty where nothing else can be."""
-        telling = (one for one in (*self._whole, *self._of_pair(pair)) if one.matters)
-        return "; ".join(_told(one) for one in telling)
+        telling = (
+            one for one in (*self._profile_differences, *self._find_pair_differences(pair)) if one.matters
+        )
+        return "; ".join(_format_difference(one) for one in telling)
 
     @cached_property
-    def _whole(self) -> tuple[Difference, ...]:
-        values = ((key, _words(self.before, key), _words(self.after, key)) for key in _PROFILE)
-        return tuple(Difference(what=key, before=b, after=a) for key, b, a in values if b != a)
+    def _profile_differences(self) -> tuple[EnvironmentDifference, ...]:
+        values = (
+            (key, _format_profile_value(self.before, key), _format_profile_value(self.after, key))
+            for key in _COMPARED_PROFILE_KEYS
+        )
+        return tuple(EnvironmentDifference(what=key, before=b, after=a) for key, b, a in values if b != a)
 
     @cached_property
-    def _toolchains(self) -> dict[tuple[str, str], tuple[Difference, ...]]:
+    def _toolchain_differences(self) -> dict[tuple[str, str], tuple[EnvironmentDifference, ...]]:
         lanes = {(cell.toolchain, cell.arch) for pair in self.pairs for cell in pair if cell}
-        return {lane: tuple(self._compilers(*lane)) for lane in sorted(lanes)}
+        return {lane: tuple(self._compare_compilers(*lane)) for lane in sorted(lanes)}
 
     @cached_property
-    def _bases(self) -> dict[tuple[str, str], tuple[Difference, ...]]:
+    def _base_differences(self) -> dict[tuple[str, str], tuple[EnvironmentDifference, ...]]:
         starts = {(cell.base, cell.arch) for pair in self.pairs for cell in pair if cell}
-        return {start: tuple(self._base(*start)) for start in sorted(starts)}
+        return {start: tuple(self._compare_bases(*start)) for start in sorted(starts)}
 
-    def _of_pair(self, pair: Pair) -> Iterator[Difference]:
+    def _find_pair_differences(self, pair: CellPair) -> Iterator[EnvironmentDifference]:
         before, after = pair
         if before is None or after is None:
             return
-        yield from self._toolchains[after.toolchain, after.arch]
-        yield from self._bases[after.base, after.arch]
-        yield from _lines(before, after)
+        yield from self._toolchain_differences[after.toolchain, after.arch]
+        yield from self._base_differences[after.base, after.arch]
+        yield from _compare_make_inputs(before, after)
 
-    def _compilers(self, toolchain: str, arch: str) -> Iterator[Difference]:
+    def _compare_compilers(self, toolchain: str, arch: str) -> Iterator[EnvironmentDifference]:
         here, there = self.before.toolchains.get(toolchain), self.after.toolchains.get(toolchain)
         if here is None or there is None:
             return
@@ -70,48 +78,50 @@ class Likeness:
             ("binutils", one.binutils, two.binutils),
         ):
             if a != b:
-                yield Difference(what=what, where=where, before=a, after=b)
+                yield EnvironmentDifference(what=what, where=where, before=a, after=b)
         if here.image_id != there.image_id:
             # Two builds of one recipe have two ids; only where no version is known the id must do.
             matters = _UNRECORDED in (one, two)
-            yield Difference(
+            yield EnvironmentDifference(
                 what="image", where=toolchain, before=here.image_id, after=there.image_id, matters=matters
             )
 
-    def _base(self, base: str, arch: str) -> Iterator[Difference]:
+    def _compare_bases(self, base: str, arch: str) -> Iterator[EnvironmentDifference]:
         here, there = self.before.bases.get(base), self.after.bases.get(base)
         if here is not None and there is not None:
-            one, two = _start(here, arch), _start(there, arch)
+            one, two = _format_base(here, arch), _format_base(there, arch)
             if one != two:
-                yield Difference(what="base", where=f"{base} {arch}", before=one, after=two)
+                yield EnvironmentDifference(what="base", where=f"{base} {arch}", before=one, after=two)
 
 
-def _words(run: Run, key: str) -> str:
+def _format_profile_value(run: Run, key: str) -> str:
     """A key of the recorded profile as text; the order of a list says nothing."""
     value = run.profile.get(key)
     return ", ".join(sorted(map(str, value))) if isinstance(value, list | tuple) else str(value or "")
 
 
-def _start(record: BaseRecord, arch: str) -> str:
+def _format_base(record: BaseRecord, arch: str) -> str:
     seed = "" if record.seed is None else f"seed {record.seed}"
     origin = record.config_sha256 or record.targets.get(arch, "")
     return ", ".join(filter(None, [origin, seed, *record.fragment]))
 
 
-def _lines(before: Cell, after: Cell) -> Iterator[Difference]:
+def _compare_make_inputs(before: Cell, after: Cell) -> Iterator[EnvironmentDifference]:
     """What two cells were made with: the variables of their make lines, and their fragments."""
     if before.make != after.make:
         where = f"{after.toolchain} {after.arch}"
-        yield Difference(what="make", where=where, before=before.make, after=after.make)
+        yield EnvironmentDifference(what="make", where=where, before=before.make, after=after.make)
     if before.fragment != after.fragment:
         one, two = before.fragment.items(), after.fragment.items()
-        yield Difference(what="fragment", before=_symbols(one - two), after=_symbols(two - one))
+        yield EnvironmentDifference(
+            what="fragment", before=_format_symbols(one - two), after=_format_symbols(two - one)
+        )
 
 
-def _symbols(items: Iterable[tuple[str, str]]) -> str:
+def _format_symbols(items: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(items))
 
 
-def _told(one: Difference) -> str:
+def _format_difference(one: EnvironmentDifference) -> str:
     place = f" of {one.where}" if one.where else ""
     return f"{one.what}{place} differs: {one.before or 'none'} before, {one.after or 'none'} after"

@@ -21,47 +21,48 @@ from matrix.errors import RequestError
 from matrix.findings.model import Findings
 
 
-def _said(text: str) -> str:
+def _require_text(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty; whoever reviews this wants to know")
     return text
 
 
-def _linked(text: str) -> str:
+def _require_link(text: str) -> str:
     if not text.startswith(("https://", "http://")):
         raise ValueError(f"expected a link (https://…), got {text!r}")
     return text
 
 
-class Known(Row):
+class KnownIssue(Row):
     """One row: findings with any of these keys do not fail a run, up to and with the day that it expires."""
 
     keys: Names
-    reason: Annotated[str, AfterValidator(_said)]
-    link: Annotated[str, AfterValidator(_linked)]
+    reason: Annotated[str, AfterValidator(_require_text)]
+    link: Annotated[str, AfterValidator(_require_link)]
     expires: date
 
 
 @dataclass(frozen=True)
-class Ledger:
+class KnownIssues:
     """A file of known findings held against those of a run.
 
     ``protects``: finding's id → the row that it is excused by. ``expired``: rows that would excuse these ids,
     but do not any more. ``unseen``: rows that no finding meets, which can go if the run looked there.
     """
 
-    protects: Mapping[str, str]
+    excused_by: Mapping[str, str]
     expired: Mapping[str, tuple[str, ...]]
     unseen: tuple[str, ...]
 
 
-EMPTY = Ledger({}, {}, ())
+NO_KNOWN_ISSUES = KnownIssues({}, {}, ())
 
 
-def load_known(path: Path) -> dict[str, Known]:
+def load_known_issues(path: Path) -> dict[str, KnownIssue]:
     """The rows of a file by name. RequestError names file, row, key, and what was expected."""
     rows = {
-        name: validated(Known, row, {}, default=f"{path}: {name}") for name, row in read_toml(path).items()
+        name: validated(KnownIssue, row, {}, default=f"{path}: {name}")
+        for name, row in read_toml(path).items()
     }
     owners: dict[str, str] = {}
     for name, row in rows.items():
@@ -71,18 +72,18 @@ def load_known(path: Path) -> dict[str, Known]:
     return rows
 
 
-def held(findings: Findings, known: Mapping[str, Known], today: date) -> Ledger:
+def match_known_issues(findings: Findings, known: Mapping[str, KnownIssue], today: date) -> KnownIssues:
     """Which findings are excused on this day, by which rows; which rows are out of date."""
-    rows = {name: tuple(_meeting(findings, row.keys)) for name, row in known.items()}
+    rows = {name: tuple(_find_matching_ids(findings, row.keys)) for name, row in known.items()}
     seen = {name: ids for name, ids in rows.items() if ids}
     good = {name: ids for name, ids in seen.items() if known[name].expires >= today}
-    return Ledger(
-        protects={finding: name for name, ids in reversed(good.items()) for finding in ids},
+    return KnownIssues(
+        excused_by={finding: name for name, ids in reversed(good.items()) for finding in ids},
         expired={name: ids for name, ids in seen.items() if name not in good},
         unseen=tuple(name for name in rows if name not in seen),
     )
 
 
-def _meeting(findings: Findings, keys: Iterable[str]) -> Iterable[str]:
+def _find_matching_ids(findings: Findings, keys: Iterable[str]) -> Iterable[str]:
     wanted = frozenset(keys)
     return (finding.id for finding in findings.findings if not wanted.isdisjoint(finding.keys))

@@ -6,105 +6,117 @@ from matrix.findings.model import Finding
 from matrix.findings.presence import is_problem_absent
 from matrix.record.model import Cell
 from matrix.record.outcome import PROVEN, WHOLE, Evidence, State
-from matrix.verdict.cells import untried
-from matrix.verdict.match import Matches
-from matrix.verdict.model import Became
-from matrix.verdict.side import Pair, Side, tried
+from matrix.verdict.cells import explain_untried
+from matrix.verdict.match import FindingMatches
+from matrix.verdict.model import CellFindingStatus
+from matrix.verdict.side import CellPair, RunData, has_run_stages
 
 # kbuild makes these on the way and lists them nowhere, so a list without them says nothing.
-_NEVER_LISTED = frozenset({"scripts", "tools", "vdso", "vdso32", "vdso64"})
+_UNLISTED_DIRECTORIES = frozenset({"scripts", "tools", "vdso", "vdso32", "vdso64"})
 
 
-class Look(NamedTuple):
+class CellFindingCheck(NamedTuple):
     """What became of a finding in one cell, and why nothing better can be said."""
 
-    pair: Pair
-    became: Became
+    pair: CellPair
+    status: CellFindingStatus
     why: str = ""
 
 
-class _Place(NamedTuple):
+class _FindingWhereabouts(NamedTuple):
     """Where one cell shows a finding: objects and stages."""
 
     objects: frozenset[str]
     stages: frozenset[str]
 
 
-def _place(side: Side, cell: Cell, finding: Finding) -> _Place:
-    refs = side.said[cell.id][finding.id]
-    return _Place(frozenset(ref.object for ref in refs if ref.object), frozenset(ref.stage for ref in refs))
+def _locate_finding(side: RunData, cell: Cell, finding: Finding) -> _FindingWhereabouts:
+    refs = side.findings_by_cell[cell.id][finding.id]
+    return _FindingWhereabouts(
+        frozenset(ref.object for ref in refs if ref.object), frozenset(ref.stage for ref in refs)
+    )
 
 
-def looked_after(pair: Pair, finding: Finding, sides: Matches) -> Look:
+def check_after_cell(pair: CellPair, finding: Finding, sides: FindingMatches) -> CellFindingCheck:
     """What became of a before-finding in a cell that does not show it after, made with the same tools."""
     before, after = pair
     assert before is not None
     assert after is not None
-    place = _place(sides.before, before, finding)
-    why = untried(after, "after")
+    place = _locate_finding(sides.before, before, finding)
+    why = explain_untried(after, "after")
     if why:
-        return Look(pair, Became.UNKNOWN, why)
+        return CellFindingCheck(pair, CellFindingStatus.UNKNOWN, why)
     if after.state not in PROVEN:
-        return Look(pair, Became.LOST, _gone(after))
-    if after.evidence is not Evidence.UNAFFECTED and not tried(after, place.stages):
-        return Look(pair, Became.UNKNOWN, f"after, {_stages(place, after)} was not built")
+        return CellFindingCheck(pair, CellFindingStatus.LOST, _format_lost_state(after))
+    if after.evidence is not Evidence.UNAFFECTED and not has_run_stages(after, place.stages):
+        return CellFindingCheck(
+            pair, CellFindingStatus.UNKNOWN, f"after, {_format_missing_stages(place, after)} was not built"
+        )
     if after.state is State.FAIL:
-        return _failing(pair, place, sides.after)
-    return Look(pair, _whole(before, after, place, sides))
+        return _check_failing_cell(pair, place, sides.after)
+    return CellFindingCheck(pair, _classify_built_cell(before, after, place, sides))
 
 
-def _gone(after: Cell) -> str:
+def _format_lost_state(after: Cell) -> str:
     return f"{after.state} after{f': {after.reason}' if after.reason else ''}"
 
 
-def _stages(place: _Place, cell: Cell) -> str:
-    return "stage " + ", ".join(sorted(name for name in place.stages if not tried(cell, (name,))))
+def _format_missing_stages(place: _FindingWhereabouts, cell: Cell) -> str:
+    return "stage " + ", ".join(sorted(name for name in place.stages if not has_run_stages(cell, (name,))))
 
 
-def _failing(pair: Pair, place: _Place, side: Side) -> Look:
+def _check_failing_cell(pair: CellPair, place: _FindingWhereabouts, side: RunData) -> CellFindingCheck:
     """A cell that fails for another reason lacks it only where all of its objects were made."""
     after = pair.cell
-    missing = sorted(place.objects - side.made.get(after.id, frozenset()))
-    if not missing and is_problem_absent(after, place.objects, place.stages, side.made):
-        return Look(pair, Became.COMPILED if place.objects else Became.BUILT)
-    what = missing[0] if missing else _ended(place)
-    return Look(pair, Became.UNKNOWN, f"it fails for another reason after, and {what} was not made")
+    missing = sorted(place.objects - side.made_objects.get(after.id, frozenset()))
+    if not missing and is_problem_absent(after, place.objects, place.stages, side.made_objects):
+        return CellFindingCheck(
+            pair, CellFindingStatus.COMPILED if place.objects else CellFindingStatus.BUILT
+        )
+    what = missing[0] if missing else _format_stages(place)
+    return CellFindingCheck(
+        pair, CellFindingStatus.UNKNOWN, f"it fails for another reason after, and {what} was not made"
+    )
 
 
-def _ended(place: _Place) -> str:
+def _format_stages(place: _FindingWhereabouts) -> str:
     return f"stage {', '.join(sorted(place.stages))}"
 
 
-def _whole(before: Cell, after: Cell, place: _Place, sides: Matches) -> Became:
-    objects = {name for name in place.objects if _listable(name)}
+def _classify_built_cell(
+    before: Cell, after: Cell, place: _FindingWhereabouts, sides: FindingMatches
+) -> CellFindingStatus:
+    objects = {name for name in place.objects if _is_listable_object(name)}
     if not objects:
-        return Became.BUILT
-    listed = sides.after.objects(after)
+        return CellFindingStatus.BUILT
+    listed = sides.after.load_objects(after)
     if objects & listed:
-        return Became.COMPILED
-    if listed and objects <= sides.before.objects(before):
-        return Became.NOT_BUILT
-    return Became.UNLISTED
+        return CellFindingStatus.COMPILED
+    if listed and objects <= sides.before.load_objects(before):
+        return CellFindingStatus.NOT_BUILT
+    return CellFindingStatus.UNLISTED
 
 
-def _listable(name: str) -> bool:
-    return name.endswith(".o") and _NEVER_LISTED.isdisjoint(name.split("/"))
+def _is_listable_object(name: str) -> bool:
+    return name.endswith(".o") and _UNLISTED_DIRECTORIES.isdisjoint(name.split("/"))
 
 
-def looked_before(pair: Pair, finding: Finding, sides: Matches) -> str:
+def explain_hidden_before(pair: CellPair, finding: Finding, sides: FindingMatches) -> str:
     """Why nobody knows whether an after-finding was in a cell before that did not show it; empty where it was
     looked for."""
     before, after = pair
     assert before is not None
     assert after is not None
-    why = untried(before, "before")
+    why = explain_untried(before, "before")
     if why or before.state in WHOLE or before.state not in PROVEN:
         return why
-    place = _place(sides.after, after, finding)
-    if not tried(before, place.stages):
-        return f"before, {_stages(place, before)} was not built"
+    place = _locate_finding(sides.after, after, finding)
+    if not has_run_stages(before, place.stages):
+        return f"before, {_format_missing_stages(place, before)} was not built"
     # A compiler that refused an object read it: only what nobody came to may have been hidden.
     refused = {ref.object for ref in before.diagnostics}
-    if place.objects & refused or is_problem_absent(before, place.objects, place.stages, sides.before.made):
+    if place.objects & refused or is_problem_absent(
+        before, place.objects, place.stages, sides.before.made_objects
+    ):
         return ""
     return "it failed before for another reason, which may have hidden this"

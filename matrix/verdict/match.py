@@ -7,42 +7,42 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 
-from matrix.verdict.side import Side
+from matrix.verdict.side import RunData
 
-Met = dict[str, tuple[str, ...]]
+MatchedIds = dict[str, tuple[str, ...]]
 """Finding's id on one side → the ids of those that it meets on the other."""
 
 
 @dataclass(frozen=True)
-class Matches:
+class FindingMatches:
     """Two sides, and what meets what."""
 
-    before: Side
-    after: Side
+    before: RunData
+    after: RunData
 
     @cached_property
-    def onward(self) -> Met:
-        return dict(_meeting(self.before, self.after))
+    def after_ids(self) -> MatchedIds:
+        return dict(_match_findings(self.before, self.after))
 
     @cached_property
-    def back(self) -> Met:
-        return dict(_meeting(self.after, self.before))
+    def before_ids(self) -> MatchedIds:
+        return dict(_match_findings(self.after, self.before))
 
-    def same(self, before: str, after: str) -> bool:
+    def has_same_findings(self, before: str, after: str) -> bool:
         """Whether two cells, by their ids, show the same problems."""
-        here, there = self.before.said.get(before, {}), self.after.said.get(after, {})
-        return _all_meet(here.keys(), there.keys(), self.onward) and _all_meet(
-            there.keys(), here.keys(), self.back
+        here, there = self.before.findings_by_cell.get(before, {}), self.after.findings_by_cell.get(after, {})
+        return _all_have_match(here.keys(), there.keys(), self.after_ids) and _all_have_match(
+            there.keys(), here.keys(), self.before_ids
         )
 
 
-def _all_meet(ids: Set[str], others: Set[str], met: Met) -> bool:
+def _all_have_match(ids: Set[str], others: Set[str], met: MatchedIds) -> bool:
     return all(any(other in others for other in met[name]) for name in ids)
 
 
-def _meeting(side: Side, other: Side) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _match_findings(side: RunData, other: RunData) -> Iterator[tuple[str, tuple[str, ...]]]:
     owners: dict[str, list[str]] = {}
-    order = {name: place for place, name in enumerate(other.by_id)}
+    order = {name: place for place, name in enumerate(other.findings_by_id)}
     for finding in other.findings.findings:
         for key in finding.keys:
             owners.setdefault(key, []).append(finding.id)

@@ -29,7 +29,7 @@ class Transition(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Fate(StrEnum):
+class FindingStatus(StrEnum):
     """What became of a finding. `lost`: cells that had it cannot be built any more, so it is not fixed."""
 
     FIXED = "fixed"
@@ -39,7 +39,7 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Became(StrEnum):
+class CellFindingStatus(StrEnum):
     """What became of a finding in one cell that had it before.
 
     `built`: it names no object that kbuild lists (a link, a host program), and the stage came to its end;
@@ -56,7 +56,7 @@ class Became(StrEnum):
     NOT_PLANNED = "not planned"
 
 
-class SideRecord(Record):
+class ComparedRun(Record):
     """One of the two runs. ``cells`` counts them by state."""
 
     run: str
@@ -66,7 +66,7 @@ class SideRecord(Record):
     interrupted: bool = False
 
 
-class Difference(Record):
+class EnvironmentDifference(Record):
     """Something other than the source that is not the same on both sides.
 
     ``what`` is ``compiler``, ``binutils``, ``image``, ``stage``, ``focus``, ``base``, ``make`` or
@@ -105,12 +105,12 @@ class CellChange(Record):
     findings_after: tuple[str, ...] = ()
 
     @property
-    def common(self) -> bool:
+    def is_in_both_plans(self) -> bool:
         """Whether both plans have it."""
         return self.before is not None and self.after is not None
 
 
-class Seen(Record):
+class SideFinding(Record):
     """A finding as one side has it: one there, or several that are one on the other side.
 
     ``condition`` is any of theirs; ``severity`` the worst by toolchain.
@@ -127,7 +127,7 @@ class Seen(Record):
         return "error" in self.severity.values()
 
 
-class Flip(Record):
+class SymbolFlip(Record):
     """A symbol that has another value after; one that is not mentioned is n."""
 
     symbol: str
@@ -145,14 +145,14 @@ class FindingChange(Record):
     which one side could not be looked at.
     """
 
-    fate: Fate
+    fate: FindingStatus
     title: str
     keys: tuple[str, ...]
-    before: Seen | None = None
-    after: Seen | None = None
-    became: dict[Became, int] = Field(default_factory=dict)
+    before: SideFinding | None = None
+    after: SideFinding | None = None
+    became: dict[CellFindingStatus, int] = Field(default_factory=dict)
     why: str | None = None
-    flips: tuple[Flip, ...] = ()
+    flips: tuple[SymbolFlip, ...] = ()
     new_in: tuple[str, ...] = ()
     new_error: bool = False
     unknown_in: tuple[str, ...] = ()
@@ -162,13 +162,13 @@ class SymbolChange(Record):
     """Symbols that changed in the very same cells; ``cells`` counts them, ``condition`` is the smallest that
     tells them from the others, over the axes of the before-side."""
 
-    flips: tuple[Flip, ...]
+    flips: tuple[SymbolFlip, ...]
     cells: int
     condition: Condition
     minimal: bool
 
 
-class Answer(Record):
+class FixCheck(Record):
     """Whether a finding that was asked for is fixed, and the reason when it is not."""
 
     finding: str
@@ -184,7 +184,7 @@ class Mailbox(Record):
     address: str
 
 
-class MailTold(Record):
+class PatchMail(Record):
     """A mail that a patch came in, or a series' cover letter: what an answer to it needs.
 
     Ids are without angle brackets, ``references`` go from the oldest to the newest, ``date`` is as its sender
@@ -202,18 +202,18 @@ class MailTold(Record):
     quote: tuple[str, ...] = ()
 
 
-class PatchTold(Record):
+class VerdictPatch(Record):
     """A patch that was asked about, in the order of its series. ``refused``: why it does not apply; neither
     it nor what follows it was built."""
 
     name: str
     subject: str = ""
     sha256: str
-    mail: MailTold | None = None
+    mail: PatchMail | None = None
     refused: str | None = None
 
 
-class Step(Record):
+class PatchStep(Record):
     """What one patch of a series alone changed: against the run with the patches before it.
 
     Only what is not the same is in it.
@@ -238,17 +238,17 @@ class Verdict(Record):
 
     schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
     tool: Tool
-    before: SideRecord
-    after: SideRecord
-    differences: tuple[Difference, ...] = ()
+    before: ComparedRun
+    after: ComparedRun
+    differences: tuple[EnvironmentDifference, ...] = ()
     counts: dict[Transition, int]
     cells: tuple[CellChange, ...]
     findings: tuple[FindingChange, ...] = ()
     symbols: tuple[SymbolChange, ...] = ()
-    fixes: tuple[Answer, ...] = ()
-    steps: tuple[Step, ...] | None = None
-    patches: tuple[PatchTold, ...] = ()
-    cover: MailTold | None = None
+    fixes: tuple[FixCheck, ...] = ()
+    steps: tuple[PatchStep, ...] | None = None
+    patches: tuple[VerdictPatch, ...] = ()
+    cover: PatchMail | None = None
     base_commit: str | None = None
     base_differs: str | None = None
     notes: tuple[str, ...] = ()

@@ -9,14 +9,14 @@ from typing import Any
 from matrix.record.schema import publish, schema_of
 from matrix.verdict.model import Verdict
 
-PUBLISHED = Path(__file__).with_name("verdict.schema.json")
+VERDICT_SCHEMA_FILE = Path(__file__).with_name("verdict.schema.json")
 
 
-def verdict_schema() -> dict[str, Any]:
+def build_verdict_schema() -> dict[str, Any]:
     """The schema of ``verdict.json``."""
     about = "Two runs, before and after, compared cell by cell and finding by finding."
     return schema_of(Verdict, "kmatrix verdict.json", about)
 
 
 if __name__ == "__main__":
-    publish(verdict_schema(), PUBLISHED)
+    publish(build_verdict_schema(), VERDICT_SCHEMA_FILE)

@@ -268,8 +268,8 @@ def test_the_one_of_several_that_does_not_apply_is_known_and_all_before_it_do(de
     patches = [EDIT, SECOND, EDIT, RENAME]
     with pytest.raises(RejectedPatchError, match=r"2\.patch does not apply") as caught:
         desk.obtain(desk.tree(), *patches)
-    assert caught.value.index == 2
-    assert len(desk.obtain(desk.place / "tree", *patches[: caught.value.index]).patches) == 2
+    assert caught.value.patch_index == 2
+    assert len(desk.obtain(desk.place / "tree", *patches[: caught.value.patch_index]).patches) == 2
 
 
 def test_a_patch_that_ruins_the_kernel_tree_is_refused(desk: Desk) -> None:
@@ -285,7 +285,7 @@ def test_a_patch_that_does_not_apply_is_refused_with_its_rejected_hunk(desk: Des
 def test_a_patch_that_is_there_already_is_called_that(desk: Desk) -> None:
     with pytest.raises(RejectedPatchError, match="already") as caught:
         desk.obtain(desk.tree(), EDIT, EDIT)
-    assert caught.value.index == 1
+    assert caught.value.patch_index == 1
 
 
 def new_file(path: str, text: str, mode: str = "100644") -> str:

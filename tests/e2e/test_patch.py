@@ -13,7 +13,7 @@ from matrix.jobs.settings import settle
 from matrix.record.load import load_run
 from matrix.record.outcome import Evidence, State
 from matrix.source.series import read_series
-from matrix.verdict.model import Became, Fate, Transition
+from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
 from reports import render_verdict, write_verdict
 from reports.changes import Told
 from tests.e2e.conftest import Kmatrix
@@ -115,7 +115,7 @@ def test_a_fix_in_the_header_turns_exactly_the_failing_cells(desk: Desk) -> None
     assert turned(judged, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     assert judged.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
     (found,) = judged.verdict.findings
-    assert (found.fate, found.became) == (Fate.FIXED, {Became.COMPILED: 2})
+    assert (found.fate, found.became) == (FindingStatus.FIXED, {CellFindingStatus.COMPILED: 2})
     assert judged.verdict.symbols == ()
 
 
@@ -124,7 +124,7 @@ def test_a_fix_in_kconfig_says_which_symbol_it_flips_and_what_is_not_built_any_m
     assert judged.code == 0
     assert turned(judged, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     (found,) = judged.verdict.findings
-    assert (found.fate, found.became) == (Fate.FIXED, {Became.NOT_BUILT: 2})
+    assert (found.fate, found.became) == (FindingStatus.FIXED, {CellFindingStatus.NOT_BUILT: 2})
     rows = {row.flips[0].symbol: (row.flips[0].from_, row.flips[0].to) for row in judged.verdict.symbols}
     assert rows == {"KVM_VFIO": ("y", "n"), "HAVE_KVM_VFIO": ("n", "y")}
     (flipped,) = (row for row in judged.verdict.symbols if row.flips[0].symbol == "KVM_VFIO")
@@ -146,7 +146,7 @@ def test_a_fix_that_only_makes_the_request_unreachable_is_lost(desk: Desk) -> No
     assert judged.code == 100
     assert turned(judged, Transition.FIXED) == []
     assert ("gcc-14", BROKEN) in turned(judged, Transition.LOST)
-    assert judged.verdict.findings[0].fate is Fate.LOST
+    assert judged.verdict.findings[0].fate is FindingStatus.LOST
     lost = next(cell for cell in judged.verdict.cells if cell.transition is Transition.LOST)
     assert "MODULES" in str(lost.reason)
     assert desk.judge(text, allow_lost=True).code == 0
@@ -234,5 +234,5 @@ def test_two_runs_are_compared_by_their_fields(desk: Desk) -> None:
     verdict, code = compare(there, desk.directory)
     assert code == 100
     assert verdict.counts[Transition.BROKEN] == 2
-    assert [found.fate for found in verdict.findings] == [Fate.NEW]
+    assert [found.fate for found in verdict.findings] == [FindingStatus.NEW]
     assert good.finished

@@ -29,7 +29,7 @@ from matrix.source.cache import Cache, default_cache
 from matrix.source.obtain import obtain
 from matrix.source.series import read_series
 from matrix.source.walk import link_tree, walk
-from matrix.verdict.model import Became, Fate, Transition
+from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
 from reports.reproducer import reproducer
 from tests.fakes.history import CULPRIT, History
 from tests.minitree import PATCHES
@@ -210,10 +210,13 @@ def turned(found: Judged, transition: Transition) -> list[tuple[str, dict[str, s
 
 @pytest.mark.parametrize(
     ("patch_file", "became"),
-    [("story-fix-header.patch", Became.COMPILED), ("story-fix-kconfig.patch", Became.NOT_BUILT)],
+    [
+        ("story-fix-header.patch", CellFindingStatus.COMPILED),
+        ("story-fix-kconfig.patch", CellFindingStatus.NOT_BUILT),
+    ],
 )
 def test_each_of_both_fixes_turns_exactly_the_failing_cells(
-    story: Story, broken: Run, patch_file: str, became: Became
+    story: Story, broken: Run, patch_file: str, became: CellFindingStatus
 ) -> None:
     assert broken.finished
     found = judged(story, patch_file)
@@ -221,7 +224,7 @@ def test_each_of_both_fixes_turns_exactly_the_failing_cells(
     assert turned(found, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     assert found.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
     fixed = next(row for row in found.verdict.findings if row.before and "F1" in row.before.ids)
-    assert (fixed.fate, fixed.became) == (Fate.FIXED, {became: 2})
+    assert (fixed.fate, fixed.became) == (FindingStatus.FIXED, {became: 2})
 
 
 def test_a_fix_that_silences_one_compiler_is_none(story: Story, broken: Run) -> None:

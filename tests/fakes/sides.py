@@ -8,7 +8,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.kconfig.config import Config
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import PROVEN, State
-from matrix.verdict.side import Side
+from matrix.verdict.side import RunData
 from tests.fakes.runs import STORY, a_cell, a_run
 
 OBJECT = "arch/powerpc/kvm/vfio.o"
@@ -19,12 +19,12 @@ Objects = Mapping[str, Iterable[str]]
 Values = Mapping[str, Mapping[str, str]]
 
 
-def a_side(run: Run, objects: Objects | None = None, configs: Values | None = None) -> Side:
+def a_side(run: Run, objects: Objects | None = None, configs: Values | None = None) -> RunData:
     """A run as a side. ``objects`` and ``configs`` are by cell: a built cell has both of our objects where
     nothing else is said, and a configuration is what was requested."""
     resolved = {name: Config(values) for name, values in (configs or {}).items()}
     cells = tuple(_resolved(cell, resolved.get(cell.id)) for cell in run.cells)
-    return Side.of(
+    return RunData.from_run(
         run.model_copy(update={"cells": cells}),
         _lists(objects or {}),
         lambda cell: resolved.get(cell.id, Config(cell.request)),
@@ -62,7 +62,7 @@ def alone(state: State, *diagnostics: Diagnostic, **fields: Any) -> Run:
     return a_run([a_cell(state=state, diagnostics=diagnostics, **fields)], diagnostics)
 
 
-def two(one: Run, other: Run) -> tuple[Side, Side]:
+def two(one: Run, other: Run) -> tuple[RunData, RunData]:
     return a_side(one), a_side(other)
 
 

@@ -8,16 +8,16 @@ from typing import Any
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.model import BaseRecord, Cell, DiagnosticRef, PatchRecord, Run, StageRecord
 from matrix.record.outcome import PROVEN, Evidence, State
-from matrix.verdict.compare import compare
-from matrix.verdict.model import Mailbox, MailTold, PatchTold, Verdict
-from matrix.verdict.side import Side
+from matrix.verdict.compare import compare_runs
+from matrix.verdict.model import Mailbox, PatchMail, Verdict, VerdictPatch
+from matrix.verdict.side import RunData
 from reports.changes import Changes, Told
 from tests.fakes.runs import the_story
 from tests.fakes.sides import OBJECT, OTHER_OBJECT, a_side, turned
 
 NOWHERE = Path("/nowhere")
 PATCH = PatchRecord(name="0001-kvm-vfio.patch", sha256="d" * 64)
-MAIL = MailTold(
+MAIL = PatchMail(
     message_id="0-v1-08396538817d+13c5-vfio_kvm_kconfig_jgg@example.com",
     subject="[PATCH rc] kvm: Prevent compiling virt/kvm/vfio.c unless VFIO is selected",
     sender=Mailbox(name="Jason Gunthorpe", address="jgg@example.com"),
@@ -32,7 +32,7 @@ MAIL = MailTold(
         "even enabled.",
     ),
 )
-TOLD_PATCH = PatchTold(name=PATCH.name, subject=MAIL.subject, sha256=PATCH.sha256, mail=MAIL)
+TOLD_PATCH = VerdictPatch(name=PATCH.name, subject=MAIL.subject, sha256=PATCH.sha256, mail=MAIL)
 TARGETS = {"arm64": "defconfig", "powerpc": "ppc64le_defconfig", "s390": "defconfig", "x86": "defconfig"}
 
 
@@ -57,14 +57,14 @@ class Case:
         return Case(self.verdict.model_copy(update=fields), self.before, self.after)
 
 
-def a_case(before: Side, after: Side, **fields: Any) -> Case:
+def a_case(before: RunData, after: RunData, **fields: Any) -> Case:
     """The verdict on two sides, about one patch that came in a mail."""
     asked = {name: fields.pop(name) for name in ("fixes", "touched", "steps") if name in fields}
-    verdict = compare(before, after, **asked).model_copy(update={"patches": (TOLD_PATCH,)} | fields)
+    verdict = compare_runs(before, after, **asked).model_copy(update={"patches": (TOLD_PATCH,)} | fields)
     return Case(verdict, told(before), told(after))
 
 
-def told(side: Side, directory: Path = NOWHERE) -> Told:
+def told(side: RunData, directory: Path = NOWHERE) -> Told:
     return Told(side.run, side.findings, directory / side.run.id)
 
 

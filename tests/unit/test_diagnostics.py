@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.diagnostics.parse import diagnose, last_words
-from matrix.diagnostics.text import LONGEST
+from matrix.diagnostics.parse import parse_diagnostics, summarize_unrecognized_log
+from matrix.diagnostics.text import MAX_LOG_LINE_LENGTH
 
 _STEP = "  CC      drivers/a.o"
 _ERROR = "drivers/a.c:3:5: error: unknown type name 'foo'"
@@ -16,7 +16,7 @@ _WARNING = "drivers/a.c:9:2: warning: unused variable 'x' [-Wunused-variable]"
 
 
 def _diagnostics(*lines: str) -> list[Diagnostic]:
-    return [diagnostic for diagnostic, _ in diagnose(lines)]
+    return [diagnostic for diagnostic, _ in parse_diagnostics(lines)]
 
 
 def _only(*lines: str) -> Diagnostic:
@@ -25,12 +25,12 @@ def _only(*lines: str) -> Diagnostic:
 
 
 def _object(*lines: str) -> str | None:
-    [(_, made)] = diagnose(lines)
+    [(_, made)] = parse_diagnostics(lines)
     return made
 
 
 def test_an_empty_log_holds_nothing() -> None:
-    assert diagnose([]) == []
+    assert parse_diagnostics([]) == []
 
 
 # Consequences
@@ -112,7 +112,7 @@ def test_files_have_one_name(path: str, file: str | None) -> None:
 
 def test_other_roots_can_be_given() -> None:
     lines = ["  CC      /o/k/a.o", "/home/me/linux/a.c:1:1: error: no"]
-    [(diagnostic, made)] = diagnose(lines, source_root="/home/me/linux", build_root="/o/k")
+    [(diagnostic, made)] = parse_diagnostics(lines, source_root="/home/me/linux", build_root="/o/k")
     assert (diagnostic.file, made) == ("a.c", "a.o")
 
 
@@ -284,7 +284,10 @@ def test_a_silent_makes_objects_are_told_apart() -> None:
     def failed(name: str) -> list[str]:
         return [f"drivers/{name}.c:1:1: error: no", f"make[4]: *** [Makefile:2: drivers/{name}.o] Error 1"]
 
-    assert [made for _, made in diagnose([*failed("a"), *failed("b")])] == ["drivers/a.o", "drivers/b.o"]
+    assert [made for _, made in parse_diagnostics([*failed("a"), *failed("b")])] == [
+        "drivers/a.o",
+        "drivers/b.o",
+    ]
 
 
 def test_an_error_in_a_header_belongs_to_the_object_whose_source_includes_it() -> None:
@@ -299,7 +302,7 @@ def test_the_sources_name_counts_more_than_another_jobs_step() -> None:
 
 def test_the_same_diagnostic_counts_once_for_each_object() -> None:
     header = "include/h.h:3:5: warning: unused variable 'x' [-Wunused-variable]"
-    found = diagnose([_STEP, header, header, "  CC      drivers/b.o", header])
+    found = parse_diagnostics([_STEP, header, header, "  CC      drivers/b.o", header])
     assert [made for _, made in found] == ["drivers/a.o", "drivers/b.o"]
     assert len({diagnostic.key for diagnostic, _ in found}) == 1
 
@@ -309,19 +312,19 @@ def test_the_same_diagnostic_counts_once_for_each_object() -> None:
 
 def test_last_words_are_the_last_meaningful_line_and_the_lines_before() -> None:
     log = ["  GEN     a.h", "gen.py: cannot go on", "", "make[1]: *** [Makefile:3: a.h] Error 1"]
-    found = last_words(log, count=2)
+    found = summarize_unrecognized_log(log, count=2)
     assert (found.tool, found.severity, found.message) == ("make", "error", "gen.py: cannot go on")
     assert found.notes == ("gen.py: cannot go on", "make[1]: *** [Makefile:3: a.h] Error 1")
 
 
 def test_last_words_of_a_log_with_bookkeeping_only_are_its_last_line() -> None:
     line = "make[1]: *** [Makefile:3: a.h] Error 1"
-    assert last_words(["$ make -k", "  GEN     a.h", line]).message == line
+    assert summarize_unrecognized_log(["$ make -k", "  GEN     a.h", line]).message == line
 
 
 @pytest.mark.parametrize("lines", [[], ["", "  "]])
 def test_last_words_of_nothing_say_so(lines: list[str]) -> None:
-    assert last_words(lines).message == "the build failed and its log is empty"
+    assert summarize_unrecognized_log(lines).message == "the build failed and its log is empty"
 
 
 # Anything at all
@@ -346,7 +349,7 @@ _PIECES = st.sampled_from(
 def test_no_path_makes_it_raise(path: str) -> None:
     steps = [f"  {step}      {path}" for step in ("CC", "CHECK", "LD")]
     rest = [f"make: *** [Makefile:1: {path}] Error 1", f"{path}:1:1: error: no", f"  gcc -c -o {path} x"]
-    assert {d.message for d, _ in diagnose([*rest, *steps, *rest])} == {"no"}
+    assert {d.message for d, _ in parse_diagnostics([*rest, *steps, *rest])} == {"no"}
 
 
 @pytest.mark.parametrize(
@@ -354,9 +357,9 @@ def test_no_path_makes_it_raise(path: str) -> None:
 )
 @pytest.mark.parametrize("again", ["1", " ", "a", "a ", "[a", "a(", "reference: a ("])
 def test_a_line_without_end_takes_time_as_it_is_long_and_no_more(before: str, again: str) -> None:
-    line = before + again * (LONGEST // len(again))
+    line = before + again * (MAX_LOG_LINE_LENGTH // len(again))
     started = time.monotonic()
-    diagnose([_ERROR, line, "      | ^", *[line, _ERROR, f"  1 | {line}", "      | ^"] * 4])
+    parse_diagnostics([_ERROR, line, "      | ^", *[line, _ERROR, f"  1 | {line}", "      | ^"] * 4])
     assert time.monotonic() - started < 2  # one expression that goes back and forth takes ten times that
 
 
@@ -371,17 +374,17 @@ def test_a_line_without_end_takes_time_as_it_is_long_and_no_more(before: str, ag
     ],
 )
 def test_no_message_grows_without_end(first: str, more: str) -> None:
-    for one, _ in diagnose([first, *[more] * 5000, _ERROR]):
+    for one, _ in parse_diagnostics([first, *[more] * 5000, _ERROR]):
         assert len(one.model_dump_json()) < 60_000
 
 
 def test_a_diagnostic_keeps_no_more_of_a_line_than_a_line_can_be() -> None:
-    assert len(_only(_STEP, f"{_ERROR} {'x' * 10**6}").message) < LONGEST
+    assert len(_only(_STEP, f"{_ERROR} {'x' * 10**6}").message) < MAX_LOG_LINE_LENGTH
 
 
 @given(st.lists(st.one_of(st.text(), st.lists(_PIECES, max_size=12).map("".join))))
 def test_no_text_makes_it_raise(lines: list[str]) -> None:
-    found = diagnose([_STEP, _ERROR, *lines])
+    found = parse_diagnostics([_STEP, _ERROR, *lines])
     assert found[0].diagnostic.message == "unknown type name 'foo'"
     assert all(diagnostic.key for diagnostic, _ in found)
-    assert last_words(lines).key
+    assert summarize_unrecognized_log(lines).key

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.parse import diagnose
+from matrix.diagnostics.parse import parse_diagnostics
 
 _LOGS = Path(__file__).parent.parent / "logs"
 _CASES = sorted(path.stem for path in _LOGS.glob("*.log"))
@@ -21,7 +21,7 @@ _STORY = "vfio_file_iommu_group"
 
 
 def _found(case: str) -> list[Occurrence]:
-    return diagnose((_LOGS / f"{case}.log").read_text().splitlines())
+    return parse_diagnostics((_LOGS / f"{case}.log").read_text().splitlines())
 
 
 def _row(occurrence: Occurrence) -> dict[str, Any]:

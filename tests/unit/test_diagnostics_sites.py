@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
-from matrix.diagnostics.parse import diagnose
+from matrix.diagnostics.parse import parse_diagnostics
 
 LOGS = Path(__file__).parent.parent / "logs"
 STUB = Site(
@@ -20,11 +20,11 @@ CALL = Site(
 
 
 def logged(case: str) -> list[Diagnostic]:
-    return [item.diagnostic for item in diagnose((LOGS / f"{case}.log").read_text().splitlines())]
+    return [item.diagnostic for item in parse_diagnostics((LOGS / f"{case}.log").read_text().splitlines())]
 
 
 def said(*lines: str) -> Diagnostic:
-    (only,) = diagnose(["  CC      drivers/a.o", *lines])
+    (only,) = parse_diagnostics(["  CC      drivers/a.o", *lines])
     return only.diagnostic
 
 
@@ -94,7 +94,7 @@ def test_a_notes_quotation_is_not_the_messages() -> None:
 
 
 def test_the_next_messages_quotation_is_its_own() -> None:
-    found = diagnose(
+    found = parse_diagnostics(
         [
             "  CC      drivers/a.o",
             "/src/drivers/a.c:3:9: error: redefined",

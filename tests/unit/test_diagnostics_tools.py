@@ -3,13 +3,13 @@
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.diagnostics.parse import diagnose
+from matrix.diagnostics.parse import parse_diagnostics
 
 _STEP = "  CC      drivers/a.o"
 
 
 def _diagnostics(*lines: str) -> list[Diagnostic]:
-    return [diagnostic for diagnostic, _ in diagnose(lines)]
+    return [diagnostic for diagnostic, _ in parse_diagnostics(lines)]
 
 
 def _only(*lines: str) -> Diagnostic:
@@ -47,7 +47,7 @@ def test_a_linkers_warning_is_a_warning() -> None:
 
 
 def test_modposts_older_words_are_known() -> None:
-    undefined, mismatch = diagnose(
+    undefined, mismatch = parse_diagnostics(
         [
             'ERROR: "gone" [drivers/a.ko] undefined!',
             "WARNING: vmlinux.o(.text+0x1): Section mismatch in reference from f() to .init.text:g()",
@@ -59,7 +59,7 @@ def test_modposts_older_words_are_known() -> None:
 
 
 def test_a_kconfig_message_belongs_to_no_object() -> None:
-    [(_, made)] = diagnose(["  HOSTLD  scripts/kconfig/conf", "drivers/Kconfig:12: syntax error"])
+    [(_, made)] = parse_diagnostics(["  HOSTLD  scripts/kconfig/conf", "drivers/Kconfig:12: syntax error"])
     assert made is None
 
 
@@ -115,7 +115,7 @@ def test_a_script_that_calls_something_an_error_is_heard() -> None:
     ],
 )  # fmt: skip
 def test_make_stops(line: str, message: str, made: str | None) -> None:
-    [(diagnostic, target)] = diagnose([line])
+    [(diagnostic, target)] = parse_diagnostics([line])
     assert (diagnostic.tool, diagnostic.severity, diagnostic.message) == ("make", "error", message)
     assert target == made
 
@@ -130,7 +130,7 @@ def test_makes_own_warnings_are_warnings() -> None:
 
 def test_a_kill_is_reported_once_for_its_object() -> None:
     killed = [_STEP, "/bin/sh: line 1: 4711 Killed                  gcc -c a.c", "Killed"]
-    [(diagnostic, made)] = diagnose([*killed, "make[4]: *** [Makefile:2: drivers/a.o] Error 137"])
+    [(diagnostic, made)] = parse_diagnostics([*killed, "make[4]: *** [Makefile:2: drivers/a.o] Error 137"])
     assert (diagnostic.message, made) == ("Killed", "drivers/a.o")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site
-from matrix.diagnostics.parse import diagnose
+from matrix.diagnostics.parse import parse_diagnostics
 from matrix.findings.keys import compute_finding_keys, extract_construct
 from matrix.findings.unify import Problem, group_into_problems
 from matrix.record.model import Cell, DiagnosticRef, Run
@@ -19,7 +19,7 @@ Said = Iterable[Occurrence]
 
 
 def log(name: str) -> list[Occurrence]:
-    return diagnose((LOGS / f"{name}.log").read_text().splitlines())
+    return parse_diagnostics((LOGS / f"{name}.log").read_text().splitlines())
 
 
 def cell(said: Said, toolchain: str = GCC, arch: str = "powerpc", **symbols: str) -> Cell:
@@ -216,7 +216,7 @@ def test_two_undeclared_names_are_two_though_they_stand_in_one_line() -> None:
 
 def test_what_the_compiler_guesses_was_meant_makes_no_other_problem() -> None:
     def said(guess: str) -> list[Occurrence]:
-        ((one, made),) = diagnose(["  CC      a.o", f"a.c:5:2: error: 'gone' undeclared{guess}"])
+        ((one, made),) = parse_diagnostics(["  CC      a.o", f"a.c:5:2: error: 'gone' undeclared{guess}"])
         return [Occurrence(one, made)]
 
     guesses = {"y": said("; did you mean 'done'?"), "n": said("")}

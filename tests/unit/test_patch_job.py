@@ -12,7 +12,7 @@ from matrix.jobs.prepare import git_identity
 from matrix.jobs.settings import settle
 from matrix.record.model import GitState, SourceRecord
 from matrix.source.series import read_series
-from matrix.verdict.model import Fate, Mailbox, Transition
+from matrix.verdict.model import FindingStatus, Mailbox, Transition
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
 from tests.unit.test_pipeline import ERROR, TWO_LANES, VFIO, Desk, always, applying
@@ -50,7 +50,7 @@ def test_a_fix_is_told_with_its_runs_and_its_patch_and_found_again(judge: Judge)
     judged = judge.judged(fixes=("F1",), tester=TESTER)
     assert (judged.code, judged.tester, judged.untested) == (0, TESTER, "")
     assert judged.verdict.counts == {Transition.FIXED: 1, Transition.UNCHANGED: 1}
-    assert [found.fate for found in judged.verdict.findings] == [Fate.FIXED]
+    assert [found.fate for found in judged.verdict.findings] == [FindingStatus.FIXED]
     place = judged.directories[0].parent
     assert [directory.name for directory in judged.directories] == ["before", "after"]
     assert (place / "patches/fix.patch").read_text() == FIX

@@ -17,8 +17,8 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
 from matrix.record.model import GitState, PatchRecord, Run
 from matrix.record.outcome import State
-from matrix.verdict.compare import compare, step
-from matrix.verdict.model import Mailbox, MailTold, PatchTold
+from matrix.verdict.compare import compare_runs, extract_patch_step
+from matrix.verdict.model import Mailbox, PatchMail, VerdictPatch
 from reports import render, render_verdict
 from reports.envelope import Sending
 from reports.mail import step_mails, tag_of, verdict_mail
@@ -174,7 +174,7 @@ def answering(**fields: Any) -> str:
     return verdict_mail(*header_fix().having(patches=(with_mail(**fields),)).given)
 
 
-def with_mail(**fields: Any) -> PatchTold:
+def with_mail(**fields: Any) -> VerdictPatch:
     """The story's patch, its mail having these fields."""
     return TOLD_PATCH.model_copy(update={"mail": MAIL.model_copy(update=fields)})
 
@@ -435,7 +435,7 @@ def test_no_line_of_a_header_is_too_long_for_many_recipients() -> None:
 
 
 def test_a_patch_that_came_in_no_mail_is_told_to_nobody_under_our_own_subject() -> None:
-    patch = PatchTold(name="fix.diff", sha256="e" * 64)
+    patch = VerdictPatch(name="fix.diff", sha256="e" * 64)
     mail = read(verdict_mail(*header_fix().having(patches=(patch,)).given))
     assert mail["Subject"] == "[kmatrix] fix.diff: fixes F1, breaks nothing that was looked at (98 cells)"
     assert {mail["To"], mail["In-Reply-To"], mail["References"]} == {None}
@@ -457,11 +457,11 @@ def a_series() -> tuple[Case, list[Run]]:
         MAIL.model_copy(update={"message_id": f"{i}@x.org", "subject": f"[PATCH {i}/2] p{i}"}) for i in (1, 2)
     ]
     patches = tuple(
-        PatchTold(name=f"{i}.patch", subject=f"p{i}", sha256="e" * 64, mail=mail)
+        VerdictPatch(name=f"{i}.patch", subject=f"p{i}", sha256="e" * 64, mail=mail)
         for i, mail in enumerate(mails, 1)
     )
     steps = [
-        step(patch.name, patch.subject, compare(here, there))
+        extract_patch_step(patch.name, patch.subject, compare_runs(here, there))
         for patch, here, there in zip(patches, sides[:-1], sides[1:], strict=True)
     ]
     return a_case(sides[0], sides[2], steps=steps, patches=patches), [RUN, one, two]
@@ -505,7 +505,7 @@ def test_answers_to_each_take_a_run_for_each() -> None:
 
 
 def test_a_patch_that_does_not_apply_is_named_with_what_was_built_until_there() -> None:
-    third = PatchTold(name="3.patch", subject="third", sha256="e" * 64, refused="hunk 1 of Makefile fails")
+    third = VerdictPatch(name="3.patch", subject="third", sha256="e" * 64, refused="hunk 1 of Makefile fails")
     case, _ = a_series()
     mail = verdict_mail(*case.having(patches=(*case.verdict.patches, third)).given)
     assert "Patch 3 of 3 (third) does not apply, so this is on what stands before it: hunk 1 of" in " ".join(
@@ -540,7 +540,7 @@ def hostile_mail(words: str) -> str:
     """An answer in which everything foreign says the same."""
     odd = Diagnostic(severity="error", tool=words, message=words, excerpt=(words,), notes=(words,))
     box = Mailbox(name=words, address=words)
-    mail = MailTold(
+    mail = PatchMail(
         message_id=words, subject=words, sender=box, to=(box,), cc=(box,), references=(words,), date=words,
         quote=(words,),
     )  # fmt: skip
@@ -550,7 +550,7 @@ def hostile_mail(words: str) -> str:
         *turning(RUN, {"arch": "arm64"}, State.TIMEOUT, reason=words),
         diagnostics=(odd,),
     )
-    patch = PatchTold(name=words, subject=words, sha256="f" * 64, mail=mail, refused=words)
+    patch = VerdictPatch(name=words, subject=words, sha256="f" * 64, mail=mail, refused=words)
     return verdict_mail(*case.having(patches=(patch,), base_differs=words, notes=(words,)).given)
 
 

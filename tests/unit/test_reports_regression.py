@@ -6,8 +6,8 @@ from rich.console import Console
 
 from matrix.record.model import Run
 from matrix.record.outcome import State
-from matrix.verdict.baseline import against
-from matrix.verdict.known import EMPTY, Ledger
+from matrix.verdict.baseline import compare_with_baseline
+from matrix.verdict.known import NO_KNOWN_ISSUES, KnownIssues
 from reports.regression import show_regression
 from tests.fakes.runs import GCC_ERROR
 from tests.fakes.sides import alone, two
@@ -15,10 +15,10 @@ from tests.fakes.sides import alone, two
 PASSING, FAILING = alone(State.PASS), alone(State.FAIL, GCC_ERROR)
 
 
-def told(baseline: Run, this: Run, ledger: Ledger = EMPTY) -> str:
+def told(baseline: Run, this: Run, ledger: KnownIssues = NO_KNOWN_ISSUES) -> str:
     out = StringIO()
     console = Console(file=out, width=80)
-    show_regression(against(*two(baseline, this), ledger), ledger, console)
+    show_regression(compare_with_baseline(*two(baseline, this), ledger), ledger, console)
     assert all(len(line) <= 80 or "/" in line for line in out.getvalue().splitlines())
     return " ".join(out.getvalue().split())
 
@@ -41,16 +41,16 @@ def test_what_is_lost_has_its_reason() -> None:
 
 
 def test_what_is_known_excuses_and_what_is_out_of_date_is_said() -> None:
-    said = told(PASSING, FAILING, Ledger({"F1": "vfio-stub"}, {}, ("old-row",)))
+    said = told(PASSING, FAILING, KnownIssues({"F1": "vfio-stub"}, {}, ("old-row",)))
     assert "known F1" in said
     assert "excused F1 is known: vfio-stub" in said
     assert "unseen old-row: not seen any more, and can go" in said
     assert "expired vfio-stub excuses F1 no more" in told(
-        PASSING, FAILING, Ledger({}, {"vfio-stub": ("F1",)}, ())
+        PASSING, FAILING, KnownIssues({}, {"vfio-stub": ("F1",)}, ())
     )
 
 
 def test_without_a_baseline_only_the_ledger_is_told() -> None:
     out = StringIO()
-    show_regression(None, Ledger({}, {}, ("old-row",)), Console(file=out, width=80))
+    show_regression(None, KnownIssues({}, {}, ("old-row",)), Console(file=out, width=80))
     assert " ".join(out.getvalue().split()) == "unseen old-row: not seen any more, and can go"

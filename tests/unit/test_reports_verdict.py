@@ -13,16 +13,16 @@ from rich.console import Console
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.record.outcome import State
-from matrix.verdict.compare import compare, step
+from matrix.verdict.compare import compare_runs, extract_patch_step
 from matrix.verdict.model import (
-    Became,
-    Difference,
-    Fate,
+    CellFindingStatus,
+    EnvironmentDifference,
     FindingChange,
-    Flip,
-    PatchTold,
+    FindingStatus,
     SymbolChange,
+    SymbolFlip,
     Transition,
+    VerdictPatch,
 )
 from reports import VERDICT_FORMATS, render_verdict, write_verdict
 from reports import verdict as words
@@ -93,7 +93,7 @@ def headline(case: Case) -> str:
     return words.headline(case.changes)
 
 
-def the_fate(case: Case, which: Fate) -> FindingChange:
+def the_fate(case: Case, which: FindingStatus) -> FindingChange:
     (found,) = (one for one in case.verdict.findings if one.fate is which)
     return found
 
@@ -179,7 +179,7 @@ def test_a_new_warning_is_no_new_error() -> None:
     warned = turning(RUN, {"arch": "x86", "VFIO": "y"}, State.WARN, WARNING)
     case = after(*warned, diagnostics=(WARNING,))
     assert headline(case) == "fixes F1, brings 1 new warning, breaks nothing that was looked at (98 cells)"
-    assert words.fate(the_fate(case, Fate.NEW)) == "new in 10 cells, as a warning"
+    assert words.fate(the_fate(case, FindingStatus.NEW)) == "new in 10 cells, as a warning"
 
 
 def test_a_cell_that_fails_without_a_known_error_is_counted_when_it_is_fixed() -> None:
@@ -204,23 +204,26 @@ def test_a_finding_that_vanished_with_its_object_is_only_fixed_if_something_says
     gone = {cell.id: ("other.o",) for cell in RUN.cells}
     case = a_case(a_side(RUN), a_side(patched(RUN), gone))
     assert headline(case).startswith("no longer shows F1, and nothing says why, ")
-    assert words.fate(the_fate(case, Fate.FIXED)).endswith(
+    assert words.fate(the_fate(case, FindingStatus.FIXED)).endswith(
         "not built any more; its object is not built any more, and nothing explains why"
     )
     explained = a_case(a_side(RUN), a_side(patched(RUN), gone), touched=["virt/kvm/Makefile.kvm"])
     assert headline(explained).startswith("fixes F1, ")
-    assert words.fate(the_fate(explained, Fate.FIXED)).endswith("; virt/kvm/Makefile.kvm changed")
+    assert words.fate(the_fate(explained, FindingStatus.FIXED)).endswith("; virt/kvm/Makefile.kvm changed")
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"fate": Fate.FIXED, "became": {Became.COMPILED: 1}}, "gone in its only cell: compiled without it"),
+        (
+            {"fate": FindingStatus.FIXED, "became": {CellFindingStatus.COMPILED: 1}},
+            "gone in its only cell: compiled without it",
+        ),
         (
             {
-                "fate": Fate.FIXED,
-                "became": {Became.COMPILED: 1, Became.NOT_BUILT: 2},
-                "flips": tuple(Flip(symbol=name, from_="y", to="n") for name in "ABCDE"),
+                "fate": FindingStatus.FIXED,
+                "became": {CellFindingStatus.COMPILED: 1, CellFindingStatus.NOT_BUILT: 2},
+                "flips": tuple(SymbolFlip(symbol=name, from_="y", to="n") for name in "ABCDE"),
                 "why": "A y → n",
             },
             (
@@ -229,24 +232,31 @@ def test_a_finding_that_vanished_with_its_object_is_only_fixed_if_something_says
             ),
         ),
         (
-            {"fate": Fate.LOST, "became": {Became.LOST: 2}, "why": "unreachable after"},
+            {"fate": FindingStatus.LOST, "became": {CellFindingStatus.LOST: 2}, "why": "unreachable after"},
             "lost, and so not fixed: lost; unreachable after",
         ),
         (
-            {"fate": Fate.UNKNOWN, "became": {Became.UNKNOWN: 1, Became.COMPILED: 1}, "why": "timeout after"},
+            {
+                "fate": FindingStatus.UNKNOWN,
+                "became": {CellFindingStatus.UNKNOWN: 1, CellFindingStatus.COMPILED: 1},
+                "why": "timeout after",
+            },
             "nothing is claimed: 1 unknown, 1 compiled without it; timeout after",
         ),
-        ({"fate": Fate.STILL, "became": {Became.STILL: 1}}, "still there in 1 of its 1 cell"),
+        (
+            {"fate": FindingStatus.STILL, "became": {CellFindingStatus.STILL: 1}},
+            "still there in 1 of its 1 cell",
+        ),
         (
             {
-                "fate": Fate.STILL,
-                "became": {Became.STILL: 1, Became.BUILT: 1},
+                "fate": FindingStatus.STILL,
+                "became": {CellFindingStatus.STILL: 1, CellFindingStatus.BUILT: 1},
                 "new_in": ("x",),
                 "new_error": True,
             },
             "still there in 1 of its 2 cells, new in 1 cell, as an error: 1 built without it",
         ),
-        ({"fate": Fate.NEW, "new_in": ("x", "y")}, "new in 2 cells, as a warning"),
+        ({"fate": FindingStatus.NEW, "new_in": ("x", "y")}, "new in 2 cells, as a warning"),
     ],
 )
 def test_every_fate_has_its_words(change: dict[str, Any], told: str) -> None:
@@ -255,9 +265,15 @@ def test_every_fate_has_its_words(change: dict[str, Any], told: str) -> None:
 
 def test_every_transition_and_fate_has_a_look_and_an_order() -> None:
     assert set(TRANSITIONS) == set(Transition)
-    assert set(FATES) == set(Fate)
+    assert set(FATES) == set(FindingStatus)
     # Two enums may share values, and so keys.
-    assert list(FATES) == [Fate.NEW, Fate.LOST, Fate.UNKNOWN, Fate.FIXED, Fate.STILL]
+    assert list(FATES) == [
+        FindingStatus.NEW,
+        FindingStatus.LOST,
+        FindingStatus.UNKNOWN,
+        FindingStatus.FIXED,
+        FindingStatus.STILL,
+    ]
 
 
 def test_findings_are_told_in_that_order() -> None:
@@ -278,13 +294,13 @@ def test_findings_are_told_in_that_order() -> None:
     ],
 )
 def test_flips_say_in_which_cells(condition: Any, told: str) -> None:
-    flips = (Flip(symbol="KVM_VFIO", from_="y", to="n"), Flip(symbol="X", from_="n", to="m"))
+    flips = (SymbolFlip(symbol="KVM_VFIO", from_="y", to="n"), SymbolFlip(symbol="X", from_="n", to="m"))
     change = SymbolChange(flips=flips, cells=34, condition=condition, minimal=True)
     assert words.symbol(change) == f"KVM_VFIO y -> n, X n -> m in 34 cells: {told}"
 
 
 def test_very_many_flips_are_counted() -> None:
-    flips = tuple(Flip(symbol=f"S{i}", from_="y", to="n") for i in range(900))
+    flips = tuple(SymbolFlip(symbol=f"S{i}", from_="y", to="n") for i in range(900))
     assert words.flips(flips).endswith("S5 y -> n and 894 more symbols")
 
 
@@ -371,8 +387,8 @@ def test_what_differs_besides_the_patch_is_said_with_what_that_means() -> None:
 
 
 def test_what_matters_comes_first_and_many_differences_are_counted() -> None:
-    image = Difference(what="image", where="gcc-14", before="a", after="b", matters=False)
-    stage = Difference(what="stage", before="focus", after="")
+    image = EnvironmentDifference(what="image", where="gcc-14", before="a", after="b", matters=False)
+    stage = EnvironmentDifference(what="stage", before="focus", after="")
     assert words.differences(header_fix().having(differences=(image, stage)).changes, 1) == [
         "stage: focus before, none after",
         "and 1 more difference",
@@ -391,9 +407,9 @@ def test_facts_are_told_once_where_both_runs_agree() -> None:
 
 def test_patches_that_do_not_apply_the_base_and_the_steps_are_named() -> None:
     side = a_side(RUN)
-    one = compare(side, a_side(patched(RUN)))
-    refused = PatchTold(name="0002-x.patch", subject="x", sha256="e" * 64, refused="hunk 1 of Makefile")
-    case = after(steps=[step("0001-a.patch", "a", one)]).having(
+    one = compare_runs(side, a_side(patched(RUN)))
+    refused = VerdictPatch(name="0002-x.patch", subject="x", sha256="e" * 64, refused="hunk 1 of Makefile")
+    case = after(steps=[extract_patch_step("0001-a.patch", "a", one)]).having(
         patches=(refused,), base_commit="0bb80ecc33a8", notes=("the newest version, 2, was taken",)
     )
     assert words.heads(case.verdict, case.changes) == {
@@ -458,7 +474,7 @@ def hostile(text: str) -> Case:
     """Everything foreign says the same."""
     odd = Diagnostic(severity="error", tool="gcc", file=text, message=text, excerpt=(text,), notes=(text,))
     mail = MAIL.model_copy(update={"subject": text})
-    patch = PatchTold(name=text, subject=text, sha256="f" * 64, mail=mail, refused=text)
+    patch = VerdictPatch(name=text, subject=text, sha256="f" * 64, mail=mail, refused=text)
     fails = turning(RUN, {"arch": "x86"}, State.FAIL, odd)
     lost = turning(RUN, {"arch": "s390"}, State.UNREACHABLE, reason=text)
     case = after(*fails, *lost, diagnostics=(odd,))

@@ -143,7 +143,7 @@ def test_the_patch_that_does_not_apply_is_known_by_its_index_with_its_hunks(desk
     desk.lines = ("rejected=0001", "error: patch failed", "> @@ -1,3 +1,3 @@")
     with pytest.raises(RejectedPatchError, match="the patch two does not apply to") as caught:
         desk.obtain(desk.tree, "one", "two", "three")
-    assert caught.value.index == 1
+    assert caught.value.patch_index == 1
     assert str(caught.value).endswith(":\nerror: patch failed\n> @@ -1,3 +1,3 @@")
     assert caught.value.exit_code == RequestError.exit_code
 
@@ -152,7 +152,7 @@ def test_a_patch_that_is_in_the_tree_already_is_known_by_its_index(desk: Desk) -
     desk.lines = ("rejected=0002", "already=yes")
     with pytest.raises(RejectedPatchError, match=r"the patch three is in .* already") as caught:
         desk.obtain(desk.tree, "one", "two", "three")
-    assert caught.value.index == 2
+    assert caught.value.patch_index == 2
 
 
 @pytest.mark.parametrize("said", ["rejected=0003", "rejected=x", "bash: git: command not found"])

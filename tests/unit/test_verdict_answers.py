@@ -9,10 +9,10 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import UNTRIED, Evidence, State
-from matrix.verdict.answers import earned, exit_code
-from matrix.verdict.compare import compare
-from matrix.verdict.model import Answer
-from matrix.verdict.side import Side
+from matrix.verdict.answers import compute_verdict_exit_code, explain_withheld_tested_by
+from matrix.verdict.compare import compare_runs
+from matrix.verdict.model import FixCheck
+from matrix.verdict.side import RunData
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
 
@@ -29,12 +29,12 @@ def failing_cell() -> Cell:
     return a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
 
 
-def fixes(before: Side, after: Side, name: str = "F1", **options: Any) -> Answer:
-    (answer,) = compare(before, after, fixes=[name], **options).fixes
+def fixes(before: RunData, after: RunData, name: str = "F1", **options: Any) -> FixCheck:
+    (answer,) = compare_runs(before, after, fixes=[name], **options).fixes
     return answer
 
 
-def listing(run: Run, *objects: str, config: dict[str, str] | None = None) -> Side:
+def listing(run: Run, *objects: str, config: dict[str, str] | None = None) -> RunData:
     configs = {} if config is None else {cell.id: config for cell in run.cells}
     return a_side(run, {cell.id: objects for cell in run.cells}, configs)
 
@@ -44,7 +44,7 @@ def test_a_finding_is_asked_for_by_id_or_key() -> None:
     finding = before.findings.findings[0]
     for name in ("F1", "f1", *finding.keys):
         answer = fixes(before, after, name)
-        assert answer == Answer(finding=name, title=finding.title, fixed=True)
+        assert answer == FixCheck(finding=name, title=finding.title, fixed=True)
 
 
 def test_a_finding_that_the_before_run_lacks_is_refused_with_those_that_it_has() -> None:
@@ -89,8 +89,10 @@ def test_a_passing_cell_without_a_list_of_objects_proves_no_fix() -> None:
     assert answer.reason == "its cells pass, but no list says whether its object was made for that"
 
 
-def tag(before: Side, after: Side, objects: Iterable[str] = (OBJECT,), names: Iterable[str] = ()) -> str:
-    return earned(compare(before, after, fixes=list(names)), after, list(objects))
+def tag(
+    before: RunData, after: RunData, objects: Iterable[str] = (OBJECT,), names: Iterable[str] = ()
+) -> str:
+    return explain_withheld_tested_by(compare_runs(before, after, fixes=list(names)), after, list(objects))
 
 
 def test_a_tag_is_earned_when_what_the_patch_touches_was_compiled_and_the_finding_is_gone() -> None:
@@ -155,7 +157,7 @@ def test_nor_does_a_patch_that_breaks_something() -> None:
 
 
 def code(before: Run, after: Run, names: Iterable[str] = (), **options: bool) -> int:
-    return exit_code(compare(*two(before, after), fixes=list(names)), **options)
+    return compute_verdict_exit_code(compare_runs(*two(before, after), fixes=list(names)), **options)
 
 
 WARNING_ = alone(State.WARN, WARNING)
@@ -214,8 +216,11 @@ def test_a_hidden_error_is_unknown_and_so_is_the_verdict() -> None:
     cell = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
     ref = cell.diagnostics[0].model_copy(update={"key": OTHER.key, "object": "kernel/fork.o"})
     after = a_run([cell.model_copy(update={"diagnostics": (*cell.diagnostics, ref)})], [GCC_ERROR, OTHER])
-    assert exit_code(compare(before, a_side(after))) == 2
-    assert exit_code(compare(listing(FAILING, OBJECT, "kernel/fork.o"), a_side(after))) == 100
+    assert compute_verdict_exit_code(compare_runs(before, a_side(after))) == 2
+    assert (
+        compute_verdict_exit_code(compare_runs(listing(FAILING, OBJECT, "kernel/fork.o"), a_side(after)))
+        == 100
+    )
 
 
 def test_a_finding_that_was_asked_for_makes_it_100_unless_it_is_fixed() -> None:

@@ -9,9 +9,9 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.record.model import BaseRecord, Cell, Compiler, Run, ToolchainRecord
 from matrix.record.outcome import UNTRIED, Evidence, State
-from matrix.verdict.cells import transition
-from matrix.verdict.compare import compare
-from matrix.verdict.model import CellChange, Difference, Transition, Verdict
+from matrix.verdict.cells import classify_transition
+from matrix.verdict.compare import compare_runs
+from matrix.verdict.model import CellChange, EnvironmentDifference, Transition, Verdict
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run
 from tests.fakes.sides import OTHER, alone, newer, turned, two
 
@@ -20,7 +20,7 @@ SECOND = WARNING.model_copy(update={"flag": "unused-function", "message": "'f' d
 
 
 def verdict(before: Run, after: Run) -> Verdict:
-    return compare(*two(before, after))
+    return compare_runs(*two(before, after))
 
 
 def the_cell(before: Run, after: Run) -> CellChange:
@@ -77,7 +77,7 @@ def test_nothing_is_claimed_of_a_cell_that_either_side_could_not_try(state: Stat
 
 def test_every_pair_of_states_has_one_transition_and_a_fix_is_never_something_unreachable() -> None:
     for before, after, same in itertools.product(State, State, (False, True)):
-        found = transition(before, after, same=same)
+        found = classify_transition(before, after, same=same)
         assert (found is Transition.UNKNOWN) == bool({before, after} & UNTRIED)
         if after in (E, U):
             assert found not in (Transition.FIXED, Transition.CHANGED, Transition.BROKEN)
@@ -132,7 +132,7 @@ def test_a_cell_that_one_plan_lacks_is_unknown_and_says_so() -> None:
         ("powerpc", P, P, None),
         ("s390", None, P, "not planned before"),
     ]
-    assert [cell.common for cell in found] == [False, True, False]
+    assert [cell.is_in_both_plans for cell in found] == [False, True, False]
 
 
 def test_transitions_are_counted() -> None:
@@ -223,7 +223,9 @@ def test_differences_are_listed_once_with_full_versions() -> None:
     found = verdict(before, newer(before, version="gcc (Debian 14.3.0-1) 14.3.0"))
     old = before.toolchains["gcc-14"].compilers["powerpc"].version
     assert found.differences == (
-        Difference(what="compiler", where="gcc-14 powerpc", before=old, after="gcc (Debian 14.3.0-1) 14.3.0"),
+        EnvironmentDifference(
+            what="compiler", where="gcc-14 powerpc", before=old, after="gcc (Debian 14.3.0-1) 14.3.0"
+        ),
     )
 
 

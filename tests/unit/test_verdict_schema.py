@@ -8,9 +8,9 @@ from jsonschema import Draft202012Validator
 
 from matrix.record.model import Run
 from matrix.record.outcome import State
-from matrix.verdict.compare import compare, step
-from matrix.verdict.model import Fate, Mailbox, MailTold, PatchTold, Transition, Verdict
-from matrix.verdict.schema import PUBLISHED, verdict_schema
+from matrix.verdict.compare import compare_runs, extract_patch_step
+from matrix.verdict.model import FindingStatus, Mailbox, PatchMail, Transition, Verdict, VerdictPatch
+from matrix.verdict.schema import VERDICT_SCHEMA_FILE, build_verdict_schema
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side, mended, newer, turned
 
@@ -21,17 +21,19 @@ def a_verdict() -> Verdict:
     ids = [cell.id for cell in story.cells]
     before = a_side(story, configs={name: {"KVM_VFIO": "y"} for name in ids})
     after = a_side(newer(mended(story), "x86"), configs={name: {"A": "y"} for name in ids})
-    plain = compare(before, after, fixes=["F1"])
-    made = compare(before, after, fixes=["F1"], steps=[step("0001-a.patch", "vfio: a", plain)])
-    mail = MailTold(subject="[PATCH] vfio: a", sender=Mailbox(address="a@example.org"))
-    patch = PatchTold(name="0001-a.patch", sha256="0" * 64, mail=mail)
+    plain = compare_runs(before, after, fixes=["F1"])
+    made = compare_runs(
+        before, after, fixes=["F1"], steps=[extract_patch_step("0001-a.patch", "vfio: a", plain)]
+    )
+    mail = PatchMail(subject="[PATCH] vfio: a", sender=Mailbox(address="a@example.org"))
+    patch = VerdictPatch(name="0001-a.patch", sha256="0" * 64, mail=mail)
     told = {"patches": (patch,), "cover": mail, "base_commit": "12ab", "base_differs": "…", "notes": ("…",)}
     return made.model_copy(update=told)
 
 
 def test_the_published_schema_is_what_the_types_say_and_takes_a_verdict() -> None:
-    schema = json.loads(PUBLISHED.read_text("utf-8"))
-    assert schema == verdict_schema(), "the types have changed: run python -m matrix.verdict.schema"
+    schema = json.loads(VERDICT_SCHEMA_FILE.read_text("utf-8"))
+    assert schema == build_verdict_schema(), "the types have changed: run python -m matrix.verdict.schema"
     Draft202012Validator.check_schema(schema)
     written = json.loads(a_verdict().model_dump_json(by_alias=True))
     Draft202012Validator(schema).validate(written)
@@ -47,19 +49,19 @@ def test_what_is_written_can_be_read_again() -> None:
 
 def test_a_verdict_without_steps_has_none() -> None:
     side = a_side(the_story())
-    assert compare(side, side).steps is None
+    assert compare_runs(side, side).steps is None
 
 
 def test_a_run_against_itself_changes_nothing() -> None:
     side = a_side(the_story())
-    found = compare(side, side)
+    found = compare_runs(side, side)
     assert set(found.counts) == {Transition.UNCHANGED, Transition.STILL_FAILING}
-    assert [one.fate for one in found.findings] == [Fate.STILL]
+    assert [one.fate for one in found.findings] == [FindingStatus.STILL]
     assert (found.symbols, found.differences) == ((), ())
 
 
 def test_a_side_is_told_with_its_source_and_its_cells_by_state() -> None:
-    found = compare(a_side(the_story()), a_side(mended(the_story())))
+    found = compare_runs(a_side(the_story()), a_side(mended(the_story())))
     assert found.before.cells == {State.FAIL: 2, State.PASS: 96, State.UNREACHABLE: 46}
     assert (found.after.run, found.before.source.version) == ("after", "6.12.48")
 
@@ -69,7 +71,7 @@ def test_a_step_has_only_what_its_patch_changed() -> None:
         [a_cell(state=State.FAIL, diagnostics=[GCC_ERROR]), a_cell("x86"), a_cell("s390")], [GCC_ERROR]
     )
     after = turned(before, a_cell("x86", state=State.WARN, diagnostics=[WARNING]), diagnostics=[WARNING])
-    found = step("0002-b.patch", "vfio: b", compare(a_side(before), a_side(after)))
+    found = extract_patch_step("0002-b.patch", "vfio: b", compare_runs(a_side(before), a_side(after)))
     assert (found.name, found.subject, found.before, found.after) == (
         "0002-b.patch",
         "vfio: b",
@@ -77,7 +79,7 @@ def test_a_step_has_only_what_its_patch_changed() -> None:
         "after",
     )
     assert [cell.arch for cell in found.cells] == ["x86"]
-    assert [one.fate for one in found.findings] == [Fate.NEW]
+    assert [one.fate for one in found.findings] == [FindingStatus.NEW]
 
 
 def large(number: int, state: State) -> Run:
@@ -96,6 +98,6 @@ def large(number: int, state: State) -> Run:
 def test_twenty_thousand_cells_are_compared_in_seconds() -> None:
     sides = a_side(large(20_000, State.FAIL)), a_side(large(20_000, State.PASS))
     started = time.process_time()
-    found = compare(*sides)
+    found = compare_runs(*sides)
     assert found.counts == {Transition.FIXED: 2_000, Transition.UNCHANGED: 18_000}
     assert time.process_time() - started < 10

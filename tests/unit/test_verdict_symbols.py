@@ -3,9 +3,9 @@
 from matrix.kconfig.config import Config
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
-from matrix.verdict.compare import compare
-from matrix.verdict.model import Flip, SymbolChange
-from matrix.verdict.side import Side
+from matrix.verdict.compare import compare_runs
+from matrix.verdict.model import SymbolChange, SymbolFlip
+from matrix.verdict.side import RunData
 from tests.fakes.runs import a_cell, a_run
 from tests.fakes.sides import Values, a_side, alone, newer, turned
 
@@ -15,7 +15,7 @@ ON = {"KVM_VFIO": "y"}
 
 def symbols(run: Run, before: Values, after: Values, to: Run | None = None) -> tuple[SymbolChange, ...]:
     one, other = a_side(run, configs=before), a_side(to or turned(run), configs=after)
-    return compare(one, other).symbols
+    return compare_runs(one, other).symbols
 
 
 def matrix() -> Run:
@@ -63,8 +63,8 @@ def test_equal_digests_are_not_read_and_each_other_once() -> None:
 
     before = with_digests(matrix(), "one", "one", "one", "same")
     after = with_digests(matrix(), "two", "three", "two", "same")
-    one, other = (Side.of(run, lambda _: frozenset(), config) for run in (before, after))
-    (row,) = compare(one, other).symbols
+    one, other = (RunData.from_run(run, lambda _: frozenset(), config) for run in (before, after))
+    (row,) = compare_runs(one, other).symbols
     assert row.cells == 3
     assert sorted(read) == ["one", "three", "two"]
 
@@ -72,8 +72,8 @@ def test_equal_digests_are_not_read_and_each_other_once() -> None:
 def test_configurations_that_are_not_kept_say_nothing() -> None:
     run = matrix()
     kept = a_side(run)
-    lost = Side(turned(run), kept.findings, {}, kept.objects, lambda _: None)
-    assert compare(kept, lost).symbols == ()
+    lost = RunData(turned(run), kept.findings, {}, kept.load_objects, lambda _: None)
+    assert compare_runs(kept, lost).symbols == ()
 
 
 def test_cells_that_neither_side_reaches_are_not_counted_and_lost_ones_are() -> None:
@@ -92,5 +92,7 @@ def test_nor_is_what_another_compiler_may_have_changed() -> None:
 
 
 def test_a_row_is_told_with_from_and_to() -> None:
-    row = SymbolChange(flips=(Flip(symbol="A", from_="y", to="n"),), cells=1, condition=({},), minimal=True)
+    row = SymbolChange(
+        flips=(SymbolFlip(symbol="A", from_="y", to="n"),), cells=1, condition=({},), minimal=True
+    )
     assert row.model_dump(by_alias=True)["flips"] == ({"symbol": "A", "from": "y", "to": "n"},)
