@@ -29,7 +29,7 @@ from matrix.source.reach import Reach, reach
 from matrix.source.tree import Tree
 
 
-class Kept(BaseModel):
+class ObjectWarnings(BaseModel):
     """What the compiler said when it made an object that was then not made again.
 
     ``listed``: the object belonged to the configuration's own lists, so it goes when they no longer name it.
@@ -40,7 +40,7 @@ class Kept(BaseModel):
     diagnostics: tuple[Diagnostic, ...]
 
 
-class _Memory(BaseModel):
+class _LaneState(BaseModel):
     """``changed``: every file that ever differed between the trees this lane has seen. An object that no
     cell needed since may still be of any of them, so each further tree must show all these files as new.
     ``listed``: the objects of every configuration that was built here."""
@@ -49,7 +49,7 @@ class _Memory(BaseModel):
     copy_: str
     changed: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
-    warnings: dict[str, Kept] = {}
+    warnings: dict[str, ObjectWarnings] = {}
 
 
 @dataclass
@@ -63,20 +63,20 @@ class LaneDirectory:
     root: Path
     owner: str
     tree: Tree
-    changed: tuple[str, ...] = ()
-    listed: set[str] = field(default_factory=set)
-    warnings: dict[str, Kept] = field(default_factory=dict)
+    changed_files: tuple[str, ...] = ()
+    listed_objects: set[str] = field(default_factory=set)
+    warnings: dict[str, ObjectWarnings] = field(default_factory=dict)
 
     @property
     def build(self) -> Path:
         return self.root / "build"
 
     @property
-    def broken(self) -> bool:
+    def is_broken(self) -> bool:
         """A container began to work here and did not end as it should."""
         return (self.root / "busy").exists()
 
-    def begin(self) -> int:
+    def mark_busy(self) -> int:
         """A container is about to work here. Returns the moment, in this file system's own nanoseconds."""
         mark = self.root / "busy"
         mark.unlink(missing_ok=True)
@@ -84,30 +84,30 @@ class LaneDirectory:
             mark.touch()
         return mark.stat().st_mtime_ns
 
-    def end(self) -> None:
+    def mark_idle(self) -> None:
         """It ended by itself: every object is whole."""
         (self.root / "busy").unlink(missing_ok=True)
 
-    def remember(self) -> None:
+    def save_state(self) -> None:
         """Write down what the objects were built from and what was said of them."""
-        memory = _Memory(
+        memory = _LaneState(
             tree=self.tree.digest,
-            copy_=_copy(self.tree),
-            changed=self.changed,
-            listed=tuple(sorted(self.listed)),
+            copy_=_identify_copy(self.tree),
+            changed=self.changed_files,
+            listed=tuple(sorted(self.listed_objects)),
             warnings=self.warnings,
         )
         write_whole(self.root / "lane.json", memory.model_dump_json())
 
-    def renew(self) -> None:
+    def reset_build(self) -> None:
         """An empty build directory that the container's user owns."""
         shutil.rmtree(self.build, ignore_errors=True)
         with no_space(self.build):
             self.build.mkdir(parents=True)
-        _hand_over(self.build, self.owner)
-        self.end()
-        self.changed, self.listed, self.warnings = (), set(), {}
-        self.remember()
+        _change_owner(self.build, self.owner)
+        self.mark_idle()
+        self.changed_files, self.listed_objects, self.warnings = (), set(), {}
+        self.save_state()
 
     def put_config(self, text: str) -> None:
         """Make this the configuration. An unchanged one keeps its time stamp, so that kbuild need not look
@@ -115,9 +115,9 @@ class LaneDirectory:
         path = self.build / ".config"
         if not path.exists() or path.read_text("utf-8", "replace") != text:
             write_whole(path, text)
-            _hand_over(path, self.owner)
+            _change_owner(path, self.owner)
 
-    def discard(self, objects: Iterable[str]) -> None:
+    def remove_objects(self, objects: Iterable[str]) -> None:
         """Remove these objects, so that make makes them again.
 
         Their names come out of a stranger's log, and what is on the way to them out of a stranger's makefile:
@@ -129,46 +129,46 @@ class LaneDirectory:
             if path.parent.resolve().is_relative_to(inside):
                 path.unlink(missing_ok=True)
 
-    def forget_warnings(self) -> None:
+    def remove_warned_objects(self) -> None:
         """Remove what warned when it was made: made again, it warns again, to whoever looks now."""
-        self.discard(self.warnings)
+        self.remove_objects(self.warnings)
         self.warnings = {}
-        self.remember()
+        self.save_state()
 
 
-def _hand_over(path: Path, owner: str) -> None:
+def _change_owner(path: Path, owner: str) -> None:
     user, group = (int(part) for part in owner.split(":"))
     if os.geteuid() == 0:
         os.chown(path, user, group)
 
 
-def _copy(tree: Tree) -> str:
+def _identify_copy(tree: Tree) -> str:
     """Which copy of the tree this is: one that was fetched again has its old time stamps again."""
     state = tree.path.stat()
     return f"{state.st_dev}:{state.st_ino}:{state.st_ctime_ns}"
 
 
-def lane_key(fields: Mapping[str, str]) -> str:
+def format_lane_key(fields: Mapping[str, str]) -> str:
     """A directory name: readable, and different for whatever must not share objects."""
     mark = hashlib.sha256(json.dumps(sorted(fields.items())).encode()).hexdigest()[:12]
     return f"{escape_path_part(fields['arch'])}-{escape_path_part(fields['toolchain'])[:40]}-{mark}"
 
 
 @contextmanager
-def lane_directory(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
     """The lane's directory, ready to build ``tree``. A second process finds it locked and takes a twin.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
     of the base's.
     """
-    with _locked(lanes, _name(key, tree)) as root:
+    with _acquire_lane(lanes, _name_lane(key, tree)) as root:
         if tree.patches and not (root / "lane.json").exists():
-            _start_from(root, lanes / key)
-        yield _ready(root, tree, cache, owner)
+            _copy_first_idle(root, lanes / key)
+        yield _prepare_lane(root, tree, cache, owner)
 
 
 @contextmanager
-def lane_copy(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane_copy(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
     """A directory that is nobody else's and gone at the end, ready to build ``tree``.
 
     It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. One
@@ -178,36 +178,36 @@ def lane_copy(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> It
         lanes.mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
     try:
-        _start_from(root, lanes / _name(key, tree), lanes / key)
-        yield _ready(root, tree, cache, owner)
+        _copy_first_idle(root, lanes / _name_lane(key, tree), lanes / key)
+        yield _prepare_lane(root, tree, cache, owner)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _name(key: str, tree: Tree) -> str:
-    return f"{key}-{_patches(tree)}" if tree.patches else key
+def _name_lane(key: str, tree: Tree) -> str:
+    return f"{key}-{_hash_patches(tree)}" if tree.patches else key
 
 
-def _patches(tree: Tree) -> str:
+def _hash_patches(tree: Tree) -> str:
     return hashlib.sha256("".join(patch.sha256 for patch in tree.patches).encode()).hexdigest()[:12]
 
 
-def _ready(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory:
-    lane = _mended(root, tree, cache, owner)
+def _prepare_lane(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory:
+    lane = _adapt_lane(root, tree, cache, owner)
     if lane is None:
         lane = LaneDirectory(root, owner, tree)
-        lane.renew()
+        lane.reset_build()
     return lane
 
 
-def _start_from(root: Path, *lanes: Path) -> None:
+def _copy_first_idle(root: Path, *lanes: Path) -> None:
     """Copy the first of these lanes that is whole and that nobody works in, with its time stamps."""
     for lane in lanes:
-        if (lane / "lane.json").exists() and _copied(lane, root):
+        if (lane / "lane.json").exists() and _copy_if_idle(lane, root):
             return
 
 
-def _copied(lane: Path, root: Path) -> bool:
+def _copy_if_idle(lane: Path, root: Path) -> bool:
     with (lane / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -224,7 +224,7 @@ def _copied(lane: Path, root: Path) -> bool:
 
 
 @contextmanager
-def _locked(lanes: Path, key: str) -> Iterator[Path]:
+def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
     for number in range(1, 1000):
         root = lanes / (key if number == 1 else f"{key}.{number}")
         with no_space(root):
@@ -239,7 +239,7 @@ def _locked(lanes: Path, key: str) -> Iterator[Path]:
     raise AssertionError(f"a thousand processes share the lane {key}")
 
 
-def _mended(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory | None:
+def _adapt_lane(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory | None:
     """The lane as it was left, made fit for this tree; None when only a new one will do.
 
     make compares time stamps: a header that differs but is older than the objects rebuilds nothing, and the
@@ -248,24 +248,24 @@ def _mended(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory |
     lane is dropped.
     """
     try:
-        memory = _Memory.model_validate_json((root / "lane.json").read_bytes())
+        memory = _LaneState.model_validate_json((root / "lane.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
     if (root / "busy").exists() or not (root / "build").is_dir():
         return None
     changed = memory.changed
-    if (memory.tree, memory.copy_) != (tree.digest, _copy(tree)):
-        gap = _gap(memory.tree, tree.digest, cache)
+    if (memory.tree, memory.copy_) != (tree.digest, _identify_copy(tree)):
+        gap = _find_changed_files(memory.tree, tree.digest, cache)
         if gap is None:
             return None
         changed = tuple(sorted({*changed, *gap}))
         freshen(tree.path, changed)
     lane = LaneDirectory(root, owner, tree, changed, set(memory.listed), dict(memory.warnings))
-    lane.remember()
+    lane.save_state()
     return lane
 
 
-def _gap(old: str, new: str, cache: Cache) -> tuple[str, ...] | None:
+def _find_changed_files(old: str, new: str, cache: Cache) -> tuple[str, ...] | None:
     """The files that differ between two trees, or None when make could not follow from one to the other."""
     if old == new:
         return ()

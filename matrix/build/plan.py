@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from matrix.build.before import Before
+from matrix.build.before import ReusableRun
 from matrix.build.cell import Stages
-from matrix.build.lane import lane_key
+from matrix.build.lane import format_lane_key
 from matrix.catalog.load import Catalog
 from matrix.kconfig.definitions import Definitions
 from matrix.plan.request import Request
 from matrix.record.events import Emit
 from matrix.record.journal import Journal
-from matrix.resolve.make import Site
+from matrix.resolve.make import MakeContext
 from matrix.source.cache import Cache
 
 
@@ -30,15 +30,15 @@ class Lane:
     def name(self) -> str:
         return f"{self.arch}/{self.toolchain}/{self.base}"
 
-    def key(self, stages: Stages, image: str, make: Mapping[str, str]) -> str:
+    def compute_directory_key(self, stages: Stages, image: str, make: Mapping[str, str]) -> str:
         """The name of its directory, with all else that its objects depend on. ``image`` is an id."""
         fields = {"arch": self.arch, "toolchain": self.toolchain, "base": self.base}
         # What is not on kbuild's lists (prepared headers, host tools) depends on what was asked for.
         fields |= {"stages": repr(stages), "image": image, "make": str(sorted(make.items()))}
-        return lane_key(fields)
+        return format_lane_key(fields)
 
 
-def lanes_of(requests: Iterable[Request]) -> tuple[Lane, ...]:
+def group_into_lanes(requests: Iterable[Request]) -> tuple[Lane, ...]:
     """Requests grouped into lanes, both in plan order."""
     groups: dict[tuple[str, str, str], list[Request]] = {}
     for request in requests:
@@ -47,41 +47,41 @@ def lanes_of(requests: Iterable[Request]) -> tuple[Lane, ...]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunContext:
     """Everything a lane needs to know beside its requests. Without ``build``: resolve only.
 
     ``images`` are the ids by toolchain; ``make`` the user's own make variables; ``deadline`` a
     ``time.monotonic()`` after which no new cell starts. What ``before`` can answer is not built.
     """
 
-    site: Site
+    make_context: MakeContext
     cache: Cache
     catalog: Catalog
     axes: Mapping[str, tuple[str, ...]]
-    fixed: Mapping[str, str]
-    stages: Callable[[str], Stages]
-    images: Mapping[str, str]
-    make: Mapping[str, str]
-    definitions: Callable[[str], Definitions]
+    fixed_symbols: Mapping[str, str]
+    stages_for_arch: Callable[[str], Stages]
+    image_ids: Mapping[str, str]
+    user_variables: Mapping[str, str]
+    definitions_for_arch: Callable[[str], Definitions]
     journal: Journal
     emit: Emit
-    ids: frozenset[str]
+    request_ids: frozenset[str]
     build: bool = True
     fail_fast: bool = False
     deadline: float | None = None
-    before: Before | None = None
-    failed: threading.Event = field(default_factory=threading.Event)
+    reusable_run: ReusableRun | None = None
+    cell_failed: threading.Event = field(default_factory=threading.Event)
 
-    def stopped(self) -> str:
+    def find_stop_reason(self) -> str:
         """Why no new cell may start, or nothing."""
-        if self.site.cancel.is_set():
+        if self.make_context.cancel.is_set():
             return "not started: interrupted"
-        if self.fail_fast and self.failed.is_set():
+        if self.fail_fast and self.cell_failed.is_set():
             return "not started: --fail-fast, and a cell had failed"
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "not started: the --deadline had passed"
         return ""
 
-    def variables(self, lane: Lane) -> dict[str, str]:
+    def merge_make_variables(self, lane: Lane) -> dict[str, str]:
         """The make line of a lane's arch and toolchain, with what the user added."""
-        return {**self.catalog.make_variables(lane.arch, lane.toolchain), **self.make}
+        return {**self.catalog.make_variables(lane.arch, lane.toolchain), **self.user_variables}

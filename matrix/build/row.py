@@ -11,24 +11,24 @@ from matrix.record.model import Cell, DiagnosticRef, StageRecord, Verified
 from matrix.record.outcome import Evidence, State, worst
 from matrix.resolve.resolution import Resolution
 
-Said = tuple[Occurrence, str]
+StageOccurrence = tuple[Occurrence, str]
 """Something that was said, and the name of the stage that said it."""
 
 
 @dataclass(frozen=True)
-class Log:
+class CellLog:
     """A cell's log: where it is, and how the record names it."""
 
     path: Path
     name: str
 
-    def write(self, lines: Iterable[str]) -> None:
+    def write_lines(self, lines: Iterable[str]) -> None:
         with no_space(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellResult:
     """A finished cell, with its diagnostics by key, the objects known to belong to its stages, and the source
     files that went into them (none where nobody knows)."""
 
@@ -38,7 +38,7 @@ class Outcome:
     sources: frozenset[str] = frozenset()
 
     @property
-    def title(self) -> str:
+    def first_error(self) -> str:
         """The first error, as one line; empty where there is none."""
         for ref in self.cell.diagnostics:
             item = self.diagnostics[ref.key]
@@ -47,7 +47,7 @@ class Outcome:
         return ""
 
 
-def blank(request: Request) -> Cell:
+def create_blank_cell(request: Request) -> Cell:
     """A row for a request of which nothing is known yet."""
     return Cell(
         id=request.id,
@@ -58,7 +58,7 @@ def blank(request: Request) -> Cell:
     )
 
 
-def planned(
+def create_resolved_cell(
     resolution: Resolution,
     fragment: Mapping[str, str],
     make_line: str,
@@ -66,7 +66,7 @@ def planned(
     resolves_to: str | None = None,
 ) -> Cell:
     """The cell as it is known before it is built: `not-run`, or `unreachable` with its reason."""
-    unreachable = resolution.config is not None and not resolution.reachable
+    unreachable = resolution.config is not None and not resolution.is_reachable
     update = {
         "fragment": dict(fragment),
         "verified": tuple(Verified(symbol=c.symbol, want=c.want, got=c.got) for c in resolution.checks),
@@ -77,39 +77,39 @@ def planned(
         "reason": reason,
         "resolves_to": resolves_to,
     }
-    return blank(resolution.request).model_copy(update=update)
+    return create_blank_cell(resolution.request).model_copy(update=update)
 
 
-def configured_only(cell: Cell, resolution: Resolution, log: Log) -> Outcome:
+def finish_unconfigured_cell(cell: Cell, resolution: Resolution, log: CellLog) -> CellResult:
     """A cell whose configuration could not be made: its state is the configure step's."""
-    return finished(cell, [resolution.stage], during("configure", resolution.diagnostics), log)
+    return finish_cell(cell, [resolution.stage], pair_with_stage("configure", resolution.diagnostics), log)
 
 
-def during(stage: str, seen: Iterable[Occurrence]) -> list[Said]:
+def pair_with_stage(stage: str, seen: Iterable[Occurrence]) -> list[StageOccurrence]:
     return [(item, stage) for item in seen]
 
 
-def finished(
+def finish_cell(
     cell: Cell,
     records: list[StageRecord],
-    seen: list[Said],
-    log: Log,
+    seen: list[StageOccurrence],
+    log: CellLog,
     objects: frozenset[str] = frozenset(),
-) -> Outcome:
-    state = worst(record.state for record in _proving(records))
+) -> CellResult:
+    state = worst(record.state for record in _select_proving_records(records))
     tried = state not in {State.CANCELLED, State.NOT_RUN}
     update = {
         "state": state,
         "evidence": Evidence.BUILT if tried else None,
         "stages": tuple(records),
-        "diagnostics": tuple(_refs(seen)),
+        "diagnostics": tuple(_build_diagnostic_refs(seen)),
         "log": log.name if log.path.exists() else None,
     }
     said = {item.diagnostic.key: item.diagnostic for item, _ in seen}
-    return Outcome(cell.model_copy(update=update), said, objects)
+    return CellResult(cell.model_copy(update=update), said, objects)
 
 
-def _proving(records: list[StageRecord]) -> list[StageRecord]:
+def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:
     """Configuring well proves nothing about a build: it counts only when it went wrong, or warned."""
     first, *stages = records
     if not stages or first.state not in {State.PASS, State.WARN}:
@@ -118,7 +118,7 @@ def _proving(records: list[StageRecord]) -> list[StageRecord]:
     return [first, *stages] if proven else stages
 
 
-def _refs(seen: list[Said]) -> Iterator[DiagnosticRef]:
+def _build_diagnostic_refs(seen: list[StageOccurrence]) -> Iterator[DiagnosticRef]:
     """One for each diagnostic of each object: a later stage that says it again adds nothing."""
     known: set[tuple[str, str | None]] = set()
     for item, stage in seen:

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
-from matrix.build.plan import Lane, Plan
-from matrix.build.work import LaneWork
+from matrix.build.plan import Lane, RunContext
+from matrix.build.work import LaneWorker
 from matrix.record.events import LaneDone
 
 
-class Budget:
+class JobBudget:
     """The job budget over the lanes that are at work now: a lane that is done leaves its share."""
 
     def __init__(self, jobs: int, lanes: int) -> None:
@@ -17,52 +17,52 @@ class Budget:
         self._lanes = lanes
         self._lock = threading.Lock()
 
-    def share(self) -> int:
+    def compute_share(self) -> int:
         """Compile jobs for one step, at least one."""
         with self._lock:
             return max(1, self._jobs // max(1, self._lanes))
 
-    def lanes_left(self, count: int) -> None:
+    def limit_lanes(self, count: int) -> None:
         """So many lanes are still to be worked on."""
         with self._lock:
             self._lanes = min(self._lanes, count)
 
 
-def run_lanes(lanes: Sequence[Lane], plan: Plan, budget: Budget, at_once: int) -> None:
+def run_lanes(lanes: Sequence[Lane], plan: RunContext, budget: JobBudget, at_once: int) -> None:
     """Work on all lanes, ``at_once`` at a time. Returns when all threads ended.
 
     Ctrl-C and a lane's own exception cancel the rest; the exception is raised after everything stopped.
     """
-    left = _Countdown(len(lanes), budget.lanes_left)
+    left = _LaneCountdown(len(lanes), budget.limit_lanes)
     with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="lane") as pool:
-        futures = [pool.submit(_one, lane, plan, left) for lane in lanes]
+        futures = [pool.submit(_run_lane, lane, plan, left) for lane in lanes]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             # After a normal end nothing is left to cancel; after Ctrl-C or an exception all must stop.
             if not all(future.done() and future.exception() is None for future in futures):
-                plan.site.cancel.set()
+                plan.make_context.cancel.set()
                 pool.shutdown(wait=True, cancel_futures=True)
     for future in futures:
         if not future.cancelled():
             future.result()
 
 
-class _Countdown:
+class _LaneCountdown:
     def __init__(self, count: int, tell: Callable[[int], None]) -> None:
         self._count = count
-        self._tell = tell
+        self._on_change = tell
         self._lock = threading.Lock()
 
-    def one_done(self) -> None:
+    def count_down(self) -> None:
         with self._lock:
             self._count -= 1
-            self._tell(self._count)
+            self._on_change(self._count)
 
 
-def _one(lane: Lane, plan: Plan, left: _Countdown) -> None:
+def _run_lane(lane: Lane, plan: RunContext, left: _LaneCountdown) -> None:
     try:
-        LaneWork(lane, plan).run()
+        LaneWorker(lane, plan).run()
     finally:
-        left.one_done()
+        left.count_down()
         plan.emit(LaneDone(lane.name))

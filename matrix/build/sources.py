@@ -16,19 +16,19 @@ from itertools import chain
 from pathlib import Path
 
 from matrix.build.lane import LaneDirectory
-from matrix.build.objects import members
-from matrix.resolve.make import SRC
+from matrix.build.objects import read_archive_members
+from matrix.resolve.make import SOURCE_MOUNT
 from matrix.source.reach import Reach, reach
 
-_BELOW_SRC = re.compile(rf"{SRC}/([^\s'\"();:|]+\.[chS])(?![\w.])")
+_SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s'\"();:|]+\.[chS])(?![\w.])")
 # A word alone on its line, as source_FILE and deps_FILE have them; $(wildcard …) is a symbol, and no file.
-_GENERATED = re.compile(r"^(?:source_\S+ :=)?[ \t]+([^\s/$\\][^\s$]*)(?:[ \t]+\\)?$", re.MULTILINE)
-_WRAPPER = re.compile(r"\s*#include <asm-generic/\S+>\s*")
+_GENERATED_PATH = re.compile(r"^(?:source_\S+ :=)?[ \t]+([^\s/$\\][^\s$]*)(?:[ \t]+\\)?$", re.MULTILINE)
+_GENERIC_WRAPPER = re.compile(r"\s*#include <asm-generic/\S+>\s*")
 
 # What make generates without a command file → the sources that go in, beside those that other command files
 # name (of the assembly behind *-offsets.h, of host programs), .config, and what reaches everything anyway:
 # Makefiles, scripts, tables. Of 6.12; what is not here is not known.
-_INPUTS: Mapping[str, tuple[str, ...]] = {
+_GENERATED_INPUTS: Mapping[str, tuple[str, ...]] = {
     "*-offsets.h": (),
     "include/generated/bounds.h": (),
     "arch/arm64/kvm/hyp_constants.h": (),
@@ -59,7 +59,7 @@ _INPUTS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class _Named:
+class _CommandFile:
     """What one command file names: sources relative to the tree, and generated files."""
 
     sources: tuple[str, ...]
@@ -67,32 +67,32 @@ class _Named:
 
 
 @dataclass
-class Sources:
+class CommandFileReader:
     """Reads the command files of one lane, each again only when it was written again."""
 
     lane: LaneDirectory
-    _known: dict[str, tuple[int, _Named]] = field(default_factory=dict)
-    _names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _parsed: dict[str, tuple[int, _CommandFile]] = field(default_factory=dict)
+    _names_by_word: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def of(self, objects: Set[str]) -> frozenset[str]:
+    def find_cell_sources(self, objects: Set[str]) -> frozenset[str]:
         """The sources of the cell that was just built without failure, and to which ``objects`` belong.
 
         Relative to the tree, .c, .h and .S only. None at all when nobody knows what some object, or a
         generated file that went in, was made of.
         """
-        made, archives = self._look()
-        linked = {name for archive in archives for name in members(archive, self.lane.build)}
-        others = self.lane.listed - objects - linked
-        named = [(target, self._read(path)) for target, path in made if target not in others]
+        made, archives = self._find_command_files()
+        linked = {name for archive in archives for name in read_archive_members(archive, self.lane.build)}
+        others = self.lane.listed_objects - objects - linked
+        named = [(target, self._parse_command_file(path)) for target, path in made if target not in others]
         # tools/ has a build system of its own, which names its sources as seen from their directory.
         ours = [one.generated for target, one in named if not target.startswith("tools/")]
         targets = {target for target, _ in made}
-        inputs = [self._inputs(name) for name in set(chain.from_iterable(ours)) - targets]
+        inputs = [self._find_generated_inputs(name) for name in set(chain.from_iterable(ours)) - targets]
         if None in inputs or not objects <= targets:
             return frozenset()
         return frozenset(chain(*filter(None, inputs), *(one.sources for _, one in named)))
 
-    def _look(self) -> tuple[list[tuple[str, str]], list[Path]]:
+    def _find_command_files(self) -> tuple[list[tuple[str, str]], list[Path]]:
         """(file that was made, its command file) of everything in the directory, and the libraries there.
 
         What links with a library (lib.a) is on none of kbuild's lists when MODULES=n.
@@ -110,29 +110,31 @@ class Sources:
                     made.append((target, f"{folder}/{name}"))
         return made, archives
 
-    def _read(self, path: str) -> _Named:
+    def _parse_command_file(self, path: str) -> _CommandFile:
         written = Path(path).stat().st_mtime_ns
-        known = self._known.get(path)
+        known = self._parsed.get(path)
         if known is None or known[0] != written:
             text = Path(path).read_text("utf-8", "replace")
-            sources = {name for word in _BELOW_SRC.findall(text) for name in self._spelled(word)}
-            generated = {os.path.normpath(word) for word in _GENERATED.findall(text)}
-            known = self._known[path] = (written, _Named(tuple(sources), tuple(generated)))
+            sources = {
+                name for word in _SOURCE_PATH.findall(text) for name in self._resolve_source_names(word)
+            }
+            generated = {os.path.normpath(word) for word in _GENERATED_PATH.findall(text)}
+            known = self._parsed[path] = (written, _CommandFile(tuple(sources), tuple(generated)))
         return known[1]
 
-    def _spelled(self, word: str) -> tuple[str, ...]:
+    def _resolve_source_names(self, word: str) -> tuple[str, ...]:
         """``arch/powerpc/kvm/../../../virt/kvm/vfio.c`` as its plain name, and as what a link leads to."""
-        if word not in self._names:
+        if word not in self._names_by_word:
             root = os.path.realpath(self.lane.tree.path)
             real = os.path.relpath(os.path.realpath(f"{root}/{word}"), root)
-            self._names[word] = tuple(
+            self._names_by_word[word] = tuple(
                 name for name in {os.path.normpath(word), real} if reach(name) is Reach.OBJECTS
             )
-        return self._names[word]
+        return self._names_by_word[word]
 
-    def _inputs(self, name: str) -> tuple[str, ...] | None:
+    def _find_generated_inputs(self, name: str) -> tuple[str, ...] | None:
         """The sources that go into a generated file that has no command file; None where nobody knows."""
-        for pattern, sources in _INPUTS.items():
+        for pattern, sources in _GENERATED_INPUTS.items():
             if fnmatchcase(name, pattern):
                 return sources
         try:
@@ -140,4 +142,4 @@ class Sources:
         except OSError:
             return None
         # What a wrapper includes is a dependency of its own.
-        return () if _WRAPPER.fullmatch(text) else None
+        return () if _GENERIC_WRAPPER.fullmatch(text) else None

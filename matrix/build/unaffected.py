@@ -16,12 +16,12 @@ from matrix.record.outcome import PROVEN, WHOLE, State
 from matrix.source.manifest import Difference
 from matrix.source.reach import Reach, reach
 
-_JOBS = re.compile(r"-j\d+")
-_SHOWN = 3
+_JOBS_OPTION = re.compile(r"-j\d+")
+_MAX_PATHS = 3
 
 
 @dataclass(frozen=True)
-class Given:
+class CellInputs:
     """What a cell follows from beside its sources. ``commands`` are those of its stages, but for their -jN:
     targets, make variables, and what they are called by."""
 
@@ -30,25 +30,25 @@ class Given:
     commands: tuple[str, ...]
 
 
-def given(image: str, config_sha256: str, commands: Sequence[str]) -> Given:
+def build_cell_inputs(image: str, config_sha256: str, commands: Sequence[str]) -> CellInputs:
     """The value for these commands as they are typed."""
-    return Given(image, config_sha256, tuple(map(_without_jobs, commands)))
+    return CellInputs(image, config_sha256, tuple(map(_strip_jobs_option, commands)))
 
 
-def given_before(run: Run, cell: Cell) -> Given | None:
+def read_recorded_inputs(run: Run, cell: Cell) -> CellInputs | None:
     """What a recorded cell was made with; None where the record does not say."""
     toolchain = run.toolchains.get(cell.toolchain)
     if toolchain is None or cell.config_sha256 is None:
         return None
     commands = [stage.command for stage in cell.stages if stage.name != "configure"]
-    return given(toolchain.image_id, cell.config_sha256, commands)
+    return build_cell_inputs(toolchain.image_id, cell.config_sha256, commands)
 
 
-def _without_jobs(command: str) -> str:
-    return shlex.join(word for word in shlex.split(command) if not _JOBS.fullmatch(word))
+def _strip_jobs_option(command: str) -> str:
+    return shlex.join(word for word in shlex.split(command) if not _JOBS_OPTION.fullmatch(word))
 
 
-def unaffected(before: State, change: Difference, sources: Set[str] | None) -> str | None:
+def explain_unaffected(before: State, change: Difference, sources: Set[str] | None) -> str | None:
     """Why a cell that was ``before`` is so still, in one line; None when make has to be asked.
 
     The cell must have been made on the tree before the change, and be given the same now. ``sources`` are
@@ -57,27 +57,27 @@ def unaffected(before: State, change: Difference, sources: Set[str] | None) -> s
     left = [path for path in change.paths if reach(path) is not Reach.NOTHING]
     if not left:
         # Whatever make's answer was, a failure too: it reads the very same files again.
-        return _nothing_read(change) if before in PROVEN | {State.EMPTY} else None
+        return _explain_nothing_read(change) if before in PROVEN | {State.EMPTY} else None
     if before not in WHOLE or sources is None or not sources.isdisjoint(left):
         return None
     # A new file can shadow another that was included, and where one is gone another may be found.
     moved = {*change.appeared, *change.vanished}
-    if not all(_plain(path) and path not in moved for path in left):
+    if not all(_is_plain_source(path) and path not in moved for path in left):
         return None
-    return f"what changed went into no object here: {_listed(left)}"
+    return f"what changed went into no object here: {_format_first_paths(left)}"
 
 
-def _plain(path: str) -> bool:
+def _is_plain_source(path: str) -> bool:
     """A source that acts through the objects made of it alone; a linker script places all of them."""
     return reach(path) is Reach.OBJECTS and not path.endswith(".lds.S")
 
 
-def _nothing_read(change: Difference) -> str:
+def _explain_nothing_read(change: Difference) -> str:
     if not change.paths:
         return "nothing changed"
-    return f"only documentation changed, which no build reads: {_listed(change.paths)}"
+    return f"only documentation changed, which no build reads: {_format_first_paths(change.paths)}"
 
 
-def _listed(paths: Sequence[str]) -> str:
-    more = len(paths) - _SHOWN
-    return ", ".join(paths[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _format_first_paths(paths: Sequence[str]) -> str:
+    more = len(paths) - _MAX_PATHS
+    return ", ".join(paths[:_MAX_PATHS]) + (f" and {more} more" if more > 0 else "")

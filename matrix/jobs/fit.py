@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from matrix.build.cell import Stages
-from matrix.build.lane import LaneDirectory, lane_directory
+from matrix.build.lane import LaneDirectory, open_lane
 from matrix.build.plan import Lane
-from matrix.build.schedule import Budget
-from matrix.build.work import resolve_in
+from matrix.build.schedule import JobBudget
+from matrix.build.work import resolve_in_lane
 from matrix.catalog.load import Catalog, load_catalog, recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.errors import MachineError, RequestError
@@ -40,8 +40,8 @@ from matrix.record.journal import new_run_id
 from matrix.record.load import config_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
-from matrix.resolve.make import Workshop
-from matrix.resolve.reasons import unreached
+from matrix.resolve.make import MakeRunner
+from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import Resolver
 
@@ -184,9 +184,9 @@ def _changed(
     request = Request.from_symbols(*desk.lane, {**fit.satisfied_symbols, **fit.missing_symbols})
     resolution = desk.resolve(request, fit.satisfied_symbols)
     after = Config.parse(str(resolution.config))
-    fragment = desk.resolver(fit.satisfied_symbols).fragment_of(request)
+    fragment = desk.resolver(fit.satisfied_symbols).collect_fragment(request)
     followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
-    if not resolution.reachable:
+    if not resolution.is_reachable:
         return ConfigChange(fragment, followed, desk.why(resolution, after)), after
     return ConfigChange(fragment, followed, file=_written(case, asked, str(resolution.config))), after
 
@@ -211,7 +211,7 @@ def _written(case: _Case, asked: Asked, text: str) -> Path:
 class _Desk:
     """Where a .config is resolved: a lane's directory, and the container of one toolchain around it."""
 
-    workshop: Workshop
+    workshop: MakeRunner
     place: LaneDirectory
     catalog: Catalog
     store: Path
@@ -230,7 +230,7 @@ class _Desk:
 
     def resolve(self, request: Request, kept: dict[str, str]) -> Resolution:
         """RequestError when the tree's Kconfig refuses, MachineError when it could not be asked."""
-        resolution = resolve_in(self.place, self.resolver(kept), request, lambda _: None)
+        resolution = resolve_in_lane(self.place, self.resolver(kept), request, lambda _: None)
         if resolution.config is None:
             raise _refused(resolution)
         return resolution
@@ -238,8 +238,8 @@ class _Desk:
     def why(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
         """Why the tree does not give what was asked for."""
         srcarch = self.catalog.arches[self.lane[0]].srcarch
-        definitions = read_tree_definitions(self.workshop.site.tree.path, srcarch)
-        return unreached(resolution, config, definitions, self.catalog)
+        definitions = read_tree_definitions(self.workshop.context.tree.path, srcarch)
+        return explain_unreached(resolution, config, definitions, self.catalog)
 
 
 def _refused(resolution: Resolution) -> RequestError | MachineError:
@@ -259,9 +259,9 @@ def _desk(case: _Case, cell: Cell, emit: Emit, world: World) -> Iterator[_Desk]:
         image = ready.toolchains[cell.toolchain].image_id
         lanes, store = ready.cache.root / "lanes", ready.cache.root / "resolutions"
         lane = Lane(cell.arch, cell.toolchain, _BASE, ())
-        key = lane.key(Stages("focus", ()), image, cell.variables)
-        budget = Budget(ready.profile.jobs or ready.about.cpus, 1)
+        key = lane.compute_directory_key(Stages("focus", ()), image, cell.variables)
+        budget = JobBudget(ready.profile.jobs or ready.about.cpus, 1)
         site = site_of(ready, new_run_id("explain", datetime.now(UTC)), budget, 1)
-        with lane_directory(lanes, key, ready.tree, ready.cache, ready.user) as place:
-            workshop = Workshop(site, image, cell.variables, lambda: place.build)
+        with open_lane(lanes, key, ready.tree, ready.cache, ready.user) as place:
+            workshop = MakeRunner(site, image, cell.variables, lambda: place.build)
             yield _Desk(workshop, place, catalog, store, (cell.arch, cell.toolchain, _BASE))

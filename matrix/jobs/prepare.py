@@ -29,7 +29,7 @@ from matrix.record.model import (
     Tool,
     ToolchainRecord,
 )
-from matrix.resolve.resolver import base_texts, check_base
+from matrix.resolve.resolver import check_base_files, read_base_texts
 from matrix.source.cache import Cache
 from matrix.source.kernel import missing_paths
 from matrix.source.obtain import obtain
@@ -99,7 +99,7 @@ def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
     for patch in profile.patch:
         read_series(patch)
     for name in profile.base:
-        check_base(catalog.bases[name])
+        check_base_files(catalog.bases[name])
 
 
 def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: Cache) -> None:
@@ -210,7 +210,7 @@ def _toolchain_record(
 def base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
     """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
     base = catalog.bases[name]
-    given, extra = base_texts(base)
+    given, extra = read_base_texts(base)
     targets = {arch: catalog.base_target(arch, name) for arch in arches}
     record = BaseRecord(
         targets={arch: target for arch, target in targets.items() if target is not None},

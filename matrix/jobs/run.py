@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from matrix.build.before import Before, before_of
+from matrix.build.before import ReusableRun, load_reusable_run
 from matrix.build.cell import Stages
-from matrix.build.plan import Lane, Plan, lanes_of
-from matrix.build.row import blank
-from matrix.build.schedule import Budget, run_lanes
+from matrix.build.plan import Lane, RunContext, group_into_lanes
+from matrix.build.row import create_blank_cell
+from matrix.build.schedule import JobBudget, run_lanes
 from matrix.catalog.types import Profile, duration, size
 from matrix.engine.engine import Engine, Limits
 from matrix.jobs.prepare import (
@@ -35,8 +35,8 @@ from matrix.record.events import Emit, Note, RunStarted
 from matrix.record.journal import Journal, claim, new_run_id, point_latest, refuse_used
 from matrix.record.model import BaseRecord, Run
 from matrix.record.outcome import State, exit_code
-from matrix.resolve.make import Site
-from matrix.resolve.resolution import proof, wanted
+from matrix.resolve.make import MakeContext
+from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
 from matrix.source.cache import Cache
 
 # What one container may leave to the others and to the machine itself, in parts of its memory.
@@ -103,8 +103,8 @@ def plan_code(planned: Run) -> int:
 def _refuse_conflicts(ready: Ready, points: Sequence[Request]) -> None:
     """Knobs that want different values of one symbol: refused before anything is written."""
     for point in points:
-        wanted(point, ready.catalog, ready.profile.fixed)
-        proof(point, ready.catalog, ready.profile.fixed)
+        collect_fragment_symbols(point, ready.catalog, ready.profile.fixed)
+        collect_proof_symbols(point, ready.catalog, ready.profile.fixed)
 
 
 def run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
@@ -129,12 +129,12 @@ def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime
         source=source_record(ready.tree),
         toolchains=ready.toolchains,
         bases={name: record for name, (record, _) in _bases(ready).items()},
-        cells=tuple(blank(point) for point in points),
+        cells=tuple(create_blank_cell(point) for point in points),
     )
 
 
-def _usable(before: tuple[Run, Path], ready: Ready, emit: Emit) -> Before | None:
-    known = before_of(*before, ready.tree, ready.cache)
+def _usable(before: tuple[Run, Path], ready: Ready, emit: Emit) -> ReusableRun | None:
+    known = load_reusable_run(*before, ready.tree, ready.cache)
     if known is None:
         emit(Note(f"The source of {before[0].id} is not in the cache: every cell is built."))
     return known
@@ -153,11 +153,11 @@ def _execute(
     emit: Emit,
     *,
     build: bool,
-    before: Before | None = None,
+    before: ReusableRun | None = None,
 ) -> Run:
-    lanes = lanes_of(points)
+    lanes = group_into_lanes(points)
     at_once = _at_once(ready, lanes)
-    budget = Budget(ready.profile.jobs or ready.about.cpus, at_once)
+    budget = JobBudget(ready.profile.jobs or ready.about.cpus, at_once)
     site = site_of(ready, record.id, budget, at_once)
     interrupted = False
     with Journal(directory, record) as journal:
@@ -181,33 +181,33 @@ def _at_once(ready: Ready, lanes: Sequence[Lane]) -> int:
     return min(ready.profile.lanes or jobs or ready.about.cpus, jobs or most, most)
 
 
-def site_of(ready: Ready, run_id: str, budget: Budget, at_once: int) -> Site:
+def site_of(ready: Ready, run_id: str, budget: JobBudget, at_once: int) -> MakeContext:
     """What the lanes of a run share, when so many are at work at once."""
     profile = ready.profile
     share = int(ready.about.memory * _MEMORY_USED / at_once)
     memory = size(profile.memory) if profile.memory else share
-    return Site(
+    return MakeContext(
         engine=ready.engine,
         tree=ready.tree,
-        seen_by_conf=ready.cache.manifest(ready.tree.digest).seen_by_conf(),
-        run=run_id,
+        conf_digest=ready.cache.manifest(ready.tree.digest).seen_by_conf(),
+        run_id=run_id,
         user=ready.user,
         limits=Limits(memory=memory, seconds=duration(profile.timeout)),
-        jobs=budget.share,
+        share_jobs=budget.compute_share,
         cancel=threading.Event(),
     )
 
 
 def _plan(
     ready: Ready,
-    site: Site,
+    site: MakeContext,
     journal: Journal,
     emit: Emit,
     points: Sequence[Request],
     *,
     build: bool,
-    before: Before | None,
-) -> Plan:
+    before: ReusableRun | None,
+) -> RunContext:
     profile, catalog = ready.profile, ready.catalog
 
     def stages(arch: str) -> Stages:
@@ -217,21 +217,21 @@ def _plan(
     def definitions(arch: str) -> Definitions:
         return read_tree_definitions(ready.tree.path, catalog.arches[arch].srcarch)
 
-    return Plan(
-        site=site,
+    return RunContext(
+        make_context=site,
         cache=ready.cache,
         catalog=catalog,
         axes=list_axes(profile),
-        fixed=profile.fixed,
-        stages=stages,
+        fixed_symbols=profile.fixed,
+        stages_for_arch=stages,
         build=build,
-        images={name: record.image_id for name, record in ready.toolchains.items()},
-        make=profile.make,
-        definitions=definitions,
+        image_ids={name: record.image_id for name, record in ready.toolchains.items()},
+        user_variables=profile.make,
+        definitions_for_arch=definitions,
         journal=journal,
         emit=emit,
-        ids=frozenset(point.id for point in points),
+        request_ids=frozenset(point.id for point in points),
         fail_fast=profile.fail_fast,
         deadline=monotonic() + duration(profile.deadline) if profile.deadline else None,
-        before=before,
+        reusable_run=before,
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.build.cell import Stages
-from matrix.build.lane import lane_copy
+from matrix.build.lane import open_lane_copy
 from matrix.build.plan import Lane
-from matrix.build.schedule import Budget
+from matrix.build.schedule import JobBudget
 from matrix.engine.engine import Engine
 from matrix.errors import RequestError
 from matrix.jobs.again import ready_again
@@ -20,7 +20,7 @@ from matrix.record.events import Emit
 from matrix.record.load import cell_named, config_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
-from matrix.resolve.make import Site, Workshop
+from matrix.resolve.make import MakeContext, MakeRunner
 from matrix.source.cache import Cache
 
 AGAIN = "make_again"
@@ -38,7 +38,7 @@ class Room:
 
     cell: Cell
     make: str
-    workshop: Workshop
+    workshop: MakeRunner
 
     def enter(self, command: str = "") -> int:
         """A prompt, or one shell command, on the caller's own terminal; the shell's exit code.
@@ -71,11 +71,11 @@ def opened(
         make = cell.variables
         image = ready.toolchains[cell.toolchain].image_id
         stages = Stages(ready.profile.stage, focus_of(ready.profile, ready.catalog, cell.arch))
-        key = Lane(cell.arch, cell.toolchain, cell.base, ()).key(stages, image, make)
-        with lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
+        key = Lane(cell.arch, cell.toolchain, cell.base, ()).compute_directory_key(stages, image, make)
+        with open_lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
             place.put_config(config)
-            place.forget_warnings()
-            workshop = Workshop(_site(ready), image, make, lambda: place.build)
+            place.remove_warned_objects()
+            workshop = MakeRunner(_site(ready), image, make, lambda: place.build)
             yield Room(cell, _deciding(cell, workshop, stages), workshop)
 
 
@@ -89,14 +89,14 @@ def _refuse_unreachable(cell: Cell, directory: Path) -> None:
     )
 
 
-def _site(ready: Ready) -> Site:
-    budget = Budget(ready.profile.jobs or ready.about.cpus, 1)
+def _site(ready: Ready) -> MakeContext:
+    budget = JobBudget(ready.profile.jobs or ready.about.cpus, 1)
     return site_of(ready, f"shell-{secrets.token_hex(4)}", budget, 1)
 
 
-def _deciding(cell: Cell, workshop: Workshop, stages: Stages) -> str:
+def _deciding(cell: Cell, workshop: MakeRunner, stages: Stages) -> str:
     """The recorded command; of a cell that was never built, the one that would be its last."""
     stage = cell.telling_stage
     if stage is not None and stage.name != "configure":
         return stage.command
-    return shlex.join(workshop.command(stages.targets(stages.names()[-1])))
+    return shlex.join(workshop.build_command(stages.list_make_targets(stages.list_stages()[-1])))

@@ -11,11 +11,11 @@ from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Line, 
 from matrix.source.tree import Tree
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
-SRC, BUILD = "/src", "/build"
+SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
 
 # Errors come through another pipe than the step lines that they belong to; joined here, they keep their
 # order.
-_JOINED = ("sh", "-c", 'exec "$@" 2>&1', "sh")
+_JOIN_STDERR = ("sh", "-c", 'exec "$@" 2>&1', "sh")
 
 # Without these a build carries the container's host name, user and clock. LC_ALL: tools quote in ASCII.
 _ENVIRONMENT = {
@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Site:
+class MakeContext:
     """What all lanes of a run share: engine, tree, who the containers run as, their limits.
 
     ``seen_by_conf`` is the digest of what conf can see of the tree. ``jobs`` is asked at every step, so that
@@ -37,37 +37,47 @@ class Site:
 
     engine: Engine
     tree: Tree
-    seen_by_conf: str
-    run: str
+    conf_digest: str
+    run_id: str
     user: str
     limits: Limits
-    jobs: Callable[[], int]
+    share_jobs: Callable[[], int]
     cancel: threading.Event
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    container_numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
 
 @dataclass(frozen=True)
-class Workshop:
+class MakeRunner:
     """One toolchain's container around one build directory and the site's tree.
 
     ``directory`` is asked when there is something to run: many a cell needs none.
     """
 
-    site: Site
+    context: MakeContext
     image: str
-    make: Mapping[str, str]
-    directory: Callable[[], Path]
+    make_variables: Mapping[str, str]
+    open_build_directory: Callable[[], Path]
 
     @property
     def make_line(self) -> str:
         """The variables as they are typed: ``ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-``."""
-        return " ".join(f"{name}={shlex.quote(value)}" for name, value in self.make.items())
+        return " ".join(f"{name}={shlex.quote(value)}" for name, value in self.make_variables.items())
 
-    def command(self, targets: Iterable[str]) -> tuple[str, ...]:
+    def build_command(self, targets: Iterable[str]) -> tuple[str, ...]:
         """The literal make command. -k finds every error; without output sync two compilers' lines mix."""
-        variables = (f"{name}={value}" for name, value in self.make.items())
-        jobs = f"-j{self.site.jobs()}"
-        return ("make", "-C", SRC, f"O={BUILD}", "-k", jobs, "--output-sync=target", *variables, *targets)
+        variables = (f"{name}={value}" for name, value in self.make_variables.items())
+        jobs = f"-j{self.context.share_jobs()}"
+        return (
+            "make",
+            "-C",
+            SOURCE_MOUNT,
+            f"O={BUILD_MOUNT}",
+            "-k",
+            jobs,
+            "--output-sync=target",
+            *variables,
+            *targets,
+        )
 
     def run(
         self,
@@ -83,24 +93,28 @@ class Workshop:
         ``spent``: seconds of the cell's time limit that its earlier steps have used.
         """
         step = replace(
-            self._container((*_JOINED, *command), cell, env or {}), limits=self.site.limits.after(spent)
+            self._build_container((*_JOIN_STDERR, *command), cell, env or {}),
+            limits=self.context.limits.after(spent),
         )
-        return self.site.engine.run(step, on_line, self.site.cancel)
+        return self.context.engine.run(step, on_line, self.context.cancel)
 
     def enter(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> int:
         """Run one command where a cell's steps run, on the caller's own terminal; its exit code."""
-        return self.site.engine.enter(self._container(command, cell, env))
+        return self.context.engine.enter(self._build_container(command, cell, env))
 
-    def _container(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> Container:
-        site = self.site
+    def _build_container(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> Container:
+        site = self.context
         return Container(
-            name=f"kmatrix-{site.run}-{next(site.numbers)}",
+            name=f"kmatrix-{site.run_id}-{next(site.container_numbers)}",
             image=self.image,
             command=command,
             user=site.user,
-            mounts=(Mount(site.tree.path, SRC), Mount(self.directory(), BUILD, read_only=False)),
+            mounts=(
+                Mount(site.tree.path, SOURCE_MOUNT),
+                Mount(self.open_build_directory(), BUILD_MOUNT, read_only=False),
+            ),
             env={**_ENVIRONMENT, **env},
-            labels={LABEL: site.run, f"{LABEL}.cell": cell},
-            workdir=BUILD,
+            labels={LABEL: site.run_id, f"{LABEL}.cell": cell},
+            workdir=BUILD_MOUNT,
             limits=site.limits,
         )

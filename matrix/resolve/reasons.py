@@ -24,11 +24,11 @@ from matrix.kconfig.expressions import evaluate_expression, list_macros, rank_tr
 from matrix.kconfig.scan import Definition
 from matrix.resolve.resolution import Resolution
 
-_MOST = 3
-_TRISTATE = {"n", "m", "y"}
+_MAX_NAMES = 3
+_TRISTATE_VALUES = {"n", "m", "y"}
 
 
-def unreached(
+def explain_unreached(
     resolution: Resolution, config: Config, definitions: Definitions, catalog: Catalog
 ) -> tuple[str, ...]:
     """Why a resolution is not what was asked for: a reason for each symbol of the request, in the request's
@@ -43,10 +43,12 @@ def unreached(
         first = sorted(mine, key=lambda check: check.symbol not in setting.set)[:1]
         labelled += [(check, f"{name}={value}") for check in first]
     labelled += [(check, f"{check.symbol}={check.want}") for check in failed.values()]
-    return tuple(why(check, config, definitions, arch=request.arch, label=label) for check, label in labelled)
+    return tuple(
+        explain_check(check, config, definitions, arch=request.arch, label=label) for check, label in labelled
+    )
 
 
-def why(
+def explain_check(
     check: SymbolCheck, config: Config, definitions: Definitions, *, arch: str, label: str | None = None
 ) -> str:
     """Why ``check.symbol`` is not what was wanted: a short fragment, ``VFIO_PCI=y: needs PCI, which is n``.
@@ -54,12 +56,12 @@ def why(
     ``label`` is the request in its own words (``KVM=m``), where the symbol checked stands for another one.
     ``config`` is the resolved configuration, ``definitions`` those of the tree for ``arch``.
     """
-    case = _Case(check, config, definitions, arch, label or f"{check.symbol}={check.want}")
+    case = _FailedCheck(check, config, definitions, arch, label or f"{check.symbol}={check.want}")
     return next(reason for rule in _RULES if (reason := rule(case)) is not None)
 
 
 @dataclass(frozen=True)
-class _Case:
+class _FailedCheck:
     """A check that failed, and all that the rules may ask about it."""
 
     check: SymbolCheck
@@ -69,34 +71,34 @@ class _Case:
     label: str
 
     @property
-    def own(self) -> bool:
+    def is_own_label(self) -> bool:
         """Whether the label is about the very symbol that was checked."""
         return self.label == f"{self.check.symbol}={self.check.want}"
 
     @property
-    def known(self) -> tuple[Definition, ...]:
+    def symbol_definitions(self) -> tuple[Definition, ...]:
         return self.definitions.find_definitions(self.check.symbol)
 
     @property
-    def types(self) -> set[str]:
-        return {definition.type for definition in self.known if definition.type}
+    def symbol_types(self) -> set[str]:
+        return {definition.type for definition in self.symbol_definitions if definition.type}
 
     @property
-    def settable(self) -> tuple[Definition, ...]:
+    def settable_definitions(self) -> tuple[Definition, ...]:
         """The definitions with a prompt: where a request can reach the symbol."""
-        return tuple(definition for definition in self.known if definition.prompt)
+        return tuple(definition for definition in self.symbol_definitions if definition.prompt)
 
     @property
-    def got_more(self) -> bool:
-        return {self.check.want, self.check.got} <= _TRISTATE and rank_tristate(
+    def is_raised(self) -> bool:
+        return {self.check.want, self.check.got} <= _TRISTATE_VALUES and rank_tristate(
             self.check.got
         ) > rank_tristate(self.check.want)
 
-    def says(self, words: str) -> str:
+    def format_reason(self, words: str) -> str:
         """The label and what is so; the symbol is named where the label does not."""
-        return f"{self.label}: {words}" if self.own else f"{self.label}: {self.check.symbol} {words}"
+        return f"{self.label}: {words}" if self.is_own_label else f"{self.label}: {self.check.symbol} {words}"
 
-    def value(self, expr: str) -> str | None:
+    def evaluate_value(self, expr: str) -> str | None:
         """An expression in this configuration; None where only conf could tell."""
         try:
             return None if list_macros(expr) else evaluate_expression(expr, self.config)
@@ -104,121 +106,132 @@ class _Case:
             return None
 
 
-def _unknown(case: _Case) -> str | None:
-    if case.known or case.check.symbol in case.config:
+def _explain_unknown_symbol(case: _FailedCheck) -> str | None:
+    if case.symbol_definitions or case.check.symbol in case.config:
         return None
     nearest = case.definitions.find_nearest_symbol(case.check.symbol)
     hint = f" (nearest: {nearest})" if nearest else ""
-    who = case.check.symbol if case.own else f"{case.label}: {case.check.symbol}"
+    who = case.check.symbol if case.is_own_label else f"{case.label}: {case.check.symbol}"
     return f"{who}: the tree has no such symbol on {case.arch}{hint}"
 
 
-def _no_m(case: _Case) -> str | None:
-    if case.check.want != "m" or case.types != {"bool"}:
+def _explain_bool(case: _FailedCheck) -> str | None:
+    if case.check.want != "m" or case.symbol_types != {"bool"}:
         return None
     words = f"{case.check.symbol} has no m on {case.arch}"
-    return words if case.own else f"{case.label}: {words}"
+    return words if case.is_own_label else f"{case.label}: {words}"
 
 
-def _no_modules(case: _Case) -> str | None:
+def _explain_modules_off(case: _FailedCheck) -> str | None:
     if (case.check.want, case.check.got) != ("m", "y") or case.config.value_of("MODULES") == "y":
         return None
     return f"{case.label}: MODULES=n makes it y"
 
 
-def _selected(case: _Case) -> str | None:
+def _explain_selected(case: _FailedCheck) -> str | None:
     """``selected by VFIO (=y)``: those whose value and condition together exceed what was wanted."""
-    if not case.got_more:
+    if not case.is_raised:
         return None
     found = (
         f"{symbol} (={case.config.value_of(symbol)})"
         for symbol, condition in case.definitions.find_selectors(case.check.symbol)
-        if _force(case, symbol, condition) > rank_tristate(case.check.want)
+        if _compute_forced_rank(case, symbol, condition) > rank_tristate(case.check.want)
     )
-    names = _first(found)
-    return case.says(f"{'' if case.own else 'is '}selected by {names}") if names else None
+    names = _join_first(found)
+    return case.format_reason(f"{'' if case.is_own_label else 'is '}selected by {names}") if names else None
 
 
-def _force(case: _Case, selector: str, condition: str | None) -> int:
+def _compute_forced_rank(case: _FailedCheck, selector: str, condition: str | None) -> int:
     """What a selector raises its target to, at least: 0 (n) to 2 (y)."""
-    holds = rank_tristate(case.value(condition) or "n") if condition else 2
+    holds = rank_tristate(case.evaluate_value(condition) or "n") if condition else 2
     return min(rank_tristate(case.config.value_of(selector)), holds)
 
 
-def _no_prompt(case: _Case) -> str | None:
-    if case.settable or not case.known:
+def _explain_no_prompt(case: _FailedCheck) -> str | None:
+    if case.settable_definitions or not case.symbol_definitions:
         return None
-    return case.says("has no prompt: Kconfig computes it")
+    return case.format_reason("has no prompt: Kconfig computes it")
 
 
-def _needs(case: _Case) -> str | None:
+def _explain_unmet_dependency(case: _FailedCheck) -> str | None:
     """``needs PCI, which is n``, from the settable definition that lacks least."""
-    if case.got_more or not case.settable:
+    if case.is_raised or not case.settable_definitions:
         return None
-    lacking = min((_at(case, definition, "n") for definition in case.settable), key=len)
+    lacking = min(
+        (_find_dependencies_at(case, definition, "n") for definition in case.settable_definitions), key=len
+    )
     if lacking:
         # `depends on m` stands for MODULES: conf has no m without it.
         named = ("MODULES" if need == "m" else need for need in lacking)
-        return case.says("needs " + _first((f"{need}, which is n" for need in named), ", and "))
-    return _at_most_m(case)
+        return case.format_reason("needs " + _join_first((f"{need}, which is n" for need in named), ", and "))
+    return _explain_m_limit(case)
 
 
-def _at_most_m(case: _Case) -> str | None:
+def _explain_m_limit(case: _FailedCheck) -> str | None:
     if (case.check.want, case.check.got) != ("y", "m"):
         return None
-    limits = min((_at(case, definition, "m") for definition in case.settable), key=len)
+    limits = min(
+        (_find_dependencies_at(case, definition, "m") for definition in case.settable_definitions), key=len
+    )
     if not limits:
         return None
     if "m" in limits:
-        return case.says("can only be m")
+        return case.format_reason("can only be m")
     noun, verb = ("dependency", "is") if len(limits) == 1 else ("dependencies", "are")
-    it = "it is" if case.own else f"{case.check.symbol} is"
-    its = "its" if case.own else f"{case.check.symbol}'s"
-    return f"{case.label}: {its} {noun} {_first(limits, ' and ')} {verb} m, so {it} at most m"
+    it = "it is" if case.is_own_label else f"{case.check.symbol} is"
+    its = "its" if case.is_own_label else f"{case.check.symbol}'s"
+    return f"{case.label}: {its} {noun} {_join_first(limits, ' and ')} {verb} m, so {it} at most m"
 
 
-def _at(case: _Case, definition: Definition, value: str) -> list[str]:
+def _find_dependencies_at(case: _FailedCheck, definition: Definition, value: str) -> list[str]:
     """What a definition depends on that has this value, each once."""
-    parts = (part for expr in definition.depends for part in _parts(expr) if case.value(part) == value)
+    parts = (
+        part
+        for expr in definition.depends
+        for part in _split_condition(expr)
+        if case.evaluate_value(part) == value
+    )
     return list(dict.fromkeys(parts))
 
 
-def _parts(expr: str) -> tuple[str, ...]:
+def _split_condition(expr: str) -> tuple[str, ...]:
     try:
         return split_conjuncts(expr)
     except RequestError:
         return ()
 
 
-def _hidden(case: _Case) -> str | None:
+def _explain_hidden_prompt(case: _FailedCheck) -> str | None:
     """``its prompt needs EXPERT, which is n``."""
-    conditions = [definition.prompt_if for definition in case.settable]
-    if not conditions or any(condition is None or case.value(condition) != "n" for condition in conditions):
+    conditions = [definition.prompt_if for definition in case.settable_definitions]
+    if not conditions or any(
+        condition is None or case.evaluate_value(condition) != "n" for condition in conditions
+    ):
         return None
-    hiding = [part for part in _parts(str(conditions[0])) if case.value(part) == "n"]
-    whose = "its" if case.own else f"{case.check.symbol}'s"
-    needs = _first((f"{part}, which is n" for part in hiding), ", and ")
+    hiding = [part for part in _split_condition(str(conditions[0])) if case.evaluate_value(part) == "n"]
+    whose = "its" if case.is_own_label else f"{case.check.symbol}'s"
+    needs = _join_first((f"{part}, which is n" for part in hiding), ", and ")
     return f"{case.label}: {whose} prompt needs {needs}"
 
 
-def _became(case: _Case) -> str:
-    return case.says(f"became {case.check.got}")
+def _explain_outcome(case: _FailedCheck) -> str:
+    return case.format_reason(f"became {case.check.got}")
 
 
-def _first(words: Iterable[str], between: str = ", ") -> str:
+def _join_first(words: Iterable[str], between: str = ", ") -> str:
     """The first few of some words; that there are more is said."""
     listed = list(words)
-    more = len(listed) - _MOST
-    return between.join(listed[:_MOST]) + (f" (and {more} more)" if more > 0 else "")
+    more = len(listed) - _MAX_NAMES
+    return between.join(listed[:_MAX_NAMES]) + (f" (and {more} more)" if more > 0 else "")
 
 
-_RULES: tuple[Callable[[_Case], str | None], ...] = (
-    _unknown,
-    _no_m,
-    _no_modules,
-    _selected,
-    _no_prompt,
-    _needs,
-    _hidden,
-    _became,
+_RULES: tuple[Callable[[_FailedCheck], str | None], ...] = (
+    _explain_unknown_symbol,
+    _explain_bool,
+    _explain_modules_off,
+    _explain_selected,
+    _explain_no_prompt,
+    _explain_unmet_dependency,
+    _explain_hidden_prompt,
+    _explain_outcome,
 )

@@ -27,7 +27,7 @@ class Resolution:
     diagnostics: tuple[Occurrence, ...] = ()
 
     @property
-    def reachable(self) -> bool:
+    def is_reachable(self) -> bool:
         """The configuration has every value that was asked for."""
         return self.config is not None and all(check.is_satisfied for check in self.checks)
 
@@ -36,17 +36,17 @@ class Resolution:
         return hashlib.sha256(self.config.encode()).hexdigest() if self.config is not None else None
 
 
-def wanted(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
+def collect_fragment_symbols(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
     """The symbols that the request writes into its fragment: knobs first spelled out, then fixed ones."""
-    return _merged(request, catalog, fixed, "set")
+    return _merge_symbols(request, catalog, fixed, "set")
 
 
-def proof(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
+def collect_proof_symbols(request: Request, catalog: Catalog, fixed: Mapping[str, str]) -> dict[str, str]:
     """The symbols that must have these values for the request to be reached."""
-    return _merged(request, catalog, fixed, "proof")
+    return _merge_symbols(request, catalog, fixed, "proof")
 
 
-def _merged(
+def _merge_symbols(
     request: Request, catalog: Catalog, fixed: Mapping[str, str], part: Literal["set", "proof"]
 ) -> dict[str, str]:
     """A fixed symbol means what an axis of that one value means."""
@@ -65,7 +65,7 @@ def _merged(
     return merged
 
 
-def actual(
+def find_actual_request(
     request: Request, catalog: Catalog, axes: Mapping[str, tuple[str, ...]], config: Config
 ) -> Request:
     """The request that this configuration answers: each axis at the value whose proof holds."""

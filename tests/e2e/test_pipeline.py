@@ -14,7 +14,7 @@ from matrix.jobs.settings import settle
 from matrix.record.events import CellFinished, Event, LaneAt
 from matrix.record.load import load_run
 from matrix.record.outcome import Evidence, State, exit_code
-from matrix.resolve.make import BUILD
+from matrix.resolve.make import BUILD_MOUNT
 from reports import write_all
 from tests.e2e.conftest import Kmatrix, by_state, one
 from tests.minitree import KCONFIG, LINK, REGRESSION, WARNING, patched
@@ -217,7 +217,7 @@ def test_two_requests_with_the_same_config_are_built_once(kmatrix: Kmatrix) -> N
     done = kmatrix.run(source=[kmatrix.tree])
     assert [cell.evidence for cell in done.cells] == [Evidence.BUILT, Evidence.SAME_CONFIG]
     assert done.cells[1].evidence_from == done.cells[0].id
-    assert BUILD in done.cells[1].stages[-1].command
+    assert BUILD_MOUNT in done.cells[1].stages[-1].command
 
 
 def test_the_users_tree_is_never_written(kmatrix: Kmatrix) -> None:

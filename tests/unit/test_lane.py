@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from matrix.build.lane import Kept, LaneDirectory, lane_copy, lane_directory, lane_key
-from matrix.build.objects import made_since
+from matrix.build.lane import LaneDirectory, ObjectWarnings, format_lane_key, open_lane, open_lane_copy
+from matrix.build.objects import find_made_since
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError
 from matrix.source.cache import Cache
@@ -38,7 +38,7 @@ GOOD = {
 WARNING = Diagnostic(
     severity="warning", tool="gcc", file="virt/kvm/vfio.c", line=1, message="unused variable"
 )
-KEPT = {"virt/kvm/vfio.o": Kept(listed=True, diagnostics=(WARNING,))}
+KEPT = {"virt/kvm/vfio.o": ObjectWarnings(listed=True, diagnostics=(WARNING,))}
 
 
 class Trees:
@@ -72,7 +72,7 @@ def trees(tmp_path: Path) -> Trees:
 @pytest.fixture
 def lane(tmp_path: Path, trees: Trees) -> Open:
     def opened(tree: Tree) -> AbstractContextManager[LaneDirectory]:
-        return lane_directory(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
+        return open_lane(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
 
     return opened
 
@@ -80,11 +80,11 @@ def lane(tmp_path: Path, trees: Trees) -> Open:
 def visit(lane: Open, tree: Tree) -> None:
     """Build something from this tree, as well as a container would, and remember a warning of it."""
     with lane(tree) as place:
-        place.begin()
+        place.mark_busy()
         (place.build / "vfio.o").write_text("object")
-        place.end()
+        place.mark_idle()
         place.warnings = dict(KEPT)
-        place.remember()
+        place.save_state()
 
 
 def kept(place: LaneDirectory) -> bool:
@@ -101,7 +101,7 @@ def test_a_new_lane_is_empty_whole_and_knows_its_tree(lane: Open, trees: Trees) 
         assert list(place.build.iterdir()) == []
         assert place.tree.digest == tree.digest
         assert place.warnings == {}
-        assert not place.broken
+        assert not place.is_broken
 
 
 def test_a_lane_is_kept_from_run_to_run_with_its_objects_and_their_warnings(lane: Open, trees: Trees) -> None:
@@ -122,7 +122,7 @@ def test_what_was_not_remembered_is_not_known_later(lane: Open, trees: Trees) ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_the_containers_user_owns_the_build_directory(tmp_path: Path, trees: Trees) -> None:
-    with lane_directory(tmp_path / "lanes", "key", trees(), trees.cache, "1234:2345") as place:
+    with open_lane(tmp_path / "lanes", "key", trees(), trees.cache, "1234:2345") as place:
         info = place.build.stat()
         assert (info.st_uid, info.st_gid) == (1234, 2345)
 
@@ -198,7 +198,7 @@ def test_what_differed_between_two_trees_is_fresh_in_a_third_that_has_it_as_the_
     started = time.time()
     with lane(third) as place:
         assert kept(place)
-        assert place.changed == ("include/linux/vfio.h", "virt/kvm/vfio.c")
+        assert place.changed_files == ("include/linux/vfio.h", "virt/kvm/vfio.c")
     for name in ("include/linux/vfio.h", "virt/kvm/vfio.c"):
         assert (third.path / name).stat().st_mtime > started - 1
 
@@ -236,13 +236,13 @@ def test_a_lane_knows_later_what_its_configurations_lists_named_and_forgets_it_w
     lane: Open, trees: Trees
 ) -> None:
     with lane(trees()) as place:
-        place.listed |= {"virt/kvm/vfio.o", "a.o"}
-        place.remember()
+        place.listed_objects |= {"virt/kvm/vfio.o", "a.o"}
+        place.save_state()
     with lane(trees()) as place:
-        assert place.listed == {"virt/kvm/vfio.o", "a.o"}
-        place.renew()
+        assert place.listed_objects == {"virt/kvm/vfio.o", "a.o"}
+        place.reset_build()
     with lane(trees()) as place:
-        assert place.listed == set()
+        assert place.listed_objects == set()
 
 
 def test_one_such_change_among_harmless_ones_drops_the_lane(lane: Open, trees: Trees) -> None:
@@ -306,29 +306,29 @@ def test_a_lane_whose_container_did_not_end_is_dropped(lane: Open, trees: Trees)
     tree = trees()
     visit(lane, tree)
     with suppress(KeyboardInterrupt), lane(tree) as place:
-        place.begin()
+        place.mark_busy()
         raise KeyboardInterrupt
     with lane(tree) as place:
         assert not kept(place)
         assert place.warnings == {}
-        assert not place.broken
+        assert not place.is_broken
 
 
 def test_a_lane_is_broken_from_the_beginning_of_a_container_to_its_end(lane: Open, trees: Trees) -> None:
     with lane(trees()) as place:
-        assert not place.broken
-        place.begin()
-        assert place.broken
-        place.end()
-        assert not place.broken
+        assert not place.is_broken
+        place.mark_busy()
+        assert place.is_broken
+        place.mark_idle()
+        assert not place.is_broken
 
 
 def test_renewing_a_lane_makes_it_empty_and_whole_and_forgets_its_warnings(lane: Open, trees: Trees) -> None:
     visit(lane, trees())
     with lane(trees()) as place:
-        place.begin()
-        place.renew()
-        assert (kept(place), place.broken, place.warnings) == (False, False, {})
+        place.mark_busy()
+        place.reset_build()
+        assert (kept(place), place.is_broken, place.warnings) == (False, False, {})
     with lane(trees()) as place:
         assert place.warnings == {}
 
@@ -367,16 +367,16 @@ def test_what_is_made_after_the_beginning_is_newer_than_its_moment(lane: Open, t
     visit(lane, trees())
     with lane(trees()) as place:
         os.utime(place.build / "vfio.o", (LONG_AGO, LONG_AGO))
-        moment = place.begin()
+        moment = place.mark_busy()
         (place.build / "new.o").write_text("object")
-        assert made_since(place.build, ["vfio.o", "new.o"], moment) == {"new.o"}
+        assert find_made_since(place.build, ["vfio.o", "new.o"], moment) == {"new.o"}
 
 
 def test_each_beginning_has_a_moment_of_its_own(lane: Open, trees: Trees) -> None:
     with lane(trees()) as place:
-        first = place.begin()
+        first = place.mark_busy()
         time.sleep(0.02)
-        assert place.begin() > first
+        assert place.mark_busy() > first
 
 
 # Two at once
@@ -408,7 +408,7 @@ def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> No
 @pytest.fixture
 def copy(tmp_path: Path, trees: Trees) -> Open:
     def opened(tree: Tree) -> AbstractContextManager[LaneDirectory]:
-        return lane_copy(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
+        return open_lane_copy(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
 
     return opened
 
@@ -453,7 +453,7 @@ def test_no_copy_is_made_of_a_lane_that_somebody_works_in_or_was_killed_in(
         assert kept(place)
         assert not kept(mine)
     with lane(trees()) as place:
-        place.begin()
+        place.mark_busy()
     with copy(trees()) as mine:
         assert not kept(mine)
         assert mine.warnings == {}
@@ -519,7 +519,7 @@ def test_what_warned_is_removed_and_nothing_outside_whatever_a_log_called_it(
         names = ("vfio.o", "gone.o", "../../../victim.o", str(victim), "way/victim.o")
         place.warnings = dict.fromkeys(names, KEPT["virt/kvm/vfio.o"])
         assert (place.build / "../../../victim.o").exists()
-        place.forget_warnings()
+        place.remove_warned_objects()
         assert sorted(path.name for path in place.build.iterdir()) == ["other.o", "way"]
         assert victim.exists()
         assert place.warnings == {}
@@ -543,20 +543,20 @@ FIELDS = {"arch": "x86", "toolchain": "gcc-14", "base": "defconfig", "image": "s
 
 
 def test_a_key_is_readable_and_the_same_for_the_same_fields() -> None:
-    assert lane_key(FIELDS).startswith("x86-gcc-14-")
-    assert lane_key(FIELDS) == lane_key(dict(reversed(list(FIELDS.items()))))
+    assert format_lane_key(FIELDS).startswith("x86-gcc-14-")
+    assert format_lane_key(FIELDS) == format_lane_key(dict(reversed(list(FIELDS.items()))))
 
 
 @pytest.mark.parametrize("name", list(FIELDS))
 def test_whatever_differs_has_another_key(name: str) -> None:
-    assert lane_key(FIELDS) != lane_key(FIELDS | {name: "other"})
+    assert format_lane_key(FIELDS) != format_lane_key(FIELDS | {name: "other"})
 
 
 @pytest.mark.parametrize("toolchain", ["vendor/gcc", "../../gcc", "x" * 300])
 def test_a_toolchain_of_any_name_has_a_directory_right_below_the_lanes(
     tmp_path: Path, toolchain: str
 ) -> None:
-    place = tmp_path / lane_key(FIELDS | {"toolchain": toolchain})
+    place = tmp_path / format_lane_key(FIELDS | {"toolchain": toolchain})
     place.mkdir()
     assert place.resolve().parent == tmp_path.resolve()
 
@@ -574,7 +574,7 @@ def test_a_full_disk_is_said_when_a_lane_is_remembered(
     with lane(trees()) as place:
         monkeypatch.setattr(os, "fsync", full_disk)
         with pytest.raises(DiskFullError):
-            place.remember()
+            place.save_state()
 
 
 def test_a_full_disk_is_said_when_a_container_is_about_to_begin(
@@ -583,7 +583,7 @@ def test_a_full_disk_is_said_when_a_container_is_about_to_begin(
     with lane(trees()) as place:
         monkeypatch.setattr(Path, "touch", full_disk)
         with pytest.raises(DiskFullError):
-            place.begin()
+            place.mark_busy()
 
 
 def test_a_full_disk_is_said_when_a_lane_is_made(

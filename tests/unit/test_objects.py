@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.build.objects import forget_lists, listed, made_since, modules
+from matrix.build.objects import find_made_since, list_module_files, read_listed_objects, remove_object_lists
 
 # A busy machine may take its time; each example makes its own directory below one tmp_path.
 steady = settings(
@@ -48,26 +48,29 @@ def put(build: Path, name: str, content: str | bytes = "") -> Path:
 def test_the_objects_of_a_directory_are_the_members_of_its_thin_archive(tmp_path: Path) -> None:
     put(tmp_path, "drivers/vfio/built-in.a", thin(["vfio_main.o", "pci/vfio_pci_core.o"]))
     expected = {"drivers/vfio/vfio_main.o", "drivers/vfio/pci/vfio_pci_core.o"}
-    assert listed(tmp_path, ["drivers/vfio/"]) == expected
-    assert listed(tmp_path, ["drivers/vfio"]) == expected
+    assert read_listed_objects(tmp_path, ["drivers/vfio/"]) == expected
+    assert read_listed_objects(tmp_path, ["drivers/vfio"]) == expected
 
 
 def test_a_member_that_is_reached_through_a_parent_directory_has_its_plain_name(tmp_path: Path) -> None:
     # arch/powerpc/kvm/Makefile builds ../../../virt/kvm/vfio.o.
     put(tmp_path, "arch/powerpc/kvm/built-in.a", thin(["../../../virt/kvm/vfio.o", "powerpc.o"]))
-    assert listed(tmp_path, ["arch/powerpc/kvm/"]) == {"virt/kvm/vfio.o", "arch/powerpc/kvm/powerpc.o"}
+    assert read_listed_objects(tmp_path, ["arch/powerpc/kvm/"]) == {
+        "virt/kvm/vfio.o",
+        "arch/powerpc/kvm/powerpc.o",
+    }
 
 
 @pytest.mark.parametrize("names", [["a.o"], ["ab.o"], ["a.o", "b.o"], ["a.o", "bc.o", "d" * 40 + ".o"]])
 def test_a_name_table_may_be_padded(tmp_path: Path, names: list[str]) -> None:
     put(tmp_path, "d/built-in.a", thin(names))
-    assert listed(tmp_path, ["d/"]) == {f"d/{name}" for name in names}
+    assert read_listed_objects(tmp_path, ["d/"]) == {f"d/{name}" for name in names}
 
 
 @pytest.mark.parametrize("symbols", [b"\0\0\0\1\0\0\0\x52f\0", b"\0\0\0\1\0\0\0\x52fo\0"])
 def test_a_symbol_table_before_the_name_table_is_passed_over(tmp_path: Path, symbols: bytes) -> None:
     put(tmp_path, "d/built-in.a", thin(["a.o", "b.o"], symbols=symbols))
-    assert listed(tmp_path, ["d/"]) == {"d/a.o", "d/b.o"}
+    assert read_listed_objects(tmp_path, ["d/"]) == {"d/a.o", "d/b.o"}
 
 
 @pytest.mark.parametrize(
@@ -76,25 +79,25 @@ def test_a_symbol_table_before_the_name_table_is_passed_over(tmp_path: Path, sym
 )
 def test_an_archive_without_members_lists_nothing(tmp_path: Path, content: bytes) -> None:
     put(tmp_path, "d/built-in.a", content)
-    assert listed(tmp_path, ["d/"]) == frozenset()
+    assert read_listed_objects(tmp_path, ["d/"]) == frozenset()
 
 
 def test_a_directory_that_kbuild_did_not_visit_lists_nothing(tmp_path: Path) -> None:
     put(tmp_path, "d/left_over.o")
-    assert listed(tmp_path, ["d/", "never/there/"]) == frozenset()
+    assert read_listed_objects(tmp_path, ["d/", "never/there/"]) == frozenset()
 
 
 def test_an_object_that_lies_there_but_is_not_listed_does_not_belong(tmp_path: Path) -> None:
     put(tmp_path, "d/built-in.a", thin(["a.o"]))
     put(tmp_path, "d/a.o")
     put(tmp_path, "d/of_another_configuration.o")
-    assert listed(tmp_path, ["d/"]) == {"d/a.o"}
+    assert read_listed_objects(tmp_path, ["d/"]) == {"d/a.o"}
 
 
 def test_the_same_object_of_two_targets_counts_once(tmp_path: Path) -> None:
     put(tmp_path, "d/built-in.a", thin(["e/a.o"]))
     put(tmp_path, "d/e/built-in.a", thin(["a.o"]))
-    assert listed(tmp_path, ["d/", "d/e/"]) == {"d/e/a.o"}
+    assert read_listed_objects(tmp_path, ["d/", "d/e/"]) == {"d/e/a.o"}
 
 
 letters = st.text("abcdefghijklmnopqrstuvwxyz_-0123456789", min_size=1, max_size=30)
@@ -107,7 +110,7 @@ def test_whatever_is_put_into_a_thin_archive_is_listed(
     tmp_path: Path, names: list[str], symbols: bytes
 ) -> None:
     put(tmp_path, "d/built-in.a", thin(names, symbols=symbols))
-    assert listed(tmp_path, ["d/"]) == {f"d/{name}" for name in names}
+    assert read_listed_objects(tmp_path, ["d/"]) == {f"d/{name}" for name in names}
 
 
 # Archives of the real tool, made as kbuild makes them
@@ -126,15 +129,19 @@ def test_real_archives_within_archives_list_every_object(tmp_path: Path) -> None
     ar(tmp_path, "built-in.a", "d/built-in.a")
     ar(tmp_path, "vmlinux.a", "built-in.a")
     inner = {"d/sub/b.o", "d/sub/a_name_of_more_than_sixteen_letters.o"}
-    assert listed(tmp_path, ["d/sub/"]) == inner
-    assert listed(tmp_path, ["d/"]) == listed(tmp_path, ["vmlinux"]) == inner | {"d/a.o", "e.o"}
+    assert read_listed_objects(tmp_path, ["d/sub/"]) == inner
+    assert (
+        read_listed_objects(tmp_path, ["d/"])
+        == read_listed_objects(tmp_path, ["vmlinux"])
+        == inner | {"d/a.o", "e.o"}
+    )
 
 
 @real_ar
 def test_a_real_archive_without_members_lists_nothing(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     ar(tmp_path, "d/built-in.a")
-    assert listed(tmp_path, ["d/"]) == frozenset()
+    assert read_listed_objects(tmp_path, ["d/"]) == frozenset()
 
 
 @real_ar
@@ -155,12 +162,14 @@ def test_an_object_as_a_target_is_itself_where_its_directory_lists_it(tmp_path: 
     put(tmp_path, "drivers/vfio/group.o")
     put(tmp_path, "drivers/vfio/stale.o")
     put(tmp_path, "drivers/vfio/built-in.a", thin(["group.o", "container.o"]))
-    assert listed(tmp_path, ["drivers/vfio/group.o", "drivers/vfio/stale.o"]) == {"drivers/vfio/group.o"}
+    assert read_listed_objects(tmp_path, ["drivers/vfio/group.o", "drivers/vfio/stale.o"]) == {
+        "drivers/vfio/group.o"
+    }
 
 
 def test_modpost_blames_the_module_and_not_its_parts(tmp_path: Path) -> None:
     put(tmp_path, "drivers/vfio/modules.order", "drivers/vfio/vfio.o\n")
-    assert modules(tmp_path, ["drivers/vfio/"]) == {"drivers/vfio/vfio.o", "drivers/vfio/vfio.ko"}
+    assert list_module_files(tmp_path, ["drivers/vfio/"]) == {"drivers/vfio/vfio.o", "drivers/vfio/vfio.ko"}
 
 
 @pytest.mark.parametrize("ending", [".o", ".ko"], ids=["6.12", "6.1"])
@@ -172,7 +181,7 @@ def test_a_module_lists_the_objects_that_its_mod_file_names(tmp_path: Path, endi
     )
     put(tmp_path, "drivers/vfio/vfio.mod", "drivers/vfio/vfio_main.o\ndrivers/vfio/group.o\n")
     put(tmp_path, "drivers/vfio/pci/vfio-pci.mod", "drivers/vfio/pci/vfio_pci.o\n")
-    assert listed(tmp_path, ["drivers/vfio/"]) == {
+    assert read_listed_objects(tmp_path, ["drivers/vfio/"]) == {
         "drivers/vfio/vfio_main.o",
         "drivers/vfio/group.o",
         "drivers/vfio/pci/vfio_pci.o",
@@ -183,37 +192,37 @@ def test_a_mod_file_may_name_all_objects_on_one_line(tmp_path: Path) -> None:
     # As kbuild did before 5.19, with the module's undefined symbols on the second line.
     put(tmp_path, "d/modules.order", "d/m.ko\n")
     put(tmp_path, "d/m.mod", "d/a.o d/b.o\nprintk mutex_lock\n")
-    assert listed(tmp_path, ["d/"]) == {"d/a.o", "d/b.o"}
+    assert read_listed_objects(tmp_path, ["d/"]) == {"d/a.o", "d/b.o"}
 
 
 def test_a_modules_objects_have_their_plain_names(tmp_path: Path) -> None:
     put(tmp_path, "arch/powerpc/kvm/modules.order", "arch/powerpc/kvm/kvm.o\n")
     put(tmp_path, "arch/powerpc/kvm/kvm.mod", "arch/powerpc/kvm/../../../virt/kvm/vfio.o\n")
-    assert listed(tmp_path, ["arch/powerpc/kvm/"]) == {"virt/kvm/vfio.o"}
+    assert read_listed_objects(tmp_path, ["arch/powerpc/kvm/"]) == {"virt/kvm/vfio.o"}
 
 
 def test_a_module_without_a_mod_file_is_its_own_object(tmp_path: Path) -> None:
     put(tmp_path, "d/modules.order", "d/m.o\nd/n.ko\n")
-    assert listed(tmp_path, ["d/"]) == {"d/m.o", "d/n.o"}
+    assert read_listed_objects(tmp_path, ["d/"]) == {"d/m.o", "d/n.o"}
 
 
 def test_what_is_built_in_and_what_is_modular_both_belong(tmp_path: Path) -> None:
     put(tmp_path, "d/built-in.a", thin(["a.o"]))
     put(tmp_path, "d/modules.order", "d/m.o\n")
-    assert listed(tmp_path, ["d/"]) == {"d/a.o", "d/m.o"}
+    assert read_listed_objects(tmp_path, ["d/"]) == {"d/a.o", "d/m.o"}
 
 
 def test_vmlinux_is_what_is_built_in_and_modules_what_is_modular(tmp_path: Path) -> None:
     put(tmp_path, "vmlinux.a", thin(["init/main.o", "d/a.o"]))
     put(tmp_path, "modules.order", "d/m.o\n")
-    assert listed(tmp_path, ["vmlinux"]) == {"init/main.o", "d/a.o"}
-    assert listed(tmp_path, ["modules"]) == {"d/m.o"}
-    assert listed(tmp_path, ["vmlinux", "modules"]) == {"init/main.o", "d/a.o", "d/m.o"}
+    assert read_listed_objects(tmp_path, ["vmlinux"]) == {"init/main.o", "d/a.o"}
+    assert read_listed_objects(tmp_path, ["modules"]) == {"d/m.o"}
+    assert read_listed_objects(tmp_path, ["vmlinux", "modules"]) == {"init/main.o", "d/a.o", "d/m.o"}
 
 
 def test_without_vmlinux_a_the_top_built_in_a_lists_the_kernel(tmp_path: Path) -> None:
     put(tmp_path, "built-in.a", thin(["init/main.o"]))
-    assert listed(tmp_path, ["vmlinux"]) == {"init/main.o"}
+    assert read_listed_objects(tmp_path, ["vmlinux"]) == {"init/main.o"}
 
 
 # Forgetting
@@ -223,8 +232,8 @@ def test_without_vmlinux_a_the_top_built_in_a_lists_the_kernel(tmp_path: Path) -
 def test_lists_that_another_configuration_left_do_not_count(tmp_path: Path, target: str) -> None:
     put(tmp_path, "d/built-in.a", thin(["a.o"]))
     put(tmp_path, "d/modules.order", "d/m.o\n")
-    forget_lists(tmp_path, [target])
-    assert listed(tmp_path, [target]) == frozenset()
+    remove_object_lists(tmp_path, [target])
+    assert read_listed_objects(tmp_path, [target]) == frozenset()
 
 
 @pytest.mark.parametrize("target", ["vmlinux", "modules"])
@@ -232,14 +241,14 @@ def test_the_whole_kernels_lists_are_forgotten_too(tmp_path: Path, target: str) 
     put(tmp_path, "vmlinux.a", thin(["init/main.o"]))
     put(tmp_path, "built-in.a", thin(["init/main.o"]))
     put(tmp_path, "modules.order", "d/m.o\n")
-    forget_lists(tmp_path, [target])
-    assert listed(tmp_path, [target]) == frozenset()
+    remove_object_lists(tmp_path, [target])
+    assert read_listed_objects(tmp_path, [target]) == frozenset()
 
 
 def test_an_object_that_was_asked_for_is_forgotten_with_its_directorys_lists(tmp_path: Path) -> None:
     put(tmp_path, "drivers/vfio/built-in.a", thin(["group.o"]))
-    forget_lists(tmp_path, ["drivers/vfio/group.o"])
-    assert listed(tmp_path, ["drivers/vfio/group.o"]) == frozenset()
+    remove_object_lists(tmp_path, ["drivers/vfio/group.o"])
+    assert read_listed_objects(tmp_path, ["drivers/vfio/group.o"]) == frozenset()
 
 
 def test_forgetting_keeps_objects_and_other_directories_lists(tmp_path: Path) -> None:
@@ -247,14 +256,14 @@ def test_forgetting_keeps_objects_and_other_directories_lists(tmp_path: Path) ->
     put(tmp_path, "d/.a.o.cmd")
     put(tmp_path, "e/built-in.a", thin(["b.o"]))
     put(tmp_path, "d/built-in.a", thin(["a.o"]))
-    forget_lists(tmp_path, ["d/"])
+    remove_object_lists(tmp_path, ["d/"])
     assert (tmp_path / "d/a.o").exists()
     assert (tmp_path / "d/.a.o.cmd").exists()
-    assert listed(tmp_path, ["e/"]) == {"e/b.o"}
+    assert read_listed_objects(tmp_path, ["e/"]) == {"e/b.o"}
 
 
 def test_there_may_be_nothing_to_forget(tmp_path: Path) -> None:
-    forget_lists(tmp_path, ["d/", "virt/kvm/vfio.o", "vmlinux", "modules"])
+    remove_object_lists(tmp_path, ["d/", "virt/kvm/vfio.o", "vmlinux", "modules"])
 
 
 # What was compiled now
@@ -265,12 +274,12 @@ def test_made_since_names_what_is_at_least_as_new_as_the_moment(tmp_path: Path) 
     for name, offset in (("old.o", -1), ("same.o", 0), ("new.o", 1)):
         os.utime(put(tmp_path, name), ns=(moment, moment + offset))
     candidates = ["old.o", "same.o", "new.o", "absent.o"]
-    assert made_since(tmp_path, candidates, moment) == {"same.o", "new.o"}
+    assert find_made_since(tmp_path, candidates, moment) == {"same.o", "new.o"}
 
 
 def test_lists_behind_a_link_that_leads_out_are_left_alone(tmp_path: Path) -> None:
     put(tmp_path, "elsewhere/built-in.a", thin([]))
     (tmp_path / "build").mkdir()
     (tmp_path / "build/drivers").symlink_to(tmp_path / "elsewhere")
-    forget_lists(tmp_path / "build", ["drivers/"])
+    remove_object_lists(tmp_path / "build", ["drivers/"])
     assert (tmp_path / "elsewhere/built-in.a").exists()

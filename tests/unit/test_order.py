@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.build.order import visiting_order
-from matrix.build.schedule import Budget
+from matrix.build.order import plan_visiting_order
+from matrix.build.schedule import JobBudget
 from matrix.kconfig.config import Config
 
 # A busy machine may take its time.
@@ -25,14 +25,14 @@ def walked(configs: Sequence[Config]) -> int:
 
 
 def test_no_configurations_no_order() -> None:
-    assert visiting_order([]) == ()
-    assert visiting_order([Config({})]) == (0,)
+    assert plan_visiting_order([]) == ()
+    assert plan_visiting_order([Config({})]) == (0,)
 
 
 @steady
 @given(configs=configs_given)
 def test_every_configuration_is_visited_once_and_the_first_comes_first(configs: list[Config]) -> None:
-    order = visiting_order(configs)
+    order = plan_visiting_order(configs)
     assert sorted(order) == list(range(len(configs)))
     assert order[:1] == ((0,) if configs else ())
 
@@ -40,7 +40,7 @@ def test_every_configuration_is_visited_once_and_the_first_comes_first(configs: 
 @steady
 @given(configs=configs_given)
 def test_each_step_goes_to_the_nearest_that_is_left(configs: list[Config]) -> None:
-    order = visiting_order(configs)
+    order = plan_visiting_order(configs)
     for place, (here, there) in enumerate(pairwise(order)):
         left = order[place + 1 :]
         nearest = min(configs[here].count_differences(configs[index]) for index in left)
@@ -51,18 +51,18 @@ def test_each_step_goes_to_the_nearest_that_is_left(configs: list[Config]) -> No
 @given(configs=configs_given)
 def test_equal_plans_are_visited_in_equal_order(configs: list[Config]) -> None:
     copies = [Config(dict(reversed(list(config.items())))) for config in configs]
-    assert visiting_order(configs) == visiting_order(copies)
+    assert plan_visiting_order(configs) == plan_visiting_order(copies)
 
 
 def test_of_two_equally_near_the_earlier_goes_first() -> None:
     start, one, other = Config({}), Config({"A": "y"}), Config({"B": "y"})
-    assert visiting_order([start, one, other]) == (0, 1, 2)
-    assert visiting_order([start, other, one]) == (0, 1, 2)
+    assert plan_visiting_order([start, one, other]) == (0, 1, 2)
+    assert plan_visiting_order([start, other, one]) == (0, 1, 2)
 
 
 def test_twins_are_visited_one_after_the_other() -> None:
     far, near = Config(dict.fromkeys("ABCD", "y")), Config({})
-    order = visiting_order([near, far, near, far])
+    order = plan_visiting_order([near, far, near, far])
     assert order == (0, 2, 1, 3)
 
 
@@ -73,14 +73,14 @@ def test_what_rebuilds_nearly_everything_flips_as_seldom_as_can_be() -> None:
         | ({"VFIO_PCI": "y", "EVENTFD": "y"} if vfio == "y" else {})
         for kvm, modules, vfio in product("ny", "ny", "ny")
     ]
-    order = visiting_order([Config(row) for row in rows])
+    order = plan_visiting_order([Config(row) for row in rows])
     flips = sum(rows[one]["MODULES"] != rows[other]["MODULES"] for one, other in pairwise(order))
     assert flips == 1
 
 
 def test_the_way_through_the_story_is_shorter_than_in_plan_order() -> None:
     rows = [Config(dict(zip("KMV", values, strict=True))) for values in product("nmy", "ny", "nmy")]
-    order = visiting_order(rows)
+    order = plan_visiting_order(rows)
     assert walked([rows[index] for index in order]) < walked(rows)
 
 
@@ -91,28 +91,28 @@ def test_the_way_through_the_story_is_shorter_than_in_plan_order() -> None:
     ("jobs", "lanes", "share"), [(2, 1, 2), (8, 2, 4), (8, 3, 2), (2, 4, 1), (1, 1, 1), (3, 2, 1), (64, 8, 8)]
 )
 def test_lanes_share_the_jobs_and_each_has_at_least_one(jobs: int, lanes: int, share: int) -> None:
-    assert Budget(jobs, lanes).share() == share
+    assert JobBudget(jobs, lanes).compute_share() == share
 
 
 def test_a_lane_that_is_done_leaves_its_share_to_the_others() -> None:
-    budget = Budget(8, 4)
+    budget = JobBudget(8, 4)
     shares = []
     for left in (3, 2, 1, 0):
-        budget.lanes_left(left)
-        shares.append(budget.share())
+        budget.limit_lanes(left)
+        shares.append(budget.compute_share())
     assert shares == [2, 4, 8, 8]
 
 
 def test_lanes_that_wait_for_their_turn_take_nothing() -> None:
-    budget = Budget(8, 2)
-    budget.lanes_left(15)
-    assert budget.share() == 4
+    budget = JobBudget(8, 2)
+    budget.limit_lanes(15)
+    assert budget.compute_share() == 4
 
 
 @steady
 @given(jobs=st.integers(1, 64), lanes=st.integers(1, 64), left=st.integers(0, 64))
 def test_all_shares_together_stay_within_the_budget_or_are_one_each(jobs: int, lanes: int, left: int) -> None:
-    budget = Budget(jobs, lanes)
-    budget.lanes_left(left)
-    assert budget.share() >= 1
-    assert budget.share() == 1 or budget.share() * min(lanes, left) <= jobs
+    budget = JobBudget(jobs, lanes)
+    budget.limit_lanes(left)
+    assert budget.compute_share() >= 1
+    assert budget.compute_share() == 1 or budget.compute_share() * min(lanes, left) <= jobs

@@ -10,8 +10,8 @@ from matrix.kconfig.definitions import Definitions, collect_definitions
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
-from matrix.resolve.reasons import unreached, why
-from matrix.resolve.resolution import Resolution, proof
+from matrix.resolve.reasons import explain_check, explain_unreached
+from matrix.resolve.resolution import Resolution, collect_proof_symbols
 
 KVM = {
     "arm64": """\
@@ -67,7 +67,7 @@ def _why(
     """The reason for ``SYMBOL=want`` in a configuration."""
     symbol, want = check.split("=", 1)
     resolved = Config(config)
-    return why(
+    return explain_check(
         SymbolCheck(symbol, want, resolved.value_of(symbol)),
         resolved,
         _definitions(text),
@@ -261,9 +261,9 @@ def _unreached(arch: str, config: dict[str, str], fixed: dict[str, str], **asked
     catalog, request = load_catalog(), Request.from_symbols(arch, "gcc-14", "defconfig", asked)
     became = Config(config)
     stage = StageRecord(name="configure", state=State.PASS, command="make olddefconfig")
-    checks = verify_symbols(proof(request, catalog, fixed), became)
+    checks = verify_symbols(collect_proof_symbols(request, catalog, fixed), became)
     definitions = _definitions(KVM[arch], VFIO)
-    return unreached(Resolution(request, str(became), stage, checks), became, definitions, catalog)
+    return explain_unreached(Resolution(request, str(became), stage, checks), became, definitions, catalog)
 
 
 def test_of_a_knobs_symbols_the_one_that_was_set_gives_the_reason() -> None:

@@ -15,7 +15,12 @@ from matrix.plan.product import list_axes, plan_requests
 from matrix.plan.request import Request
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
-from matrix.resolve.resolution import Resolution, actual, proof, wanted
+from matrix.resolve.resolution import (
+    Resolution,
+    collect_fragment_symbols,
+    collect_proof_symbols,
+    find_actual_request,
+)
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,8 +43,8 @@ def own_knobs(tmp_path: Path, text: str) -> Catalog:
 
 
 def reached(request: Request, config: Config, catalog: Catalog = CATALOG) -> bool:
-    checks = verify_symbols(proof(request, catalog, {}), config)
-    return Resolution(request, str(config), CONFIGURED, checks).reachable
+    checks = verify_symbols(collect_proof_symbols(request, catalog, {}), config)
+    return Resolution(request, str(config), CONFIGURED, checks).is_reachable
 
 
 # What is written, what proves it
@@ -47,18 +52,27 @@ def reached(request: Request, config: Config, catalog: Catalog = CATALOG) -> boo
 
 def test_a_symbol_without_a_knob_is_written_and_proven_as_it_is() -> None:
     request = asked("x86", MODULES="n", VFIO="m")
-    assert wanted(request, CATALOG, {}) == proof(request, CATALOG, {}) == {"MODULES": "n", "VFIO": "m"}
+    assert (
+        collect_fragment_symbols(request, CATALOG, {})
+        == collect_proof_symbols(request, CATALOG, {})
+        == {"MODULES": "n", "VFIO": "m"}
+    )
 
 
 def test_the_storys_request_is_spelled_out_on_powerpc() -> None:
     request = asked("powerpc", KVM="y", MODULES="n", VFIO="n")
-    assert wanted(request, CATALOG, {}) == {
+    assert collect_fragment_symbols(request, CATALOG, {}) == {
         "VIRTUALIZATION": "y",
         "KVM_BOOK3S_64": "y",
         "MODULES": "n",
         "VFIO": "n",
     }
-    assert proof(request, CATALOG, {}) == {"KVM": "y", "KVM_BOOK3S_64": "y", "MODULES": "n", "VFIO": "n"}
+    assert collect_proof_symbols(request, CATALOG, {}) == {
+        "KVM": "y",
+        "KVM_BOOK3S_64": "y",
+        "MODULES": "n",
+        "VFIO": "n",
+    }
 
 
 def test_kvm_as_a_module_on_powerpc_is_the_tristate_as_a_module_and_kvm_itself_on() -> None:
@@ -75,21 +89,25 @@ def test_kvm_on_x86_is_not_reached_without_a_vendor_module() -> None:
 
 def test_a_helper_symbol_that_is_an_axis_of_its_own_is_decided_by_that_axis() -> None:
     request = asked("x86", KVM="y", KVM_INTEL="n")
-    assert wanted(request, CATALOG, {})["KVM_INTEL"] == "n"
-    assert proof(request, CATALOG, {}) == {"KVM": "y", "KVM_INTEL": "n"}
-    assert wanted(request, CATALOG, {})["KVM_AMD"] == "y"
+    assert collect_fragment_symbols(request, CATALOG, {})["KVM_INTEL"] == "n"
+    assert collect_proof_symbols(request, CATALOG, {}) == {"KVM": "y", "KVM_INTEL": "n"}
+    assert collect_fragment_symbols(request, CATALOG, {})["KVM_AMD"] == "y"
 
 
 def test_fixed_symbols_are_written_and_proven_in_every_request() -> None:
     request = asked("x86", MODULES="y")
     fixed = {"NET": "n", "CMDLINE": "quiet"}
-    assert wanted(request, CATALOG, fixed) == proof(request, CATALOG, fixed) == {"MODULES": "y", **fixed}
+    assert (
+        collect_fragment_symbols(request, CATALOG, fixed)
+        == collect_proof_symbols(request, CATALOG, fixed)
+        == {"MODULES": "y", **fixed}
+    )
 
 
 def test_a_fixed_symbol_has_the_last_word_over_a_knobs_helper() -> None:
     request = asked("x86", KVM="y")
-    assert wanted(request, CATALOG, {"KVM_AMD": "n"})["KVM_AMD"] == "n"
-    assert proof(request, CATALOG, {"KVM_INTEL": "n"})["KVM_INTEL"] == "n"
+    assert collect_fragment_symbols(request, CATALOG, {"KVM_AMD": "n"})["KVM_AMD"] == "n"
+    assert collect_proof_symbols(request, CATALOG, {"KVM_INTEL": "n"})["KVM_INTEL"] == "n"
 
 
 @pytest.mark.parametrize("arch", ["arm64", "powerpc", "s390", "x86"])
@@ -97,8 +115,12 @@ def test_a_fixed_symbol_has_the_last_word_over_a_knobs_helper() -> None:
 def test_fixing_a_symbol_means_what_an_axis_of_that_one_value_means(arch: str, value: str) -> None:
     # KVM=y has no prompt on powerpc: written as it is, it would never be reached there.
     as_axis, as_fixed = asked(arch, KVM=value, VFIO="n"), asked(arch, VFIO="n")
-    assert wanted(as_fixed, CATALOG, {"KVM": value}) == wanted(as_axis, CATALOG, {})
-    assert proof(as_fixed, CATALOG, {"KVM": value}) == proof(as_axis, CATALOG, {})
+    assert collect_fragment_symbols(as_fixed, CATALOG, {"KVM": value}) == collect_fragment_symbols(
+        as_axis, CATALOG, {}
+    )
+    assert collect_proof_symbols(as_fixed, CATALOG, {"KVM": value}) == collect_proof_symbols(
+        as_axis, CATALOG, {}
+    )
 
 
 TWO_KNOBS = """
@@ -113,20 +135,27 @@ proof = { B = "y" }
 
 def test_two_knobs_that_agree_on_a_helper_go_together(tmp_path: Path) -> None:
     catalog = own_knobs(tmp_path, TWO_KNOBS.replace("VALUE", "y"))
-    assert wanted(asked("x86", A="y", B="y"), catalog, {}) == {"A": "y", "B": "y", "HELPER": "y"}
+    assert collect_fragment_symbols(asked("x86", A="y", B="y"), catalog, {}) == {
+        "A": "y",
+        "B": "y",
+        "HELPER": "y",
+    }
 
 
 def test_two_knobs_that_want_different_things_are_refused_with_both(tmp_path: Path) -> None:
     catalog = own_knobs(tmp_path, TWO_KNOBS.replace("VALUE", "m"))
     with pytest.raises(RequestError, match="HELPER") as caught:
-        wanted(asked("x86", A="y", B="y"), catalog, {})
+        collect_fragment_symbols(asked("x86", A="y", B="y"), catalog, {})
     assert "HELPER=m" in str(caught.value)
     assert "x86/gcc-14/defconfig/A=y,B=y" in str(caught.value)
 
 
 def test_every_request_of_the_default_profile_can_be_written_and_proven() -> None:
     for request in plan_requests(STORY):
-        written, proven = wanted(request, CATALOG, {}), proof(request, CATALOG, {})
+        written, proven = (
+            collect_fragment_symbols(request, CATALOG, {}),
+            collect_proof_symbols(request, CATALOG, {}),
+        )
         assert proven
         assert {"MODULES", "VFIO"} <= written.keys() & proven.keys()
         assert not any(name.startswith("CONFIG_") for name in written)
@@ -144,7 +173,7 @@ def test_a_request_is_reached_when_every_symbol_has_its_value() -> None:
 
 def test_without_a_configuration_nothing_is_reached() -> None:
     resolution = Resolution(asked("x86"), None, CONFIGURED)
-    assert not resolution.reachable
+    assert not resolution.is_reachable
     assert resolution.config_sha256 is None
 
 
@@ -186,17 +215,17 @@ def test_a_configuration_answers_the_request_whose_proof_holds(
     arch: str, config: Mapping[str, str], answers: dict[str, str]
 ) -> None:
     asked_for = asked(arch, KVM="m", MODULES="n", VFIO="m")
-    assert actual(asked_for, CATALOG, AXES, Config(config)) == asked(arch, **answers)
+    assert find_actual_request(asked_for, CATALOG, AXES, Config(config)) == asked(arch, **answers)
 
 
 def test_a_value_outside_the_axis_is_told_as_it_is() -> None:
-    found = actual(asked("x86", SIZE="5"), CATALOG, {"SIZE": ("5", "7")}, Config({"SIZE": "9"}))
+    found = find_actual_request(asked("x86", SIZE="5"), CATALOG, {"SIZE": ("5", "7")}, Config({"SIZE": "9"}))
     assert found.symbol_values == {"SIZE": "9"}
 
 
 def test_arch_toolchain_and_base_stay() -> None:
     request = Request.from_symbols("s390", "clang-19", "tinyconfig", {"VFIO": "y"})
-    found = actual(request, CATALOG, {"VFIO": ("n", "y")}, Config({}))
+    found = find_actual_request(request, CATALOG, {"VFIO": ("n", "y")}, Config({}))
     assert (found.arch, found.toolchain, found.base) == ("s390", "clang-19", "tinyconfig")
 
 
@@ -208,9 +237,9 @@ def test_arch_toolchain_and_base_stay() -> None:
 def test_a_configuration_that_reaches_a_request_answers_that_request(
     request: Request, extra: dict[str, str]
 ) -> None:
-    proven = proof(request, CATALOG, {})
+    proven = collect_proof_symbols(request, CATALOG, {})
     # On powerpc KVM is on whenever the tristate that selects it is.
     kvm = {"KVM": "y"} if request.arch == "powerpc" and proven.get("KVM_BOOK3S_64", "n") != "n" else {}
     config = Config({**extra, **kvm, **proven})
     assert reached(request, config)
-    assert actual(request, CATALOG, AXES, config) == request
+    assert find_actual_request(request, CATALOG, AXES, config) == request

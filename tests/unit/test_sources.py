@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from matrix.build.lane import LaneDirectory
-from matrix.build.sources import Sources
+from matrix.build.sources import CommandFileReader
 from matrix.source.tree import Tree
 from tests.fakes.small_tree import small_tree
 from tests.unit.test_objects import thin
@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, place: Path) -> None:
         tree = Tree("test", small_tree(place / "tree"), "6.12", "0" * 64)
         self.lane = LaneDirectory(place / "lane", "0:0", tree)
-        self.sources = Sources(self.lane)
+        self.sources = CommandFileReader(self.lane)
         self.lane.build.mkdir(parents=True)
 
     def put(self, name: str, text: str | bytes = "") -> Path:
@@ -40,10 +40,10 @@ class Bench:
             f"{source}\n\nsource_{name} := {source}\n\ndeps_{name} := \\\n{words}\n{name}: $(deps_{name})\n",
         )
         if listed:
-            self.lane.listed.add(name)
+            self.lane.listed_objects.add(name)
 
     def of(self, *objects: str) -> frozenset[str]:
-        return self.sources.of(frozenset(objects))
+        return self.sources.find_cell_sources(frozenset(objects))
 
 
 @pytest.fixture

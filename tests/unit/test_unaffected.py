@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from matrix.build.before import Before
-from matrix.build.row import Log, Outcome
-from matrix.build.unaffected import Given, given, given_before, unaffected
+from matrix.build.before import ReusableRun
+from matrix.build.row import CellLog, CellResult
+from matrix.build.unaffected import CellInputs, build_cell_inputs, explain_unaffected, read_recorded_inputs
 from matrix.record.journal import Journal
 from matrix.record.model import Cell
 from matrix.record.outcome import Evidence, State
@@ -33,7 +33,7 @@ def changed(*paths: str, appeared: tuple[str, ...] = (), vanished: tuple[str, ..
 
 
 def asked(change: Difference, state: State = State.PASS) -> str | None:
-    return unaffected(state, change, MADE_OF)
+    return explain_unaffected(state, change, MADE_OF)
 
 
 # Sources
@@ -100,7 +100,7 @@ def test_make_is_asked_when_something_changed_that_reaches_everything(name: str)
 
 
 def test_make_is_asked_when_nobody_knows_what_a_cell_was_made_of() -> None:
-    assert unaffected(State.PASS, changed("drivers/net/other.c"), None) is None
+    assert explain_unaffected(State.PASS, changed("drivers/net/other.c"), None) is None
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.PASS, State.WARN}))
@@ -114,7 +114,7 @@ def test_make_is_asked_about_a_cell_that_was_not_wholly_built_before(state: Stat
 @pytest.mark.parametrize("state", [State.PASS, State.WARN, State.FAIL, State.EMPTY])
 def test_after_a_change_of_documentation_only_every_answer_of_make_stands(state: State) -> None:
     change = changed(DOCUMENT, "MAINTAINERS", appeared=("Documentation/new.rst",), vanished=("CREDITS",))
-    reason = unaffected(state, change, None)
+    reason = explain_unaffected(state, change, None)
     assert str(reason).startswith(
         f"only documentation changed, which no build reads: {DOCUMENT}, MAINTAINERS"
     )
@@ -138,29 +138,31 @@ COMMAND = "make -C /src O=/build -k -j2 --output-sync=target ARCH=powerpc driver
 
 
 def test_how_many_jobs_make_was_given_is_no_difference() -> None:
-    assert given("i", "c", [COMMAND]) == given("i", "c", [COMMAND.replace("-j2", "-j16")])
+    assert build_cell_inputs("i", "c", [COMMAND]) == build_cell_inputs(
+        "i", "c", [COMMAND.replace("-j2", "-j16")]
+    )
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        given("other", "c", [COMMAND]),
-        given("i", "other", [COMMAND]),
-        given("i", "c", [f"{COMMAND} lib/"]),
-        given("i", "c", [COMMAND.replace("ARCH", "W=1 ARCH")]),
-        given("i", "c", [COMMAND, COMMAND.replace("drivers/vfio/", "vmlinux")]),
-        given("i", "c", []),
+        build_cell_inputs("other", "c", [COMMAND]),
+        build_cell_inputs("i", "other", [COMMAND]),
+        build_cell_inputs("i", "c", [f"{COMMAND} lib/"]),
+        build_cell_inputs("i", "c", [COMMAND.replace("ARCH", "W=1 ARCH")]),
+        build_cell_inputs("i", "c", [COMMAND, COMMAND.replace("drivers/vfio/", "vmlinux")]),
+        build_cell_inputs("i", "c", []),
     ],
 )
-def test_another_image_config_make_line_focus_or_stage_is(other: Given) -> None:
-    assert given("i", "c", [COMMAND]) != other
+def test_another_image_config_make_line_focus_or_stage_is(other: CellInputs) -> None:
+    assert build_cell_inputs("i", "c", [COMMAND]) != other
 
 
 def test_a_record_without_the_image_or_the_config_says_nothing() -> None:
     cell = a_cell()
-    assert given_before(a_run([cell]), cell) is not None
-    assert given_before(a_run([cell], toolchains={}), cell) is None
-    assert given_before(a_run([cell]), cell.model_copy(update={"config_sha256": None})) is None
+    assert read_recorded_inputs(a_run([cell]), cell) is not None
+    assert read_recorded_inputs(a_run([cell], toolchains={}), cell) is None
+    assert read_recorded_inputs(a_run([cell]), cell.model_copy(update={"config_sha256": None})) is None
 
 
 # What is taken over
@@ -187,17 +189,17 @@ class Story:
             log.write_text("$ make\n  CC      virt/kvm/vfio.o\n")
 
     @property
-    def given(self) -> Given:
-        known = given_before(self.run, self.row)
+    def given(self) -> CellInputs:
+        known = read_recorded_inputs(self.run, self.row)
         assert known is not None
         return known
 
     def ask(
         self,
         change: Difference | None = None,
-        now: Given | None = None,
+        now: CellInputs | None = None,
         fields: Mapping[str, object] | None = None,
-    ) -> Outcome | None:
+    ) -> CellResult | None:
         """The outcome of the cell as it is planned after the change."""
         planned = Cell(
             id="planned",
@@ -207,9 +209,9 @@ class Story:
             request=self.row.request,
             config_sha256=self.row.config_sha256,
         ).model_copy(update=fields or {})
-        before = Before(self.run, self.place / "before", change or changed("drivers/net/other.c"))
-        log = Log(self.place / "after.log", "cells/planned/build.log")
-        return before.outcome(planned, now or self.given, log)
+        before = ReusableRun(self.run, self.place / "before", change or changed("drivers/net/other.c"))
+        log = CellLog(self.place / "after.log", "cells/planned/build.log")
+        return before.reuse_cell(planned, now or self.given, log)
 
 
 @pytest.fixture
