@@ -10,9 +10,9 @@ from matrix.errors import MachineError
 from matrix.record.load import objects_of, sources_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import Evidence
-from matrix.source.cache import Cache
-from matrix.source.manifest import Difference, difference
-from matrix.source.tree import Tree
+from matrix.source.cache import SourceCache
+from matrix.source.manifest import ManifestDiff, compare_manifests
+from matrix.source.tree import SourceTree
 
 _CellAxes = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
@@ -23,7 +23,7 @@ class ReusableRun:
 
     run: Run
     directory: Path
-    change: Difference
+    change: ManifestDiff
 
     def reuse_cell(self, cell: Cell, given: CellInputs, log: CellLog) -> CellResult | None:
         """The cell with all that was found in it before, where nothing that changed reaches it.
@@ -62,10 +62,10 @@ class ReusableRun:
         return log.name
 
 
-def load_reusable_run(run: Run, directory: Path, tree: Tree, cache: Cache) -> ReusableRun | None:
+def load_reusable_run(run: Run, directory: Path, tree: SourceTree, cache: SourceCache) -> ReusableRun | None:
     """What a run can say about ``tree``; None when the tree that it was made on is not in the cache."""
     try:
-        change = difference(cache.manifest(run.source.digest), cache.manifest(tree.digest))
+        change = compare_manifests(cache.load_manifest(run.source.digest), cache.load_manifest(tree.digest))
     except MachineError:
         return None
     return ReusableRun(run, directory, change)

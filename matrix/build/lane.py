@@ -23,10 +23,10 @@ from pydantic import BaseModel, ValidationError
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.plan.request import escape_path_part
 from matrix.record.files import no_space, write_whole
-from matrix.source.cache import Cache
-from matrix.source.manifest import difference, freshen
-from matrix.source.reach import Reach, reach
-from matrix.source.tree import Tree
+from matrix.source.cache import SourceCache
+from matrix.source.manifest import compare_manifests, touch_files
+from matrix.source.reach import Impact, classify_impact
+from matrix.source.tree import SourceTree
 
 
 class ObjectWarnings(BaseModel):
@@ -62,7 +62,7 @@ class LaneDirectory:
 
     root: Path
     owner: str
-    tree: Tree
+    tree: SourceTree
     changed_files: tuple[str, ...] = ()
     listed_objects: set[str] = field(default_factory=set)
     warnings: dict[str, ObjectWarnings] = field(default_factory=dict)
@@ -142,7 +142,7 @@ def _change_owner(path: Path, owner: str) -> None:
         os.chown(path, user, group)
 
 
-def _identify_copy(tree: Tree) -> str:
+def _identify_copy(tree: SourceTree) -> str:
     """Which copy of the tree this is: one that was fetched again has its old time stamps again."""
     state = tree.path.stat()
     return f"{state.st_dev}:{state.st_ino}:{state.st_ctime_ns}"
@@ -155,7 +155,9 @@ def format_lane_key(fields: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def open_lane(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane(
+    lanes: Path, key: str, tree: SourceTree, cache: SourceCache, owner: str
+) -> Iterator[LaneDirectory]:
     """The lane's directory, ready to build ``tree``. A second process finds it locked and takes a twin.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
@@ -168,7 +170,9 @@ def open_lane(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> It
 
 
 @contextmanager
-def open_lane_copy(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane_copy(
+    lanes: Path, key: str, tree: SourceTree, cache: SourceCache, owner: str
+) -> Iterator[LaneDirectory]:
     """A directory that is nobody else's and gone at the end, ready to build ``tree``.
 
     It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. One
@@ -184,15 +188,15 @@ def open_lane_copy(lanes: Path, key: str, tree: Tree, cache: Cache, owner: str) 
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _name_lane(key: str, tree: Tree) -> str:
+def _name_lane(key: str, tree: SourceTree) -> str:
     return f"{key}-{_hash_patches(tree)}" if tree.patches else key
 
 
-def _hash_patches(tree: Tree) -> str:
+def _hash_patches(tree: SourceTree) -> str:
     return hashlib.sha256("".join(patch.sha256 for patch in tree.patches).encode()).hexdigest()[:12]
 
 
-def _prepare_lane(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory:
+def _prepare_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) -> LaneDirectory:
     lane = _adapt_lane(root, tree, cache, owner)
     if lane is None:
         lane = LaneDirectory(root, owner, tree)
@@ -239,7 +243,7 @@ def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
     raise AssertionError(f"a thousand processes share the lane {key}")
 
 
-def _adapt_lane(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirectory | None:
+def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) -> LaneDirectory | None:
     """The lane as it was left, made fit for this tree; None when only a new one will do.
 
     make compares time stamps: a header that differs but is older than the objects rebuilds nothing, and the
@@ -259,20 +263,20 @@ def _adapt_lane(root: Path, tree: Tree, cache: Cache, owner: str) -> LaneDirecto
         if gap is None:
             return None
         changed = tuple(sorted({*changed, *gap}))
-        freshen(tree.path, changed)
+        touch_files(tree.path, changed)
     lane = LaneDirectory(root, owner, tree, changed, set(memory.listed), dict(memory.warnings))
     lane.save_state()
     return lane
 
 
-def _find_changed_files(old: str, new: str, cache: Cache) -> tuple[str, ...] | None:
+def _find_changed_files(old: str, new: str, cache: SourceCache) -> tuple[str, ...] | None:
     """The files that differ between two trees, or None when make could not follow from one to the other."""
     if old == new:
         return ()
     if cache.find(old) is None:
         return None
-    gap = difference(cache.manifest(old), cache.manifest(new))
-    moved = any(reach(name) is not Reach.NOTHING for name in (*gap.appeared, *gap.vanished))
-    if moved or any(reach(name) is Reach.EVERYTHING for name in gap.changed):
+    gap = compare_manifests(cache.load_manifest(old), cache.load_manifest(new))
+    moved = any(classify_impact(name) is not Impact.NOTHING for name in (*gap.added, *gap.removed))
+    if moved or any(classify_impact(name) is Impact.EVERYTHING for name in gap.changed):
         return None
     return gap.changed

@@ -14,7 +14,7 @@ from matrix.plan.request import Request
 from matrix.record.events import Emit
 from matrix.record.journal import Journal
 from matrix.resolve.make import MakeContext
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RunContext:
     """
 
     make_context: MakeContext
-    cache: Cache
+    cache: SourceCache
     catalog: Catalog
     axes: Mapping[str, tuple[str, ...]]
     fixed_symbols: Mapping[str, str]

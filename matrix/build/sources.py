@@ -18,7 +18,7 @@ from pathlib import Path
 from matrix.build.lane import LaneDirectory
 from matrix.build.objects import read_archive_members
 from matrix.resolve.make import SOURCE_MOUNT
-from matrix.source.reach import Reach, reach
+from matrix.source.reach import Impact, classify_impact
 
 _SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s'\"();:|]+\.[chS])(?![\w.])")
 # A word alone on its line, as source_FILE and deps_FILE have them; $(wildcard …) is a symbol, and no file.
@@ -128,7 +128,7 @@ class CommandFileReader:
             root = os.path.realpath(self.lane.tree.path)
             real = os.path.relpath(os.path.realpath(f"{root}/{word}"), root)
             self._names_by_word[word] = tuple(
-                name for name in {os.path.normpath(word), real} if reach(name) is Reach.OBJECTS
+                name for name in {os.path.normpath(word), real} if classify_impact(name) is Impact.OBJECTS
             )
         return self._names_by_word[word]
 

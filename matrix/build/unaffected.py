@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import PROVEN, WHOLE, State
-from matrix.source.manifest import Difference
-from matrix.source.reach import Reach, reach
+from matrix.source.manifest import ManifestDiff
+from matrix.source.reach import Impact, classify_impact
 
 _JOBS_OPTION = re.compile(r"-j\d+")
 _MAX_PATHS = 3
@@ -48,20 +48,20 @@ def _strip_jobs_option(command: str) -> str:
     return shlex.join(word for word in shlex.split(command) if not _JOBS_OPTION.fullmatch(word))
 
 
-def explain_unaffected(before: State, change: Difference, sources: Set[str] | None) -> str | None:
+def explain_unaffected(before: State, change: ManifestDiff, sources: Set[str] | None) -> str | None:
     """Why a cell that was ``before`` is so still, in one line; None when make has to be asked.
 
     The cell must have been made on the tree before the change, and be given the same now. ``sources`` are
     the .c, .h and .S files that went into it, None where nobody knows.
     """
-    left = [path for path in change.paths if reach(path) is not Reach.NOTHING]
+    left = [path for path in change.paths if classify_impact(path) is not Impact.NOTHING]
     if not left:
         # Whatever make's answer was, a failure too: it reads the very same files again.
         return _explain_nothing_read(change) if before in PROVEN | {State.EMPTY} else None
     if before not in WHOLE or sources is None or not sources.isdisjoint(left):
         return None
     # A new file can shadow another that was included, and where one is gone another may be found.
-    moved = {*change.appeared, *change.vanished}
+    moved = {*change.added, *change.removed}
     if not all(_is_plain_source(path) and path not in moved for path in left):
         return None
     return f"what changed went into no object here: {_format_first_paths(left)}"
@@ -69,10 +69,10 @@ def explain_unaffected(before: State, change: Difference, sources: Set[str] | No
 
 def _is_plain_source(path: str) -> bool:
     """A source that acts through the objects made of it alone; a linker script places all of them."""
-    return reach(path) is Reach.OBJECTS and not path.endswith(".lds.S")
+    return classify_impact(path) is Impact.OBJECTS and not path.endswith(".lds.S")
 
 
-def _explain_nothing_read(change: Difference) -> str:
+def _explain_nothing_read(change: ManifestDiff) -> str:
     if not change.paths:
         return "nothing changed"
     return f"only documentation changed, which no build reads: {_format_first_paths(change.paths)}"

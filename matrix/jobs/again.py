@@ -11,14 +11,14 @@ from matrix.errors import RequestError
 from matrix.jobs.prepare import Ready, ensure_images, fetch_source, image_ref
 from matrix.record.events import Emit, Note
 from matrix.record.model import Run, SourceRecord, ToolchainRecord
-from matrix.source.cache import Cache
-from matrix.source.spec import Package, Revision, parse_spec
-from matrix.source.tree import Git, Patch, Tree
+from matrix.source.cache import SourceCache
+from matrix.source.spec import PackageSpec, RevisionSpec, parse_source_spec
+from matrix.source.tree import AppliedPatch, GitProvenance, SourceTree
 
 
 @contextmanager
 def ready_again(
-    run: Run, toolchain: str, emit: Emit, *, engine: Engine | None = None, cache: Cache | None = None
+    run: Run, toolchain: str, emit: Emit, *, engine: Engine | None = None, cache: SourceCache | None = None
 ) -> Iterator[Ready]:
     """What `prepare` gave this run, with one of its toolchains; no sweep takes it away meanwhile.
 
@@ -28,8 +28,8 @@ def ready_again(
     profile = recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     engine = engine or connect()
-    cache = cache or Cache()
-    with cache.in_use():
+    cache = cache or SourceCache()
+    with cache.lock_shared():
         about = engine.about()
         user = machine_user(rootless=about.rootless)
         chain = _toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
@@ -56,23 +56,25 @@ def _toolchain(
     return recorded.model_copy(update={"image": ref, "image_id": image})
 
 
-def _cached(source: SourceRecord, cache: Cache) -> Tree | None:
+def _cached(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
     found = cache.find(source.digest)
     if found is None:
         return None
     git = source.git
-    return Tree(
+    return SourceTree(
         spec=source.spec,
         path=found.path,
         version=source.version,
         digest=source.digest,
-        git=Git(git.commit, git.describe, dirty=git.dirty) if git else None,
-        patches=tuple(Patch(patch.name, patch.sha256) for patch in source.patches),
+        git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
+        patches=tuple(AppliedPatch(patch.name, patch.sha256) for patch in source.patches),
         package=source.package,
     )
 
 
-def _fetched(run: Run, profile: Profile, engine: Engine, cache: Cache, user: str, emit: Emit) -> Tree:
+def _fetched(
+    run: Run, profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: Emit
+) -> SourceTree:
     emit(Note(f"The source of {run.id} is not in the cache any more: fetching it again."))
     hint = "./inv run, with the options of that run, makes another to take instead"
     try:
@@ -89,13 +91,13 @@ def _fetched(run: Run, profile: Profile, engine: Engine, cache: Cache, user: str
     return tree
 
 
-def _pinned(source: SourceRecord, cache: Cache) -> str:
+def _pinned(source: SourceRecord, cache: SourceCache) -> str:
     """The spec, with the version or commit that was built where it names something that moves on."""
-    match parse_spec(source.spec):
-        case Package(name=name, version="") if source.package:
-            newest = (cache.recall(source.spec) or {}).get("package")
+    match parse_source_spec(source.spec):
+        case PackageSpec(name=name, version="") if source.package:
+            newest = (cache.read_spec_entry(source.spec) or {}).get("package")
             # In the cache a package is called as it was asked for: one that is still the newest is found so.
             return source.spec if newest == source.package else f"debian:{name}={source.package}"
-        case Revision(path=path) if source.git:
+        case RevisionSpec(path=path) if source.git:
             return f"{path}@{source.git.commit}"
     return source.spec

@@ -14,7 +14,7 @@ from matrix.engine.engine import Container, Engine, Limits
 from matrix.engine.images import base_tag
 from matrix.errors import MachineError
 from matrix.jobs.prepare import image_ref
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 
 _GIB = 2**30
 _DISK_WANTED = 15 * _GIB
@@ -42,7 +42,7 @@ class Finding:
 
 def doctor(profile: Profile) -> list[Finding]:
     """Engine, isolation, disk, memory, images, source, in this order."""
-    cache = Cache()
+    cache = SourceCache()
     found = [*_disk(cache)]
     try:
         engine = connect()
@@ -101,7 +101,7 @@ def _isolation_told(lines: list[str], user: str) -> Finding:
     return Finding("isolation", True, "limits, dropped capabilities and the read-only root are applied")
 
 
-def _disk(cache: Cache) -> Iterator[Finding]:
+def _disk(cache: SourceCache) -> Iterator[Finding]:
     place = next(path for path in (cache.root, *cache.root.parents) if path.exists())
     free = shutil.disk_usage(place).free
     yield Finding(
@@ -120,11 +120,11 @@ def _images(engine: Engine, profile: Profile) -> Iterator[Finding]:
         yield Finding(f"image {name}", there, ref if there else f"{ref} is not there", "./inv setup")
 
 
-def _source(cache: Cache, profile: Profile) -> Finding:
+def _source(cache: SourceCache, profile: Profile) -> Finding:
     if not profile.source.startswith("debian:"):
         there = Path(profile.source.partition("@")[0]).exists()
         return Finding("source", there, profile.source, "name a kernel tree: --source DIR")
-    facts = cache.recall(profile.source)
+    facts = cache.read_spec_entry(profile.source)
     if facts is None:
         return Finding("source", False, f"{profile.source} is not fetched", "./inv setup")
     return Finding("source", True, f"{profile.source} is in {cache.root}")

@@ -29,11 +29,11 @@ from matrix.record.events import Emit, Note
 from matrix.record.files import write_whole
 from matrix.record.journal import refuse_used
 from matrix.record.model import Run
-from matrix.source.mails import Address, Mail
+from matrix.source.mails import Mail, MailAddress
 from matrix.source.patchfile import PatchFile
-from matrix.source.quote import quote
-from matrix.source.series import Series
-from matrix.source.subject import read_subject
+from matrix.source.quote import extract_quote
+from matrix.source.series import PatchSeries
+from matrix.source.subject import parse_subject
 from matrix.verdict.answers import compute_verdict_exit_code, explain_withheld_tested_by
 from matrix.verdict.compare import compare_runs, extract_patch_step
 from matrix.verdict.model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
@@ -56,7 +56,7 @@ class Asked:
     must mend; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
     """
 
-    series: Series
+    series: PatchSeries
     before: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
     each: bool = False
@@ -64,7 +64,7 @@ class Asked:
     tester: Mailbox | None = None
 
 
-def asked_of(series: Series, before: Sequence[str], more: Mapping[str, Any]) -> Asked:
+def asked_of(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> Asked:
     """What the options of a command ask. RequestError where a tag is wanted and git knows no name for it."""
     return Asked(
         series=series,
@@ -122,7 +122,7 @@ class _Trial:
     refused: str | None = None
 
 
-def _tried(profile: Profile, series: Series, place: Path, emit: Emit, world: World) -> _Trial:
+def _tried(profile: Profile, series: PatchSeries, place: Path, emit: Emit, world: World) -> _Trial:
     """Whether the patches apply, which is known before anything is built."""
     files = _kept(series.patches, place / _PATCHES)
     with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
@@ -288,7 +288,7 @@ def base_differs(commit: str | None, before: Run) -> str | None:
 
 
 def _subject(one: PatchFile) -> str:
-    return read_subject(one.mail.subject).title if one.mail else ""
+    return parse_subject(one.mail.subject).title if one.mail else ""
 
 
 def _mail(mail: Mail | None) -> PatchMail | None:
@@ -302,9 +302,9 @@ def _mail(mail: Mail | None) -> PatchMail | None:
         cc=tuple(map(_mailbox, mail.cc)),
         references=mail.references,
         date=mail.date,
-        quote=quote(mail),
+        quote=extract_quote(mail),
     )
 
 
-def _mailbox(address: Address) -> Mailbox:
+def _mailbox(address: MailAddress) -> Mailbox:
     return Mailbox(name=address.name, address=address.address)

@@ -30,13 +30,13 @@ from matrix.record.model import (
     ToolchainRecord,
 )
 from matrix.resolve.resolver import check_base_files, read_base_texts
-from matrix.source.cache import Cache
-from matrix.source.kernel import missing_paths
-from matrix.source.obtain import obtain
+from matrix.source.cache import SourceCache
+from matrix.source.kernel import find_missing_paths
+from matrix.source.obtain import fetch_tree
 from matrix.source.patchfile import PatchFile
 from matrix.source.series import read_series
-from matrix.source.spec import parse_spec
-from matrix.source.tree import Tree
+from matrix.source.spec import parse_source_spec
+from matrix.source.tree import SourceTree
 from matrix.verdict.model import Mailbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +52,8 @@ class Ready:
     engine: Engine
     about: About
     user: str
-    cache: Cache
-    tree: Tree
+    cache: SourceCache
+    tree: SourceTree
     toolchains: dict[str, ToolchainRecord]
 
 
@@ -63,7 +63,7 @@ def prepare(
     emit: Emit,
     *,
     engine: Engine | None = None,
-    cache: Cache | None = None,
+    cache: SourceCache | None = None,
     make: bool = True,
 ) -> Iterator[Ready]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
@@ -74,14 +74,14 @@ def prepare(
     catalog = load_catalog().with_profile(profile)
     _refuse_unreadable(profile, catalog)
     engine = engine or connect()
-    cache = cache or Cache()
-    with cache.in_use():
+    cache = cache or SourceCache()
+    with cache.lock_shared():
         if not make:
             _refuse_missing(profile, catalog, engine, cache)
         yield _ready(profile, catalog, engine, cache, emit)
 
 
-def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: Cache, emit: Emit) -> Ready:
+def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: Emit) -> Ready:
     about = engine.about()
     user = machine_user(rootless=about.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
@@ -95,17 +95,17 @@ def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: Cache, emi
 
 def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
     """What the request names must be there before minutes are spent on anything else."""
-    parse_spec(profile.source)
+    parse_source_spec(profile.source)
     for patch in profile.patch:
         read_series(patch)
     for name in profile.base:
         check_base_files(catalog.bases[name])
 
 
-def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: Cache) -> None:
+def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache) -> None:
     refs = {name: image_ref(name, catalog.toolchains[name]) for name in profile.toolchain}
     missing = [f"the image of {name}" for name, ref in refs.items() if engine.image_id(ref) is None]
-    if profile.source.startswith("debian:") and cache.recall(profile.source) is None:
+    if profile.source.startswith("debian:") and cache.read_spec_entry(profile.source) is None:
         missing.append(f"the source {profile.source}")
     if missing:
         raise MachineError(f"not on this machine: {', '.join(missing)}", "./inv setup, with the same options")
@@ -138,9 +138,9 @@ def image_ref(name: str, row: Toolchain) -> str:
     return wanted.tag if isinstance(wanted, Blueprint) else wanted
 
 
-def fetch_source(profile: Profile, engine: Engine, cache: Cache, user: str, emit: Emit) -> Tree:
+def fetch_source(profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: Emit) -> SourceTree:
     """The profile's tree, with its patches, in the cache."""
-    return obtain(
+    return fetch_tree(
         profile.source,
         cache=cache,
         engine=engine,
@@ -167,7 +167,7 @@ def focus_of(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
     return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
 
 
-def _check_focus(profile: Profile, catalog: Catalog, tree: Tree) -> None:
+def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
     for arch in profile.arch:
         focus = focus_of(profile, catalog, arch)
         for path in focus:
@@ -176,7 +176,7 @@ def _check_focus(profile: Profile, catalog: Catalog, tree: Tree) -> None:
                     f"{profile.name}.toml: focus: {path!r} is neither a directory nor an object",
                     f"a directory ends in a slash: {path}/",
                 )
-        for path, near in missing_paths(tree.path, focus):
+        for path, near in find_missing_paths(tree.path, focus):
             suffix = f" (nearest: {near!r})" if near else ""
             raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
 
@@ -221,7 +221,7 @@ def base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[Bas
     return record, given
 
 
-def source_record(tree: Tree) -> SourceRecord:
+def source_record(tree: SourceTree) -> SourceRecord:
     """The tree as a run records it."""
     git = tree.git
     return SourceRecord(

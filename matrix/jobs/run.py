@@ -37,7 +37,7 @@ from matrix.record.model import BaseRecord, Run
 from matrix.record.outcome import State, exit_code
 from matrix.resolve.make import MakeContext
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 
 # What one container may leave to the others and to the machine itself, in parts of its memory.
 _MEMORY_USED = 0.9
@@ -48,7 +48,7 @@ class World:
     """The places a job reaches: an engine and a cache of somebody's choosing, or this machine's."""
 
     engine: Engine | None = None
-    cache: Cache | None = None
+    cache: SourceCache | None = None
     runs: Path = ROOT / "runs"
 
 
@@ -189,7 +189,7 @@ def site_of(ready: Ready, run_id: str, budget: JobBudget, at_once: int) -> MakeC
     return MakeContext(
         engine=ready.engine,
         tree=ready.tree,
-        conf_digest=ready.cache.manifest(ready.tree.digest).seen_by_conf(),
+        conf_digest=ready.cache.load_manifest(ready.tree.digest).compute_conf_digest(),
         run_id=run_id,
         user=ready.user,
         limits=Limits(memory=memory, seconds=duration(profile.timeout)),

@@ -13,8 +13,8 @@ from matrix.engine.engine import Engine
 from matrix.errors import EngineError
 from matrix.jobs.prepare import ensure_images, fetch_source
 from matrix.record.events import Emit, Note
-from matrix.source.cache import Cache
-from matrix.source.tree import Tree
+from matrix.source.cache import SourceCache
+from matrix.source.tree import SourceTree
 
 _DAEMON_LOG = Path("/var/log/kmatrix-dockerd.log")
 _ANSWER_WITHIN = 60
@@ -37,14 +37,14 @@ def make_images(profile: Profile, emit: Emit) -> dict[str, str]:
     return ensure_images(connect(), load_catalog().with_profile(profile), profile.toolchain, emit)
 
 
-def fetch(profile: Profile, emit: Emit) -> Tree:
+def fetch(profile: Profile, emit: Emit) -> SourceTree:
     """The profile's source in the cache, with its patches."""
     return _fetched(profile, connect(), emit)
 
 
-def _fetched(profile: Profile, engine: Engine, emit: Emit) -> Tree:
-    cache = Cache()
-    with cache.in_use():
+def _fetched(profile: Profile, engine: Engine, emit: Emit) -> SourceTree:
+    cache = SourceCache()
+    with cache.lock_shared():
         return fetch_source(profile, engine, cache, machine_user(rootless=engine.about().rootless), emit)
 
 

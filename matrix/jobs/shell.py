@@ -21,7 +21,7 @@ from matrix.record.load import cell_named, config_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from matrix.resolve.make import MakeContext, MakeRunner
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 
 AGAIN = "make_again"
 """The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
@@ -57,7 +57,7 @@ def opened(
     emit: Emit,
     *,
     engine: Engine | None = None,
-    cache: Cache | None = None,
+    cache: SourceCache | None = None,
 ) -> Iterator[Room]:
     """The room of a cell. All that is done in it is gone after the ``with`` block.
 

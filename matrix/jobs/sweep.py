@@ -14,7 +14,7 @@ from matrix.engine.engine import Engine
 from matrix.engine.images import base_tag
 from matrix.errors import MachineError
 from matrix.jobs.prepare import image_ref
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,25 @@ class Waste:
     remove: Callable[[], object]
 
 
-def sweep(*, remove: bool = False, engine: Engine | None = None, cache: Cache | None = None) -> list[Waste]:
+def sweep(
+    *, remove: bool = False, engine: Engine | None = None, cache: SourceCache | None = None
+) -> list[Waste]:
     """Containers of dead runs, idle lanes, sources, old images; removed when asked. Returns what was found.
 
     What a running kmatrix may need is not touched: while a job uses the cache, only old images can go; and a
     locked lane means that containers and sources may be in use.
     """
-    cache = cache or Cache()
-    with cache.alone() as alone:
+    cache = cache or SourceCache()
+    with cache.try_lock_exclusive() as alone:
         found = _found(cache, engine, alone=alone)
         if remove:
             for waste in found:
                 waste.remove()
-            cache.sweep()
+            cache.remove_stale_entries()
     return found
 
 
-def _found(cache: Cache, engine: Engine | None, *, alone: bool) -> list[Waste]:
+def _found(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Waste]:
     lanes, busy = _lanes(cache.root / "lanes") if alone else ([], True)
     found = [*lanes]
     if not busy:
@@ -86,8 +88,8 @@ def _containers(engine: Engine | None) -> Iterator[Waste]:
             yield Waste("container", name, 0, partial(engine.remove_container, name))
 
 
-def _sources(cache: Cache) -> Iterator[Waste]:
-    for tree in cache.entries():
+def _sources(cache: SourceCache) -> Iterator[Waste]:
+    for tree in cache.list_trees():
         name = f"Linux {tree.version} {tree.digest[:12]}"
         yield Waste("source", name, tree.size, partial(cache.remove, tree.digest))
 

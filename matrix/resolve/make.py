@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Line, Mount
-from matrix.source.tree import Tree
+from matrix.source.tree import SourceTree
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
 SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
@@ -36,7 +36,7 @@ class MakeContext:
     """
 
     engine: Engine
-    tree: Tree
+    tree: SourceTree
     conf_digest: str
     run_id: str
     user: str

@@ -11,32 +11,32 @@ from pathlib import Path
 from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Mount
 from matrix.errors import InterruptedRunError, MachineError
 
-_KEPT_LINES = 400
-_HOUR = 3600.0
+_MAX_KEPT_LINES = 400
+_TIMEOUT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
-class Done:
+class SandboxResult:
     """How a step ended, and the last lines that it printed."""
 
     exit: int
     lines: tuple[str, ...]
 
-    def value(self, key: str) -> str:
+    def find_value(self, key: str) -> str:
         """What follows ``key=`` on the last line that starts with it; empty when there is none."""
         found = [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
         return found[-1] if found else ""
 
-    def says(self, text: str) -> bool:
+    def has_text(self, text: str) -> bool:
         return any(text in line for line in self.lines)
 
     @property
-    def disk_full(self) -> bool:
-        return self.says("No space left on device") or self.says("Disk quota exceeded")
+    def is_disk_full(self) -> bool:
+        return self.has_text("No space left on device") or self.has_text("Disk quota exceeded")
 
 
 @dataclass(frozen=True)
-class Bench:
+class Sandbox:
     """Where steps run: an engine, kmatrix's base image, and the user (``uid:gid``) inside."""
 
     engine: Engine
@@ -44,12 +44,14 @@ class Bench:
     user: str
     cancel: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, script: str, *arguments: str, mounts: Sequence[Mount], network: bool = False) -> Done:
+    def run(
+        self, script: str, *arguments: str, mounts: Sequence[Mount], network: bool = False
+    ) -> SandboxResult:
         """Run a bash script, which stops at its first failing command; a failure is a value.
 
         MachineError when a limit ended it, InterruptedRunError when the user did.
         """
-        lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        lines: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
         container = Container(
             name=f"kmatrix-source-{secrets.token_hex(4)}",
             image=self.image,
@@ -59,29 +61,29 @@ class Bench:
             env={"HOME": "/tmp", "LC_ALL": "C.UTF-8"},  # noqa: S108 - the container's own
             labels={LABEL: "source"},
             workdir="/tmp",  # noqa: S108
-            limits=Limits(seconds=_HOUR),
+            limits=Limits(seconds=_TIMEOUT_SECONDS),
             network=network,
         )
         ended = self.engine.run(container, lines.append, self.cancel)
-        _refuse_limits(ended)
-        return Done(ended.exit, tuple(lines))
+        _raise_limit_errors(ended)
+        return SandboxResult(ended.exit, tuple(lines))
 
-    def own(self, *paths: Path) -> None:
+    def chown_to_user(self, *paths: Path) -> None:
         """Hand paths over to the container's user. Only root can; for anybody else they are the same."""
         if os.geteuid() == 0:
             uid, gid = (int(part) for part in self.user.split(":"))
             for path in paths:
                 os.chown(path, uid, gid, follow_symlinks=False)
 
-    def directory(self, path: Path) -> Path:
+    def create_directory(self, path: Path) -> Path:
         """A new directory that the container's user may write."""
         path.mkdir()
         path.chmod(0o755)
-        self.own(path)
+        self.chown_to_user(path)
         return path
 
 
-def _refuse_limits(ended: Ended) -> None:
+def _raise_limit_errors(ended: Ended) -> None:
     if ended.cancelled:
         raise InterruptedRunError("interrupted while the source was prepared")
     if ended.oom:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from matrix.engine.engine import Mount
 from matrix.errors import KmatrixError, MachineError, RequestError
-from matrix.source.bench import Bench, Done
-from matrix.source.cache import Cache
-from matrix.source.spec import Package
+from matrix.source.bench import Sandbox, SandboxResult
+from matrix.source.cache import SourceCache
+from matrix.source.spec import PackageSpec
 
 # apt is content without root when everything that it writes is elsewhere. `Error-Mode` makes `update`
 # fail when the network does; it would go on with what it has, which is nothing.
-_SCRIPT = r"""
+_DOWNLOAD_SCRIPT = r"""
 mkdir -p /out/state/lists/partial /out/cache/archives/partial /out/deb
 cat >/tmp/apt.conf <<'END'
 Dir::State "/out/state";
@@ -45,37 +45,37 @@ _NO_SUCH_PACKAGE = 11
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedPackage:
     """A package's tarball, and the package's full version (``6.12.48-1``)."""
 
     tarball: Path
     version: str
 
 
-def fetch(package: Package, area: Path, bench: Bench, cache: Cache) -> Fetched:
+def download_package(package: PackageSpec, area: Path, bench: Sandbox, cache: SourceCache) -> FetchedPackage:
     """Download a package into ``area`` and take its tarball out of it.
 
     RequestError when Debian has no such package, MachineError when the network does not give it.
     """
-    out = bench.directory(area / "fetched")
+    out = bench.create_directory(area / "fetched")
     name = f"{package.name}={package.version}" if package.version else package.name
-    done = bench.run(_SCRIPT, name, mounts=[Mount(out, "/out", read_only=False)], network=True)
-    if done.disk_full:
-        raise cache.full()
+    done = bench.run(_DOWNLOAD_SCRIPT, name, mounts=[Mount(out, "/out", read_only=False)], network=True)
+    if done.is_disk_full:
+        raise cache.build_disk_full_error()
     if done.exit:
-        raise _failure(name, done)
+        raise _build_download_error(name, done)
     # A link would be followed by the engine when it mounts the tarball for the next step.
     tarballs = [path for path in sorted(out.glob("*.tar.*")) if path.is_file() and not path.is_symlink()]
     if not tarballs:
         raise RequestError(
             f"the package {name} holds no tarball under /usr/src", "Give a linux-source package."
         )
-    return Fetched(tarballs[0], done.value("version"))
+    return FetchedPackage(tarballs[0], done.find_value("version"))
 
 
-def _failure(name: str, done: Done) -> KmatrixError:
+def _build_download_error(name: str, done: SandboxResult) -> KmatrixError:
     if done.exit == _NO_SUCH_PACKAGE:
-        available = done.value("available").split()
+        available = done.find_value("available").split()
         have = ", ".join(f"debian:{package}" for package in available) or "none"
         return RequestError(f"Debian has no package {name}", f"It has: {have}")
     errors = [line for line in done.lines if line.startswith(("E:", "W:"))] or list(done.lines)

@@ -7,63 +7,63 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matrix.errors import DiskFullError, MachineError, RequestError
-from matrix.source.tree import Git
+from matrix.source.tree import GitProvenance
 
 # The tree may belong to somebody else (a shared checkout, a container's user): git would refuse to look.
 # Its configuration is then somebody else's, too, and must not name programs for us to run.
-_ALWAYS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+_SAFETY_OPTIONS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 
-def git_state(directory: Path) -> Git | None:
+def read_git_provenance(directory: Path) -> GitProvenance | None:
     """Where the tree stands; None when it is not the top of a repository, or git is not installed."""
     if not (directory / ".git").exists():
         return None
     try:
-        commit = _ask(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        dirty = _ask(directory, "status", "--porcelain", "--untracked-files=no")
+        commit = _run_git(directory, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        dirty = _run_git(directory, "status", "--porcelain", "--untracked-files=no")
     except (MachineError, subprocess.CalledProcessError):
         return None
-    return Git(commit, describe(directory, commit), bool(dirty))
+    return GitProvenance(commit, describe_commit(directory, commit), bool(dirty))
 
 
-def commit_of(directory: Path, revision: str) -> str:
+def resolve_commit(directory: Path, revision: str) -> str:
     """The commit of a revision; RequestError when there is none, or no repository."""
     try:
-        return _ask(directory, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+        return _run_git(directory, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     except subprocess.CalledProcessError as problem:
         place = shlex.quote(str(directory))
         raise RequestError(
-            f"{directory} has no revision {revision}: {_last_line(problem.stderr)}",
+            f"{directory} has no revision {revision}: {_extract_last_line(problem.stderr)}",
             f"See `git -C {place} log` and `git -C {place} tag`.",
         ) from problem
 
 
-def describe(directory: Path, commit: str) -> str:
+def describe_commit(directory: Path, commit: str) -> str:
     """``v6.12-rc3-12-g0123456789ab``, or the short commit where no tag leads to it."""
     try:
-        return _ask(directory, "describe", "--always", "--abbrev=12", commit)
+        return _run_git(directory, "describe", "--always", "--abbrev=12", commit)
     except subprocess.CalledProcessError:
         return commit[:12]
 
 
-def prefix_in_repository(directory: Path) -> str:
+def find_repository_prefix(directory: Path) -> str:
     """Where the directory is below its repository's top (``linux/``); empty at the top."""
-    return _ask(directory, "rev-parse", "--show-prefix")
+    return _run_git(directory, "rev-parse", "--show-prefix")
 
 
-def archive(directory: Path, commit: str, to: Path) -> None:
+def export_commit(directory: Path, commit: str, to: Path) -> None:
     """Write the commit's files (of this directory, in a larger repository) as a tar file."""
     try:
         with to.open("wb") as out:
             subprocess.run(
-                _command(directory, "archive", "--format=tar", commit),
+                _build_git_command(directory, "archive", "--format=tar", commit),
                 stdout=out,
                 stderr=subprocess.PIPE,
-                env=_environment(),
+                env=_build_git_environment(),
                 check=True,
             )
     except subprocess.CalledProcessError as problem:
-        said = _last_line(problem.stderr)
+        said = _extract_last_line(problem.stderr)
         if "No space left" in said:
             raise DiskFullError(f"the disk of {to} is full", "Free some space, and run again.") from problem
         raise RequestError(
@@ -72,10 +72,13 @@ def archive(directory: Path, commit: str, to: Path) -> None:
         ) from problem
 
 
-def _ask(directory: Path, *arguments: str) -> str:
+def _run_git(directory: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            _command(directory, *arguments), capture_output=True, env=_environment(), check=True
+            _build_git_command(directory, *arguments),
+            capture_output=True,
+            env=_build_git_environment(),
+            check=True,
         )
     except FileNotFoundError as problem:
         raise MachineError(
@@ -84,16 +87,16 @@ def _ask(directory: Path, *arguments: str) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
-def _command(directory: Path, *arguments: str) -> Sequence[str]:
-    return ("git", "-C", str(directory), *_ALWAYS, *arguments)
+def _build_git_command(directory: Path, *arguments: str) -> Sequence[str]:
+    return ("git", "-C", str(directory), *_SAFETY_OPTIONS, *arguments)
 
 
-def _environment() -> dict[str, str]:
+def _build_git_environment() -> dict[str, str]:
     """Messages in English, no lock on the user's index, and no repository but the directory's own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def _last_line(said: bytes) -> str:
+def _extract_last_line(said: bytes) -> str:
     lines = said.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "git does not say why"

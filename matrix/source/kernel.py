@@ -9,14 +9,16 @@ from pathlib import Path, PurePosixPath
 
 from matrix.errors import RequestError
 
-_VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.MULTILINE)
+_VERSION_LINE = re.compile(
+    r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.MULTILINE
+)
 _CONFIG_ARCH = re.compile(r"^# Linux/(\w+) ", re.MULTILINE)
-_HEAD = 4096
-_BUILT = {".o", ".ko", ".i", ".s", ".lst", ".a"}
-_SOURCES = (".c", ".S", ".rs")
+_HEAD_BYTES = 4096
+_BUILT_SUFFIXES = {".o", ".ko", ".i", ".s", ".lst", ".a"}
+_SOURCE_SUFFIXES = (".c", ".S", ".rs")
 
 
-def _head(path: Path) -> str:
+def _read_head(path: Path) -> str:
     """The first bytes of a regular file that is no link; of anything else nothing.
 
     A link is not followed because a tree is a stranger's work: it may point at any file of this machine.
@@ -27,23 +29,23 @@ def _head(path: Path) -> str:
         return ""
     with os.fdopen(descriptor, "rb") as file:
         try:
-            return file.read(_HEAD).decode(errors="replace")
+            return file.read(_HEAD_BYTES).decode(errors="replace")
         except OSError:
             return ""
 
 
-def kernel_version(root: Path) -> str | None:
+def read_kernel_version(root: Path) -> str | None:
     """What the top Makefile says (``6.12.48``, ``6.13.0-rc1``); None when this is no kernel tree."""
-    fields: dict[str, str] = dict(_VERSION.findall(_head(root / "Makefile")))
+    fields: dict[str, str] = dict(_VERSION_LINE.findall(_read_head(root / "Makefile")))
     if not (fields.get("VERSION") and fields.get("PATCHLEVEL") and (root / "Kconfig").is_file()):
         return None
     numbers = [fields["VERSION"], fields["PATCHLEVEL"], fields.get("SUBLEVEL", "")]
     return ".".join(filter(None, numbers)) + fields.get("EXTRAVERSION", "")
 
 
-def require_version(root: Path, spec: str) -> str:
+def require_kernel_version(root: Path, spec: str) -> str:
     """The tree's version; RequestError when it is no kernel tree."""
-    version = kernel_version(root)
+    version = read_kernel_version(root)
     if version is None:
         raise RequestError(
             f"{spec} is not a kernel tree: a Makefile with VERSION and PATCHLEVEL and a Kconfig are missing",
@@ -52,19 +54,19 @@ def require_version(root: Path, spec: str) -> str:
     return version
 
 
-def leftovers(root: Path) -> list[str]:
+def find_build_leftovers(root: Path) -> list[str]:
     """What an in-tree build left behind; kbuild refuses to build elsewhere from such a tree."""
     fixed = [name for name in (".config", "include/config", "include/generated") if (root / name).exists()]
-    return fixed + [f"arch/{arch}/include/generated" for arch in _generated_arches(root)]
+    return fixed + [f"arch/{arch}/include/generated" for arch in _find_generated_arches(root)]
 
 
-def refuse_leftovers(root: Path, spec: str) -> None:
+def refuse_build_leftovers(root: Path, spec: str) -> None:
     """RequestError with the commands that clean the tree."""
-    found = leftovers(root)
+    found = find_build_leftovers(root)
     if not found:
         return
-    config = _CONFIG_ARCH.search(_head(root / ".config"))
-    arches = _generated_arches(root) or ([config[1]] if config else [])
+    config = _CONFIG_ARCH.search(_read_head(root / ".config"))
+    arches = _find_generated_arches(root) or ([config[1]] if config else [])
     command = f"make -C {shlex.quote(str(root))}"
     commands = [f"{command} ARCH={arch} mrproper" for arch in arches] or [f"{command} mrproper"]
     raise RequestError(
@@ -73,66 +75,66 @@ def refuse_leftovers(root: Path, spec: str) -> None:
     )
 
 
-def _generated_arches(root: Path) -> list[str]:
+def _find_generated_arches(root: Path) -> list[str]:
     return sorted(path.parts[-3] for path in root.glob("arch/*/include/generated"))
 
 
-def missing_paths(tree: Path, paths: Iterable[str]) -> list[tuple[str, str | None]]:
+def find_missing_paths(tree: Path, paths: Iterable[str]) -> list[tuple[str, str | None]]:
     """The focus paths that the tree lacks, each with the nearest that it has, or None.
 
     A path is a directory (``virt/kvm/``), a file, or an object (``virt/kvm/vfio.o``), which counts as
     there when its source is, or when its directory's Makefile names it.
     """
-    return [(path, _nearest(tree, path)) for path in paths if not _has(tree, path)]
+    return [(path, _find_nearest_path(tree, path)) for path in paths if not _has_path(tree, path)]
 
 
-def _has(tree: Path, path: str) -> bool:
+def _has_path(tree: Path, path: str) -> bool:
     asked = PurePosixPath(path)
-    if not _stays_inside(asked) or not (tree / asked).resolve().is_relative_to(tree.resolve()):
+    if not _is_inside_tree(asked) or not (tree / asked).resolve().is_relative_to(tree.resolve()):
         return False
     if path.endswith("/"):
         return (tree / asked).is_dir()
-    return (tree / asked).exists() or (asked.suffix in _BUILT and _can_make(tree, asked))
+    return (tree / asked).exists() or (asked.suffix in _BUILT_SUFFIXES and _can_make_object(tree, asked))
 
 
-def _stays_inside(path: PurePosixPath) -> bool:
+def _is_inside_tree(path: PurePosixPath) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
-def _can_make(tree: Path, asked: PurePosixPath) -> bool:
+def _can_make_object(tree: Path, asked: PurePosixPath) -> bool:
     place = tree / asked.parent
-    if any((place / f"{asked.stem}{suffix}").is_file() for suffix in _SOURCES):
+    if any((place / f"{asked.stem}{suffix}").is_file() for suffix in _SOURCE_SUFFIXES):
         return True
     rules = [place / name for name in ("Kbuild", "Makefile")]
     named = re.compile(rf"(?<![\w-]){re.escape(asked.stem)}(\.o|-y|-objs)(?![\w-])")
     return any(rule.is_file() and named.search(rule.read_text(errors="replace")) for rule in rules)
 
 
-def _nearest(tree: Path, path: str) -> str | None:
+def _find_nearest_path(tree: Path, path: str) -> str | None:
     """Replace each part that does not exist by a similar sibling, as far as there is one."""
     asked = PurePosixPath(path)
-    if not _stays_inside(asked):
+    if not _is_inside_tree(asked):
         return None
     for index in range(len(asked.parts)):
         if not tree.joinpath(*asked.parts[: index + 1]).exists():
-            return _respelled(tree, asked, index)
-    return _shown(tree, asked)
+            return _respell_part(tree, asked, index)
+    return _format_path(tree, asked)
 
 
-def _respelled(tree: Path, asked: PurePosixPath, index: int) -> str | None:
+def _respell_part(tree: Path, asked: PurePosixPath, index: int) -> str | None:
     place = PurePosixPath(*asked.parts[:index])
     names = [entry.name for entry in (tree / place).iterdir()] if (tree / place).is_dir() else []
     suffix = PurePosixPath(asked.parts[index]).suffix
-    if suffix in _BUILT:
-        names += [PurePosixPath(name).stem + suffix for name in names if name.endswith(_SOURCES)]
+    if suffix in _BUILT_SUFFIXES:
+        names += [PurePosixPath(name).stem + suffix for name in names if name.endswith(_SOURCE_SUFFIXES)]
     similar = difflib.get_close_matches(asked.parts[index], names, n=1, cutoff=0.5)
     if not similar:
         return None
     whole = place.joinpath(similar[0], *asked.parts[index + 1 :])
-    if _has(tree, str(whole)):
-        return _shown(tree, whole)
-    return _nearest(tree, str(whole)) or _shown(tree, place / similar[0])
+    if _has_path(tree, str(whole)):
+        return _format_path(tree, whole)
+    return _find_nearest_path(tree, str(whole)) or _format_path(tree, place / similar[0])
 
 
-def _shown(tree: Path, path: PurePosixPath) -> str:
+def _format_path(tree: Path, path: PurePosixPath) -> str:
     return f"{path}/" if (tree / path).is_dir() else str(path)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from matrix.errors import RequestError
 
 # As strict as `git mailsplit`, and a header must follow: "From " also begins sentences.
-_SEPARATOR = re.compile(
+_MBOX_SEPARATOR = re.compile(
     rb"^From \S+ +\w{3} \w{3} +\d{1,2} \d\d:\d\d:\d\d(?: [+-]\d{4})? \d{4}(?: [+-]\d{4})?[ \t]*\r?\n"
     rb"(?=[!-9;-~]+:)",
     re.MULTILINE,
@@ -27,21 +27,21 @@ _SEPARATOR = re.compile(
 _QUOTED_FROM = re.compile(rb"^>(?=>*From )", re.MULTILINE)
 _FIRST_FIELD = re.compile(rb"[!-9;-~]+:")
 _KNOWN_FIELD = re.compile(rb"^(?:From|Subject|Message-ID|Date):", re.MULTILINE | re.IGNORECASE)
-_FOLD = re.compile(r"\r?\n(?=[ \t])")
-_ID = re.compile(r"<([!-;=?-~]{1,250})>")
+_FOLDED_LINE = re.compile(r"\r?\n(?=[ \t])")
+_MESSAGE_ID = re.compile(r"<([!-;=?-~]{1,250})>")
 
 # Characters. Python reads parameters and encoded words of a header in quadratic time. The longest Cc of a
 # kernel thread has some ten thousand.
-_LONGEST_FIELD = 2000
-_LONGEST_LIST = 1 << 15
-_LISTS = {"to", "cc", "references"}
+_MAX_FIELD_LENGTH = 2000
+_MAX_LIST_LENGTH = 1 << 15
+_LIST_FIELDS = {"to", "cc", "references"}
 # A comment in a comment takes one call more of `getaddresses`, and Python has a thousand.
 _MOST_COMMENTS = 100
 # Python knows them as charsets, though no text is written in them, and decodes them in quadratic time.
-_NO_CHARSETS = {"idna", "punycode"}
+_NON_TEXT_CHARSETS = {"idna", "punycode"}
 
 
-class Address(NamedTuple):
+class MailAddress(NamedTuple):
     """Somebody's name, which may be empty, and address; what `email.utils.formataddr` takes."""
 
     name: str
@@ -59,9 +59,9 @@ class Mail:
 
     id: str
     subject: str
-    sender: Address
-    to: tuple[Address, ...]
-    cc: tuple[Address, ...]
+    sender: MailAddress
+    to: tuple[MailAddress, ...]
+    cc: tuple[MailAddress, ...]
     in_reply_to: str
     references: tuple[str, ...]
     date: str
@@ -69,71 +69,71 @@ class Mail:
     content: bytes
 
     @property
-    def parents(self) -> tuple[str, ...]:
+    def parent_ids(self) -> tuple[str, ...]:
         """The ids of what it answers, the nearest first."""
         return tuple(filter(None, (self.in_reply_to, *reversed(self.references))))
 
 
-def split_mails(raw: bytes) -> list[bytes]:
+def split_mailbox(raw: bytes) -> list[bytes]:
     """The messages of a mailbox, as they lie there; the whole, where there is no mailbox."""
-    starts = [match.start() for match in _SEPARATOR.finditer(raw)]
+    starts = [match.start() for match in _MBOX_SEPARATOR.finditer(raw)]
     pieces = [raw[start:end] for start, end in pairwise(sorted({0, *starts, len(raw)}))]
     return [piece for piece in pieces if piece.strip()]
 
 
-def read_mail(raw: bytes) -> Mail | None:
+def parse_mail(raw: bytes) -> Mail | None:
     """One message; None when this is none, as a bare diff is. RequestError when parts nest too deeply."""
     raw = raw.lstrip(b"\r\n")
     if raw.partition(b"\n")[0].endswith(b"\r"):
         raw = raw.replace(b"\r\n", b"\n")
-    if separator := _SEPARATOR.match(raw):
+    if separator := _MBOX_SEPARATOR.match(raw):
         raw = _QUOTED_FROM.sub(b"", raw[separator.end() :])
     if not _FIRST_FIELD.match(raw) or not _KNOWN_FIELD.search(raw.partition(b"\n\n")[0]):
         return None
     try:
-        return _mail(BytesParser(policy=_POLICY).parsebytes(raw))
+        return _build_mail(BytesParser(policy=_HEADER_POLICY).parsebytes(raw))
     except RecursionError as problem:
         raise RequestError(
             "a mail has parts within parts, too deep to be read", "Give its diff alone."
         ) from problem
 
 
-class _Policy(Compat32):
+class _BoundedHeaderPolicy(Compat32):
     """Fields come on one line, short enough to be read, and in UTF-8 where they are not encoded."""
 
     def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
         name, value = super().header_source_parse(sourcelines)
         text = value.encode("ascii", "surrogateescape").decode("utf-8", "replace")
-        longest = _LONGEST_LIST if name.lower() in _LISTS else _LONGEST_FIELD
-        return name, _FOLD.sub("", text[:longest])
+        longest = _MAX_LIST_LENGTH if name.lower() in _LIST_FIELDS else _MAX_FIELD_LENGTH
+        return name, _FOLDED_LINE.sub("", text[:longest])
 
 
-_POLICY = _Policy()
+_HEADER_POLICY = _BoundedHeaderPolicy()
 
 
-def _mail(message: Message) -> Mail:
-    texts = [part for part in message.walk() if _is_text(part)]
-    replied = _ID.findall(message.get("In-Reply-To", ""))
+def _build_mail(message: Message) -> Mail:
+    texts = [part for part in message.walk() if _is_text_part(part)]
+    replied = _MESSAGE_ID.findall(message.get("In-Reply-To", ""))
     return Mail(
-        id=next(iter(_ID.findall(message.get("Message-ID", ""))), ""),
-        subject=_decoded(message.get("Subject", "")),
-        sender=next(iter(_addresses(message, "From")), Address("", "")),
-        to=_addresses(message, "To"),
-        cc=_addresses(message, "Cc"),
+        id=next(iter(_MESSAGE_ID.findall(message.get("Message-ID", ""))), ""),
+        subject=_decode_field(message.get("Subject", "")),
+        sender=next(iter(_read_addresses(message, "From")), MailAddress("", "")),
+        to=_read_addresses(message, "To"),
+        cc=_read_addresses(message, "Cc"),
         in_reply_to=replied[0] if replied else "",
-        references=tuple(_ID.findall(message.get("References", ""))),
-        date=_decoded(message.get("Date", "")),
-        text=_text(texts[0]) if texts else "",
-        content=b"".join(map(_payload, texts)),
+        references=tuple(_MESSAGE_ID.findall(message.get("References", ""))),
+        date=_decode_field(message.get("Date", "")),
+        text=_decode_text(texts[0]) if texts else "",
+        content=b"".join(map(_decode_payload, texts)),
     )
 
 
-def _is_text(part: Message) -> bool:
+def _is_text_part(part: Message) -> bool:
     """What `git am` takes: a patch may be attached as text/x-patch."""
     return part.get_content_maintype() == "text" and part.get_content_subtype() != "html"
 
 
-def _payload(part: Message) -> bytes:
+def _decode_payload(part: Message) -> bytes:
     """The bytes of a part without their transfer encoding; only base64 keeps its sender's line ends."""
     given = part.get_payload(decode=True)
     payload = given if isinstance(given, bytes) else b""
@@ -143,35 +143,37 @@ def _payload(part: Message) -> bytes:
     return payload if payload.endswith(b"\n") else payload + b"\n"
 
 
-def _text(part: Message) -> str:
+def _decode_text(part: Message) -> str:
     charset = part.get_content_charset("utf-8")
     try:
-        return _whole(_payload(part).decode("utf-8" if charset in _NO_CHARSETS else charset, "replace"))
+        return _replace_surrogates(
+            _decode_payload(part).decode("utf-8" if charset in _NON_TEXT_CHARSETS else charset, "replace")
+        )
     except (LookupError, ValueError):
-        return _payload(part).decode("utf-8", "replace")
+        return _decode_payload(part).decode("utf-8", "replace")
 
 
-def _decoded(field: str) -> str:
+def _decode_field(field: str) -> str:
     """A field's text without RFC 2047's encoding; as it is, where that is broken."""
-    short = field[:_LONGEST_FIELD].strip()
+    short = field[:_MAX_FIELD_LENGTH].strip()
     try:
-        return _whole(str(make_header(decode_header(short))))
+        return _replace_surrogates(str(make_header(decode_header(short))))
     except (HeaderParseError, LookupError, ValueError):
         return short
 
 
-def _whole(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     """Without half characters, which some charsets can write and no terminal or file takes."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _addresses(message: Message, name: str) -> tuple[Address, ...]:
-    return tuple(_people(", ".join(message.get_all(name, []))))
+def _read_addresses(message: Message, name: str) -> tuple[MailAddress, ...]:
+    return tuple(_split_addresses(", ".join(message.get_all(name, []))))
 
 
-def _people(field: str) -> Iterator[Address]:
+def _split_addresses(field: str) -> Iterator[MailAddress]:
     """Names are decoded after the split: an encoded one may hold a comma."""
     if field.count("(") <= _MOST_COMMENTS:
         for name, address in getaddresses([field]):
             if "@" in address:
-                yield Address(_decoded(name), address)
+                yield MailAddress(_decode_field(name), address)

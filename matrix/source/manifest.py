@@ -10,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from matrix.source.reach import Reach, reach
+from matrix.source.reach import Impact, classify_impact
 
-Kind = Literal["file", "exec", "link"]
-_LETTER: dict[Kind, str] = {"file": "f", "exec": "x", "link": "l"}
-_KIND: dict[str, Kind] = {letter: kind for kind, letter in _LETTER.items()}
+FileKind = Literal["file", "exec", "link"]
+_LETTER_OF_KIND: dict[FileKind, str] = {"file": "f", "exec": "x", "link": "l"}
+_KIND_OF_LETTER: dict[str, FileKind] = {letter: kind for kind, letter in _LETTER_OF_KIND.items()}
 
 
-class Entry(NamedTuple):
+class ManifestEntry(NamedTuple):
     """One file: ``sha256`` is of its content, or of a link's target."""
 
-    kind: Kind
+    kind: FileKind
     sha256: str
 
 
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 class Manifest:
     """Path relative to the tree's root (``virt/kvm/vfio.c``) → entry. Directories are not listed."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, ManifestEntry]
 
     @cached_property
     def digest(self) -> str:
@@ -38,52 +38,54 @@ class Manifest:
             whole.update(b"%s %s %s\0" % (entry.kind.encode(), entry.sha256.encode(), path))
         return whole.hexdigest()
 
-    def seen_by_conf(self) -> str:
+    def compute_conf_digest(self) -> str:
         """The digest of what conf may read: equal ones, equal configurations.
 
         No Kconfig file, and no script that one runs, reads a source or documentation.
         """
-        blind = {Reach.NOTHING, Reach.OBJECTS}
+        blind = {Impact.NOTHING, Impact.OBJECTS}
         return Manifest(
-            {path: entry for path, entry in self.entries.items() if reach(path) not in blind}
+            {path: entry for path, entry in self.entries.items() if classify_impact(path) not in blind}
         ).digest
 
     def dump(self, path: Path) -> None:
         """Write it as gzipped JSON, ``{path: letter of the kind + hash}``."""
-        flat = {name: _LETTER[entry.kind] + entry.sha256 for name, entry in self.entries.items()}
+        flat = {name: _LETTER_OF_KIND[entry.kind] + entry.sha256 for name, entry in self.entries.items()}
         path.write_bytes(gzip.compress(json.dumps(flat).encode(), compresslevel=1, mtime=0))
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
         flat = json.loads(gzip.decompress(path.read_bytes()))
-        return cls({name: Entry(_KIND[value[0]], value[1:]) for name, value in flat.items()})
+        return cls(
+            {name: ManifestEntry(_KIND_OF_LETTER[value[0]], value[1:]) for name, value in flat.items()}
+        )
 
 
 @dataclass(frozen=True)
-class Difference:
+class ManifestDiff:
     """Paths, sorted, of the files that differ in content or kind, are new, or are gone."""
 
     changed: tuple[str, ...]
-    appeared: tuple[str, ...]
-    vanished: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
 
     @property
     def paths(self) -> tuple[str, ...]:
         """All of them."""
-        return (*self.changed, *self.appeared, *self.vanished)
+        return (*self.changed, *self.added, *self.removed)
 
 
-def difference(old: Manifest, new: Manifest) -> Difference:
+def compare_manifests(old: Manifest, new: Manifest) -> ManifestDiff:
     """What a build directory that knows ``old`` has to hear about when it is given ``new``."""
     before, after = old.entries, new.entries
-    return Difference(
+    return ManifestDiff(
         changed=tuple(sorted(path for path, entry in after.items() if before.get(path, entry) != entry)),
-        appeared=tuple(sorted(after.keys() - before.keys())),
-        vanished=tuple(sorted(before.keys() - after.keys())),
+        added=tuple(sorted(after.keys() - before.keys())),
+        removed=tuple(sorted(before.keys() - after.keys())),
     )
 
 
-def freshen(root: Path, paths: Iterable[str]) -> None:
+def touch_files(root: Path, paths: Iterable[str]) -> None:
     """Give these files of kmatrix's own copy the present as their mtime.
 
     kbuild compares mtimes only: a changed file that is older than the objects would never be compiled.
@@ -95,20 +97,20 @@ def freshen(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
         target = os.path.realpath(os.path.join(base, path))  # noqa: PTH118 - text is much faster here
         if target.startswith(base + os.sep):
-            _touch_all(target)
+            _touch_recursively(target)
 
 
-def _touch_all(target: str) -> None:
+def _touch_recursively(target: str) -> None:
     """Touch a file, or every file in what a link made a directory: make looks through links."""
     if not os.path.isdir(target):  # noqa: PTH112
-        _touch(target)
+        _touch_file(target)
         return
     for directory, _, names in os.walk(target):
         for name in names:
-            _touch(os.path.join(directory, name))  # noqa: PTH118
+            _touch_file(os.path.join(directory, name))  # noqa: PTH118
 
 
-def _touch(path: str) -> None:
+def _touch_file(path: str) -> None:
     try:
         os.utime(path, follow_symlinks=False)
     except FileNotFoundError:

@@ -12,46 +12,50 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from matrix.source.manifest import Entry, Manifest
-from matrix.source.walk import Found, hash_tree
+from matrix.source.manifest import Manifest, ManifestEntry
+from matrix.source.walk import FileStat, hash_tree
 
 _SETTLED_NS = 2_000_000_000
 
-Memo = dict[str, list[str | int]]
+HashCache = dict[str, list[str | int]]
 
 
-def hash_with_memo(root: Path, files: Sequence[Found], memo_file: Path) -> Manifest:
+def hash_with_cache(root: Path, files: Sequence[FileStat], memo_file: Path) -> Manifest:
     """The manifest of these files, reading only what changed since ``memo_file`` was written."""
-    memo = _load(memo_file)
+    memo = _load_hash_cache(memo_file)
     started = time.time_ns()
-    known = {file.path: Entry(file.kind, str(memo[file.path][0])) for file in files if _same(memo, file)}
+    known = {
+        file.path: ManifestEntry(file.kind, str(memo[file.path][0]))
+        for file in files
+        if _is_unchanged(memo, file)
+    }
     fresh = hash_tree(root, [file for file in files if file.path not in known])
     manifest = Manifest({**known, **fresh.entries})
     if fresh.entries or len(memo) != len(files):
-        _save(memo_file, files, manifest, started - _SETTLED_NS)
+        _save_hash_cache(memo_file, files, manifest, started - _SETTLED_NS)
     return manifest
 
 
-def _stamp(file: Found) -> list[str | int]:
+def _build_stamp(file: FileStat) -> list[str | int]:
     return [file.kind, file.size, file.mtime, file.ctime, file.inode]
 
 
-def _same(memo: Memo, file: Found) -> bool:
-    return file.path in memo and memo[file.path][1:] == _stamp(file)
+def _is_unchanged(memo: HashCache, file: FileStat) -> bool:
+    return file.path in memo and memo[file.path][1:] == _build_stamp(file)
 
 
-def _load(path: Path) -> Memo:
+def _load_hash_cache(path: Path) -> HashCache:
     """A memo that is missing or damaged is no memo: everything is hashed again."""
     try:
-        memo: Memo = json.loads(gzip.decompress(path.read_bytes()))
+        memo: HashCache = json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, zlib.error, ValueError, EOFError):
         return {}
     return memo
 
 
-def _save(path: Path, files: Sequence[Found], manifest: Manifest, settled: int) -> None:
+def _save_hash_cache(path: Path, files: Sequence[FileStat], manifest: Manifest, settled: int) -> None:
     memo = {
-        file.path: [manifest.entries[file.path].sha256, *_stamp(file)]
+        file.path: [manifest.entries[file.path].sha256, *_build_stamp(file)]
         for file in files
         if max(file.mtime, file.ctime) < settled
     }

@@ -9,37 +9,44 @@ from pathlib import Path
 from matrix.engine.engine import Engine
 from matrix.errors import RequestError
 from matrix.source import git
-from matrix.source.bench import Bench
-from matrix.source.cache import Cache, CachedTree
-from matrix.source.debian import fetch
-from matrix.source.kernel import refuse_leftovers, require_version
+from matrix.source.bench import Sandbox
+from matrix.source.cache import CachedTree, SourceCache
+from matrix.source.debian import download_package
+from matrix.source.kernel import refuse_build_leftovers, require_kernel_version
 from matrix.source.manifest import Manifest
-from matrix.source.memo import hash_with_memo
-from matrix.source.patches import patched
+from matrix.source.memo import hash_with_cache
+from matrix.source.patches import apply_patches
 from matrix.source.patchfile import PatchFile
-from matrix.source.spec import Directory, Package, Revision, Tarball, parse_spec
-from matrix.source.tree import Git, Tree
-from matrix.source.unpack import unpack
-from matrix.source.walk import Found, copy_tree, hash_tree, needed, walk, wild_links
+from matrix.source.spec import DirectorySpec, PackageSpec, RevisionSpec, TarballSpec, parse_source_spec
+from matrix.source.tree import GitProvenance, SourceTree
+from matrix.source.unpack import unpack_tarball
+from matrix.source.walk import (
+    FileStat,
+    copy_tree,
+    count_disk_bytes,
+    find_escaping_links,
+    hash_tree,
+    list_files,
+)
 
 # Bytes of a kernel's source, its tarball and the package around it: 1.7 + 0.15 + 0.15 GB for 6.12.
-_UNPACKED = 2 * 10**9
+_UNPACKED_BYTES = 2 * 10**9
 
-Note = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
-def obtain(  # noqa: PLR0913 - what a caller has, each by name
+def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
     spec: str,
     *,
-    cache: Cache,
+    cache: SourceCache,
     engine: Engine,
     image: str,
     user: str,
-    note: Note,
+    note: ProgressCallback,
     patches: Sequence[PatchFile] = (),
     refresh: bool = False,
     cancel: threading.Event | None = None,
-) -> Tree:
+) -> SourceTree:
     """The tree of a source spec, with the patches applied in order; the user's own files are only read.
 
     ``image`` is kmatrix's base image, ``user`` the containers' ``uid:gid``. ``note`` gets a sentence when
@@ -47,117 +54,117 @@ def obtain(  # noqa: PLR0913 - what a caller has, each by name
     wrong, RejectedPatchError for a patch that does not apply; MachineError or DiskFullError when it could
     not be had.
     """
-    source = parse_spec(spec)
-    bench = Bench(engine, image, user, cancel or threading.Event())
-    shelf = _Shelf(spec, cache, bench, note)
+    source = parse_source_spec(spec)
+    bench = Sandbox(engine, image, user, cancel or threading.Event())
+    shelf = _TreeFetcher(spec, cache, bench, note)
     match source:
-        case Directory():
-            tree = shelf.directory(source)
-        case Revision():
-            tree = shelf.revision(source)
-        case Tarball():
-            tree = shelf.tarball(source)
-        case Package():
-            tree = shelf.package(source, refresh=refresh)
-    return patched(tree, patches, bench, cache) if patches else tree
+        case DirectorySpec():
+            tree = shelf.fetch_directory(source)
+        case RevisionSpec():
+            tree = shelf.fetch_revision(source)
+        case TarballSpec():
+            tree = shelf.fetch_tarball(source)
+        case PackageSpec():
+            tree = shelf.fetch_package(source, refresh=refresh)
+    return apply_patches(tree, patches, bench, cache) if patches else tree
 
 
-class _Shelf:
+class _TreeFetcher:
     """The four ways into the cache, for one spec."""
 
-    def __init__(self, spec: str, cache: Cache, bench: Bench, note: Note) -> None:
-        self.spec, self.cache, self.bench, self.note = spec, cache, bench, note
+    def __init__(self, spec: str, cache: SourceCache, bench: Sandbox, note: ProgressCallback) -> None:
+        self.spec, self.cache, self.sandbox, self.note = spec, cache, bench, note
 
-    def directory(self, source: Directory) -> Tree:
+    def fetch_directory(self, source: DirectorySpec) -> SourceTree:
         """Copy the tree as it is now, unless the cache has just that."""
         root = source.path.resolve()
-        require_version(root, self.spec)
-        refuse_leftovers(root, self.spec)
-        state = git.git_state(root)
+        require_kernel_version(root, self.spec)
+        refuse_build_leftovers(root, self.spec)
+        state = git.read_git_provenance(root)
         try:
-            files = walk(root)
-            with self.cache.writing():
-                manifest = hash_with_memo(root, files, self.cache.memo(root))
-            found = self.cache.find(manifest.digest) or self._copy(root, files, manifest)
+            files = list_files(root)
+            with self.cache.translate_disk_errors():
+                manifest = hash_with_cache(root, files, self.cache.hash_cache_path(root))
+            found = self.cache.find(manifest.digest) or self._copy_directory(root, files, manifest)
         except PermissionError as problem:
             raise RequestError(
                 f"{problem.filename} cannot be read", "Make the whole tree readable."
             ) from problem
-        return self._tree(found, state)
+        return self._build_tree(found, state)
 
-    def revision(self, source: Revision) -> Tree:
+    def fetch_revision(self, source: RevisionSpec) -> SourceTree:
         """Export a commit. Its key is the commit, as a name like HEAD moves."""
-        commit = git.commit_of(source.path, source.revision)
-        state = Git(commit, git.describe(source.path, commit), dirty=False)
-        key = f"git:{commit}:{git.prefix_in_repository(source.path)}"
-        found = self._known(key)
+        commit = git.resolve_commit(source.path, source.revision)
+        state = GitProvenance(commit, git.describe_commit(source.path, commit), dirty=False)
+        key = f"git:{commit}:{git.find_repository_prefix(source.path)}"
+        found = self._find_known_tree(key)
         if found is None:
             self.note(f"Exporting {state.describe} of {source.path}")
-            with self.cache.importing() as area:
-                git.archive(source.path, commit, area / "archive.tar")
-                found = self._unpacked(area / "archive.tar", area)
-            self.cache.remember(key, found.digest, spec=self.spec)
-        return self._tree(found, state)
+            with self.cache.create_import_area() as area:
+                git.export_commit(source.path, commit, area / "archive.tar")
+                found = self._import_tarball(area / "archive.tar", area)
+            self.cache.write_spec_entry(key, found.digest, spec=self.spec)
+        return self._build_tree(found, state)
 
-    def tarball(self, source: Tarball) -> Tree:
+    def fetch_tarball(self, source: TarballSpec) -> SourceTree:
         """Unpack a tarball. What is unpacked is our own copy, so that its hash is of the same bytes."""
-        key = f"tarball:{_sha256(source.path)}"
-        found = self._known(key)
+        key = f"tarball:{_compute_sha256(source.path)}"
+        found = self._find_known_tree(key)
         if found is None:
             self.note(f"Unpacking {source.path}")
-            with self.cache.importing(2 * source.path.stat().st_size) as area:
+            with self.cache.create_import_area(2 * source.path.stat().st_size) as area:
                 own = area / "tarball"
                 shutil.copyfile(source.path, own)
-                key = f"tarball:{_sha256(own)}"
-                found = self._unpacked(own, area)
-            self.cache.remember(key, found.digest, spec=self.spec)
-        return self._tree(found, None)
+                key = f"tarball:{_compute_sha256(own)}"
+                found = self._import_tarball(own, area)
+            self.cache.write_spec_entry(key, found.digest, spec=self.spec)
+        return self._build_tree(found, None)
 
-    def package(self, source: Package, *, refresh: bool) -> Tree:
+    def fetch_package(self, source: PackageSpec, *, refresh: bool) -> SourceTree:
         """Fetch a Debian package, or take the one that was fetched before."""
         key = f"debian:{source.name}={source.version}" if source.version else f"debian:{source.name}"
-        facts = None if refresh else self.cache.recall(key)
+        facts = None if refresh else self.cache.read_spec_entry(key)
         found = self.cache.find(facts["digest"]) if facts else None
         if facts is None or found is None:
             self.note(f"Fetching the Debian package {source.name}")
-            with self.cache.importing(_UNPACKED) as area:
-                fetched = fetch(source, area, self.bench, self.cache)
+            with self.cache.create_import_area(_UNPACKED_BYTES) as area:
+                fetched = download_package(source, area, self.sandbox, self.cache)
                 self.note(f"Unpacking {source.name} {fetched.version}")
-                found = self._unpacked(fetched.tarball, area)
+                found = self._import_tarball(fetched.tarball, area)
             facts = {"package": fetched.version}
-            self.cache.remember(key, found.digest, **facts)
-        return self._tree(found, None, facts.get("package", ""))
+            self.cache.write_spec_entry(key, found.digest, **facts)
+        return self._build_tree(found, None, facts.get("package", ""))
 
-    def _copy(self, root: Path, files: Sequence[Found], expected: Manifest) -> CachedTree:
+    def _copy_directory(self, root: Path, files: Sequence[FileStat], expected: Manifest) -> CachedTree:
         self.note(f"Taking a snapshot of {root} ({len(files)} files)")
-        with self.cache.importing(needed(files)) as area:
+        with self.cache.create_import_area(count_disk_bytes(files)) as area:
             copied = copy_tree(root, files, area / "tree")
             if copied.digest != expected.digest:
                 self.note(
                     f"{root} was edited while it was read: the snapshot has some files before, some after"
                 )
-            return self.cache.adopt(area, copied, require_version(area / "tree", self.spec))
+            return self.cache.store_tree(area, copied, require_kernel_version(area / "tree", self.spec))
 
-    def _unpacked(self, tarball: Path, area: Path) -> CachedTree:
+    def _import_tarball(self, tarball: Path, area: Path) -> CachedTree:
         tarball.chmod(0o644)
-        unpack(tarball, area, self.bench, self.cache, self.spec)
+        unpack_tarball(tarball, area, self.sandbox, self.cache, self.spec)
         tree = area / "tree"
-        version = require_version(tree, self.spec)
-        refuse_leftovers(tree, self.spec)
-        manifest = hash_tree(tree, walk(tree))
-        if astray := wild_links(tree, manifest):
+        version = require_kernel_version(tree, self.spec)
+        refuse_build_leftovers(tree, self.spec)
+        manifest = hash_tree(tree, list_files(tree))
+        if astray := find_escaping_links(tree, manifest):
             raise RequestError(f"{self.spec} holds a link out of the tree: {min(astray)}", "Remove it.")
-        return self.cache.adopt(area, manifest, version)
+        return self.cache.store_tree(area, manifest, version)
 
-    def _known(self, key: str) -> CachedTree | None:
-        facts = self.cache.recall(key)
+    def _find_known_tree(self, key: str) -> CachedTree | None:
+        facts = self.cache.read_spec_entry(key)
         return self.cache.find(facts["digest"]) if facts else None
 
-    def _tree(self, found: CachedTree, state: Git | None, package: str = "") -> Tree:
-        return Tree(self.spec, found.path, found.version, found.digest, state, package=package)
+    def _build_tree(self, found: CachedTree, state: GitProvenance | None, package: str = "") -> SourceTree:
+        return SourceTree(self.spec, found.path, found.version, found.digest, state, package=package)
 
 
-def _sha256(path: Path) -> str:
+def _compute_sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,16 +8,16 @@ from pathlib import Path, PurePosixPath
 
 from matrix.engine.engine import Mount
 from matrix.errors import KmatrixError, MachineError, RejectedPatchError, RequestError
-from matrix.source.bench import Bench, Done
-from matrix.source.cache import Cache, CachedTree
-from matrix.source.kernel import require_version
-from matrix.source.manifest import Manifest, difference
+from matrix.source.bench import Sandbox, SandboxResult
+from matrix.source.cache import CachedTree, SourceCache
+from matrix.source.kernel import require_kernel_version
+from matrix.source.manifest import Manifest, compare_manifests
 from matrix.source.patchfile import PatchFile
-from matrix.source.tree import Patch, Tree
-from matrix.source.walk import copy_tree, hash_tree, link_tree, look, walk, wild_links
+from matrix.source.tree import AppliedPatch, SourceTree
+from matrix.source.walk import copy_tree, find_escaping_links, hash_tree, link_tree, list_files, stat_files
 
 # Ceiling: git must not take a repository around for the one it works in, and then skip what is outside.
-_SCRIPT = r"""
+_APPLY_SCRIPT = r"""
 export GIT_CEILING_DIRECTORIES=/ GIT_CONFIG_NOSYSTEM=1
 cd /work
 for patch in /patches/*; do
@@ -32,30 +32,32 @@ for patch in /patches/*; do
     exit 3
 done
 """
-_SHOWN = 60
+_MAX_REJECT_LINES = 60
 
 
-def patched(base: Tree, patches: Sequence[PatchFile], bench: Bench, cache: Cache) -> Tree:
+def apply_patches(
+    base: SourceTree, patches: Sequence[PatchFile], bench: Sandbox, cache: SourceCache
+) -> SourceTree:
     """The tree with the patches applied in order; ``base`` and its files stay as they are.
 
     RejectedPatchError with the rejected hunks when one does not apply; nothing of it is left then.
     """
-    known = cache.recall(key := _key(base, patches))
+    known = cache.read_spec_entry(key := _build_spec_key(base, patches))
     found = cache.find(known["digest"]) if known else None
     if found is None:
-        manifest = cache.manifest(base.digest)
-        refuse_links(manifest, patches)
-        with cache.importing() as area:
-            before = _apply(base, manifest, patches, area, bench)
-            found = _overlay(base, manifest, before, area, cache)
-        cache.remember(key, found.digest)
-    applied = tuple(Patch(patch.name, patch.sha256) for patch in patches)
+        manifest = cache.load_manifest(base.digest)
+        refuse_linked_paths(manifest, patches)
+        with cache.create_import_area() as area:
+            before = _run_git_apply(base, manifest, patches, area, bench)
+            found = _overlay_tree(base, manifest, before, area, cache)
+        cache.write_spec_entry(key, found.digest)
+    applied = tuple(AppliedPatch(patch.name, patch.sha256) for patch in patches)
     return replace(
         base, path=found.path, version=found.version, digest=found.digest, patches=base.patches + applied
     )
 
 
-def refuse_links(manifest: Manifest, patches: Sequence[PatchFile]) -> None:
+def refuse_linked_paths(manifest: Manifest, patches: Sequence[PatchFile]) -> None:
     """RequestError for a path that leads through a link of the tree: git sees the touched files only."""
     for patch in patches:
         for path in patch.paths:
@@ -81,27 +83,30 @@ def refuse_conflicts(kept: Iterable[str], altered: Collection[str]) -> None:
             raise RequestError(f"a patch makes a file that collides with {path}", "Make it with `git diff`.")
 
 
-def _key(base: Tree, patches: Sequence[PatchFile]) -> str:
+def _build_spec_key(base: SourceTree, patches: Sequence[PatchFile]) -> str:
     series = hashlib.sha256("\n".join(patch.sha256 for patch in patches).encode()).hexdigest()
     return f"patched:{base.digest}:{series}"
 
 
-def _apply(
-    base: Tree, manifest: Manifest, patches: Sequence[PatchFile], area: Path, bench: Bench
+def _run_git_apply(
+    base: SourceTree, manifest: Manifest, patches: Sequence[PatchFile], area: Path, bench: Sandbox
 ) -> Manifest:
     """Copy the touched files to ``area/work`` and let git change them there; what they were before."""
-    work = bench.directory(area / "work")
+    work = bench.create_directory(area / "work")
     touched = {path for patch in patches for path in patch.paths} & manifest.entries.keys()
-    before = copy_tree(base.path, look(base.path, sorted(touched)), work)
-    bench.own(*work.rglob("*"))
-    mounts = [Mount(work, "/work", read_only=False), Mount(_letters(patches, area / "patches"), "/patches")]
-    done = bench.run(_SCRIPT, mounts=mounts)
+    before = copy_tree(base.path, stat_files(base.path, sorted(touched)), work)
+    bench.chown_to_user(*work.rglob("*"))
+    mounts = [
+        Mount(work, "/work", read_only=False),
+        Mount(_write_patch_files(patches, area / "patches"), "/patches"),
+    ]
+    done = bench.run(_APPLY_SCRIPT, mounts=mounts)
     if done.exit:
-        raise _failure(done, patches, base)
+        raise _build_apply_error(done, patches, base)
     return before
 
 
-def _letters(patches: Sequence[PatchFile], place: Path) -> Path:
+def _write_patch_files(patches: Sequence[PatchFile], place: Path) -> Path:
     """The patches as files, in an order that the shell keeps, readable for the container's user."""
     place.mkdir()
     place.chmod(0o755)
@@ -112,39 +117,41 @@ def _letters(patches: Sequence[PatchFile], place: Path) -> Path:
     return place
 
 
-def _overlay(base: Tree, manifest: Manifest, before: Manifest, area: Path, cache: Cache) -> CachedTree:
+def _overlay_tree(
+    base: SourceTree, manifest: Manifest, before: Manifest, area: Path, cache: SourceCache
+) -> CachedTree:
     """Make ``area/tree`` of links to the base's files and copies of what git made, and keep it."""
     work, tree = area / "work", area / "tree"
-    files = walk(work)
+    files = list_files(work)
     after = hash_tree(work, files)
-    change = difference(before, after)
-    altered = {*change.changed, *change.appeared}
+    change = compare_manifests(before, after)
+    altered = {*change.changed, *change.added}
     kept = manifest.entries.keys() - before.entries.keys() | before.entries.keys() - set(change.paths)
     refuse_conflicts(kept, altered)
     sources = {path: manifest.entries[path] for path in kept}
     whole = Manifest({**sources, **{path: after.entries[path] for path in altered}})
     if found := cache.find(whole.digest):
         return found
-    link_tree(base.path, look(base.path, sorted(kept)), tree)
+    link_tree(base.path, stat_files(base.path, sorted(kept)), tree)
     copy_tree(work, [file for file in files if file.path in altered], tree)
-    if astray := wild_links(tree, whole) - wild_links(base.path, manifest):
+    if astray := find_escaping_links(tree, whole) - find_escaping_links(base.path, manifest):
         raise RequestError(f"a patch makes {min(astray)} a link out of the tree", "Remove that part of it.")
-    return cache.adopt(area, whole, require_version(tree, f"{base.spec}, patched,"))
+    return cache.store_tree(area, whole, require_kernel_version(tree, f"{base.spec}, patched,"))
 
 
-def _failure(done: Done, patches: Sequence[PatchFile], base: Tree) -> KmatrixError:
-    rejected = done.value("rejected")
+def _build_apply_error(done: SandboxResult, patches: Sequence[PatchFile], base: SourceTree) -> KmatrixError:
+    rejected = done.find_value("rejected")
     if not rejected.isdigit() or int(rejected) >= len(patches):
         last = done.lines[-1] if done.lines else f"it ended with {done.exit}"
         return MachineError(f"git could not be run on the patches: {last}", "Run `./inv doctor`.")
     index = int(rejected)
     name = patches[index].name
-    if done.value("already"):
+    if done.find_value("already"):
         return RejectedPatchError(
             f"the patch {name} is in {base.spec} ({base.version}) already", "Leave it out.", index
         )
     said = [line for line in done.lines if line.startswith(("error:", "> "))]
-    shown = [*said[:_SHOWN], *(["…"] if len(said) > _SHOWN else [])]
+    shown = [*said[:_MAX_REJECT_LINES], *(["…"] if len(said) > _MAX_REJECT_LINES else [])]
     return RejectedPatchError(
         "\n".join([f"the patch {name} does not apply to {base.spec} ({base.version}):", *shown]),
         "Rebase it on this source, or give the source that it was made for: --source DIR@REV.",

@@ -5,26 +5,26 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, islice, takewhile
 
 from matrix.source.mails import Mail
-from matrix.source.subject import read_subject
+from matrix.source.subject import parse_subject
 
-_END = re.compile(r"---\s*$|-- ?$|diff -|--- \S+/|Index: |\S.* \(\d+\):$")
+_BODY_END = re.compile(r"---\s*$|-- ?$|diff -|--- \S+/|Index: |\S.* \(\d+\):$")
 _TRAILER = re.compile(r"(?:[A-Z][\w-]*-by|Cc|Fixes|Closes|Link|References|Message-I[dD]|base-commit): ")
-_IN_BODY = re.compile(r"(?:From|Subject|Date): ")
+_IN_BODY_HEADER = re.compile(r"(?:From|Subject|Date): ")
 _ATTRIBUTION = re.compile(r".*\b(?:wrote|writes):\s*$")
 # A mail may be a book; its beginning is not.
-_LOOKED_AT = 300
+_MAX_LINES_READ = 300
 
 
-def quote(mail: Mail, most: int = 8) -> tuple[str, ...]:
+def extract_quote(mail: Mail, most: int = 8) -> tuple[str, ...]:
     """The first paragraphs that its sender wrote, at most this many lines, without ``>`` and never wrapped.
 
     No trailers, shortlog, diff or signature, and of a reply nothing that it quotes itself. Empty when
     nothing else is there. The lines are foreign text.
     """
-    lines = takewhile(lambda line: not _END.match(line), islice(mail.text.split("\n"), _LOOKED_AT))
-    reply = read_subject(mail.subject).reply
+    lines = takewhile(lambda line: not _BODY_END.match(line), islice(mail.text.split("\n"), _MAX_LINES_READ))
+    reply = parse_subject(mail.subject).is_reply
     taken: list[str] = []
-    for paragraph in _paragraphs(lines, reply=reply):
+    for paragraph in _split_paragraphs(lines, reply=reply):
         more = [*([""] if taken else []), *paragraph]
         if taken and len(taken) + len(more) > most:
             break
@@ -32,16 +32,16 @@ def quote(mail: Mail, most: int = 8) -> tuple[str, ...]:
     return tuple(taken)
 
 
-def _paragraphs(lines: Iterable[str], *, reply: bool) -> Iterator[list[str]]:
+def _split_paragraphs(lines: Iterable[str], *, reply: bool) -> Iterator[list[str]]:
     bare = [line.rstrip() for line in lines if not _TRAILER.match(line)]
     for index, (_, run) in enumerate(groupby(bare, key=bool)):
         paragraph = list(run)
-        own = _own(paragraph) if reply else paragraph
-        if any(own) and not (index == 0 and all(map(_IN_BODY.match, own))):
+        own = _drop_quotation(paragraph) if reply else paragraph
+        if any(own) and not (index == 0 and all(map(_IN_BODY_HEADER.match, own))):
             yield own
 
 
-def _own(paragraph: list[str]) -> list[str]:
+def _drop_quotation(paragraph: list[str]) -> list[str]:
     """What follows a quotation; who wrote that stands before it."""
     quoted = [index for index, line in enumerate(paragraph) if line.startswith(">")]
     own = paragraph[quoted[-1] + 1 :] if quoted else paragraph

@@ -4,7 +4,7 @@ from enum import Enum, auto
 from pathlib import PurePosixPath
 
 
-class Reach(Enum):
+class Impact(Enum):
     """What a change of one file of a kernel tree can bring about in a build.
 
     ``NOTHING``: it is documentation, which neither conf nor make nor a compiler reads. ``OBJECTS``: a source
@@ -19,30 +19,30 @@ class Reach(Enum):
     EVERYTHING = auto()
 
 
-_SOURCES = {".c", ".h", ".S"}
-_TOOLS = {"scripts", "tools"}
-_TEXTS = {".rst", ".txt", ".md", ".svg", ".dot"}
-_TOP_TEXTS = {"README", "MAINTAINERS", "CREDITS", "COPYING", ".mailmap"}
+_SOURCE_SUFFIXES = {".c", ".h", ".S"}
+_TOOL_DIRECTORIES = {"scripts", "tools"}
+_TEXT_SUFFIXES = {".rst", ".txt", ".md", ".svg", ".dot"}
+_TOP_TEXT_FILES = {"README", "MAINTAINERS", "CREDITS", "COPYING", ".mailmap"}
 
 
-def reach(name: str) -> Reach:
+def classify_impact(name: str) -> Impact:
     """The reach of the file at this path, relative to the tree's root."""
     path = PurePosixPath(name)
-    if _documentation(path):
-        return Reach.NOTHING
-    if _TOOLS & set(path.parts[:-1]):
-        return Reach.EVERYTHING
-    if path.suffix in _SOURCES:
-        return Reach.OBJECTS
-    return Reach.CONFIGURATION if path.name.startswith("Kconfig") else Reach.EVERYTHING
+    if _is_documentation(path):
+        return Impact.NOTHING
+    if _TOOL_DIRECTORIES & set(path.parts[:-1]):
+        return Impact.EVERYTHING
+    if path.suffix in _SOURCE_SUFFIXES:
+        return Impact.OBJECTS
+    return Impact.CONFIGURATION if path.name.startswith("Kconfig") else Impact.EVERYTHING
 
 
-def _documentation(path: PurePosixPath) -> bool:
+def _is_documentation(path: PurePosixPath) -> bool:
     """A text that no build reads. Elsewhere a .txt may be a table (``x86-opcode-map.txt``), and below
     Documentation, too, there are Makefiles, Kconfig files, scripts and schemas."""
     top, *below = path.parts
     if not below:
-        return top in _TOP_TEXTS or path.suffix == ".rst"
+        return top in _TOP_TEXT_FILES or path.suffix == ".rst"
     if top == "Documentation":
-        return path.suffix in _TEXTS or below[0] == "ABI"
+        return path.suffix in _TEXT_SUFFIXES or below[0] == "ABI"
     return top == "LICENSES" or path.suffix == ".rst"

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from matrix.errors import RequestError, format_nearest
-from matrix.source.drafts import Draft, sort_drafts
+from matrix.source.drafts import SeriesVersion, group_series_versions
 from matrix.source.mails import Mail
 from matrix.source.patchfile import PatchFile
-from matrix.source.pieces import Piece, read_pieces
+from matrix.source.pieces import PatchMessage, read_messages
 
-_BASE = re.compile(rb"^base-commit:[ \t]*([0-9a-f]{7,64})[ \t]*\r?$", re.MULTILINE)
-_SHOWN = 10
+_BASE_COMMIT = re.compile(rb"^base-commit:[ \t]*([0-9a-f]{7,64})[ \t]*\r?$", re.MULTILINE)
+_MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
-class Series:
+class PatchSeries:
     """Patches in the order in which they apply; ``notes`` are sentences about what was chosen or left out."""
 
     patches: tuple[PatchFile, ...]
@@ -25,7 +25,7 @@ class Series:
     notes: tuple[str, ...] = ()
 
     @property
-    def mail(self) -> Mail | None:
+    def reply_target(self) -> Mail | None:
         """What a verdict on the whole answers: the cover letter, else the first patch's mail."""
         return self.cover or self.patches[0].mail
 
@@ -33,11 +33,11 @@ class Series:
     def base_commit(self) -> str | None:
         """The commit that the series is made for, where cover letter or first patch say it."""
         letters = [self.cover.content] if self.cover else []
-        found = [_BASE.search(letter) for letter in (*letters, self.patches[0].content)]
+        found = [_BASE_COMMIT.search(letter) for letter in (*letters, self.patches[0].content)]
         return next((match[1].decode() for match in found if match), None)
 
 
-def read_series(spec: str, message: str = "", stdin: BinaryIO | None = None) -> Series:
+def read_series(spec: str, message: str = "", stdin: BinaryIO | None = None) -> PatchSeries:
     """The series in a file, a directory of patches, or ``-``, which is read from ``stdin``.
 
     Read as what it is: a bare diff, a patch, a mailbox with a cover letter, replies and several versions,
@@ -46,106 +46,114 @@ def read_series(spec: str, message: str = "", stdin: BinaryIO | None = None) -> 
     or reaches out of the tree; when no version is whole; when it holds series that are no versions of
     each other; when no mail has this id.
     """
-    pieces = read_pieces(spec, stdin)
+    pieces = read_messages(spec, stdin)
     if message:
-        return _by_message(pieces, message.strip().removeprefix("<").removesuffix(">"), spec)
+        return _select_by_message(pieces, message.strip().removeprefix("<").removesuffix(">"), spec)
     if len(pieces) == 1:
         # Whoever gives 0002-….patch alone, of a series of three, wants just that.
-        return _single(pieces[0])
-    chosen, left = _of_series(pieces, spec)
-    drafts = sort_drafts(chosen)
-    best = _newest(drafts, spec)
-    return _series(best, (*_told_versions(best, drafts), *_told_left(left)))
+        return _build_single_patch_series(pieces[0])
+    chosen, left = _split_by_rank(pieces, spec)
+    drafts = group_series_versions(chosen)
+    best = _find_newest_complete(drafts, spec)
+    return _build_series(best, (*_format_version_notes(best, drafts), *_format_omission_notes(left)))
 
 
-def _by_message(pieces: Sequence[Piece], message: str, spec: str) -> Series:
-    found = [piece for piece in pieces if message and piece.id == message]
+def _select_by_message(pieces: Sequence[PatchMessage], message: str, spec: str) -> PatchSeries:
+    found = [piece for piece in pieces if message and piece.message_id == message]
     if not found:
-        near = format_nearest(message, (piece.id for piece in pieces))
-        raise RequestError(f"{spec} holds no mail with the id {message!r}{near}", _holders(pieces))
-    if found[0].subject.cover:
-        drafts = sort_drafts(_of_series(pieces, spec)[0])
-        return _series(_newest([draft for draft in drafts if draft.cover is found[0]], spec))
+        near = format_nearest(message, (piece.message_id for piece in pieces))
+        raise RequestError(
+            f"{spec} holds no mail with the id {message!r}{near}", _format_diff_holders(pieces)
+        )
+    if found[0].subject.is_cover:
+        drafts = group_series_versions(_split_by_rank(pieces, spec)[0])
+        return _build_series(
+            _find_newest_complete([draft for draft in drafts if draft.cover is found[0]], spec)
+        )
     if not found[0].has_diff:
-        raise RequestError(f"the mail {message} in {spec} holds no diff of its own", _holders(pieces))
-    return _single(found[0])
+        raise RequestError(
+            f"the mail {message} in {spec} holds no diff of its own", _format_diff_holders(pieces)
+        )
+    return _build_single_patch_series(found[0])
 
 
-def _of_series(pieces: Sequence[Piece], spec: str) -> tuple[list[Piece], list[Piece]]:
+def _split_by_rank(
+    pieces: Sequence[PatchMessage], spec: str
+) -> tuple[list[PatchMessage], list[PatchMessage]]:
     """Cover letters and patches, and other pieces with a diff; RequestError when there is no diff at all.
 
     A diff in a mail that is not called a patch, or in a reply, is meant where there is nothing better.
     """
-    covers = [piece for piece in pieces if piece.subject.cover]
-    diffs = [piece for piece in pieces if piece.has_diff and not piece.subject.cover]
+    covers = [piece for piece in pieces if piece.subject.is_cover]
+    diffs = [piece for piece in pieces if piece.has_diff and not piece.subject.is_cover]
     if not diffs:
         raise RequestError(f"{spec} holds no diff", "Make one with `git format-patch` or `git diff`.")
-    best = 0 if covers else min(map(_rank, diffs))
-    chosen = [piece for piece in diffs if _rank(piece) == best]
-    return [*covers, *chosen], [piece for piece in diffs if _rank(piece) != best]
+    best = 0 if covers else min(map(_rank_message, diffs))
+    chosen = [piece for piece in diffs if _rank_message(piece) == best]
+    return [*covers, *chosen], [piece for piece in diffs if _rank_message(piece) != best]
 
 
-def _rank(piece: Piece) -> int:
+def _rank_message(piece: PatchMessage) -> int:
     """0: a patch; 1: a mail that some program sent about a patch; 2: a reply."""
-    if piece.subject.reply:
+    if piece.subject.is_reply:
         return 2
-    return 1 if piece.id and not piece.subject.tagged else 0
+    return 1 if piece.message_id and not piece.subject.is_tagged else 0
 
 
-def _newest(drafts: Sequence[Draft], spec: str) -> Draft:
+def _find_newest_complete(drafts: Sequence[SeriesVersion], spec: str) -> SeriesVersion:
     """The newest whole one; RequestError when none is, or when others are no versions of it."""
-    whole = [draft for draft in drafts if not draft.flaw]
+    whole = [draft for draft in drafts if not draft.incomplete_reason]
     if not whole:
         last = drafts[-1]
         raise RequestError(
-            f"the series {last.lead.subject.title!r} ({last.called}) in {spec} is not whole: {last.flaw}",
+            f"the series {last.lead_message.subject.title!r} ({last.label}) in {spec} is not whole: {last.incomplete_reason}",
             "Add what is missing, or take one mail's diff: --message ID. `b4 am` fetches whole series.",
         )
     best = whole[-1]
     others = [draft for draft in drafts if draft is not best]
     if not all(draft.is_version_of(best) for draft in others):
         raise RequestError(
-            "\n".join([f"{spec} holds several series:", *map(_candidate, drafts[:_SHOWN])]),
+            "\n".join([f"{spec} holds several series:", *map(_format_candidate, drafts[:_MAX_LISTED])]),
             "Say which: --message ID, with the id of a patch, or of a cover letter for its series.",
         )
     return best
 
 
-def _candidate(draft: Draft) -> str:
+def _format_candidate(draft: SeriesVersion) -> str:
     count = len(draft.patches)
-    told = f"  {draft.called}, {count} {'patch' if count == 1 else 'patches'}, {draft.lead.subject.title!r}"
-    return f"{told} <{draft.lead.id}>" if draft.lead.id else told
+    told = f"  {draft.label}, {count} {'patch' if count == 1 else 'patches'}, {draft.lead_message.subject.title!r}"
+    return f"{told} <{draft.lead_message.message_id}>" if draft.lead_message.message_id else told
 
 
-def _series(draft: Draft, notes: tuple[str, ...] = ()) -> Series:
-    patches = tuple(piece.patch(position) for position, piece in enumerate(draft.patches, start=1))
-    return Series(patches, draft.cover.mail if draft.cover else None, draft.version, notes)
+def _build_series(draft: SeriesVersion, notes: tuple[str, ...] = ()) -> PatchSeries:
+    patches = tuple(piece.to_patch_file(position) for position, piece in enumerate(draft.patches, start=1))
+    return PatchSeries(patches, draft.cover.mail if draft.cover else None, draft.version, notes)
 
 
-def _single(piece: Piece) -> Series:
-    return Series((piece.patch(max(1, piece.subject.number)),), version=piece.subject.version)
+def _build_single_patch_series(piece: PatchMessage) -> PatchSeries:
+    return PatchSeries((piece.to_patch_file(max(1, piece.subject.number)),), version=piece.subject.version)
 
 
-def _told_versions(best: Draft, drafts: Sequence[Draft]) -> list[str]:
+def _format_version_notes(best: SeriesVersion, drafts: Sequence[SeriesVersion]) -> list[str]:
     if len(drafts) < 2:
         return []
-    versions = ", ".join(draft.called for draft in drafts)
-    flawed = [draft for draft in drafts if draft.flaw]
-    told = [f"{draft.called} is left out, as it is not whole: {draft.flaw}" for draft in flawed]
-    return [f"{best.called} is taken, the newest whole version of {versions}", *told]
+    versions = ", ".join(draft.label for draft in drafts)
+    flawed = [draft for draft in drafts if draft.incomplete_reason]
+    told = [f"{draft.label} is left out, as it is not whole: {draft.incomplete_reason}" for draft in flawed]
+    return [f"{best.label} is taken, the newest whole version of {versions}", *told]
 
 
-def _told_left(left: Sequence[Piece]) -> list[str]:
+def _format_omission_notes(left: Sequence[PatchMessage]) -> list[str]:
     if not left:
         return []
-    listed = _listed([piece.id or piece.file for piece in left])
+    listed = _format_ids([piece.message_id or piece.file_name for piece in left])
     return [f"left out, as they are no patches of the series, though they hold a diff: {listed}"]
 
 
-def _holders(pieces: Sequence[Piece]) -> str:
-    ids = [piece.id for piece in pieces if piece.id and piece.has_diff]
-    return f"These mails hold one: {_listed(ids)}" if ids else "No mail in it holds a diff."
+def _format_diff_holders(pieces: Sequence[PatchMessage]) -> str:
+    ids = [piece.message_id for piece in pieces if piece.message_id and piece.has_diff]
+    return f"These mails hold one: {_format_ids(ids)}" if ids else "No mail in it holds a diff."
 
 
-def _listed(ids: Sequence[str]) -> str:
-    return ", ".join([*ids[:_SHOWN], *(["…"] if len(ids) > _SHOWN else [])])
+def _format_ids(ids: Sequence[str]) -> str:
+    return ", ".join([*ids[:_MAX_LISTED], *(["…"] if len(ids) > _MAX_LISTED else [])])

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from matrix.errors import RequestError
 
-_PACKAGE = re.compile(r"linux-source-[a-z0-9][a-z0-9.+-]*")
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]*")
-FORMS = "DIR, DIR@REV, TARBALL (.tar, .tar.gz, .tar.xz, .tar.zst …) or debian:linux-source-6.12"
+_PACKAGE_NAME = re.compile(r"linux-source-[a-z0-9][a-z0-9.+-]*")
+_PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]*")
+SPEC_FORMS = "DIR, DIR@REV, TARBALL (.tar, .tar.gz, .tar.xz, .tar.zst …) or debian:linux-source-6.12"
 
 
 @dataclass(frozen=True)
-class Directory:
+class DirectorySpec:
     """A kernel tree that the user may be editing."""
 
     path: Path
 
 
 @dataclass(frozen=True)
-class Revision:
+class RevisionSpec:
     """A revision of the git repository that ``path`` is in."""
 
     path: Path
@@ -27,50 +27,52 @@ class Revision:
 
 
 @dataclass(frozen=True)
-class Tarball:
+class TarballSpec:
     path: Path
 
 
 @dataclass(frozen=True)
-class Package:
+class PackageSpec:
     """A Debian package with a kernel's source; ``version`` in full, or empty for the newest."""
 
     name: str
     version: str = ""
 
 
-Source = Directory | Revision | Tarball | Package
+SourceSpec = DirectorySpec | RevisionSpec | TarballSpec | PackageSpec
 
 
-def parse_spec(spec: str) -> Source:
+def parse_source_spec(spec: str) -> SourceSpec:
     """What a spec means on this machine; RequestError when it means nothing.
 
     What exists as a whole is taken as it is: ``linux@work`` may well be a directory.
     """
     if spec.startswith("debian:"):
-        return _package(spec.removeprefix("debian:"))
+        return _parse_package(spec.removeprefix("debian:"))
     path = Path(spec).expanduser()
     if spec and path.is_dir():
-        return Directory(path)
+        return DirectorySpec(path)
     if spec and path.is_file():
-        return Tarball(path)
-    return _revision(spec)
+        return TarballSpec(path)
+    return _parse_revision(spec)
 
 
-def _package(text: str) -> Package:
+def _parse_package(text: str) -> PackageSpec:
     name, equals, version = text.partition("=")
-    if not _PACKAGE.fullmatch(name) or (equals and not _VERSION.fullmatch(version)):
+    if not _PACKAGE_NAME.fullmatch(name) or (equals and not _PACKAGE_VERSION.fullmatch(version)):
         raise RequestError(
             f"debian:{text} names no package with a kernel's source",
             "They are called linux-source-VERSION: debian:linux-source-6.12",
         )
-    return Package(name, version)
+    return PackageSpec(name, version)
 
 
-def _revision(spec: str) -> Revision:
+def _parse_revision(spec: str) -> RevisionSpec:
     """Split at the first ``@`` that has a directory before it; revisions may hold more of them."""
     for at in (index for index, letter in enumerate(spec) if letter == "@"):
         path, revision = Path(spec[:at]).expanduser(), spec[at + 1 :]
         if spec[:at] and revision and path.is_dir():
-            return Revision(path, revision)
-    raise RequestError(f"no source {spec!r}: there is no such directory or file", f"A source is {FORMS}.")
+            return RevisionSpec(path, revision)
+    raise RequestError(
+        f"no source {spec!r}: there is no such directory or file", f"A source is {SPEC_FORMS}."
+    )

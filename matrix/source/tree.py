@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Git:
+class GitProvenance:
     """Where a tree stood in its repository."""
 
     commit: str
@@ -14,7 +14,7 @@ class Git:
 
 
 @dataclass(frozen=True)
-class Patch:
+class AppliedPatch:
     """A patch that was applied, by name and content."""
 
     name: str
@@ -22,7 +22,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Tree:
+class SourceTree:
     """A snapshot that nobody edits: mounted read-only at /src, identified by its content.
 
     ``digest`` is the SHA-256 over every file's path, kind (file, executable, link) and content; other mode
@@ -35,6 +35,6 @@ class Tree:
     path: Path
     version: str
     digest: str
-    git: Git | None = None
-    patches: tuple[Patch, ...] = ()
+    git: GitProvenance | None = None
+    patches: tuple[AppliedPatch, ...] = ()
     package: str = ""

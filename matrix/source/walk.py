@@ -16,44 +16,44 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matrix.errors import RequestError
-from matrix.source.manifest import Entry, Kind, Manifest
+from matrix.source.manifest import FileKind, Manifest, ManifestEntry
 
-_PIECE = 1 << 20
-_CHUNK = 512
+_READ_BYTES = 1 << 20
+_CHUNK_FILES = 512
 _WORKERS = min(8, (os.cpu_count() or 1) + 1)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Found(NamedTuple):
+class FileStat(NamedTuple):
     """A file or link as the directory shows it: sizes in bytes, times in nanoseconds."""
 
     path: str
-    kind: Kind
+    kind: FileKind
     size: int
     mtime: int
     ctime: int
     inode: int
 
 
-def walk(root: Path) -> list[Found]:
+def list_files(root: Path) -> list[FileStat]:
     """Every file and link below ``root`` but ``.git``, by path; RequestError for a device, pipe or socket."""
-    return sorted(_walk(str(root), ""))
+    return sorted(_scan_directories(str(root), ""))
 
 
-def look(root: Path, paths: Iterable[str]) -> list[Found]:
+def stat_files(root: Path, paths: Iterable[str]) -> list[FileStat]:
     """The same for these files only."""
-    return [_found(path, os.lstat(f"{root}/{path}")) for path in paths]
+    return [_build_file_stat(path, os.lstat(f"{root}/{path}")) for path in paths]
 
 
-def wild_links(root: Path, manifest: Manifest) -> set[str]:
+def find_escaping_links(root: Path, manifest: Manifest) -> set[str]:
     """The links of a tree that lead out of it, by whatever way, whether there is something or not."""
     base = os.path.realpath(root)
     links = [path for path, entry in manifest.entries.items() if entry.kind == "link"]
     return {path for path in links if not f"{os.path.realpath(f'{base}/{path}')}/".startswith(f"{base}/")}
 
 
-def _walk(root: str, below: str) -> Iterator[Found]:
+def _scan_directories(root: str, below: str) -> Iterator[FileStat]:
     waiting = [below]
     while waiting:
         place = waiting.pop()
@@ -65,16 +65,21 @@ def _walk(root: str, below: str) -> Iterator[Found]:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 else:
-                    yield _found(path, entry.stat(follow_symlinks=False))
+                    yield _build_file_stat(path, entry.stat(follow_symlinks=False))
 
 
-def _found(path: str, info: os.stat_result) -> Found:
-    return Found(
-        path, _kind(path, info.st_mode), info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+def _build_file_stat(path: str, info: os.stat_result) -> FileStat:
+    return FileStat(
+        path,
+        _classify_mode(path, info.st_mode),
+        info.st_size,
+        info.st_mtime_ns,
+        info.st_ctime_ns,
+        info.st_ino,
     )
 
 
-def _kind(path: str, mode: int) -> Kind:
+def _classify_mode(path: str, mode: int) -> FileKind:
     if stat.S_ISLNK(mode):
         return "link"
     if stat.S_ISREG(mode):
@@ -85,45 +90,45 @@ def _kind(path: str, mode: int) -> Kind:
     )
 
 
-def needed(files: Iterable[Found]) -> int:
+def count_disk_bytes(files: Iterable[FileStat]) -> int:
     """Bytes that a copy takes on a disk with blocks of 4 KiB."""
     return sum(-(-file.size // 4096) * 4096 for file in files)
 
 
-def hash_tree(root: Path, files: Sequence[Found]) -> Manifest:
+def hash_tree(root: Path, files: Sequence[FileStat]) -> Manifest:
     """The manifest of these files as they are now."""
-    return _manifest(files, lambda file: _hash(f"{root}/{file.path}", file))
+    return _build_manifest(files, lambda file: _hash_file(f"{root}/{file.path}", file))
 
 
-def copy_tree(root: Path, files: Sequence[Found], to: Path) -> Manifest:
+def copy_tree(root: Path, files: Sequence[FileStat], to: Path) -> Manifest:
     """Copy the files, with their mtimes, and say what was written: the manifest is of the copy.
 
     Modes become 0755 or 0644, so that the container's user can read what only the owner could.
     """
-    make_directories(to, files)
-    return _manifest(files, lambda file: _copy(f"{root}/{file.path}", f"{to}/{file.path}", file))
+    create_directories(to, files)
+    return _build_manifest(files, lambda file: _copy_file(f"{root}/{file.path}", f"{to}/{file.path}", file))
 
 
-def link_tree(root: Path, files: Sequence[Found], to: Path) -> None:
+def link_tree(root: Path, files: Sequence[FileStat], to: Path) -> None:
     """The cheap copy: hard links. Where the file system has none (or no more), a real copy."""
-    make_directories(to, files)
+    create_directories(to, files)
     for file in files:
         link_file(f"{root}/{file.path}", f"{to}/{file.path}", file)
 
 
-def link_file(source: str, target: str, file: Found) -> None:
+def link_file(source: str, target: str, file: FileStat) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
-        _copy(source, target, file)
+        _copy_file(source, target, file)
 
 
-def make_directories(to: Path, files: Iterable[Found]) -> None:
+def create_directories(to: Path, files: Iterable[FileStat]) -> None:
     """``to`` and every directory that the files need, readable for all whatever the umask."""
     places = {os.path.dirname(file.path) for file in files}
-    ways = {place[:end] for place in places for end in _ends(place)}
+    ways = {place[:end] for place in places for end in _find_component_ends(place)}
     for way in sorted({"", *ways}):
         target = os.path.join(to, way)
         with suppress(FileExistsError):
@@ -131,64 +136,64 @@ def make_directories(to: Path, files: Iterable[Found]) -> None:
             os.chmod(target, 0o755)
 
 
-def _ends(place: str) -> Iterator[int]:
+def _find_component_ends(place: str) -> Iterator[int]:
     """Where each parent of a path, and the path itself, ends."""
     return chain((index for index, letter in enumerate(place) if letter == "/"), (len(place),))
 
 
-def _manifest(files: Sequence[Found], entry: Callable[[Found], Entry]) -> Manifest:
+def _build_manifest(files: Sequence[FileStat], entry: Callable[[FileStat], ManifestEntry]) -> Manifest:
     """Work on chunks in threads: hashing and system calls let go of the interpreter's lock."""
 
-    def work(chunk: list[Found]) -> list[tuple[str, Entry]]:
+    def hash_chunk(chunk: list[FileStat]) -> list[tuple[str, ManifestEntry]]:
         return [(file.path, entry(file)) for file in chunk]
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         try:
-            return Manifest(dict(chain.from_iterable(pool.map(work, _chunks(files)))))
+            return Manifest(dict(chain.from_iterable(pool.map(hash_chunk, _split_chunks(files)))))
         except FileNotFoundError as problem:
-            raise _moved(problem) from problem
+            raise _build_vanished_error(problem) from problem
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _moved(problem: OSError) -> RequestError:
+def _build_vanished_error(problem: OSError) -> RequestError:
     return RequestError(
         f"{problem.filename} went away while the tree was read", "Try again when nothing edits it."
     )
 
 
-def _chunks(files: Sequence[Found]) -> Iterator[list[Found]]:
+def _split_chunks(files: Sequence[FileStat]) -> Iterator[list[FileStat]]:
     rest = iter(files)
-    while chunk := list(islice(rest, _CHUNK)):
+    while chunk := list(islice(rest, _CHUNK_FILES)):
         yield chunk
 
 
-def _hash(path: str, file: Found) -> Entry:
+def _hash_file(path: str, file: FileStat) -> ManifestEntry:
     if file.kind == "link":
-        return Entry("link", hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest())
-    descriptor = os.open(path, _READ)
+        return ManifestEntry("link", hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest())
+    descriptor = os.open(path, _READ_FLAGS)
     try:
-        return Entry(file.kind, _pump(descriptor, None))
+        return ManifestEntry(file.kind, _stream_bytes(descriptor, None))
     finally:
         os.close(descriptor)
 
 
-def _copy(source: str, target: str, file: Found) -> Entry:
+def _copy_file(source: str, target: str, file: FileStat) -> ManifestEntry:
     if file.kind == "link":
         os.symlink(os.readlink(source), target)
         os.utime(target, ns=(file.mtime, file.mtime), follow_symlinks=False)
-        return _hash(target, file)
-    reader = os.open(source, _READ)
+        return _hash_file(target, file)
+    reader = os.open(source, _READ_FLAGS)
     try:
-        return Entry(file.kind, _write(reader, target, file))
+        return ManifestEntry(file.kind, _write_copy(reader, target, file))
     finally:
         os.close(reader)
 
 
-def _write(reader: int, target: str, file: Found) -> str:
-    writer = os.open(target, _WRITE, 0o600)
+def _write_copy(reader: int, target: str, file: FileStat) -> str:
+    writer = os.open(target, _WRITE_FLAGS, 0o600)
     try:
-        digest = _pump(reader, writer)
+        digest = _stream_bytes(reader, writer)
         os.fchmod(writer, 0o755 if file.kind == "exec" else 0o644)
         os.utime(writer, ns=(file.mtime, file.mtime))
     finally:
@@ -196,10 +201,10 @@ def _write(reader: int, target: str, file: Found) -> str:
     return digest
 
 
-def _pump(reader: int, writer: int | None) -> str:
+def _stream_bytes(reader: int, writer: int | None) -> str:
     """Read to the end; the hash of what was read, and written where there is a writer."""
     digest = hashlib.sha256()
-    while piece := os.read(reader, _PIECE):
+    while piece := os.read(reader, _READ_BYTES):
         digest.update(piece)
         rest = memoryview(piece) if writer is not None else memoryview(b"")
         while rest and writer is not None:

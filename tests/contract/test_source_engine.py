@@ -15,20 +15,20 @@ from matrix.engine import images
 from matrix.engine.connect import connect, machine_user
 from matrix.engine.engine import Engine, Mount
 from matrix.errors import RejectedPatchError, RequestError
-from matrix.source.bench import Bench
-from matrix.source.cache import Cache
-from matrix.source.manifest import difference
-from matrix.source.obtain import obtain
-from matrix.source.patchfile import PatchFile, make_patch
-from matrix.source.tree import Tree
-from matrix.source.walk import hash_tree, walk
+from matrix.source.bench import Sandbox
+from matrix.source.cache import SourceCache
+from matrix.source.manifest import compare_manifests
+from matrix.source.obtain import fetch_tree
+from matrix.source.patchfile import PatchFile, parse_patch_file
+from matrix.source.tree import SourceTree
+from matrix.source.walk import hash_tree, list_files
 from tests.fakes.small_tree import EDIT, FILES, small_tree
 
 pytestmark = pytest.mark.engine
 
 
 def a_patch(name: str, content: bytes) -> PatchFile:
-    return make_patch(name, hashlib.sha256(content).hexdigest(), content)
+    return parse_patch_file(name, hashlib.sha256(content).hexdigest(), content)
 
 
 @dataclass
@@ -41,11 +41,11 @@ class Desk:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def cache(self) -> Cache:
-        return Cache(self.place / "cache")
+    def cache(self) -> SourceCache:
+        return SourceCache(self.place / "cache")
 
-    def obtain(self, spec: str | Path, *patches: str, refresh: bool = False) -> Tree:
-        return obtain(
+    def obtain(self, spec: str | Path, *patches: str, refresh: bool = False) -> SourceTree:
+        return fetch_tree(
             str(spec),
             cache=self.cache,
             engine=self.engine,
@@ -86,9 +86,9 @@ def desk(engine: Engine, image: str, tmp_path: Path) -> Desk:
     return Desk(engine, image, tmp_path)
 
 
-def content(tree: Tree) -> str:
+def content(tree: SourceTree) -> str:
     """The digest of what lies there, whatever the cache believes."""
-    return hash_tree(tree.path, walk(tree.path)).digest
+    return hash_tree(tree.path, list_files(tree.path)).digest
 
 
 def add(archive: tarfile.TarFile, name: str, text: str = "", **attributes: object) -> None:
@@ -113,8 +113,8 @@ def packed(desk: Desk, more: Callable[[tarfile.TarFile], None] = lambda _: None)
 def test_a_tarball_of_any_kind_is_the_same_tree_as_the_directory_that_was_packed(
     desk: Desk, program: str
 ) -> None:
-    bench = Bench(desk.engine, desk.image, machine_user(rootless=desk.engine.about().rootless))
-    out = bench.directory(desk.place / "out")
+    bench = Sandbox(desk.engine, desk.image, machine_user(rootless=desk.engine.about().rootless))
+    out = bench.create_directory(desk.place / "out")
     mounts = [Mount(packed(desk), "/in.tar"), Mount(out, "/out", read_only=False)]
     assert bench.run('"$1" </in.tar >/out/linux.tar.any', program, mounts=mounts).exit == 0
     unpacked, plain = desk.obtain(out / "linux.tar.any"), desk.obtain(desk.place / "tree")
@@ -147,7 +147,7 @@ def test_an_archive_s_modes_do_not_keep_anybody_from_reading_or_removing_it(desk
     modes = [(tree.path / "closed" / name).stat().st_mode & 0o7777 for name in ("", "secret", "root")]
     assert modes == [0o755, 0o644, 0o755]
     desk.cache.remove(tree.digest)
-    assert desk.cache.entries() == []
+    assert desk.cache.list_trees() == []
 
 
 def escape(archive: tarfile.TarFile) -> None:
@@ -190,7 +190,7 @@ def test_a_hostile_or_dirty_archive_is_refused_and_leaves_nothing(
     desk: Desk, more: Callable[[tarfile.TarFile], None], why: str
 ) -> None:
     assert why in desk.refused(packed(desk, more))
-    assert desk.cache.entries() == []
+    assert desk.cache.list_trees() == []
     assert not list(desk.place.rglob("evil"))
 
 
@@ -219,7 +219,7 @@ def test_a_patched_tree_differs_in_the_patched_file_and_the_base_stays_as_it_was
     tree = desk.obtain(desk.place / "tree", EDIT)
     assert (tree.path / "virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"].replace("second", "2nd")
     assert (content(tree), content(base)) == (tree.digest, base.digest)
-    change = difference(desk.cache.manifest(base.digest), desk.cache.manifest(tree.digest))
+    change = compare_manifests(desk.cache.load_manifest(base.digest), desk.cache.load_manifest(tree.digest))
     assert change.paths == ("virt/kvm/vfio.c",)
     assert [patch.name for patch in tree.patches] == ["0.patch"]
     assert (tree.path / "Kconfig").samefile(base.path / "Kconfig")
@@ -311,7 +311,7 @@ def test_a_hostile_patch_is_refused_and_touches_nothing(desk: Desk, patch: str, 
     base = desk.obtain(desk.tree())
     assert why in desk.refused(desk.place / "tree", patch)
     assert content(base) == base.digest
-    assert [entry.digest for entry in desk.cache.entries()] == [base.digest]
+    assert [entry.digest for entry in desk.cache.list_trees()] == [base.digest]
 
 
 def test_a_debian_package_that_does_not_exist_is_refused_with_those_that_do(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
 from matrix.record.events import Emit, Event
 from matrix.record.model import Cell, Run
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 from tests.minitree import patched
 
 MINIATURE = """
@@ -32,7 +32,7 @@ class Kmatrix:
 
     def __init__(self, place: Path, profile: str = MINIATURE) -> None:
         self.place = place
-        self.world = World(connect(), Cache(place / "cache"), place / "runs")
+        self.world = World(connect(), SourceCache(place / "cache"), place / "runs")
         self.profile = place / "story.toml"
         self.profile.write_text(profile)
         self.tree = str(patched(place / "tree"))

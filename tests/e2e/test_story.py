@@ -25,10 +25,10 @@ from matrix.record.events import Event
 from matrix.record.load import config_of
 from matrix.record.model import Run
 from matrix.record.outcome import State
-from matrix.source.cache import Cache, default_cache
-from matrix.source.obtain import obtain
+from matrix.source.cache import SourceCache, locate_cache_root
+from matrix.source.obtain import fetch_tree
 from matrix.source.series import read_series
-from matrix.source.walk import link_tree, walk
+from matrix.source.walk import link_tree, list_files
 from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
 from reports.reproducer import reproducer
 from tests.fakes.history import CULPRIT, History
@@ -57,8 +57,8 @@ class Story:
     def __init__(self, place: Path) -> None:
         self.place = place
         (place / "cache").mkdir()
-        (place / "cache/sources").symlink_to(default_cache() / "sources")
-        self.cache = Cache(place / "cache")
+        (place / "cache/sources").symlink_to(locate_cache_root() / "sources")
+        self.cache = SourceCache(place / "cache")
         self.profile = place / "story.toml"
         self.profile.write_text(PROFILE)
         self.events: list[Event] = []
@@ -81,7 +81,7 @@ class Story:
     def broken_tree(self) -> Path:
         """The patched tree as the run will find it in the cache."""
         engine = connect()
-        tree = obtain(
+        tree = fetch_tree(
             SOURCE,
             cache=self.cache,
             engine=engine,
@@ -258,7 +258,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     """As it is, over a history in which one commit is broken otherwise and one cannot be configured so."""
     cached = story.cache.find(good.source.digest)
     assert cached is not None
-    link_tree(cached.path, walk(cached.path), tmp_path / "tree")
+    link_tree(cached.path, list_files(cached.path), tmp_path / "tree")
     history = History(tmp_path / "tree", REGRESSION)
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"

@@ -14,7 +14,7 @@ from matrix.jobs.again import ready_again
 from matrix.jobs.prepare import Ready
 from matrix.record.events import Note
 from matrix.record.model import GitState, Run
-from matrix.source.tree import Tree
+from matrix.source.tree import SourceTree
 from tests.unit.test_pipeline import TWO_LANES, Desk, applying
 
 PATCH = """\
@@ -41,7 +41,7 @@ class Later(Desk):
         with ready_again(run, "gcc-14", self.events.append, engine=engine, cache=cache) as ready:
             return ready
 
-    def again(self, run: Run) -> Tree:
+    def again(self, run: Run) -> SourceTree:
         return self.ready(run).tree
 
     def forget(self) -> None:
@@ -116,12 +116,12 @@ def test_what_moves_is_asked_for_as_it_was_then(
     source = done.source.model_copy(update={"spec": spec, "package": package, "git": git, "digest": "0" * 64})
     assert later.world.cache is not None
     if cached:
-        later.world.cache.remember(spec, done.source.digest, package=cached)
+        later.world.cache.write_spec_entry(spec, done.source.digest, package=cached)
     specs: list[str] = []
 
-    def fetched(profile: Profile, *_: object) -> Tree:
+    def fetched(profile: Profile, *_: object) -> SourceTree:
         specs.append(profile.source)
-        return Tree(profile.source, Path(), "", "f00")
+        return SourceTree(profile.source, Path(), "", "f00")
 
     monkeypatch.setattr(again, "fetch_source", fetched)
     with pytest.raises(RequestError, match="is another tree now"):

@@ -16,7 +16,7 @@ from matrix.errors import EngineError
 from matrix.jobs import doctor as module
 from matrix.jobs.doctor import Finding, doctor
 from matrix.jobs.prepare import image_ref
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 
 GIB = 2**30
@@ -152,7 +152,9 @@ def test_a_missing_image_is_named_and_setup_makes_it(engine: Sized, profile: Pro
 @pytest.mark.usefixtures("engine")
 def test_a_package_that_was_fetched_is_well(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding("source", profile).todo == "./inv setup"
-    monkeypatch.setattr(Cache, "recall", lambda _, spec: {"digest": "1"} if spec == profile.source else None)
+    monkeypatch.setattr(
+        SourceCache, "recall", lambda _, spec: {"digest": "1"} if spec == profile.source else None
+    )
     assert finding("source", profile).well
 
 

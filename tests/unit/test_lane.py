@@ -14,9 +14,9 @@ from matrix.build.lane import LaneDirectory, ObjectWarnings, format_lane_key, op
 from matrix.build.objects import find_made_since
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError
-from matrix.source.cache import Cache
-from matrix.source.tree import Patch, Tree
-from matrix.source.walk import hash_tree, walk
+from matrix.source.cache import SourceCache
+from matrix.source.tree import AppliedPatch, SourceTree
+from matrix.source.walk import hash_tree, list_files
 
 LONG_AGO = 1_500_000_000
 ME = f"{os.getuid()}:{os.getgid()}"
@@ -45,23 +45,23 @@ class Trees:
     """A cache with small trees in it."""
 
     def __init__(self, root: Path) -> None:
-        self.cache = Cache(root)
+        self.cache = SourceCache(root)
 
-    def __call__(self, changes: Mapping[str, str | None] | None = None) -> Tree:
+    def __call__(self, changes: Mapping[str, str | None] | None = None) -> SourceTree:
         """GOOD with these changes (None: the file is gone), all of it long ago."""
         files = {name: text for name, text in (GOOD | dict(changes or {})).items() if text is not None}
-        with self.cache.importing() as area:
+        with self.cache.create_import_area() as area:
             for name, text in files.items():
                 path = area / "tree" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
                 os.utime(path, (LONG_AGO, LONG_AGO))
-            manifest = hash_tree(area / "tree", walk(area / "tree"))
-            known = self.cache.adopt(area, manifest, "6.12")
-        return Tree(spec="test", path=known.path, version="6.12", digest=known.digest)
+            manifest = hash_tree(area / "tree", list_files(area / "tree"))
+            known = self.cache.store_tree(area, manifest, "6.12")
+        return SourceTree(spec="test", path=known.path, version="6.12", digest=known.digest)
 
 
-Open = Callable[[Tree], AbstractContextManager[LaneDirectory]]
+Open = Callable[[SourceTree], AbstractContextManager[LaneDirectory]]
 
 
 @pytest.fixture
@@ -71,13 +71,13 @@ def trees(tmp_path: Path) -> Trees:
 
 @pytest.fixture
 def lane(tmp_path: Path, trees: Trees) -> Open:
-    def opened(tree: Tree) -> AbstractContextManager[LaneDirectory]:
+    def opened(tree: SourceTree) -> AbstractContextManager[LaneDirectory]:
         return open_lane(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
 
     return opened
 
 
-def visit(lane: Open, tree: Tree) -> None:
+def visit(lane: Open, tree: SourceTree) -> None:
     """Build something from this tree, as well as a container would, and remember a warning of it."""
     with lane(tree) as place:
         place.mark_busy()
@@ -292,7 +292,8 @@ def test_a_tree_that_was_fetched_again_with_old_times_is_not_taken_for_built(
 def test_what_a_patch_built_is_never_seen_by_the_base_again(lane: Open, trees: Trees) -> None:
     base = trees()
     patched = replace(
-        trees({"include/linux/vfio.h": "patched\n"}), patches=(Patch(name="fix.patch", sha256="0" * 64),)
+        trees({"include/linux/vfio.h": "patched\n"}),
+        patches=(AppliedPatch(name="fix.patch", sha256="0" * 64),),
     )
     visit(lane, patched)
     with lane(base) as place:
@@ -407,14 +408,16 @@ def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> No
 
 @pytest.fixture
 def copy(tmp_path: Path, trees: Trees) -> Open:
-    def opened(tree: Tree) -> AbstractContextManager[LaneDirectory]:
+    def opened(tree: SourceTree) -> AbstractContextManager[LaneDirectory]:
         return open_lane_copy(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
 
     return opened
 
 
-def patched_with(trees: Trees, text: str) -> Tree:
-    return replace(trees({"include/linux/vfio.h": text}), patches=(Patch(name="fix.patch", sha256="0" * 64),))
+def patched_with(trees: Trees, text: str) -> SourceTree:
+    return replace(
+        trees({"include/linux/vfio.h": text}), patches=(AppliedPatch(name="fix.patch", sha256="0" * 64),)
+    )
 
 
 def test_a_copy_has_the_lanes_objects_with_their_times_and_what_was_said_of_them(

@@ -18,7 +18,7 @@ from matrix.record.events import CellFinished, Emit, Event, LaneDone, Note
 from matrix.record.load import load_run, objects_of
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import Evidence, State, exit_code
-from matrix.source.cache import Cache
+from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Job, Kernel, Made, Messages, Symbol
 from tests.fakes.mails import a_diff, a_mail, a_mbox, a_patch
@@ -65,7 +65,7 @@ class Desk:
         self.kernel = Kernel(SYMBOLS, {VFIO: Made("VFIO"), GROUP: Made("GROUP")})
         toolchains = [Blueprint("gcc-14", "gcc", 14).tag, Blueprint("clang-19", "clang", 19).tag]
         self.engine = FakeEngine(self.kernel, images=[base_tag(), *toolchains, "mine:1"])
-        self.world = World(self.engine, Cache(place / "cache"), place / "runs")
+        self.world = World(self.engine, SourceCache(place / "cache"), place / "runs")
         self.profile = place / "small.toml"
         self.asks(SIX)
         self.events: list[Event] = []

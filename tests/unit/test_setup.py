@@ -14,7 +14,7 @@ from matrix.errors import EngineError
 from matrix.jobs import setup as module
 from matrix.jobs.setup import fetch, make_images, setup
 from matrix.record.events import Event, Note
-from matrix.source.tree import Tree
+from matrix.source.tree import SourceTree
 from tests.fakes.engine import FakeEngine
 
 
@@ -66,9 +66,9 @@ class Machine:
     def with_systemd(self) -> None:
         (self.place / "run/systemd/system").mkdir(parents=True)
 
-    def fetched(self, profile: Profile, *_: object) -> Tree:
+    def fetched(self, profile: Profile, *_: object) -> SourceTree:
         self.did.append(f"fetch {profile.source}")
-        return Tree(profile.source, self.place / "tree", "6.12", "d" * 64)
+        return SourceTree(profile.source, self.place / "tree", "6.12", "d" * 64)
 
 
 @pytest.fixture

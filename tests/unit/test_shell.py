@@ -291,7 +291,7 @@ def test_a_patched_runs_shell_starts_from_the_patched_lane(desk: Desk, visitor: 
 def _forget_sources(desk: Desk) -> None:
     cache = desk.world.cache
     assert cache is not None
-    for tree in cache.entries():
+    for tree in cache.list_trees():
         cache.remove(tree.digest)
 
 

@@ -8,31 +8,31 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import DiskFullError, MachineError
-from matrix.source.cache import Cache, CachedTree, default_cache
+from matrix.source.cache import CachedTree, SourceCache, locate_cache_root
 from matrix.source.manifest import Manifest
-from matrix.source.walk import copy_tree, link_tree, walk
+from matrix.source.walk import copy_tree, link_tree, list_files
 from tests.fakes.small_tree import small_tree
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
+def cache(tmp_path: Path) -> SourceCache:
+    return SourceCache(tmp_path / "cache")
 
 
-def bring(cache: Cache, tree: Path) -> CachedTree:
+def bring(cache: SourceCache, tree: Path) -> CachedTree:
     """A tree's way into the cache."""
-    with cache.importing() as area:
-        return cache.adopt(area, copy_tree(tree, walk(tree), area / "tree"), "6.12.48")
+    with cache.create_import_area() as area:
+        return cache.store_tree(area, copy_tree(tree, list_files(tree), area / "tree"), "6.12.48")
 
 
-def fail(cache: Cache, problem: Exception) -> None:
+def fail(cache: SourceCache, problem: Exception) -> None:
     """An import that breaks off in the middle."""
-    with cache.importing(1_700_000) as area:
+    with cache.create_import_area(1_700_000) as area:
         (area / "half").touch()
         raise problem
 
 
-def leftovers(cache: Cache) -> list[str]:
+def leftovers(cache: SourceCache) -> list[str]:
     return [path.name for path in cache.sources.glob("tmp-*")]
 
 
@@ -40,46 +40,46 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KMATRIX_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert default_cache() == tmp_path / ".cache/kmatrix"
+    assert locate_cache_root() == tmp_path / ".cache/kmatrix"
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert default_cache() == Path("/x/kmatrix")
+    assert locate_cache_root() == Path("/x/kmatrix")
     monkeypatch.setenv("KMATRIX_CACHE", "/k")
-    assert default_cache() == Path("/k")
-    assert Cache().root == Path("/k")
+    assert locate_cache_root() == Path("/k")
+    assert SourceCache().root == Path("/k")
 
 
-def test_what_was_adopted_is_found_with_its_manifest(cache: Cache, tmp_path: Path) -> None:
+def test_what_was_adopted_is_found_with_its_manifest(cache: SourceCache, tmp_path: Path) -> None:
     kept = bring(cache, small_tree(tmp_path / "tree"))
     found = cache.find(kept.digest)
     assert found is not None
-    assert (found.version, found.files) == ("6.12.48", 7)
+    assert (found.version, found.file_count) == ("6.12.48", 7)
     assert found.size > 0
     assert (found.path / "virt/kvm/vfio.c").is_file()
-    assert cache.manifest(kept.digest).digest == kept.digest
+    assert cache.load_manifest(kept.digest).digest == kept.digest
     assert leftovers(cache) == []
 
 
-def test_a_tree_that_is_there_already_stays_as_it_is(cache: Cache, tmp_path: Path) -> None:
+def test_a_tree_that_is_there_already_stays_as_it_is(cache: SourceCache, tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     inode = (bring(cache, tree).path / "Kconfig").stat().st_ino
     assert (bring(cache, tree).path / "Kconfig").stat().st_ino == inode
 
 
-def test_importers_of_the_same_tree_do_not_disturb_each_other(cache: Cache, tmp_path: Path) -> None:
+def test_importers_of_the_same_tree_do_not_disturb_each_other(cache: SourceCache, tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     with ThreadPoolExecutor(8) as pool:
         digests = {kept.digest for kept in pool.map(lambda _: bring(cache, tree), range(16))}
-    assert [entry.digest for entry in cache.entries()] == list(digests)
+    assert [entry.digest for entry in cache.list_trees()] == list(digests)
     assert leftovers(cache) == []
 
 
-def test_a_failed_import_leaves_nothing(cache: Cache) -> None:
+def test_a_failed_import_leaves_nothing(cache: SourceCache) -> None:
     with pytest.raises(ValueError, match="x"):
         fail(cache, ValueError("x"))
     assert leftovers(cache) == []
 
 
-def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: Cache) -> None:
+def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: SourceCache) -> None:
     script = """if True:
         import os, pathlib, sys
         from matrix.source.cache import Cache
@@ -88,87 +88,91 @@ def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: Cache) -> None:
     """
     subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True, cwd=Path(__file__).parents[2])
     (dead,) = leftovers(cache)
-    with cache.importing() as area:
-        assert cache.sweep() == [dead]
+    with cache.create_import_area() as area:
+        assert cache.remove_stale_entries() == [dead]
         assert area.is_dir()
     assert leftovers(cache) == []
 
 
-def test_sweeping_a_cache_that_was_never_used_does_nothing(cache: Cache) -> None:
-    assert cache.sweep() == []
-    assert cache.entries() == []
+def test_sweeping_a_cache_that_was_never_used_does_nothing(cache: SourceCache) -> None:
+    assert cache.remove_stale_entries() == []
+    assert cache.list_trees() == []
     assert not cache.root.exists()
 
 
-def test_an_incomplete_tree_is_not_found_and_is_replaced(cache: Cache, tmp_path: Path) -> None:
+def test_an_incomplete_tree_is_not_found_and_is_replaced(cache: SourceCache, tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     kept = bring(cache, tree)
     (cache.sources / kept.digest / "manifest.json.gz").unlink()
     assert cache.find(kept.digest) is None
     with pytest.raises(MachineError, match="gone or damaged"):
-        cache.manifest(kept.digest)
-    assert cache.manifest(bring(cache, tree).digest).digest == kept.digest
+        cache.load_manifest(kept.digest)
+    assert cache.load_manifest(bring(cache, tree).digest).digest == kept.digest
 
 
-def test_a_removed_tree_is_gone_and_what_pointed_to_it_is_forgotten(cache: Cache, tmp_path: Path) -> None:
+def test_a_removed_tree_is_gone_and_what_pointed_to_it_is_forgotten(
+    cache: SourceCache, tmp_path: Path
+) -> None:
     kept = bring(cache, small_tree(tmp_path / "tree"))
-    cache.remember("debian:linux-source-6.12", kept.digest, package="6.12.48-1")
+    cache.write_spec_entry("debian:linux-source-6.12", kept.digest, package="6.12.48-1")
     cache.remove(kept.digest)
     cache.remove(kept.digest)
     assert cache.find(kept.digest) is None
-    assert cache.recall("debian:linux-source-6.12") is None
-    assert cache.sweep() == ["debian%3Alinux-source-6.12.json"]
+    assert cache.read_spec_entry("debian:linux-source-6.12") is None
+    assert cache.remove_stale_entries() == ["debian%3Alinux-source-6.12.json"]
     assert leftovers(cache) == []
 
 
-def test_what_was_remembered_of_a_spec_is_recalled(cache: Cache, tmp_path: Path) -> None:
+def test_what_was_remembered_of_a_spec_is_recalled(cache: SourceCache, tmp_path: Path) -> None:
     kept = bring(cache, small_tree(tmp_path / "tree"))
     for key in ("debian:linux-source-6.12", "git:../../x", "k" * 300, "k" * 299 + "l"):
-        cache.remember(key, kept.digest, package=key)
-    assert (cache.recall("k" * 300) or {})["package"] == "k" * 300
-    assert (cache.recall("git:../../x") or {})["digest"] == kept.digest
-    assert cache.recall("another") is None
+        cache.write_spec_entry(key, kept.digest, package=key)
+    assert (cache.read_spec_entry("k" * 300) or {})["package"] == "k" * 300
+    assert (cache.read_spec_entry("git:../../x") or {})["digest"] == kept.digest
+    assert cache.read_spec_entry("another") is None
     assert {path.parent for path in cache.root.rglob("*.json") if path.name != "entry.json"} == {
         cache.sources / "by-spec"
     }
 
 
-def test_entries_come_least_recently_used_first_and_finding_is_using(cache: Cache, tmp_path: Path) -> None:
+def test_entries_come_least_recently_used_first_and_finding_is_using(
+    cache: SourceCache, tmp_path: Path
+) -> None:
     one = bring(cache, small_tree(tmp_path / "one"))
     two = bring(cache, small_tree(tmp_path / "two", extra="x"))
     for kept in (one, two):
         os.utime(cache.sources / kept.digest / "entry.json", (1, 1))
     cache.find(one.digest)
-    assert [entry.digest for entry in cache.entries()] == [two.digest, one.digest]
+    assert [entry.digest for entry in cache.list_trees()] == [two.digest, one.digest]
 
 
-def test_what_a_copy_shares_with_its_base_is_not_counted_twice(cache: Cache, tmp_path: Path) -> None:
+def test_what_a_copy_shares_with_its_base_is_not_counted_twice(cache: SourceCache, tmp_path: Path) -> None:
     base = bring(cache, small_tree(tmp_path / "tree"))
-    with cache.importing() as area:
-        link_tree(base.path, walk(base.path), area / "tree")
+    with cache.create_import_area() as area:
+        link_tree(base.path, list_files(base.path), area / "tree")
         (area / "tree/new").write_text("x" * 10_000)
         manifest = Manifest({})
-        assert cache.adopt(area, manifest, "6.12.48").size == pytest.approx(10_000, abs=4096)
+        assert cache.store_tree(area, manifest, "6.12.48").size == pytest.approx(10_000, abs=4096)
 
 
-def test_a_full_disk_says_what_is_needed_and_leaves_nothing(cache: Cache) -> None:
+def test_a_full_disk_says_what_is_needed_and_leaves_nothing(cache: SourceCache) -> None:
     with pytest.raises(DiskFullError, match=r"1\.7 MB needed"):
         fail(cache, OSError(errno.ENOSPC, "No space left on device"))
     assert leftovers(cache) == []
 
 
-def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(cache: Cache) -> None:
-    with pytest.raises(DiskFullError, match="needed"), cache.importing(10**18):
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(cache: SourceCache) -> None:
+    with pytest.raises(DiskFullError, match="needed"), cache.create_import_area(10**18):
         pytest.fail("must not begin")
 
 
 def test_a_cache_that_may_not_be_written_says_which_variable_moves_it(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
+    cache: SourceCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: Path, *_args: object, **_options: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(MachineError, match="may not be written") as caught, cache.importing():
+    with pytest.raises(MachineError, match="may not be written") as caught, cache.create_import_area():
         pytest.fail("must not begin")
     assert "KMATRIX_CACHE" in caught.value.hint

@@ -7,7 +7,7 @@ import pytest
 
 from matrix.errors import RequestError
 from matrix.source import git
-from matrix.source.tree import Git
+from matrix.source.tree import GitProvenance
 from tests.fakes.small_tree import small_tree
 
 
@@ -29,14 +29,16 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_clean_checkout_stands_at_its_commit(tree: Path) -> None:
-    assert git.git_state(tree) == Git(run(tree, "rev-parse", "HEAD"), "v6.12", dirty=False)
+    assert git.read_git_provenance(tree) == GitProvenance(
+        run(tree, "rev-parse", "HEAD"), "v6.12", dirty=False
+    )
 
 
 def test_an_edit_makes_it_dirty_and_an_untracked_file_does_not(tree: Path) -> None:
     (tree / "untracked").touch()
-    clean = git.git_state(tree)
+    clean = git.read_git_provenance(tree)
     (tree / "Kconfig").write_text("x")
-    dirty = git.git_state(tree)
+    dirty = git.read_git_provenance(tree)
     assert clean is not None
     assert dirty is not None
     assert (clean.dirty, dirty.dirty) == (False, True)
@@ -45,7 +47,7 @@ def test_an_edit_makes_it_dirty_and_an_untracked_file_does_not(tree: Path) -> No
 def test_looking_changes_nothing_in_the_repository(tree: Path) -> None:
     os.utime(tree / "Kconfig")  # git would like to refresh its index now
     before = (tree / ".git/index").stat().st_mtime_ns
-    git.git_state(tree)
+    git.read_git_provenance(tree)
     assert (tree / ".git/index").stat().st_mtime_ns == before
 
 
@@ -54,51 +56,51 @@ def test_a_program_that_the_repository_names_is_not_run(tree: Path) -> None:
     evil.write_text(f"#!/bin/sh\ntouch {tree}/owned\n")
     evil.chmod(0o755)
     run(tree, "config", "core.fsmonitor", str(evil))
-    git.git_state(tree)
+    git.read_git_provenance(tree)
     assert not (tree / "owned").exists()
 
 
 def test_a_directory_that_is_no_repository_s_top_has_no_state(tmp_path: Path, tree: Path) -> None:
-    assert git.git_state(small_tree(tmp_path / "plain")) is None
-    assert git.git_state(tree / "virt") is None
+    assert git.read_git_provenance(small_tree(tmp_path / "plain")) is None
+    assert git.read_git_provenance(tree / "virt") is None
 
 
 def test_a_repository_without_a_commit_has_no_state(tmp_path: Path) -> None:
     run(small_tree(tmp_path), "init", "--quiet")
-    assert git.git_state(tmp_path) is None
+    assert git.read_git_provenance(tmp_path) is None
 
 
 def test_another_repository_in_the_environment_is_not_taken(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    assert git.git_state(tree) is not None
+    assert git.read_git_provenance(tree) is not None
 
 
 def test_a_machine_without_git_has_no_state(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git.git_state(tree) is None
+    assert git.read_git_provenance(tree) is None
 
 
 def test_a_revision_is_its_commit_however_it_is_called(tree: Path) -> None:
     head = run(tree, "rev-parse", "HEAD")
-    assert {git.commit_of(tree, name) for name in ("HEAD", "v6.12", "@", head[:10])} == {head}
+    assert {git.resolve_commit(tree, name) for name in ("HEAD", "v6.12", "@", head[:10])} == {head}
 
 
 @pytest.mark.parametrize("revision", ["v9.99", "--help", "HEAD:Kconfig"])
 def test_what_is_no_revision_is_refused(tree: Path, revision: str) -> None:
     with pytest.raises(RequestError, match="has no revision"):
-        git.commit_of(tree, revision)
+        git.resolve_commit(tree, revision)
 
 
 def test_a_revision_of_what_is_no_repository_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="has no revision"):
-        git.commit_of(small_tree(tmp_path), "HEAD")
+        git.resolve_commit(small_tree(tmp_path), "HEAD")
 
 
 def test_an_archive_holds_the_commit_and_not_what_was_edited_since(tree: Path, tmp_path: Path) -> None:
     (tree / "Kconfig").write_text("edited")
-    git.archive(tree, git.commit_of(tree, "HEAD"), tmp_path / "x.tar")
+    git.export_commit(tree, git.resolve_commit(tree, "HEAD"), tmp_path / "x.tar")
     with tarfile.open(tmp_path / "x.tar") as archive:
         member = archive.extractfile("Kconfig")
         assert member is not None
@@ -111,7 +113,7 @@ def test_a_tree_inside_a_larger_repository_is_exported_alone(tmp_path: Path) -> 
     for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--no-gpg-sign", "-mx")):
         run(tmp_path / "top", *arguments)
     linux = tmp_path / "top/linux"
-    git.archive(linux, git.commit_of(linux, "HEAD"), tmp_path / "x.tar")
+    git.export_commit(linux, git.resolve_commit(linux, "HEAD"), tmp_path / "x.tar")
     with tarfile.open(tmp_path / "x.tar") as archive:
         assert "Kconfig" in archive.getnames()
-    assert git.prefix_in_repository(linux) == "linux/"
+    assert git.find_repository_prefix(linux) == "linux/"

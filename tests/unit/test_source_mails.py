@@ -5,12 +5,12 @@ import time
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.mails import Address, Mail, read_mail, split_mails
+from matrix.source.mails import Mail, MailAddress, parse_mail, split_mailbox
 from tests.fakes.mails import FROM_GIT, FROM_LIST, a_diff, a_mail, a_mbox
 
 
 def read(text: str | bytes) -> Mail:
-    mail = read_mail(text if isinstance(text, bytes) else text.encode())
+    mail = parse_mail(text if isinstance(text, bytes) else text.encode())
     assert mail is not None
     return mail
 
@@ -26,10 +26,10 @@ def test_a_mail_is_its_headers_and_its_text() -> None:
     assert (mail.id, mail.subject, mail.sender) == (
         "2@example.org",
         "Re: [PATCH] fix it",
-        Address("A", "a@example.org"),
+        MailAddress("A", "a@example.org"),
     )
-    assert mail.to == (Address("B", "b@example.org"), Address("", "c@example.org"))
-    assert mail.cc == (Address("", "kvm@example.org"), Address("D", "d@example.org"))
+    assert mail.to == (MailAddress("B", "b@example.org"), MailAddress("", "c@example.org"))
+    assert mail.cc == (MailAddress("", "kvm@example.org"), MailAddress("D", "d@example.org"))
     assert (mail.in_reply_to, mail.references) == ("1@example.org", ("0@example.org", "1@example.org"))
     assert (mail.date, mail.text, mail.content) == (
         "Wed, 20 Sep 2023 15:18:42 -0300",
@@ -40,7 +40,7 @@ def test_a_mail_is_its_headers_and_its_text() -> None:
 
 def test_the_nearest_parent_comes_first() -> None:
     mail = read(a_mail("x", "", "3", {"In-Reply-To": "<2>", "References": "<0> <1>"}))
-    assert mail.parents == ("2", "1", "0")
+    assert mail.parent_ids == ("2", "1", "0")
 
 
 def test_encoded_words_are_decoded_after_addresses_are_told_apart() -> None:
@@ -52,7 +52,7 @@ def test_encoded_words_are_decoded_after_addresses_are_told_apart() -> None:
         )
     )
     assert mail.subject == "[PATCH] für ä"
-    assert mail.to == (Address("Müller, Eva", "e@example.org"), Address("", "f@example.org"))
+    assert mail.to == (MailAddress("Müller, Eva", "e@example.org"), MailAddress("", "f@example.org"))
 
 
 def test_a_long_subject_is_one_line() -> None:
@@ -161,7 +161,7 @@ def test_line_ends_that_git_encoded_are_the_patch_s_own() -> None:
     ],
 )
 def test_what_is_no_mail_is_none(text: str) -> None:
-    assert read_mail(text.encode()) is None
+    assert parse_mail(text.encode()) is None
 
 
 def test_a_patch_with_headers_and_no_id_is_a_mail() -> None:
@@ -179,17 +179,17 @@ def test_a_patch_with_headers_and_no_id_is_a_mail() -> None:
     ],
 )
 def test_a_mailbox_is_cut_at_its_separators(separator: str) -> None:
-    pieces = split_mails(a_mbox([a_mail("one", "1\n"), a_mail("two", "2\n")], separator).encode())
+    pieces = split_mailbox(a_mbox([a_mail("one", "1\n"), a_mail("two", "2\n")], separator).encode())
     assert [read(piece).subject for piece in pieces] == ["one", "two"]
 
 
 def test_empty_lines_before_a_mailbox_are_no_message() -> None:
-    assert len(split_mails(f"\n\n{a_mbox([a_mail('one', '1')])}".encode())) == 1
+    assert len(split_mailbox(f"\n\n{a_mbox([a_mail('one', '1')])}".encode())) == 1
 
 
 def test_a_sentence_that_begins_with_from_cuts_nothing() -> None:
     body = "From here on\nFrom 1 Mon Sep 17 00:00:00 2001\nit breaks.\n"
-    assert len(split_mails(a_mbox([a_mail("one", body)]).encode())) == 1
+    assert len(split_mailbox(a_mbox([a_mail("one", body)]).encode())) == 1
 
 
 def test_a_mailbox_s_mark_before_from_is_taken_away_again() -> None:
@@ -203,7 +203,7 @@ def test_parts_within_parts_without_end_are_refused() -> None:
         f'Content-Type: multipart/mixed; boundary="{index}"\n\n--{index}\n' for index in range(2000)
     )
     with pytest.raises(RequestError, match="too deep"):
-        read_mail(f"From: A <a@example.org>\n{nested}".encode())
+        parse_mail(f"From: A <a@example.org>\n{nested}".encode())
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,6 @@ def test_hostile_headers_are_read_in_no_time(field: str) -> None:
 def test_what_is_no_text_at_all_is_read_in_no_time() -> None:
     started = time.monotonic()
     noise = bytes(range(256)) * 20_000
-    assert [read_mail(piece) for piece in split_mails(noise)] == [None]
+    assert [parse_mail(piece) for piece in split_mailbox(noise)] == [None]
     assert b"\0" in read(b"From: A <a@example.org>\n\n" + noise).content
     assert time.monotonic() - started < 10

@@ -4,23 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from matrix.source.manifest import Difference, Entry, Manifest, difference, freshen
-from matrix.source.walk import hash_tree, walk
+from matrix.source.manifest import Manifest, ManifestDiff, ManifestEntry, compare_manifests, touch_files
+from matrix.source.walk import hash_tree, list_files
 from tests.fakes.small_tree import small_tree
 
 
 def manifest_of(root: Path) -> Manifest:
-    return hash_tree(root, walk(root))
+    return hash_tree(root, list_files(root))
 
 
 def entries(**contents: str) -> Manifest:
-    return Manifest({path: Entry("file", sha256) for path, sha256 in contents.items()})
+    return Manifest({path: ManifestEntry("file", sha256) for path, sha256 in contents.items()})
 
 
 def age(root: Path) -> float:
     """Make every file an hour old, and say when that is."""
     past = time.time() - 3600
-    for file in walk(root):
+    for file in list_files(root):
         os.utime(root / file.path, (past, past), follow_symlinks=False)
     return past
 
@@ -57,27 +57,31 @@ def test_a_link_and_a_file_with_its_target_as_content_differ(tmp_path: Path) -> 
 
 
 def test_a_manifest_survives_its_file_even_with_names_that_are_no_utf8(tmp_path: Path) -> None:
-    manifest = Manifest({os.fsdecode(b"a\xff\n"): Entry("exec", "1" * 64), "l": Entry("link", "2" * 64)})
+    manifest = Manifest(
+        {os.fsdecode(b"a\xff\n"): ManifestEntry("exec", "1" * 64), "l": ManifestEntry("link", "2" * 64)}
+    )
     manifest.dump(tmp_path / "m.json.gz")
     assert Manifest.load(tmp_path / "m.json.gz") == manifest
     assert manifest.digest == Manifest.load(tmp_path / "m.json.gz").digest
 
 
 def test_the_difference_names_what_changed_appeared_and_vanished() -> None:
-    found = difference(entries(same="1", changed="1", gone="1"), entries(same="1", changed="2", new="1"))
-    assert found == Difference(changed=("changed",), appeared=("new",), vanished=("gone",))
+    found = compare_manifests(
+        entries(same="1", changed="1", gone="1"), entries(same="1", changed="2", new="1")
+    )
+    assert found == ManifestDiff(changed=("changed",), added=("new",), removed=("gone",))
     assert found.paths == ("changed", "new", "gone")
 
 
 def test_a_file_that_became_executable_counts_as_changed() -> None:
-    old, new = Manifest({"x": Entry("file", "1")}), Manifest({"x": Entry("exec", "1")})
-    assert difference(old, new).changed == ("x",)
+    old, new = Manifest({"x": ManifestEntry("file", "1")}), Manifest({"x": ManifestEntry("exec", "1")})
+    assert compare_manifests(old, new).changed == ("x",)
 
 
 def test_freshen_touches_the_named_files_only_and_bears_missing_ones(tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     past = age(tree)
-    freshen(tree, ["virt/kvm/vfio.c", "no/such.h"])
+    touch_files(tree, ["virt/kvm/vfio.c", "no/such.h"])
     assert (tree / "virt/kvm/vfio.c").stat().st_mtime > past + 3000
     assert (tree / "Makefile").stat().st_mtime == pytest.approx(past, abs=1)
 
@@ -85,7 +89,7 @@ def test_freshen_touches_the_named_files_only_and_bears_missing_ones(tmp_path: P
 def test_freshen_reaches_what_make_sees_through_a_changed_link(tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     past = age(tree)
-    freshen(tree, ["scripts/include"])
+    touch_files(tree, ["scripts/include"])
     assert (tree / "include/linux/vfio.h").stat().st_mtime > past + 3000
 
 
@@ -94,5 +98,5 @@ def test_freshen_never_touches_a_file_out_of_the_tree(tmp_path: Path) -> None:
     outside.write_text("")
     os.utime(outside, (1, 1))
     (tree / "evil").symlink_to(outside)
-    freshen(tree, ["evil", "../outside"])
+    touch_files(tree, ["evil", "../outside"])
     assert outside.stat().st_mtime == 1

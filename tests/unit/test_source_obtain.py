@@ -10,10 +10,10 @@ import pytest
 from matrix.engine.engine import Container, Engine, Line
 from matrix.errors import DiskFullError, MachineError, RejectedPatchError, RequestError
 from matrix.source import walk as walking
-from matrix.source.cache import Cache
-from matrix.source.obtain import obtain
-from matrix.source.patchfile import make_patch
-from matrix.source.tree import Tree
+from matrix.source.cache import SourceCache
+from matrix.source.obtain import fetch_tree
+from matrix.source.patchfile import parse_patch_file
+from matrix.source.tree import SourceTree
 from tests.fakes.engine import FakeEngine
 from tests.fakes.small_tree import EDIT, FILES, small_tree
 
@@ -26,7 +26,7 @@ class Desk:
     """
 
     tree: Path
-    cache: Cache
+    cache: SourceCache
     notes: list[str] = field(default_factory=list)
     lines: tuple[str, ...] = ()
 
@@ -35,16 +35,16 @@ class Desk:
             say(line)
         return 3
 
-    def obtain(self, spec: str | Path = "", *patches: str) -> Tree:
+    def obtain(self, spec: str | Path = "", *patches: str) -> SourceTree:
         nobody = cast("Engine", object())
-        return obtain(
+        return fetch_tree(
             str(spec or self.tree),
             cache=self.cache,
             engine=FakeEngine(self.apply, images=["base"]) if patches else nobody,
             image="base",
             user="0:0",
             note=self.notes.append,
-            patches=[make_patch(name, name, EDIT.encode()) for name in patches],
+            patches=[parse_patch_file(name, name, EDIT.encode()) for name in patches],
         )
 
     def kept(self) -> list[str]:
@@ -55,14 +55,14 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(small_tree(tmp_path / "tree"), Cache(tmp_path / "cache"))
+    return Desk(small_tree(tmp_path / "tree"), SourceCache(tmp_path / "cache"))
 
 
 def test_a_directory_becomes_a_tree_with_its_version_and_manifest(desk: Desk) -> None:
     tree = desk.obtain()
     assert (tree.spec, tree.version, tree.git, tree.patches) == (str(desk.tree), "6.12.48-rc1", None, ())
     assert (tree.path / "virt/kvm/vfio.c").read_text() == FILES["virt/kvm/vfio.c"]
-    assert desk.cache.manifest(tree.digest).digest == tree.digest
+    assert desk.cache.load_manifest(tree.digest).digest == tree.digest
 
 
 def test_editing_the_directory_afterwards_changes_nothing(desk: Desk) -> None:
@@ -126,16 +126,18 @@ def test_a_file_that_may_not_be_read_is_named(desk: Desk, monkeypatch: pytest.Mo
 def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = walking.make_directories
+    real = walking.create_directories
 
-    def edit_first(to: Path, files: list[walking.Found]) -> None:
+    def edit_first(to: Path, files: list[walking.FileStat]) -> None:
         (desk.tree / "Kconfig").write_text("edited")
         real(to, files)
 
     monkeypatch.setattr(walking, "make_directories", edit_first)
     tree = desk.obtain()
     assert (tree.path / "Kconfig").read_text() == "edited"
-    assert desk.cache.manifest(tree.digest) == walking.hash_tree(tree.path, walking.walk(tree.path))
+    assert desk.cache.load_manifest(tree.digest) == walking.hash_tree(
+        tree.path, walking.list_files(tree.path)
+    )
     assert "edited while it was read" in desk.notes[-1]
 
 

@@ -1,9 +1,9 @@
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.manifest import Entry, Manifest
-from matrix.source.patches import refuse_conflicts, refuse_links
-from matrix.source.patchfile import PatchFile, make_patch, touched
+from matrix.source.manifest import Manifest, ManifestEntry
+from matrix.source.patches import refuse_conflicts, refuse_linked_paths
+from matrix.source.patchfile import PatchFile, find_touched_paths, parse_patch_file
 from tests.fakes.small_tree import EDIT
 
 
@@ -12,16 +12,18 @@ def git(old: str, new: str, *lines: str) -> bytes:
 
 
 def test_a_plain_diff_names_its_file_without_its_timestamp() -> None:
-    assert touched(b"--- a/x.c\t2024-01-01 00:00\n+++ b/x.c\t2024-01-02\n@@ -1 +1 @@\n-a\n+b\n") == {"x.c"}
+    assert find_touched_paths(
+        b"--- a/x.c\t2024-01-01 00:00\n+++ b/x.c\t2024-01-02\n@@ -1 +1 @@\n-a\n+b\n"
+    ) == {"x.c"}
 
 
 def test_the_first_component_may_have_any_name() -> None:
-    assert touched(b"--- linux.orig/d/x.c\n+++ linux/d/x.c\n@@ -1 +1 @@\n-a\n+b\n") == {"d/x.c"}
+    assert find_touched_paths(b"--- linux.orig/d/x.c\n+++ linux/d/x.c\n@@ -1 +1 @@\n-a\n+b\n") == {"d/x.c"}
 
 
 def test_new_and_deleted_files_name_themselves_only() -> None:
-    assert touched(b"--- /dev/null\n+++ b/new.c\n@@ -0,0 +1 @@\n+b\n") == {"new.c"}
-    assert touched(b"--- a/gone.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n") == {"gone.c"}
+    assert find_touched_paths(b"--- /dev/null\n+++ b/new.c\n@@ -0,0 +1 @@\n+b\n") == {"new.c"}
+    assert find_touched_paths(b"--- a/gone.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-b\n") == {"gone.c"}
 
 
 @pytest.mark.parametrize(
@@ -36,32 +38,35 @@ def test_new_and_deleted_files_name_themselves_only() -> None:
     ],
 )
 def test_git_s_headers_without_hunks_name_their_files(patch: bytes, paths: set[str]) -> None:
-    assert touched(patch) == paths
+    assert find_touched_paths(patch) == paths
 
 
 def test_lines_of_a_hunk_are_never_headers() -> None:
     hunk = b"@@ -1,4 +1,4 @@\n \x0c\n \x0c\n x\n--- a/evil\n+++ b/evil\n\\ No newline at end of file\n"
-    assert touched(b"--- a/x\n+++ b/x\n" + hunk + b"--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n") == {"x", "y"}
+    assert find_touched_paths(b"--- a/x\n+++ b/x\n" + hunk + b"--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\n+b\n") == {
+        "x",
+        "y",
+    }
 
 
 def test_a_message_s_own_dashes_are_no_header() -> None:
-    assert touched(b"Fix it.\n---\n--- see /etc/passwd\nand a/b\n") == set()
+    assert find_touched_paths(b"Fix it.\n---\n--- see /etc/passwd\nand a/b\n") == set()
 
 
 def test_windows_line_ends_do_not_hide_the_names() -> None:
-    assert touched(EDIT.replace("\n", "\r\n").encode()) == {"virt/kvm/vfio.c"}
+    assert find_touched_paths(EDIT.replace("\n", "\r\n").encode()) == {"virt/kvm/vfio.c"}
 
 
 def test_a_patch_has_the_paths_that_it_touches_in_order() -> None:
     content = EDIT.replace("vfio.c", "z.c") + EDIT
-    patch = make_patch("fix.patch", "0", content.encode())
+    patch = parse_patch_file("fix.patch", "0", content.encode())
     assert patch == PatchFile("fix.patch", "0", content.encode(), ("virt/kvm/vfio.c", "virt/kvm/z.c"), None)
 
 
 @pytest.mark.parametrize("content", [b"", b"From: somebody\n\nHello.\n", b"@@ -1 +1 @@\n-a\n+b\n"])
 def test_a_patch_without_a_diff_is_refused(content: bytes) -> None:
     with pytest.raises(RequestError, match="the patch x holds no diff"):
-        make_patch("x", "0", content)
+        parse_patch_file("x", "0", content)
 
 
 @pytest.mark.parametrize(
@@ -79,17 +84,19 @@ def test_a_patch_without_a_diff_is_refused(content: bytes) -> None:
 )
 def test_a_patch_that_reaches_out_of_the_tree_is_refused(patch: bytes) -> None:
     with pytest.raises(RequestError, match="no path inside a tree"):
-        make_patch("x", "0", patch)
+        parse_patch_file("x", "0", patch)
 
 
 def tree_of(**kinds: str) -> Manifest:
-    return Manifest({path: Entry("link" if kind == "link" else "file", "0") for path, kind in kinds.items()})
+    return Manifest(
+        {path: ManifestEntry("link" if kind == "link" else "file", "0") for path, kind in kinds.items()}
+    )
 
 
 def test_a_path_through_a_link_of_the_tree_is_refused() -> None:
     patch = PatchFile("x.patch", "0", b"", ("link/sub/x.c",))
     with pytest.raises(RequestError, match="link is a link"):
-        refuse_links(tree_of(link="link"), [patch])
+        refuse_linked_paths(tree_of(link="link"), [patch])
 
 
 @pytest.mark.parametrize("made", ["a/b", "a", "a/b/c"])

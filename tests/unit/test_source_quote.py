@@ -1,12 +1,12 @@
 import pytest
 
-from matrix.source.mails import Mail, read_mail
-from matrix.source.quote import quote
+from matrix.source.mails import Mail, parse_mail
+from matrix.source.quote import extract_quote
 from tests.fakes.mails import a_diff, a_mail, a_patch
 
 
 def mail(text: str, subject: str = "[PATCH] fix it") -> Mail:
-    found = read_mail(a_mail(subject, text).encode())
+    found = parse_mail(a_mail(subject, text).encode())
     assert found is not None
     return found
 
@@ -15,7 +15,7 @@ TEXT = "One.\nTwo.\n\nThree.\n\nFour.\n"
 
 
 def test_a_patch_s_message_is_quoted_without_trailers_diffstat_and_diff() -> None:
-    assert quote(mail(a_patch(text="It breaks.\n\nSo fix it."))) == ("It breaks.", "", "So fix it.")
+    assert extract_quote(mail(a_patch(text="It breaks.\n\nSo fix it."))) == ("It breaks.", "", "So fix it.")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_patch_s_message_is_quoted_without_trailers_diffstat_and_diff() -> Non
     ],
 )
 def test_paragraphs_are_quoted_whole_as_far_as_they_fit(most: int, lines: tuple[str, ...]) -> None:
-    assert quote(mail(TEXT), most) == lines
+    assert extract_quote(mail(TEXT), most) == lines
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,19 @@ def test_paragraphs_are_quoted_whole_as_far_as_they_fit(most: int, lines: tuple[
     ],
 )
 def test_a_quote_ends_where_the_message_does(end: str) -> None:
-    assert quote(mail(f"One.\n\n{end}")) == ("One.",)
+    assert extract_quote(mail(f"One.\n\n{end}")) == ("One.",)
 
 
 def test_trailers_are_left_out_wherever_they_stand() -> None:
     text = (
         'One.\nFixes: 0123 ("x")\nReported-by: B <b@example.org>\n\nNote: this is text.\nCc: c@example.org\n'
     )
-    assert quote(mail(text)) == ("One.", "", "Note: this is text.")
+    assert extract_quote(mail(text)) == ("One.", "", "Note: this is text.")
 
 
 def test_who_the_author_is_in_a_message_sent_by_somebody_else_is_no_text() -> None:
-    assert quote(mail("From: B <b@example.org>\n\nOne.\n")) == ("One.",)
-    assert quote(mail("One.\n\nFrom: the beginning.\n")) == ("One.", "", "From: the beginning.")
+    assert extract_quote(mail("From: B <b@example.org>\n\nOne.\n")) == ("One.",)
+    assert extract_quote(mail("One.\n\nFrom: the beginning.\n")) == ("One.", "", "From: the beginning.")
 
 
 def test_of_a_reply_only_its_sender_s_own_words_are_quoted() -> None:
@@ -62,18 +62,18 @@ def test_of_a_reply_only_its_sender_s_own_words_are_quoted() -> None:
         "On Wed, 20 Sep 2023, B wrote:\n\nB <b@example.org> writes:\n> It breaks.\n> It does.\nNot here.\n\n"
         f"> Why?\n\nWhat about this?\n\n{a_diff()}"
     )
-    assert quote(mail(text, "Re: it breaks")) == ("Not here.", "", "What about this?")
+    assert extract_quote(mail(text, "Re: it breaks")) == ("Not here.", "", "What about this?")
 
 
 def test_what_a_compiler_printed_is_a_patch_s_own_though_it_looks_quoted() -> None:
     text = "It says:\n\n>> x.c:1: warning: no\n   int x;\n"
-    assert quote(mail(text)) == ("It says:", "", ">> x.c:1: warning: no", "   int x;")
+    assert extract_quote(mail(text)) == ("It says:", "", ">> x.c:1: warning: no", "   int x;")
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "Signed-off-by: A <a@example.org>\n", a_diff()])
 def test_of_a_mail_without_words_nothing_is_quoted(text: str) -> None:
-    assert quote(mail(text)) == ()
+    assert extract_quote(mail(text)) == ()
 
 
 def test_of_a_book_only_the_beginning_is_looked_at() -> None:
-    assert len(quote(mail("One.\n" * 10_000), most=1000)) == 300
+    assert len(extract_quote(mail("One.\n" * 10_000), most=1000)) == 300

@@ -2,10 +2,10 @@
 
 import pytest
 
-from matrix.source.reach import Reach, reach
+from matrix.source.reach import Impact, classify_impact
 
 PATHS = {
-    Reach.NOTHING: [
+    Impact.NOTHING: [
         "Documentation/driver-api/vfio.rst",
         "Documentation/devicetree/bindings/arm/old.txt",
         "Documentation/ABI/testing/sysfs-class-vfio",
@@ -19,15 +19,15 @@ PATHS = {
         "LICENSES/preferred/GPL-2.0",
         "drivers/vfio/notes.rst",
     ],
-    Reach.OBJECTS: [
+    Impact.OBJECTS: [
         "virt/kvm/vfio.c",
         "include/linux/vfio.h",
         "arch/x86/kvm/vmx/vmenter.S",
         "Documentation/samples/example.c",
         "kernel/bounds.c",
     ],
-    Reach.CONFIGURATION: ["Kconfig", "virt/kvm/Kconfig", "arch/x86/Kconfig.debug", "Documentation/Kconfig"],
-    Reach.EVERYTHING: [
+    Impact.CONFIGURATION: ["Kconfig", "virt/kvm/Kconfig", "arch/x86/Kconfig.debug", "Documentation/Kconfig"],
+    Impact.EVERYTHING: [
         "Makefile",
         "virt/kvm/Makefile.kvm",
         "Documentation/Makefile",
@@ -51,5 +51,5 @@ PATHS = {
 @pytest.mark.parametrize(
     ("expected", "name"), [(kind, name) for kind, names in PATHS.items() for name in names]
 )
-def test_a_path_tells_how_far_a_change_reaches(expected: Reach, name: str) -> None:
-    assert reach(name) is expected
+def test_a_path_tells_how_far_a_change_reaches(expected: Impact, name: str) -> None:
+    assert classify_impact(name) is expected

@@ -3,13 +3,15 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.spec import Directory, Package, Revision, Tarball, parse_spec
+from matrix.source.spec import DirectorySpec, PackageSpec, RevisionSpec, TarballSpec, parse_source_spec
 
 
 def test_a_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse_spec("debian:linux-source-6.12") == Package("linux-source-6.12")
-    assert parse_spec("debian:linux-source-6.12=6.12.48-1") == Package("linux-source-6.12", "6.12.48-1")
+    assert parse_source_spec("debian:linux-source-6.12") == PackageSpec("linux-source-6.12")
+    assert parse_source_spec("debian:linux-source-6.12=6.12.48-1") == PackageSpec(
+        "linux-source-6.12", "6.12.48-1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -17,24 +19,24 @@ def test_a_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 )
 def test_what_is_no_source_package_is_refused(name: str) -> None:
     with pytest.raises(RequestError, match="no package"):
-        parse_spec(f"debian:{name}")
+        parse_source_spec(f"debian:{name}")
 
 
 def test_directories_files_and_revisions_are_told_apart(tmp_path: Path) -> None:
     tree, tarball = tmp_path / "linux", tmp_path / "linux.tar.xz"
     tree.mkdir()
     tarball.touch()
-    assert parse_spec(str(tree)) == Directory(tree)
-    assert parse_spec(str(tarball)) == Tarball(tarball)
-    assert parse_spec(f"{tree}@v6.12") == Revision(tree, "v6.12")
-    assert parse_spec(f"{tree}@HEAD@{{1}}") == Revision(tree, "HEAD@{1}")
+    assert parse_source_spec(str(tree)) == DirectorySpec(tree)
+    assert parse_source_spec(str(tarball)) == TarballSpec(tarball)
+    assert parse_source_spec(f"{tree}@v6.12") == RevisionSpec(tree, "v6.12")
+    assert parse_source_spec(f"{tree}@HEAD@{{1}}") == RevisionSpec(tree, "HEAD@{1}")
 
 
 def test_a_directory_whose_name_has_an_at_is_that_directory(tmp_path: Path) -> None:
     (tmp_path / "linux").mkdir()
     (tmp_path / "linux@work").mkdir()
-    assert parse_spec(f"{tmp_path}/linux@work") == Directory(tmp_path / "linux@work")
-    assert parse_spec(f"{tmp_path}/linux@work@v1") == Revision(tmp_path / "linux", "work@v1")
+    assert parse_source_spec(f"{tmp_path}/linux@work") == DirectorySpec(tmp_path / "linux@work")
+    assert parse_source_spec(f"{tmp_path}/linux@work@v1") == RevisionSpec(tmp_path / "linux", "work@v1")
 
 
 @pytest.mark.parametrize("spec", ["", "@", "@v6.12", "nowhere", "nowhere@v6.12", ".@"])
@@ -43,5 +45,5 @@ def test_what_is_nowhere_is_refused_with_the_forms_that_there_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RequestError, match="no source") as caught:
-        parse_spec(spec)
+        parse_source_spec(spec)
     assert "DIR@REV" in caught.value.hint

@@ -8,7 +8,7 @@ import pytest
 
 from matrix.build.lane import LaneDirectory
 from matrix.build.sources import CommandFileReader
-from matrix.source.tree import Tree
+from matrix.source.tree import SourceTree
 from tests.fakes.small_tree import small_tree
 from tests.unit.test_objects import thin
 
@@ -19,7 +19,7 @@ class Bench:
     """A lane's directory with what kbuild left in it."""
 
     def __init__(self, place: Path) -> None:
-        tree = Tree("test", small_tree(place / "tree"), "6.12", "0" * 64)
+        tree = SourceTree("test", small_tree(place / "tree"), "6.12", "0" * 64)
         self.lane = LaneDirectory(place / "lane", "0:0", tree)
         self.sources = CommandFileReader(self.lane)
         self.lane.build.mkdir(parents=True)

@@ -16,8 +16,8 @@ from matrix.errors import EngineError
 from matrix.jobs import sweep as module
 from matrix.jobs.prepare import image_ref
 from matrix.jobs.sweep import Waste, sweep
-from matrix.source.cache import Cache
-from matrix.source.manifest import Entry, Manifest
+from matrix.source.cache import SourceCache
+from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
 
 CURRENT = tuple(image_ref(name, row) for name, row in load_catalog().toolchains.items())
@@ -26,8 +26,8 @@ OLD = "kmatrix/gcc-14:0123456789ab"
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache")
+def cache(tmp_path: Path) -> SourceCache:
+    return SourceCache(tmp_path / "cache")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def engine() -> FakeEngine:
     return FakeEngine(images=(*KEPT, OLD, "debian:trixie-slim"))
 
 
-def lane(cache: Cache, name: str) -> Path:
+def lane(cache: SourceCache, name: str) -> Path:
     """A lane that somebody left, with an object of a hundred bytes."""
     root = cache.root / "lanes" / name
     (root / "build").mkdir(parents=True)
@@ -44,12 +44,12 @@ def lane(cache: Cache, name: str) -> Path:
     return root
 
 
-def tree(cache: Cache) -> str:
+def tree(cache: SourceCache) -> str:
     """A cached source; its digest."""
-    with cache.importing() as area:
+    with cache.create_import_area() as area:
         (area / "tree").mkdir()
         (area / "tree" / "Makefile").write_text("VERSION = 6\n")
-        return cache.adopt(area, Manifest({"Makefile": Entry("file", "0" * 64)}), "6.12").digest
+        return cache.store_tree(area, Manifest({"Makefile": ManifestEntry("file", "0" * 64)}), "6.12").digest
 
 
 @contextmanager
@@ -85,12 +85,12 @@ def kinds(found: list[Waste]) -> list[tuple[str, str]]:
     return [(waste.kind, waste.name) for waste in found]
 
 
-def test_on_a_clean_machine_there_is_nothing(cache: Cache) -> None:
+def test_on_a_clean_machine_there_is_nothing(cache: SourceCache) -> None:
     assert sweep(engine=FakeEngine(images=KEPT), cache=cache) == []
     assert sweep(remove=True, engine=FakeEngine(images=KEPT), cache=cache) == []
 
 
-def test_it_shows_and_touches_nothing_unless_asked(cache: Cache, engine: FakeEngine) -> None:
+def test_it_shows_and_touches_nothing_unless_asked(cache: SourceCache, engine: FakeEngine) -> None:
     idle, digest = lane(cache, "x86-gcc-14-abc"), tree(cache)
     with running(engine, "kmatrix-a-run-1"):
         found = sweep(engine=engine, cache=cache)
@@ -106,7 +106,7 @@ def test_it_shows_and_touches_nothing_unless_asked(cache: Cache, engine: FakeEng
     assert OLD in engine.images()
 
 
-def test_it_removes_what_it_shows_when_asked(cache: Cache, engine: FakeEngine) -> None:
+def test_it_removes_what_it_shows_when_asked(cache: SourceCache, engine: FakeEngine) -> None:
     idle, digest = lane(cache, "x86-gcc-14-abc"), tree(cache)
     with running(engine, "kmatrix-a-run-1"):
         shown = kinds(sweep(engine=engine, cache=cache))
@@ -118,7 +118,7 @@ def test_it_removes_what_it_shows_when_asked(cache: Cache, engine: FakeEngine) -
     assert sweep(engine=engine, cache=cache) == []
 
 
-def test_it_says_how_much_a_lane_and_a_source_hold(cache: Cache, engine: FakeEngine) -> None:
+def test_it_says_how_much_a_lane_and_a_source_hold(cache: SourceCache, engine: FakeEngine) -> None:
     lane(cache, "one")
     tree(cache)
     sizes = {waste.kind: waste.size for waste in sweep(engine=engine, cache=cache)}
@@ -127,7 +127,7 @@ def test_it_says_how_much_a_lane_and_a_source_hold(cache: Cache, engine: FakeEng
     assert sizes["image"] == 1000
 
 
-def test_what_a_running_kmatrix_uses_stays(cache: Cache, engine: FakeEngine) -> None:
+def test_what_a_running_kmatrix_uses_stays(cache: SourceCache, engine: FakeEngine) -> None:
     busy, idle, digest = lane(cache, "busy"), lane(cache, "idle"), tree(cache)
     with held(busy), running(engine, "kmatrix-a-run-1"):
         found = sweep(remove=True, engine=engine, cache=cache)
@@ -138,14 +138,14 @@ def test_what_a_running_kmatrix_uses_stays(cache: Cache, engine: FakeEngine) -> 
     assert cache.find(digest)
 
 
-def test_to_look_at_a_lane_leaves_it_free(cache: Cache, engine: FakeEngine) -> None:
+def test_to_look_at_a_lane_leaves_it_free(cache: SourceCache, engine: FakeEngine) -> None:
     root = lane(cache, "idle")
     sweep(engine=engine, cache=cache)
     with (root / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_images_of_others_and_of_today_stay(cache: Cache, engine: FakeEngine) -> None:
+def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngine) -> None:
     sweep(remove=True, engine=engine, cache=cache)
     assert {ref for ref in (*KEPT, "debian:trixie-slim") if engine.image_id(ref)} == {
         *KEPT,
@@ -153,7 +153,7 @@ def test_images_of_others_and_of_today_stay(cache: Cache, engine: FakeEngine) ->
     }
 
 
-def test_the_remains_of_a_dead_import_go_only_when_asked(cache: Cache) -> None:
+def test_the_remains_of_a_dead_import_go_only_when_asked(cache: SourceCache) -> None:
     (cache.sources / "by-spec").mkdir(parents=True)
     dangling = cache.sources / "by-spec" / "gone.json"
     dangling.write_text('{"key": "gone", "digest": "00"}')
@@ -165,7 +165,7 @@ def test_the_remains_of_a_dead_import_go_only_when_asked(cache: Cache) -> None:
 
 
 def test_without_an_engine_lanes_and_sources_can_still_go(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
+    cache: SourceCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nobody() -> FakeEngine:
         raise EngineError("no container engine answers")
@@ -177,10 +177,10 @@ def test_without_an_engine_lanes_and_sources_can_still_go(
     assert cache.find(digest) is None
 
 
-def test_while_a_job_uses_the_cache_only_old_images_can_go(cache: Cache, engine: FakeEngine) -> None:
+def test_while_a_job_uses_the_cache_only_old_images_can_go(cache: SourceCache, engine: FakeEngine) -> None:
     lane(cache, "x86-gcc-14")
     digest = tree(cache)
-    with cache.in_use():
+    with cache.lock_shared():
         found = sweep(remove=True, engine=engine, cache=cache)
     assert [waste.kind for waste in found] == ["image"]
     assert cache.find(digest) is not None

@@ -13,7 +13,7 @@ from matrix.build.unaffected import CellInputs, build_cell_inputs, explain_unaff
 from matrix.record.journal import Journal
 from matrix.record.model import Cell
 from matrix.record.outcome import Evidence, State
-from matrix.source.manifest import Difference
+from matrix.source.manifest import ManifestDiff
 from tests.fakes.runs import WARNING, a_cell, a_run
 
 MADE_OF = frozenset(
@@ -28,11 +28,11 @@ MADE_OF = frozenset(
 DOCUMENT = "Documentation/driver-api/vfio.rst"
 
 
-def changed(*paths: str, appeared: tuple[str, ...] = (), vanished: tuple[str, ...] = ()) -> Difference:
-    return Difference(paths, appeared, vanished)
+def changed(*paths: str, appeared: tuple[str, ...] = (), vanished: tuple[str, ...] = ()) -> ManifestDiff:
+    return ManifestDiff(paths, appeared, vanished)
 
 
-def asked(change: Difference, state: State = State.PASS) -> str | None:
+def asked(change: ManifestDiff, state: State = State.PASS) -> str | None:
     return explain_unaffected(state, change, MADE_OF)
 
 
@@ -196,7 +196,7 @@ class Story:
 
     def ask(
         self,
-        change: Difference | None = None,
+        change: ManifestDiff | None = None,
         now: CellInputs | None = None,
         fields: Mapping[str, object] | None = None,
     ) -> CellResult | None:

@@ -242,7 +242,7 @@ def test_a_base_that_is_not_in_the_cache_any_more_leaves_everything_to_make(patc
     assert patching.desk.world.cache is not None
     patching.desk.world.cache.remove(before[0].source.digest)
     with pytest.raises(MachineError):
-        patching.desk.world.cache.manifest(before[0].source.digest)
+        patching.desk.world.cache.load_manifest(before[0].source.digest)
     done = patching.after(before)
     assert evidence(done) == [Evidence.BUILT, Evidence.BUILT]
     assert any(isinstance(event, Note) and before[0].id in event.text for event in patching.desk.events)
