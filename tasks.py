@@ -39,9 +39,9 @@ from matrix.jobs.setup import fetch, make_images
 from matrix.jobs.setup import setup as setup_job
 from matrix.jobs.shell import AGAIN, opened
 from matrix.jobs.sweep import sweep as sweep_job
-from matrix.record.load import find_run, load_run
+from matrix.record.load import find_run_directory, load_run
 from matrix.record.model import Run
-from matrix.record.outcome import exit_code
+from matrix.record.outcome import compute_run_exit_code
 from matrix.source.series import read_series
 from matrix.verdict.model import Mailbox, Verdict
 from reports import render, render_verdict, write_all, write_verdict
@@ -209,7 +209,9 @@ def plan(profile: Profile, *, json: bool) -> int:
 
 
 def _code(done: Run, profile: Profile) -> int:
-    return exit_code([c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror)
+    return compute_run_exit_code(
+        [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
+    )
 
 
 @_task(
@@ -230,7 +232,7 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
     if format == "terminal":
         show(done, findings, directory, Console())
     else:
-        new = new_since(find_run(baseline, RUNS), done, directory) if baseline else None
+        new = new_since(find_run_directory(baseline, RUNS), done, directory) if baseline else None
         sys.stdout.write(render(done, findings, directory, format, new))
     return 0
 
@@ -253,7 +255,7 @@ def _tell_verdict(
 
 
 def _loaded(run: str) -> tuple[Run, Path]:
-    directory = find_run(run, RUNS)
+    directory = find_run_directory(run, RUNS)
     return load_run(directory), directory
 
 
@@ -311,7 +313,7 @@ def compare(
     format: str,  # noqa: A002
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    directories = [find_run(name, RUNS) for name in (before, after)]
+    directories = [find_run_directory(name, RUNS) for name in (before, after)]
     verdict, code = compare_job(*directories, fixes=fixes, allow_lost=allow_lost, werror=werror)
     _tell_verdict(verdict, [_told(directory) for directory in directories], format)
     return code

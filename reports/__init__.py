@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from matrix.errors import RequestError, format_nearest
 from matrix.findings.model import Findings
-from matrix.record.files import write_whole
+from matrix.record.files import write_atomically
 from matrix.record.model import Run
 from matrix.verdict.model import FindingChange, Mailbox, Verdict
 from reports.changes import Told
@@ -117,5 +117,5 @@ def _named(formats: Mapping[str, F], name: str) -> F:
 
 def _written(texts: Mapping[str, str], directory: Path) -> list[Path]:
     for file, told in texts.items():
-        write_whole(directory / file, told)
+        write_atomically(directory / file, told)
     return [directory / file for file in texts]

@@ -10,7 +10,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import index_cells
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import PROVEN, Evidence, State
+from matrix.record.outcome import PROVEN_STATES, Evidence, State
 from matrix.verdict.answers import explain_not_fixed
 from matrix.verdict.model import (
     CellChange,
@@ -127,7 +127,9 @@ class Changes:
     def looked_at(self) -> tuple[Cell, ...]:
         """Cells that something is claimed of: they are proven after, and can be held against before."""
         unknown = {cell.id for cell in self.cells if cell.transition is Transition.UNKNOWN}
-        return tuple(cell for cell in self.after.run.cells if cell.state in PROVEN and cell.id not in unknown)
+        return tuple(
+            cell for cell in self.after.run.cells if cell.state in PROVEN_STATES and cell.id not in unknown
+        )
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

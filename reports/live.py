@@ -13,7 +13,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from matrix.record.events import CellFinished, Emit, Event, LaneAt, LaneDone, Note, Output, RunStarted
+from matrix.record.events import (
+    CellFinished,
+    EventSink,
+    LaneFinished,
+    OutputLine,
+    ProgressEvent,
+    ProgressNote,
+    RunStarted,
+    StageStarted,
+)
 from matrix.record.outcome import State
 from reports.look import STYLES, forgive, say, tally
 from reports.text import clean, duration, plural
@@ -24,7 +33,7 @@ _ROOM_FOR_THE_REST = 6
 
 
 @contextmanager
-def live_display(console: Console, clock: Clock = time.monotonic) -> Iterator[Emit]:
+def live_display(console: Console, clock: Clock = time.monotonic) -> Iterator[EventSink]:
     """Takes a job's events, from any thread, and shows them until it is left.
 
     ``clock`` gives seconds. In a terminal the display vanishes at the end, and what scrolled stays.
@@ -51,23 +60,23 @@ class Progress:
     lanes: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     output: str = ""
 
-    def take(self, event: Event) -> None:
+    def take(self, event: ProgressEvent) -> None:
         """Follow one event."""
         match event:
             case RunStarted(cells=cells):
                 self.total, self.started, self.output = cells, self.clock(), ""
                 # A verdict takes several runs, and each counts from one.
                 self.counts, self.seconds = Counter(), 0.0
-            case LaneAt(lane, cell, stage):
+            case StageStarted(lane, cell, stage):
                 self.lanes[lane] = (cell, stage, self.clock())
-            case LaneDone(lane):
+            case LaneFinished(lane):
                 self.lanes.pop(lane, None)
             case CellFinished(cell):
                 self.counts[cell.state] += 1
                 self.seconds += cell.seconds
-            case Output(text):
+            case OutputLine(text):
                 self.output = text
-            case Note():
+            case ProgressNote():
                 self.output = ""
 
     def tally(self) -> dict[State, int]:
@@ -99,15 +108,15 @@ class _Plain:
         self._progress = progress
         self._lock = threading.Lock()
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: ProgressEvent) -> None:
         with self._lock:
             self._progress.take(event)
             line = self._line(event)
             if line is not None:
                 say(self._console, line)
 
-    def _line(self, event: Event) -> Text | None:
-        if isinstance(event, Output):
+    def _line(self, event: ProgressEvent) -> Text | None:
+        if isinstance(event, OutputLine):
             return Text(f"  {clean(event.text)}", "dim")
         if isinstance(event, CellFinished):
             done, total = self._progress.finished, self._progress.total or "?"
@@ -123,7 +132,7 @@ class _Display:
         self._progress = progress
         self._lock = threading.Lock()
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: ProgressEvent) -> None:
         with self._lock:
             self._progress.take(event)
         # Printed without the lock: the refresher holds rich's own locks while it waits for ours.
@@ -175,8 +184,8 @@ def _rough(seconds: float) -> str:
     return duration(round(seconds)).replace(".0 s", " s")
 
 
-def _note_line(event: Event) -> Text | None:
-    if isinstance(event, Note):
+def _note_line(event: ProgressEvent) -> Text | None:
+    if isinstance(event, ProgressNote):
         return Text(clean(event.text))
     if isinstance(event, RunStarted):
         told = f"run {event.run}: {plural(event.cells, 'cell')} in {plural(event.lanes, 'lane')}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Run
-from matrix.record.outcome import PROVEN
+from matrix.record.outcome import PROVEN_STATES
 from matrix.verdict.model import FindingChange
 from reports import findings as words
 from reports import mail_facts as facts
@@ -52,7 +52,7 @@ def _body(
 
 
 def _made_on(run: Run, room: Room) -> Iterator[str]:
-    built = [cell for cell in run.cells if cell.state in PROVEN]
+    built = [cell for cell in run.cells if cell.state in PROVEN_STATES]
     yield from field("tree", [facts.where(run.source)], room.prose)
     yield from field("patches", [facts.patches(run.source)], room.prose)
     yield from field("base", [_base(run)], room.prose)

@@ -29,7 +29,7 @@ def totals(run: Run) -> str:
     """``144 requests, 98 reachable, 46 unreachable, 8 lanes``."""
     states = [cell.state for cell in run.cells]
     gone = states.count(State.UNREACHABLE)
-    reached = sum(cell.reached for cell in run.cells)
+    reached = sum(cell.is_reachable for cell in run.cells)
     unknown = len(states) - gone - reached
     lanes = {(cell.arch, cell.toolchain, cell.base) for cell in run.cells}
     told = [
@@ -42,8 +42,8 @@ def totals(run: Run) -> str:
 
 
 def _show_request(cell: Cell, words: str, console: Console) -> None:
-    state = "reachable" if cell.reached else cell.state.value
-    style = "green" if cell.reached else STYLES[cell.state]
+    state = "reachable" if cell.is_reachable else cell.state.value
+    style = "green" if cell.is_reachable else STYLES[cell.state]
     line = Text(f"{state:<{_WIDE}}  ", style).append(clean(cell.id), "default")
     if words and console.is_terminal and line.cell_len + len(words) + 2 > console.width:
         words = f"\n{'':<{_WIDE + 2}}{words}"

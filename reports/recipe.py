@@ -81,7 +81,7 @@ def _built(cell: Cell, place: Place, ref: DiagnosticRef | None) -> tuple[str, st
 
 def _stage(cell: Cell, ref: DiagnosticRef | None) -> StageRecord | None:
     named = (stage for stage in cell.stages if ref is not None and stage.name == ref.stage)
-    return next(named, cell.telling_stage)
+    return next(named, cell.deciding_stage)
 
 
 def _make(cell: Cell) -> str:

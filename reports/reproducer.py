@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from rich.console import Console
 
-from matrix.catalog.types import compiler_commands
+from matrix.catalog.types import find_compiler_and_linker
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.keys import GLOBAL_TOOLS
@@ -97,9 +97,9 @@ def _recipe(chain: ToolchainRecord) -> list[dict[str, str]]:
 
 def _compiler(cell: Cell) -> dict[str, str]:
     """The make line, and the tools that it selects."""
-    pair = compiler_commands(cell.variables)
+    pair = find_compiler_and_linker(cell.make_variables)
     return {
-        "make": " ".join(_quoted(f"{name}={value}") for name, value in cell.variables.items()),
+        "make": " ".join(_quoted(f"{name}={value}") for name, value in cell.make_variables.items()),
         "compiler": pair[0],
         "tools": " ".join(_quoted(tool.split()[0]) for tool in pair if tool.split()),
     }

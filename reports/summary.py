@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Findings
 from matrix.record.model import Cell, Compiler, Run
-from matrix.record.outcome import PROVEN, UNTRIED, State
+from matrix.record.outcome import PROVEN_STATES, UNTRIED_STATES, State
 from reports.text import clean, duration, plural
 
 _REASONS_SHOWN = 6
@@ -76,7 +76,7 @@ def title(diagnostic: Diagnostic) -> str:
 
 def _without_error(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
-    stage = cell.telling_stage
+    stage = cell.deciding_stage
     if cell.reason or stage is None:
         return clean(cell.reason or "failed, and its log has no error that kmatrix knows")
     return clean(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
@@ -143,12 +143,12 @@ def headline(run: Run, findings: Findings) -> str:
     """The run's outcome in one sentence, the worst first."""
     states = counts(run.cells)
     tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
-    untried = sum(states.get(state, 0) for state in UNTRIED)
+    untried = sum(states.get(state, 0) for state in UNTRIED_STATES)
     told = {"failed": states.get(State.FAIL, 0), "could not be tried": untried}
     said = [f"{count} {what}" for what, count in told.items() if count]
     if said:
         said[0] = said[0].replace(" ", f" of {plural(tried, 'cell')} ", 1)
-    elif PROVEN & states.keys():
+    elif PROVEN_STATES & states.keys():
         said = [f"{plural(tried, 'cell')} tried, none failed"]
         said += [f"{states[State.EMPTY]} had nothing to compile"] if State.EMPTY in states else []
     else:

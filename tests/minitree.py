@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.engine.connect import machine_user
-from matrix.engine.engine import LABEL, Container, Engine, Limits, Mount
+from matrix.engine.connect import choose_container_user
+from matrix.engine.engine import LABEL, ContainerLimits, ContainerSpec, Engine, Mount
 
 TREE = Path(__file__).parent / "tree"
 PATCHES = Path(__file__).parent / "patches"
@@ -139,14 +139,14 @@ class Bench:
 
     def _run(self, command: tuple[str, ...]) -> Made:
         lines: list[str] = []
-        container = Container(
+        container = ContainerSpec(
             name=f"kmatrix-{_RUN}-{next(_NUMBERS)}",
             image=self.image,
             command=command,
-            user=machine_user(),
+            user=choose_container_user(),
             mounts=(Mount(self.tree, "/src"), Mount(self.build, "/build", read_only=False)),
             labels={LABEL: _RUN},
-            limits=Limits(seconds=120),
+            limits=ContainerLimits(seconds=120),
         )
-        ended = self.engine.run(container, lines.append, threading.Event())
+        ended = self.engine.run_container(container, lines.append, threading.Event())
         return Made(ended.exit, tuple(lines))

@@ -7,7 +7,7 @@ from pathlib import Path
 from matrix.build.row import CellLog, CellResult
 from matrix.build.unaffected import CellInputs, explain_unaffected, read_recorded_inputs
 from matrix.errors import MachineError
-from matrix.record.load import objects_of, sources_of
+from matrix.record.load import load_cell_objects, load_cell_sources
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import Evidence
 from matrix.source.cache import SourceCache
@@ -33,7 +33,7 @@ class ReusableRun:
         row = self._cells_by_axes.get(_read_cell_axes(cell))
         if row is None or row.evidence is None or read_recorded_inputs(self.run, row) != given:
             return None
-        sources = sources_of(self.directory, row)
+        sources = load_cell_sources(self.directory, row)
         reason = explain_unaffected(row.state, self.change, sources)
         if reason is None:
             return None
@@ -41,7 +41,7 @@ class ReusableRun:
         update |= {"evidence": Evidence.UNAFFECTED, "evidence_from": self._find_origin(row), "reason": reason}
         update |= {"log": self._copy_log(row, log)}
         said = {ref.key: self.run.diagnostics[ref.key] for ref in row.diagnostics}
-        objects = objects_of(self.directory, row)
+        objects = load_cell_objects(self.directory, row)
         return CellResult(cell.model_copy(update=update), said, objects, sources or frozenset())
 
     @cached_property

@@ -14,15 +14,15 @@ from matrix.build.objects import (
     to_make_target,
 )
 from matrix.build.row import CellLog, CellResult, StageOccurrence, finish_cell, pair_with_stage
-from matrix.catalog.types import STAGES, StageName
+from matrix.catalog.types import STAGE_NAMES, StageName
 from matrix.diagnostics.diagnostic import Occurrence
 from matrix.diagnostics.parse import parse_compiled_objects, parse_diagnostics, summarize_unrecognized_log
-from matrix.engine.engine import Ended
+from matrix.engine.engine import ContainerResult
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
-from matrix.record.files import no_space
+from matrix.record.files import translate_disk_full
 from matrix.record.model import Cell, StageRecord
-from matrix.record.outcome import UNTRIED, State
+from matrix.record.outcome import UNTRIED_STATES, State
 from matrix.resolve.make import MakeRunner
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import classify_step
@@ -37,7 +37,7 @@ class Stages:
 
     def list_stages(self) -> tuple[StageName, ...]:
         """The stages up to the last one; without a focus there is no focus stage."""
-        upto = STAGES[: STAGES.index(self.last) + 1]
+        upto = STAGE_NAMES[: STAGE_NAMES.index(self.last) + 1]
         return upto if self.focus else upto[1:]
 
     def list_requested_targets(self, name: StageName) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class CellBuild:
             self._records.append(self._skip_stage(name) or self._try_stage(name))
         cell = self.cell.model_copy(update={"reason": self._failure_reason})
         outcome = finish_cell(cell, self._records, self._occurrences, self.log, frozenset(self._objects))
-        if outcome.cell.state in UNTRIED:
+        if outcome.cell.state in UNTRIED_STATES:
             return outcome
         return outcome if self._is_config_unchanged() else self._mark_untrusted(outcome)
 
@@ -178,11 +178,14 @@ class CellBuild:
         self.lane.remove_objects(hidden)
         return bool(hidden)
 
-    def _run_make(self, command: tuple[str, ...]) -> tuple[Ended, list[str]]:
+    def _run_make(self, command: tuple[str, ...]) -> tuple[ContainerResult, list[str]]:
         """Run make; every line goes to the log at once and is kept for the parser."""
         lines: list[str] = []
         spent = sum(record.seconds for record in self._records)
-        with no_space(self.log.path), self.log.path.open("a", encoding="utf-8", buffering=1) as file:
+        with (
+            translate_disk_full(self.log.path),
+            self.log.path.open("a", encoding="utf-8", buffering=1) as file,
+        ):
 
             def tee(line: str) -> None:
                 lines.append(line)

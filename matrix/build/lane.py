@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.plan.request import escape_path_part
-from matrix.record.files import no_space, write_whole
+from matrix.record.files import translate_disk_full, write_atomically
 from matrix.source.cache import SourceCache
 from matrix.source.manifest import compare_manifests, touch_files
 from matrix.source.reach import Impact, classify_impact
@@ -80,7 +80,7 @@ class LaneDirectory:
         """A container is about to work here. Returns the moment, in this file system's own nanoseconds."""
         mark = self.root / "busy"
         mark.unlink(missing_ok=True)
-        with no_space(mark):
+        with translate_disk_full(mark):
             mark.touch()
         return mark.stat().st_mtime_ns
 
@@ -97,12 +97,12 @@ class LaneDirectory:
             listed=tuple(sorted(self.listed_objects)),
             warnings=self.warnings,
         )
-        write_whole(self.root / "lane.json", memory.model_dump_json())
+        write_atomically(self.root / "lane.json", memory.model_dump_json())
 
     def reset_build(self) -> None:
         """An empty build directory that the container's user owns."""
         shutil.rmtree(self.build, ignore_errors=True)
-        with no_space(self.build):
+        with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
         _change_owner(self.build, self.owner)
         self.mark_idle()
@@ -114,7 +114,7 @@ class LaneDirectory:
         at it again; another is the container user's to edit."""
         path = self.build / ".config"
         if not path.exists() or path.read_text("utf-8", "replace") != text:
-            write_whole(path, text)
+            write_atomically(path, text)
             _change_owner(path, self.owner)
 
     def remove_objects(self, objects: Iterable[str]) -> None:
@@ -178,7 +178,7 @@ def open_lane_copy(
     It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. One
     that a killed process left is an idle lane to a sweep.
     """
-    with no_space(lanes):
+    with translate_disk_full(lanes):
         lanes.mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
     try:
@@ -231,7 +231,7 @@ def _copy_if_idle(lane: Path, root: Path) -> bool:
 def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
     for number in range(1, 1000):
         root = lanes / (key if number == 1 else f"{key}.{number}")
-        with no_space(root):
+        with translate_disk_full(root):
             root.mkdir(parents=True, exist_ok=True)
         with (root / "lock").open("w") as lock:
             try:

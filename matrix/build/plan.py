@@ -11,7 +11,7 @@ from matrix.build.lane import format_lane_key
 from matrix.catalog.load import Catalog
 from matrix.kconfig.definitions import Definitions
 from matrix.plan.request import Request
-from matrix.record.events import Emit
+from matrix.record.events import EventSink
 from matrix.record.journal import Journal
 from matrix.resolve.make import MakeContext
 from matrix.source.cache import SourceCache
@@ -64,7 +64,7 @@ class RunContext:
     user_variables: Mapping[str, str]
     definitions_for_arch: Callable[[str], Definitions]
     journal: Journal
-    emit: Emit
+    emit: EventSink
     request_ids: frozenset[str]
     build: bool = True
     fail_fast: bool = False
@@ -84,4 +84,4 @@ class RunContext:
 
     def merge_make_variables(self, lane: Lane) -> dict[str, str]:
         """The make line of a lane's arch and toolchain, with what the user added."""
-        return {**self.catalog.make_variables(lane.arch, lane.toolchain), **self.user_variables}
+        return {**self.catalog.build_make_variables(lane.arch, lane.toolchain), **self.user_variables}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.plan.request import Request
-from matrix.record.files import no_space
+from matrix.record.files import translate_disk_full
 from matrix.record.model import Cell, DiagnosticRef, StageRecord, Verified
-from matrix.record.outcome import Evidence, State, worst
+from matrix.record.outcome import Evidence, State, find_worst_state
 from matrix.resolve.resolution import Resolution
 
 StageOccurrence = tuple[Occurrence, str]
@@ -23,7 +23,7 @@ class CellLog:
     name: str
 
     def write_lines(self, lines: Iterable[str]) -> None:
-        with no_space(self.path), self.path.open("a", encoding="utf-8") as file:
+        with translate_disk_full(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
 
 
@@ -96,7 +96,7 @@ def finish_cell(
     log: CellLog,
     objects: frozenset[str] = frozenset(),
 ) -> CellResult:
-    state = worst(record.state for record in _select_proving_records(records))
+    state = find_worst_state(record.state for record in _select_proving_records(records))
     tried = state not in {State.CANCELLED, State.NOT_RUN}
     update = {
         "state": state,

@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from matrix.build.plan import Lane, RunContext
 from matrix.build.work import LaneWorker
-from matrix.record.events import LaneDone
+from matrix.record.events import LaneFinished
 
 
 class JobBudget:
@@ -65,4 +65,4 @@ def _run_lane(lane: Lane, plan: RunContext, left: _LaneCountdown) -> None:
         LaneWorker(lane, plan).run()
     finally:
         left.count_down()
-        plan.emit(LaneDone(lane.name))
+        plan.emit(LaneFinished(lane.name))

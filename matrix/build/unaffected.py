@@ -12,7 +12,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import PROVEN, WHOLE, State
+from matrix.record.outcome import COMPLETE_STATES, PROVEN_STATES, State
 from matrix.source.manifest import ManifestDiff
 from matrix.source.reach import Impact, classify_impact
 
@@ -57,8 +57,8 @@ def explain_unaffected(before: State, change: ManifestDiff, sources: Set[str] | 
     left = [path for path in change.paths if classify_impact(path) is not Impact.NOTHING]
     if not left:
         # Whatever make's answer was, a failure too: it reads the very same files again.
-        return _explain_nothing_read(change) if before in PROVEN | {State.EMPTY} else None
-    if before not in WHOLE or sources is None or not sources.isdisjoint(left):
+        return _explain_nothing_read(change) if before in PROVEN_STATES | {State.EMPTY} else None
+    if before not in COMPLETE_STATES or sources is None or not sources.isdisjoint(left):
         return None
     # A new file can shadow another that was included, and where one is gone another may be found.
     moved = {*change.added, *change.removed}

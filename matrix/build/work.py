@@ -22,10 +22,10 @@ from matrix.build.unaffected import build_cell_inputs
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
 from matrix.plan.request import Request
-from matrix.record.events import CellFinished, LaneAt
-from matrix.record.files import no_space
+from matrix.record.events import CellFinished, StageStarted
+from matrix.record.files import translate_disk_full
 from matrix.record.model import Cell
-from matrix.record.outcome import UNTRIED, WHOLE, Evidence, State
+from matrix.record.outcome import COMPLETE_STATES, UNTRIED_STATES, Evidence, State
 from matrix.resolve.make import MakeRunner
 from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution, find_actual_request
@@ -40,7 +40,7 @@ def resolve_in_lane(
         place.reset_build()
     place.mark_busy()
     resolution = resolver.resolve(request, log)
-    if resolution.stage.state not in UNTRIED:
+    if resolution.stage.state not in UNTRIED_STATES:
         place.mark_idle()
     return resolution
 
@@ -135,7 +135,7 @@ class LaneWorker:
             if reason:
                 self._record_stopped(request, resolver.runner.make_line, reason)
                 continue
-            self.context.emit(LaneAt(self.lane.name, request.id, "configure"))
+            self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
             pair = self._resolve_request(request, resolver, opened)
             if pair is not None:
                 resolved.append(pair)
@@ -143,7 +143,7 @@ class LaneWorker:
 
     def _record_stopped(self, request: Request, make_line: str, reason: str) -> None:
         cell = create_blank_cell(request).model_copy(update={"make": make_line, "reason": reason})
-        self.context.journal.note(cell)
+        self.context.journal.record_planned_cell(cell)
 
     def _resolve_request(
         self, request: Request, resolver: Resolver, opened: LaneOpener
@@ -159,13 +159,13 @@ class LaneWorker:
             return None
         cell = self._plan_cell(resolution, resolver)
         if resolution.config is not None:
-            self.context.journal.keep_config(str(resolution.config_sha256), resolution.config)
+            self.context.journal.store_config(str(resolution.config_sha256), resolution.config)
         if resolution.config is None:
             self._finish_cell(finish_unconfigured_cell(cell, resolution, log))
         elif cell.state is State.UNREACHABLE:
             self._finish_cell(CellResult(cell, {}))
         else:
-            self.context.journal.note(cell)
+            self.context.journal.record_planned_cell(cell)
         return cell, resolution
 
     def _plan_cell(self, resolution: Resolution, resolver: Resolver) -> Cell:
@@ -199,15 +199,15 @@ class LaneWorker:
             cell, resolution, place, workshop, stages, self._prepare_log(resolution.request), at
         )
         outcome = build.run()
-        if outcome.cell.state in WHOLE:
+        if outcome.cell.state in COMPLETE_STATES:
             # Now, as the next cell makes its own files of these.
             outcome = replace(outcome, sources=sources.find_cell_sources(outcome.objects))
-        if outcome.cell.state not in UNTRIED:
+        if outcome.cell.state not in UNTRIED_STATES:
             self._results_by_config[str(resolution.config_sha256)] = outcome
         return outcome
 
     def _create_stage_callback(self, cell: str) -> Callable[[str], None]:
-        return lambda stage: self.context.emit(LaneAt(self.lane.name, cell, stage))
+        return lambda stage: self.context.emit(StageStarted(self.lane.name, cell, stage))
 
     def _run_guarded(self, cell: Cell, build: Callable[[], CellResult]) -> CellResult:
         """The one place where the machine's exceptions become a cell's outcome."""
@@ -225,17 +225,17 @@ class LaneWorker:
         self._finished_ids.add(outcome.cell.id)
         journal = self.context.journal
         kept = {
-            "objects_sha256": journal.keep_objects(outcome.objects),
-            "sources_sha256": journal.keep_sources(outcome.sources),
+            "objects_sha256": journal.store_objects(outcome.objects),
+            "sources_sha256": journal.store_sources(outcome.sources),
         }
         cell = outcome.cell.model_copy(update=kept)
-        journal.finish(cell, outcome.diagnostics)
+        journal.record_finished_cell(cell, outcome.diagnostics)
         self.context.emit(CellFinished(cell, outcome.first_error))
 
     def _prepare_log(self, request: Request) -> CellLog:
         name = Path("cells") / request.directory / "build.log"
         path = self.context.journal.directory / name
-        with no_space(path):
+        with translate_disk_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         return CellLog(path, str(name))
 

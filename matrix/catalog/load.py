@@ -13,8 +13,8 @@ from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
 from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config, verify_symbols
 
-_HERE = Path(__file__).parent
-_PROFILES = _HERE / "profiles"
+_CATALOG_DIR = Path(__file__).parent
+_PROFILES_DIR = _CATALOG_DIR / "profiles"
 T = TypeVar("T")
 
 
@@ -27,35 +27,35 @@ class Catalog:
     bases: Mapping[str, Base]
     knobs: Mapping[str, Knob]
 
-    def make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
+    def build_make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
         """The variables of the make line, ARCH first; ``{triplet}`` filled in."""
         row, tool = self.arches[arch], self.toolchains[toolchain]
         chosen = tool.arch.get(arch, tool.make)
         variables = {"ARCH": arch, **row.make, **chosen}
         return {name: value.replace("{triplet}", row.triplet) for name, value in variables.items()}
 
-    def setting(self, arch: str, symbol: str, value: str) -> Setting:
+    def find_setting(self, arch: str, symbol: str, value: str) -> Setting:
         """What a symbol's value takes on an arch; itself where no knob says otherwise."""
         itself = Setting(set={symbol: value}, proof={symbol: value})
         return self.knobs.get(symbol, {}).get(arch, {}).get(value, itself)
 
-    def value(self, arch: str, symbol: str, values: Iterable[str], config: Config) -> str:
+    def match_symbol_value(self, arch: str, symbol: str, values: Iterable[str], config: Config) -> str:
         """Where a symbol stands in a configuration: at the first of these values whose proof holds there,
         else at its own."""
         for value in values:
             if all(
                 check.is_satisfied
-                for check in verify_symbols(self.setting(arch, symbol, value).proof, config)
+                for check in verify_symbols(self.find_setting(arch, symbol, value).proof, config)
             ):
                 return value
         return config.value_of(symbol)
 
-    def arch_of(self, config: Config, named: str | None) -> str | None:
+    def detect_arch(self, config: Config, named: str | None) -> str | None:
         """The arch that a .config is for: by its symbol, else ``named``, ARCH as its head has it."""
         ours = (name for name, row in self.arches.items() if config.value_of(row.symbol) == "y")
         return next(ours, named)
 
-    def base_target(self, arch: str, base: str) -> str | None:
+    def find_base_target(self, arch: str, base: str) -> str | None:
         """The make target a base starts from on an arch, or None where it is a file."""
         row = self.bases[base]
         return row.arch.get(arch, row.target)
@@ -66,11 +66,11 @@ class Catalog:
             self,
             toolchains={**self.toolchains, **profile.toolchains},
             bases={**self.bases, **profile.bases},
-            knobs=_knobs_over(self.knobs, profile.knobs),
+            knobs=_merge_knobs(self.knobs, profile.knobs),
         )
 
 
-def _knobs_over(ours: Mapping[str, Knob], theirs: Mapping[str, Knob]) -> dict[str, Knob]:
+def _merge_knobs(ours: Mapping[str, Knob], theirs: Mapping[str, Knob]) -> dict[str, Knob]:
     """A profile's knob replaces ours on the arches that it names, and nowhere else."""
     return dict(ours) | {symbol: {**ours.get(symbol, {}), **knob} for symbol, knob in theirs.items()}
 
@@ -87,16 +87,16 @@ def _check_names(where: str, kind: str, names: Iterable[str], valid: Mapping[str
 def load_catalog() -> Catalog:
     """The built-in catalog."""
     return Catalog(
-        arches=_rows("arches.toml", Arch),
-        toolchains=_rows("toolchains.toml", Toolchain),
-        bases=_rows("bases.toml", Base),
-        knobs=_rows("knobs.toml", dict[str, dict[str, Setting]]),
+        arches=_load_rows("arches.toml", Arch),
+        toolchains=_load_rows("toolchains.toml", Toolchain),
+        bases=_load_rows("bases.toml", Base),
+        knobs=_load_rows("knobs.toml", dict[str, dict[str, Setting]]),
     )
 
 
-def profile_names() -> tuple[str, ...]:
+def list_profile_names() -> tuple[str, ...]:
     """The built-in profiles."""
-    return tuple(sorted(path.stem for path in _PROFILES.glob("*.toml")))
+    return tuple(sorted(path.stem for path in _PROFILES_DIR.glob("*.toml")))
 
 
 def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()) -> Profile:
@@ -104,27 +104,27 @@ def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()
 
     Each layer is (what to call it in an error, its keys); a later one wins.
     """
-    path = _profile_path(spec)
-    data = _anchored(read_toml(path), path.parent)
+    path = _find_profile_path(spec)
+    data = _resolve_profile_paths(read_toml(path), path.parent)
     if "profile" in data:
         raise RequestError(f"{path}: profile: unknown key: a profile is named by its file")
-    origin = dict.fromkeys(data, str(path) if path.parent != _PROFILES else path.name)
+    origin = dict.fromkeys(data, str(path) if path.parent != _PROFILES_DIR else path.name)
     for label, keys in layers:
         data |= keys
         origin |= dict.fromkeys(keys, label)
-    profile = validated(Profile, {**data, "profile": path.stem}, origin, default=str(path))
-    _check_profile(profile, origin, str(path))
+    profile = validate_toml_data(Profile, {**data, "profile": path.stem}, origin, default=str(path))
+    _check_profile_names(profile, origin, str(path))
     return profile
 
 
-def recorded_profile(data: Mapping[str, Any], where: str) -> Profile:
+def parse_recorded_profile(data: Mapping[str, Any], where: str) -> Profile:
     """A profile out of a run's record. ``where`` names it in the RequestError when it cannot be read."""
-    profile = validated(Profile, _frozen(data), {}, default=where)
-    _check_profile(profile, {}, where)
+    profile = validate_toml_data(Profile, _freeze_value(data), {}, default=where)
+    _check_profile_names(profile, {}, where)
     return profile
 
 
-def _check_profile(profile: Profile, origin: Mapping[str, str], path: str) -> None:
+def _check_profile_names(profile: Profile, origin: Mapping[str, str], path: str) -> None:
     """Every name that the profile uses is one of the catalog's or of its own."""
     whole = load_catalog().with_profile(profile)
     used = [
@@ -139,78 +139,79 @@ def _check_profile(profile: Profile, origin: Mapping[str, str], path: str) -> No
         _check_names(f"{origin.get(key, path)}: {key}", kind, names, valid)
 
 
-def _profile_path(spec: str) -> Path:
-    if spec in profile_names():
-        return _PROFILES / f"{spec}.toml"
+def _find_profile_path(spec: str) -> Path:
+    if spec in list_profile_names():
+        return _PROFILES_DIR / f"{spec}.toml"
     path = Path(spec)
     if path.suffix == ".toml" or "/" in spec:
         return path
     raise RequestError(
-        f"there is no profile {spec!r}{format_nearest(spec, profile_names())}",
-        f"built-in profiles: {', '.join(profile_names())}; or name a TOML file",
+        f"there is no profile {spec!r}{format_nearest(spec, list_profile_names())}",
+        f"built-in profiles: {', '.join(list_profile_names())}; or name a TOML file",
     )
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict whose lists are tuples. RequestError when it cannot be read or parsed."""
     try:
-        return {key: _frozen(value) for key, value in tomllib.loads(path.read_text("utf-8")).items()}
+        return {key: _freeze_value(value) for key, value in tomllib.loads(path.read_text("utf-8")).items()}
     except OSError as error:
         raise RequestError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not valid TOML: {error}") from error
 
 
-def _frozen(value: Any) -> Any:
+def _freeze_value(value: Any) -> Any:
     if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
+        return tuple(_freeze_value(item) for item in value)
     if isinstance(value, Mapping):
-        return {key: _frozen(item) for key, item in value.items()}
+        return {key: _freeze_value(item) for key, item in value.items()}
     return value
 
 
-def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _resolve_profile_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The files that a profile names are relative to the profile."""
     if isinstance(data.get("patch"), tuple):
-        data["patch"] = tuple(_beside(folder, item) for item in data["patch"])
+        data["patch"] = tuple(_resolve_if_path(folder, item) for item in data["patch"])
     for base in data["bases"].values() if isinstance(data.get("bases"), dict) else ():
         if isinstance(base, dict) and isinstance(base.get("file"), str):
             base["file"] = str(folder / base["file"])
         if isinstance(base, dict) and isinstance(base.get("fragment"), tuple):
-            base["fragment"] = tuple(_beside(folder, item) for item in base["fragment"])
+            base["fragment"] = tuple(_resolve_if_path(folder, item) for item in base["fragment"])
     return data
 
 
-def _beside(folder: Path, item: Any) -> Any:
+def _resolve_if_path(folder: Path, item: Any) -> Any:
     is_path = isinstance(item, str) and item and "=" not in item and not item.startswith("#")
     return str(folder / item) if is_path else item
 
 
-def _rows(name: str, row: type[T]) -> dict[str, T]:
-    path = _HERE / name
+def _load_rows(name: str, row: type[T]) -> dict[str, T]:
+    path = _CATALOG_DIR / name
     return {
-        key: validated(row, value, {}, default=f"{name}: {key}") for key, value in read_toml(path).items()
+        key: validate_toml_data(row, value, {}, default=f"{name}: {key}")
+        for key, value in read_toml(path).items()
     }
 
 
-def validated(kind: type[T], data: Any, origin: Mapping[str, str], *, default: str) -> T:
+def validate_toml_data(kind: type[T], data: Any, origin: Mapping[str, str], *, default: str) -> T:
     """``data`` as ``kind``; RequestError names file (or layer), key, and what was expected."""
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         top = str(first["loc"][0]) if first["loc"] else ""
-        raise RequestError(f"{origin.get(top, default)}: {_told(first, kind)}") from error
+        raise RequestError(f"{origin.get(top, default)}: {_format_validation_error(first, kind)}") from error
 
 
 # What the rows of a profile's own tables are checked as.
-_TABLES = {"bases": Base, "toolchains": Toolchain, "knobs": Setting}
+_TABLE_MODELS = {"bases": Base, "toolchains": Toolchain, "knobs": Setting}
 
 
-def _told(error: ErrorDetails, kind: object) -> str:
+def _format_validation_error(error: ErrorDetails, kind: object) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
-        fields = _fields(kind if len(error["loc"]) == 1 else _TABLES.get(str(error["loc"][0])))
+        fields = _list_model_keys(kind if len(error["loc"]) == 1 else _TABLE_MODELS.get(str(error["loc"][0])))
         return f"{where}: unknown key{format_nearest(str(error['loc'][-1]), fields)}"
     if error["type"] == "missing":
         return f"{where}: this key is needed"
@@ -224,7 +225,7 @@ def _told(error: ErrorDetails, kind: object) -> str:
     return f"{where}: {message}" if where else message
 
 
-def _fields(kind: object) -> tuple[str, ...]:
+def _list_model_keys(kind: object) -> tuple[str, ...]:
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return ()
     return tuple(field.alias or name for name, field in kind.model_fields.items() if name != "name")

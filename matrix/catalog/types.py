@@ -10,12 +10,12 @@ from matrix.errors import RequestError
 from matrix.kconfig.config import check_symbol, check_value
 
 StageName = Literal["focus", "vmlinux", "modules"]
-STAGES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
+STAGE_NAMES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
 
-_BYTES = re.compile(r"(\d+)([KMGT]?)", re.IGNORECASE)
-_SECONDS = re.compile(r"(\d+)([smhd]?)")
-_MAKE_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OURS = frozenset(
+_SIZE_PATTERN = re.compile(r"(\d+)([KMGT]?)", re.IGNORECASE)
+_DURATION_PATTERN = re.compile(r"(\d+)([smhd]?)")
+_MAKE_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED_VARIABLES = frozenset(
     [
         "O",
         "KBUILD_OUTPUT",
@@ -32,84 +32,84 @@ _OURS = frozenset(
 )
 
 
-def size(text: str) -> int:
+def parse_size(text: str) -> int:
     """Bytes of ``512M``, ``4G``; a plain number counts bytes."""
-    found = _BYTES.fullmatch(text)
+    found = _SIZE_PATTERN.fullmatch(text)
     if not found or int(found[1]) == 0:
         raise ValueError(f"expected a size such as 4G or 512M, got {text!r}")
     return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
 
 
-def duration(text: str) -> int:
+def parse_duration(text: str) -> int:
     """Seconds of ``90s``, ``30m``, ``2h``; a plain number counts seconds."""
-    found = _SECONDS.fullmatch(text)
+    found = _DURATION_PATTERN.fullmatch(text)
     if not found or int(found[1]) == 0:
         raise ValueError(f"expected a duration such as 30m or 2h, got {text!r}")
     return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
 
 
-def _checked_size(text: str) -> str:
-    size(text)
+def _check_size(text: str) -> str:
+    parse_size(text)
     return text
 
 
-def _checked_duration(text: str) -> str:
-    duration(text)
+def _check_duration(text: str) -> str:
+    parse_duration(text)
     return text
 
 
-def _refusing(check: Callable[[str], object]) -> Callable[[str], str]:
+def _validator_from_check(check: Callable[[str], object]) -> Callable[[str], str]:
     """Kconfig's own check as pydantic wants it: a ValueError gets the file and the key in front."""
 
-    def checked(text: str) -> str:
+    def validate_text(text: str) -> str:
         try:
             check(text)
         except RequestError as error:
             raise ValueError(str(error)) from error
         return text
 
-    return checked
+    return validate_text
 
 
-def _checked_variable(name: str) -> str:
-    if not _MAKE_VARIABLE.fullmatch(name):
+def _check_make_variable(name: str) -> str:
+    if not _MAKE_VARIABLE_NAME.fullmatch(name):
         raise ValueError(f"expected the name of a make variable, got {name!r}")
-    if name in _OURS:
+    if name in _RESERVED_VARIABLES:
         raise ValueError(f"{name} is kmatrix's own to set")
     return name
 
 
-def _without_twins(values: tuple[str, ...]) -> tuple[str, ...]:
+def _check_no_duplicates(values: tuple[str, ...]) -> tuple[str, ...]:
     twins = [value for value in values if values.count(value) > 1]
     if twins:
         raise ValueError(f"names {twins[0]!r} twice")
     return values
 
 
-Size = Annotated[str, AfterValidator(_checked_size)]
-Duration = Annotated[str, AfterValidator(_checked_duration)]
-Symbol = Annotated[str, AfterValidator(_refusing(check_symbol))]
-Value = Annotated[str, AfterValidator(_refusing(check_value))]
-MakeVariables = dict[Annotated[str, AfterValidator(_checked_variable)], str]
-Symbols = dict[Symbol, Value]
-Names = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_without_twins)]
-Values = Annotated[tuple[Value, ...], Field(min_length=1), AfterValidator(_without_twins)]
+Size = Annotated[str, AfterValidator(_check_size)]
+Duration = Annotated[str, AfterValidator(_check_duration)]
+Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
+SymbolValue = Annotated[str, AfterValidator(_validator_from_check(check_value))]
+MakeVariables = dict[Annotated[str, AfterValidator(_check_make_variable)], str]
+SymbolAssignments = dict[Symbol, SymbolValue]
+UniqueNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)]
+SymbolValues = Annotated[tuple[SymbolValue, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)]
 
 
-class Row(BaseModel):
+class TomlModel(BaseModel):
     """Base of everything read from TOML: an unknown key or a wrong type is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Arch(Row):
+class Arch(TomlModel):
     srcarch: str
     symbol: Symbol
     triplet: str
     make: MakeVariables = {}
 
 
-class Toolchain(Row):
+class Toolchain(TomlModel):
     """A template with its version, or an image of somebody's own; and the make variables."""
 
     template: str | None = None
@@ -119,14 +119,14 @@ class Toolchain(Row):
     arch: dict[str, MakeVariables] = {}
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _check_one_origin(self) -> Self:
         built = self.template is not None and self.version is not None
         if built == (self.image is not None):
             raise ValueError("expected either template and version, or image")
         return self
 
 
-def compiler_commands(make: Mapping[str, str]) -> tuple[str, str]:
+def find_compiler_and_linker(make: Mapping[str, str]) -> tuple[str, str]:
     """(compiler, linker) that a make line selects, as kbuild derives them."""
     prefix = make.get("CROSS_COMPILE", "")
     llvm = make.get("LLVM")
@@ -137,7 +137,7 @@ def compiler_commands(make: Mapping[str, str]) -> tuple[str, str]:
     return make.get("CC", f"{folder}clang{suffix}"), make.get("LD", f"{folder}ld.lld{suffix}")
 
 
-class Base(Row):
+class Base(TomlModel):
     """Where a configuration starts: a make target or a .config file, and what comes on top."""
 
     target: str | None = None
@@ -147,7 +147,7 @@ class Base(Row):
     arch: dict[str, str] = {}
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Self:
+    def _check_one_origin(self) -> Self:
         if (self.target is None) == (self.file is None):
             raise ValueError("expected either target or file")
         if (self.target == "randconfig") != (self.seed is not None):
@@ -155,18 +155,18 @@ class Base(Row):
         return self
 
 
-class Setting(Row):
+class Setting(TomlModel):
     """What one value of a knob writes into the fragment, and what must hold afterwards."""
 
-    set: Symbols
-    proof: Symbols
+    set: SymbolAssignments
+    proof: SymbolAssignments
 
 
 Knob = dict[str, dict[str, Setting]]
 """Arch → value → setting."""
 
 
-class Profile(Row):
+class Profile(TomlModel):
     """What to build: the axes, how far, on which source, within which limits.
 
     Every option of the command line that a profile shares is a key of the same name.
@@ -174,11 +174,11 @@ class Profile(Row):
 
     name: str = Field(default="", alias="profile")
     description: str = ""
-    arch: Names
-    toolchain: Names
-    base: Names = ("defconfig",)
-    symbols: dict[Symbol, Values] = {}
-    fixed: Symbols = {}
+    arch: UniqueNames
+    toolchain: UniqueNames
+    base: UniqueNames = ("defconfig",)
+    symbols: dict[Symbol, SymbolValues] = {}
+    fixed: SymbolAssignments = {}
     focus: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     source: str = "debian:linux-source-6.12"
@@ -198,7 +198,7 @@ class Profile(Row):
     knobs: dict[Symbol, Knob] = {}
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         both = sorted(set(self.symbols) & set(self.fixed))
         if both:
             raise ValueError(f"{both[0]} cannot be both an axis and fixed")

@@ -12,30 +12,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.engine.engine import Engine, Line
+from matrix.engine.engine import Engine, LineCallback
 from matrix.errors import EngineError, MachineError
-from matrix.record.events import Emit, Note, Output
+from matrix.record.events import EventSink, OutputLine, ProgressNote
 
-SUITE = "trixie"
-ROOT = f"kmatrix/root:{SUITE}"
-UPSTREAM = f"debian:{SUITE}-slim"
+DEBIAN_SUITE = "trixie"
+ROOT_IMAGE = f"kmatrix/root:{DEBIAN_SUITE}"
+UPSTREAM_IMAGE = f"debian:{DEBIAN_SUITE}-slim"
 
-_PACKAGES = ("mmdebstrap", "debian-archive-keyring")
-_INSTALL_BY_HAND = f"apt-get install {' '.join(_PACKAGES)}"
+_BOOTSTRAP_PACKAGES = ("mmdebstrap", "debian-archive-keyring")
+_INSTALL_COMMAND = f"apt-get install {' '.join(_BOOTSTRAP_PACKAGES)}"
 
 
 @dataclass(frozen=True)
-class Host:
+class HostSystem:
     """What the bootstrap asks of the machine, so that a test can answer instead."""
 
-    def has(self, program: str) -> bool:
+    def has_program(self, program: str) -> bool:
         """Whether a program is on PATH."""
         return shutil.which(program) is not None
 
     def is_root(self) -> bool:
         return os.geteuid() == 0
 
-    def run(self, command: Sequence[str], on_line: Line, env: Mapping[str, str] | None = None) -> int:
+    def run_program(
+        self, command: Sequence[str], on_line: LineCallback, env: Mapping[str, str] | None = None
+    ) -> int:
         """Run a program, give each line of its output as it comes, return its exit code."""
         whole_env = {**os.environ, **(env or {})}
         with subprocess.Popen(
@@ -53,72 +55,78 @@ class Host:
         return process.returncode
 
 
-def ensure_root(engine: Engine, emit: Emit, *, install: bool = False, host: Host | None = None) -> str:
+def ensure_root_image(
+    engine: Engine, emit: EventSink, *, install: bool = False, host: HostSystem | None = None
+) -> str:
     """The id of the root file system's image, and how it was come by, told through ``emit``.
 
     Tagged already: used. Else pulled when a registry answers, else bootstrapped with mmdebstrap, which
     is itself installed when ``install`` allows it. EngineError with the command to type otherwise.
     """
-    if found := engine.image_id(ROOT):
+    if found := engine.find_image_id(ROOT_IMAGE):
         return found
-    emit(Note(f"Pulling {UPSTREAM} as the root file system of all images."))
-    if engine.pull(UPSTREAM):
-        engine.tag(UPSTREAM, ROOT)
-        emit(Note(f"The root file system was pulled: {UPSTREAM}."))
-        return _present(engine)
-    return _bootstrapped(engine, emit, host or Host(), install=install)
+    emit(ProgressNote(f"Pulling {UPSTREAM_IMAGE} as the root file system of all images."))
+    if engine.pull_image(UPSTREAM_IMAGE):
+        engine.tag_image(UPSTREAM_IMAGE, ROOT_IMAGE)
+        emit(ProgressNote(f"The root file system was pulled: {UPSTREAM_IMAGE}."))
+        return _require_root_image(engine)
+    return _bootstrap_root_image(engine, emit, host or HostSystem(), install=install)
 
 
-def _present(engine: Engine) -> str:
-    found = engine.image_id(ROOT)
+def _require_root_image(engine: Engine) -> str:
+    found = engine.find_image_id(ROOT_IMAGE)
     if found is None:
-        raise EngineError(f"the engine took the image {ROOT} and does not have it", hint="./inv doctor")
+        raise EngineError(f"the engine took the image {ROOT_IMAGE} and does not have it", hint="./inv doctor")
     return found
 
 
-def _bootstrapped(engine: Engine, emit: Emit, host: Host, *, install: bool) -> str:
-    emit(Note(f"No registry gives {UPSTREAM}: bootstrapping Debian {SUITE} with mmdebstrap instead."))
-    if not host.has("mmdebstrap"):
+def _bootstrap_root_image(engine: Engine, emit: EventSink, host: HostSystem, *, install: bool) -> str:
+    emit(
+        ProgressNote(
+            f"No registry gives {UPSTREAM_IMAGE}: bootstrapping Debian {DEBIAN_SUITE} with mmdebstrap instead."
+        )
+    )
+    if not host.has_program("mmdebstrap"):
         _install_mmdebstrap(host, emit, install=install)
     with tempfile.TemporaryDirectory(prefix="kmatrix-root-") as directory:
         tarball = Path(directory) / "root.tar"
-        command = ("mmdebstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(tarball))
-        _checked(host, command, emit)
-        made = engine.import_rootfs(tarball, ROOT)
-    emit(Note("The root file system was bootstrapped with mmdebstrap and imported."))
+        command = ("mmdebstrap", "--variant=minbase", "--include=ca-certificates", DEBIAN_SUITE, str(tarball))
+        _run_checked(host, command, emit)
+        made = engine.import_rootfs(tarball, ROOT_IMAGE)
+    emit(ProgressNote("The root file system was bootstrapped with mmdebstrap and imported."))
     return made
 
 
-def _install_mmdebstrap(host: Host, emit: Emit, *, install: bool) -> None:
-    if not (install and host.is_root() and host.has("apt-get")):
-        as_root = f"as root: {_INSTALL_BY_HAND}" if host.has("apt-get") else "install mmdebstrap"
+def _install_mmdebstrap(host: HostSystem, emit: EventSink, *, install: bool) -> None:
+    if not (install and host.is_root() and host.has_program("apt-get")):
+        as_root = f"as root: {_INSTALL_COMMAND}" if host.has_program("apt-get") else "install mmdebstrap"
         raise EngineError(
-            f"no registry gives {UPSTREAM}, and mmdebstrap, which could make it here, is not installed",
+            f"no registry gives {UPSTREAM_IMAGE}, and mmdebstrap, which could make it here, is not installed",
             hint=f"{as_root}; then try again",
         )
-    apt_install(_PACKAGES, emit, host)
+    apt_install(_BOOTSTRAP_PACKAGES, emit, host)
 
 
-def apt_install(packages: Sequence[str], emit: Emit, host: Host | None = None) -> None:
+def apt_install(packages: Sequence[str], emit: EventSink, host: HostSystem | None = None) -> None:
     """Install Debian packages on this machine. For callers that have the user's consent and are root."""
-    host = host or Host()
-    emit(Note(f"Installing {' '.join(packages)} on this machine with apt-get."))
-    _checked(host, ("apt-get", "-o", "Acquire::Retries=3", "update"), emit)
+    host = host or HostSystem()
+    emit(ProgressNote(f"Installing {' '.join(packages)} on this machine with apt-get."))
+    _run_checked(host, ("apt-get", "-o", "Acquire::Retries=3", "update"), emit)
     # Recommended packages too: gpg is one, and mmdebstrap finds the archive's keys with it.
     options = ("-y", "--install-recommends", "-o", "Acquire::Retries=3")
-    _checked(host, ("apt-get", "install", *options, *packages), emit)
+    _run_checked(host, ("apt-get", "install", *options, *packages), emit)
 
 
-def _checked(host: Host, command: Sequence[str], emit: Emit) -> None:
+def _run_checked(host: HostSystem, command: Sequence[str], emit: EventSink) -> None:
     last: deque[str] = deque(maxlen=10)
 
     def on_line(line: str) -> None:
         last.append(line)
-        emit(Output(line))
+        emit(OutputLine(line))
 
     shown = " ".join(command)
-    emit(Output(f"$ {shown}"))
-    code = host.run(command, on_line, {"DEBIAN_FRONTEND": "noninteractive"})
+    emit(OutputLine(f"$ {shown}"))
+    code = host.run_program(command, on_line, {"DEBIAN_FRONTEND": "noninteractive"})
     if code:
         said = "\n".join(last)
         raise MachineError(f"{shown} failed with exit code {code}:\n{said}", hint=f"try it by hand: {shown}")

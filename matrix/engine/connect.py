@@ -9,24 +9,24 @@ from matrix.engine.docker_engine import DockerEngine
 from matrix.engine.engine import Engine
 from matrix.errors import EngineError
 
-DEFAULT = "unix:///var/run/docker.sock"
-_CONTAINER_USER = 59990
-_ANSWER_WITHIN = 10.0
+DEFAULT_ENGINE_URL = "unix:///var/run/docker.sock"
+_UNPRIVILEGED_UID = 59990
+_CONNECT_TIMEOUT = 10.0
 
 
-def engine_url() -> str:
+def read_engine_url() -> str:
     """Where the engine should be: DOCKER_HOST, else Docker's socket."""
-    return os.environ.get("DOCKER_HOST", "").strip() or DEFAULT
+    return os.environ.get("DOCKER_HOST", "").strip() or DEFAULT_ENGINE_URL
 
 
-def connect() -> Engine:
+def connect_engine() -> Engine:
     """The engine of this machine. EngineError tells whether there is none, it refuses, or is too old."""
-    url = engine_url()
-    _reach(url)
+    url = read_engine_url()
+    _check_reachable(url)
     return DockerEngine(url)
 
 
-def machine_user(*, rootless: bool = False) -> str:
+def choose_container_user(*, rootless: bool = False) -> str:
     """``uid:gid`` that containers run as, and that must own what they write.
 
     The caller's own, so that a build directory stays the caller's. When the caller is root: a fixed
@@ -37,11 +37,11 @@ def machine_user(*, rootless: bool = False) -> str:
     if rootless:
         return "0:0"
     if os.geteuid() == 0:
-        return f"{_CONTAINER_USER}:{_CONTAINER_USER}"
+        return f"{_UNPRIVILEGED_UID}:{_UNPRIVILEGED_UID}"
     return f"{os.geteuid()}:{os.getegid()}"
 
 
-def _reach(url: str) -> None:
+def _check_reachable(url: str) -> None:
     """Knock first: an operating system's error says more than what a client library makes of it."""
     try:
         parts = urlsplit(url)
@@ -51,9 +51,9 @@ def _reach(url: str) -> None:
             f"DOCKER_HOST is {url}, which is no address: {error}", "unset DOCKER_HOST"
         ) from None
     if parts.scheme == "unix":
-        _knock_unix(url, Path(parts.path))
+        _probe_unix_socket(url, Path(parts.path))
     elif parts.scheme in ("tcp", "http", "https"):
-        _knock_tcp(url, parts.hostname or "localhost", port)
+        _probe_tcp_port(url, parts.hostname or "localhost", port)
     else:
         raise EngineError(
             f"DOCKER_HOST is {url}, and kmatrix knows engines at unix:// and tcp:// only",
@@ -61,32 +61,34 @@ def _reach(url: str) -> None:
         )
 
 
-def _knock_unix(url: str, path: Path) -> None:
+def _probe_unix_socket(url: str, path: Path) -> None:
     try:
         with socket.socket(socket.AF_UNIX) as knock:
-            knock.settimeout(_ANSWER_WITHIN)
+            knock.settimeout(_CONNECT_TIMEOUT)
             knock.connect(str(path))
     except FileNotFoundError:
-        raise _nobody(url, "there is no such socket") from None
+        raise _error_from_no_answer(url, "there is no such socket") from None
     except PermissionError:
         raise EngineError(
             f"the container engine at {url} does not let you in: permission denied",
             hint='join its group (sudo usermod -aG docker "$USER"; then log in again), or run as root',
         ) from None
     except ConnectionRefusedError:
-        raise _nobody(url, "the socket is there, and nobody listens: the engine has stopped") from None
+        raise _error_from_no_answer(
+            url, "the socket is there, and nobody listens: the engine has stopped"
+        ) from None
     except OSError as error:
-        raise _nobody(url, error.strerror or str(error)) from None
+        raise _error_from_no_answer(url, error.strerror or str(error)) from None
 
 
-def _knock_tcp(url: str, host: str, port: int) -> None:
+def _probe_tcp_port(url: str, host: str, port: int) -> None:
     try:
-        socket.create_connection((host, port), timeout=_ANSWER_WITHIN).close()
+        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT).close()
     except OSError as error:
-        raise _nobody(url, error.strerror or str(error)) from None
+        raise _error_from_no_answer(url, error.strerror or str(error)) from None
 
 
-def _nobody(url: str, why: str) -> EngineError:
+def _error_from_no_answer(url: str, why: str) -> EngineError:
     hint = "./inv setup installs and starts one where it may"
     if os.environ.get("DOCKER_HOST"):
         hint = f"DOCKER_HOST says so: start that engine, or unset DOCKER_HOST ({hint})"

@@ -23,30 +23,43 @@ import urllib3.exceptions
 from docker.types.daemon import CancellableStream
 
 from matrix.engine import terminal
-from matrix.engine.engine import LABEL, About, Container, Ended, Line
-from matrix.engine.faults import build_failed, refused, silent, too_old
-from matrix.engine.guard import Guard
-from matrix.engine.lines import Lines
-from matrix.engine.payload import BUILT, about, attended, config, context, runs, sizes
+from matrix.engine.engine import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.faults import (
+    error_from_build_failure,
+    error_from_old_version,
+    error_from_refusal,
+    error_from_silence,
+)
+from matrix.engine.guard import ContainerWatchdog
+from matrix.engine.lines import LineDecoder
+from matrix.engine.payload import (
+    IMAGE_LABEL_VALUE,
+    build_create_request,
+    build_interactive_request,
+    pack_build_context,
+    parse_container_runs,
+    parse_engine_info,
+    parse_image_sizes,
+)
 from matrix.errors import EngineError
 
-Pieces = tuple[bytes | None, bytes | None]
+OutputChunk = tuple[bytes | None, bytes | None]
 """What came on stdout and what on stderr."""
 
-_FAULTS = (
+_CLIENT_ERRORS = (
     docker.errors.DockerException,
     docker.errors.StreamParseError,
     requests.exceptions.RequestException,
     urllib3.exceptions.HTTPError,
     OSError,
 )
-_ANSWER_WITHIN = 60
+_REQUEST_TIMEOUT = 60
 """Seconds for any one answer of the engine, except where it streams or waits."""
-_WAIT = 30
-_ENDS_WITHIN = 5
-_ENDED = ("exited", "dead")
-_LAST_LINES = 12
-_NOT_FOUND = 404
+_WAIT_TIMEOUT = 30
+_EXIT_TIMEOUT = 5
+_ENDED_STATUSES = ("exited", "dead")
+_TAIL_LENGTH = 12
+_HTTP_NOT_FOUND = 404
 
 
 class DockerEngine:
@@ -59,94 +72,94 @@ class DockerEngine:
     def __init__(self, url: str) -> None:
         """``url`` as in DOCKER_HOST. Raises EngineError when the engine is too old or no engine at all."""
         self.url = url
-        self._version = "auto"
-        with self._client() as api:
-            self._version = api.api_version
+        self._api_version = "auto"
+        with self._open_client() as api:
+            self._api_version = api.api_version
 
     @contextmanager
-    def _client(self) -> Iterator[docker.APIClient]:
-        with self._asking("reach it"):
+    def _open_client(self) -> Iterator[docker.APIClient]:
+        with self._translate_errors("reach it"):
             tls = docker.utils.kwargs_from_env().get("tls", False)
-            api = docker.APIClient(self.url, version=self._version, timeout=_ANSWER_WITHIN, tls=tls)
+            api = docker.APIClient(self.url, version=self._api_version, timeout=_REQUEST_TIMEOUT, tls=tls)
         with closing(api):
             yield api
 
     @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except _FAULTS as fault:
-            raise _translated(self.url, what, fault) from fault
+        except _CLIENT_ERRORS as fault:
+            raise _error_from_exception(self.url, what, fault) from fault
 
     @contextmanager
-    def _call(self, what: str) -> Iterator[docker.APIClient]:
+    def _open_checked_client(self, what: str) -> Iterator[docker.APIClient]:
         """A client for one question, its faults translated. No callback may run in here."""
-        with self._client() as api, self._asking(what):
+        with self._open_client() as api, self._translate_errors(what):
             yield api
 
-    def about(self) -> About:
-        with self._call("tell about itself") as api:
+    def query_info(self) -> EngineInfo:
+        with self._open_checked_client("tell about itself") as api:
             info, version = api.info(), api.version()
-        return about(info, version)
+        return parse_engine_info(info, version)
 
-    def image_id(self, ref: str) -> str | None:
-        with self._call(f"look for the image {ref}") as api:
+    def find_image_id(self, ref: str) -> str | None:
+        with self._open_checked_client(f"look for the image {ref}") as api:
             try:
                 return str(api.inspect_image(ref)["Id"])  # type: ignore[no-untyped-call]
             except docker.errors.NotFound:
                 return None
 
-    def pull(self, ref: str) -> bool:
+    def pull_image(self, ref: str) -> bool:
         repository, tag = docker.utils.parse_repository_tag(ref)
-        with self._call(f"pull {ref}") as api:
+        with self._open_checked_client(f"pull {ref}") as api:
             try:
                 answers = api.pull(repository, tag=tag or "latest", stream=True, decode=True)
                 return not any("error" in answer for answer in answers)
             except docker.errors.APIError:
                 return False
 
-    def tag(self, ref: str, name: str) -> None:
+    def tag_image(self, ref: str, name: str) -> None:
         repository, tag = docker.utils.parse_repository_tag(name)
-        with self._call(f"tag {ref} as {name}") as api:
+        with self._open_checked_client(f"tag {ref} as {name}") as api:
             api.tag(ref, repository, tag)
 
     def import_rootfs(self, tarball: Path, name: str) -> str:
         repository, tag = docker.utils.parse_repository_tag(name)
-        label = [f"LABEL {LABEL}={BUILT}"]
-        with self._call(f"import {tarball} as {name}") as api:
+        label = [f"LABEL {LABEL}={IMAGE_LABEL_VALUE}"]
+        with self._open_checked_client(f"import {tarball} as {name}") as api:
             api.import_image_from_file(str(tarball), repository, tag, changes=label)
-        return self._made(name)
+        return self._require_image_id(name)
 
-    def build(self, name: str, files: Mapping[str, str], on_line: Line) -> str:
-        last: deque[str] = deque(maxlen=_LAST_LINES)
-        with self._client() as api:
-            for line in self._build_output(api, name, files, last):
+    def build_image(self, name: str, files: Mapping[str, str], on_line: LineCallback) -> str:
+        last: deque[str] = deque(maxlen=_TAIL_LENGTH)
+        with self._open_client() as api:
+            for line in self._stream_build_output(api, name, files, last):
                 last.append(line)
                 on_line(line)
-        return self._made(name)
+        return self._require_image_id(name)
 
-    def _build_output(
+    def _stream_build_output(
         self, api: docker.APIClient, name: str, files: Mapping[str, str], last: Iterable[str]
     ) -> Iterator[str]:
         """The lines of a build; EngineError with the ``last`` ones when a step fails."""
-        lines = Lines()
-        with self._asking(f"build the image {name}"):
+        lines = LineDecoder()
+        with self._translate_errors(f"build the image {name}"):
             for answer in api.build(
-                fileobj=context(files),
+                fileobj=pack_build_context(files),
                 custom_context=True,
                 tag=name,
-                labels={LABEL: BUILT},
+                labels={LABEL: IMAGE_LABEL_VALUE},
                 rm=True,
                 forcerm=True,
                 decode=True,
             ):
                 yield from lines.feed(str(answer.get("stream", "")).encode())
                 if error := answer.get("error"):
-                    raise build_failed(name, str(error), [*last, *lines.rest()])
-        yield from lines.rest()
+                    raise error_from_build_failure(name, str(error), [*last, *lines.flush()])
+        yield from lines.flush()
 
-    def _made(self, name: str) -> str:
-        made = self.image_id(name)
+    def _require_image_id(self, name: str) -> str:
+        made = self.find_image_id(name)
         if made is None:
             raise EngineError(
                 f"the engine ended its work on the image {name} and has no such image",
@@ -154,40 +167,44 @@ class DockerEngine:
             )
         return made
 
-    def run(self, container: Container, on_line: Line, cancel: threading.Event) -> Ended:
+    def run_container(
+        self, container: ContainerSpec, on_line: LineCallback, cancel: threading.Event
+    ) -> ContainerResult:
         if cancel.is_set():
-            return Ended(exit=0, seconds=0.0, cancelled=True)
-        with self._client() as api:
-            made = self._create(api, container.name, config(container))
+            return ContainerResult(exit=0, seconds=0.0, cancelled=True)
+        with self._open_client() as api:
+            made = self._create_container(api, container.name, build_create_request(container))
             try:
-                return self._follow(api, made, container, on_line, cancel)
+                return self._follow_container(api, made, container, on_line, cancel)
             finally:
-                self._discard(api, made)
+                self._discard_container(api, made)
 
-    def enter(self, container: Container) -> int:
-        program = terminal.client()
-        body = attended(container, terminal=terminal.is_terminal())
-        with self._client() as api:
-            made = self._create(api, container.name, body)
-            discard = partial(self._discard, api, made)
+    def run_interactively(self, container: ContainerSpec) -> int:
+        program = terminal.find_docker_client()
+        body = build_interactive_request(container, terminal=terminal.is_terminal())
+        with self._open_client() as api:
+            made = self._create_container(api, container.name, body)
+            discard = partial(self._discard_container, api, made)
             try:
-                terminal.start(program, self.url, made, discard)
-                return self._left(api, made, container.name)
+                terminal.start_attached(program, self.url, made, discard)
+                return self._wait_for_exit_code(api, made, container.name)
             finally:
                 discard()
 
-    def _left(self, api: docker.APIClient, made: str, name: str) -> int:
+    def _wait_for_exit_code(self, api: docker.APIClient, made: str, name: str) -> int:
         """The exit code of a container whose client has ended; EngineError when it did not end, or begin."""
-        with self._asking("wait for a container"):
-            with _silence_allowed():
-                api.wait(made, timeout=_ENDS_WITHIN)
+        with self._translate_errors("wait for a container"):
+            with _suppress_timeouts():
+                api.wait(made, timeout=_EXIT_TIMEOUT)
             state: Mapping[str, Any] = api.inspect_container(made)["State"]
-        if state["Status"] in _ENDED:
+        if state["Status"] in _ENDED_STATUSES:
             return int(state["ExitCode"])
-        raise refused(f"run {name} to its end", str(state.get("Error") or "its client ended before it"))
+        raise error_from_refusal(
+            f"run {name} to its end", str(state.get("Error") or "its client ended before it")
+        )
 
-    def _create(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
-        with self._asking(f"create the container {name}"):
+    def _create_container(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
+        with self._translate_errors(f"create the container {name}"):
             try:
                 made = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
                 return str(made["Id"])
@@ -199,127 +216,137 @@ class DockerEngine:
                     self.remove_container(name)
                 raise
 
-    def _follow(
-        self, api: docker.APIClient, made: str, container: Container, on_line: Line, cancel: threading.Event
-    ) -> Ended:
-        with self._attached(container.name) as stream:
-            with self._asking(f"start {container.name}"):
+    def _follow_container(
+        self,
+        api: docker.APIClient,
+        made: str,
+        container: ContainerSpec,
+        on_line: LineCallback,
+        cancel: threading.Event,
+    ) -> ContainerResult:
+        with self._attach_output(container.name) as stream:
+            with self._translate_errors(f"start {container.name}"):
                 api.start(made)
             started = time.monotonic()
-            with Guard(
-                cancel, container.limits.seconds, partial(self._kill, made), partial(_end, stream)
+            with ContainerWatchdog(
+                cancel,
+                container.limits.seconds,
+                partial(self._kill_container, made),
+                partial(_close_stream, stream),
             ) as guard:
-                self._give_lines(stream, on_line)
-                state = self._exited(api, made, guard)
-        return Ended(
+                self._forward_lines(stream, on_line)
+                state = self._wait_for_exit_state(api, made, guard)
+        return ContainerResult(
             exit=int(state["ExitCode"]),
             seconds=time.monotonic() - started,
             oom=bool(state.get("OOMKilled")),
-            timed_out=guard.verdict == "timed out",
-            cancelled=guard.verdict == "cancelled",
+            timed_out=guard.stop_reason == "timed out",
+            cancelled=guard.stop_reason == "cancelled",
         )
 
     @contextmanager
-    def _attached(self, name: str) -> Iterator[CancellableStream[Pieces]]:
+    def _attach_output(self, name: str) -> Iterator[CancellableStream[OutputChunk]]:
         """The output of a container that is to be started. ``close`` on it ends a read in another thread."""
         responses: list[requests.Response] = []
-        with self._client() as api:
+        with self._open_client() as api:
             # docker-py leaves the connection of an attachment open, even after close(): its response is
             # caught on the way, and closed here.
             api.hooks["response"].append(lambda response, *_, **__: responses.append(response))
             try:
-                with self._asking(f"attach to {name}"):
+                with self._translate_errors(f"attach to {name}"):
                     stream = api.attach(name, stream=True, demux=True)
                 yield stream
             finally:
                 for response in responses:
                     response.close()
 
-    def _give_lines(self, stream: Iterable[Pieces], on_line: Line) -> None:
+    def _forward_lines(self, stream: Iterable[OutputChunk], on_line: LineCallback) -> None:
         """All output, line by line, until both streams are closed.
 
         They are put together to lines apart, so that neither tears a line of the other.
         """
-        streams = (Lines(), Lines())
-        for pieces in self._pieces(stream):
+        streams = (LineDecoder(), LineDecoder())
+        for pieces in self._read_chunks(stream):
             for lines, piece in zip(streams, pieces, strict=True):
                 for line in lines.feed(piece or b""):
                     on_line(line)
         for lines in streams:
-            for line in lines.rest():
+            for line in lines.flush():
                 on_line(line)
 
-    def _pieces(self, stream: Iterable[Pieces]) -> Iterator[Pieces]:
-        with self._asking("give a container's output"):
+    def _read_chunks(self, stream: Iterable[OutputChunk]) -> Iterator[OutputChunk]:
+        with self._translate_errors("give a container's output"):
             yield from stream
 
-    def _exited(self, api: docker.APIClient, made: str, guard: Guard) -> Mapping[str, Any]:
+    def _wait_for_exit_state(
+        self, api: docker.APIClient, made: str, guard: ContainerWatchdog
+    ) -> Mapping[str, Any]:
         """The container's final state. Its output may have ended long before it does."""
         while True:
-            with self._asking("wait for a container"):
+            with self._translate_errors("wait for a container"):
                 # The timeout is HTTP's and says nothing of the container; the guard keeps its time.
-                with _silence_allowed():
-                    api.wait(made, timeout=_WAIT)
+                with _suppress_timeouts():
+                    api.wait(made, timeout=_WAIT_TIMEOUT)
                 state: Mapping[str, Any] = api.inspect_container(made)["State"]
-            if state["Status"] in _ENDED:
+            if state["Status"] in _ENDED_STATUSES:
                 return state
             if guard.failure is not None:
                 raise guard.failure
 
-    def _kill(self, made: str) -> bool:
-        with self._call("kill a container") as api:
+    def _kill_container(self, made: str) -> bool:
+        with self._open_checked_client("kill a container") as api:
             try:
                 api.kill(made)
             except docker.errors.APIError as error:
                 # 404: removed; 409 (Podman) and 500 (old Dockers): not running any more.
-                if error.status_code in (_NOT_FOUND, 409) or "is not running" in str(error):
+                if error.status_code in (_HTTP_NOT_FOUND, 409) or "is not running" in str(error):
                     return False
                 raise
             return True
 
-    def _discard(self, api: docker.APIClient, made: str) -> None:
+    def _discard_container(self, api: docker.APIClient, made: str) -> None:
         # The outcome is known by now, or an error is on its way: a leftover must change neither.
         # It carries our label, so `containers` finds it.
         with suppress(EngineError):
-            self._remove(api, made)
+            self._force_remove_container(api, made)
 
-    def _remove(self, api: docker.APIClient, made: str) -> None:
-        with self._asking(f"remove the container {made}"), suppress(docker.errors.NotFound):
+    def _force_remove_container(self, api: docker.APIClient, made: str) -> None:
+        with self._translate_errors(f"remove the container {made}"), suppress(docker.errors.NotFound):
             try:
                 api.remove_container(made, force=True, v=True)
             except docker.errors.APIError as error:
-                if error.status_code == _NOT_FOUND:
+                if error.status_code == _HTTP_NOT_FOUND:
                     raise
                 # "removal in progress", or a mount that some other process still looks at.
                 time.sleep(1)
                 api.remove_container(made, force=True, v=True)
 
-    def containers(self) -> dict[str, str]:
-        with self._call("list the containers") as api:
+    def list_containers(self) -> dict[str, str]:
+        with self._open_checked_client("list the containers") as api:
             found = api.containers(all=True, filters={"label": LABEL})
-        return runs(found)
+        return parse_container_runs(found)
 
     def remove_container(self, name: str) -> None:
-        with self._client() as api:
-            self._remove(api, name)
+        with self._open_client() as api:
+            self._force_remove_container(api, name)
 
-    def images(self) -> dict[str, int]:
-        with self._call("list the images") as api:
-            labelled = api.images(filters={"label": f"{LABEL}={BUILT}"})
+    def list_images(self) -> dict[str, int]:
+        with self._open_checked_client("list the images") as api:
+            labelled = api.images(filters={"label": f"{LABEL}={IMAGE_LABEL_VALUE}"})
             named = api.images(filters={"reference": "kmatrix/*"})
-        return sizes((*labelled, *named))
+        return parse_image_sizes((*labelled, *named))
 
     def remove_image(self, ref: str) -> None:
-        with self._call(f"remove the image {ref}") as api, suppress(docker.errors.NotFound):
+        with self._open_checked_client(f"remove the image {ref}") as api, suppress(docker.errors.NotFound):
             api.remove_image(ref, force=True)
 
 
-def _translated(url: str, what: str, fault: Exception) -> EngineError:
+def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:
     if isinstance(fault, docker.errors.APIError):
-        return refused(what, str(fault.explanation or fault))
+        return error_from_refusal(what, str(fault.explanation or fault))
     if isinstance(fault, docker.errors.InvalidVersion):
-        return too_old(url, str(fault))
-    return silent(url, what, str(fault), slow=_is_timeout(fault))
+        return error_from_old_version(url, str(fault))
+    return error_from_silence(url, what, str(fault), slow=_is_timeout(fault))
 
 
 def _is_timeout(fault: Exception) -> bool:
@@ -328,7 +355,7 @@ def _is_timeout(fault: Exception) -> bool:
 
 
 @contextmanager
-def _silence_allowed() -> Iterator[None]:
+def _suppress_timeouts() -> Iterator[None]:
     try:
         yield
     except requests.exceptions.RequestException as fault:
@@ -336,6 +363,6 @@ def _silence_allowed() -> Iterator[None]:
             raise
 
 
-def _end(stream: CancellableStream[Pieces]) -> None:
-    with suppress(*_FAULTS):
+def _close_stream(stream: CancellableStream[OutputChunk]) -> None:
+    with suppress(*_CLIENT_ERRORS):
         stream.close()

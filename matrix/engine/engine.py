@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-Line = Callable[[str], None]
+LineCallback = Callable[[str], None]
 """Takes one line of output, without its newline, as soon as it is complete."""
 
 LABEL = "kmatrix"
@@ -17,7 +17,7 @@ LABEL = "kmatrix"
 
 
 @dataclass(frozen=True)
-class About:
+class EngineInfo:
     """What the engine says of itself. ``memory`` in bytes."""
 
     name: str
@@ -39,7 +39,7 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ContainerLimits:
     """Bounds of one container: bytes, seconds, counts. None: no bound."""
 
     memory: int | None = None
@@ -48,13 +48,13 @@ class Limits:
     file_size: int = 16 * 2**30
     tmpfs: int = 2 * 2**30
 
-    def after(self, spent: float) -> "Limits":
+    def with_time_spent(self, spent: float) -> "ContainerLimits":
         """The same, with so many seconds gone already; a step always gets one second to fail in."""
         return self if self.seconds is None else replace(self, seconds=max(1.0, self.seconds - spent))
 
 
 @dataclass(frozen=True)
-class Container:
+class ContainerSpec:
     """One step to be run: hardened by default, no network, read-only root, nothing but its mounts."""
 
     name: str
@@ -65,12 +65,12 @@ class Container:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     workdir: str = "/"
-    limits: Limits = Limits()
+    limits: ContainerLimits = ContainerLimits()
     network: bool = False
 
 
 @dataclass(frozen=True)
-class Ended:
+class ContainerResult:
     """How a container ended. ``exit`` is meaningless when one of the flags is set."""
 
     exit: int
@@ -83,23 +83,25 @@ class Ended:
 class Engine(Protocol):
     """What kmatrix needs of an engine. Every method raises EngineError when the engine fails."""
 
-    def about(self) -> About: ...
+    def query_info(self) -> EngineInfo: ...
 
-    def image_id(self, ref: str) -> str | None:
+    def find_image_id(self, ref: str) -> str | None:
         """The id (``sha256:…``) of a local image, or None."""
 
-    def pull(self, ref: str) -> bool:
+    def pull_image(self, ref: str) -> bool:
         """Fetch an image from its registry; False when no registry gives it."""
 
-    def tag(self, ref: str, name: str) -> None: ...
+    def tag_image(self, ref: str, name: str) -> None: ...
 
     def import_rootfs(self, tarball: Path, name: str) -> str:
         """Make an image of a root file system; returns its id."""
 
-    def build(self, name: str, files: Mapping[str, str], on_line: Line) -> str:
+    def build_image(self, name: str, files: Mapping[str, str], on_line: LineCallback) -> str:
         """Build ``files["Dockerfile"]`` with the other files beside it; returns the image's id."""
 
-    def run(self, container: Container, on_line: Line, cancel: threading.Event) -> Ended:
+    def run_container(
+        self, container: ContainerSpec, on_line: LineCallback, cancel: threading.Event
+    ) -> ContainerResult:
         """Create, start, follow, wait and remove. Every line has been given when it returns.
 
         stdout and stderr each keep their order, but not between them: a command whose order matters
@@ -109,7 +111,7 @@ class Engine(Protocol):
         container is left.
         """
 
-    def enter(self, container: Container) -> int:
+    def run_interactively(self, container: ContainerSpec) -> int:
         """Run it on the caller's own stdin, stdout and stderr; its exit code.
 
         Where these are a terminal, the container has one. A person may work there, so no time limit is
@@ -117,13 +119,13 @@ class Engine(Protocol):
         is closed), nothing of the container is left.
         """
 
-    def containers(self) -> dict[str, str]:
+    def list_containers(self) -> dict[str, str]:
         """All of kmatrix's containers: name → run id."""
 
     def remove_container(self, name: str) -> None:
         """Kill and remove; a container that is gone already is no error."""
 
-    def images(self) -> dict[str, int]:
+    def list_images(self) -> dict[str, int]:
         """All of kmatrix's images: tag → bytes."""
 
     def remove_image(self, ref: str) -> None: ...

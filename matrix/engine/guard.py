@@ -7,14 +7,14 @@ from typing import Literal, Self
 
 from matrix.errors import EngineError
 
-Verdict = Literal["timed out", "cancelled"]
+StopReason = Literal["timed out", "cancelled"]
 
-_TICK = 0.1
-GRACE = 30.0
+_POLL_INTERVAL = 0.1
+KILL_GRACE = 30.0
 """Seconds that a killed container may take to be gone before the engine itself counts as broken."""
 
 
-class Guard:
+class ContainerWatchdog:
     """While the ``with`` block runs, a thread watches the clock and the event.
 
     ``kill`` says whether it killed something (False: it was over already) and raises EngineError when the
@@ -28,17 +28,17 @@ class Guard:
         seconds: float | None,
         kill: Callable[[], bool],
         unblock: Callable[[], None],
-        grace: float = GRACE,
+        grace: float = KILL_GRACE,
     ) -> None:
-        self.verdict: Verdict | None = None
+        self.stop_reason: StopReason | None = None
         self.failure: EngineError | None = None
         self._cancel = cancel
         self._seconds = seconds
         self._kill = kill
         self._unblock = unblock
         self._grace = grace
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="kmatrix-guard", daemon=True)
+        self._finished = threading.Event()
+        self._thread = threading.Thread(target=self._watch_container, name="kmatrix-guard", daemon=True)
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
@@ -46,41 +46,41 @@ class Guard:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._finished.set()
         self._thread.join()
 
-    def _watch(self) -> None:
+    def _watch_container(self) -> None:
         # An Event of ours and one of the caller's cannot be awaited together: hence the tick.
-        while not self._over.wait(_TICK):
-            if reason := self._reason():
-                self._end(reason)
+        while not self._finished.wait(_POLL_INTERVAL):
+            if reason := self._find_stop_reason():
+                self._stop_container(reason)
                 return
 
-    def _reason(self) -> Verdict | None:
+    def _find_stop_reason(self) -> StopReason | None:
         if self._cancel.is_set():
             return "cancelled"
         if self._seconds is not None and time.monotonic() - self._started >= self._seconds:
             return "timed out"
         return None
 
-    def _end(self, reason: Verdict) -> None:
+    def _stop_container(self, reason: StopReason) -> None:
         try:
             killed = self._kill()
         except EngineError as error:
-            self._give_up(error)
+            self._fail_with(error)
             return
         # Ended by itself in this very moment: then its own exit code is the truth.
         if killed:
-            self.verdict = reason
-        if not self._over.wait(self._grace):
+            self.stop_reason = reason
+        if not self._finished.wait(self._grace):
             told = "was killed" if killed else "has ended"
-            self._give_up(
+            self._fail_with(
                 EngineError(
                     f"the container {told}, and {self._grace:g} s later the engine still holds on to it",
                     hint="restart the engine; ./inv doctor says how",
                 )
             )
 
-    def _give_up(self, error: EngineError) -> None:
+    def _fail_with(self, error: EngineError) -> None:
         self.failure = error
         self._unblock()

@@ -5,18 +5,18 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from matrix.engine.engine import LABEL, About, Container, Limits, Mount
+from matrix.engine.engine import LABEL, ContainerLimits, ContainerSpec, EngineInfo, Mount
 
-Answer = Mapping[str, Any]
+ApiReply = Mapping[str, Any]
 """A JSON object that the engine gave."""
-BUILT = "image"
+IMAGE_LABEL_VALUE = "image"
 """The label's value on images that kmatrix made."""
 
 # The usual hard limit of a daemon is higher; a lower one would refuse the start.
-_OPEN_FILES = 4096
+_MAX_OPEN_FILES = 4096
 
 
-def config(container: Container) -> dict[str, Any]:
+def build_create_request(container: ContainerSpec) -> dict[str, Any]:
     """The body of POST /containers/create: no privileges, nothing of the host, everything bounded."""
     return {
         "Image": container.image,
@@ -33,14 +33,14 @@ def config(container: Container) -> dict[str, Any]:
         "AttachStdout": True,
         "AttachStderr": True,
         "Healthcheck": {"Test": ["NONE"]},
-        "HostConfig": _host_config(container),
+        "HostConfig": _build_host_config(container),
     }
 
 
-def attended(container: Container, *, terminal: bool) -> dict[str, Any]:
+def build_interactive_request(container: ContainerSpec, *, terminal: bool) -> dict[str, Any]:
     """The same for a container that somebody types to. Its stdin ends when theirs does."""
     return {
-        **config(container),
+        **build_create_request(container),
         "AttachStdin": True,
         "OpenStdin": True,
         "StdinOnce": True,
@@ -48,26 +48,26 @@ def attended(container: Container, *, terminal: bool) -> dict[str, Any]:
     }
 
 
-def _host_config(container: Container) -> dict[str, Any]:
+def _build_host_config(container: ContainerSpec) -> dict[str, Any]:
     return {
         "ReadonlyRootfs": True,
         "NetworkMode": "default" if container.network else "none",
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
-        "Mounts": [_mount(mount) for mount in container.mounts],
+        "Mounts": [_build_mount(mount) for mount in container.mounts],
         # Nobody reads it: attaching gets the output, and a long build's second copy would fill the disk.
         "LogConfig": {"Type": "none", "Config": {}},
-        **_bounds(container.limits),
+        **_build_limits(container.limits),
     }
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _build_mount(mount: Mount) -> dict[str, Any]:
     # A mount and not a bind: a bind's missing host directory would be made by the engine, as root, and
     # a colon in its path would end it.
     return {"Type": "bind", "Source": str(mount.host), "Target": mount.path, "ReadOnly": mount.read_only}
 
 
-def _bounds(limits: Limits) -> dict[str, Any]:
+def _build_limits(limits: ContainerLimits) -> dict[str, Any]:
     memory = limits.memory or 0
     return {
         "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}"},  # noqa: S108
@@ -76,18 +76,18 @@ def _bounds(limits: Limits) -> dict[str, Any]:
         "MemorySwap": memory,
         "PidsLimit": limits.processes,
         "Ulimits": [
-            _ulimit("fsize", limits.file_size),
-            _ulimit("core", 0),
-            _ulimit("nofile", _OPEN_FILES),
+            _build_ulimit("fsize", limits.file_size),
+            _build_ulimit("core", 0),
+            _build_ulimit("nofile", _MAX_OPEN_FILES),
         ],
     }
 
 
-def _ulimit(name: str, value: int) -> dict[str, Any]:
+def _build_ulimit(name: str, value: int) -> dict[str, Any]:
     return {"Name": name, "Soft": value, "Hard": value}
 
 
-def context(files: Mapping[str, str]) -> io.BytesIO:
+def pack_build_context(files: Mapping[str, str]) -> io.BytesIO:
     """A build context. No times and no owners: the same files are the same bytes."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -100,11 +100,11 @@ def context(files: Mapping[str, str]) -> io.BytesIO:
     return packed
 
 
-def about(info: Answer, version: Answer) -> About:
+def parse_engine_info(info: ApiReply, version: ApiReply) -> EngineInfo:
     """GET /info and GET /version, as far as they concern us."""
     components = version.get("Components") or [{}]
     podman = "podman" in components[0].get("Name", "").lower()
-    return About(
+    return EngineInfo(
         name="podman" if podman else "docker",
         version=str(version.get("Version", "")),
         cpus=int(info.get("NCPU", 0)),
@@ -115,16 +115,16 @@ def about(info: Answer, version: Answer) -> About:
     )
 
 
-def runs(containers: Iterable[Answer]) -> dict[str, str]:
+def parse_container_runs(containers: Iterable[ApiReply]) -> dict[str, str]:
     """Names and runs out of GET /containers/json. A container that the builder or a user made of one of
     our images inherits that image's label: it is not ours."""
     labels = {
         each["Names"][0].lstrip("/"): str(each["Labels"][LABEL]) for each in containers if each["Names"]
     }
-    return {name: run for name, run in labels.items() if run != BUILT}
+    return {name: run for name, run in labels.items() if run != IMAGE_LABEL_VALUE}
 
 
-def sizes(images: Iterable[Answer]) -> dict[str, int]:
+def parse_image_sizes(images: Iterable[ApiReply]) -> dict[str, int]:
     """Tags and bytes out of GET /images/json; what has lost its tag stands under its id."""
     found: dict[str, int] = {}
     for image in images:

@@ -14,8 +14,8 @@ from contextlib import suppress
 from matrix.errors import EngineError
 
 # Its default, Ctrl-P Ctrl-Q, would take Ctrl-P from the shell inside, where it is the command before.
-_DETACH = "--detach-keys=ctrl-^,ctrl-_,ctrl-^"
-_GRACE = 10.0
+_DETACH_OPTION = "--detach-keys=ctrl-^,ctrl-_,ctrl-^"
+_CLIENT_GRACE = 10.0
 """Seconds that the client may take to end after its container."""
 
 
@@ -25,7 +25,7 @@ def is_terminal() -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
-def client() -> str:
+def find_docker_client() -> str:
     """Docker's client program. EngineError when it is not on PATH."""
     found = shutil.which("docker")
     if found is None:
@@ -36,19 +36,19 @@ def client() -> str:
     return found
 
 
-def start(program: str, url: str, container: str, stop: Callable[[], object]) -> None:
+def start_attached(program: str, url: str, container: str, stop: Callable[[], object]) -> None:
     """Let the client start a container on this process's stdin, stdout and stderr; wait for its end.
 
     ``url`` as in DOCKER_HOST. When the waiting is interrupted, ``stop`` must end the container: then the
     client gives the terminal back as it found it, which a client that is killed does not.
     """
-    command = (program, "start", "--attach", "--interactive", _DETACH, container)
+    command = (program, "start", "--attach", "--interactive", _DETACH_OPTION, container)
     with subprocess.Popen(command, env={**os.environ, "DOCKER_HOST": url}) as process:
         try:
             process.wait()
         except BaseException:
             stop()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE)
+                process.wait(_CLIENT_GRACE)
             process.kill()
             raise

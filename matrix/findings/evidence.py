@@ -13,7 +13,7 @@ from matrix.findings.model import Assumption, Proof, Scope, Where
 from matrix.findings.presence import MadeObjects
 from matrix.findings.table import Cube, TruthTable
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import WHOLE, State
+from matrix.record.outcome import COMPLETE_STATES, State
 
 K = TypeVar("K")
 AxisPoint = tuple[str, ...]
@@ -84,7 +84,7 @@ class CellIndex:
         The same as asking `lacks` of every cell.
         """
         found = 0
-        for state in WHOLE:
+        for state in COMPLETE_STATES:
             found |= self._state_masks.get(state.value, 0)
         by_object = [self._object_masks.get(item, 0) for item in objects]
         by_stage = [self._stage_masks.get(stage, 0) for stage in stages]
@@ -219,7 +219,7 @@ def _list_ended_stages(cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
     """(stage, cell) for the stages that came to their end in cells that failed."""
     for number, cell in enumerate(cells):
         if cell.state is State.FAIL:
-            yield from ((stage.name, number) for stage in cell.stages if stage.state in WHOLE)
+            yield from ((stage.name, number) for stage in cell.stages if stage.state in COMPLETE_STATES)
 
 
 def _mask_made_objects(run: Run, made: MadeObjects) -> dict[str, int]:

@@ -168,10 +168,10 @@ class ConfigChecker:
     def _read_symbol_value(self, symbol: str, arch: str, config: Config, first: Sequence[str]) -> str:
         """A symbol's value, of which ``first`` are tried before the axis's others."""
         values = dict.fromkeys([*first, *self.axes.get(symbol, ())])
-        return self.catalog.value(arch, symbol, values, config)
+        return self.catalog.match_symbol_value(arch, symbol, values, config)
 
     def _find_failed_checks(self, symbol: str, value: str, mine: ResolvedConfig) -> tuple[SymbolCheck, ...]:
-        checks = verify_symbols(self.catalog.setting(mine.arch, symbol, value).proof, mine.resolved)
+        checks = verify_symbols(self.catalog.find_setting(mine.arch, symbol, value).proof, mine.resolved)
         return tuple(check for check in checks if not check.is_satisfied)
 
     def _count_differing_symbols(self, cell: Cell, mine: ResolvedConfig) -> int:

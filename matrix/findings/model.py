@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import AliasChoices, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.record.model import SCHEMA, Record, Tool
+from matrix.record.model import SCHEMA_VERSION, Record, Tool
 from matrix.record.outcome import State
 
 Condition = tuple[dict[str, tuple[str, ...]], ...]
@@ -96,7 +96,7 @@ class Finding(Record):
 class Findings(Record):
     """The findings of one run, most severe first."""
 
-    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     run: str
     tool: Tool
     findings: tuple[Finding, ...] = ()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from matrix.findings.model import Finding
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import WHOLE, State
+from matrix.record.outcome import COMPLETE_STATES, State
 
 MadeObjects = Mapping[str, frozenset[str]]
 """Failing cell's id → the objects that are known to have been made in it without an error."""
@@ -32,14 +32,14 @@ def is_problem_absent(cell: Cell, objects: Iterable[str], stages: Iterable[str],
     failed for another reason lacks it only if one of these objects was made in it, or, for a problem
     without an object, if a stage that shows it came to its end.
     """
-    if cell.state in WHOLE:
+    if cell.state in COMPLETE_STATES:
         return True
     if cell.state is not State.FAIL:
         return False
     wanted = frozenset(objects)
     if wanted:
         return bool(wanted & made.get(cell.id, frozenset()))
-    ended = {stage.name for stage in cell.stages if stage.state in WHOLE}
+    ended = {stage.name for stage in cell.stages if stage.state in COMPLETE_STATES}
     return bool(ended & set(stages))
 
 

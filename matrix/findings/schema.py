@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.findings.model import Findings
-from matrix.record.schema import publish, schema_of
+from matrix.record.schema import build_schema, write_schema
 
 FINDINGS_SCHEMA_FILE = Path(__file__).with_name("findings.schema.json")
 
@@ -15,8 +15,8 @@ FINDINGS_SCHEMA_FILE = Path(__file__).with_name("findings.schema.json")
 def build_findings_schema() -> dict[str, Any]:
     """The schema of ``findings.json``."""
     about = "What fails in a run, under which condition, with which proof. Derived from run.json."
-    return schema_of(Findings, "kmatrix findings.json", about)
+    return build_schema(Findings, "kmatrix findings.json", about)
 
 
 if __name__ == "__main__":
-    publish(build_findings_schema(), FINDINGS_SCHEMA_FILE)
+    write_schema(build_findings_schema(), FINDINGS_SCHEMA_FILE)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from matrix.catalog.load import Catalog, load_catalog, recorded_profile
+from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Profile
-from matrix.engine.connect import connect, machine_user
+from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.engine import Engine
 from matrix.errors import RequestError
 from matrix.jobs.prepare import Ready, ensure_images, fetch_source, image_ref
-from matrix.record.events import Emit, Note
+from matrix.record.events import EventSink, ProgressNote
 from matrix.record.model import Run, SourceRecord, ToolchainRecord
 from matrix.source.cache import SourceCache
 from matrix.source.spec import PackageSpec, RevisionSpec, parse_source_spec
@@ -18,41 +18,46 @@ from matrix.source.tree import AppliedPatch, GitProvenance, SourceTree
 
 @contextmanager
 def ready_again(
-    run: Run, toolchain: str, emit: Emit, *, engine: Engine | None = None, cache: SourceCache | None = None
+    run: Run,
+    toolchain: str,
+    emit: EventSink,
+    *,
+    engine: Engine | None = None,
+    cache: SourceCache | None = None,
 ) -> Iterator[Ready]:
     """What `prepare` gave this run, with one of its toolchains; no sweep takes it away meanwhile.
 
     A missing image is made and a missing source is fetched. RequestError when the source cannot be had, or
     is another now.
     """
-    profile = recorded_profile(run.profile, f"the profile of {run.id}")
+    profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    engine = engine or connect()
+    engine = engine or connect_engine()
     cache = cache or SourceCache()
     with cache.lock_shared():
-        about = engine.about()
-        user = machine_user(rootless=about.rootless)
+        about = engine.query_info()
+        user = choose_container_user(rootless=about.rootless)
         chain = _toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
         tree = _cached(run.source, cache) or _fetched(run, profile, engine, cache, user, emit)
         yield Ready(profile, catalog, engine, about, user, cache, tree, {toolchain: chain})
 
 
 def _toolchain(
-    recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: Emit
+    recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: EventSink
 ) -> ToolchainRecord:
     """The recorded image, or, said so, the one that its recipe makes today."""
-    if engine.image_id(recorded.image_id):
+    if engine.find_image_id(recorded.image_id):
         return recorded
     if name not in catalog.toolchains:
         raise RequestError(
             f"the image of {name} is gone, and so is its row in the catalog",
             "write the row into the run's profile, and run it again",
         )
-    emit(Note(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
+    emit(ProgressNote(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
     image = ensure_images(engine, catalog, [name], emit)[name]
     ref = image_ref(name, catalog.toolchains[name])
     if image != recorded.image_id:
-        emit(Note(f"Another takes its place, and may behave otherwise: {ref}, {image}."))
+        emit(ProgressNote(f"Another takes its place, and may behave otherwise: {ref}, {image}."))
     return recorded.model_copy(update={"image": ref, "image_id": image})
 
 
@@ -73,9 +78,9 @@ def _cached(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
 
 
 def _fetched(
-    run: Run, profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: Emit
+    run: Run, profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
 ) -> SourceTree:
-    emit(Note(f"The source of {run.id} is not in the cache any more: fetching it again."))
+    emit(ProgressNote(f"The source of {run.id} is not in the cache any more: fetching it again."))
     hint = "./inv run, with the options of that run, makes another to take instead"
     try:
         same = profile.model_copy(update={"source": _pinned(run.source, cache)})

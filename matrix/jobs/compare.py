@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config
-from matrix.record.load import config_of, find_run, load_run, objects_of
+from matrix.record.load import find_run_directory, load_cell_config, load_cell_objects, load_run
 from matrix.record.model import Cell, Run
 from matrix.verdict.answers import compute_verdict_exit_code
 from matrix.verdict.baseline import Regression, compare_with_baseline, compute_excused_exit_code
@@ -20,12 +20,12 @@ from matrix.verdict.side import RunData
 
 def side_of(run: Run, directory: Path) -> RunData:
     """A run with everything that a verdict asks of it, out of its directory."""
-    return RunData.from_run(run, partial(objects_of, directory), partial(_config, directory))
+    return RunData.from_run(run, partial(load_cell_objects, directory), partial(_config, directory))
 
 
 def _config(directory: Path, cell: Cell) -> Config | None:
     try:
-        return Config.parse(config_of(directory, cell))
+        return Config.parse(load_cell_config(directory, cell))
     except RequestError:
         return None
 
@@ -63,7 +63,9 @@ class Measured:
 
 def measure_of(baseline: str, known: str, runs: Path) -> Measure | None:
     """What these options name; None without any. RequestError for what will not do, before any work."""
-    measure = Measure(find_run(baseline, runs) if baseline else None, Path(known) if known else None)
+    measure = Measure(
+        find_run_directory(baseline, runs) if baseline else None, Path(known) if known else None
+    )
     if measure.baseline is not None:
         load_run(measure.baseline)
     if measure.known is not None:

@@ -8,8 +8,8 @@ from matrix.errors import RequestError, format_nearest
 from matrix.findings.derive import derive_findings
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import find_made_objects
-from matrix.record.files import write_whole
-from matrix.record.load import objects_of
+from matrix.record.files import write_atomically
+from matrix.record.load import load_cell_objects
 from matrix.record.model import Cell, Run
 
 FINDINGS = "findings.json"
@@ -17,12 +17,12 @@ FINDINGS = "findings.json"
 
 def findings_of(run: Run, directory: Path) -> Findings:
     """The findings of a run, made anew from what it recorded."""
-    return derive_findings(run, find_made_objects(run, partial(objects_of, directory)))
+    return derive_findings(run, find_made_objects(run, partial(load_cell_objects, directory)))
 
 
 def keep_findings(findings: Findings, directory: Path) -> None:
     """Write ``findings.json`` into the run's directory. DiskFullError when there is no space for it."""
-    write_whole(directory / FINDINGS, findings.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_atomically(directory / FINDINGS, findings.model_dump_json(by_alias=True, indent=1) + "\n")
 
 
 def chosen(findings: Findings, name: str) -> Finding:

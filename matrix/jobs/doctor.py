@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
-from matrix.engine.connect import connect, machine_user
-from matrix.engine.engine import Container, Engine, Limits
-from matrix.engine.images import base_tag
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.engine import ContainerLimits, ContainerSpec, Engine
+from matrix.engine.images import compute_base_tag
 from matrix.errors import MachineError
 from matrix.jobs.prepare import image_ref
 from matrix.source.cache import SourceCache
@@ -45,8 +45,8 @@ def doctor(profile: Profile) -> list[Finding]:
     cache = SourceCache()
     found = [*_disk(cache)]
     try:
-        engine = connect()
-        about = engine.about()
+        engine = connect_engine()
+        about = engine.query_info()
     except MachineError as error:
         return [Finding("engine", False, str(error), error.hint), *found]
     engine_line = f"{about.name} {about.version}, cgroup {about.cgroup}, {about.storage}"
@@ -57,25 +57,25 @@ def doctor(profile: Profile) -> list[Finding]:
         "use fewer lanes: --lanes 1",
     )
     images = list(_images(engine, profile))
-    isolation = _isolation(engine, machine_user(rootless=about.rootless))
+    isolation = _isolation(engine, choose_container_user(rootless=about.rootless))
     return [Finding("engine", True, engine_line), isolation, *found, memory, *images, _source(cache, profile)]
 
 
 def _isolation(engine: Engine, user: str) -> Finding:
     """Whether limits and restrictions are applied, and not only accepted: read back inside a container."""
-    image = engine.image_id(base_tag())
+    image = engine.find_image_id(compute_base_tag())
     if image is None:
         return Finding("isolation", False, "not known before the base image is there", "./inv setup")
     lines: list[str] = []
-    container = Container(
+    container = ContainerSpec(
         name=f"kmatrix-doctor-{uuid4().hex[:12]}",
         image=image,
         command=("sh", "-c", _PROBE),
         user=user,
-        limits=Limits(memory=_PROBE_MEMORY, seconds=60),
+        limits=ContainerLimits(memory=_PROBE_MEMORY, seconds=60),
     )
     try:
-        engine.run(container, lines.append, threading.Event())
+        engine.run_container(container, lines.append, threading.Event())
     except MachineError as error:
         return Finding("isolation", False, str(error), error.hint)
     return _isolation_told(lines, user)
@@ -116,7 +116,7 @@ def _images(engine: Engine, profile: Profile) -> Iterator[Finding]:
     catalog = load_catalog().with_profile(profile)
     for name in profile.toolchain:
         ref = image_ref(name, catalog.toolchains[name])
-        there = engine.image_id(ref) is not None
+        there = engine.find_image_id(ref) is not None
         yield Finding(f"image {name}", there, ref if there else f"{ref} is not there", "./inv setup")
 
 

@@ -12,7 +12,7 @@ from matrix.build.lane import LaneDirectory, open_lane
 from matrix.build.plan import Lane
 from matrix.build.schedule import JobBudget
 from matrix.build.work import resolve_in_lane
-from matrix.catalog.load import Catalog, load_catalog, recorded_profile
+from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.errors import MachineError, RequestError
 from matrix.findings.fit import (
@@ -34,10 +34,10 @@ from matrix.kconfig.config import Config
 from matrix.kconfig.definitions import read_tree_definitions
 from matrix.kconfig.origin import ConfigCompiler, parse_origin
 from matrix.plan.request import Request, escape_path_part
-from matrix.record.events import Emit, Note
-from matrix.record.files import no_space, write_whole
-from matrix.record.journal import new_run_id
-from matrix.record.load import config_of
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.files import translate_disk_full, write_atomically
+from matrix.record.journal import generate_run_id
+from matrix.record.load import load_cell_config
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from matrix.resolve.make import MakeRunner
@@ -86,7 +86,7 @@ def read_config(path: Path, catalog: Catalog) -> UserConfig:
         raise RequestError(f"--config {path}: {error}", error.hint) from error
     if not config:
         raise RequestError(f"--config {path} sets no symbol", "name the .config of a build directory")
-    arch = catalog.arch_of(config, said.arch)
+    arch = catalog.detect_arch(config, said.arch)
     if arch is None:
         raise RequestError(
             f"--config {path} does not say which arch it is for",
@@ -96,14 +96,14 @@ def read_config(path: Path, catalog: Catalog) -> UserConfig:
 
 
 def answer(
-    run: Run, directory: Path, finding: Finding, asked: Asked, emit: Emit, world: World = _THIS_MACHINE
+    run: Run, directory: Path, finding: Finding, asked: Asked, emit: EventSink, world: World = _THIS_MACHINE
 ) -> ConfigExplanation:
     """Hold a .config against a finding of the run in this directory; write the changed one.
 
     RequestError for a .config, toolchain or file that will not do, before any work; MachineError when conf
     could not be run.
     """
-    profile = recorded_profile(run.profile, f"the profile of {run.id}")
+    profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     given = read_config(asked.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
@@ -150,7 +150,7 @@ class _Case:
     def recorded(self, cell: Cell) -> str:
         """A cell's .config as the run has kept it, or nothing."""
         try:
-            return config_of(self.directory, cell)
+            return load_cell_config(self.directory, cell)
         except RequestError:
             return ""
 
@@ -197,9 +197,9 @@ def _written(case: _Case, asked: Asked, text: str) -> Path:
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
     try:
-        with no_space(path):
+        with translate_disk_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
+        write_atomically(path, text)
     except OSError as error:
         raise RequestError(
             f"{path} cannot be written: {error.strerror}", "name another place: --out FILE"
@@ -221,7 +221,7 @@ class _Desk:
         """``kept`` are symbols that have their value already: they are verified, and nothing is set."""
         arch = self.lane[0]
         knobs = {
-            name: {arch: {value: Setting(set={}, proof=self.catalog.setting(arch, name, value).proof)}}
+            name: {arch: {value: Setting(set={}, proof=self.catalog.find_setting(arch, name, value).proof)}}
             for name, value in kept.items()
         }
         merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
@@ -251,17 +251,21 @@ def _refused(resolution: Resolution) -> RequestError | MachineError:
 
 
 @contextmanager
-def _desk(case: _Case, cell: Cell, emit: Emit, world: World) -> Iterator[_Desk]:
+def _desk(case: _Case, cell: Cell, emit: EventSink, world: World) -> Iterator[_Desk]:
     """The run's own tree, a cell's image and make line, and the .config as a base."""
     with ready_again(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
-        emit(Note(f"Asking the conf of Linux {ready.tree.version} what it makes of {case.given.path.name}."))
+        emit(
+            ProgressNote(
+                f"Asking the conf of Linux {ready.tree.version} what it makes of {case.given.path.name}."
+            )
+        )
         catalog = replace(ready.catalog, bases={_BASE: Base(file=str(case.given.path))})
         image = ready.toolchains[cell.toolchain].image_id
         lanes, store = ready.cache.root / "lanes", ready.cache.root / "resolutions"
         lane = Lane(cell.arch, cell.toolchain, _BASE, ())
-        key = lane.compute_directory_key(Stages("focus", ()), image, cell.variables)
+        key = lane.compute_directory_key(Stages("focus", ()), image, cell.make_variables)
         budget = JobBudget(ready.profile.jobs or ready.about.cpus, 1)
-        site = site_of(ready, new_run_id("explain", datetime.now(UTC)), budget, 1)
+        site = site_of(ready, generate_run_id("explain", datetime.now(UTC)), budget, 1)
         with open_lane(lanes, key, ready.tree, ready.cache, ready.user) as place:
-            workshop = MakeRunner(site, image, cell.variables, lambda: place.build)
+            workshop = MakeRunner(site, image, cell.make_variables, lambda: place.build)
             yield _Desk(workshop, place, catalog, store, (cell.arch, cell.toolchain, _BASE))

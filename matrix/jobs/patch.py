@@ -25,9 +25,9 @@ from matrix.jobs.derive import findings_of, keep_findings
 from matrix.jobs.follow import following
 from matrix.jobs.prepare import fetch_source, git_identity, prepare
 from matrix.jobs.run import World, run, run_directory
-from matrix.record.events import Emit, Note
-from matrix.record.files import write_whole
-from matrix.record.journal import refuse_used
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.files import write_atomically
+from matrix.record.journal import check_directory_unused
 from matrix.record.model import Run
 from matrix.source.mails import Mail, MailAddress
 from matrix.source.patchfile import PatchFile
@@ -91,7 +91,7 @@ class Judged:
 
 
 def patch(
-    profile: Profile, asked: Asked, emit: Emit, argv: Sequence[str] = (), world: World = _THIS_MACHINE
+    profile: Profile, asked: Asked, emit: EventSink, argv: Sequence[str] = (), world: World = _THIS_MACHINE
 ) -> Judged:
     """Build before and after, and compare.
 
@@ -100,7 +100,7 @@ def patch(
     """
     profile = profile.model_copy(update={"patch": (*profile.patch, *asked.before)})
     place = run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
-    refuse_used(place)
+    check_directory_unused(place)
     try:
         trial = _tried(profile, asked.series, place, emit, world)
     except BaseException:
@@ -122,14 +122,14 @@ class _Trial:
     refused: str | None = None
 
 
-def _tried(profile: Profile, series: PatchSeries, place: Path, emit: Emit, world: World) -> _Trial:
+def _tried(profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: World) -> _Trial:
     """Whether the patches apply, which is known before anything is built."""
     files = _kept(series.patches, place / _PATCHES)
     with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
         touched = {path for one in series.patches for path in one.paths}
         more = following(profile, ready.catalog, ready.tree.path, touched)
         if more:
-            emit(Note(f"The focus follows the patch: {', '.join(more)}."))
+            emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
         focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
         try:
             fetch_source(_patched(focused, files), ready.engine, ready.cache, ready.user, emit)
@@ -137,7 +137,7 @@ def _tried(profile: Profile, series: PatchSeries, place: Path, emit: Emit, world
             count = error.patch_index - len(ready.tree.patches)
             if count < 1:
                 raise
-            emit(Note(f"{error} Built until there: {count} of {len(files)} patches."))
+            emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))
             return _Trial(focused, files[:count], str(error))
     return _Trial(focused, files)
 
@@ -150,7 +150,7 @@ def _kept(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
     names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
     files = [folder / name for name in names]
     for file, one in zip(files, patches, strict=True):
-        write_whole(file, one.content)
+        write_atomically(file, one.content)
     return tuple(files)
 
 
@@ -165,7 +165,7 @@ class _Case:
     trial: _Trial
     asked: Asked
     place: Path
-    emit: Emit
+    emit: EventSink
     argv: Sequence[str]
     world: World
 
@@ -175,7 +175,7 @@ class _Case:
         sides = [side_of(*built) for built in (before, *afters)]
         verdict = self._verdict(sides)
         directories = tuple(directory for _, directory in (before, *afters))
-        write_whole(directories[-1] / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
+        write_atomically(directories[-1] / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
         code, tester = self._code(verdict), self.asked.tester
         why = (
             explain_withheld_tested_by(verdict, sides[-1], self._touched_objects(verdict, sides[0]))
@@ -202,7 +202,7 @@ class _Case:
         return built[1:]
 
     def _run(self, profile: Profile, name: str, before: Built | None) -> Built:
-        self.emit(Note(f"Building {name.replace('-', ' patch ')}."))
+        self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
         profile = profile.model_copy(update={"out": str(self.place / name)})
         done, directory = run(profile, self.emit, self.argv, self.world, before)
         if done.interrupted:

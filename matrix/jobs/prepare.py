@@ -12,13 +12,20 @@ from pathlib import Path
 
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
-from matrix.catalog.types import Profile, Toolchain, compiler_commands
-from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
-from matrix.engine.connect import connect, machine_user
-from matrix.engine.engine import About, Engine
-from matrix.engine.images import Blueprint, ensure, ensure_base, ensure_named, first_lines, recipes
+from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
+from matrix.engine.bootstrap import ROOT_IMAGE as ROOT_IMAGE
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.engine import Engine, EngineInfo
+from matrix.engine.images import (
+    ImageRecipe,
+    ensure_base_image,
+    ensure_named_image,
+    ensure_toolchain_image,
+    read_first_lines,
+    render_dockerfiles,
+)
 from matrix.errors import EngineError, MachineError, RequestError
-from matrix.record.events import Emit, Note
+from matrix.record.events import EventSink, ProgressNote
 from matrix.record.model import (
     BaseRecord,
     Compiler,
@@ -50,7 +57,7 @@ class Ready:
     profile: Profile
     catalog: Catalog
     engine: Engine
-    about: About
+    about: EngineInfo
     user: str
     cache: SourceCache
     tree: SourceTree
@@ -60,7 +67,7 @@ class Ready:
 @contextmanager
 def prepare(
     profile: Profile,
-    emit: Emit,
+    emit: EventSink,
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
@@ -73,7 +80,7 @@ def prepare(
     """
     catalog = load_catalog().with_profile(profile)
     _refuse_unreadable(profile, catalog)
-    engine = engine or connect()
+    engine = engine or connect_engine()
     cache = cache or SourceCache()
     with cache.lock_shared():
         if not make:
@@ -81,9 +88,9 @@ def prepare(
         yield _ready(profile, catalog, engine, cache, emit)
 
 
-def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: Emit) -> Ready:
-    about = engine.about()
-    user = machine_user(rootless=about.rootless)
+def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: EventSink) -> Ready:
+    about = engine.query_info()
+    user = choose_container_user(rootless=about.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     _check_focus(profile, catalog, tree)
@@ -104,7 +111,7 @@ def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
 
 def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache) -> None:
     refs = {name: image_ref(name, catalog.toolchains[name]) for name in profile.toolchain}
-    missing = [f"the image of {name}" for name, ref in refs.items() if engine.image_id(ref) is None]
+    missing = [f"the image of {name}" for name, ref in refs.items() if engine.find_image_id(ref) is None]
     if profile.source.startswith("debian:") and cache.read_spec_entry(profile.source) is None:
         missing.append(f"the source {profile.source}")
     if missing:
@@ -112,50 +119,52 @@ def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: S
 
 
 def ensure_images(
-    engine: Engine, catalog: Catalog, toolchains: Sequence[str], emit: Emit, *, install: bool = False
+    engine: Engine, catalog: Catalog, toolchains: Sequence[str], emit: EventSink, *, install: bool = False
 ) -> dict[str, str]:
     """Toolchain → image id; built or pulled where missing."""
     ids = {}
     for name in toolchains:
         wanted = image_of(name, catalog.toolchains[name])
-        if isinstance(wanted, Blueprint):
-            ids[name] = ensure(engine, wanted, emit, install=install)
+        if isinstance(wanted, ImageRecipe):
+            ids[name] = ensure_toolchain_image(engine, wanted, emit, install=install)
         else:
-            ids[name] = ensure_named(engine, wanted, emit)
+            ids[name] = ensure_named_image(engine, wanted, emit)
     return ids
 
 
-def image_of(name: str, row: Toolchain) -> Blueprint | str:
+def image_of(name: str, row: Toolchain) -> ImageRecipe | str:
     """What a toolchain's image is built from, or the image that its row names."""
     if row.template is not None and row.version is not None:
-        return Blueprint(name, row.template, row.version)
+        return ImageRecipe(name, row.template, row.version)
     return str(row.image)
 
 
 def image_ref(name: str, row: Toolchain) -> str:
     """What a toolchain's image is called, whether it is there or not."""
     wanted = image_of(name, row)
-    return wanted.tag if isinstance(wanted, Blueprint) else wanted
+    return wanted.tag if isinstance(wanted, ImageRecipe) else wanted
 
 
-def fetch_source(profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: Emit) -> SourceTree:
+def fetch_source(
+    profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
+) -> SourceTree:
     """The profile's tree, with its patches, in the cache."""
     return fetch_tree(
         profile.source,
         cache=cache,
         engine=engine,
-        image=ensure_base(engine, emit),
+        image=ensure_base_image(engine, emit),
         user=user,
-        note=lambda text: emit(Note(text)),
+        note=lambda text: emit(ProgressNote(text)),
         patches=read_patches(profile, emit),
     )
 
 
-def read_patches(profile: Profile, emit: Emit) -> list[PatchFile]:
+def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
     """The profile's patches in order, a series as its patches; RequestError when one cannot be read."""
     given = [read_series(patch) for patch in profile.patch]
     for note in chain.from_iterable(series.notes for series in given):
-        emit(Note(note))
+        emit(ProgressNote(note))
     return [patch for series in given for patch in series.patches]
 
 
@@ -185,9 +194,9 @@ def _toolchain_record(
     engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
 ) -> ToolchainRecord:
     """Image and versions, asked of the tools themselves, for every arch of the profile."""
-    makes = [{**catalog.make_variables(arch, name), **profile.make} for arch in profile.arch]
-    pairs = [compiler_commands(make) for make in makes]
-    lines = first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
+    makes = [{**catalog.build_make_variables(arch, name), **profile.make} for arch in profile.arch]
+    pairs = [find_compiler_and_linker(make) for make in makes]
+    lines = read_first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
     compilers = {}
     for index, arch in enumerate(profile.arch):
         version, binutils = lines[2 * index : 2 * index + 2]
@@ -201,8 +210,8 @@ def _toolchain_record(
     return ToolchainRecord(
         image=image_ref(name, catalog.toolchains[name]),
         image_id=image,
-        root=ROOT_IMAGE if isinstance(wanted, Blueprint) else "",
-        recipe=recipes(wanted) if isinstance(wanted, Blueprint) else (),
+        root=ROOT_IMAGE if isinstance(wanted, ImageRecipe) else "",
+        recipe=render_dockerfiles(wanted) if isinstance(wanted, ImageRecipe) else (),
         compilers=compilers,
     )
 
@@ -211,7 +220,7 @@ def base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[Bas
     """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
     base = catalog.bases[name]
     given, extra = read_base_texts(base)
-    targets = {arch: catalog.base_target(arch, name) for arch in arches}
+    targets = {arch: catalog.find_base_target(arch, name) for arch in arches}
     record = BaseRecord(
         targets={arch: target for arch, target in targets.items() if target is not None},
         seed=base.seed,
@@ -234,7 +243,7 @@ def source_record(tree: SourceTree) -> SourceRecord:
     )
 
 
-def host_record(about: About) -> Host:
+def host_record(about: EngineInfo) -> Host:
     """The machine as a run records it."""
     return Host(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",

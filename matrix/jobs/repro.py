@@ -8,8 +8,8 @@ from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.jobs.derive import only, seen_with
 from matrix.plan.request import escape_path_part
-from matrix.record.files import no_space, write_whole
-from matrix.record.load import cell_named
+from matrix.record.files import translate_disk_full, write_atomically
+from matrix.record.load import find_cell
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 
@@ -36,7 +36,7 @@ def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain:
     if not cell:
         found = only(findings, finding)
         return Subject(_first(run, found, toolchain), found)
-    here = cell_named(run, cell)
+    here = find_cell(run, cell)
     if finding:
         found = only(findings, finding)
         if here.id not in found.cells:
@@ -59,8 +59,8 @@ def _first(run: Run, found: Finding, toolchain: str) -> Cell:
 
 def keep_script(script: str, path: Path) -> Path:
     """Write a script that can be executed; returns its place."""
-    with no_space(path):
+    with translate_disk_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, script)
+    write_atomically(path, script)
     path.chmod(0o755)
     return path

@@ -16,8 +16,8 @@ from matrix.build.cell import Stages
 from matrix.build.plan import Lane, RunContext, group_into_lanes
 from matrix.build.row import create_blank_cell
 from matrix.build.schedule import JobBudget, run_lanes
-from matrix.catalog.types import Profile, duration, size
-from matrix.engine.engine import Engine, Limits
+from matrix.catalog.types import Profile, parse_duration, parse_size
+from matrix.engine.engine import ContainerLimits, Engine
 from matrix.jobs.prepare import (
     ROOT,
     Ready,
@@ -31,10 +31,16 @@ from matrix.jobs.prepare import (
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.plan.product import compute_plan_digest, list_axes, plan_requests
 from matrix.plan.request import Request
-from matrix.record.events import Emit, Note, RunStarted
-from matrix.record.journal import Journal, claim, new_run_id, point_latest, refuse_used
+from matrix.record.events import EventSink, ProgressNote, RunStarted
+from matrix.record.journal import (
+    Journal,
+    check_directory_unused,
+    claim_run_directory,
+    generate_run_id,
+    link_latest_run,
+)
 from matrix.record.model import BaseRecord, Run
-from matrix.record.outcome import State, exit_code
+from matrix.record.outcome import State, compute_run_exit_code
 from matrix.resolve.make import MakeContext
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
 from matrix.source.cache import SourceCache
@@ -54,7 +60,7 @@ class World:
 
 def run(
     profile: Profile,
-    emit: Emit,
+    emit: EventSink,
     argv: Sequence[str] = (),
     world: World = World(),
     before: tuple[Run, Path] | None = None,
@@ -68,19 +74,19 @@ def run(
     points = plan_requests(profile)
     now = datetime.now(UTC)
     directory = run_directory(profile, profile.name, world.runs, now)
-    refuse_used(directory)
+    check_directory_unused(directory)
     with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
         _refuse_conflicts(ready, points)
-        claim(directory)
-        name = directory.name if profile.out is None else new_run_id(profile.name, now)
+        claim_run_directory(directory)
+        name = directory.name if profile.out is None else generate_run_id(profile.name, now)
         record = _blank_run(name, ready, points, now, argv)
         if profile.out is None:
-            point_latest(directory)
+            link_latest_run(directory)
         known = _usable(before, ready, emit) if before else None
         return _execute(ready, points, record, directory, emit, build=True, before=known), directory
 
 
-def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
+def plan(profile: Profile, emit: EventSink, world: World = World()) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
     points = plan_requests(profile)
     now = datetime.now(UTC)
@@ -89,15 +95,15 @@ def plan(profile: Profile, emit: Emit, world: World = World()) -> Run:
         TemporaryDirectory(prefix="kmatrix-plan-") as place,
     ):
         _refuse_conflicts(ready, points)
-        record = _blank_run(new_run_id("plan", now), ready, points, now, ())
+        record = _blank_run(generate_run_id("plan", now), ready, points, now, ())
         return _execute(ready, points, record, Path(place), emit, build=False)
 
 
 def plan_code(planned: Run) -> int:
     """A plan's exit code: 0 when every request is known to be reachable or not."""
-    open_ = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.reached]
+    open_ = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.is_reachable]
     known = not open_ and not planned.interrupted
-    return 0 if known else exit_code(open_, interrupted=planned.interrupted)
+    return 0 if known else compute_run_exit_code(open_, interrupted=planned.interrupted)
 
 
 def _refuse_conflicts(ready: Ready, points: Sequence[Request]) -> None:
@@ -111,7 +117,7 @@ def run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Pa
     """Where a run that is called so is kept: ``--out``, or a new directory under ``runs``."""
     if profile.out is not None:
         return Path(profile.out).absolute()
-    name = new_run_id(title, now)
+    name = generate_run_id(title, now)
     taken = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
     return next(path for path in taken if not path.exists())
 
@@ -133,10 +139,10 @@ def _blank_run(name: str, ready: Ready, points: Sequence[Request], now: datetime
     )
 
 
-def _usable(before: tuple[Run, Path], ready: Ready, emit: Emit) -> ReusableRun | None:
+def _usable(before: tuple[Run, Path], ready: Ready, emit: EventSink) -> ReusableRun | None:
     known = load_reusable_run(*before, ready.tree, ready.cache)
     if known is None:
-        emit(Note(f"The source of {before[0].id} is not in the cache: every cell is built."))
+        emit(ProgressNote(f"The source of {before[0].id} is not in the cache: every cell is built."))
     return known
 
 
@@ -150,7 +156,7 @@ def _execute(
     points: Sequence[Request],
     record: Run,
     directory: Path,
-    emit: Emit,
+    emit: EventSink,
     *,
     build: bool,
     before: ReusableRun | None = None,
@@ -163,7 +169,7 @@ def _execute(
     with Journal(directory, record) as journal:
         for base, text in _bases(ready).values():
             if text is not None:
-                journal.keep_config(str(base.config_sha256), text)
+                journal.store_config(str(base.config_sha256), text)
         emit(RunStarted(record.id, directory, len(points), len(lanes)))
         try:
             plan = _plan(ready, site, journal, emit, points, build=build, before=before)
@@ -185,14 +191,14 @@ def site_of(ready: Ready, run_id: str, budget: JobBudget, at_once: int) -> MakeC
     """What the lanes of a run share, when so many are at work at once."""
     profile = ready.profile
     share = int(ready.about.memory * _MEMORY_USED / at_once)
-    memory = size(profile.memory) if profile.memory else share
+    memory = parse_size(profile.memory) if profile.memory else share
     return MakeContext(
         engine=ready.engine,
         tree=ready.tree,
         conf_digest=ready.cache.load_manifest(ready.tree.digest).compute_conf_digest(),
         run_id=run_id,
         user=ready.user,
-        limits=Limits(memory=memory, seconds=duration(profile.timeout)),
+        limits=ContainerLimits(memory=memory, seconds=parse_duration(profile.timeout)),
         share_jobs=budget.compute_share,
         cancel=threading.Event(),
     )
@@ -202,7 +208,7 @@ def _plan(
     ready: Ready,
     site: MakeContext,
     journal: Journal,
-    emit: Emit,
+    emit: EventSink,
     points: Sequence[Request],
     *,
     build: bool,
@@ -232,6 +238,6 @@ def _plan(
         emit=emit,
         request_ids=frozenset(point.id for point in points),
         fail_fast=profile.fail_fast,
-        deadline=monotonic() + duration(profile.deadline) if profile.deadline else None,
+        deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
         reusable_run=before,
     )

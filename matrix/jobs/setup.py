@@ -7,12 +7,12 @@ from pathlib import Path
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
-from matrix.engine.bootstrap import Host, apt_install
-from matrix.engine.connect import connect, machine_user
+from matrix.engine.bootstrap import HostSystem, apt_install
+from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.engine import Engine
 from matrix.errors import EngineError
 from matrix.jobs.prepare import ensure_images, fetch_source
-from matrix.record.events import Emit, Note
+from matrix.record.events import EventSink, ProgressNote
 from matrix.source.cache import SourceCache
 from matrix.source.tree import SourceTree
 
@@ -20,57 +20,59 @@ _DAEMON_LOG = Path("/var/log/kmatrix-dockerd.log")
 _ANSWER_WITHIN = 60
 
 
-def setup(profile: Profile, emit: Emit) -> None:
+def setup(profile: Profile, emit: EventSink) -> None:
     """Find or install an engine, then build the profile's images and fetch its source."""
     catalog = load_catalog().with_profile(profile)
     engine = _engine(emit)
-    about = engine.about()
-    emit(Note(f"Engine: {about.name} {about.version}."))
+    about = engine.query_info()
+    emit(ProgressNote(f"Engine: {about.name} {about.version}."))
     ensure_images(engine, catalog, profile.toolchain, emit, install=True)
-    emit(Note(f"Images: {', '.join(profile.toolchain)} are there."))
+    emit(ProgressNote(f"Images: {', '.join(profile.toolchain)} are there."))
     tree = _fetched(profile, engine, emit)
-    emit(Note(f"Source: {tree.spec} is Linux {tree.version}, in {tree.path}."))
+    emit(ProgressNote(f"Source: {tree.spec} is Linux {tree.version}, in {tree.path}."))
 
 
-def make_images(profile: Profile, emit: Emit) -> dict[str, str]:
+def make_images(profile: Profile, emit: EventSink) -> dict[str, str]:
     """Toolchain → image id of the profile's toolchains, built or pulled where missing."""
-    return ensure_images(connect(), load_catalog().with_profile(profile), profile.toolchain, emit)
+    return ensure_images(connect_engine(), load_catalog().with_profile(profile), profile.toolchain, emit)
 
 
-def fetch(profile: Profile, emit: Emit) -> SourceTree:
+def fetch(profile: Profile, emit: EventSink) -> SourceTree:
     """The profile's source in the cache, with its patches."""
-    return _fetched(profile, connect(), emit)
+    return _fetched(profile, connect_engine(), emit)
 
 
-def _fetched(profile: Profile, engine: Engine, emit: Emit) -> SourceTree:
+def _fetched(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
     cache = SourceCache()
     with cache.lock_shared():
-        return fetch_source(profile, engine, cache, machine_user(rootless=engine.about().rootless), emit)
+        return fetch_source(
+            profile, engine, cache, choose_container_user(rootless=engine.query_info().rootless), emit
+        )
 
 
-def _engine(emit: Emit) -> Engine:
+def _engine(emit: EventSink) -> Engine:
     """The engine that answers; else, where it may, one that is installed and started here."""
     try:
-        return connect()
+        return connect_engine()
     except EngineError as error:
-        if os.environ.get("DOCKER_HOST") or not _may_install(Host()):
+        if os.environ.get("DOCKER_HOST") or not _may_install(HostSystem()):
             raise
-        emit(Note(f"No engine yet ({error})."))
-    if not Host().has("dockerd"):
+        emit(ProgressNote(f"No engine yet ({error})."))
+    if not HostSystem().has_program("dockerd"):
         apt_install(["docker.io"], emit)
     _start(emit)
-    return connect()
+    return connect_engine()
 
 
-def _may_install(host: Host) -> bool:
+def _may_install(host: HostSystem) -> bool:
     """As root, where Docker is only stopped, or on Debian or Ubuntu, where it can be installed."""
-    return host.is_root() and (host.has("dockerd") or host.has("apt-get"))
+    return host.is_root() and (host.has_program("dockerd") or host.has_program("apt-get"))
 
 
-def _start(emit: Emit) -> None:
+def _start(emit: EventSink) -> None:
     """With systemd where it runs; otherwise the daemon itself, in the background."""
     if Path("/run/systemd/system").is_dir():
-        emit(Note("Starting Docker with systemd."))
+        emit(ProgressNote("Starting Docker with systemd."))
         log = "journalctl -u docker"
         done = subprocess.run(
             ["systemctl", "enable", "--now", "docker"], check=False, capture_output=True, text=True
@@ -80,7 +82,7 @@ def _start(emit: Emit) -> None:
                 f"systemd cannot start Docker: {done.stderr.strip()}", f"its log says why: {log}"
             )
     else:
-        emit(Note(f"Starting dockerd in the background; its log is {_DAEMON_LOG}."))
+        emit(ProgressNote(f"Starting dockerd in the background; its log is {_DAEMON_LOG}."))
         with _DAEMON_LOG.open("ab") as out:
             subprocess.Popen(
                 ["dockerd"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
@@ -93,7 +95,7 @@ def _await_answer(log: str) -> None:
     deadline = time.monotonic() + _ANSWER_WITHIN
     while True:
         try:
-            connect()
+            connect_engine()
         except EngineError as error:
             if time.monotonic() > deadline:
                 raise EngineError(

@@ -16,8 +16,8 @@ from matrix.errors import RequestError
 from matrix.jobs.again import ready_again
 from matrix.jobs.prepare import Ready, focus_of
 from matrix.jobs.run import site_of
-from matrix.record.events import Emit
-from matrix.record.load import cell_named, config_of
+from matrix.record.events import EventSink
+from matrix.record.load import find_cell, load_cell_config
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from matrix.resolve.make import MakeContext, MakeRunner
@@ -54,7 +54,7 @@ def opened(
     run: Run,
     directory: Path,
     name: str,
-    emit: Emit,
+    emit: EventSink,
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
@@ -64,11 +64,11 @@ def opened(
     RequestError when the run has no such cell, the cell no configuration of its own, or its source cannot
     be had again.
     """
-    cell = cell_named(run, name)
+    cell = find_cell(run, name)
     _refuse_unreachable(cell, directory)
-    config = config_of(directory, cell)
+    config = load_cell_config(directory, cell)
     with ready_again(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
-        make = cell.variables
+        make = cell.make_variables
         image = ready.toolchains[cell.toolchain].image_id
         stages = Stages(ready.profile.stage, focus_of(ready.profile, ready.catalog, cell.arch))
         key = Lane(cell.arch, cell.toolchain, cell.base, ()).compute_directory_key(stages, image, make)
@@ -96,7 +96,7 @@ def _site(ready: Ready) -> MakeContext:
 
 def _deciding(cell: Cell, workshop: MakeRunner, stages: Stages) -> str:
     """The recorded command; of a cell that was never built, the one that would be its last."""
-    stage = cell.telling_stage
+    stage = cell.deciding_stage
     if stage is not None and stage.name != "configure":
         return stage.command
     return shlex.join(workshop.build_command(stages.list_make_targets(stages.list_stages()[-1])))

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
-from matrix.engine.connect import connect
+from matrix.engine.bootstrap import ROOT_IMAGE as ROOT_IMAGE
+from matrix.engine.connect import connect_engine
 from matrix.engine.engine import Engine
-from matrix.engine.images import base_tag
+from matrix.engine.images import compute_base_tag
 from matrix.errors import MachineError
 from matrix.jobs.prepare import image_ref
 from matrix.source.cache import SourceCache
@@ -84,7 +84,7 @@ def _size(folder: Path) -> int:
 def _containers(engine: Engine | None) -> Iterator[Waste]:
     engine = engine or _reachable()
     if engine is not None:
-        for name in engine.containers():
+        for name in engine.list_containers():
             yield Waste("container", name, 0, partial(engine.remove_container, name))
 
 
@@ -100,13 +100,13 @@ def _images(engine: Engine | None) -> Iterator[Waste]:
     if engine is None:
         return
     current = {image_ref(name, row) for name, row in load_catalog().toolchains.items()}
-    for ref, size in engine.images().items():
-        if ref not in current | {base_tag(), ROOT_IMAGE}:
+    for ref, size in engine.list_images().items():
+        if ref not in current | {compute_base_tag(), ROOT_IMAGE}:
             yield Waste("image", ref, size, partial(engine.remove_image, ref))
 
 
 def _reachable() -> Engine | None:
     try:
-        return connect()
+        return connect_engine()
     except MachineError:
         return None

@@ -8,14 +8,14 @@ from matrix.record.model import Cell
 
 
 @dataclass(frozen=True)
-class Note:
+class ProgressNote:
     """A sentence for the user: a step of the preparation that began or ended."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputLine:
     """A line of some long step's own output (an image build, an installation)."""
 
     text: str
@@ -32,7 +32,7 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
-class LaneAt:
+class StageStarted:
     """A lane turned to something: the id of a cell, and ``configure`` or the stage."""
 
     lane: str
@@ -41,7 +41,7 @@ class LaneAt:
 
 
 @dataclass(frozen=True)
-class LaneDone:
+class LaneFinished:
     """A lane has no more to do."""
 
     lane: str
@@ -55,5 +55,5 @@ class CellFinished:
     title: str = ""
 
 
-Event = Note | Output | RunStarted | LaneAt | LaneDone | CellFinished
-Emit = Callable[[Event], None]
+ProgressEvent = ProgressNote | OutputLine | RunStarted | StageStarted | LaneFinished | CellFinished
+EventSink = Callable[[ProgressEvent], None]

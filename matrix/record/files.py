@@ -11,7 +11,7 @@ from matrix.errors import DiskFullError
 
 
 @contextmanager
-def no_space(path: Path) -> Iterator[None]:
+def translate_disk_full(path: Path) -> Iterator[None]:
     """Turns the full disk that a write met into a DiskFullError."""
     try:
         yield
@@ -24,10 +24,10 @@ def no_space(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by this content at once. DiskFullError when there is no space for it."""
     data = content.encode() if isinstance(content, str) else content
-    with no_space(path):
+    with translate_disk_full(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -18,53 +18,53 @@ from typing import Self
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.files import no_space, write_whole
+from matrix.record.files import translate_disk_full, write_atomically
 from matrix.record.model import Cell, Run
 
-RUN, JOURNAL = "run.json", "cells.jsonl"
+RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
 # Containers are named after the run, and an engine takes no other characters.
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+_NOT_ALLOWED_IN_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-def engine_name(text: str) -> str:
+def sanitize_container_name(text: str) -> str:
     """The text as it may stand in a container's name."""
-    return _NO_NAME.sub("-", text)[:80].strip("-") or "run"
+    return _NOT_ALLOWED_IN_NAME.sub("-", text)[:80].strip("-") or "run"
 
 
-def new_run_id(profile: str, now: datetime) -> str:
+def generate_run_id(profile: str, now: datetime) -> str:
     """``20261122-093015-kvm-vfio``: sorts by time, and says what it was."""
-    return engine_name(f"{now:%Y%m%d-%H%M%S}-{profile}")
+    return sanitize_container_name(f"{now:%Y%m%d-%H%M%S}-{profile}")
 
 
-def refuse_used(directory: Path) -> None:
+def check_directory_unused(directory: Path) -> None:
     """RequestError when something is in the directory already, or it cannot be looked into."""
     try:
         used = directory.exists() and any(directory.iterdir())
     except OSError as error:
-        raise _no_out(directory, error) from error
+        raise _error_from_unwritable(directory, error) from error
     if used:
         raise RequestError(
             f"--out {directory} is in use: it is not empty", "name a directory that does not exist yet"
         )
 
 
-def claim(directory: Path) -> None:
+def claim_run_directory(directory: Path) -> None:
     """Make the run's directory ours. RequestError when something is in it already."""
-    refuse_used(directory)
+    check_directory_unused(directory)
     try:
-        with no_space(directory):
+        with translate_disk_full(directory):
             directory.mkdir(parents=True, exist_ok=True)
             # Two runs may see the same empty directory: only one can make the journal.
-            (directory / JOURNAL).touch(exist_ok=False)
+            (directory / JOURNAL_FILE).touch(exist_ok=False)
     except FileExistsError as error:
         raise RequestError(
             f"--out {directory} is in use", "name a directory that does not exist yet"
         ) from error
     except OSError as error:
-        raise _no_out(directory, error) from error
+        raise _error_from_unwritable(directory, error) from error
 
 
-def _no_out(directory: Path, error: OSError) -> RequestError:
+def _error_from_unwritable(directory: Path, error: OSError) -> RequestError:
     return RequestError(f"--out {directory} cannot be written: {error.strerror}")
 
 
@@ -77,8 +77,8 @@ class Journal:
         self._cells = {cell.id: cell for cell in run.cells}
         self._diagnostics: dict[str, Diagnostic] = dict(run.diagnostics)
         self._lock = threading.Lock()
-        self._write()
-        self._file = (directory / JOURNAL).open("a", encoding="utf-8")
+        self._write_run()
+        self._file = (directory / JOURNAL_FILE).open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -90,53 +90,53 @@ class Journal:
         with suppress(OSError):
             self._file.close()
 
-    def finish(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
+    def record_finished_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         """Append one finished cell; on disk when this returns."""
-        self._append(cell, diagnostics)
+        self._append_cell(cell, diagnostics)
 
-    def note(self, cell: Cell) -> None:
+    def record_planned_cell(self, cell: Cell) -> None:
         """What is known of a cell before it is built; a later line on it takes this one's place."""
-        self._append(cell, {})
+        self._append_cell(cell, {})
 
-    def _append(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
+    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         line = {
             "cell": cell.model_dump(mode="json"),
             "diagnostics": {key: item.model_dump(mode="json") for key, item in diagnostics.items()},
         }
-        with self._lock, no_space(self.directory / JOURNAL):
+        with self._lock, translate_disk_full(self.directory / JOURNAL_FILE):
             self._cells[cell.id] = cell
             self._diagnostics.update(diagnostics)
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
 
-    def keep_config(self, digest: str, text: str) -> None:
+    def store_config(self, digest: str, text: str) -> None:
         """Store a .config under its digest, once."""
-        self._keep("configs", digest, text)
+        self._store_text("configs", digest, text)
 
-    def _keep(self, folder: str, digest: str, text: str) -> None:
+    def _store_text(self, folder: str, digest: str, text: str) -> None:
         place = self.directory / folder / digest
         if not place.exists():
-            with no_space(place):
+            with translate_disk_full(place):
                 place.parent.mkdir(exist_ok=True)
-            write_whole(place, text)
+            write_atomically(place, text)
 
-    def keep_objects(self, objects: Iterable[str]) -> str | None:
+    def store_objects(self, objects: Iterable[str]) -> str | None:
         """Store a list of objects under its digest, once; returns the digest, None for an empty list."""
-        return self._keep_list("objects", objects)
+        return self._store_name_list("objects", objects)
 
-    def keep_sources(self, sources: Iterable[str]) -> str | None:
+    def store_sources(self, sources: Iterable[str]) -> str | None:
         """The same for the source files that a cell was made of."""
-        return self._keep_list("sources", sources)
+        return self._store_name_list("sources", sources)
 
-    def _keep_list(self, folder: str, names: Iterable[str]) -> str | None:
+    def _store_name_list(self, folder: str, names: Iterable[str]) -> str | None:
         text = "".join(f"{name}\n" for name in sorted(names))
         digest = hashlib.sha256(text.encode()).hexdigest()
         if text:
-            self._keep(folder, digest, text)
+            self._store_text(folder, digest, text)
         return digest if text else None
 
-    def run(self) -> Run:
+    def snapshot_run(self) -> Run:
         """The run as it stands, cells in plan order."""
         with self._lock:
             cells = tuple(self._cells[cell.id] for cell in self._run.cells)
@@ -147,15 +147,15 @@ class Journal:
     def close(self, *, interrupted: bool) -> Run:
         """Write ``run.json`` for the last time."""
         self._run = self._run.model_copy(update={"finished": datetime.now(UTC), "interrupted": interrupted})
-        return self._write()
+        return self._write_run()
 
-    def _write(self) -> Run:
-        run = self.run()
-        write_whole(self.directory / RUN, run.model_dump_json(by_alias=True, indent=1) + "\n")
+    def _write_run(self) -> Run:
+        run = self.snapshot_run()
+        write_atomically(self.directory / RUN_FILE, run.model_dump_json(by_alias=True, indent=1) + "\n")
         return run
 
 
-def point_latest(directory: Path) -> None:
+def link_latest_run(directory: Path) -> None:
     """``latest`` beside the run's directory points to it."""
     link = directory.parent / "latest"
     fresh = directory.parent / f".latest.{os.getpid()}"

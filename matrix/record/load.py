@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
-from matrix.record.journal import JOURNAL, RUN
-from matrix.record.model import SCHEMA, Cell, Run
+from matrix.record.journal import JOURNAL_FILE, RUN_FILE
+from matrix.record.model import SCHEMA_VERSION, Cell, Run
 
 
 def load_run(directory: Path) -> Run:
@@ -19,23 +19,25 @@ def load_run(directory: Path) -> Run:
     there is no run, or one that this version cannot read.
     """
     try:
-        text = (directory / RUN).read_text("utf-8", "replace")
+        text = (directory / RUN_FILE).read_text("utf-8", "replace")
     except OSError as error:
         raise RequestError(f"{directory} holds no run: {error.strerror}", "./inv run makes one") from error
     try:
         schema = json.loads(text).get("schema")
-        if schema != SCHEMA:
-            raise RequestError(f"{directory / RUN} has schema {schema}; this kmatrix reads schema {SCHEMA}")
+        if schema != SCHEMA_VERSION:
+            raise RequestError(
+                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
+            )
         run = Run.model_validate_json(text)
     except (ValidationError, ValueError, AttributeError) as error:
-        raise RequestError(f"{directory / RUN} is damaged: {error}") from error
-    return run if run.finished else _from_journal(directory, run)
+        raise RequestError(f"{directory / RUN_FILE} is damaged: {error}") from error
+    return run if run.finished else _complete_from_journal(directory, run)
 
 
-def _from_journal(directory: Path, run: Run) -> Run:
+def _complete_from_journal(directory: Path, run: Run) -> Run:
     cells = {cell.id: cell for cell in run.cells}
     diagnostics = dict(run.diagnostics)
-    for line in _lines(directory / JOURNAL):
+    for line in _read_lines(directory / JOURNAL_FILE):
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])
@@ -47,7 +49,7 @@ def _from_journal(directory: Path, run: Run) -> Run:
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         # A power failure can leave anything at the end.
         return path.read_text("utf-8", "replace").splitlines()
@@ -55,21 +57,21 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def objects_of(directory: Path, cell: Cell) -> frozenset[str]:
+def load_cell_objects(directory: Path, cell: Cell) -> frozenset[str]:
     """The objects known to belong to a cell's stages, relative to the build directory; none where the run
     kept no list."""
     if cell.objects_sha256 is None:
         return frozenset()
-    return frozenset(_lines(directory / "objects" / cell.objects_sha256))
+    return frozenset(_read_lines(directory / "objects" / cell.objects_sha256))
 
 
-def sources_of(directory: Path, cell: Cell) -> frozenset[str] | None:
+def load_cell_sources(directory: Path, cell: Cell) -> frozenset[str] | None:
     """The source files that a cell was made of, relative to the tree; None where nobody knows (any more)."""
     path = directory / "sources" / str(cell.sources_sha256)
-    return frozenset(_lines(path)) if path.is_file() else None
+    return frozenset(_read_lines(path)) if path.is_file() else None
 
 
-def config_of(directory: Path, cell: Cell) -> str:
+def load_cell_config(directory: Path, cell: Cell) -> str:
     """The ``.config`` of a cell, out of its run's directory.
 
     RequestError when it has none (then it says what became of the cell), or when what is there is another.
@@ -87,7 +89,7 @@ def config_of(directory: Path, cell: Cell) -> str:
     return content.decode("utf-8", "replace")
 
 
-def cell_named(run: Run, name: str) -> Cell:
+def find_cell(run: Run, name: str) -> Cell:
     """The cell of this id. RequestError, with the nearest one, when the run has none."""
     cells = {cell.id: cell for cell in run.cells}
     if name not in cells:
@@ -98,9 +100,9 @@ def cell_named(run: Run, name: str) -> Cell:
     return cells[name]
 
 
-def find_run(spec: str, runs: Path) -> Path:
+def find_run_directory(spec: str, runs: Path) -> Path:
     """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
     for candidate in (Path(spec), runs / spec):
-        if (candidate / RUN).is_file():
+        if (candidate / RUN_FILE).is_file():
             return candidate.resolve()
     raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")

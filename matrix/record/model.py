@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.outcome import Evidence, State
 
-SCHEMA: Literal[1] = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class Record(BaseModel):
@@ -146,12 +146,12 @@ class Cell(Record):
     log: str | None = None
 
     @property
-    def reached(self) -> bool:
+    def is_reachable(self) -> bool:
         """Resolved as it was asked for, and not built: a cell of a plan."""
         return self.state is State.NOT_RUN and self.config_sha256 is not None
 
     @property
-    def telling_stage(self) -> StageRecord | None:
+    def deciding_stage(self) -> StageRecord | None:
         """The stage that decided the state, the first that failed or the last that came to it; where none
         did, the last that ran."""
         deciding = [stage for stage in self.stages if stage.state is self.state] or list(self.stages[-1:])
@@ -160,7 +160,7 @@ class Cell(Record):
         return deciding[0 if self.state is State.FAIL else -1]
 
     @property
-    def variables(self) -> dict[str, str]:
+    def make_variables(self) -> dict[str, str]:
         """The variables of the make line: name → value."""
         pairs = (word.partition("=") for word in shlex.split(self.make))
         return {name: value for name, equals, value in pairs if equals}
@@ -174,7 +174,7 @@ class Cell(Record):
 class Run(Record):
     """One execution of a profile on one source."""
 
-    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     id: str
     tool: Tool
     command: str

@@ -42,26 +42,26 @@ _WORST_FIRST = (
     State.PASS,
     State.EMPTY,
 )
-UNTRIED = frozenset({State.OOM, State.TIMEOUT, State.INFRA, State.CANCELLED, State.NOT_RUN})
-PROVEN = frozenset({State.PASS, State.WARN, State.FAIL})
-WHOLE = frozenset({State.PASS, State.WARN})
+UNTRIED_STATES = frozenset({State.OOM, State.TIMEOUT, State.INFRA, State.CANCELLED, State.NOT_RUN})
+PROVEN_STATES = frozenset({State.PASS, State.WARN, State.FAIL})
+COMPLETE_STATES = frozenset({State.PASS, State.WARN})
 """States in which everything that belongs to a stage was made."""
 
 
-def worst(states: Iterable[State]) -> State:
+def find_worst_state(states: Iterable[State]) -> State:
     """The worst of some states; of none, `not-run`."""
     return min(states, key=_WORST_FIRST.index, default=State.NOT_RUN)
 
 
-def exit_code(states: Iterable[State], *, interrupted: bool = False, werror: bool = False) -> int:
+def compute_run_exit_code(states: Iterable[State], *, interrupted: bool = False, werror: bool = False) -> int:
     """The exit code that a run with these cell states deserves."""
     seen = set(states)
     if interrupted:
         return 130
     if State.FAIL in seen:
         return 100
-    if seen & UNTRIED:
+    if seen & UNTRIED_STATES:
         return 2
-    if not seen & PROVEN:
+    if not seen & PROVEN_STATES:
         return 1
     return 101 if werror and State.WARN in seen else 0

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from matrix.record.files import write_whole
+from matrix.record.files import write_atomically
 from matrix.record.model import Record, Run
 
-PUBLISHED = Path(__file__).with_name("run.schema.json")
+RUN_SCHEMA_FILE = Path(__file__).with_name("run.schema.json")
 
 
-def schema_of(model: type[Record], title: str, description: str) -> dict[str, Any]:
+def build_schema(model: type[Record], title: str, description: str) -> dict[str, Any]:
     """A file's schema as a value: JSON Schema, draft 2020-12. Unknown keys are allowed everywhere."""
     about = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -25,16 +25,16 @@ def schema_of(model: type[Record], title: str, description: str) -> dict[str, An
     return {**made, **about, "required": ["schema", *made["required"]]}
 
 
-def run_schema() -> dict[str, Any]:
+def build_run_schema() -> dict[str, Any]:
     """The schema of ``run.json``."""
     about = "One execution of a profile on one source: what was asked for, and what came out."
-    return schema_of(Run, "kmatrix run.json", about)
+    return build_schema(Run, "kmatrix run.json", about)
 
 
-def publish(schema: dict[str, Any], path: Path) -> None:
+def write_schema(schema: dict[str, Any], path: Path) -> None:
     """Write a schema, keys in alphabetical order. DiskFullError when there is no space for it."""
-    write_whole(path, json.dumps(schema, indent=2, sort_keys=True) + "\n")
+    write_atomically(path, json.dumps(schema, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
-    publish(run_schema(), PUBLISHED)
+    write_schema(build_run_schema(), RUN_SCHEMA_FILE)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
-from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Line, Mount
+from matrix.engine.engine import (
+    LABEL,
+    ContainerLimits,
+    ContainerResult,
+    ContainerSpec,
+    Engine,
+    LineCallback,
+    Mount,
+)
 from matrix.source.tree import SourceTree
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
@@ -40,7 +48,7 @@ class MakeContext:
     conf_digest: str
     run_id: str
     user: str
-    limits: Limits
+    limits: ContainerLimits
     share_jobs: Callable[[], int]
     cancel: threading.Event
     container_numbers: Iterator[int] = field(default_factory=lambda: count(1))
@@ -83,28 +91,28 @@ class MakeRunner:
         self,
         command: tuple[str, ...],
         cell: str,
-        on_line: Line,
+        on_line: LineCallback,
         *,
         env: Mapping[str, str] | None = None,
         spent: float = 0.0,
-    ) -> Ended:
+    ) -> ContainerResult:
         """Run one command for a cell, whose id the container carries as a label.
 
         ``spent``: seconds of the cell's time limit that its earlier steps have used.
         """
         step = replace(
             self._build_container((*_JOIN_STDERR, *command), cell, env or {}),
-            limits=self.context.limits.after(spent),
+            limits=self.context.limits.with_time_spent(spent),
         )
-        return self.context.engine.run(step, on_line, self.context.cancel)
+        return self.context.engine.run_container(step, on_line, self.context.cancel)
 
     def enter(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> int:
         """Run one command where a cell's steps run, on the caller's own terminal; its exit code."""
-        return self.context.engine.enter(self._build_container(command, cell, env))
+        return self.context.engine.run_interactively(self._build_container(command, cell, env))
 
-    def _build_container(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> Container:
+    def _build_container(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> ContainerSpec:
         site = self.context
-        return Container(
+        return ContainerSpec(
             name=f"kmatrix-{site.run_id}-{next(site.container_numbers)}",
             image=self.image,
             command=command,

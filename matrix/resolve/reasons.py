@@ -37,7 +37,7 @@ def explain_unreached(
     request, labelled = resolution.request, []
     failed = {check.symbol: check for check in resolution.checks if not check.is_satisfied}
     for name, value in request.symbols:
-        setting = catalog.setting(request.arch, name, value)
+        setting = catalog.find_setting(request.arch, name, value)
         mine = [failed.pop(symbol) for symbol in setting.proof if symbol in failed]
         # A symbol that was set says more than one that follows from it: KVM has no prompt on powerpc.
         first = sorted(mine, key=lambda check: check.symbol not in setting.set)[:1]

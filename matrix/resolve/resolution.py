@@ -53,7 +53,7 @@ def _merge_symbols(
     merged: dict[str, str] = {}
     asked = {**fixed, **request.symbol_values}
     for name, value in asked.items():
-        symbols: Mapping[str, str] = getattr(catalog.setting(request.arch, name, value), part)
+        symbols: Mapping[str, str] = getattr(catalog.find_setting(request.arch, name, value), part)
         for symbol, content in symbols.items():
             if symbol != name and symbol in asked:
                 continue  # an axis of its own: it decides, not the knob that would only help
@@ -69,5 +69,8 @@ def find_actual_request(
     request: Request, catalog: Catalog, axes: Mapping[str, tuple[str, ...]], config: Config
 ) -> Request:
     """The request that this configuration answers: each axis at the value whose proof holds."""
-    values = {name: catalog.value(request.arch, name, axes[name], config) for name, _ in request.symbols}
+    values = {
+        name: catalog.match_symbol_value(request.arch, name, axes[name], config)
+        for name, _ in request.symbols
+    }
     return Request.from_symbols(request.arch, request.toolchain, request.base, values)

@@ -17,11 +17,11 @@ from matrix.catalog.load import Catalog
 from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.parse import parse_diagnostics, summarize_unrecognized_log
-from matrix.engine.engine import Ended
+from matrix.engine.engine import ContainerResult
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
 from matrix.plan.request import Request
-from matrix.record.files import no_space, write_whole
+from matrix.record.files import translate_disk_full, write_atomically
 from matrix.record.model import StageRecord
 from matrix.record.outcome import State
 from matrix.resolve.make import MakeRunner
@@ -58,7 +58,7 @@ class Resolver:
             return self._resolve_without_base(request)
         config = self.runner.open_build_directory() / ".config"
         config.unlink(missing_ok=True)
-        write_whole(config, base + format_fragment(self.collect_fragment(request)))
+        write_atomically(config, base + format_fragment(self.collect_fragment(request)))
         step = self._run_configure(request, ("olddefconfig",), log)
         resolution = self._build_resolution(request, step, config)
         if resolution.config is not None:
@@ -80,7 +80,7 @@ class Resolver:
             site.conf_digest,
             self.runner.image,
             self.runner.make_line,
-            self.catalog.base_target(request.arch, request.base),
+            self.catalog.find_base_target(request.arch, request.base),
             base.seed,
             read_base_texts(base),
             format_fragment(self.collect_fragment(request)),
@@ -100,7 +100,7 @@ class Resolver:
         return self._base_config
 
     def _make_base_config(self, request: Request, base: Base, log: Callable[[str], None]) -> str | None:
-        target = self.catalog.base_target(request.arch, request.base)
+        target = self.catalog.find_base_target(request.arch, request.base)
         config = self.runner.open_build_directory() / ".config"
         config.unlink(missing_ok=True)
         env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
@@ -181,9 +181,9 @@ class Resolver:
             "diagnostics": [item.diagnostic.model_dump(mode="json") for item in resolution.diagnostics],
         }
         place = _locate_stored(self.store_dir, key)
-        with no_space(place):
+        with translate_disk_full(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, gzip.compress(json.dumps(data).encode(), mtime=0))
+        write_atomically(place, gzip.compress(json.dumps(data).encode(), mtime=0))
 
 
 def _read_made_config(config: Path) -> str | None:
@@ -236,7 +236,7 @@ def _find_failure_causes(step: ConfigureStep) -> list[Occurrence]:
 _DISK_FULL_MESSAGE = "No space left on device"
 
 
-def classify_step(ended: Ended, lines: Sequence[str]) -> State:
+def classify_step(ended: ContainerResult, lines: Sequence[str]) -> State:
     """What a make's end says: the machine's limits and faults come before the kernel's."""
     if ended.cancelled:
         return State.CANCELLED

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Mount
+from matrix.engine.engine import LABEL, ContainerLimits, ContainerResult, ContainerSpec, Engine, Mount
 from matrix.errors import InterruptedRunError, MachineError
 
 _MAX_KEPT_LINES = 400
@@ -52,7 +52,7 @@ class Sandbox:
         MachineError when a limit ended it, InterruptedRunError when the user did.
         """
         lines: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
-        container = Container(
+        container = ContainerSpec(
             name=f"kmatrix-source-{secrets.token_hex(4)}",
             image=self.image,
             command=("bash", "-euo", "pipefail", "-c", script, "kmatrix", *arguments),
@@ -61,10 +61,10 @@ class Sandbox:
             env={"HOME": "/tmp", "LC_ALL": "C.UTF-8"},  # noqa: S108 - the container's own
             labels={LABEL: "source"},
             workdir="/tmp",  # noqa: S108
-            limits=Limits(seconds=_TIMEOUT_SECONDS),
+            limits=ContainerLimits(seconds=_TIMEOUT_SECONDS),
             network=network,
         )
-        ended = self.engine.run(container, lines.append, self.cancel)
+        ended = self.engine.run_container(container, lines.append, self.cancel)
         _raise_limit_errors(ended)
         return SandboxResult(ended.exit, tuple(lines))
 
@@ -83,7 +83,7 @@ class Sandbox:
         return path
 
 
-def _raise_limit_errors(ended: Ended) -> None:
+def _raise_limit_errors(ended: ContainerResult) -> None:
     if ended.cancelled:
         raise InterruptedRunError("interrupted while the source was prepared")
     if ended.oom:

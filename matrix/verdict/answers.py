@@ -5,7 +5,7 @@ from collections.abc import Collection
 from matrix.errors import RequestError
 from matrix.findings.model import Condition
 from matrix.record.model import Cell
-from matrix.record.outcome import PROVEN, UNTRIED, Evidence, State
+from matrix.record.outcome import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.verdict.model import (
     CellChange,
     CellFindingStatus,
@@ -91,7 +91,7 @@ def explain_withheld_tested_by(verdict: Verdict, after: RunData, objects: Collec
 def _explain_untested_cell(row: FindingChange, cell: CellChange) -> str:
     """Why a cell of a finding's condition spoils the test; empty where it does not, or is none of them."""
     condition = row.before.condition if row.before else ()
-    if cell.after is not None and cell.after not in UNTRIED:
+    if cell.after is not None and cell.after not in UNTRIED_STATES:
         return ""
     return f"{cell.id} is {cell.after or 'not planned'} after" if _meets_condition(cell, condition) else ""
 
@@ -107,7 +107,7 @@ def _has_compiled_any(cell: Cell, side: RunData, objects: frozenset[str]) -> boo
         return False
     if cell.state is State.FAIL:
         return not objects.isdisjoint(side.made_objects.get(cell.id, frozenset()))
-    return cell.state in PROVEN and not objects.isdisjoint(side.load_objects(cell))
+    return cell.state in PROVEN_STATES and not objects.isdisjoint(side.load_objects(cell))
 
 
 def has_breakage(verdict: Verdict) -> bool:
@@ -136,7 +136,7 @@ def compute_verdict_exit_code(
         return 100
     if _has_undecided(verdict):
         return 2
-    if not any(cell.is_in_both_plans and cell.after in PROVEN for cell in verdict.cells):
+    if not any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells):
         return 1
     return 101 if werror and has_new_findings(verdict) else 0
 
@@ -153,4 +153,4 @@ def has_new_findings(verdict: Verdict) -> bool:
 
 def has_usable_before_run(verdict: Verdict) -> bool:
     """Whether the before-run says anything of the cells that both plans have."""
-    return any(cell.is_in_both_plans and cell.before not in UNTRIED for cell in verdict.cells)
+    return any(cell.is_in_both_plans and cell.before not in UNTRIED_STATES for cell in verdict.cells)

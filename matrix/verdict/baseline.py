@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from matrix.record.model import Run
-from matrix.record.outcome import PROVEN, UNTRIED, State
-from matrix.record.outcome import exit_code as code_of
+from matrix.record.outcome import PROVEN_STATES, UNTRIED_STATES, State
+from matrix.record.outcome import compute_run_exit_code as code_of
 from matrix.verdict.compare import compare_runs
 from matrix.verdict.known import NO_KNOWN_ISSUES, KnownIssues
 from matrix.verdict.model import CellChange, FindingChange, Transition, Verdict
@@ -72,7 +72,7 @@ def _compute_exit_code(run: Run, failing: bool, undecided: bool, *, warns: bool)
         return 100
     if undecided:
         return 2
-    if not any(cell.state in PROVEN for cell in run.cells):
+    if not any(cell.state in PROVEN_STATES for cell in run.cells):
         return 1
     return 101 if warns else 0
 
@@ -122,7 +122,7 @@ class _RegressionFilter:
         return tuple(
             cell
             for cell in self.verdict.cells
-            if cell.after in UNTRIED
+            if cell.after in UNTRIED_STATES
             or cell.id in hidden
             or (_is_undecided(cell) and cell.after not in harmless and not self._has_only_known_errors(cell))
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from matrix.record.model import Cell
-from matrix.record.outcome import PROVEN, UNTRIED, State
+from matrix.record.outcome import PROVEN_STATES, UNTRIED_STATES, State
 from matrix.verdict.differences import EnvironmentComparison
 from matrix.verdict.match import FindingMatches
 from matrix.verdict.model import CellChange, Transition
@@ -24,16 +24,16 @@ def compare_cells(
 
 def classify_transition(before: State, after: State, *, same: bool) -> Transition:
     """What it means when a cell's state was the one and is the other, ``same``: with the same findings."""
-    if {before, after} & UNTRIED:
+    if {before, after} & UNTRIED_STATES:
         return Transition.UNKNOWN
-    if after not in PROVEN:
+    if after not in PROVEN_STATES:
         # Also a failure that cannot be built any more: nobody knows whether it is gone.
-        return Transition.LOST if before in PROVEN else Transition.UNCHANGED
+        return Transition.LOST if before in PROVEN_STATES else Transition.UNCHANGED
     if after is State.FAIL:
         return _classify_failure(before, same=same)
     if before is State.FAIL:
         return Transition.FIXED
-    if before not in PROVEN:
+    if before not in PROVEN_STATES:
         return Transition.GAINED
     return Transition.UNCHANGED if same and before is after else Transition.CHANGED
 
@@ -61,7 +61,7 @@ def _judge_pair(
 
 def explain_untried(cell: Cell, when: str) -> str:
     """``timeout after``, with the reason where there is one; empty when the cell was tried."""
-    if cell.state not in UNTRIED:
+    if cell.state not in UNTRIED_STATES:
         return ""
     return f"{cell.state} {when}{f': {cell.reason}' if cell.reason else ''}"
 

@@ -15,8 +15,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from matrix.catalog.load import read_toml, validated
-from matrix.catalog.types import Names, Row
+from matrix.catalog.load import read_toml, validate_toml_data
+from matrix.catalog.types import TomlModel, UniqueNames
 from matrix.errors import RequestError
 from matrix.findings.model import Findings
 
@@ -33,10 +33,10 @@ def _require_link(text: str) -> str:
     return text
 
 
-class KnownIssue(Row):
+class KnownIssue(TomlModel):
     """One row: findings with any of these keys do not fail a run, up to and with the day that it expires."""
 
-    keys: Names
+    keys: UniqueNames
     reason: Annotated[str, AfterValidator(_require_text)]
     link: Annotated[str, AfterValidator(_require_link)]
     expires: date
@@ -61,7 +61,7 @@ NO_KNOWN_ISSUES = KnownIssues({}, {}, ())
 def load_known_issues(path: Path) -> dict[str, KnownIssue]:
     """The rows of a file by name. RequestError names file, row, key, and what was expected."""
     rows = {
-        name: validated(KnownIssue, row, {}, default=f"{path}: {name}")
+        name: validate_toml_data(KnownIssue, row, {}, default=f"{path}: {name}")
         for name, row in read_toml(path).items()
     }
     owners: dict[str, str] = {}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from matrix.findings.model import Finding
 from matrix.findings.presence import is_problem_absent
 from matrix.record.model import Cell
-from matrix.record.outcome import PROVEN, WHOLE, Evidence, State
+from matrix.record.outcome import COMPLETE_STATES, PROVEN_STATES, Evidence, State
 from matrix.verdict.cells import explain_untried
 from matrix.verdict.match import FindingMatches
 from matrix.verdict.model import CellFindingStatus
@@ -46,7 +46,7 @@ def check_after_cell(pair: CellPair, finding: Finding, sides: FindingMatches) ->
     why = explain_untried(after, "after")
     if why:
         return CellFindingCheck(pair, CellFindingStatus.UNKNOWN, why)
-    if after.state not in PROVEN:
+    if after.state not in PROVEN_STATES:
         return CellFindingCheck(pair, CellFindingStatus.LOST, _format_lost_state(after))
     if after.evidence is not Evidence.UNAFFECTED and not has_run_stages(after, place.stages):
         return CellFindingCheck(
@@ -108,7 +108,7 @@ def explain_hidden_before(pair: CellPair, finding: Finding, sides: FindingMatche
     assert before is not None
     assert after is not None
     why = explain_untried(before, "before")
-    if why or before.state in WHOLE or before.state not in PROVEN:
+    if why or before.state in COMPLETE_STATES or before.state not in PROVEN_STATES:
         return why
     place = _locate_finding(sides.after, after, finding)
     if not has_run_stages(before, place.stages):

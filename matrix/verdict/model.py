@@ -11,7 +11,7 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Severity
 from matrix.findings.model import Condition
-from matrix.record.model import SCHEMA, Record, SourceRecord, Tool
+from matrix.record.model import SCHEMA_VERSION, Record, SourceRecord, Tool
 from matrix.record.outcome import Evidence, State
 
 
@@ -236,7 +236,7 @@ class Verdict(Record):
     what was chosen of what was given, or left out.
     """
 
-    schema_: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     tool: Tool
     before: ComparedRun
     after: ComparedRun

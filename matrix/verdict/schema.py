@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any
 
-from matrix.record.schema import publish, schema_of
+from matrix.record.schema import build_schema, write_schema
 from matrix.verdict.model import Verdict
 
 VERDICT_SCHEMA_FILE = Path(__file__).with_name("verdict.schema.json")
@@ -15,8 +15,8 @@ VERDICT_SCHEMA_FILE = Path(__file__).with_name("verdict.schema.json")
 def build_verdict_schema() -> dict[str, Any]:
     """The schema of ``verdict.json``."""
     about = "Two runs, before and after, compared cell by cell and finding by finding."
-    return schema_of(Verdict, "kmatrix verdict.json", about)
+    return build_schema(Verdict, "kmatrix verdict.json", about)
 
 
 if __name__ == "__main__":
-    publish(build_verdict_schema(), VERDICT_SCHEMA_FILE)
+    write_schema(build_verdict_schema(), VERDICT_SCHEMA_FILE)

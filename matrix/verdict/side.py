@@ -11,7 +11,7 @@ from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import MadeObjects, find_made_objects
 from matrix.kconfig.config import Config
 from matrix.record.model import Cell, DiagnosticRef, Run
-from matrix.record.outcome import PROVEN, State
+from matrix.record.outcome import PROVEN_STATES, State
 
 CellKey = tuple[str, str, str, tuple[tuple[str, str], ...]]
 FindingRefs = dict[str, list[DiagnosticRef]]
@@ -19,7 +19,7 @@ FindingRefs = dict[str, list[DiagnosticRef]]
 
 _FIELD_AXES = ("arch", "toolchain", "base")
 # States that say all they can of a stage: what it should have made was tried, or there was nothing.
-_TRIED_STATES = PROVEN | {State.EMPTY}
+_TRIED_STATES = PROVEN_STATES | {State.EMPTY}
 
 
 @dataclass(frozen=True)

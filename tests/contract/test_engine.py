@@ -20,13 +20,21 @@ from pathlib import Path
 import pytest
 
 from matrix.engine import images
-from matrix.engine.connect import connect, machine_user
-from matrix.engine.engine import LABEL, Container, Ended, Engine, Limits, Line, Mount
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.engine import (
+    LABEL,
+    ContainerLimits,
+    ContainerResult,
+    ContainerSpec,
+    Engine,
+    LineCallback,
+    Mount,
+)
 from matrix.errors import EngineError
 from tests.fakes.engine import FakeEngine
 
 RUN = f"contract-{os.getpid()}"
-ONE_MINUTE = Limits(seconds=60)
+ONE_MINUTE = ContainerLimits(seconds=60)
 _NUMBERS = count()
 
 
@@ -37,19 +45,19 @@ class Bench:
     engine: Engine
     image: str
 
-    def container(self, script: str, *mounts: Mount, limits: Limits = ONE_MINUTE) -> Container:
-        return Container(
+    def container(self, script: str, *mounts: Mount, limits: ContainerLimits = ONE_MINUTE) -> ContainerSpec:
+        return ContainerSpec(
             name=f"kmatrix-{RUN}-{next(_NUMBERS)}",
             image=self.image,
             command=("sh", "-c", script),
-            user=machine_user(),
+            user=choose_container_user(),
             mounts=mounts,
             labels={LABEL: RUN},
             limits=limits,
         )
 
-    def run(self, container: Container, on_line: Line = lambda _: None) -> Ended:
-        return self.engine.run(container, on_line, threading.Event())
+    def run(self, container: ContainerSpec, on_line: LineCallback = lambda _: None) -> ContainerResult:
+        return self.engine.run_container(container, on_line, threading.Event())
 
     def output(self, script: str, *mounts: Mount) -> list[str]:
         """The lines of a script that must succeed."""
@@ -59,7 +67,7 @@ class Bench:
         return lines
 
     def ours(self) -> list[str]:
-        return [name for name, run in self.engine.containers().items() if run == RUN]
+        return [name for name, run in self.engine.list_containers().items() if run == RUN]
 
 
 @contextmanager
@@ -77,7 +85,7 @@ def _stdin(content: bytes) -> Iterator[None]:
         os.close(before)
 
 
-def toy_shell(container: Container, on_line: Line) -> int | Ended:
+def toy_shell(container: ContainerSpec, on_line: LineCallback) -> int | ContainerResult:
     """As much of a shell as these cases type, in a container as hardened as Docker's."""
     for command in container.command[-1].split("; "):
         words = shlex.split(command)
@@ -89,7 +97,7 @@ def toy_shell(container: Container, on_line: Line) -> int | Ended:
     return 0
 
 
-def _toy_touch(container: Container, _on_line: Line, words: list[str]) -> int | Ended:
+def _toy_touch(container: ContainerSpec, _on_line: LineCallback, words: list[str]) -> int | ContainerResult:
     path = Path(words[0])
     for mount in container.mounts:
         if path.is_relative_to(mount.path) and not mount.read_only:
@@ -98,24 +106,26 @@ def _toy_touch(container: Container, _on_line: Line, words: list[str]) -> int | 
     return 0 if path.is_relative_to("/tmp") else 1
 
 
-def _toy_hog(container: Container, _on_line: Line, _words: list[str]) -> int | Ended:
-    return Ended(exit=137, seconds=0.0, oom=True) if container.limits.memory else 1
+def _toy_hog(container: ContainerSpec, _on_line: LineCallback, _words: list[str]) -> int | ContainerResult:
+    return ContainerResult(exit=137, seconds=0.0, oom=True) if container.limits.memory else 1
 
 
-def _saying(what: Callable[[Container, list[str]], str]) -> Callable[[Container, Line, list[str]], int]:
-    def said(container: Container, on_line: Line, words: list[str]) -> int:
+def _saying(
+    what: Callable[[ContainerSpec, list[str]], str],
+) -> Callable[[ContainerSpec, LineCallback, list[str]], int]:
+    def said(container: ContainerSpec, on_line: LineCallback, words: list[str]) -> int:
         on_line(what(container, words))
         return 0
 
     return said
 
 
-def _toy_sleep(_container: Container, _on_line: Line, words: list[str]) -> int:
+def _toy_sleep(_container: ContainerSpec, _on_line: LineCallback, words: list[str]) -> int:
     time.sleep(float(words[0]))
     return 0
 
 
-_TOY: dict[str, Callable[[Container, Line, list[str]], int | Ended]] = {
+_TOY: dict[str, Callable[[ContainerSpec, LineCallback, list[str]], int | ContainerResult]] = {
     "echo": _saying(lambda _, words: " ".join(words)),
     "printf": _saying(lambda _, words: words[0]),
     "id": _saying(lambda container, _: container.user.split(":")[0]),
@@ -128,9 +138,9 @@ _TOY: dict[str, Callable[[Container, Line, list[str]], int | Ended]] = {
 
 @pytest.fixture(scope="module")
 def real() -> Bench:
-    engine = connect()
-    images.ensure_base(engine, lambda _: None, install=True)
-    return Bench(engine, images.base_tag())
+    engine = connect_engine()
+    images.ensure_base_image(engine, lambda _: None, install=True)
+    return Bench(engine, images.compute_base_tag())
 
 
 @pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
@@ -153,7 +163,7 @@ def writable(tmp_path: Path) -> Path:
 
 
 def test_it_tells_about_the_machine(bench: Bench) -> None:
-    about = bench.engine.about()
+    about = bench.engine.query_info()
     assert about.name
     assert about.version
     assert about.cpus > 0
@@ -200,7 +210,7 @@ def test_a_mount_is_read_only_unless_it_says_otherwise(bench: Bench, writable: P
 
 def test_the_user_is_not_root(bench: Bench) -> None:
     [uid] = bench.output("id -u")
-    assert uid == machine_user().split(":")[0]
+    assert uid == choose_container_user().split(":")[0]
     assert uid != "0"
 
 
@@ -209,7 +219,7 @@ def test_there_is_no_network(bench: Bench) -> None:
 
 
 def test_a_passed_time_limit_kills_promptly(bench: Bench) -> None:
-    ended = bench.run(bench.container("echo on; sleep 30", limits=Limits(seconds=0.5)))
+    ended = bench.run(bench.container("echo on; sleep 30", limits=ContainerLimits(seconds=0.5)))
     assert ended.timed_out
     assert not ended.cancelled
     assert 0.4 < ended.seconds < 2.5
@@ -218,7 +228,7 @@ def test_a_passed_time_limit_kills_promptly(bench: Bench) -> None:
 def test_a_set_cancel_kills_promptly(bench: Bench) -> None:
     cancel = threading.Event()
     # Set out of on_line: certainly while it runs, and certainly after its start.
-    ended = bench.engine.run(bench.container("echo on; sleep 30"), lambda _: cancel.set(), cancel)
+    ended = bench.engine.run_container(bench.container("echo on; sleep 30"), lambda _: cancel.set(), cancel)
     assert ended.cancelled
     assert not ended.timed_out
     assert ended.seconds < 2.5
@@ -228,12 +238,14 @@ def test_a_cancel_set_before_starts_nothing(bench: Bench) -> None:
     cancel = threading.Event()
     cancel.set()
     lines: list[str] = []
-    assert bench.engine.run(bench.container("echo on"), lines.append, cancel).cancelled
+    assert bench.engine.run_container(bench.container("echo on"), lines.append, cancel).cancelled
     assert lines == []
 
 
 def test_memory_beyond_the_limit_is_oom(bench: Bench) -> None:
-    ended = bench.run(bench.container("tail /dev/zero", limits=Limits(memory=64 * 2**20, seconds=60)))
+    ended = bench.run(
+        bench.container("tail /dev/zero", limits=ContainerLimits(memory=64 * 2**20, seconds=60))
+    )
     assert ended.oom
     assert ended.exit != 0
 
@@ -243,7 +255,7 @@ def test_an_unknown_image_is_the_engines_error(bench: Bench) -> None:
     with pytest.raises(EngineError, match="kmatrix/nowhere:none") as caught:
         bench.run(container)
     assert "./inv images" in caught.value.hint
-    assert bench.engine.image_id("kmatrix/nowhere:none") is None
+    assert bench.engine.find_image_id("kmatrix/nowhere:none") is None
 
 
 def test_a_callers_own_error_passes_through_and_nothing_stays(bench: Bench) -> None:
@@ -259,7 +271,7 @@ def test_a_name_is_one_containers_only(bench: Bench) -> None:
     first = bench.container("echo on; sleep 30")
     cancel, on = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(bench.engine.run, first, lambda _: on.set(), cancel)
+        running = pool.submit(bench.engine.run_container, first, lambda _: on.set(), cancel)
         assert on.wait(20)
         assert bench.ours() == [first.name]
         with pytest.raises(EngineError, match=re.escape(first.name)):
@@ -292,50 +304,55 @@ def test_removing_what_is_not_there_is_no_error(bench: Bench) -> None:
 
 def test_an_image_is_tagged_listed_and_removed(bench: Bench) -> None:
     name = f"kmatrix/{RUN}:copy"
-    bench.engine.tag(bench.image, name)
-    assert bench.engine.image_id(name) == bench.engine.image_id(bench.image)
-    assert bench.engine.images()[name] > 0
+    bench.engine.tag_image(bench.image, name)
+    assert bench.engine.find_image_id(name) == bench.engine.find_image_id(bench.image)
+    assert bench.engine.list_images()[name] > 0
     bench.engine.remove_image(name)
-    assert bench.engine.image_id(name) is None
-    assert bench.engine.image_id(bench.image)
+    assert bench.engine.find_image_id(name) is None
+    assert bench.engine.find_image_id(bench.image)
 
 
 def test_an_image_is_built_and_its_output_given(bench: Bench) -> None:
     name = f"kmatrix/{RUN}:built"
     lines: list[str] = []
-    made = bench.engine.build(name, {"Dockerfile": f"FROM {bench.image}\nENV A=b\n"}, lines.append)
+    made = bench.engine.build_image(name, {"Dockerfile": f"FROM {bench.image}\nENV A=b\n"}, lines.append)
     try:
-        assert made == bench.engine.image_id(name)
+        assert made == bench.engine.find_image_id(name)
         assert any(line.startswith("Step 1") and bench.image in line for line in lines)
-        assert name in bench.engine.images()
+        assert name in bench.engine.list_images()
     finally:
         bench.engine.remove_image(name)
 
 
 def test_an_unreachable_registry_is_false_and_no_error(bench: Bench) -> None:
-    assert bench.engine.pull("localhost:1/kmatrix/nothing:none") is False
+    assert bench.engine.pull_image("localhost:1/kmatrix/nothing:none") is False
 
 
 def test_who_enters_gets_the_output_as_it_is_and_the_exit_code(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.engine.enter(bench.container("echo one; exit 3")) == 3
+    assert bench.engine.run_interactively(bench.container("echo one; exit 3")) == 3
     assert capfd.readouterr().out == "one\n"
-    assert bench.engine.enter(bench.container("exit 0")) == 0
+    assert bench.engine.run_interactively(bench.container("exit 0")) == 0
 
 
 def test_what_is_entered_is_as_hardened_as_what_is_run(
     bench: Bench, writable: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.engine.enter(bench.container("touch /usr/x")) == 1
-    assert bench.engine.enter(bench.container("touch /in/x", Mount(writable, "/in"))) == 1
+    assert bench.engine.run_interactively(bench.container("touch /usr/x")) == 1
+    assert bench.engine.run_interactively(bench.container("touch /in/x", Mount(writable, "/in"))) == 1
     capfd.readouterr()
-    assert bench.engine.enter(bench.container("id -u; ls /sys/class/net")) == 0
-    assert capfd.readouterr().out.split() == [machine_user().split(":")[0], "lo"]
+    assert bench.engine.run_interactively(bench.container("id -u; ls /sys/class/net")) == 0
+    assert capfd.readouterr().out.split() == [choose_container_user().split(":")[0], "lo"]
 
 
 def test_who_has_entered_may_stay(bench: Bench) -> None:
-    assert bench.engine.enter(bench.container("sleep 1; exit 4", limits=Limits(seconds=0.2))) == 4
+    assert (
+        bench.engine.run_interactively(
+            bench.container("sleep 1; exit 4", limits=ContainerLimits(seconds=0.2))
+        )
+        == 4
+    )
 
 
 def test_who_is_interrupted_inside_leaves_nothing(bench: Bench) -> None:
@@ -344,7 +361,7 @@ def test_who_is_interrupted_inside_leaves_nothing(bench: Bench) -> None:
         pool.submit(_interrupt_when, lambda: container.name in bench.ours())
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            bench.engine.enter(container)
+            bench.engine.run_interactively(container)
     assert bench.ours() == []
     assert time.monotonic() - started < 15
 
@@ -359,7 +376,7 @@ def _interrupt_when(ready: Callable[[], bool]) -> None:
 def test_entering_an_unknown_image_is_the_engines_error(bench: Bench) -> None:
     container = replace(bench.container("exit 0"), image="kmatrix/nowhere:none")
     with pytest.raises(EngineError, match="kmatrix/nowhere:none") as caught:
-        bench.engine.enter(container)
+        bench.engine.run_interactively(container)
     assert "./inv images" in caught.value.hint
 
 
@@ -368,12 +385,12 @@ class TestOnlyOnRealContainers:
     def test_the_base_image_has_what_a_kernel_build_needs(self, real: Bench) -> None:
         tools = ("make", "bison", "flex", "bc", "perl", "python3", "git", "patch", "zstd", "sparse")
         commands = [f"{tool} --version" for tool in tools]
-        said = images.first_lines(real.engine, real.image, commands, machine_user())
+        said = images.read_first_lines(real.engine, real.image, commands, choose_container_user())
         assert dict(zip(tools, map(bool, said), strict=True)) == dict.fromkeys(tools, True)
 
     def test_the_first_line_of_a_command_that_fails_is_empty(self, real: Bench) -> None:
         commands = ["echo one; echo two", "no-such-tool", "echo three; false", "echo 'a  b' >&2"]
-        assert images.first_lines(real.engine, real.image, commands, machine_user()) == [
+        assert images.read_first_lines(real.engine, real.image, commands, choose_container_user()) == [
             "one",
             "",
             "",
@@ -382,7 +399,7 @@ class TestOnlyOnRealContainers:
 
     def test_an_image_that_is_there_costs_nothing(self, real: Bench) -> None:
         started = time.monotonic()
-        images.ensure_base(real.engine, lambda event: pytest.fail(f"{event}"))
+        images.ensure_base_image(real.engine, lambda event: pytest.fail(f"{event}"))
         assert time.monotonic() - started < 0.1
 
     def test_no_capability_and_no_new_privilege(self, real: Bench) -> None:
@@ -394,7 +411,7 @@ class TestOnlyOnRealContainers:
 
     def test_bounds_are_read_back_inside(self, real: Bench) -> None:
         script = "ulimit -c; ulimit -f; df -B1 --output=size /tmp | tail -n 1; cat /proc/self/mounts"
-        limits = Limits(seconds=60, memory=2**28, processes=50, file_size=2**20, tmpfs=2**22)
+        limits = ContainerLimits(seconds=60, memory=2**28, processes=50, file_size=2**20, tmpfs=2**22)
         lines: list[str] = []
         real.run(real.container(script, limits=limits), lines.append)
         assert lines[:2] == ["0", str(2**20 // 512)]
@@ -404,19 +421,21 @@ class TestOnlyOnRealContainers:
         assert "noexec" not in options
 
     def test_a_file_beyond_its_limit_is_refused(self, real: Bench) -> None:
-        limits = Limits(seconds=60, file_size=2**20)
+        limits = ContainerLimits(seconds=60, file_size=2**20)
         container = real.container("head -c 2M /dev/zero > /tmp/x || exit 9", limits=limits)
         assert real.run(container).exit == 9
 
     def test_processes_beyond_their_limit_are_refused(self, real: Bench) -> None:
         lines: list[str] = []
         script = "for n in 1 2 3 4 5 6 7 8; do sleep 2 & done; wait"
-        ended = real.run(real.container(script, limits=Limits(seconds=30, processes=4)), lines.append)
+        ended = real.run(
+            real.container(script, limits=ContainerLimits(seconds=30, processes=4)), lines.append
+        )
         assert ended.exit != 0
         assert any("fork" in line.lower() for line in lines)
 
     def test_a_child_that_was_killed_for_memory_is_oom_too(self, real: Bench) -> None:
-        limits = Limits(memory=64 * 2**20, seconds=60)
+        limits = ContainerLimits(memory=64 * 2**20, seconds=60)
         ended = real.run(real.container("tail /dev/zero; exit 0", limits=limits))
         assert (ended.exit, ended.oom) == (0, True)
 
@@ -430,7 +449,7 @@ class TestOnlyOnRealContainers:
         assert ended.seconds > 0.9
 
     def test_a_silent_container_is_killed_too(self, real: Bench) -> None:
-        ended = real.run(real.container("exec >&- 2>&-; sleep 30", limits=Limits(seconds=0.5)))
+        ended = real.run(real.container("exec >&- 2>&-; sleep 30", limits=ContainerLimits(seconds=0.5)))
         assert ended.timed_out
         assert ended.seconds < 2.5
 
@@ -449,7 +468,7 @@ class TestOnlyOnRealContainers:
 
     def test_entering_with_a_command_that_the_image_lacks_is_the_engines_error(self, real: Bench) -> None:
         with pytest.raises(EngineError, match="no-such-program") as caught:
-            real.engine.enter(replace(real.container(""), command=("no-such-program",)))
+            real.engine.run_interactively(replace(real.container(""), command=("no-such-program",)))
         assert "the image lacks that program" in caught.value.hint
         assert real.ours() == []
 
@@ -458,7 +477,7 @@ class TestOnlyOnRealContainers:
     ) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
         with pytest.raises(EngineError, match="program docker") as caught:
-            real.engine.enter(real.container("exit 0"))
+            real.engine.run_interactively(real.container("exit 0"))
         assert "apt-get install" in caught.value.hint
         assert real.ours() == []
 
@@ -466,7 +485,7 @@ class TestOnlyOnRealContainers:
         self, real: Bench, capfd: pytest.CaptureFixture[str]
     ) -> None:
         with _stdin(b"one\ntwo"):
-            assert real.engine.enter(real.container("cat; echo; echo err >&2; exit 5")) == 5
+            assert real.engine.run_interactively(real.container("cat; echo; echo err >&2; exit 5")) == 5
         assert capfd.readouterr() == ("one\ntwo\n", "err\n")
 
     def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
@@ -476,14 +495,14 @@ class TestOnlyOnRealContainers:
         name = f"kmatrix/{RUN}:broken"
         dockerfile = f"FROM {real.image}\nRUN echo this is why; exit 7\n"
         with pytest.raises(EngineError, match="this is why") as caught:
-            real.engine.build(name, {"Dockerfile": dockerfile}, lambda _: None)
+            real.engine.build_image(name, {"Dockerfile": dockerfile}, lambda _: None)
         assert "7" in str(caught.value)
-        assert real.engine.image_id(name) is None
+        assert real.engine.find_image_id(name) is None
 
     def test_a_file_beside_the_dockerfile_gets_into_the_image(self, real: Bench) -> None:
         name = f"kmatrix/{RUN}:files"
         dockerfile = f"FROM {real.image}\nCOPY note /note\n"
-        real.engine.build(name, {"Dockerfile": dockerfile, "note": "héllo\n"}, lambda _: None)
+        real.engine.build_image(name, {"Dockerfile": dockerfile, "note": "héllo\n"}, lambda _: None)
         try:
             assert replace(real, image=name).output("cat /note") == ["héllo"]
         finally:

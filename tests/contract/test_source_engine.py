@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from matrix.engine import images
-from matrix.engine.connect import connect, machine_user
+from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.engine import Engine, Mount
 from matrix.errors import RejectedPatchError, RequestError
 from matrix.source.bench import Sandbox
@@ -50,7 +50,7 @@ class Desk:
             cache=self.cache,
             engine=self.engine,
             image=self.image,
-            user=machine_user(rootless=self.engine.about().rootless),
+            user=choose_container_user(rootless=self.engine.query_info().rootless),
             note=self.notes.append,
             patches=[a_patch(f"{number}.patch", text.encode()) for number, text in enumerate(patches)],
             refresh=refresh,
@@ -73,12 +73,12 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return connect()
+    return connect_engine()
 
 
 @pytest.fixture(scope="module")
 def image(engine: Engine) -> str:
-    return images.ensure_base(engine, lambda _: None)
+    return images.ensure_base_image(engine, lambda _: None)
 
 
 @pytest.fixture
@@ -113,7 +113,9 @@ def packed(desk: Desk, more: Callable[[tarfile.TarFile], None] = lambda _: None)
 def test_a_tarball_of_any_kind_is_the_same_tree_as_the_directory_that_was_packed(
     desk: Desk, program: str
 ) -> None:
-    bench = Sandbox(desk.engine, desk.image, machine_user(rootless=desk.engine.about().rootless))
+    bench = Sandbox(
+        desk.engine, desk.image, choose_container_user(rootless=desk.engine.query_info().rootless)
+    )
     out = bench.create_directory(desk.place / "out")
     mounts = [Mount(packed(desk), "/in.tar"), Mount(out, "/out", read_only=False)]
     assert bench.run('"$1" </in.tar >/out/linux.tar.any', program, mounts=mounts).exit == 0

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.connect import connect
+from matrix.engine.connect import connect_engine
 from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
-from matrix.record.events import Emit, Event
+from matrix.record.events import EventSink, ProgressEvent
 from matrix.record.model import Cell, Run
 from matrix.source.cache import SourceCache
 from tests.minitree import patched
@@ -32,15 +32,15 @@ class Kmatrix:
 
     def __init__(self, place: Path, profile: str = MINIATURE) -> None:
         self.place = place
-        self.world = World(connect(), SourceCache(place / "cache"), place / "runs")
+        self.world = World(connect_engine(), SourceCache(place / "cache"), place / "runs")
         self.profile = place / "story.toml"
         self.profile.write_text(profile)
         self.tree = str(patched(place / "tree"))
-        self.events: list[Event] = []
-        self.on_event: Emit = self.events.append
+        self.events: list[ProgressEvent] = []
+        self.on_event: EventSink = self.events.append
         self.directory = place
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: ProgressEvent) -> None:
         # Looked up at each event: a test may listen differently while the run goes on.
         self.on_event(event)
 
@@ -60,7 +60,7 @@ class Kmatrix:
 def kmatrix(tmp_path: Path) -> Iterator[Kmatrix]:
     made = Kmatrix(tmp_path)
     yield made
-    left = connect().containers().values()
+    left = connect_engine().list_containers().values()
     assert not [path.name for path in (tmp_path / "runs").glob("*") if path.name in left]
 
 

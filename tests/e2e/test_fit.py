@@ -8,7 +8,7 @@ from matrix.findings.fit import ConfigExplanation
 from matrix.jobs.derive import findings_of
 from matrix.jobs.fit import Asked, answer
 from matrix.kconfig.config import Config
-from matrix.record.load import config_of
+from matrix.record.load import load_cell_config
 from matrix.record.model import Run
 from matrix.record.outcome import State
 from tests.e2e.conftest import Kmatrix
@@ -42,7 +42,7 @@ def config_with(kmatrix: Kmatrix, run: Run, more: str = "", **symbols: str) -> P
     """The .config that a cell of the run was built with, as a file of somebody's own."""
     cell = next(cell for cell in run.cells if cell.request == symbols)
     file = kmatrix.place / "mine.config"
-    file.write_text(f"{config_of(kmatrix.place / 'runs' / run.id, cell)}{more}")
+    file.write_text(f"{load_cell_config(kmatrix.place / 'runs' / run.id, cell)}{more}")
     return file
 
 

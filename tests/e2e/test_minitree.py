@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matrix.engine import images
-from matrix.engine.connect import connect
+from matrix.engine.connect import connect_engine
 from matrix.engine.engine import Engine
 from tests import minitree
 from tests.minitree import TREE, TRIPLETS, Bench, Made, focus, patched, reaches, requests
@@ -16,8 +16,8 @@ from tests.minitree import TREE, TRIPLETS, Bench, Made, focus, patched, reaches,
 pytestmark = pytest.mark.engine
 
 BLUEPRINTS = {
-    "gcc-14": images.Blueprint("gcc-14", "gcc", 14),
-    "clang-19": images.Blueprint("clang-19", "clang", 19),
+    "gcc-14": images.ImageRecipe("gcc-14", "gcc", 14),
+    "clang-19": images.ImageRecipe("clang-19", "clang", 19),
 }
 MESSAGES = {
     "gcc-14": "weak declaration of 'vfio_file_iommu_group' being applied to a already existing, static",
@@ -29,7 +29,7 @@ MakeBench = Callable[..., Bench]
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return connect()
+    return connect_engine()
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,14 @@ def bench(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     def make(arch: str = "powerpc", toolchain: str = "gcc-14", tree: Path = TREE) -> Bench:
         if toolchain not in refs:
-            refs[toolchain] = images.ensure(engine, BLUEPRINTS[toolchain], lambda _: None, install=True)
+            refs[toolchain] = images.ensure_toolchain_image(
+                engine, BLUEPRINTS[toolchain], lambda _: None, install=True
+            )
         variables = ("LLVM=1",) if toolchain == "clang-19" else (f"CROSS_COMPILE={TRIPLETS[arch]}-",)
         return Bench(engine, refs[toolchain], arch, variables, tmp_path_factory.mktemp("build"), tree)
 
     yield make
-    assert not [name for name in engine.containers() if f"minitree-{os.getpid()}" in name]
+    assert not [name for name in engine.list_containers() if f"minitree-{os.getpid()}" in name]
 
 
 def built(bench: Bench, **symbols: str) -> Made:

@@ -6,14 +6,14 @@ import signal
 
 import pytest
 
-from matrix.engine.connect import connect
+from matrix.engine.connect import connect_engine
 from matrix.errors import EngineError, RequestError
 from matrix.jobs.derive import findings_of
 from matrix.jobs.run import plan
 from matrix.jobs.settings import settle
-from matrix.record.events import CellFinished, Event, LaneAt
+from matrix.record.events import CellFinished, ProgressEvent, StageStarted
 from matrix.record.load import load_run
-from matrix.record.outcome import Evidence, State, exit_code
+from matrix.record.outcome import Evidence, State, compute_run_exit_code
 from matrix.resolve.make import BUILD_MOUNT
 from reports import write_all
 from tests.e2e.conftest import Kmatrix, by_state, one
@@ -31,7 +31,7 @@ def test_every_request_has_a_row_and_the_reachable_ones_are_98_of_144(kmatrix: K
     assert len(states) == 144
     assert states.count(State.NOT_RUN) == 98
     assert states.count(State.UNREACHABLE) == 46
-    assert not any(isinstance(event, LaneAt) and event.stage != "configure" for event in kmatrix.events)
+    assert not any(isinstance(event, StageStarted) and event.stage != "configure" for event in kmatrix.events)
     reasons = {cell.id: (cell.reason, cell.resolves_to) for cell in planned.cells if cell.reason}
     assert reasons["s390/gcc-14/defconfig/KVM=m,MODULES=n,VFIO=n"] == (
         "KVM=m: MODULES=n makes it y",
@@ -44,7 +44,7 @@ def test_the_regression_fails_in_its_corner_only_and_both_compilers_say_why(kmat
     done = kmatrix.run(source=[kmatrix.tree], patch=[str(REGRESSION)])
     failing = [cell for cell in done.cells if cell.state is State.FAIL]
     assert [cell.request for cell in failing] == [BROKEN, BROKEN]
-    assert exit_code(cell.state for cell in done.cells) == 100
+    assert compute_run_exit_code(cell.state for cell in done.cells) == 100
     for cell in failing:
         ref = cell.diagnostics[0]
         assert ref.object == "virt/kvm/vfio.o"
@@ -83,7 +83,7 @@ def test_a_warning_stays_with_its_object_when_nothing_is_compiled_again(kmatrix:
 def test_nothing_to_compile_is_empty_and_a_run_of_only_that_proves_nothing(kmatrix: Kmatrix) -> None:
     done = kmatrix.run(source=[kmatrix.tree], select=["KVM=n,VFIO=n,toolchain=gcc-14"])
     assert by_state(done).keys() == {"empty"}
-    assert exit_code(cell.state for cell in done.cells) == 1
+    assert compute_run_exit_code(cell.state for cell in done.cells) == 1
 
 
 def test_a_kconfig_error_fails_every_cell_with_kconfigs_own_words(kmatrix: Kmatrix) -> None:
@@ -152,7 +152,7 @@ def test_a_time_limit_is_the_machines_and_the_lane_is_built_anew(kmatrix: Kmatri
     only = {"toolchain": ["gcc-14"], "select": ["KVM=y,MODULES=n,VFIO=y"]}
     done = kmatrix.run(source=[str(slow)], timeout=["20s"], **only)
     assert [cell.state for cell in done.cells] == [State.TIMEOUT]
-    assert exit_code(cell.state for cell in done.cells) == 2
+    assert compute_run_exit_code(cell.state for cell in done.cells) == 2
     (lane,) = (kmatrix.place / "cache/lanes").iterdir()
     assert (lane / "busy").exists()
     again = kmatrix.run(source=[kmatrix.tree], **only)
@@ -161,7 +161,7 @@ def test_a_time_limit_is_the_machines_and_the_lane_is_built_anew(kmatrix: Kmatri
 
 
 def test_after_an_interruption_every_cell_has_its_row_and_no_container_is_left(kmatrix: Kmatrix) -> None:
-    def interrupt_once(event: Event) -> None:
+    def interrupt_once(event: ProgressEvent) -> None:
         if isinstance(event, CellFinished) and event.cell.state is State.PASS:
             kmatrix.on_event = kmatrix.events.append
             os.kill(os.getpid(), signal.SIGINT)  # what Ctrl-C does
@@ -172,7 +172,7 @@ def test_after_an_interruption_every_cell_has_its_row_and_no_container_is_left(k
     assert len(done.cells) == 36
     assert {State.PASS, State.NOT_RUN} <= {cell.state for cell in done.cells}
     assert load_run(kmatrix.directory) == done
-    assert done.id not in connect().containers().values()
+    assert done.id not in connect_engine().list_containers().values()
 
 
 def test_a_failed_cell_stops_the_rest_when_asked(kmatrix: Kmatrix) -> None:

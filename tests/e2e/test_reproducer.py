@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.connect import connect, machine_user
-from matrix.engine.engine import LABEL, Container, Mount
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.engine import LABEL, ContainerSpec, Mount
 from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.jobs.derive import findings_of
 from matrix.record.model import Run
@@ -109,15 +109,15 @@ def test_on_the_host_the_hosts_own_compiler_is_used(script: Path, broken: Run, t
     lines: list[str] = []
     (tmp_path / "given").mkdir()
     shutil.copy(script, tmp_path / "given")
-    container = Container(
+    container = ContainerSpec(
         name="kmatrix-repro-host",
         image=broken.toolchains["gcc-14"].image_id,
         command=("sh", "-c", 'exec sh "$@" 2>&1', "sh", "/given/repro.sh", "--host", "--tree", "/tree"),
-        user=machine_user(),
+        user=choose_container_user(),
         mounts=(Mount(patched(tmp_path / "tree", REGRESSION), "/tree"), Mount(tmp_path / "given", "/given")),
         labels={LABEL: "repro-host"},
     )
-    ended = connect().run(container, lines.append, threading.Event())
+    ended = connect_engine().run_container(container, lines.append, threading.Event())
     assert ended.exit == THERE, lines
     assert any("powerpc64le-linux-gnu-gcc of this machine" in line for line in lines)
 
@@ -134,10 +134,10 @@ def test_an_image_that_is_not_there_is_built(kmatrix: Kmatrix, broken: Run, tmp_
     try:
         ended = ask(made, patched(tmp_path / "tree", REGRESSION), "--root", gcc.image)
         assert ended.returncode == THERE, ended.stderr
-        assert {base, mine} <= connect().images().keys(), "sweep knows them"
+        assert {base, mine} <= connect_engine().list_images().keys(), "sweep knows them"
     finally:
         for image in (mine, base, "kmatrix/repro-root:test"):
-            connect().remove_image(image)
+            connect_engine().remove_image(image)
 
 
 def test_git_bisect_finds_the_commit_among_some_that_answer_nothing(script: Path, tmp_path: Path) -> None:

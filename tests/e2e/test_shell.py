@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.connect import connect
+from matrix.engine.connect import connect_engine
 from matrix.record.load import load_run
 from tests.e2e.conftest import Kmatrix, one
 from tests.minitree import REGRESSION, WARNING
@@ -59,7 +59,7 @@ class Shells:
 
 
 def shell_containers() -> set[str]:
-    return {name for name in connect().containers() if name.startswith("kmatrix-shell-")}
+    return {name for name in connect_engine().list_containers() if name.startswith("kmatrix-shell-")}
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.connect import connect, machine_user
-from matrix.engine.images import ensure_base
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.images import ensure_base_image
 from matrix.findings.model import Findings
 from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.jobs.derive import findings_of
@@ -21,8 +21,8 @@ from matrix.jobs.patch import patch as judge
 from matrix.jobs.run import World, run
 from matrix.jobs.settings import settle
 from matrix.kconfig.config import Config
-from matrix.record.events import Event
-from matrix.record.load import config_of
+from matrix.record.events import ProgressEvent
+from matrix.record.load import load_cell_config
 from matrix.record.model import Run
 from matrix.record.outcome import State
 from matrix.source.cache import SourceCache, locate_cache_root
@@ -61,13 +61,13 @@ class Story:
         self.cache = SourceCache(place / "cache")
         self.profile = place / "story.toml"
         self.profile.write_text(PROFILE)
-        self.events: list[Event] = []
+        self.events: list[ProgressEvent] = []
 
     def run(self, *patches: Path, **more: list[str]) -> Run:
         options = {"profile": [str(self.profile)], "source": [SOURCE], **more}
         if patches:
             options["patch"] = [str(patch) for patch in patches]
-        world = World(connect(), self.cache, self.place / "runs")
+        world = World(connect_engine(), self.cache, self.place / "runs")
         return run(settle(options, {}), self.events.append, ["test"], world)[0]
 
     def findings(self, done: Run) -> Findings:
@@ -80,13 +80,13 @@ class Story:
 
     def broken_tree(self) -> Path:
         """The patched tree as the run will find it in the cache."""
-        engine = connect()
+        engine = connect_engine()
         tree = fetch_tree(
             SOURCE,
             cache=self.cache,
             engine=engine,
-            image=ensure_base(engine, self.events.append),
-            user=machine_user(rootless=engine.about().rootless),
+            image=ensure_base_image(engine, self.events.append),
+            user=choose_container_user(rootless=engine.query_info().rootless),
             note=lambda _: None,
             patches=read_series(str(REGRESSION)).patches,
         )
@@ -180,8 +180,8 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     his = next(cell for cell in broken.cells if cell.request == {**BROKEN, "MODULES": "y"})
     file = story.place / "his.config"
-    file.write_text(str(config_of(directory, his)))
-    world = World(connect(), story.cache, story.place / "runs")
+    file.write_text(str(load_cell_config(directory, his)))
+    world = World(connect_engine(), story.cache, story.place / "runs")
     told = answer(broken, directory, found, Asked(file), story.events.append, world)
     assert (told.user_config.arch, told.fit.cell.toolchain) == ("powerpc", "gcc-14")
     assert [(term.axis, term.actual, term.needed) for term in told.fit.missed_terms] == [
@@ -199,7 +199,7 @@ def judged(story: Story, patch_file: str, select: str = "KVM=y,MODULES=n") -> Ju
     """The verdict on a patch, in the lanes of the broken run: only what it reaches is compiled."""
     options = {"profile": [str(story.profile)], "source": [SOURCE], "select": [select]}
     asked = AskedOfPatch(read_series(str(PATCHES / patch_file)), (str(REGRESSION),), fixes=("F1",))
-    world = World(connect(), story.cache, story.place / "runs")
+    world = World(connect_engine(), story.cache, story.place / "runs")
     return judge(settle(options, {}), asked, story.events.append, ["test"], world)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.record.events import LaneAt
+from matrix.record.events import StageStarted
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import Evidence, State
 from tests.e2e.conftest import Kmatrix
@@ -58,7 +58,7 @@ class Series:
     @property
     def built(self) -> set[str]:
         """The cells that make was asked about in the last run."""
-        at = (event for event in self.kmatrix.events if isinstance(event, LaneAt))
+        at = (event for event in self.kmatrix.events if isinstance(event, StageStarted))
         return {event.cell for event in at if event.stage == "focus"}
 
     def ids(self, matches: Callable[[Cell], bool] = lambda _: True) -> set[str]:
@@ -94,7 +94,7 @@ def test_a_patch_to_documentation_builds_nothing_and_says_why(series: Series) ->
     name = "Documentation/driver-api/vfio.rst"
     done = series.patched(with_line(name, "VFIO"))
     assert not any(
-        isinstance(event, LaneAt) and event.stage != "configure" for event in series.kmatrix.events
+        isinstance(event, StageStarted) and event.stage != "configure" for event in series.kmatrix.events
     )
     assert unaffected(done) == series.ids()
     assert [cell.state for cell in done.cells] == [cell.state for cell in series.base.cells]

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from matrix.engine.engine import LABEL, About, Container, Ended, Line
+from matrix.engine.engine import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
 from matrix.errors import EngineError
 
-Handler = Callable[[Container, Line], int | Ended]
+ContainerHandler = Callable[[ContainerSpec, LineCallback], int | ContainerResult]
 """Plays a container's program: gives lines, returns an exit code (or all of how it ended)."""
 
-_TICK = 0.01
+_POLL_SECONDS = 0.01
 _KILLED = 137
 
 
-def succeed(_container: Container, _on_line: Line) -> int:
+def succeed(_container: ContainerSpec, _on_line: LineCallback) -> int:
     """The handler that does nothing, well."""
     return 0
 
@@ -29,23 +29,25 @@ class _KilledError(Exception):
 
 
 @dataclass
-class _Running:
+class _RunningContainer:
     """A container while it runs. ``said`` has its lines, and at last what its handler came to."""
 
-    container: Container
+    container: ContainerSpec
     killed: threading.Event = field(default_factory=threading.Event)
-    said: "queue.SimpleQueue[str | int | Ended | BaseException]" = field(default_factory=queue.SimpleQueue)
+    outputs: "queue.SimpleQueue[str | int | ContainerResult | BaseException]" = field(
+        default_factory=queue.SimpleQueue
+    )
 
-    def say(self, line: str) -> None:
+    def put_line(self, line: str) -> None:
         if self.killed.is_set():
             raise _KilledError
-        self.said.put(line)
+        self.outputs.put(line)
 
-    def play(self, handler: Handler) -> None:
+    def run_handler(self, handler: ContainerHandler) -> None:
         try:
-            self.said.put(handler(self.container, self.say))
+            self.outputs.put(handler(self.container, self.put_line))
         except BaseException as error:  # noqa: BLE001  whatever it is, the caller of run() gets it
-            self.said.put(error)
+            self.outputs.put(error)
 
 
 class FakeEngine:
@@ -56,127 +58,133 @@ class FakeEngine:
     """
 
     def __init__(
-        self, handler: Handler = succeed, *, images: Iterable[str] = (), registry: Iterable[str] = ()
+        self, handler: ContainerHandler = succeed, *, images: Iterable[str] = (), registry: Iterable[str] = ()
     ) -> None:
         self.handler = handler
         self.registry = set(registry)
-        self.ran: list[Container] = []
+        self.ran: list[ContainerSpec] = []
         self.built: dict[str, dict[str, str]] = {}
         self.broken = ""
         self.build_fails = ""
         """The error that a build ends with, when not empty."""
-        self._ids = {ref: _id_of(ref) for ref in images}
-        self._running: dict[str, _Running] = {}
+        self._ids = {ref: _compute_id(ref) for ref in images}
+        self._running: dict[str, _RunningContainer] = {}
         self._lock = threading.Lock()
 
-    def about(self) -> About:
-        self._check()
-        return About("fake", "1.0", cpus=2, memory=8 * 2**30, cgroup="v2", storage="memory", rootless=False)
+    def query_info(self) -> EngineInfo:
+        self._raise_if_broken()
+        return EngineInfo(
+            "fake", "1.0", cpus=2, memory=8 * 2**30, cgroup="v2", storage="memory", rootless=False
+        )
 
-    def image_id(self, ref: str) -> str | None:
-        self._check()
+    def find_image_id(self, ref: str) -> str | None:
+        self._raise_if_broken()
         return ref if ref in self._ids.values() else self._ids.get(ref)
 
-    def pull(self, ref: str) -> bool:
-        self._check()
+    def pull_image(self, ref: str) -> bool:
+        self._raise_if_broken()
         if ref in self.registry:
-            self._ids[ref] = _id_of(ref)
+            self._ids[ref] = _compute_id(ref)
         return ref in self.registry
 
-    def tag(self, ref: str, name: str) -> None:
-        self._ids[name] = self._known(ref)
+    def tag_image(self, ref: str, name: str) -> None:
+        self._ids[name] = self._require_image_id(ref)
 
     def import_rootfs(self, tarball: Path, name: str) -> str:
-        self._check()
-        self._ids[name] = _id_of(tarball.read_bytes().hex())
+        self._raise_if_broken()
+        self._ids[name] = _compute_id(tarball.read_bytes().hex())
         return self._ids[name]
 
-    def build(self, name: str, files: Mapping[str, str], on_line: Line) -> str:
+    def build_image(self, name: str, files: Mapping[str, str], on_line: LineCallback) -> str:
         parent = files["Dockerfile"].split("FROM ", 1)[1].split(maxsplit=1)[0]
-        self._known(parent)
+        self._require_image_id(parent)
         on_line(f"Step 1 : FROM {parent}")
         if self.build_fails:
             raise EngineError(
                 f"the image {name} could not be built:\n{self.build_fails}", hint="./inv images"
             )
         self.built[name] = dict(files)
-        self._ids[name] = _id_of(repr(sorted(files.items())))
+        self._ids[name] = _compute_id(repr(sorted(files.items())))
         return self._ids[name]
 
-    def run(self, container: Container, on_line: Line, cancel: threading.Event) -> Ended:
+    def run_container(
+        self, container: ContainerSpec, on_line: LineCallback, cancel: threading.Event
+    ) -> ContainerResult:
         if cancel.is_set():
-            return Ended(exit=0, seconds=0.0, cancelled=True)
-        self._known(container.image)
-        running = self._start(container)
+            return ContainerResult(exit=0, seconds=0.0, cancelled=True)
+        self._require_image_id(container.image)
+        running = self._start_container(container)
         try:
-            return self._follow(running, on_line, cancel)
+            return self._follow_container(running, on_line, cancel)
         finally:
             running.killed.set()
             with self._lock:
                 del self._running[container.name]
 
-    def enter(self, container: Container) -> int:
+    def run_interactively(self, container: ContainerSpec) -> int:
         """What the container says comes on stdout; whatever is on stdin stays there."""
         unhurried = replace(container, limits=replace(container.limits, seconds=None))
-        return self.run(unhurried, _print, threading.Event()).exit
+        return self.run_container(unhurried, _print_line, threading.Event()).exit
 
-    def _start(self, container: Container) -> _Running:
+    def _start_container(self, container: ContainerSpec) -> _RunningContainer:
         with self._lock:
             if container.name in self._running:
                 raise EngineError(
                     f'the container engine could not create: the name "{container.name}" is in use',
                     hint="./inv sweep",
                 )
-            running = self._running[container.name] = _Running(container)
+            running = self._running[container.name] = _RunningContainer(container)
             self.ran.append(container)
-        threading.Thread(target=running.play, args=(self.handler,), daemon=True).start()
+        threading.Thread(target=running.run_handler, args=(self.handler,), daemon=True).start()
         return running
 
-    def _follow(self, running: _Running, on_line: Line, cancel: threading.Event) -> Ended:
+    def _follow_container(
+        self, running: _RunningContainer, on_line: LineCallback, cancel: threading.Event
+    ) -> ContainerResult:
         started = time.monotonic()
         limit = running.container.limits.seconds
         while True:
             spent = time.monotonic() - started
             if running.killed.is_set():
-                return Ended(_KILLED, spent)
+                return ContainerResult(_KILLED, spent)
             if cancel.is_set():
-                return Ended(_KILLED, spent, cancelled=True)
+                return ContainerResult(_KILLED, spent, cancelled=True)
             if limit is not None and spent >= limit:
-                return Ended(_KILLED, spent, timed_out=True)
+                return ContainerResult(_KILLED, spent, timed_out=True)
             try:
-                said = running.said.get(timeout=_TICK)
+                said = running.outputs.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
             if isinstance(said, str):
                 on_line(said)
                 continue
-            return _ended(said, spent)
+            return _result_from_outcome(said, spent)
 
-    def containers(self) -> dict[str, str]:
-        self._check()
+    def list_containers(self) -> dict[str, str]:
+        self._raise_if_broken()
         with self._lock:
             return {name: each.container.labels.get(LABEL, "") for name, each in self._running.items()}
 
     def remove_container(self, name: str) -> None:
-        self._check()
+        self._raise_if_broken()
         with self._lock:
             if found := self._running.get(name):
                 found.killed.set()
 
-    def images(self) -> dict[str, int]:
-        self._check()
+    def list_images(self) -> dict[str, int]:
+        self._raise_if_broken()
         return {ref: 1000 for ref in self._ids if ref.startswith("kmatrix/")}
 
     def remove_image(self, ref: str) -> None:
-        self._check()
+        self._raise_if_broken()
         self._ids.pop(ref, None)
 
-    def _check(self) -> None:
+    def _raise_if_broken(self) -> None:
         if self.broken:
             raise EngineError(self.broken, hint="./inv doctor")
 
-    def _known(self, ref: str) -> str:
-        found = self.image_id(ref)
+    def _require_image_id(self, ref: str) -> str:
+        found = self.find_image_id(ref)
         if found is None:
             raise EngineError(
                 f"the container engine could not find it: no such image: {ref}", hint="./inv images"
@@ -184,15 +192,15 @@ class FakeEngine:
         return found
 
 
-def _print(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def _id_of(content: str) -> str:
+def _compute_id(content: str) -> str:
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
-def _ended(said: int | Ended | BaseException, seconds: float) -> Ended:
+def _result_from_outcome(said: int | ContainerResult | BaseException, seconds: float) -> ContainerResult:
     if isinstance(said, BaseException):
         raise said
-    return said if isinstance(said, Ended) else Ended(exit=said, seconds=seconds)
+    return said if isinstance(said, ContainerResult) else ContainerResult(exit=said, seconds=seconds)

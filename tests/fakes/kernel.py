@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matrix.engine.engine import LABEL, Container, Ended, Line
+from matrix.engine.engine import LABEL, ContainerResult, ContainerSpec, LineCallback
 from matrix.kconfig.config import Config, format_fragment
 
 Settings = dict[str, str]
@@ -44,9 +44,9 @@ class Made:
 class Job:
     """One make, as the kernel sees it. ``variables`` are those of its command line."""
 
-    container: Container
+    container: ContainerSpec
     command: tuple[str, ...]
-    say: Line
+    say: LineCallback
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -87,12 +87,12 @@ class Kernel:
 
     symbols: Mapping[str, Symbol]
     objects: dict[str, Made]
-    before: Callable[[Job], int | Ended | None] = quiet
+    before: Callable[[Job], int | ContainerResult | None] = quiet
     applies: Callable[[Job], int] = lambda _: 0
     jobs: list[Job] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, container: Container, say: Line) -> int | Ended:
+    def __call__(self, container: ContainerSpec, say: LineCallback) -> int | ContainerResult:
         """Play one container: make behind ``sh -c 'exec …'``, or the question for versions."""
         if not container.mounts:
             return _answer(container.command[4:], say)
@@ -185,7 +185,7 @@ def _settings(place: Path) -> Settings:
     return dict(Config.parse(place.read_text()))
 
 
-def _answer(questions: tuple[str, ...], say: Line) -> int:
+def _answer(questions: tuple[str, ...], say: LineCallback) -> int:
     for question in questions:
         say(f"{question.split()[0]} (fake) 14.2.0")
     return 0

@@ -7,7 +7,7 @@ from typing import Any
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.kconfig.config import Config
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import PROVEN, State
+from matrix.record.outcome import PROVEN_STATES, State
 from matrix.verdict.side import RunData
 from tests.fakes.runs import STORY, a_cell, a_run
 
@@ -38,7 +38,7 @@ def _resolved(cell: Cell, config: Config | None) -> Cell:
 
 def _lists(known: Objects) -> Callable[[Cell], frozenset[str]]:
     def objects(cell: Cell) -> frozenset[str]:
-        usual = (OBJECT, OTHER_OBJECT) if cell.state in PROVEN else ()
+        usual = (OBJECT, OTHER_OBJECT) if cell.state in PROVEN_STATES else ()
         return frozenset(known.get(cell.id, usual))
 
     return objects

@@ -73,7 +73,7 @@ _NEEDED = (
 )
 
 
-class Tools:
+class FakeTools:
     """A PATH of its own with fake tools, and a fake kernel tree."""
 
     def __init__(self, place: Path) -> None:
@@ -93,39 +93,41 @@ class Tools:
         for name in ("Kbuild", "Makefile", "said", "base.sh", "configure.sh", "build.sh", "resolved"):
             (self.tree / name).touch()
 
-    def engine(self, **files: str) -> None:
+    def configure_engine(self, **files: str) -> None:
         """What the fake engine has and says: ``images``, ``registry``, ``info``, ``version``, ``run``."""
         for name, text in files.items():
             (self.bin / name).write_text(text + "\n")
 
-    def kernel(self, **files: str) -> None:
+    def configure_kernel(self, **files: str) -> None:
         """How the fake tree behaves: ``resolved``, and the scripts ``base``, ``configure`` and ``build``."""
         for name, text in files.items():
             (self.tree / (name if name == "resolved" else f"{name}.sh")).write_text(text + "\n")
 
-    def without(self, *names: str) -> None:
+    def remove_tools(self, *names: str) -> None:
         """Take these tools away."""
         for name in names:
             (self.bin / name).unlink()
 
     @property
-    def asked_of_engine(self) -> list[str]:
+    def engine_calls(self) -> list[str]:
         path = self.bin / "docker.said"
         return path.read_text().splitlines() if path.exists() else []
 
     @property
-    def asked_of_make(self) -> list[str]:
+    def make_calls(self) -> list[str]:
         return (self.tree / "said").read_text().splitlines()
 
-    def environment(self) -> dict[str, str]:
+    def build_environment(self) -> dict[str, str]:
         return {"PATH": str(self.bin), "TMPDIR": str(self.temporary), "KCFLAGS": "-DOF_THE_CALLER"}
 
-    def run(self, shell: tuple[str, ...], script: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    def run_script(
+        self, shell: tuple[str, ...], script: Path, *words: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a script in the tree."""
         return subprocess.run(
             [*shell, str(script), *words],
             cwd=self.tree,
-            env=self.environment(),
+            env=self.build_environment(),
             capture_output=True,
             text=True,
             check=False,

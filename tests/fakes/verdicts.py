@@ -7,7 +7,7 @@ from typing import Any
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.model import BaseRecord, Cell, DiagnosticRef, PatchRecord, Run, StageRecord
-from matrix.record.outcome import PROVEN, Evidence, State
+from matrix.record.outcome import PROVEN_STATES, Evidence, State
 from matrix.verdict.compare import compare_runs
 from matrix.verdict.model import Mailbox, PatchMail, Verdict, VerdictPatch
 from matrix.verdict.side import RunData
@@ -90,7 +90,7 @@ def patched(
 
 
 def _passing(cell: Cell, far: bool) -> Cell:
-    if cell.state not in PROVEN:
+    if cell.state not in PROVEN_STATES:
         return cell
     stages = _stages(cell, State.PASS)
     update: dict[str, Any] = {"state": State.PASS, "diagnostics": (), "stages": stages}
@@ -121,7 +121,7 @@ def turning(run: Run, where: Mapping[str, str], state: State, *said: Diagnostic,
     return [
         cell.model_copy(update={"state": state, "diagnostics": refs, "stages": _stages(cell, state)} | fields)
         for cell in run.cells
-        if cell.state in PROVEN and where.items() <= _values(cell).items()
+        if cell.state in PROVEN_STATES and where.items() <= _values(cell).items()
     ]
 
 

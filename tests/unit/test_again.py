@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from matrix.catalog.load import recorded_profile
+from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 from matrix.jobs import again
 from matrix.jobs.again import ready_again
 from matrix.jobs.prepare import Ready
-from matrix.record.events import Note
+from matrix.record.events import ProgressNote
 from matrix.record.model import GitState, Run
 from matrix.source.tree import SourceTree
 from tests.unit.test_pipeline import TWO_LANES, Desk, applying
@@ -48,7 +48,7 @@ class Later(Desk):
         shutil.rmtree(self.place / "cache/sources")
 
     def notes(self) -> list[str]:
-        return [event.text for event in self.events if isinstance(event, Note)]
+        return [event.text for event in self.events if isinstance(event, ProgressNote)]
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_an_image_that_is_gone_is_made_from_its_recipe_of_today(later: Later) ->
     done = later.run()
     later.engine.remove_image(done.toolchains["gcc-14"].image)
     image = later.ready(done).toolchains["gcc-14"].image_id
-    assert later.engine.image_id(image) == image
+    assert later.engine.find_image_id(image) == image
     assert any("The image that this was built with is gone" in note for note in later.notes())
 
 
@@ -164,4 +164,4 @@ def test_the_profile_of_a_run_comes_back_whole(later: Later) -> None:
 
 def test_a_profile_that_cannot_be_read_is_told(later: Later) -> None:
     with pytest.raises(RequestError, match="the profile of this run: shiny: unknown key"):
-        recorded_profile({**later.run().profile, "shiny": 1}, "the profile of this run")
+        parse_recorded_profile({**later.run().profile, "shiny": 1}, "the profile of this run")

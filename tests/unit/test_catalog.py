@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from matrix.catalog.load import Catalog, load_catalog, load_profile, profile_names
-from matrix.catalog.types import Profile, duration, size
+from matrix.catalog.load import Catalog, list_profile_names, load_catalog, load_profile
+from matrix.catalog.types import Profile, parse_duration, parse_size
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config
 
@@ -61,10 +61,10 @@ def test_the_catalog_has_the_arches_toolchains_and_profiles_of_the_readme(catalo
     assert tuple(catalog.arches) == ARCHES
     assert set(catalog.toolchains) == {"gcc-12", "gcc-13", "gcc-14", "clang-17", "clang-18", "clang-19"}
     assert {"defconfig", "allnoconfig", "allmodconfig"} <= set(catalog.bases)
-    assert set(profile_names()) == {"kvm-vfio", "quick"}
+    assert set(list_profile_names()) == {"kvm-vfio", "quick"}
 
 
-@pytest.mark.parametrize("name", profile_names())
+@pytest.mark.parametrize("name", list_profile_names())
 def test_every_built_in_profile_uses_names_that_the_catalog_has(name: str, catalog: Catalog) -> None:
     profile = load_profile(name)
     assert profile.name == name
@@ -84,7 +84,7 @@ def test_the_default_profile_is_the_story() -> None:
 
 
 def test_powerpcs_defconfig_is_ppc64le_defconfig_and_the_others_have_their_own(catalog: Catalog) -> None:
-    targets = {arch: catalog.base_target(arch, "defconfig") for arch in ARCHES}
+    targets = {arch: catalog.find_base_target(arch, "defconfig") for arch in ARCHES}
     assert targets == {
         "arm64": "defconfig",
         "powerpc": "ppc64le_defconfig",
@@ -104,7 +104,7 @@ def test_powerpcs_defconfig_is_ppc64le_defconfig_and_the_others_have_their_own(c
 )
 def test_gcc_builds_with_the_cross_prefix_of_the_arch(catalog: Catalog, arch: str, prefix: str) -> None:
     for toolchain in ("gcc-12", "gcc-13", "gcc-14"):
-        made = catalog.make_variables(arch, toolchain)
+        made = catalog.build_make_variables(arch, toolchain)
         assert made == {"ARCH": arch, "CROSS_COMPILE": prefix}
         assert next(iter(made)) == "ARCH"
 
@@ -112,21 +112,21 @@ def test_gcc_builds_with_the_cross_prefix_of_the_arch(catalog: Catalog, arch: st
 @pytest.mark.parametrize("arch", ARCHES)
 @pytest.mark.parametrize("toolchain", ["clang-18", "clang-19"])
 def test_clang_builds_with_all_of_llvm(catalog: Catalog, arch: str, toolchain: str) -> None:
-    assert catalog.make_variables(arch, toolchain) == {"ARCH": arch, "LLVM": "1"}
+    assert catalog.build_make_variables(arch, toolchain) == {"ARCH": arch, "LLVM": "1"}
 
 
 def test_clang_17_on_s390_takes_the_gnu_linker(catalog: Catalog) -> None:
-    made = catalog.make_variables("s390", "clang-17")
+    made = catalog.build_make_variables("s390", "clang-17")
     assert (made["ARCH"], made["CC"], made["CROSS_COMPILE"]) == ("s390", "clang", "s390x-linux-gnu-")
     assert not {"LLVM", "LD"} & made.keys()
-    assert catalog.make_variables("x86", "clang-17") == {"ARCH": "x86", "LLVM": "1"}
+    assert catalog.build_make_variables("x86", "clang-17") == {"ARCH": "x86", "LLVM": "1"}
 
 
 # Knobs
 
 
 def test_a_symbol_without_a_knob_takes_and_proves_itself(catalog: Catalog) -> None:
-    setting = catalog.setting("x86", "MODULES", "n")
+    setting = catalog.find_setting("x86", "MODULES", "n")
     assert setting.set == setting.proof == {"MODULES": "n"}
 
 
@@ -134,7 +134,7 @@ def test_a_symbol_without_a_knob_takes_and_proves_itself(catalog: Catalog) -> No
 @pytest.mark.parametrize("value", ["m", "y"])
 def test_kvm_wanted_turns_virtualization_on(catalog: Catalog, arch: str, value: str) -> None:
     # Without VIRTUALIZATION the menu that holds KVM is not there at all. x86 has it on by default.
-    assert catalog.setting(arch, "KVM", value).set["VIRTUALIZATION"] == "y"
+    assert catalog.find_setting(arch, "KVM", value).set["VIRTUALIZATION"] == "y"
 
 
 @pytest.mark.parametrize("arch", ARCHES)
@@ -142,32 +142,32 @@ def test_kvm_wanted_turns_virtualization_on(catalog: Catalog, arch: str, value: 
 def test_what_proves_kvm_is_among_what_was_asked_for_or_is_kvm_itself(
     catalog: Catalog, arch: str, value: str
 ) -> None:
-    setting = catalog.setting(arch, "KVM", value)
+    setting = catalog.find_setting(arch, "KVM", value)
     assert setting.proof
     assert all(setting.set.get(symbol, content) == content for symbol, content in setting.proof.items())
 
 
 def test_kvm_on_powerpc_is_asked_for_through_the_tristate_that_selects_it(catalog: Catalog) -> None:
     for value in "nmy":
-        setting = catalog.setting("powerpc", "KVM", value)
+        setting = catalog.find_setting("powerpc", "KVM", value)
         assert setting.set["KVM_BOOK3S_64"] == value
         assert "KVM" not in setting.set
-    assert catalog.setting("powerpc", "KVM", "m").proof == {"KVM_BOOK3S_64": "m"}
-    assert catalog.setting("powerpc", "KVM", "n").proof == {"KVM": "n"}
-    assert catalog.setting("powerpc", "KVM", "y").proof["KVM"] == "y"
+    assert catalog.find_setting("powerpc", "KVM", "m").proof == {"KVM_BOOK3S_64": "m"}
+    assert catalog.find_setting("powerpc", "KVM", "n").proof == {"KVM": "n"}
+    assert catalog.find_setting("powerpc", "KVM", "y").proof["KVM"] == "y"
 
 
 @pytest.mark.parametrize("arch", ["arm64", "s390"])
 @pytest.mark.parametrize("value", ["n", "m", "y"])
 def test_kvm_on_arm64_and_s390_is_proven_by_itself(catalog: Catalog, arch: str, value: str) -> None:
-    setting = catalog.setting(arch, "KVM", value)
+    setting = catalog.find_setting(arch, "KVM", value)
     assert setting.set["KVM"] == value
     assert setting.proof == {"KVM": value}
 
 
 @pytest.mark.parametrize("value", ["m", "y"])
 def test_kvm_on_x86_brings_a_vendor_module_and_proves_it(catalog: Catalog, value: str) -> None:
-    setting = catalog.setting("x86", "KVM", value)
+    setting = catalog.find_setting("x86", "KVM", value)
     assert setting.set["KVM"] == setting.proof["KVM"] == value
     vendors = {name for name, content in setting.proof.items() if content == value} - {"KVM"}
     assert vendors
@@ -209,12 +209,12 @@ def test_a_profile_brings_bases_toolchains_and_knobs_of_its_own(write: Write) ->
         )
     )
     assert profile.base == ("corner", "dice")
-    assert catalog.base_target("x86", "corner") == "allnoconfig"
-    assert catalog.base_target("s390", "corner") == "defconfig"
+    assert catalog.find_base_target("x86", "corner") == "allnoconfig"
+    assert catalog.find_base_target("s390", "corner") == "defconfig"
     assert catalog.bases["dice"].seed == 7
-    assert catalog.make_variables("x86", "theirs")["CROSS_COMPILE"] == "x86_64-linux-gnu-"
-    assert catalog.setting("x86", "NET", "y").proof == {"INET": "y"}
-    assert catalog.setting("s390", "NET", "y").proof == {"NET": "y"}
+    assert catalog.build_make_variables("x86", "theirs")["CROSS_COMPILE"] == "x86_64-linux-gnu-"
+    assert catalog.find_setting("x86", "NET", "y").proof == {"INET": "y"}
+    assert catalog.find_setting("s390", "NET", "y").proof == {"NET": "y"}
     assert "gcc-14" in catalog.toolchains
 
 
@@ -224,8 +224,8 @@ def test_a_profiles_knob_for_one_arch_leaves_the_other_arches_knobs(write: Write
             f'{WORKING}[knobs.KVM.x86.y]\nset = {{ KVM = "y", KVM_AMD = "y" }}\nproof = {{ KVM_AMD = "y" }}\n'
         )
     )
-    assert catalog.setting("x86", "KVM", "y").proof == {"KVM_AMD": "y"}
-    assert catalog.setting("powerpc", "KVM", "m").proof == {"KVM_BOOK3S_64": "m"}
+    assert catalog.find_setting("x86", "KVM", "y").proof == {"KVM_AMD": "y"}
+    assert catalog.find_setting("powerpc", "KVM", "m").proof == {"KVM_BOOK3S_64": "m"}
 
 
 def test_the_built_in_catalog_does_not_change_when_a_profile_is_put_over_it(
@@ -463,26 +463,26 @@ def test_an_unknown_built_in_profile_is_refused_with_the_nearest() -> None:
     [("512M", 512 * 2**20), ("4G", 4 * 2**30), ("4g", 4 * 2**30), ("1T", 2**40), ("8K", 8192), ("77", 77)],
 )
 def test_sizes_are_bytes(text: str, count: int) -> None:
-    assert size(text) == count
+    assert parse_size(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "G", "4 G", "4GB", "-1", "1.5G", "4X", "4G4"])
 def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="4G"):
-        size(text)
+        parse_size(text)
 
 
 @pytest.mark.parametrize(
     ("text", "count"), [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1d", 86400)]
 )
 def test_durations_are_seconds(text: str, count: int) -> None:
-    assert duration(text) == count
+    assert parse_duration(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "0", "0h", "-5m", "1.5h", "2 h", "2w", "h"])
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="30m"):
-        duration(text)
+        parse_duration(text)
 
 
 # The arch and the values of a .config
@@ -501,7 +501,7 @@ def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
 def test_a_config_is_for_the_arch_of_its_symbol_or_else_of_its_head(
     catalog: Catalog, symbols: dict[str, str], named: str | None, arch: str | None
 ) -> None:
-    assert catalog.arch_of(Config(symbols), named) == arch
+    assert catalog.detect_arch(Config(symbols), named) == arch
 
 
 def test_every_arch_has_a_symbol_of_its_own(catalog: Catalog) -> None:
@@ -510,6 +510,6 @@ def test_every_arch_has_a_symbol_of_its_own(catalog: Catalog) -> None:
 
 def test_a_symbol_stands_at_the_first_value_that_is_proven_or_else_at_its_own(catalog: Catalog) -> None:
     config = Config({"KVM": "y", "KVM_BOOK3S_64": "m"})
-    assert catalog.value("powerpc", "KVM", ("n", "m", "y"), config) == "m"
-    assert catalog.value("powerpc", "KVM", ("n", "y"), config) == "y"
-    assert catalog.value("arm64", "KVM", ("n", "m", "y"), config) == "y"
+    assert catalog.match_symbol_value("powerpc", "KVM", ("n", "m", "y"), config) == "m"
+    assert catalog.match_symbol_value("powerpc", "KVM", ("n", "y"), config) == "y"
+    assert catalog.match_symbol_value("arm64", "KVM", ("n", "m", "y"), config) == "y"

@@ -20,7 +20,7 @@ import tasks
 from matrix.catalog.load import load_profile
 from matrix.errors import DiskFullError, EngineError
 from matrix.jobs.settings import OPTIONS
-from matrix.record.events import Emit, Note
+from matrix.record.events import EventSink, ProgressNote
 from matrix.record.model import Cell, Run
 from matrix.record.outcome import State
 from tests.fakes.runs import a_cell, a_run, the_story
@@ -401,8 +401,8 @@ def _room(monkeypatch: pytest.MonkeyPatch, enter: Callable[[str], int]) -> Cell:
     cell = a_cell(state=State.FAIL)
 
     @contextmanager
-    def opened(_run: Run, _directory: Path, name: str, emit: Emit) -> Iterator[SimpleNamespace]:
-        emit(Note(f"opening {name}"))
+    def opened(_run: Run, _directory: Path, name: str, emit: EventSink) -> Iterator[SimpleNamespace]:
+        emit(ProgressNote(f"opening {name}"))
         yield SimpleNamespace(cell=cell, make="make -C /src ARCH=powerpc drivers/vfio/", enter=enter)
 
     monkeypatch.setattr(tasks, "opened", opened)

@@ -18,12 +18,17 @@ from typing import Any
 import pytest
 
 from matrix.engine import docker_engine
-from matrix.engine.connect import connect, engine_url, machine_user
+from matrix.engine.connect import choose_container_user, connect_engine, read_engine_url
 from matrix.engine.docker_engine import DockerEngine
-from matrix.engine.engine import LABEL, Container, Limits, Mount
-from matrix.engine.guard import Guard
-from matrix.engine.lines import Lines
-from matrix.engine.payload import attended, config, runs, sizes
+from matrix.engine.engine import LABEL, ContainerLimits, ContainerSpec, Mount
+from matrix.engine.guard import ContainerWatchdog
+from matrix.engine.lines import LineDecoder
+from matrix.engine.payload import (
+    build_create_request,
+    build_interactive_request,
+    parse_container_runs,
+    parse_image_sizes,
+)
 from matrix.errors import EngineError
 
 # docker-py drops a socket that could not connect, or a client that is refused, without closing it.
@@ -32,13 +37,13 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 Reply = Callable[["Request"], None]
-CONTAINER = Container("kmatrix-r-1", "image:1", ("make", "-k"), "7:7", labels={LABEL: "r"})
+CONTAINER = ContainerSpec("kmatrix-r-1", "image:1", ("make", "-k"), "7:7", labels={LABEL: "r"})
 
 
 def lines_of(*chunks: bytes, longest: int = 100) -> list[str]:
-    lines = Lines(longest)
+    lines = LineDecoder(longest)
     given = [line for chunk in chunks for line in lines.feed(chunk)]
-    return given + list(lines.rest())
+    return given + list(lines.flush())
 
 
 class TestLines:
@@ -46,7 +51,7 @@ class TestLines:
         assert lines_of(b"o", b"ne\ntw", b"o\nthree\n") == ["one", "two", "three"]
 
     def test_a_line_is_given_as_soon_as_it_ends(self) -> None:
-        assert list(Lines().feed(b"one\ntw")) == ["one"]
+        assert list(LineDecoder().feed(b"one\ntw")) == ["one"]
 
     def test_the_last_one_needs_no_newline(self) -> None:
         assert lines_of(b"one\ntwo") == ["one", "two"]
@@ -80,7 +85,7 @@ class TestLines:
 
 class TestConfig:
     def test_a_container_is_hardened_by_default(self) -> None:
-        host = config(CONTAINER)["HostConfig"]
+        host = build_create_request(CONTAINER)["HostConfig"]
         assert host["ReadonlyRootfs"] is True
         assert host["NetworkMode"] == "none"
         assert host["CapDrop"] == ["ALL"]
@@ -88,8 +93,8 @@ class TestConfig:
         assert "Privileged" not in host
 
     def test_memory_is_bounded_without_swap_on_top(self) -> None:
-        limits = Limits(memory=2**30, processes=99, file_size=5, tmpfs=6)
-        host = config(Container("n", "i", ("true",), "7:7", limits=limits))["HostConfig"]
+        limits = ContainerLimits(memory=2**30, processes=99, file_size=5, tmpfs=6)
+        host = build_create_request(ContainerSpec("n", "i", ("true",), "7:7", limits=limits))["HostConfig"]
         assert host["Memory"] == host["MemorySwap"] == 2**30
         assert host["PidsLimit"] == 99
         assert host["Tmpfs"]["/tmp"].split(",")[-1] == "size=6"
@@ -100,31 +105,33 @@ class TestConfig:
         }
 
     def test_network_is_given_only_when_asked_for(self) -> None:
-        asked = Container("n", "i", ("true",), "7:7", network=True)
-        assert config(asked)["HostConfig"]["NetworkMode"] == "default"
+        asked = ContainerSpec("n", "i", ("true",), "7:7", network=True)
+        assert build_create_request(asked)["HostConfig"]["NetworkMode"] == "default"
 
     def test_an_images_own_entrypoint_does_not_get_in_between(self) -> None:
-        body = config(CONTAINER)
+        body = build_create_request(CONTAINER)
         assert (body["Entrypoint"], body["Cmd"]) == (["make"], ["-k"])
 
     def test_a_mount_is_read_only_unless_it_says_otherwise(self) -> None:
         mounts = (Mount(Path("/a:b c"), "/src"), Mount(Path("/o"), "/build", read_only=False))
-        body = config(Container("n", "i", ("true",), "7:7", mounts=mounts))["HostConfig"]
+        body = build_create_request(ContainerSpec("n", "i", ("true",), "7:7", mounts=mounts))["HostConfig"]
         assert [(m["Source"], m["Target"], m["ReadOnly"]) for m in body["Mounts"]] == [
             ("/a:b c", "/src", True),
             ("/o", "/build", False),
         ]
 
     def test_env_and_labels_go_in_as_they_are(self) -> None:
-        body = config(Container("n", "i", ("true",), "7:7", env={"A": "b=c"}, labels={"x": "KVM=y/z"}))
+        body = build_create_request(
+            ContainerSpec("n", "i", ("true",), "7:7", env={"A": "b=c"}, labels={"x": "KVM=y/z"})
+        )
         assert "A=b=c" in body["Env"]
         assert body["Labels"] == {LABEL: "", "x": "KVM=y/z"}
 
     @pytest.mark.parametrize("terminal", [True, False])
     def test_one_that_is_typed_to_differs_in_its_stdin_and_terminal_only(self, terminal: bool) -> None:
-        body = attended(CONTAINER, terminal=terminal)
-        assert body.items() >= config(CONTAINER).items()
-        assert {name: body[name] for name in body.keys() - config(CONTAINER).keys()} == {
+        body = build_interactive_request(CONTAINER, terminal=terminal)
+        assert body.items() >= build_create_request(CONTAINER).items()
+        assert {name: body[name] for name in body.keys() - build_create_request(CONTAINER).keys()} == {
             "AttachStdin": True,
             "OpenStdin": True,
             "StdinOnce": True,
@@ -137,7 +144,7 @@ def test_a_container_that_only_inherits_its_images_label_is_not_ours() -> None:
         {"Names": ["/kmatrix-1"], "Labels": {LABEL: "run"}},
         {"Names": ["/x"], "Labels": {LABEL: "image"}},
     ]
-    assert runs(listed) == {"kmatrix-1": "run"}
+    assert parse_container_runs(listed) == {"kmatrix-1": "run"}
 
 
 def test_an_image_that_lost_its_tag_is_listed_under_its_id() -> None:
@@ -146,23 +153,23 @@ def test_an_image_that_lost_its_tag_is_listed_under_its_id() -> None:
         {"Id": "sha256:2", "RepoTags": ["<none>:<none>"], "Size": 6},
         {"Id": "sha256:3", "RepoTags": None, "Size": 7},
     ]
-    assert sizes(listed) == {"kmatrix/a:1": 5, "kmatrix/b:1": 5, "sha256:2": 6, "sha256:3": 7}
+    assert parse_image_sizes(listed) == {"kmatrix/a:1": 5, "kmatrix/b:1": 5, "sha256:2": 6, "sha256:3": 7}
 
 
 class TestGuard:
     def test_what_ends_in_time_is_left_alone(self) -> None:
-        with Guard(threading.Event(), 60, lambda: pytest.fail("killed"), lambda: None) as guard:
+        with ContainerWatchdog(threading.Event(), 60, lambda: pytest.fail("killed"), lambda: None) as guard:
             time.sleep(0.15)
-        assert (guard.verdict, guard.failure) == (None, None)
+        assert (guard.stop_reason, guard.failure) == (None, None)
 
     def test_what_ended_in_the_moment_of_the_kill_was_not_killed(self) -> None:
-        with Guard(threading.Event(), 0, lambda: False, lambda: None, grace=5) as guard:
+        with ContainerWatchdog(threading.Event(), 0, lambda: False, lambda: None, grace=5) as guard:
             time.sleep(0.2)
-        assert guard.verdict is None
+        assert guard.stop_reason is None
 
     def test_a_kill_without_effect_ends_the_waiting_and_is_the_engines_failure(self) -> None:
         unblocked = threading.Event()
-        with Guard(threading.Event(), 0, lambda: True, unblocked.set, grace=0.1) as guard:
+        with ContainerWatchdog(threading.Event(), 0, lambda: True, unblocked.set, grace=0.1) as guard:
             assert unblocked.wait(5)
         assert "still holds on" in str(guard.failure)
 
@@ -298,9 +305,9 @@ def engine(daemon: Daemon) -> DockerEngine:
 ATTACH = f"POST /containers/{CONTAINER.name}/attach"
 
 
-def run(engine: DockerEngine, container: Container = CONTAINER) -> list[str]:
+def run(engine: DockerEngine, container: ContainerSpec = CONTAINER) -> list[str]:
     lines: list[str] = []
-    ended = engine.run(container, lines.append, threading.Event())
+    ended = engine.run_container(container, lines.append, threading.Event())
     assert ended.exit == 0
     return lines
 
@@ -330,7 +337,7 @@ class TestRun:
         daemon.replies[ATTACH] = daemon.die
         lines: list[str] = []
         with pytest.raises(EngineError, match="does not answer") as caught:
-            engine.run(CONTAINER, lines.append, threading.Event())
+            engine.run_container(CONTAINER, lines.append, threading.Event())
         assert lines == ["out", "part"]
         assert "./inv doctor" in caught.value.hint
 
@@ -340,10 +347,12 @@ class TestRun:
         daemon.replies[ATTACH] = daemon.until_killed
         daemon.replies["POST /containers/c1/kill"] = giving(500, {"message": "cannot kill: stuck"})
         daemon.replies["GET /containers/c1/json"] = daemon.inspected(Status="running")
-        container = Container("kmatrix-r-1", "image:1", ("make",), "7:7", limits=Limits(seconds=0.2))
+        container = ContainerSpec(
+            "kmatrix-r-1", "image:1", ("make",), "7:7", limits=ContainerLimits(seconds=0.2)
+        )
         started = time.monotonic()
         with pytest.raises(EngineError, match="cannot kill: stuck"):
-            engine.run(container, lambda _: None, threading.Event())
+            engine.run_container(container, lambda _: None, threading.Event())
         assert time.monotonic() - started < 5
         assert daemon.routes[-1] == "DELETE /containers/c1"
 
@@ -355,9 +364,11 @@ class TestRun:
 
         daemon.replies[ATTACH] = slow_to_drain
         daemon.replies["POST /containers/c1/kill"] = giving(409, {"message": "Container c1 is not running"})
-        container = Container("kmatrix-r-1", "image:1", ("make",), "7:7", limits=Limits(seconds=0.1))
+        container = ContainerSpec(
+            "kmatrix-r-1", "image:1", ("make",), "7:7", limits=ContainerLimits(seconds=0.1)
+        )
         lines: list[str] = []
-        ended = engine.run(container, lines.append, threading.Event())
+        ended = engine.run_container(container, lines.append, threading.Event())
         assert (ended.exit, ended.timed_out) == (0, False)
         assert "POST /containers/c1/kill" in daemon.routes
         assert lines == ["out", "the end of it"]
@@ -406,7 +417,7 @@ class TestRun:
 
     def test_memory_that_ran_out_is_seen_in_the_state(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.replies["GET /containers/c1/json"] = daemon.inspected(ExitCode=2, OOMKilled=True)
-        ended = engine.run(CONTAINER, lambda _: None, threading.Event())
+        ended = engine.run_container(CONTAINER, lambda _: None, threading.Event())
         assert (ended.exit, ended.oom) == (2, True)
 
 
@@ -428,13 +439,13 @@ class TestEnter:
     ) -> None:
         place = client('echo "$DOCKER_HOST $*" > said; exit 9')
         daemon.replies["GET /containers/c1/json"] = daemon.inspected(ExitCode=3)
-        assert engine.enter(CONTAINER) == 3
+        assert engine.run_interactively(CONTAINER) == 3
         host, *words = (place / "said").read_text().split()
         assert host == engine.url
         assert (words[0], words[-1]) == ("start", "c1")
         assert daemon.routes[-1] == "DELETE /containers/c1"
         [body] = [json.loads(body) for route, body in daemon.asked if route == "POST /containers/create"]
-        assert body == attended(CONTAINER, terminal=False)
+        assert body == build_interactive_request(CONTAINER, terminal=False)
 
     def test_what_never_began_is_an_error_with_the_engines_words(
         self, client: Callable[[str], Path], daemon: Daemon, engine: DockerEngine
@@ -444,7 +455,7 @@ class TestEnter:
             Status="created", ExitCode=127, Error="exec: executable file not found"
         )
         with pytest.raises(EngineError, match="executable file not found") as caught:
-            engine.enter(CONTAINER)
+            engine.run_interactively(CONTAINER)
         assert "the image lacks that program" in caught.value.hint
         assert daemon.routes[-1] == "DELETE /containers/c1"
 
@@ -454,7 +465,7 @@ class TestEnter:
         client("exit 0")
         daemon.replies["GET /containers/c1/json"] = daemon.inspected(Status="running")
         with pytest.raises(EngineError, match="its client ended before it"):
-            engine.enter(CONTAINER)
+            engine.run_interactively(CONTAINER)
         assert daemon.routes[-1] == "DELETE /containers/c1"
 
     def test_an_interrupted_client_is_left_to_mend_the_terminal_when_its_container_is_gone(
@@ -474,7 +485,7 @@ class TestEnter:
         daemon.replies["DELETE /containers/c1"] = removed
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
-            engine.enter(CONTAINER)
+            engine.run_interactively(CONTAINER)
         assert (place / "mended").exists()
 
 
@@ -496,21 +507,21 @@ class TestBuild:
         daemon.replies["POST /build"] = self._streaming({"stream": "Step 1"}, {"stream": "/1\nok\nend"})
         daemon.replies["GET /images/kmatrix/a:1/json"] = giving(200, {"Id": "sha256:1"})
         lines: list[str] = []
-        assert engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lines.append) == "sha256:1"
+        assert engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lines.append) == "sha256:1"
         assert lines == ["Step 1/1", "ok", "end"]
 
     def test_a_failed_step_tells_the_end_of_its_output(self, daemon: Daemon, engine: DockerEngine) -> None:
         said = [{"stream": f"line {number}\n"} for number in range(50)]
         daemon.replies["POST /build"] = self._streaming(*said, {"error": "returned a non-zero code: 100"})
         with pytest.raises(EngineError, match="non-zero code: 100") as caught:
-            engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+            engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
         assert "line 49" in str(caught.value)
         assert "line 20\n" not in str(caught.value)
 
     def test_a_full_disk_is_told_as_such(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.replies["POST /build"] = self._streaming({"error": "write /x: no space left on device"})
         with pytest.raises(EngineError) as caught:
-            engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+            engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
         assert "./inv sweep" in caught.value.hint
 
     def test_an_image_that_is_not_there_afterwards_is_an_error(
@@ -518,18 +529,18 @@ class TestBuild:
     ) -> None:
         daemon.replies["POST /build"] = self._streaming({"stream": "Step 1/1\n"})
         with pytest.raises(EngineError, match="has no such image"):
-            engine.build("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+            engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
 
 
 class TestPull:
     def test_no_registry_is_false(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.replies["POST /images/create"] = giving(500, {"message": "dial tcp: no such host"})
-        assert engine.pull("debian:trixie-slim") is False
+        assert engine.pull_image("debian:trixie-slim") is False
 
     def test_a_dead_engine_is_an_error(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.path.unlink()
         with pytest.raises(EngineError, match="does not answer"):
-            engine.pull("debian:trixie-slim")
+            engine.pull_image("debian:trixie-slim")
 
 
 class TestConnect:
@@ -541,19 +552,19 @@ class TestConnect:
     def _refusal(monkeypatch: pytest.MonkeyPatch, url: str) -> EngineError:
         monkeypatch.setenv("DOCKER_HOST", url)
         with pytest.raises(EngineError) as caught:
-            connect()
+            connect_engine()
         return caught.value
 
     def test_docker_host_wins_over_the_default_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert engine_url() == "unix:///var/run/docker.sock"
+        assert read_engine_url() == "unix:///var/run/docker.sock"
         monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
-        assert engine_url() == "unix:///elsewhere"
+        assert read_engine_url() == "unix:///elsewhere"
 
     def test_a_daemon_that_answers_is_an_engine(
         self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{daemon.path}")
-        assert isinstance(connect(), DockerEngine)
+        assert isinstance(connect_engine(), DockerEngine)
 
     def test_no_socket(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         refusal = self._refusal(monkeypatch, f"unix://{tmp_path}/none")
@@ -595,12 +606,12 @@ class TestMachineUser:
     def test_a_user_is_themselves(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 1000)
         monkeypatch.setattr("os.getegid", lambda: 100)
-        assert machine_user() == "1000:100"
+        assert choose_container_user() == "1000:100"
 
     def test_root_is_somebody_else_inside(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 0)
-        assert machine_user() == "59990:59990"
+        assert choose_container_user() == "59990:59990"
 
     def test_in_a_rootless_engine_0_is_the_caller(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("os.geteuid", lambda: 1000)
-        assert machine_user(rootless=True) == "0:0"
+        assert choose_container_user(rootless=True) == "0:0"

@@ -9,9 +9,9 @@ import pytest
 
 from matrix.catalog.load import load_catalog, load_profile
 from matrix.catalog.types import Profile
-from matrix.engine.connect import machine_user
-from matrix.engine.engine import About, Container, Ended, Line
-from matrix.engine.images import base_tag
+from matrix.engine.connect import choose_container_user
+from matrix.engine.engine import ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.images import compute_base_tag
 from matrix.errors import EngineError
 from matrix.jobs import doctor as module
 from matrix.jobs.doctor import Finding, doctor
@@ -23,7 +23,7 @@ GIB = 2**30
 LIMIT = 512 * 2**20
 TOOLCHAINS = ("gcc-14", "clang-19")
 IMAGES = tuple(image_ref(name, load_catalog().toolchains[name]) for name in TOOLCHAINS)
-Handler = Callable[[Container, Line], int | Ended]
+Handler = Callable[[ContainerSpec, LineCallback], int | ContainerResult]
 
 
 class Usage(NamedTuple):
@@ -38,15 +38,15 @@ class Sized(FakeEngine):
     memory = 8 * GIB
     rootless = False
 
-    def about(self) -> About:
-        self._check()
-        return About("fake", "1.0", 2, self.memory, "v2", "memory", self.rootless)
+    def query_info(self) -> EngineInfo:
+        self._raise_if_broken()
+        return EngineInfo("fake", "1.0", 2, self.memory, "v2", "memory", self.rootless)
 
 
 def saying(*lines: str) -> Handler:
     """A container that says these lines of itself; ``USER`` is the user it was asked to be."""
 
-    def play(container: Container, on_line: Line) -> int:
+    def play(container: ContainerSpec, on_line: LineCallback) -> int:
         for line in lines:
             on_line(container.user.split(":")[0] if line == "USER" else line)
         return 0
@@ -61,7 +61,7 @@ HELD = saying(str(LIMIT), PRIVILEGES, CAPABILITIES, "USER")
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sized:
     """A machine on which all is well but the source, which is not fetched."""
-    found = Sized(HELD, images=(base_tag(), *IMAGES))
+    found = Sized(HELD, images=(compute_base_tag(), *IMAGES))
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(module, "connect", lambda: found)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 60 * GIB, 40 * GIB))
@@ -89,7 +89,7 @@ def test_it_looks_at_everything_in_the_order_in_which_it_is_needed(engine: Sized
         "source",
     ]
     assert [each.subject for each in found if not each.well] == ["source"]
-    assert engine.containers() == {}
+    assert engine.list_containers() == {}
 
 
 def test_without_an_engine_it_says_why_and_still_looks_at_the_disk(
@@ -206,10 +206,10 @@ def test_a_container_that_says_nothing_proves_nothing(engine: Sized, profile: Pr
 def test_isolation_is_asked_of_a_container_as_a_cell_would_have_it(engine: Sized, profile: Profile) -> None:
     doctor(profile)
     (asked,) = engine.ran
-    assert asked.image == engine.image_id(base_tag())
+    assert asked.image == engine.find_image_id(compute_base_tag())
     assert asked.limits.memory == LIMIT
     assert asked.limits.seconds
-    assert asked.user == machine_user()
+    assert asked.user == choose_container_user()
     assert not asked.network
     assert asked.mounts == ()
     assert "memory.limit_in_bytes" in asked.command[-1]
@@ -223,7 +223,7 @@ def test_in_a_rootless_engine_the_container_is_the_caller(engine: Sized, profile
 
 
 def test_a_container_that_cannot_run_is_told_with_the_engines_advice(engine: Sized, profile: Profile) -> None:
-    def dies(_container: Container, _on_line: Line) -> int:
+    def dies(_container: ContainerSpec, _on_line: LineCallback) -> int:
         raise EngineError("it refuses", "persuade it")
 
     engine.handler = dies
@@ -231,6 +231,6 @@ def test_a_container_that_cannot_run_is_told_with_the_engines_advice(engine: Siz
 
 
 def test_without_the_base_image_isolation_is_not_known(engine: Sized, profile: Profile) -> None:
-    engine.remove_image(base_tag())
+    engine.remove_image(compute_base_tag())
     assert finding("isolation", profile).todo == "./inv setup"
     assert engine.ran == []

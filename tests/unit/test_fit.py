@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.engine import Ended
+from matrix.engine.engine import ContainerResult
 from matrix.errors import MachineError, RequestError
 from matrix.findings.fit import ConfigExplanation
 from matrix.jobs.derive import findings_of
@@ -188,7 +188,7 @@ def test_no_lane_that_builds_is_touched(somebody: Maintainer) -> None:
 
 
 def test_the_machines_faults_are_not_the_configs(somebody: Maintainer) -> None:
-    somebody.kernel.before = lambda _: Ended(137, 1.0, oom=True)
+    somebody.kernel.before = lambda _: ContainerResult(137, 1.0, oom=True)
     with pytest.raises(MachineError, match="olddefconfig could not be run: oom"):
         somebody.ask()
 

@@ -14,9 +14,9 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
-from matrix.record.files import write_whole
-from matrix.record.journal import Journal, claim, new_run_id, point_latest
-from matrix.record.load import find_run, load_run, objects_of, sources_of
+from matrix.record.files import write_atomically
+from matrix.record.journal import Journal, claim_run_directory, generate_run_id, link_latest_run
+from matrix.record.load import find_run_directory, load_cell_objects, load_cell_sources, load_run
 from matrix.record.model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
 from matrix.record.outcome import Evidence, State
 
@@ -69,7 +69,7 @@ def full_disk(*_: object, **__: object) -> None:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     place = tmp_path / "runs" / "20261122-093015-story"
-    claim(place)
+    claim_run_directory(place)
     return place
 
 
@@ -81,7 +81,7 @@ def killed(directory: Path, *finished: Cell) -> None:
     """A run that finished these cells and then lost its process: nothing is closed."""
     journal = Journal(directory, a_run())
     for cell in finished:
-        journal.finish(cell, {BROKEN.key: BROKEN} if cell.diagnostics else {})
+        journal.record_finished_cell(cell, {BROKEN.key: BROKEN} if cell.diagnostics else {})
     with journal:
         pass  # only the file: a process that dies lets go of it, too
 
@@ -90,30 +90,30 @@ def killed(directory: Path, *finished: Cell) -> None:
 
 
 def test_a_run_id_sorts_by_time_and_says_what_it_was() -> None:
-    assert new_run_id("kvm-vfio", STARTED) == "20261122-093015-kvm-vfio"
+    assert generate_run_id("kvm-vfio", STARTED) == "20261122-093015-kvm-vfio"
 
 
 @pytest.mark.parametrize("profile", ["my story", "KVM=y"])
 def test_a_run_id_can_stand_in_a_containers_name(profile: str) -> None:
     # Containers are named kmatrix-<run>-<n>, and engines take no other characters.
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", new_run_id(profile, STARTED))
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", generate_run_id(profile, STARTED))
 
 
 def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
-    claim(tmp_path / "a" / "b")
+    claim_run_directory(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
 
 
 def test_an_empty_directory_may_be_used(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    claim(tmp_path / "out")
+    claim_run_directory(tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["run.json", "cells.jsonl", "letter.txt", ".hidden"])
 def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(RequestError, match="in use") as caught:
-        claim(tmp_path)
+        claim_run_directory(tmp_path)
     assert str(tmp_path) in str(caught.value)
     assert caught.value.exit_code == 1
     assert names(tmp_path) == [name]
@@ -121,9 +121,9 @@ def test_a_directory_in_use_is_refused_and_left_alone(tmp_path: Path, name: str)
 
 
 def test_a_directory_is_claimed_once(tmp_path: Path) -> None:
-    claim(tmp_path / "out")
+    claim_run_directory(tmp_path / "out")
     with pytest.raises(RequestError, match="in use"):
-        claim(tmp_path / "out")
+        claim_run_directory(tmp_path / "out")
 
 
 def test_of_many_claims_at_once_one_wins(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_of_many_claims_at_once_one_wins(tmp_path: Path) -> None:
     def attempt(place: Path) -> bool:
         together.wait()
         try:
-            claim(place)
+            claim_run_directory(place)
         except RequestError:
             return False
         return True
@@ -146,28 +146,28 @@ def test_of_two_who_both_saw_the_directory_empty_one_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))
-    claim(tmp_path / "out")
+    claim_run_directory(tmp_path / "out")
     with pytest.raises(RequestError, match="in use"):
-        claim(tmp_path / "out")
+        claim_run_directory(tmp_path / "out")
 
 
 def test_out_that_is_a_file_or_below_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(RequestError, match="file"):
-            claim(place)
+            claim_run_directory(place)
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_out_that_is_too_long_for_a_file_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError):
-        claim(tmp_path / ("x" * 300))
+        claim_run_directory(tmp_path / ("x" * 300))
 
 
 def test_claiming_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "mkdir", full_disk)
     with pytest.raises(DiskFullError):
-        claim(tmp_path / "out")
+        claim_run_directory(tmp_path / "out")
 
 
 # Writing
@@ -187,7 +187,7 @@ def test_a_finished_cell_is_on_disk_when_finish_returns(
     synced: list[int] = []
     with Journal(directory, a_run()) as journal:
         monkeypatch.setattr(os, "fsync", synced.append)
-        journal.finish(a_row("m", State.PASS), {})
+        journal.record_finished_cell(a_row("m", State.PASS), {})
         lines = (directory / "cells.jsonl").read_text().splitlines()
     assert len(synced) == 1
     assert len(lines) == 1
@@ -197,7 +197,7 @@ def test_a_finished_cell_is_on_disk_when_finish_returns(
 def test_run_json_at_the_end_has_every_cell_in_plan_order(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
         for name in "ynm":
-            journal.finish(a_row(name, State.PASS), {})
+            journal.record_finished_cell(a_row(name, State.PASS), {})
         run = journal.close(interrupted=False)
     assert [cell.request["A"] for cell in run.cells] == ["n", "m", "y"]
     assert run.finished is not None
@@ -206,7 +206,7 @@ def test_run_json_at_the_end_has_every_cell_in_plan_order(directory: Path) -> No
 
 def test_an_interrupted_run_has_a_row_for_every_cell(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        journal.finish(a_row("m", State.FAIL), {})
+        journal.record_finished_cell(a_row("m", State.FAIL), {})
         journal.close(interrupted=True)
     run = load_run(directory)
     assert run.interrupted
@@ -217,7 +217,9 @@ def test_diagnostics_are_kept_once_for_the_run_and_referred_to_by_cells(director
     reference = DiagnosticRef(key=BROKEN.key, object="virt/kvm/vfio.o", stage="focus")
     with Journal(directory, a_run()) as journal:
         for name in "ny":
-            journal.finish(a_row(name, State.FAIL, diagnostics=(reference,)), {BROKEN.key: BROKEN})
+            journal.record_finished_cell(
+                a_row(name, State.FAIL, diagnostics=(reference,)), {BROKEN.key: BROKEN}
+            )
         journal.close(interrupted=False)
     run = load_run(directory)
     assert run.diagnostics == {BROKEN.key: BROKEN}
@@ -228,7 +230,11 @@ def test_lanes_may_finish_cells_at_the_same_time(directory: Path) -> None:
     numbers = [str(number) for number in range(40)]
     run = a_run().model_copy(update={"cells": tuple(a_row(number) for number in numbers)})
     with Journal(directory, run) as journal, ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: journal.finish(a_row(number, State.PASS), {}), reversed(numbers)))
+        list(
+            pool.map(
+                lambda number: journal.record_finished_cell(a_row(number, State.PASS), {}), reversed(numbers)
+            )
+        )
     lines = (directory / "cells.jsonl").read_text().splitlines()
     assert len([json.loads(line) for line in lines]) == 40
     assert {cell.state for cell in load_run(directory).cells} == {State.PASS}
@@ -236,9 +242,9 @@ def test_lanes_may_finish_cells_at_the_same_time(directory: Path) -> None:
 
 def test_a_config_is_kept_once_under_its_digest(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        journal.keep_config("abc", "CONFIG_A=y\n")
+        journal.store_config("abc", "CONFIG_A=y\n")
         before = (directory / "configs" / "abc").stat()
-        journal.keep_config("abc", "CONFIG_A=y\n")
+        journal.store_config("abc", "CONFIG_A=y\n")
     assert (directory / "configs" / "abc").read_text() == "CONFIG_A=y\n"
     assert (directory / "configs" / "abc").stat().st_ino == before.st_ino
     assert names(directory / "configs") == ["abc"]
@@ -246,24 +252,24 @@ def test_a_config_is_kept_once_under_its_digest(directory: Path) -> None:
 
 def test_a_list_of_objects_is_kept_once_and_read_back_by_the_cell(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        digest = journal.keep_objects({"virt/kvm/vfio.o", "a.o"})
-        assert journal.keep_objects(["a.o", "virt/kvm/vfio.o"]) == digest
-        assert journal.keep_objects([]) is None
+        digest = journal.store_objects({"virt/kvm/vfio.o", "a.o"})
+        assert journal.store_objects(["a.o", "virt/kvm/vfio.o"]) == digest
+        assert journal.store_objects([]) is None
     assert names(directory / "objects") == [digest]
     row = a_row("y", State.PASS, objects_sha256=digest)
-    assert objects_of(directory, row) == {"virt/kvm/vfio.o", "a.o"}
-    assert objects_of(directory, a_row("y", State.PASS)) == frozenset()
+    assert load_cell_objects(directory, row) == {"virt/kvm/vfio.o", "a.o"}
+    assert load_cell_objects(directory, a_row("y", State.PASS)) == frozenset()
 
 
 def test_a_list_of_sources_is_kept_under_its_digest_and_none_is_not_an_empty_one(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        digest = journal.keep_sources({"virt/kvm/vfio.c", "include/linux/vfio.h"})
-        assert journal.keep_sources([]) is None
+        digest = journal.store_sources({"virt/kvm/vfio.c", "include/linux/vfio.h"})
+        assert journal.store_sources([]) is None
     row = a_row("n", State.PASS, sources_sha256=digest)
-    assert sources_of(directory, row) == frozenset({"virt/kvm/vfio.c", "include/linux/vfio.h"})
-    assert sources_of(directory, a_row("y", State.PASS)) is None
+    assert load_cell_sources(directory, row) == frozenset({"virt/kvm/vfio.c", "include/linux/vfio.h"})
+    assert load_cell_sources(directory, a_row("y", State.PASS)) is None
     (directory / "sources" / str(digest)).unlink()
-    assert sources_of(directory, row) is None
+    assert load_cell_sources(directory, row) is None
 
 
 # A run that was killed
@@ -294,13 +300,13 @@ def test_what_is_known_of_a_cell_before_it_is_built_survives_a_kill(directory: P
         "m", make="ARCH=x86", config_sha256="c" * 64, verified=(Verified(symbol="A", want="m", got="m"),)
     )
     with Journal(directory, a_run()) as journal:
-        journal.note(known)
+        journal.record_planned_cell(known)
     assert load_run(directory).cells[1] == known
 
 
 def test_what_was_noted_of_a_cell_is_in_the_run_at_the_end(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        journal.note(a_row("m", make="ARCH=x86"))
+        journal.record_planned_cell(a_row("m", make="ARCH=x86"))
         journal.close(interrupted=True)
     assert load_run(directory).cells[1].make == "ARCH=x86"
 
@@ -371,19 +377,19 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_is_found_by_path_by_name_and_as_the_latest(directory: Path) -> None:
     killed(directory)
-    point_latest(directory)
+    link_latest_run(directory)
     runs = directory.parent
     for spec in (str(directory), directory.name, "latest"):
-        assert find_run(spec, runs) == directory.resolve()
+        assert find_run_directory(spec, runs) == directory.resolve()
     with pytest.raises(RequestError, match="'yesterday'"):
-        find_run("yesterday", runs)
+        find_run_directory("yesterday", runs)
 
 
 def test_latest_points_to_the_newest_run_and_survives_a_move_of_the_whole(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for name in ("one", "two"):
-        claim(runs / name)
-        point_latest(runs / name)
+        claim_run_directory(runs / name)
+        link_latest_run(runs / name)
     assert sorted(path.name for path in runs.iterdir()) == ["latest", "one", "two"]
     runs.rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "latest").resolve() == tmp_path / "moved" / "two"
@@ -395,9 +401,9 @@ def test_latest_points_to_the_newest_run_and_survives_a_move_of_the_whole(tmp_pa
 def test_a_whole_file_replaces_the_old_one_and_can_be_read_by_others(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for content in ("old and longer", "näw"):
-        write_whole(path, content)
+        write_atomically(path, content)
         assert path.read_text("utf-8") == content
-    write_whole(path, b"\xff")
+    write_atomically(path, b"\xff")
     assert path.read_bytes() == b"\xff"
     assert path.stat().st_mode & 0o777 == 0o644
     assert names(tmp_path) == ["file"]
@@ -408,14 +414,14 @@ def test_a_write_that_finds_no_space_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     path = tmp_path / "file"
-    write_whole(path, "old")
+    write_atomically(path, "old")
 
     def fails(_: int) -> None:
         raise OSError(number, "full")
 
     monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(DiskFullError) as caught:
-        write_whole(path, "new")
+        write_atomically(path, "new")
     assert caught.value.exit_code == 2
     assert str(path) in str(caught.value)
     assert caught.value.hint
@@ -432,7 +438,7 @@ def test_a_write_that_fails_otherwise_leaves_nothing_either(
 
     monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(type(error)):
-        write_whole(tmp_path / "file", "new")
+        write_atomically(tmp_path / "file", "new")
     assert names(tmp_path) == []
 
 
@@ -442,14 +448,14 @@ def test_a_cell_that_finds_no_space_for_its_line_is_a_full_disk(
     with Journal(directory, a_run()) as journal:
         monkeypatch.setattr(os, "fsync", full_disk)
         with pytest.raises(DiskFullError, match=r"cells\.jsonl"):
-            journal.finish(a_row("m", State.PASS), {})
+            journal.record_finished_cell(a_row("m", State.PASS), {})
 
 
 def attempts(journal: Journal) -> list[Callable[[], object]]:
     return [
-        lambda: journal.keep_config("abc", "CONFIG_A=y\n"),
-        lambda: journal.keep_objects(["a.o"]),
-        lambda: journal.keep_sources(["a.c"]),
+        lambda: journal.store_config("abc", "CONFIG_A=y\n"),
+        lambda: journal.store_objects(["a.o"]),
+        lambda: journal.store_sources(["a.c"]),
         lambda: journal.close(interrupted=False),
     ]
 
@@ -469,4 +475,4 @@ def test_a_full_disk_stays_a_full_disk_when_the_journal_is_left(directory: Path)
     (directory / "cells.jsonl").unlink()
     (directory / "cells.jsonl").symlink_to("/dev/full")
     with pytest.raises(DiskFullError), Journal(directory, a_run()) as journal:
-        journal.finish(a_row("m", State.PASS), {})
+        journal.record_finished_cell(a_row("m", State.PASS), {})

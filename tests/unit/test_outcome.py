@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.record.outcome import Evidence, State, exit_code, worst
+from matrix.record.outcome import Evidence, State, compute_run_exit_code, find_worst_state
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,7 +73,7 @@ def test_the_words_of_the_record() -> None:
     ],
 )
 def test_the_exit_code_of_a_run(states: list[State], code: int) -> None:
-    assert exit_code(states) == code
+    assert compute_run_exit_code(states) == code
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,16 @@ def test_the_exit_code_of_a_run(states: list[State], code: int) -> None:
     ],
 )
 def test_the_exit_code_with_werror(states: list[State], code: int) -> None:
-    assert exit_code(states, werror=True) == code
+    assert compute_run_exit_code(states, werror=True) == code
 
 
 @pytest.mark.parametrize("states", [[], [PASS], [FAIL], [NOT_RUN], [WARN, FAIL, State.INFRA], list(State)])
 def test_an_interrupted_run_says_130_whatever_it_saw(states: list[State]) -> None:
-    assert exit_code(states, interrupted=True) == exit_code(states, interrupted=True, werror=True) == 130
+    assert (
+        compute_run_exit_code(states, interrupted=True)
+        == compute_run_exit_code(states, interrupted=True, werror=True)
+        == 130
+    )
 
 
 def test_every_combination_of_states_gets_the_first_code_that_holds() -> None:
@@ -102,7 +106,7 @@ def test_every_combination_of_states_gets_the_first_code_that_holds() -> None:
         for states in combinations(State, size):
             for interrupted in (False, True):
                 for werror in (False, True):
-                    code = exit_code(states, interrupted=interrupted, werror=werror)
+                    code = compute_run_exit_code(states, interrupted=interrupted, werror=werror)
                     assert code == expected(states, interrupted=interrupted, werror=werror), states
 
 
@@ -110,7 +114,7 @@ def test_every_combination_of_states_gets_the_first_code_that_holds() -> None:
 @given(states=some_states, werror=st.booleans())
 def test_only_a_run_in_which_nothing_was_compiled_says_1(states: list[State], werror: bool) -> None:
     nothing_proven = set(states) <= {EMPTY, UNREACHABLE}
-    assert (exit_code(states, werror=werror) == 1) == nothing_proven
+    assert (compute_run_exit_code(states, werror=werror) == 1) == nothing_proven
 
 
 @steady
@@ -118,45 +122,45 @@ def test_only_a_run_in_which_nothing_was_compiled_says_1(states: list[State], we
 def test_a_run_that_could_not_try_everything_never_says_0(
     states: list[State], werror: bool, untried: State
 ) -> None:
-    assert exit_code([*states, untried], werror=werror) in {2, 100}
+    assert compute_run_exit_code([*states, untried], werror=werror) in {2, 100}
 
 
 @steady
 @given(states=some_states, werror=st.booleans())
 def test_a_failure_that_was_seen_is_final(states: list[State], werror: bool) -> None:
-    assert exit_code([*states, FAIL], werror=werror) == 100
+    assert compute_run_exit_code([*states, FAIL], werror=werror) == 100
 
 
 @steady
 @given(states=some_states, werror=st.booleans())
 def test_neither_order_nor_number_of_cells_matters(states: list[State], werror: bool) -> None:
     again = sorted(states) * 2
-    assert exit_code(again, werror=werror) == exit_code(states, werror=werror)
-    assert worst(again) == worst(states)
+    assert compute_run_exit_code(again, werror=werror) == compute_run_exit_code(states, werror=werror)
+    assert find_worst_state(again) == find_worst_state(states)
 
 
 # The state of a cell
 
 
 def test_of_no_stages_nothing_was_run() -> None:
-    assert worst([]) is NOT_RUN
+    assert find_worst_state([]) is NOT_RUN
 
 
 @pytest.mark.parametrize("state", State)
 def test_one_stage_speaks_for_itself(state: State) -> None:
-    assert worst([state]) is state
+    assert find_worst_state([state]) is state
 
 
 @steady
 @given(states=some_states)
 def test_a_stage_that_failed_makes_the_cell_fail(states: list[State]) -> None:
-    assert worst([*states, FAIL]) is FAIL
+    assert find_worst_state([*states, FAIL]) is FAIL
 
 
 @steady
 @given(states=some_states, untried=st.sampled_from(sorted(UNTRIED)))
 def test_a_cell_with_a_stage_that_was_not_tried_never_passes(states: list[State], untried: State) -> None:
-    assert worst([*states, untried]) in {FAIL, *UNTRIED}
+    assert find_worst_state([*states, untried]) in {FAIL, *UNTRIED}
 
 
 @pytest.mark.parametrize(
@@ -177,17 +181,19 @@ def test_a_cell_with_a_stage_that_was_not_tried_never_passes(states: list[State]
     ],
 )
 def test_a_cells_state_is_the_worst_of_its_stages(states: list[State], state: State) -> None:
-    assert worst(states) is state
+    assert find_worst_state(states) is state
 
 
 @steady
 @given(one=some_states, other=some_states)
 def test_the_worst_of_all_is_the_worst_of_the_worst(one: list[State], other: list[State]) -> None:
     if one and other:
-        assert worst([*one, *other]) is worst([worst(one), worst(other)])
+        assert find_worst_state([*one, *other]) is find_worst_state(
+            [find_worst_state(one), find_worst_state(other)]
+        )
 
 
 @steady
 @given(states=some_states)
 def test_the_worst_is_one_of_them(states: list[State]) -> None:
-    assert worst(states) in (states or [NOT_RUN])
+    assert find_worst_state(states) in (states or [NOT_RUN])

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.engine import Ended
-from matrix.engine.images import Blueprint, base_tag
+from matrix.engine.engine import ContainerResult
+from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.errors import EngineError, RequestError
 from matrix.jobs.run import World, plan, run
 from matrix.jobs.settings import settle
-from matrix.record.events import CellFinished, Emit, Event, LaneDone, Note
-from matrix.record.load import load_run, objects_of
+from matrix.record.events import CellFinished, EventSink, LaneFinished, ProgressEvent, ProgressNote
+from matrix.record.load import load_cell_objects, load_run
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import Evidence, State, exit_code
+from matrix.record.outcome import Evidence, State, compute_run_exit_code
 from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Job, Kernel, Made, Messages, Symbol
@@ -63,13 +63,13 @@ class Desk:
         more = {name.replace(".o", ".c"): text for name, text in sources.items()}
         small_tree(self.tree, Kconfig=KCONFIG, **more)
         self.kernel = Kernel(SYMBOLS, {VFIO: Made("VFIO"), GROUP: Made("GROUP")})
-        toolchains = [Blueprint("gcc-14", "gcc", 14).tag, Blueprint("clang-19", "clang", 19).tag]
-        self.engine = FakeEngine(self.kernel, images=[base_tag(), *toolchains, "mine:1"])
+        toolchains = [ImageRecipe("gcc-14", "gcc", 14).tag, ImageRecipe("clang-19", "clang", 19).tag]
+        self.engine = FakeEngine(self.kernel, images=[compute_base_tag(), *toolchains, "mine:1"])
         self.world = World(self.engine, SourceCache(place / "cache"), place / "runs")
         self.profile = place / "small.toml"
         self.asks(SIX)
-        self.events: list[Event] = []
-        self.on_event: Emit = self.events.append
+        self.events: list[ProgressEvent] = []
+        self.on_event: EventSink = self.events.append
         self.directory = place
 
     def asks(self, symbols: str, head: str = PROFILE) -> None:
@@ -78,7 +78,7 @@ class Desk:
     def says(self, name: str, says: Messages, *, symbol: str = "VFIO", sees: tuple[str, ...] = ()) -> None:
         self.kernel.objects[name] = Made(symbol, sees, says)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: ProgressEvent) -> None:
         self.on_event(event)
 
     def _settled(self, options: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -110,7 +110,7 @@ def states(done: Run) -> list[str]:
 
 
 def code(done: Run) -> int:
-    return exit_code((cell.state for cell in done.cells), interrupted=done.interrupted)
+    return compute_run_exit_code((cell.state for cell in done.cells), interrupted=done.interrupted)
 
 
 def cell_of(done: Run, tail: str) -> Cell:
@@ -121,7 +121,9 @@ def messages(done: Run, cell: Cell) -> list[str]:
     return [done.diagnostics[ref.key].message for ref in cell.diagnostics]
 
 
-def in_cell(tail: str, act: Callable[[Job], int | Ended | None]) -> Callable[[Job], int | Ended | None]:
+def in_cell(
+    tail: str, act: Callable[[Job], int | ContainerResult | None]
+) -> Callable[[Job], int | ContainerResult | None]:
     """Act on the build of one cell only."""
     return lambda job: act(job) if job.cell == f"{CELL}{tail}" and not job.configures else None
 
@@ -160,8 +162,8 @@ def test_a_cell_records_what_was_appended_to_its_base_and_which_objects_belong_t
     done = desk.run()
     built = cell_of(done, "MODULES=n,VFIO=y")
     assert built.fragment == {"MODULES": "n", "VFIO": "y"}
-    assert objects_of(desk.directory, built) == {VFIO}
-    assert objects_of(desk.directory, cell_of(done, "MODULES=n,VFIO=n")) == frozenset()
+    assert load_cell_objects(desk.directory, built) == {VFIO}
+    assert load_cell_objects(desk.directory, cell_of(done, "MODULES=n,VFIO=n")) == frozenset()
     assert cell_of(done, "MODULES=n,VFIO=m").fragment == {"MODULES": "n", "VFIO": "m"}
 
 
@@ -170,7 +172,7 @@ def test_a_failing_cell_records_what_it_tried(desk: Desk) -> None:
     desk.says(VFIO, always(ERROR))
     (failed,) = desk.run().cells
     assert failed.state is State.FAIL
-    assert VFIO in objects_of(desk.directory, failed)
+    assert VFIO in load_cell_objects(desk.directory, failed)
 
 
 def test_a_run_records_how_its_base_starts_and_what_its_images_are_made_of(desk: Desk) -> None:
@@ -195,7 +197,7 @@ fragment = ["CONFIG_GROUP=y"]
     recipe = done.toolchains["gcc-14"].recipe
     assert [text.splitlines()[0] for text in recipe] == [
         f"FROM {done.toolchains['gcc-14'].root}",
-        f"FROM {base_tag()}",
+        f"FROM {compute_base_tag()}",
     ]
 
 
@@ -351,8 +353,8 @@ def _say_full(job: Job) -> int:
 
 
 FAULTS = [
-    pytest.param(lambda _: Ended(137, 1.0, timed_out=True), "timeout", id="time"),
-    pytest.param(lambda _: Ended(137, 1.0, oom=True), "oom", id="memory"),
+    pytest.param(lambda _: ContainerResult(137, 1.0, timed_out=True), "timeout", id="time"),
+    pytest.param(lambda _: ContainerResult(137, 1.0, oom=True), "oom", id="memory"),
     pytest.param(lambda _: 137, "infra", id="killed"),
     pytest.param(_say_full, "infra", id="disk"),
 ]
@@ -360,9 +362,9 @@ FAULTS = [
 
 @pytest.mark.parametrize(("fault", "state"), FAULTS)
 def test_a_fault_of_the_machine_is_its_own_state_and_the_next_cell_has_a_new_directory(
-    desk: Desk, fault: Callable[[Job], int | Ended], state: str
+    desk: Desk, fault: Callable[[Job], int | ContainerResult], state: str
 ) -> None:
-    def faulty(job: Job) -> int | Ended:
+    def faulty(job: Job) -> int | ContainerResult:
         (job.host("/build") / "half-written.o").touch()
         return fault(job)
 
@@ -377,11 +379,11 @@ def test_a_fault_of_the_machine_is_its_own_state_and_the_next_cell_has_a_new_dir
 def test_an_error_that_the_compiler_had_found_stands_though_the_machine_gave_up_later(
     desk: Desk, fault: str
 ) -> None:
-    def refused(job: Job) -> Ended:
+    def refused(job: Job) -> ContainerResult:
         job.say("  CC      drivers/vfio/vfio.o")
         job.say("/src/drivers/vfio/vfio.c:1:5: error: unknown type name 'v'")
         (job.host("/build") / "half-written.o").touch()
-        return Ended(137, 1.0, timed_out=fault == "timed_out", oom=fault == "oom")
+        return ContainerResult(137, 1.0, timed_out=fault == "timed_out", oom=fault == "oom")
 
     desk.kernel.before = in_cell("MODULES=n,VFIO=y", refused)
     done = desk.run()
@@ -392,9 +394,9 @@ def test_an_error_that_the_compiler_had_found_stands_though_the_machine_gave_up_
 
 @pytest.mark.parametrize(("fault", "state"), FAULTS)
 def test_a_fault_while_configuring_leaves_nothing_to_the_next_cell(
-    desk: Desk, fault: Callable[[Job], int | Ended], state: str
+    desk: Desk, fault: Callable[[Job], int | ContainerResult], state: str
 ) -> None:
-    def faulty(job: Job) -> int | Ended | None:
+    def faulty(job: Job) -> int | ContainerResult | None:
         if job.targets != ("olddefconfig",) or job.cell != f"{CELL}MODULES=n,VFIO=n":
             return None
         (job.host("/build") / "half-written.o").touch()
@@ -462,7 +464,7 @@ def test_an_interruption_leaves_a_complete_record(desk: Desk) -> None:
     assert done.interrupted
     assert code(done) == 130
     assert load_run(desk.directory) == done
-    assert desk.engine.containers() == {}
+    assert desk.engine.list_containers() == {}
 
 
 def test_fail_fast_starts_nothing_after_a_failure(desk: Desk) -> None:
@@ -501,7 +503,7 @@ def test_a_bug_in_a_lane_comes_out_after_everything_stopped(desk: Desk) -> None:
     desk.kernel.before = bug
     with pytest.raises(AssertionError, match="a bug"):
         desk.run()
-    assert desk.engine.containers() == {}
+    assert desk.engine.list_containers() == {}
     (directory,) = {path.resolve() for path in (desk.place / "runs").iterdir()}
     written = load_run(directory)
     assert written.finished is not None
@@ -588,7 +590,7 @@ def test_a_mailbox_is_the_patches_of_its_newest_version_and_that_is_told(desk: D
     done = desk.run(select=["VFIO=y"], patch=[str(tmp_path / name) for name in ("t.mbox", "last.diff")])
     names = [patch.name for patch in done.source.patches]
     assert names == ["0001-fix-it.patch", "0002-fix-it.patch", "last.diff"]
-    notes = [event.text for event in desk.events if isinstance(event, Note)]
+    notes = [event.text for event in desk.events if isinstance(event, ProgressNote)]
     assert "v2 is taken, the newest whole version of v1, v2" in notes
 
 
@@ -647,8 +649,8 @@ def test_a_lane_takes_over_the_jobs_of_one_that_is_done_and_records_what_it_ran(
     desk.asks(TWO_LANES, PROFILE.replace("lanes = 1", "lanes = 2").replace('"x86"', '"x86", "powerpc"'))
     done = threading.Event()
 
-    def listen(event: Event) -> None:
-        if isinstance(event, LaneDone):
+    def listen(event: ProgressEvent) -> None:
+        if isinstance(event, LaneFinished):
             done.set()
 
     def wait_for_the_other(job: Job) -> None:
@@ -670,7 +672,7 @@ def test_a_lane_takes_over_the_jobs_of_one_that_is_done_and_records_what_it_ran(
 def test_the_journal_has_every_finished_cell_when_it_is_told(desk: Desk) -> None:
     seen: list[str] = []
 
-    def read_journal(event: Event) -> None:
+    def read_journal(event: ProgressEvent) -> None:
         if isinstance(event, CellFinished):
             (journal,) = (desk.place / "runs").glob("2*/cells.jsonl")
             last = json.loads(journal.read_text().splitlines()[-1])["cell"]

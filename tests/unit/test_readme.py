@@ -14,7 +14,7 @@ from invoke.parser.context import ParserContext
 from invoke.parser.parser import Parser
 
 import tasks
-from matrix.catalog.load import load_catalog, load_profile, profile_names, read_toml, validated
+from matrix.catalog.load import list_profile_names, load_catalog, load_profile, read_toml, validate_toml_data
 from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
 from matrix.errors import KmatrixError
 from matrix.jobs.settings import OPTIONS, settle, variable
@@ -173,7 +173,7 @@ def test_the_exit_codes_are_all_there() -> None:
 def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
-    assert set(FORMATS) | set(profile_names()) | set(catalog.bases) | ends <= set(spans(README))
+    assert set(FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -200,7 +200,7 @@ def test_every_toml_example_is_taken(block: str, tmp_path: Path) -> None:
     rows = re.match(r"# matrix/catalog/(\w+)\.toml\n", block)
     if rows:
         for key, row in read_toml(file).items():
-            validated(ROWS[rows[1]], row, {}, default=key)
+            validate_toml_data(ROWS[rows[1]], row, {}, default=key)
     else:
         whole = "arch" in tomllib.loads(block)
         load_profile(str(file), [] if whole else [("the rest", ENOUGH)])

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from matrix.record.events import CellFinished, Emit, Event, LaneAt, LaneDone, Note, Output, RunStarted
+from matrix.record.events import (
+    CellFinished,
+    EventSink,
+    LaneFinished,
+    OutputLine,
+    ProgressEvent,
+    ProgressNote,
+    RunStarted,
+    StageStarted,
+)
 from matrix.record.outcome import State
 from reports.live import Progress, _Display, live_display
 from tests.fakes.runs import a_cell, the_story
@@ -41,7 +50,7 @@ def told_by(console: Console) -> str:
     return console.file.getvalue()
 
 
-def plain(*events: Event, console: Console | None = None) -> str:
+def plain(*events: ProgressEvent, console: Console | None = None) -> str:
     used = console or Console(file=StringIO(), force_terminal=False, width=40)
     with live_display(used) as emit:
         for event in events:
@@ -50,7 +59,7 @@ def plain(*events: Event, console: Console | None = None) -> str:
 
 
 def test_without_a_terminal_each_finished_cell_is_a_line() -> None:
-    assert plain(STARTED, LaneAt("l", "c", "focus"), CellFinished(a_cell()), LaneDone("l")) == (
+    assert plain(STARTED, StageStarted("l", "c", "focus"), CellFinished(a_cell()), LaneFinished("l")) == (
         "run one: 98 cells in 8 lanes, kept in runs/one\n"
         "[ 1/98] pass  powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n  9.4 s\n"
     )
@@ -65,11 +74,13 @@ def test_a_failing_cell_shows_its_title_and_an_unreachable_one_its_reason() -> N
 
 
 def test_output_is_told_apart_from_notes() -> None:
-    assert plain(Note("building gcc-14"), Output("Step 1")) == "building gcc-14\n  Step 1\n"
+    assert plain(ProgressNote("building gcc-14"), OutputLine("Step 1")) == "building gcc-14\n  Step 1\n"
 
 
 def test_markup_and_control_characters_are_only_text() -> None:
-    told = plain(Note("[bold]x[/nope]"), Output("\x1b[2Jgone\x07"), CellFinished(a_cell("[red]"), "[/]"))
+    told = plain(
+        ProgressNote("[bold]x[/nope]"), OutputLine("\x1b[2Jgone\x07"), CellFinished(a_cell("[red]"), "[/]")
+    )
     assert told.startswith("[bold]x[/nope]\n  gone\ufffd\n[1/?] pass  [red]/gcc-14")
 
 
@@ -81,22 +92,24 @@ def test_every_line_is_out_as_soon_as_it_is_said() -> None:
             flushed.append(self.getvalue())
 
     with live_display(Console(file=Pipe(), force_terminal=False)) as emit:
-        emit(Note("first"))
+        emit(ProgressNote("first"))
         assert flushed[-1] == "first\n"
 
 
 def test_a_dumb_terminal_gets_plain_lines() -> None:
     console = Console(file=Tty(), force_terminal=True, _environ={"TERM": "dumb"})
-    assert plain(Note("words"), console=console) == "words\n"
+    assert plain(ProgressNote("words"), console=console) == "words\n"
 
 
 def test_colour_forced_on_a_pipe_moves_no_cursor() -> None:
     console = Console(file=StringIO(), force_terminal=True, _environ={"TERM": "xterm"})
-    assert "\x1b[?25l" not in plain(STARTED, Note("words"), console=console)
+    assert "\x1b[?25l" not in plain(STARTED, ProgressNote("words"), console=console)
 
 
 def test_in_a_terminal_notes_and_failures_scroll_and_passing_cells_only_count() -> None:
-    told = plain(Note("building gcc-14"), STARTED, CellFinished(a_cell("s390")), FAILED, console=a_terminal())
+    told = plain(
+        ProgressNote("building gcc-14"), STARTED, CellFinished(a_cell("s390")), FAILED, console=a_terminal()
+    )
     assert "building gcc-14" in told
     assert "vfio.h: weak declaration" in told
     assert "s390/gcc-14" not in told
@@ -106,10 +119,10 @@ def test_in_a_terminal_the_lanes_the_counts_and_the_time_are_seen() -> None:
     clock, console = Clock(), a_terminal()
     with live_display(console, clock) as emit:
         emit(STARTED)
-        emit(LaneAt("powerpc/gcc-14", "powerpc/gcc-14/defconfig/KVM=y", "focus"))
+        emit(StageStarted("powerpc/gcc-14", "powerpc/gcc-14/defconfig/KVM=y", "focus"))
         emit(CellFinished(a_cell()))
         clock.now = 75
-        emit(Note("drawn"))
+        emit(ProgressNote("drawn"))
     told = told_by(console)
     for words in (
         "1/98 cells",
@@ -127,8 +140,8 @@ def test_with_more_lanes_than_lines_the_rest_is_counted() -> None:
     with live_display(console) as emit:
         emit(STARTED)
         for number in range(40):
-            emit(LaneAt(f"lane {number}", "cell", "focus"))
-        emit(Note("drawn"))
+            emit(StageStarted(f"lane {number}", "cell", "focus"))
+        emit(ProgressNote("drawn"))
     assert "and 22 more lanes" in told_by(console)
 
 
@@ -137,7 +150,7 @@ def test_the_remaining_time_follows_from_the_finished_cells_and_the_lanes_at_wor
     progress.take(RunStarted("one", Path(), 10, 8))
     assert progress.remaining() is None
     for lane in ("a", "b"):
-        progress.take(LaneAt(lane, "cell", "focus"))
+        progress.take(StageStarted(lane, "cell", "focus"))
         progress.take(CellFinished(a_cell()))
     assert progress.remaining() == pytest.approx(9.4 * 8 / 2)
 
@@ -154,9 +167,9 @@ def test_lanes_may_emit_at_once(*, terminal: bool) -> None:
     console = a_terminal() if terminal else Console(file=StringIO(), force_terminal=False)
     cells = the_story().cells
 
-    def lane(emit: Emit, number: int) -> None:
+    def lane(emit: EventSink, number: int) -> None:
         for cell in cells[number::8]:
-            emit(LaneAt(str(number), cell.id, "focus"))
+            emit(StageStarted(str(number), cell.id, "focus"))
             emit(CellFinished(cell, "title"))
 
     with live_display(console) as emit:

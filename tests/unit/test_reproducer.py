@@ -18,7 +18,7 @@ from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainR
 from matrix.record.outcome import State
 from reports.reproducer import reproducer
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run
-from tests.fakes.tools import Tools
+from tests.fakes.tools import FakeTools
 
 SHELLS = {
     name: (path, *words)
@@ -66,15 +66,15 @@ Run_ = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Tools:
-    made = Tools(tmp_path)
-    made.engine(images=IMAGE)
-    made.kernel(resolved=RESOLVED, build=KEPT)
+def tools(tmp_path: Path) -> FakeTools:
+    made = FakeTools(tmp_path)
+    made.configure_engine(images=IMAGE)
+    made.configure_kernel(resolved=RESOLVED, build=KEPT)
     return made
 
 
 @pytest.fixture
-def ask(tools: Tools, tmp_path: Path) -> Run_:
+def ask(tools: FakeTools, tmp_path: Path) -> Run_:
     """Run the reproducer of a run's first cell: ``ask(*words, run=…, finding=…, shell=…)``."""
 
     def asked(
@@ -83,7 +83,7 @@ def ask(tools: Tools, tmp_path: Path) -> Run_:
         done = run or story()
         script = tmp_path / "repro.sh"
         script.write_text(reproducer(done, done.cells[0], tmp_path, about or finding(done)))
-        ended = tools.run(shell, script, *words)
+        ended = tools.run_script(shell, script, *words)
         assert not list(tools.temporary.iterdir()), "nothing temporary is left"
         return ended
 
@@ -105,22 +105,24 @@ def ask(tools: Tools, tmp_path: Path) -> Run_:
     ],
 )
 def test_it_answers_what_the_build_shows(
-    ask: Run_, tools: Tools, shell: tuple[str, ...], build: str, code: int, told: str
+    ask: Run_, tools: FakeTools, shell: tuple[str, ...], build: str, code: int, told: str
 ) -> None:
-    tools.kernel(build=build)
+    tools.configure_kernel(build=build)
     ended = ask(shell=shell)
     assert ended.returncode == code, ended.stderr
     assert told in ended.stderr
     assert ended.stdout == ""
 
 
-def test_the_same_words_about_another_file_are_not_it(ask: Run_, tools: Tools) -> None:
-    tools.kernel(build=f'{KEPT}; echo "{CLANG_SAYS.replace("virt/kvm/vfio.c", "virt/kvm/other.c")}"')
+def test_the_same_words_about_another_file_are_not_it(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_kernel(
+        build=f'{KEPT}; echo "{CLANG_SAYS.replace("virt/kvm/vfio.c", "virt/kvm/other.c")}"'
+    )
     assert ask().returncode == GONE
 
 
-def test_a_failure_that_was_seen_is_final(ask: Run_, tools: Tools) -> None:
-    tools.kernel(build=f'echo "{GCC_SAYS}"; echo "x: No space left on device"; echo Killed; false')
+def test_a_failure_that_was_seen_is_final(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_kernel(build=f'echo "{GCC_SAYS}"; echo "x: No space left on device"; echo Killed; false')
     assert ask().returncode == THERE
 
 
@@ -134,48 +136,52 @@ def test_a_failure_that_was_seen_is_final(ask: Run_, tools: Tools) -> None:
     ],
 )
 def test_a_symbol_that_cannot_be_reached_is_no_answer_whatever_is_said(
-    ask: Run_, tools: Tools, resolved: str, told: str
+    ask: Run_, tools: FakeTools, resolved: str, told: str
 ) -> None:
-    tools.kernel(resolved=resolved, configure=f'echo "{GCC_SAYS}"')
+    tools.configure_kernel(resolved=resolved, configure=f'echo "{GCC_SAYS}"')
     ended = ask()
     assert ended.returncode == SKIP
     assert told in ended.stderr
-    assert not any(line.endswith("/kvm/ ") for line in tools.asked_of_make), "nothing is built for it"
+    assert not any(line.endswith("/kvm/ ") for line in tools.make_calls), "nothing is built for it"
 
 
 @pytest.mark.parametrize(
     ("step", "told"), [("base", "make ppc64le_defconfig fails"), ("configure", "make olddefconfig fails")]
 )
-def test_a_tree_that_cannot_be_configured_is_no_answer(ask: Run_, tools: Tools, step: str, told: str) -> None:
-    tools.kernel(**{step: "echo Kconfig:1: syntax error; exit 1"})
+def test_a_tree_that_cannot_be_configured_is_no_answer(
+    ask: Run_, tools: FakeTools, step: str, told: str
+) -> None:
+    tools.configure_kernel(**{step: "echo Kconfig:1: syntax error; exit 1"})
     ended = ask()
     assert (ended.returncode, told in ended.stderr) == (SKIP, True)
     assert "Kconfig:1: syntax error" in ended.stderr
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 124, 125, 126, 127, 130, 137, 139, 143])
-def test_what_ends_the_engine_is_never_an_answer(ask: Run_, tools: Tools, code: int) -> None:
-    tools.engine(run=f"echo 'docker: something is wrong'; exit {code}")
+def test_what_ends_the_engine_is_never_an_answer(ask: Run_, tools: FakeTools, code: int) -> None:
+    tools.configure_engine(run=f"echo 'docker: something is wrong'; exit {code}")
     ended = ask()
     assert ended.returncode == MACHINE
     assert "docker: something is wrong" in ended.stderr
-    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.engine_calls)
 
 
-def test_a_build_that_takes_too_long_is_given_up_and_its_container_removed(ask: Run_, tools: Tools) -> None:
+def test_a_build_that_takes_too_long_is_given_up_and_its_container_removed(
+    ask: Run_, tools: FakeTools
+) -> None:
     # Like a client that hands the signal on to a container, which ignores it.
-    tools.engine(run="trap '' TERM INT")
-    tools.kernel(build="sleep 30")
+    tools.configure_engine(run="trap '' TERM INT")
+    tools.configure_kernel(build="sleep 30")
     began = time.monotonic()
     ended = ask("--timeout", "1")
     assert ended.returncode == MACHINE
     assert "gave up after 1 seconds" in ended.stderr
     assert time.monotonic() - began < 20
-    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+    assert any(line.startswith("rm -f kmatrix-repro-") for line in tools.engine_calls)
 
 
-def test_a_container_that_was_killed_for_its_memory_is_no_answer(ask: Run_, tools: Tools) -> None:
-    tools.engine(run="exit 87")
+def test_a_container_that_was_killed_for_its_memory_is_no_answer(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_engine(run="exit 87")
     ended = ask()
     assert (ended.returncode, "out of memory" in ended.stderr) == (MACHINE, True)
 
@@ -184,19 +190,21 @@ def test_a_container_that_was_killed_for_its_memory_is_no_answer(ask: Run_, tool
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("words", [(), ("--host",)], ids=["container", "host"])
 def test_interrupted_it_stops_at_once_and_leaves_nothing(
-    tools: Tools, tmp_path: Path, shell: tuple[str, ...], number: int, words: tuple[str, ...]
+    tools: FakeTools, tmp_path: Path, shell: tuple[str, ...], number: int, words: tuple[str, ...]
 ) -> None:
-    tools.kernel(build='echo $$ >"$src/pid.new"; mv "$src/pid.new" "$src/pid"; sleep 30')
+    tools.configure_kernel(build='echo $$ >"$src/pid.new"; mv "$src/pid.new" "$src/pid"; sleep 30')
     script = tmp_path / "repro.sh"
     run = story()
     script.write_text(reproducer(run, run.cells[0], tmp_path, finding(run)))
-    with subprocess.Popen([*shell, str(script), *words], cwd=tools.tree, env=tools.environment()) as process:
+    with subprocess.Popen(
+        [*shell, str(script), *words], cwd=tools.tree, env=tools.build_environment()
+    ) as process:
         assert within(20, (tools.tree / "pid").exists)
         process.send_signal(number)
         assert process.wait(10) == MACHINE
     builder = Path("/proc", (tools.tree / "pid").read_text().strip())
     assert within(10, lambda: not builder.exists()), "what built is ended"
-    removed = any(line.startswith("rm -f kmatrix-repro-") for line in tools.asked_of_engine)
+    removed = any(line.startswith("rm -f kmatrix-repro-") for line in tools.engine_calls)
     assert removed == (not words)
     assert not list(tools.temporary.iterdir())
 
@@ -208,26 +216,26 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-def test_without_an_engine_it_says_what_else_there_is(ask: Run_, tools: Tools) -> None:
-    tools.engine(version="1")
+def test_without_an_engine_it_says_what_else_there_is(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_engine(version="1")
     ended = ask()
     assert (ended.returncode, "--host" in ended.stderr) == (MACHINE, True)
     assert ask("--engine", "podman").returncode == MACHINE
 
 
-def test_an_engine_named_is_the_one_that_is_used(ask: Run_, tools: Tools) -> None:
+def test_an_engine_named_is_the_one_that_is_used(ask: Run_, tools: FakeTools) -> None:
     (tools.bin / "podman").symlink_to("docker")
-    tools.engine(version="0")
+    tools.configure_engine(version="0")
     assert ask("--engine", "podman").returncode == GONE
     assert ask("--engine", "nosuch").returncode == MACHINE
 
 
 @pytest.mark.parametrize("left", [".config", "include/config", "arch/powerpc/include/generated"])
-def test_a_tree_that_was_built_in_place_is_not_touched(ask: Run_, tools: Tools, left: str) -> None:
+def test_a_tree_that_was_built_in_place_is_not_touched(ask: Run_, tools: FakeTools, left: str) -> None:
     (tools.tree / left).mkdir(parents=True)
     ended = ask()
     assert (ended.returncode, "make mrproper" in ended.stderr) == (MACHINE, True)
-    assert tools.asked_of_make == []
+    assert tools.make_calls == []
 
 
 def test_what_is_no_kernel_tree_is_said(ask: Run_, tmp_path: Path) -> None:
@@ -251,10 +259,10 @@ def test_help_is_help(ask: Run_) -> None:
 
 
 def test_the_container_has_no_network_no_privileges_and_cannot_write_the_tree(
-    ask: Run_, tools: Tools
+    ask: Run_, tools: FakeTools
 ) -> None:
     ask("--memory", "4g")
-    (started,) = (line for line in tools.asked_of_engine if line.startswith("run "))
+    (started,) = (line for line in tools.engine_calls if line.startswith("run "))
     for words in (
         *("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges", "--memory 4g"),
         *("--memory-swap 4g", f"-v {tools.tree}:/src:ro", IMAGE),
@@ -262,22 +270,22 @@ def test_the_container_has_no_network_no_privileges_and_cannot_write_the_tree(
         assert words in started
 
 
-def test_in_a_rootless_engine_its_root_is_the_caller(ask: Run_, tools: Tools) -> None:
+def test_in_a_rootless_engine_its_root_is_the_caller(ask: Run_, tools: FakeTools) -> None:
     for said in ("  rootless: true", "  rootless"):
-        tools.engine(info=said)
+        tools.configure_engine(info=said)
         ask()
-    tools.engine(info="  rootless: false")
+    tools.configure_engine(info="  rootless: false")
     ask()
-    users = [line.split("--user ")[1].split()[0] for line in tools.asked_of_engine if line.startswith("run ")]
+    users = [line.split("--user ")[1].split()[0] for line in tools.engine_calls if line.startswith("run ")]
     assert users[:2] == ["0:0", "0:0"]
     assert len(users) == 3
 
 
-def test_the_very_image_is_used_where_it_is_there(ask: Run_, tools: Tools) -> None:
+def test_the_very_image_is_used_where_it_is_there(ask: Run_, tools: FakeTools) -> None:
     image_id = story().toolchains["gcc-14"].image_id
-    tools.engine(images=f"{IMAGE}\n{image_id}")
+    tools.configure_engine(images=f"{IMAGE}\n{image_id}")
     ask()
-    assert any(f"{image_id} /given/steps" in line for line in tools.asked_of_engine)
+    assert any(f"{image_id} /given/steps" in line for line in tools.engine_calls)
 
 
 RECIPE = ToolchainRecord(
@@ -288,11 +296,11 @@ RECIPE = ToolchainRecord(
 )
 
 
-def test_an_image_that_is_not_there_is_built_from_its_recipe(ask: Run_, tools: Tools) -> None:
-    tools.engine(images="", registry="debian:trixie-slim")
+def test_an_image_that_is_not_there_is_built_from_its_recipe(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_engine(images="", registry="debian:trixie-slim")
     run = story(toolchains={"gcc-14": RECIPE, "clang-19": RECIPE})
     assert ask(run=run).returncode == GONE
-    done = [line for line in tools.asked_of_engine if line.split()[0] in {"pull", "tag", "build"}]
+    done = [line for line in tools.engine_calls if line.split()[0] in {"pull", "tag", "build"}]
     assert [line.split()[:3] for line in done] == [
         ["pull", "debian:trixie-slim"],
         ["tag", "debian:trixie-slim", "kmatrix/root:trixie"],
@@ -304,43 +312,43 @@ def test_an_image_that_is_not_there_is_built_from_its_recipe(ask: Run_, tools: T
     ]
 
 
-def test_what_of_the_images_is_there_is_not_built_again(ask: Run_, tools: Tools) -> None:
-    tools.engine(images="kmatrix/root:trixie\nkmatrix/base:7")
+def test_what_of_the_images_is_there_is_not_built_again(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_engine(images="kmatrix/root:trixie\nkmatrix/base:7")
     ask(run=story(toolchains={"gcc-14": RECIPE, "clang-19": RECIPE}))
-    built = [line.split()[2] for line in tools.asked_of_engine if line.startswith("build")]
+    built = [line.split()[2] for line in tools.engine_calls if line.startswith("build")]
     assert built == [IMAGE]
 
 
 @pytest.mark.parametrize("chain", [RECIPE, None])
 def test_an_image_that_nobody_gives_is_the_machines_fault(
-    ask: Run_, tools: Tools, chain: ToolchainRecord | None
+    ask: Run_, tools: FakeTools, chain: ToolchainRecord | None
 ) -> None:
-    tools.engine(images="")
+    tools.configure_engine(images="")
     run = story(toolchains={"gcc-14": chain, "clang-19": chain}) if chain else story()
     ended = ask(run=run)
     assert (ended.returncode, "there is no image" in ended.stderr) == (MACHINE, True)
 
 
 def test_on_the_host_no_engine_is_asked_and_nothing_of_the_callers_environment_counts(
-    ask: Run_, tools: Tools
+    ask: Run_, tools: FakeTools
 ) -> None:
-    tools.kernel(build=f'{KEPT}; echo "KCFLAGS=$KCFLAGS" >"$src/flags"')
+    tools.configure_kernel(build=f'{KEPT}; echo "KCFLAGS=$KCFLAGS" >"$src/flags"')
     assert ask("--host").returncode == GONE
-    assert tools.asked_of_engine == []
+    assert tools.engine_calls == []
     assert (tools.tree / "flags").read_text() == "KCFLAGS=\n"
 
 
 @pytest.mark.parametrize("tool", ["make", "powerpc64le-linux-gnu-gcc", "powerpc64le-linux-gnu-ld", "flex"])
-def test_a_tool_that_the_host_lacks_is_named(ask: Run_, tools: Tools, tool: str) -> None:
-    tools.without(tool)
+def test_a_tool_that_the_host_lacks_is_named(ask: Run_, tools: FakeTools, tool: str) -> None:
+    tools.remove_tools(tool)
     ended = ask("--host")
     assert (ended.returncode, f"there is no {tool} " in ended.stderr) == (MACHINE, True)
 
 
-def test_it_types_the_recorded_make_line_and_asks_for_the_directory_only(ask: Run_, tools: Tools) -> None:
+def test_it_types_the_recorded_make_line_and_asks_for_the_directory_only(ask: Run_, tools: FakeTools) -> None:
     ask("--host")
     variables = "ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-"
-    base, configure, build = tools.asked_of_make
+    base, configure, build = tools.make_calls
     assert base.endswith(f"{variables} ppc64le_defconfig ")
     assert configure.endswith(f"{variables} olddefconfig ")
     assert f"{variables} -k -j" in build
@@ -348,26 +356,26 @@ def test_it_types_the_recorded_make_line_and_asks_for_the_directory_only(ask: Ru
     assert (tools.tree / "asked").read_text() == "CONFIG_BASE=y\n# CONFIG_MODULES is not set\n"
 
 
-def test_a_kept_directory_cannot_hide_the_finding(ask: Run_, tools: Tools, tmp_path: Path) -> None:
+def test_a_kept_directory_cannot_hide_the_finding(ask: Run_, tools: FakeTools, tmp_path: Path) -> None:
     """What is there already is not compiled, and so not complained of: it has to go first."""
     made = tmp_path / "kept" / OBJECT
     made.parent.mkdir(parents=True)
     made.touch()
-    tools.kernel(build=f'[ -e "$out/{OBJECT}" ] || {{ {KEPT}; echo "{CLANG_SAYS}"; }}')
+    tools.configure_kernel(build=f'[ -e "$out/{OBJECT}" ] || {{ {KEPT}; echo "{CLANG_SAYS}"; }}')
     assert ask("--build", str(tmp_path / "kept")).returncode == THERE
     assert made.exists()
 
 
-def test_the_log_is_kept_where_one_wants_it(ask: Run_, tools: Tools, tmp_path: Path) -> None:
-    tools.kernel(build=f'{KEPT}; echo "  CC      {OBJECT}"')
+def test_the_log_is_kept_where_one_wants_it(ask: Run_, tools: FakeTools, tmp_path: Path) -> None:
+    tools.configure_kernel(build=f'{KEPT}; echo "  CC      {OBJECT}"')
     ask("--log", str(tmp_path / "log"))
     assert f"CC      {OBJECT}" in (tmp_path / "log").read_text()
 
 
 def test_a_random_base_has_its_seed_and_a_file_is_carried_along(
-    ask: Run_, tools: Tools, tmp_path: Path
+    ask: Run_, tools: FakeTools, tmp_path: Path
 ) -> None:
-    tools.kernel(base='echo "$KCONFIG_SEED" >"$src/seed"')
+    tools.configure_kernel(base='echo "$KCONFIG_SEED" >"$src/seed"')
     ask(run=story(base=BaseRecord(targets={"powerpc": "randconfig"}, seed=7)))
     assert (tools.tree / "seed").read_text() == "7\n"
     (tmp_path / "configs").mkdir()
@@ -398,14 +406,16 @@ KCONFIG_SAYS = Diagnostic(
     [("true", GONE), ("echo 'WARNING: unmet direct dependencies detected for KVM_VFIO'", THERE)],
 )
 def test_what_kconfig_says_is_looked_for_without_a_build(
-    ask: Run_, tools: Tools, configure: str, code: int
+    ask: Run_, tools: FakeTools, configure: str, code: int
 ) -> None:
-    tools.kernel(configure=configure, base="echo 'WARNING: unmet direct dependencies detected for KVM_VFIO'")
+    tools.configure_kernel(
+        configure=configure, base="echo 'WARNING: unmet direct dependencies detected for KVM_VFIO'"
+    )
     ref = DiagnosticRef(key=KCONFIG_SAYS.key, stage="configure")
     cell = failing(state=State.WARN).model_copy(update={"diagnostics": (ref,)})
     run = story(cell).model_copy(update={"diagnostics": {KCONFIG_SAYS.key: KCONFIG_SAYS}})
     assert ask(run=run).returncode == code
-    assert not any("-k" in line for line in tools.asked_of_make)
+    assert not any("-k" in line for line in tools.make_calls)
 
 
 LD_SAYS = Diagnostic(
@@ -418,11 +428,11 @@ LD_SAYS = Diagnostic(
     [('echo "ld: vfio.c:(.text+0x20): undefined reference to \\`vfio_find\'"; false', THERE), ("true", GONE)],
 )
 def test_what_the_linker_says_takes_a_link_that_is_made_anew(
-    ask: Run_, tools: Tools, tmp_path: Path, build: str, code: int
+    ask: Run_, tools: FakeTools, tmp_path: Path, build: str, code: int
 ) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/vmlinux").touch()
-    tools.kernel(build=f'[ ! -e "$out/vmlinux" ] || exit 0; {build}')
+    tools.configure_kernel(build=f'[ ! -e "$out/vmlinux" ] || exit 0; {build}')
     ref = DiagnosticRef(key=LD_SAYS.key, object="vmlinux", stage="focus")
     cell = failing().model_copy(update={"diagnostics": (ref,)})
     run = story(cell).model_copy(update={"diagnostics": {LD_SAYS.key: LD_SAYS}})
@@ -431,26 +441,26 @@ def test_what_the_linker_says_takes_a_link_that_is_made_anew(
 
 @pytest.mark.parametrize(("build", "code"), [("echo whatever; false", THERE), ("true", GONE)])
 def test_without_a_finding_it_asks_whether_the_build_fails(
-    tools: Tools, tmp_path: Path, build: str, code: int
+    tools: FakeTools, tmp_path: Path, build: str, code: int
 ) -> None:
-    tools.kernel(build=build)
+    tools.configure_kernel(build=build)
     run = story()
     script = tmp_path / "repro.sh"
     script.write_text(reproducer(run, run.cells[0], tmp_path, None))
-    assert tools.run(SH, script).returncode == code
+    assert tools.run_script(SH, script).returncode == code
 
 
 EVIL = 'x\' "y" $(touch pwned) `touch pwned` \\ \nKMATRIX_EOF\ntouch pwned\n'
 
 
-def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: Tools, tmp_path: Path) -> None:
+def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: FakeTools, tmp_path: Path) -> None:
     said = GCC_ERROR.model_copy(update={"message": EVIL, "symbols": ()})
     cell = failing(
         said=said,
         verified=(Verified(symbol=f"KVM{EVIL}", want="y", got=f"y{EVIL}"),),
         make=f"ARCH=powerpc 'X={EVIL.replace(chr(39), '')}'",
     )
-    tools.engine(images="root")
+    tools.configure_engine(images="root")
     chain = ToolchainRecord(image=EVIL, image_id=EVIL, root="root", recipe=(EVIL, f"FROM x\n{EVIL}"))
     base = BaseRecord(targets={"powerpc": EVIL}, fragment=("CONFIG_A=y",))
     run = a_run([cell], [said], bases={"defconfig": base}, toolchains={"gcc-14": chain}, id="run")
@@ -458,7 +468,7 @@ def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: Tools, tmp_pa
     script.write_text(reproducer(run, cell, tmp_path, finding(run)))
     for shell in SHELLS.values():
         for words in ([], ["--host"], ["--help"]):
-            tools.run(shell, script, *words)
+            tools.run_script(shell, script, *words)
     assert not list(tmp_path.rglob("pwned"))
 
 

@@ -14,7 +14,7 @@ from matrix.record.journal import Journal
 from matrix.record.load import load_run
 from matrix.record.model import Cell, Host, Run, SourceRecord, Tool
 from matrix.record.outcome import State
-from matrix.record.schema import PUBLISHED, publish, run_schema
+from matrix.record.schema import RUN_SCHEMA_FILE, build_run_schema, write_schema
 
 SHA = "ab" * 32
 
@@ -112,22 +112,22 @@ def _known(value: Any, known: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(PUBLISHED.read_text("utf-8")))
+    return Draft202012Validator(json.loads(RUN_SCHEMA_FILE.read_text("utf-8")))
 
 
 def test_the_published_file_is_what_the_types_say() -> None:
-    assert json.loads(PUBLISHED.read_text("utf-8")) == run_schema(), (
+    assert json.loads(RUN_SCHEMA_FILE.read_text("utf-8")) == build_run_schema(), (
         "the types have changed: run python -m matrix.record.schema"
     )
 
 
 def test_publishing_writes_that_file(tmp_path: Path) -> None:
-    publish(run_schema(), tmp_path / "run.schema.json")
-    assert (tmp_path / "run.schema.json").read_bytes() == PUBLISHED.read_bytes()
+    write_schema(build_run_schema(), tmp_path / "run.schema.json")
+    assert (tmp_path / "run.schema.json").read_bytes() == RUN_SCHEMA_FILE.read_bytes()
 
 
 def test_it_is_a_schema_of_its_draft_with_a_title() -> None:
-    schema = run_schema()
+    schema = build_run_schema()
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "$id" not in schema
@@ -169,7 +169,7 @@ def test_what_the_journal_writes_is_valid_from_the_beginning_to_the_end(
     error = Diagnostic(severity="error", tool="ld", message="undefined reference")
     with Journal(tmp_path, run) as journal:
         validator.validate(json.loads((tmp_path / "run.json").read_text()))
-        journal.finish(row.model_copy(update={"state": State.FAIL}), {error.key: error})
+        journal.record_finished_cell(row.model_copy(update={"state": State.FAIL}), {error.key: error})
         journal.close(interrupted=True)
     validator.validate(json.loads((tmp_path / "run.json").read_text()))
 

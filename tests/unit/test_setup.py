@@ -9,11 +9,11 @@ import pytest
 
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
-from matrix.engine.bootstrap import UPSTREAM
+from matrix.engine.bootstrap import UPSTREAM_IMAGE
 from matrix.errors import EngineError
 from matrix.jobs import setup as module
 from matrix.jobs.setup import fetch, make_images, setup
-from matrix.record.events import Event, Note
+from matrix.record.events import ProgressEvent, ProgressNote
 from matrix.source.tree import SourceTree
 from tests.fakes.engine import FakeEngine
 
@@ -23,7 +23,7 @@ class Machine:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.engine = FakeEngine(registry=[UPSTREAM])
+        self.engine = FakeEngine(registry=[UPSTREAM_IMAGE])
         self.root, self.programs = True, {"apt-get"}
         self.silent = 10_000
         """How many times nobody answers before the engine does, once it was started."""
@@ -32,8 +32,8 @@ class Machine:
         self.said: list[str] = []
         self.clock = 0.0
 
-    def emit(self, event: Event) -> None:
-        if isinstance(event, Note):
+    def emit(self, event: ProgressEvent) -> None:
+        if isinstance(event, ProgressNote):
             self.said.append(event.text)
 
     def connect(self) -> FakeEngine:
@@ -42,7 +42,7 @@ class Machine:
             raise EngineError("no container engine answers", "./inv setup")
         return self.engine
 
-    def has(self, program: str) -> bool:
+    def has_program(self, program: str) -> bool:
         return program in self.programs
 
     def is_root(self) -> bool:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.engine import Container, Line
-from matrix.engine.images import Blueprint
+from matrix.engine.engine import ContainerSpec, LineCallback
+from matrix.engine.images import ImageRecipe
 from matrix.errors import EngineError, RequestError
 from matrix.jobs.shell import AGAIN, opened
 from matrix.jobs.sweep import sweep
-from matrix.record.events import Note
+from matrix.record.events import ProgressNote
 from matrix.record.load import load_run
 from matrix.record.model import Run
 from matrix.record.outcome import State
@@ -24,11 +24,11 @@ from tests.unit.test_pipeline import CELL, VFIO, WARNING, Desk, always, applying
 
 BOTH = f"{CELL}MODULES=n,VFIO=y"
 MODULE = f"{CELL}MODULES=y,VFIO=m"
-Visit = Callable[[Container, Path], int | None]
+Visit = Callable[[ContainerSpec, Path], int | None]
 """What somebody does in the container, whose build directory is given; an exit code that is not 0."""
 
 
-def nothing(_container: Container, _build: Path) -> None:
+def nothing(_container: ContainerSpec, _build: Path) -> None:
     """Look around, and leave."""
 
 
@@ -37,13 +37,13 @@ class Visitor:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.containers: list[Container] = []
+        self.containers: list[ContainerSpec] = []
 
     def enter(self, cell: str, visit: Visit = nothing, run: Run | None = None, command: str = "") -> int:
         """Do something in a cell's container; the exit code."""
         desk, directory = self.desk, self.desk.directory
 
-        def play(container: Container, _say: Line) -> int:
+        def play(container: ContainerSpec, _say: LineCallback) -> int:
             self.containers.append(container)
             [build] = [mount.host for mount in container.mounts if mount.path == "/build"]
             return visit(container, build) or 0
@@ -57,15 +57,15 @@ class Visitor:
 
     def notes(self) -> str:
         """What was told before the last one."""
-        return "\n".join(event.text for event in self.desk.events if isinstance(event, Note))
+        return "\n".join(event.text for event in self.desk.events if isinstance(event, ProgressNote))
 
 
 @contextmanager
-def _playing(desk: Desk, handler: Callable[[Container, Line], int]) -> Iterator[None]:
+def _playing(desk: Desk, handler: Callable[[ContainerSpec, LineCallback], int]) -> Iterator[None]:
     """What has the command of a shell is played by ``handler``, all else by the desk's kernel."""
     kernel = desk.kernel
 
-    def play(container: Container, say: Line) -> object:
+    def play(container: ContainerSpec, say: LineCallback) -> object:
         return handler(container, say) if AGAIN in container.env else kernel(container, say)
 
     desk.engine.handler = play  # type: ignore[assignment]
@@ -119,7 +119,7 @@ def test_the_build_directory_has_the_cells_configuration_whatever_the_lane_saw_l
         if cell.state is not State.UNREACHABLE:
             kept = (desk.directory / "configs" / str(cell.config_sha256)).read_text()
 
-            def look(_: Container, build: Path, kept: str = kept) -> None:
+            def look(_: ContainerSpec, build: Path, kept: str = kept) -> None:
                 assert (build / ".config").read_text() == kept
 
             visitor.enter(cell.id, look)
@@ -129,7 +129,7 @@ def test_the_build_directory_has_the_cells_configuration_whatever_the_lane_saw_l
 def test_the_configuration_is_the_containers_user_to_edit(desk: Desk, visitor: Visitor) -> None:
     desk.run()
 
-    def look(container: Container, build: Path) -> None:
+    def look(container: ContainerSpec, build: Path) -> None:
         assert (build / ".config").stat().st_uid == int(container.user.split(":")[0])
 
     visitor.enter(MODULE, look)
@@ -138,7 +138,7 @@ def test_the_configuration_is_the_containers_user_to_edit(desk: Desk, visitor: V
 def test_it_starts_with_what_the_lane_has_built(desk: Desk, visitor: Visitor) -> None:
     desk.run()
 
-    def look(_: Container, build: Path) -> None:
+    def look(_: ContainerSpec, build: Path) -> None:
         assert (build / VFIO).exists()
 
     visitor.enter(BOTH, look)
@@ -148,7 +148,7 @@ def test_what_warned_is_made_again_there_so_that_it_warns_again(desk: Desk, visi
     desk.says(VFIO, always(WARNING))
     desk.run(select=["MODULES=n,VFIO=y"])
 
-    def look(_: Container, build: Path) -> None:
+    def look(_: ContainerSpec, build: Path) -> None:
         assert not (build / VFIO).exists()
 
     visitor.enter(BOTH, look)
@@ -210,7 +210,7 @@ def test_nothing_that_is_done_there_reaches_the_lanes(desk: Desk, visitor: Visit
     desk.run()
     before = everything(desk.place / "cache/lanes")
 
-    def spoil(_: Container, build: Path) -> None:
+    def spoil(_: ContainerSpec, build: Path) -> None:
         for path in [path for path in build.rglob("*") if path.is_file()]:
             path.write_text("spoilt")
         (build / "new.o").touch()
@@ -224,7 +224,7 @@ def test_the_copy_is_gone_however_it_ends(desk: Desk, visitor: Visitor) -> None:
     desk.run()
     lanes = desk.lanes()
 
-    def die(_: Container, build: Path) -> int:
+    def die(_: ContainerSpec, build: Path) -> int:
         assert build.parent.name not in lanes
         raise KeyboardInterrupt
 
@@ -239,7 +239,7 @@ def test_a_sweep_leaves_it_alone_while_somebody_is_in_and_takes_what_a_killed_on
     desk.run()
     found: list[str] = []
 
-    def look(_: Container, build: Path) -> None:
+    def look(_: ContainerSpec, build: Path) -> None:
         shutil.copytree(build.parent, build.parent.with_name("killed"))
         found.extend(waste.kind for waste in sweep(engine=desk.engine, cache=desk.world.cache))
 
@@ -262,7 +262,7 @@ def test_a_lane_that_went_on_to_another_tree_does_not_fool_make(desk: Desk, visi
     desk.directory = directory
     fresh: list[bool] = []
 
-    def look(container: Container, build: Path) -> None:
+    def look(container: ContainerSpec, build: Path) -> None:
         mine = container.mounts[0].host / "drivers/vfio/vfio.c"
         assert mine.read_text() == "int vfio;\n"
         fresh.append(mine.stat().st_mtime_ns > (build / VFIO).stat().st_mtime_ns)
@@ -281,7 +281,7 @@ def test_a_patched_runs_shell_starts_from_the_patched_lane(desk: Desk, visitor: 
     desk.run(select=["VFIO=y"], patch=[str(patch)])
     (desk.build_directory() / "by the patch").touch()
 
-    def look(container: Container, build: Path) -> None:
+    def look(container: ContainerSpec, build: Path) -> None:
         assert (container.mounts[0].host / "drivers/vfio/vfio.c").read_text() == "int v;\n"
         assert (build / "by the patch").exists()
 
@@ -301,8 +301,8 @@ def _forget_sources(desk: Desk) -> None:
 def test_an_image_that_was_tagged_anew_is_still_the_recorded_one(desk: Desk, visitor: Visitor) -> None:
     done = desk.run()
     recorded = done.toolchains["gcc-14"]
-    desk.engine.tag(recorded.image, "somewhere:else")
-    desk.engine.tag("mine:1", recorded.image)
+    desk.engine.tag_image(recorded.image, "somewhere:else")
+    desk.engine.tag_image("mine:1", recorded.image)
     visitor.enter(BOTH)
     assert visitor.containers[-1].image == recorded.image_id
     assert visitor.notes() == ""
@@ -313,11 +313,11 @@ def test_an_image_that_is_gone_is_built_anew_and_that_is_said(desk: Desk, visito
     recorded = done.toolchains["gcc-14"]
     desk.engine.remove_image(recorded.image)
 
-    def look(_: Container, build: Path) -> None:
+    def look(_: ContainerSpec, build: Path) -> None:
         assert not (build / VFIO).exists(), "objects of another compiler"
 
     visitor.enter(BOTH, look)
-    made = desk.engine.image_id(Blueprint("gcc-14", "gcc", 14).tag)
+    made = desk.engine.find_image_id(ImageRecipe("gcc-14", "gcc", 14).tag)
     assert visitor.containers[-1].image == made
     assert made not in (None, recorded.image_id)
     assert recorded.image_id in visitor.notes()

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from matrix.engine.engine import Container, Engine, Line
+from matrix.engine.engine import ContainerSpec, Engine, LineCallback
 from matrix.errors import DiskFullError, MachineError, RejectedPatchError, RequestError
 from matrix.source import walk as walking
 from matrix.source.cache import SourceCache
@@ -30,7 +30,7 @@ class Desk:
     notes: list[str] = field(default_factory=list)
     lines: tuple[str, ...] = ()
 
-    def apply(self, _container: Container, say: Line) -> int:
+    def apply(self, _container: ContainerSpec, say: LineCallback) -> int:
         for line in self.lines:
             say(line)
         return 3

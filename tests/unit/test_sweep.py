@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.bootstrap import ROOT as ROOT_IMAGE
-from matrix.engine.engine import LABEL, Container
-from matrix.engine.images import base_tag
+from matrix.engine.bootstrap import ROOT_IMAGE as ROOT_IMAGE
+from matrix.engine.engine import LABEL, ContainerSpec
+from matrix.engine.images import compute_base_tag
 from matrix.errors import EngineError
 from matrix.jobs import sweep as module
 from matrix.jobs.prepare import image_ref
@@ -21,7 +21,7 @@ from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
 
 CURRENT = tuple(image_ref(name, row) for name, row in load_catalog().toolchains.items())
-KEPT = (base_tag(), ROOT_IMAGE, *CURRENT)
+KEPT = (compute_base_tag(), ROOT_IMAGE, *CURRENT)
 OLD = "kmatrix/gcc-14:0123456789ab"
 
 
@@ -64,14 +64,16 @@ def running(engine: FakeEngine, name: str) -> Iterator[None]:
     """A container of ours, while it runs."""
     started, stop = threading.Event(), threading.Event()
 
-    def play(_container: Container, _on_line: object) -> int:
+    def play(_container: ContainerSpec, _on_line: object) -> int:
         started.set()
         stop.wait(20)
         return 0
 
     engine.handler = play
-    container = Container(name, OLD, ("true",), "1:1", labels={LABEL: "a-run"})
-    thread = threading.Thread(target=engine.run, args=(container, lambda _: None, threading.Event()))
+    container = ContainerSpec(name, OLD, ("true",), "1:1", labels={LABEL: "a-run"})
+    thread = threading.Thread(
+        target=engine.run_container, args=(container, lambda _: None, threading.Event())
+    )
     thread.start()
     assert started.wait(20)
     try:
@@ -100,10 +102,10 @@ def test_it_shows_and_touches_nothing_unless_asked(cache: SourceCache, engine: F
             ("source", f"Linux 6.12 {digest[:12]}"),
             ("image", OLD),
         ]
-        assert list(engine.containers()) == ["kmatrix-a-run-1"]
+        assert list(engine.list_containers()) == ["kmatrix-a-run-1"]
     assert idle.is_dir()
     assert cache.find(digest)
-    assert OLD in engine.images()
+    assert OLD in engine.list_images()
 
 
 def test_it_removes_what_it_shows_when_asked(cache: SourceCache, engine: FakeEngine) -> None:
@@ -111,10 +113,10 @@ def test_it_removes_what_it_shows_when_asked(cache: SourceCache, engine: FakeEng
     with running(engine, "kmatrix-a-run-1"):
         shown = kinds(sweep(engine=engine, cache=cache))
         assert kinds(sweep(remove=True, engine=engine, cache=cache)) == shown
-    assert engine.containers() == {}
+    assert engine.list_containers() == {}
     assert not idle.exists()
     assert cache.find(digest) is None
-    assert OLD not in engine.images()
+    assert OLD not in engine.list_images()
     assert sweep(engine=engine, cache=cache) == []
 
 
@@ -132,7 +134,7 @@ def test_what_a_running_kmatrix_uses_stays(cache: SourceCache, engine: FakeEngin
     with held(busy), running(engine, "kmatrix-a-run-1"):
         found = sweep(remove=True, engine=engine, cache=cache)
         assert kinds(found) == [("lane", "idle"), ("image", OLD)]
-        assert list(engine.containers()) == ["kmatrix-a-run-1"]
+        assert list(engine.list_containers()) == ["kmatrix-a-run-1"]
     assert (busy / "build" / "vfio.o").exists()
     assert not idle.exists()
     assert cache.find(digest)
@@ -147,7 +149,7 @@ def test_to_look_at_a_lane_leaves_it_free(cache: SourceCache, engine: FakeEngine
 
 def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngine) -> None:
     sweep(remove=True, engine=engine, cache=cache)
-    assert {ref for ref in (*KEPT, "debian:trixie-slim") if engine.image_id(ref)} == {
+    assert {ref for ref in (*KEPT, "debian:trixie-slim") if engine.find_image_id(ref)} == {
         *KEPT,
         "debian:trixie-slim",
     }

@@ -178,8 +178,8 @@ class Story:
         (place / "before").mkdir()
         with Journal(place / "before", blank) as journal:
             kept = {
-                "objects_sha256": journal.keep_objects(["virt/kvm/vfio.o"]),
-                "sources_sha256": journal.keep_sources(MADE_OF),
+                "objects_sha256": journal.store_objects(["virt/kvm/vfio.o"]),
+                "sources_sha256": journal.store_sources(MADE_OF),
             }
         self.row = row.model_copy(update=kept)
         self.run = blank.model_copy(update={"cells": (self.row,)})

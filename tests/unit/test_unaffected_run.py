@@ -9,8 +9,8 @@ import pytest
 from matrix.errors import MachineError
 from matrix.jobs.run import run
 from matrix.jobs.settings import settle
-from matrix.record.events import Note
-from matrix.record.load import load_run, objects_of, sources_of
+from matrix.record.events import ProgressNote
+from matrix.record.load import load_cell_objects, load_cell_sources, load_run
 from matrix.record.model import Run
 from matrix.record.outcome import Evidence, State
 from tests.fakes.kernel import Made
@@ -63,7 +63,7 @@ def evidence(done: Run) -> list[Evidence | None]:
 
 def test_a_run_records_what_each_cell_was_made_of(patching: Patching) -> None:
     done, directory = patching.before()
-    assert [sources_of(directory, cell) for cell in done.cells] == [
+    assert [load_cell_sources(directory, cell) for cell in done.cells] == [
         frozenset({"drivers/vfio/vfio.c"}),
         frozenset({"drivers/vfio/vfio.c", "drivers/vfio/group.c", HEADER}),
     ]
@@ -73,7 +73,7 @@ def test_a_run_records_what_each_cell_was_made_of(patching: Patching) -> None:
 def test_an_object_that_its_lane_made_for_another_cell_is_no_part_of_a_cell(patching: Patching) -> None:
     patching.desk.asks(TWO.replace('"n", "y"', '"y", "n"'))
     done, directory = patching.before()
-    assert [len(sources_of(directory, cell) or ()) for cell in done.cells] == [3, 1]
+    assert [len(load_cell_sources(directory, cell) or ()) for cell in done.cells] == [3, 1]
 
 
 def test_what_a_cell_that_failed_had_made_may_be_a_part_of_any_other(patching: Patching) -> None:
@@ -82,7 +82,7 @@ def test_what_a_cell_that_failed_had_made_may_be_a_part_of_any_other(patching: P
     patching.desk.says(VFIO, lambda config: [ERROR] if config["GROUP"] == "y" else [], sees=("GROUP",))
     done, directory = patching.before()
     assert states(done) == ["fail", "pass"]
-    assert "drivers/vfio/group.c" in (sources_of(directory, done.cells[1]) or ())
+    assert "drivers/vfio/group.c" in (load_cell_sources(directory, done.cells[1]) or ())
 
 
 def test_a_cell_that_failed_records_no_sources(patching: Patching) -> None:
@@ -142,8 +142,8 @@ def test_nothing_is_built_that_an_unaffected_cell_stands_for_in_the_record(patch
     for cell in done.cells:
         assert cell.evidence_from == f"{before[0].id}/{cell.id}"
         assert cell.stages == was[cell.id].stages
-        assert VFIO in objects_of(patching.directory, cell)
-        assert "drivers/vfio/vfio.c" in (sources_of(patching.directory, cell) or ())
+        assert VFIO in load_cell_objects(patching.directory, cell)
+        assert "drivers/vfio/vfio.c" in (load_cell_sources(patching.directory, cell) or ())
         assert (patching.directory / str(cell.log)).read_text() == logs[cell.id]
         assert [done.diagnostics[ref.key].message for ref in cell.diagnostics] == ["unused variable 'x'"]
     assert load_run(patching.directory) == done
@@ -167,7 +167,9 @@ def test_a_failure_stands_after_a_change_of_documentation(patching: Patching) ->
     done = patching.after(before)
     assert patching.asked == []
     assert states(done) == ["warn", "fail"]
-    assert objects_of(patching.directory, done.cells[1]) == objects_of(before[1], before[0].cells[1])
+    assert load_cell_objects(patching.directory, done.cells[1]) == load_cell_objects(
+        before[1], before[0].cells[1]
+    )
 
 
 def test_what_the_machine_kept_from_an_answer_is_tried_again(patching: Patching) -> None:
@@ -245,7 +247,9 @@ def test_a_base_that_is_not_in_the_cache_any_more_leaves_everything_to_make(patc
         patching.desk.world.cache.load_manifest(before[0].source.digest)
     done = patching.after(before)
     assert evidence(done) == [Evidence.BUILT, Evidence.BUILT]
-    assert any(isinstance(event, Note) and before[0].id in event.text for event in patching.desk.events)
+    assert any(
+        isinstance(event, ProgressNote) and before[0].id in event.text for event in patching.desk.events
+    )
 
 
 def test_a_cell_that_is_not_built_takes_no_directory(patching: Patching) -> None:

@@ -8,7 +8,7 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.record.model import Cell, Run
-from matrix.record.outcome import UNTRIED, Evidence, State
+from matrix.record.outcome import UNTRIED_STATES, Evidence, State
 from matrix.verdict.answers import compute_verdict_exit_code, explain_withheld_tested_by
 from matrix.verdict.compare import compare_runs
 from matrix.verdict.model import FixCheck
@@ -123,7 +123,7 @@ def test_a_failing_cell_that_made_the_object_compiled_it() -> None:
     assert tag(*two(alone(State.FAIL, OTHER), alone(State.FAIL, OTHER)), objects=[OBJECT]) != ""
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED))
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
 def test_a_cell_of_the_condition_that_could_not_be_tried_spoils_it(state: State) -> None:
     """It had not to show the finding before: the condition says that it would."""
     cells = [a_cell(t, state=State.FAIL, diagnostics=[GCC_ERROR]) for t in ("powerpc", "x86")]
@@ -230,7 +230,7 @@ def test_a_finding_that_was_asked_for_makes_it_100_unless_it_is_fixed() -> None:
 
 
 def test_without_a_usable_before_run_it_is_2_whatever_comes_after() -> None:
-    for state in UNTRIED:
+    for state in UNTRIED_STATES:
         assert code(alone(state), FAILING) == 2
         assert code(alone(state), FAILING, ["F1"]) == 2
 

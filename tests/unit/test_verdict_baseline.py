@@ -7,7 +7,7 @@ import pytest
 
 from matrix.errors import RequestError
 from matrix.record.model import Run
-from matrix.record.outcome import UNTRIED, State
+from matrix.record.outcome import UNTRIED_STATES, State
 from matrix.verdict.baseline import Regression, compare_with_baseline, compute_excused_exit_code
 from matrix.verdict.known import (
     NO_KNOWN_ISSUES,
@@ -91,7 +91,7 @@ def test_new_warnings_fail_it_with_werror_only() -> None:
     assert judged(WARNING_, WARNING_, werror=True).exit_code == 0
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED))
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
 def test_what_this_run_could_not_try_is_undecided(state: State) -> None:
     found = judged(PASSING, alone(state))
     assert (found.exit_code, len(found.undecided_cells)) == (2, 1)
@@ -99,7 +99,7 @@ def test_what_this_run_could_not_try_is_undecided(state: State) -> None:
     assert judged(PASSING, both).exit_code == 2
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED))
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
 def test_what_the_baseline_could_not_try_is_undecided_only_if_it_may_be_new_or_lost(state: State) -> None:
     assert judged(alone(state), PASSING).exit_code == 0
     assert judged(alone(state), WARNING_).exit_code == 0

@@ -8,7 +8,7 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.record.model import BaseRecord, Cell, Compiler, Run, ToolchainRecord
-from matrix.record.outcome import UNTRIED, Evidence, State
+from matrix.record.outcome import UNTRIED_STATES, Evidence, State
 from matrix.verdict.cells import classify_transition
 from matrix.verdict.compare import compare_runs
 from matrix.verdict.model import CellChange, EnvironmentDifference, Transition, Verdict
@@ -67,7 +67,7 @@ def test_every_transition(before: tuple[Any, ...], after: tuple[Any, ...], expec
     assert the_cell(shows(*before), shows(*after)).transition == expected
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED))
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
 def test_nothing_is_claimed_of_a_cell_that_either_side_could_not_try(state: State) -> None:
     late = the_cell(shows(P), shows(state, reason="the disk is full"))
     assert (late.transition, late.why) == (Transition.UNKNOWN, f"{state} after: the disk is full")
@@ -78,7 +78,7 @@ def test_nothing_is_claimed_of_a_cell_that_either_side_could_not_try(state: Stat
 def test_every_pair_of_states_has_one_transition_and_a_fix_is_never_something_unreachable() -> None:
     for before, after, same in itertools.product(State, State, (False, True)):
         found = classify_transition(before, after, same=same)
-        assert (found is Transition.UNKNOWN) == bool({before, after} & UNTRIED)
+        assert (found is Transition.UNKNOWN) == bool({before, after} & UNTRIED_STATES)
         if after in (E, U):
             assert found not in (Transition.FIXED, Transition.CHANGED, Transition.BROKEN)
 

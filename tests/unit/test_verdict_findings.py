@@ -8,7 +8,7 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic, Site
 from matrix.findings.model import Findings
 from matrix.record.model import Cell, DiagnosticRef, Run
-from matrix.record.outcome import UNTRIED, Evidence, State
+from matrix.record.outcome import UNTRIED_STATES, Evidence, State
 from matrix.verdict.compare import compare_runs
 from matrix.verdict.model import CellFindingStatus, FindingChange, FindingStatus, SymbolFlip
 from matrix.verdict.side import RunData
@@ -110,7 +110,7 @@ def test_what_cannot_be_built_any_more_is_lost_and_not_fixed(state: State) -> No
     assert found.why == f"{state} after: KVM depends on MODULES"
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED))
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
 def test_one_cell_that_could_not_be_tried_after_makes_it_unknown(state: State) -> None:
     story = the_story()
     gcc, clang = (
@@ -251,7 +251,7 @@ def test_so_is_one_where_nothing_was_built_before(state: State) -> None:
     assert the_change(*two(alone(state), failing())).fate is FindingStatus.NEW
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED))
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
 def test_nobody_calls_new_what_could_not_be_tried_before(state: State) -> None:
     found = the_change(*two(alone(state), failing()))
     assert (found.fate, found.new_in, found.why) == (FindingStatus.UNKNOWN, (), f"{state} before")
