@@ -22,82 +22,84 @@ import matrix
 from matrix.catalog.types import Profile
 from matrix.errors import KmatrixError
 from matrix.jobs import develop
-from matrix.jobs.compare import compare as compare_job
-from matrix.jobs.compare import measure_of, measured, new_since
-from matrix.jobs.derive import chosen, findings_of, keep_findings, only
-from matrix.jobs.doctor import doctor as examine
-from matrix.jobs.fit import answer, asked_with
-from matrix.jobs.patch import asked_of, find_verdict
-from matrix.jobs.patch import patch as patch_job
-from matrix.jobs.prepare import ROOT
-from matrix.jobs.repro import keep_script, subject_of
-from matrix.jobs.run import plan as plan_job
-from matrix.jobs.run import plan_code
-from matrix.jobs.run import run as run_job
-from matrix.jobs.settings import OPTIONS, Option, settle
-from matrix.jobs.setup import fetch, make_images
-from matrix.jobs.setup import setup as setup_job
-from matrix.jobs.shell import AGAIN, opened
-from matrix.jobs.sweep import sweep as sweep_job
+from matrix.jobs.compare import (
+    apply_baseline,
+    compare_run_directories,
+    find_new_findings,
+    parse_baseline_options,
+)
+from matrix.jobs.derive import derive_run_findings, find_finding, select_finding, write_findings
+from matrix.jobs.doctor import diagnose_machine
+from matrix.jobs.fit import explain_config, parse_config_request
+from matrix.jobs.patch import evaluate_patch, find_verdict, parse_patch_request
+from matrix.jobs.prepare import PROJECT_ROOT
+from matrix.jobs.repro import select_repro_target, write_script
+from matrix.jobs.run import compute_plan_exit_code, plan_matrix, run_matrix
+from matrix.jobs.settings import OPTIONS, Option, resolve_profile
+from matrix.jobs.setup import build_images, fetch_profile_source, set_up_machine
+from matrix.jobs.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.jobs.sweep import sweep_leftovers
 from matrix.record.load import find_run_directory, load_run
 from matrix.record.model import Run
 from matrix.record.outcome import compute_run_exit_code
 from matrix.source.series import read_series
 from matrix.verdict.model import Mailbox, Verdict
-from reports import render, render_verdict, write_all, write_verdict
-from reports.changes import Told
+from reports import render_run, render_verdict, write_run_reports, write_verdict_reports
+from reports.changes import ReportedRun
 from reports.explain import show_explanation
-from reports.fit import show_answer
-from reports.health import show_health, show_waste
-from reports.live import live_display
+from reports.fit import show_config_explanation
+from reports.health import show_checks, show_leftovers
+from reports.live import display_progress
 from reports.regression import show_regression
-from reports.reproducer import reproducer, show_script
-from reports.room import show_room
-from reports.terminal import show, show_plan
+from reports.reproducer import render_reproducer, show_reproducer
+from reports.room import show_shell_banner
+from reports.terminal import show_plan, show_run_summary
 from reports.verdict_text import show_verdict
 
-RUNS = ROOT / "runs"
-_PROFILE = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
-_BY_NAME = {option.name: option for option in (_PROFILE, *OPTIONS)}
-_ALL = tuple(_BY_NAME)
+RUNS_DIRECTORY = PROJECT_ROOT / "runs"
+_PROFILE_OPTION = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
+_OPTIONS_BY_NAME = {option.name: option for option in (_PROFILE_OPTION, *OPTIONS)}
+_OPTION_NAMES = tuple(_OPTIONS_BY_NAME)
 
-Own = tuple[str, object, str]
+TaskOption = tuple[str, object, str]
 """An option of one task alone: name, default, help. Without a default it is positional."""
 _POSITIONAL = inspect.Parameter.empty
-_RUN: Own = ("run", "latest", "a run's directory, or its name under runs/")
+_RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
 
 
-def _task(*shared: str, own: Sequence[Own] = ()) -> Callable[[Callable[..., int]], Task[Callable[..., None]]]:
+def _define_task(
+    *shared: str, own: Sequence[TaskOption] = ()
+) -> Callable[[Callable[..., int]], Task[Callable[..., None]]]:
     """A task of these shared options and some of its own, whose body returns the exit code.
 
     Invoke reads a task's options from its signature, so a signature is made of the options' table; the
     body gets the profile that they settle on, and its own options by name.
     """
-    options = [_BY_NAME[name] for name in shared]
+    options = [_OPTIONS_BY_NAME[name] for name in shared]
 
-    def decorate(body: Callable[..., int]) -> Task[Callable[..., None]]:
-        def run(_: Context, **values: Any) -> None:
-            with _told_errors():
+    def wrap_body(body: Callable[..., int]) -> Task[Callable[..., None]]:
+        def run_body(_: Context, **values: Any) -> None:
+            with _report_errors():
                 mine = {name: values.pop(name.replace("-", "_")) for name, _, _ in own}
-                profile = [settle(_words(values), os.environ)] if options else []
+                profile = [resolve_profile(_collect_words(values), os.environ)] if options else []
                 code = body(*profile, **{name.replace("-", "_"): value for name, value in mine.items()})
             if code:
                 raise Exit(code=code)
 
-        run.__name__, run.__doc__ = body.__name__, body.__doc__
-        defaults = {option.name: _default(option) for option in options} | {
+        run_body.__name__, run_body.__doc__ = body.__name__, body.__doc__
+        defaults = {option.name: _find_default(option) for option in options} | {
             name: value for name, value, _ in own
         }
-        run.__signature__ = _signature(defaults)  # type: ignore[attr-defined]
+        run_body.__signature__ = _build_signature(defaults)  # type: ignore[attr-defined]
         texts = {option.name: option.help for option in options} | {name: text for name, _, text in own}
         lists = [name.replace("-", "_") for name, default in defaults.items() if default == []]
-        made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run)
+        made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run_body)
         return made
 
-    return decorate
+    return wrap_body
 
 
-def _signature(defaults: dict[str, object]) -> inspect.Signature:
+def _build_signature(defaults: dict[str, object]) -> inspect.Signature:
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return inspect.Signature(
         [context]
@@ -108,13 +110,13 @@ def _signature(defaults: dict[str, object]) -> inspect.Signature:
     )
 
 
-def _default(option: Option) -> object:
-    if option.repeats:
+def _find_default(option: Option) -> object:
+    if option.is_repeatable:
         return []
     return False if option.is_switch else None
 
 
-def _words(values: dict[str, Any]) -> dict[str, list[str]]:
+def _collect_words(values: dict[str, Any]) -> dict[str, list[str]]:
     """Invoke's values → the words of those options that were given."""
     given = {
         name.replace("_", "-"): value for name, value in values.items() if value not in (None, False, [])
@@ -126,10 +128,10 @@ def _words(values: dict[str, Any]) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _told_errors() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     """The one place where an error becomes a sentence on stderr and an exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, _raise_interrupt)
     try:
         yield
         sys.stdout.flush()
@@ -138,35 +140,35 @@ def _told_errors() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=1) from None
     except KmatrixError as error:
-        _quit(error.exit_code, f"kmatrix: {error}", error.hint)
+        _exit_with_message(error.exit_code, f"kmatrix: {error}", error.hint)
     except KeyboardInterrupt:
-        _quit(130, "kmatrix: interrupted")
+        _exit_with_message(130, "kmatrix: interrupted")
     except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is said to be one
         if os.environ.get("KMATRIX_TRACEBACK"):
             traceback.print_exc()
-        _quit(
+        _exit_with_message(
             70, f"kmatrix: this is a bug: {type(error).__name__}: {error}", "KMATRIX_TRACEBACK=1 shows where"
         )
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _raise_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _quit(code: int, message: str, hint: str = "") -> NoReturn:
+def _exit_with_message(code: int, message: str, hint: str = "") -> NoReturn:
     raise Exit(message + (f"\n  {hint}" if hint else ""), code)
 
 
-@_task(*_ALL)
+@_define_task(*_OPTION_NAMES)
 def setup(profile: Profile) -> int:
     """Make this machine ready: install and start an engine where it may, build images, fetch the source."""
-    with live_display(Console()) as emit:
-        setup_job(profile, emit)
+    with display_progress(Console()) as emit:
+        set_up_machine(profile, emit)
     return 0
 
 
-@_task(
-    *_ALL,
+@_define_task(
+    *_OPTION_NAMES,
     own=[
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
@@ -175,76 +177,80 @@ def setup(profile: Profile) -> int:
 def run(profile: Profile, *, baseline: str, known: str) -> int:
     """Plan, build, report: the main job."""
     console = Console()
-    measure = measure_of(baseline, known, RUNS)
-    with live_display(console) as emit:
-        done, directory = run_job(profile, emit, _typed())
-    findings = findings_of(done, directory)
-    keep_findings(findings, directory)
-    write_all(done, findings, directory)
-    show(done, findings, directory, console)
+    measure = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
+    with display_progress(console) as emit:
+        done, directory = run_matrix(profile, emit, _read_command_line())
+    findings = derive_run_findings(done, directory)
+    write_findings(findings, directory)
+    write_run_reports(done, findings, directory)
+    show_run_summary(done, findings, directory, console)
     if measure is None:
-        return _code(done, profile)
-    held = measured(done, directory, measure, werror=profile.werror)
-    show_regression(held.regression, held.ledger, console)
-    return held.code
+        return _compute_exit_code(done, profile)
+    held = apply_baseline(done, directory, measure, werror=profile.werror)
+    show_regression(held.regression, held.known_issues, console)
+    return held.exit_code
 
 
-def _typed() -> list[str]:
+def _read_command_line() -> list[str]:
     return ["./inv", *sys.argv[1:]]
 
 
-@_task(*_ALL, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
+@_define_task(*_OPTION_NAMES, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
 def plan(profile: Profile, *, json: bool) -> int:
     """What would be built: requests, resolutions, lanes, what is unreachable and why."""
     console = Console()
-    with live_display(Console(stderr=True)) as emit:
-        planned = plan_job(profile, emit)
+    with display_progress(Console(stderr=True)) as emit:
+        planned = plan_matrix(profile, emit)
     if json:
         sys.stdout.write(
             planned.model_dump_json(by_alias=True, indent=1, include={"axes", "source", "cells"}) + "\n"
         )
     else:
         show_plan(planned, console)
-    return plan_code(planned)
+    return compute_plan_exit_code(planned)
 
 
-def _code(done: Run, profile: Profile) -> int:
+def _compute_exit_code(done: Run, profile: Profile) -> int:
     return compute_run_exit_code(
         [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
     )
 
 
-@_task(
+@_define_task(
     own=[
-        _RUN,
+        _RUN_OPTION,
         ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
         ("baseline", "", "a mail marks with >> what is new since this run: its directory, or its name"),
     ]
 )
 def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the option's name
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
-    kept = find_verdict(run, RUNS)
+    kept = find_verdict(run, RUNS_DIRECTORY)
     if kept is not None:
-        _tell_verdict(kept[0], [_told(directory) for directory in kept[1]], format)
+        _show_verdict(kept[0], [_load_stored_run(directory) for directory in kept[1]], format)
         return 0
-    done, directory = _loaded(run)
-    findings = findings_of(done, directory)
+    done, directory = _find_stored_run(run)
+    findings = derive_run_findings(done, directory)
     if format == "terminal":
-        show(done, findings, directory, Console())
+        show_run_summary(done, findings, directory, Console())
     else:
-        new = new_since(find_run_directory(baseline, RUNS), done, directory) if baseline else None
-        sys.stdout.write(render(done, findings, directory, format, new))
+        new = (
+            find_new_findings(find_run_directory(baseline, RUNS_DIRECTORY), done, directory)
+            if baseline
+            else None
+        )
+        sys.stdout.write(render_run(done, findings, directory, format, new))
     return 0
 
 
-def _told(directory: Path) -> Told:
+def _load_stored_run(directory: Path) -> ReportedRun:
     done = load_run(directory)
-    return Told(done, findings_of(done, directory), directory)
+    return ReportedRun(done, derive_run_findings(done, directory), directory)
 
 
-def _tell_verdict(
+def _show_verdict(
     verdict: Verdict,
-    sides: Sequence[Told],
+    sides: Sequence[ReportedRun],
     format: str,  # noqa: A002
     tester: Mailbox | None = None,
 ) -> None:
@@ -254,13 +260,13 @@ def _tell_verdict(
         sys.stdout.write(render_verdict(verdict, sides[0], sides[-1], format, tester))
 
 
-def _loaded(run: str) -> tuple[Run, Path]:
-    directory = find_run_directory(run, RUNS)
+def _find_stored_run(run: str) -> tuple[Run, Path]:
+    directory = find_run_directory(run, RUNS_DIRECTORY)
     return load_run(directory), directory
 
 
-@_task(
-    *(name for name in _ALL if name != "patch"),
+@_define_task(
+    *(name for name in _OPTION_NAMES if name != "patch"),
     own=[
         ("file", _POSITIONAL, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
         ("before", [], "a patch that belongs to the base; repeats, in order"),
@@ -282,18 +288,18 @@ def patch(
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
-    asked = asked_of(read_series(file, message, sys.stdin.buffer), before, more)
-    with live_display(Console(stderr=format != "terminal")) as emit:
-        judged = patch_job(profile, asked, emit, _typed())
-    sides = [_told(directory) for directory in judged.directories]
-    write_verdict(judged.verdict, sides, judged.tester)
-    _tell_verdict(judged.verdict, sides, format, judged.tester)
-    if judged.untested:
-        sys.stderr.write(f"kmatrix: no Tested-by: {judged.untested}\n")
-    return judged.code
+    asked = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
+    with display_progress(Console(stderr=format != "terminal")) as emit:
+        judged = evaluate_patch(profile, asked, emit, _read_command_line())
+    sides = [_load_stored_run(directory) for directory in judged.directories]
+    write_verdict_reports(judged.verdict, sides, judged.tester)
+    _show_verdict(judged.verdict, sides, format, judged.tester)
+    if judged.untested_reason:
+        sys.stderr.write(f"kmatrix: no Tested-by: {judged.untested_reason}\n")
+    return judged.exit_code
 
 
-@_task(
+@_define_task(
     own=[
         ("before", _POSITIONAL, "a run's directory, or its name under runs/"),
         ("after", _POSITIONAL, "the run that is compared with it"),
@@ -313,15 +319,15 @@ def compare(
     format: str,  # noqa: A002
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    directories = [find_run_directory(name, RUNS) for name in (before, after)]
-    verdict, code = compare_job(*directories, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    _tell_verdict(verdict, [_told(directory) for directory in directories], format)
+    directories = [find_run_directory(name, RUNS_DIRECTORY) for name in (before, after)]
+    verdict, code = compare_run_directories(*directories, fixes=fixes, allow_lost=allow_lost, werror=werror)
+    _show_verdict(verdict, [_load_stored_run(directory) for directory in directories], format)
     return code
 
 
-@_task(
+@_define_task(
     own=[
-        _RUN,
+        _RUN_OPTION,
         ("finding", "", "only this one: its id, such as F1, or one of its keys"),
         ("config", "", "a .config of yours: what it misses of the condition, and it with that change"),
         ("toolchain", "", "with --config: what to resolve it with (default: the nearest to its own)"),
@@ -330,22 +336,22 @@ def compare(
 )
 def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) -> int:
     """A finding: its condition, its proof, its scope, how to see it, or why your .config does not show it."""
-    done, directory = _loaded(run)
-    findings = findings_of(done, directory)
-    asked = asked_with(config, toolchain, out)
+    done, directory = _find_stored_run(run)
+    findings = derive_run_findings(done, directory)
+    asked = parse_config_request(config, toolchain, out)
     if asked is not None:
-        with live_display(Console(stderr=True)) as emit:
-            told = answer(done, directory, only(findings, finding), asked, emit)
-        show_answer(done, told, directory, Console())
+        with display_progress(Console(stderr=True)) as emit:
+            told = explain_config(done, directory, select_finding(findings, finding), asked, emit)
+        show_config_explanation(done, told, directory, Console())
         return 0
-    shown = [chosen(findings, finding)] if finding else findings.findings
+    shown = [find_finding(findings, finding)] if finding else findings.findings
     show_explanation(done, shown, directory, Console())
     return 0
 
 
-@_task(
+@_define_task(
     own=[
-        _RUN,
+        _RUN_OPTION,
         ("finding", "", "the finding to see: its id, such as F1, or one of its keys"),
         ("cell", "", "the cell to see it in (default: the finding's first), or that fails"),
         ("toolchain", "", "the finding's first cell with this toolchain"),
@@ -354,20 +360,22 @@ def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) ->
 )
 def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int:
     """Write the reproducer of a finding or a cell: one POSIX sh script that stands alone."""
-    done, directory = _loaded(run)
-    subject = subject_of(done, findings_of(done, directory), finding, cell, toolchain)
-    script = reproducer(done, subject.cell, directory, subject.finding)
+    done, directory = _find_stored_run(run)
+    subject = select_repro_target(done, derive_run_findings(done, directory), finding, cell, toolchain)
+    script = render_reproducer(done, subject.cell, directory, subject.finding)
     if out == "-":
         sys.stdout.write(script)
     else:
-        show_script(keep_script(script, Path(out) if out else directory / subject.file), Console())
+        show_reproducer(
+            write_script(script, Path(out) if out else directory / subject.script_name), Console()
+        )
     return 0
 
 
-@_task(
+@_define_task(
     own=[
         ("cell", _POSITIONAL, "the cell's id, as the report has it"),
-        _RUN,
+        _RUN_OPTION,
         ("command", "", "run this in its shell, in place of a prompt"),
     ]
 )
@@ -376,50 +384,50 @@ def shell(*, cell: str, run: str, command: str) -> int:
 
     Without a terminal, the shell reads its commands from stdin. What is done there is gone afterwards.
     """
-    done, directory = _loaded(run)
+    done, directory = _find_stored_run(run)
     console = Console(stderr=True)
     with ExitStack() as until_left:
-        with live_display(console) as emit:
-            room = until_left.enter_context(opened(done, directory, cell, emit))
+        with display_progress(console) as emit:
+            room = until_left.enter_context(open_cell_shell(done, directory, cell, emit))
         if not command:
-            show_room(room.cell, room.make, AGAIN, console)
-        return room.enter(command)
+            show_shell_banner(room.cell, room.make_command, MAKE_VARIABLE, console)
+        return room.run_shell(command)
 
 
-@_task("profile", "toolchain")
+@_define_task("profile", "toolchain")
 def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
-    with live_display(Console(stderr=True)) as emit:
-        made = make_images(profile, emit)
+    with display_progress(Console(stderr=True)) as emit:
+        made = build_images(profile, emit)
     sys.stdout.writelines(f"{name} {image}\n" for name, image in made.items())
     return 0
 
 
-@_task("profile", "source", "patch")
+@_define_task("profile", "source", "patch")
 def source(profile: Profile) -> int:
     """Fetch the source into the cache, with its patches; its place."""
-    with live_display(Console(stderr=True)) as emit:
-        tree = fetch(profile, emit)
+    with display_progress(Console(stderr=True)) as emit:
+        tree = fetch_profile_source(profile, emit)
     sys.stdout.write(f"{tree.version} {tree.digest} {tree.path}\n")
     return 0
 
 
-@_task("profile", "toolchain", "source")
+@_define_task("profile", "toolchain", "source")
 def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
-    found = examine(profile)
-    show_health(found, Console())
-    return 0 if all(finding.well for finding in found) else 2
+    found = diagnose_machine(profile)
+    show_checks(found, Console())
+    return 0 if all(finding.ok for finding in found) else 2
 
 
-@_task(own=[("yes", False, "remove it; without this, only show it")])
+@_define_task(own=[("yes", False, "remove it; without this, only show it")])
 def sweep(*, yes: bool) -> int:
     """What can go: containers of dead runs, lanes, old images and sources."""
-    show_waste(sweep_job(remove=yes), Console(), removed=yes)
+    show_leftovers(sweep_leftovers(remove=yes), Console(), removed=yes)
     return 0
 
 
-@_task(
+@_define_task(
     own=[
         ("unit", False, "only the unit tests: seconds, no engine"),
         ("only", "", "only tests that match this"),
@@ -430,10 +438,10 @@ def test(*, unit: bool, only: str) -> int:
     return develop.run_tests(unit=unit, only=only)
 
 
-@_task()
+@_define_task()
 def lint() -> int:
     """Check kmatrix's own code: ruff, mypy, import-linter."""
-    return develop.lint()
+    return develop.run_checks()
 
 
 namespace = Collection(
@@ -441,7 +449,7 @@ namespace = Collection(
 )
 
 
-class _Program(Program):
+class _KmatrixProgram(Program):
     """Invoke's, but that ``TASK --help`` is help for a task with a positional argument as well, which would
     else take the word for its value."""
 
@@ -452,7 +460,7 @@ class _Program(Program):
                 self.argv = [self.argv[0], "--help", name]
 
 
-program = _Program(
+program = _KmatrixProgram(
     name="kmatrix",
     binary="./inv",
     binary_names=["inv", "kmatrix"],

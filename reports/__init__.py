@@ -10,10 +10,10 @@ from matrix.findings.model import Findings
 from matrix.record.files import write_atomically
 from matrix.record.model import Run
 from matrix.verdict.model import FindingChange, Mailbox, Verdict
-from reports.changes import Told
+from reports.changes import ReportedRun
 from reports.html import render_html
-from reports.mail import step_mails, tag_of, verdict_mail
-from reports.mail_run import run_mail
+from reports.mail import format_tested_by, render_step_mails, render_verdict_mail
+from reports.mail_run import render_run_mail
 from reports.markdown import render_markdown
 from reports.terminal import render_text
 from reports.verdict_pages import render_verdict_html, render_verdict_markdown
@@ -23,7 +23,7 @@ F = TypeVar("F")
 
 
 @dataclass(frozen=True)
-class Format:
+class RunFormat:
     """A way to tell a run: the file that it makes in the run's directory, and what makes its text.
 
     Without a file it is only made when somebody asks for it.
@@ -33,12 +33,12 @@ class Format:
     render: Callable[[Run, Findings, Path], str]
 
 
-FORMATS: dict[str, Format] = {
-    "html": Format("report.html", render_html),
-    "markdown": Format("report.md", render_markdown),
-    "text": Format("report.txt", render_text),
-    "terminal": Format("report.txt", render_text),
-    "mail": Format(None, run_mail),
+RUN_FORMATS: dict[str, RunFormat] = {
+    "html": RunFormat("report.html", render_html),
+    "markdown": RunFormat("report.md", render_markdown),
+    "text": RunFormat("report.txt", render_text),
+    "terminal": RunFormat("report.txt", render_text),
+    "mail": RunFormat(None, render_run_mail),
 }
 
 
@@ -47,7 +47,7 @@ class VerdictFormat:
     """The same for a verdict, which lies in the after-run's directory."""
 
     file: str | None
-    render: Callable[[Verdict, Told, Told], str]
+    render: Callable[[Verdict, ReportedRun, ReportedRun], str]
 
 
 VERDICT_FORMATS: dict[str, VerdictFormat] = {
@@ -55,11 +55,11 @@ VERDICT_FORMATS: dict[str, VerdictFormat] = {
     "markdown": VerdictFormat("verdict.md", render_verdict_markdown),
     "text": VerdictFormat("verdict.txt", render_verdict_text),
     "terminal": VerdictFormat("verdict.txt", render_verdict_text),
-    "mail": VerdictFormat(None, verdict_mail),
+    "mail": VerdictFormat(None, render_verdict_mail),
 }
 
 
-def render(
+def render_run(
     run: Run,
     findings: Findings,
     directory: Path,
@@ -69,44 +69,46 @@ def render(
     """The run in one format. RequestError for a name that is none. A mail marks what is new since a baseline,
     where there is one."""
     if name == "mail":
-        return run_mail(run, findings, directory, new=new)
-    return _named(FORMATS, name).render(run, findings, directory)
+        return render_run_mail(run, findings, directory, new=new)
+    return _find_format(RUN_FORMATS, name).render(run, findings, directory)
 
 
-def write_all(run: Run, findings: Findings, directory: Path) -> list[Path]:
+def write_run_reports(run: Run, findings: Findings, directory: Path) -> list[Path]:
     """Write every format into the run's directory; returns the files. DiskFullError when it is full."""
-    files = {one.file: one.render for one in FORMATS.values() if one.file}
-    return _written({file: make(run, findings, directory) for file, make in files.items()}, directory)
+    files = {one.file: one.render for one in RUN_FORMATS.values() if one.file}
+    return _write_files({file: make(run, findings, directory) for file, make in files.items()}, directory)
 
 
 def render_verdict(
-    verdict: Verdict, before: Told, after: Told, name: str, tester: Mailbox | None = None
+    verdict: Verdict, before: ReportedRun, after: ReportedRun, name: str, tester: Mailbox | None = None
 ) -> str:
     """The verdict in one format; a mail has the tester's tag. RequestError for a name that is none."""
     if name == "mail":
-        return verdict_mail(verdict, before, after, tag=tag_of(tester) if tester else "")
-    return _named(VERDICT_FORMATS, name).render(verdict, before, after)
+        return render_verdict_mail(verdict, before, after, tag=format_tested_by(tester) if tester else "")
+    return _find_format(VERDICT_FORMATS, name).render(verdict, before, after)
 
 
-def write_verdict(verdict: Verdict, sides: Sequence[Told], tester: Mailbox | None = None) -> list[Path]:
+def write_verdict_reports(
+    verdict: Verdict, sides: Sequence[ReportedRun], tester: Mailbox | None = None
+) -> list[Path]:
     """Write every format, and the mails, into the after-run's directory; returns the files.
 
     ``sides`` are the run before and those after each step; each gets the reports of a run, which the verdict
     refers to. DiskFullError when the disk is full.
     """
     for side in sides:
-        write_all(side.run, side.findings, side.directory)
+        write_run_reports(side.run, side.findings, side.directory)
     before, after = sides[0], sides[-1]
     texts = {one.file: one.render(verdict, before, after) for one in VERDICT_FORMATS.values() if one.file} | {
         "mail.txt": render_verdict(verdict, before, after, "mail", tester)
     }
     if verdict.steps:
-        mails = enumerate(step_mails(verdict, sides), 1)
+        mails = enumerate(render_step_mails(verdict, sides), 1)
         texts |= {f"mail-{number}.txt": mail for number, mail in mails}
-    return _written(texts, after.directory)
+    return _write_files(texts, after.directory)
 
 
-def _named(formats: Mapping[str, F], name: str) -> F:
+def _find_format(formats: Mapping[str, F], name: str) -> F:
     if name not in formats:
         raise RequestError(
             f"there is no report format {name!r}{format_nearest(name, formats)}",
@@ -115,7 +117,7 @@ def _named(formats: Mapping[str, F], name: str) -> F:
     return formats[name]
 
 
-def _written(texts: Mapping[str, str], directory: Path) -> list[Path]:
+def _write_files(texts: Mapping[str, str], directory: Path) -> list[Path]:
     for file, told in texts.items():
         write_atomically(directory / file, told)
     return [directory / file for file in texts]

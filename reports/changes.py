@@ -25,9 +25,9 @@ from matrix.verdict.model import (
     Verdict,
 )
 from reports import findings as words
-from reports.text import clean
+from reports.text import clean_text
 
-TRANSITIONS: dict[Transition, State] = {
+TRANSITION_STATES: dict[Transition, State] = {
     Transition.BROKEN: State.FAIL,
     Transition.LOST: State.FAIL,
     Transition.UNKNOWN: State.INFRA,
@@ -38,7 +38,7 @@ TRANSITIONS: dict[Transition, State] = {
     Transition.UNCHANGED: State.UNREACHABLE,
 }
 """What became of cells, in the order in which it is told, and the state whose look it has."""
-FATES: dict[FindingStatus, State] = {
+FINDING_STATUS_STATES: dict[FindingStatus, State] = {
     FindingStatus.NEW: State.FAIL,
     FindingStatus.LOST: State.FAIL,
     FindingStatus.UNKNOWN: State.INFRA,
@@ -47,12 +47,12 @@ FATES: dict[FindingStatus, State] = {
 }
 """The same of findings."""
 # An enum's member and the other's of the same value are one key: these are never to be one dict.
-_CELLS, _FINDINGS = list(TRANSITIONS), list(FATES)
-_UNAFFECTED = "the same .config, and nothing of what went into it is changed"
+_TRANSITION_ORDER, _FINDING_STATUS_ORDER = list(TRANSITION_STATES), list(FINDING_STATUS_STATES)
+_UNAFFECTED_REASON = "the same .config, and nothing of what went into it is changed"
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedRun:
     """One of the two runs: its record, its findings, and the directory where it lies."""
 
     run: Run
@@ -60,18 +60,18 @@ class Told:
     directory: Path
 
     @cached_property
-    def cells(self) -> dict[str, Cell]:
+    def cells_by_id(self) -> dict[str, Cell]:
         """Its cells by their ids."""
         return index_cells(self.run)
 
-    def finding(self, seen: SideFinding | None) -> Finding | None:
+    def find_finding(self, seen: SideFinding | None) -> Finding | None:
         """The first of this run's findings that a verdict speaks of."""
         ids = seen.ids if seen else ()
         return next((one for one in self.findings.findings if one.id in ids), None)
 
 
 @dataclass(frozen=True)
-class Group:
+class CellChangeGroup:
     """Cells of which the same became, for the same reason; a state is None where a plan lacks them."""
 
     transition: Transition
@@ -82,49 +82,49 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Changes:
+class RunChanges:
     """What one run has changed against another: a whole verdict's, or one patch's of a series.
 
     ``missed`` are findings that were asked for and are not fixed, as they were called.
     """
 
-    before: Told
-    after: Told
+    before: ReportedRun
+    after: ReportedRun
     cells: tuple[CellChange, ...]
     findings: tuple[FindingChange, ...]
     symbols: tuple[SymbolChange, ...]
     differences: tuple[EnvironmentDifference, ...] = ()
-    missed: frozenset[str] = frozenset()
+    unfixed_names: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, what: Verdict | PatchStep, before: Told, after: Told) -> "Changes":
+    def from_verdict(cls, what: Verdict | PatchStep, before: ReportedRun, after: ReportedRun) -> "RunChanges":
         """Findings in the order in which they are told: new, lost, not known, fixed, still there."""
-        findings = sorted(what.findings, key=lambda one: _FINDINGS.index(one.fate))
+        findings = sorted(what.findings, key=lambda one: _FINDING_STATUS_ORDER.index(one.fate))
         found = cls(before, after, what.cells, tuple(findings), what.symbols)
         if isinstance(what, PatchStep):
             return found
         missed = frozenset(one.finding for one in what.fixes if not one.fixed)
-        return replace(found, differences=what.differences, missed=missed)
+        return replace(found, differences=what.differences, unfixed_names=missed)
 
-    def among(self, transition: Transition) -> list[CellChange]:
+    def select_cells(self, transition: Transition) -> list[CellChange]:
         """The cells of both plans of which this became."""
         return [cell for cell in self.cells if cell.transition is transition and cell.is_in_both_plans]
 
-    def shown(self, change: FindingChange) -> tuple[Told, Finding] | None:
+    def locate_finding(self, change: FindingChange) -> tuple[ReportedRun, Finding] | None:
         """The run that shows a finding, the after-side where it is there, and the finding in it."""
         for side, seen in ((self.after, change.after), (self.before, change.before)):
-            finding = side.finding(seen)
+            finding = side.find_finding(seen)
             if finding:
                 return side, finding
         return None
 
-    def messages(self, change: FindingChange) -> dict[str, Diagnostic]:
+    def label_messages(self, change: FindingChange) -> dict[str, Diagnostic]:
         """Toolchain → what it says of a finding."""
-        shown = self.shown(change)
-        return words.telling(shown[0].run, shown[1]) if shown else {}
+        shown = self.locate_finding(change)
+        return words.label_diagnostics(shown[0].run, shown[1]) if shown else {}
 
     @cached_property
-    def looked_at(self) -> tuple[Cell, ...]:
+    def compared_cells(self) -> tuple[Cell, ...]:
         """Cells that something is claimed of: they are proven after, and can be held against before."""
         unknown = {cell.id for cell in self.cells if cell.transition is Transition.UNKNOWN}
         return tuple(
@@ -132,22 +132,22 @@ class Changes:
         )
 
     @cached_property
-    def groups(self) -> tuple[Group, ...]:
+    def cell_groups(self) -> tuple[CellChangeGroup, ...]:
         """The cells that are not as they were, or fail as they did; what is to be blamed first."""
         found: dict[tuple[Transition, State | None, State | None, str], list[CellChange]] = {}
         for cell in self.cells:
             if cell.transition is not Transition.UNCHANGED:
-                key = (cell.transition, cell.before, cell.after, _why(cell))
+                key = (cell.transition, cell.before, cell.after, _format_reason(cell))
                 found.setdefault(key, []).append(cell)
-        made = (Group(*key, tuple(cells)) for key, cells in found.items())
-        return tuple(sorted(made, key=lambda group: _CELLS.index(group.transition)))
+        made = (CellChangeGroup(*key, tuple(cells)) for key, cells in found.items())
+        return tuple(sorted(made, key=lambda group: _TRANSITION_ORDER.index(group.transition)))
 
     @cached_property
-    def unaffected(self) -> dict[str, int]:
+    def unaffected_reasons(self) -> dict[str, int]:
         """Why the patch cannot reach cells that were not built again → how many, of those looked at."""
         reasons = (
-            clean(cell.reason or _UNAFFECTED)
-            for cell in self.looked_at
+            clean_text(cell.reason or _UNAFFECTED_REASON)
+            for cell in self.compared_cells
             if cell.evidence is Evidence.UNAFFECTED
         )
         return dict(Counter(reasons).most_common())
@@ -163,25 +163,25 @@ class Changes:
         return [one for one in self.findings if one.new_in and not one.new_error]
 
     @cached_property
-    def fixed(self) -> list[FindingChange]:
+    def fixed_findings(self) -> list[FindingChange]:
         """Findings that are known to be fixed."""
         return [one for one in self.findings if not explain_not_fixed(one)]
 
     @cached_property
-    def unfixed(self) -> list[FindingChange]:
+    def unfixed_findings(self) -> list[FindingChange]:
         """Findings that were asked for, and are not known to be fixed."""
-        names = {form for name in self.missed for form in (name, name.upper())}
+        names = {form for name in self.unfixed_names for form in (name, name.upper())}
         return [one for one in self.findings if one.before and names & {*one.before.ids, *one.keys}]
 
-    def left(self, fate: FindingStatus) -> list[FindingChange]:
+    def select_remaining(self, fate: FindingStatus) -> list[FindingChange]:
         """Findings of before of which something became, though they are not known to be fixed; those that
         were asked for are told apart. Of ones that are `fixed`, nobody knows why they are gone."""
         others = (one for one in self.findings if one.before and one.fate is fate)
-        known = [*self.fixed, *self.unfixed]
-        return [one for one in others if is_changed(one) and one not in known]
+        known = [*self.fixed_findings, *self.unfixed_findings]
+        return [one for one in others if is_finding_changed(one) and one not in known]
 
 
-def is_changed(change: FindingChange) -> bool:
+def is_finding_changed(change: FindingChange) -> bool:
     """Whether anything became of a finding: it is not just where it was."""
     return (
         change.fate is not FindingStatus.STILL
@@ -190,11 +190,11 @@ def is_changed(change: FindingChange) -> bool:
     )
 
 
-def by_arch(cells: Iterable[Cell | CellChange]) -> str:
+def format_arch_counts(cells: Iterable[Cell | CellChange]) -> str:
     """``arm64 20, powerpc 26``."""
-    return clean(", ".join(f"{arch} {count}" for arch, count in Counter(c.arch for c in cells).items()))
+    return clean_text(", ".join(f"{arch} {count}" for arch, count in Counter(c.arch for c in cells).items()))
 
 
-def _why(cell: CellChange) -> str:
+def _format_reason(cell: CellChange) -> str:
     """Why nothing is claimed of it, or why it is lost."""
-    return clean(cell.why or (cell.reason or "" if cell.transition is Transition.LOST else ""))
+    return clean_text(cell.why or (cell.reason or "" if cell.transition is Transition.LOST else ""))

@@ -13,10 +13,10 @@ from matrix.findings.model import Finding
 from matrix.findings.presence import index_cells, list_affected_cells
 from matrix.record.model import Cell, Run
 from reports import findings as words
-from reports.look import forgive, say
-from reports.recipe import Place, recipe, seen_in
-from reports.summary import title
-from reports.text import WIDTH, clean, labelled, plural
+from reports.look import print_line, replace_unencodable
+from reports.recipe import RunLocation, find_diagnostic_ref, list_make_steps
+from reports.summary import format_diagnostic_title
+from reports.text import TERMINAL_WIDTH, clean_text, format_count, format_labelled_lines
 
 _CELLS_SHOWN = 6
 _EXCERPT_SHOWN = 8
@@ -25,91 +25,99 @@ _NOTES_SHOWN = 4
 
 def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, console: Console) -> None:
     """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
-    forgive(console)
-    place = Place.here(directory)
+    replace_unencodable(console)
+    place = RunLocation.from_cwd(directory)
     if not shown:
-        say(
+        print_line(
             console,
-            f"{clean(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
+            f"{clean_text(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
         )
     cells = index_cells(run)
     for number, finding in enumerate(shown):
-        lines = explanation(run, finding, list_affected_cells(cells, finding), place)
-        say(console, Text("\n").join([*([Text()] if number else []), *lines]))
+        lines = render_explanation(run, finding, list_affected_cells(cells, finding), place)
+        print_line(console, Text("\n").join([*([Text()] if number else []), *lines]))
 
 
-def explanation(run: Run, finding: Finding, cells: Sequence[Cell], place: Place) -> list[Text]:
+def render_explanation(run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation) -> list[Text]:
     """The lines of one finding's explanation; ``cells`` are those that have it."""
-    head = textwrap.wrap(f"{finding.id}  {clean(finding.title)}", WIDTH, subsequent_indent="    ")
+    head = textwrap.wrap(
+        f"{finding.id}  {clean_text(finding.title)}", TERMINAL_WIDTH, subsequent_indent="    "
+    )
     return [
         *(Text(line, "bold") for line in head),
         Text(),
-        *map(Text, _facts(finding)),
-        *map(Text, _proof(finding)),
-        *map(Text, _scope(finding)),
-        *map(Text, _messages(run, finding)),
-        *map(Text, _how(run, finding, cells, place)),
+        *map(Text, _format_facts(finding)),
+        *map(Text, _format_proof_lines(finding)),
+        *map(Text, _format_scope_lines(finding)),
+        *map(Text, _format_messages(run, finding)),
+        *map(Text, _format_cells(run, finding, cells, place)),
     ]
 
 
-def _facts(finding: Finding) -> Iterator[str]:
-    yield from labelled("severity", [words.severity(finding)])
-    yield from labelled("condition", words.condition(finding))
+def _format_facts(finding: Finding) -> Iterator[str]:
+    yield from format_labelled_lines("severity", [words.format_severity(finding)])
+    yield from format_labelled_lines("condition", words.format_condition(finding))
     if finding.context:
-        yield from labelled("context", [f"{words.context(finding)} everywhere, so nothing else is known"])
-    yield from labelled("assumed", map(words.assumption, finding.assumes))
+        yield from format_labelled_lines(
+            "context", [f"{words.format_context(finding)} everywhere, so nothing else is known"]
+        )
+    yield from format_labelled_lines("assumed", map(words.format_assumption, finding.assumes))
     if not finding.minimal:
-        yield from labelled("", ["a smaller condition may exist: the search was cut short"])
+        yield from format_labelled_lines("", ["a smaller condition may exist: the search was cut short"])
 
 
-def _proof(finding: Finding) -> Iterator[str]:
-    yield from labelled("proof", [words.verdict(finding)])
+def _format_proof_lines(finding: Finding) -> Iterator[str]:
+    yield from format_labelled_lines("proof", [words.format_proof(finding)])
     for number in range(len(finding.condition)):
         if len(finding.condition) > 1:
-            yield from labelled("", [f"{words.conjunction(finding.condition[number])}:"])
-        for term in words.terms(finding, number):
+            yield from format_labelled_lines("", [f"{words.format_conjunction(finding.condition[number])}:"])
+        for term in words.group_term_proofs(finding, number):
             for one in term.neighbours:
-                told = f"{one.flip}: {one.from_} -> {one.to}: {words.neighbour(one)}"
-                yield from labelled("", [clean(told)])
+                told = f"{one.flip}: {one.from_} -> {one.to}: {words.format_neighbour(one)}"
+                yield from format_labelled_lines("", [clean_text(told)])
                 if one.cell and one.has_finding is not None:
-                    yield from labelled("", [f"  {clean(one.cell)}"], wrap=False)
+                    yield from format_labelled_lines("", [f"  {clean_text(one.cell)}"], wrap=False)
 
 
-def _scope(finding: Finding) -> Iterator[str]:
-    yield from labelled("seen", words.scope(finding.scope.seen))
-    yield from labelled("absent", words.scope(finding.scope.absent))
-    yield from labelled("not known", words.scope(finding.scope.unknown))
+def _format_scope_lines(finding: Finding) -> Iterator[str]:
+    yield from format_labelled_lines("seen", words.format_scope(finding.scope.seen))
+    yield from format_labelled_lines("absent", words.format_scope(finding.scope.absent))
+    yield from format_labelled_lines("not known", words.format_scope(finding.scope.unknown))
 
 
-def _messages(run: Run, finding: Finding) -> Iterator[str]:
-    for who, one in words.telling(run, finding).items():
+def _format_messages(run: Run, finding: Finding) -> Iterator[str]:
+    for who, one in words.label_diagnostics(run, finding).items():
         yield ""
         yield f"  {who}"
-        yield from (f"    {line}" for line in said(one))
+        yield from (f"    {line}" for line in format_diagnostic(one))
     more = len(finding.diagnostics) - len(finding.severity)
     if more > 0:
-        yield f"    and {plural(more, 'more message')} of the same problem"
+        yield f"    and {format_count(more, 'more message')} of the same problem"
 
 
-def said(one: Diagnostic) -> list[str]:
+def format_diagnostic(one: Diagnostic) -> list[str]:
     """A diagnostic as the compiler printed it, and what it noted."""
-    excerpt = [clean(line) for line in one.excerpt[:_EXCERPT_SHOWN]]
-    return [title(one), *excerpt, *(f"note: {clean(note)}" for note in one.notes[:_NOTES_SHOWN])]
+    excerpt = [clean_text(line) for line in one.excerpt[:_EXCERPT_SHOWN]]
+    return [
+        format_diagnostic_title(one),
+        *excerpt,
+        *(f"note: {clean_text(note)}" for note in one.notes[:_NOTES_SHOWN]),
+    ]
 
 
-def _how(run: Run, finding: Finding, cells: Sequence[Cell], place: Place) -> Iterator[str]:
+def _format_cells(run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation) -> Iterator[str]:
     yield ""
     yield f"  cells: {len(cells)}"
     for cell in cells[:_CELLS_SHOWN]:
-        yield f"    {clean(cell.id)}"
-        yield from [f"      {clean(str(place.shown / cell.log))}"] if cell.log else []
+        yield f"    {clean_text(cell.id)}"
+        yield from [f"      {clean_text(str(place.display_path / cell.log))}"] if cell.log else []
     if len(cells) > _CELLS_SHOWN:
-        yield f"    … and {plural(len(cells) - _CELLS_SHOWN, 'more cell')}"
-    yield from _see_it(run, finding, cells[0], place)
+        yield f"    … and {format_count(len(cells) - _CELLS_SHOWN, 'more cell')}"
+    yield from _format_commands(run, finding, cells[0], place)
 
 
-def _see_it(run: Run, finding: Finding, cell: Cell, place: Place) -> Iterator[str]:
-    steps = recipe(run, cell, place, seen_in(cell, finding))
+def _format_commands(run: Run, finding: Finding, cell: Cell, place: RunLocation) -> Iterator[str]:
+    steps = list_make_steps(run, cell, place, find_diagnostic_ref(cell, finding))
     if steps:
         yield ""
         yield "  to see it, in a kernel tree, with a cross compiler"

@@ -9,20 +9,20 @@ from rich.text import Text
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-class Health(Protocol):
+class ReportedCheck(Protocol):
     """One thing that was looked at."""
 
     @property
     def subject(self) -> str: ...
     @property
-    def well(self) -> bool: ...
+    def ok(self) -> bool: ...
     @property
-    def said(self) -> str: ...
+    def message(self) -> str: ...
     @property
-    def todo(self) -> str: ...
+    def advice(self) -> str: ...
 
 
-class Waste(Protocol):
+class ReportedLeftover(Protocol):
     """One thing that can go; ``size`` in bytes."""
 
     @property
@@ -33,21 +33,21 @@ class Waste(Protocol):
     def size(self) -> int: ...
 
 
-def show_health(found: Sequence[Health], console: Console) -> None:
+def show_checks(found: Sequence[ReportedCheck], console: Console) -> None:
     """A line for each thing, and below what is not well, what to do."""
     width = max((len(item.subject) for item in found), default=0)
     for item in found:
-        mark = Text("ok  ", "green") if item.well else Text("BAD ", "bold red")
-        console.print(mark + Text(f"{item.subject:{width}}  {item.said}"), soft_wrap=True)
-        if not item.well and item.todo:
-            console.print(Text(f"    {'':{width}}  → {item.todo}"), soft_wrap=True)
+        mark = Text("ok  ", "green") if item.ok else Text("BAD ", "bold red")
+        console.print(mark + Text(f"{item.subject:{width}}  {item.message}"), soft_wrap=True)
+        if not item.ok and item.advice:
+            console.print(Text(f"    {'':{width}}  → {item.advice}"), soft_wrap=True)
 
 
-def show_waste(found: Sequence[Waste], console: Console, *, removed: bool) -> None:
+def show_leftovers(found: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:
     """A line for each thing that can go, and their sum."""
     for item in found:
-        console.print(Text(f"{item.kind:10} {size(item.size):>10}  {item.name}"), soft_wrap=True)
-    total = size(sum(item.size for item in found))
+        console.print(Text(f"{item.kind:10} {format_size(item.size):>10}  {item.name}"), soft_wrap=True)
+    total = format_size(sum(item.size for item in found))
     if not found:
         console.print("Nothing to sweep.")
     elif removed:
@@ -56,7 +56,7 @@ def show_waste(found: Sequence[Waste], console: Console, *, removed: bool) -> No
         console.print(f"{len(found)} things, {total}. To remove them: ./inv sweep --yes")
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """``1.5 GiB``."""
     value = float(count)
     for unit in _UNITS[:-1]:

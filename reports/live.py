@@ -24,35 +24,35 @@ from matrix.record.events import (
     StageStarted,
 )
 from matrix.record.outcome import State
-from reports.look import STYLES, forgive, say, tally
-from reports.text import clean, duration, plural
+from reports.look import STATE_STYLES, format_state_counts, print_line, replace_unencodable
+from reports.text import clean_text, format_count, format_duration
 
-Clock = Callable[[], float]
-_QUIET = frozenset({State.PASS, State.UNREACHABLE})
-_ROOM_FOR_THE_REST = 6
+SecondsClock = Callable[[], float]
+_QUIET_STATES = frozenset({State.PASS, State.UNREACHABLE})
+_RESERVED_LINES = 6
 
 
 @contextmanager
-def live_display(console: Console, clock: Clock = time.monotonic) -> Iterator[EventSink]:
+def display_progress(console: Console, clock: SecondsClock = time.monotonic) -> Iterator[EventSink]:
     """Takes a job's events, from any thread, and shows them until it is left.
 
     ``clock`` gives seconds. In a terminal the display vanishes at the end, and what scrolled stays.
     """
-    forgive(console)
+    replace_unencodable(console)
     # CI systems force colour on pipes: only a real terminal can move its cursor.
     if not (console.is_interactive and console.file.isatty()):
-        yield _Plain(console, Progress(clock)).emit
+        yield _PlainDisplay(console, RunProgress(clock)).show_event
         return
-    display = _Display(console, Progress(clock))
+    display = _LiveDisplay(console, RunProgress(clock))
     with Live(console=console, get_renderable=display.render, refresh_per_second=4, transient=True):
-        yield display.emit
+        yield display.show_event
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Where a run stands, kept up to date by its events. Its user holds a lock around it."""
 
-    clock: Clock
+    clock: SecondsClock
     total: int = 0
     started: float | None = None
     counts: Counter[State] = field(default_factory=Counter)
@@ -60,7 +60,7 @@ class Progress:
     lanes: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     output: str = ""
 
-    def take(self, event: ProgressEvent) -> None:
+    def apply_event(self, event: ProgressEvent) -> None:
         """Follow one event."""
         match event:
             case RunStarted(cells=cells):
@@ -79,125 +79,128 @@ class Progress:
             case ProgressNote():
                 self.output = ""
 
-    def tally(self) -> dict[State, int]:
+    def count_states(self) -> dict[State, int]:
         """How many finished cells are in each state that occurs."""
         return {state: self.counts[state] for state in State if self.counts[state]}
 
     @property
-    def finished(self) -> int:
+    def finished_count(self) -> int:
         """How many cells have their outcome."""
         return self.counts.total()
 
-    def remaining(self) -> float | None:
+    def estimate_remaining(self) -> float | None:
         """Seconds that the other cells may take, judged by the finished ones; None while unknown."""
-        left = self.total - self.finished
+        left = self.total - self.finished_count
         if not self.seconds or left <= 0:
             return None
-        return self.seconds / self.finished * left / max(1, len(self.lanes))
+        return self.seconds / self.finished_count * left / max(1, len(self.lanes))
 
-    def elapsed(self) -> float:
+    def measure_elapsed(self) -> float:
         """Seconds since the plan was known."""
         return 0.0 if self.started is None else self.clock() - self.started
 
 
-class _Plain:
+class _PlainDisplay:
     """Lines that stay: one per note, per line of output, per finished cell."""
 
-    def __init__(self, console: Console, progress: Progress) -> None:
+    def __init__(self, console: Console, progress: RunProgress) -> None:
         self._console = console
         self._progress = progress
         self._lock = threading.Lock()
 
-    def emit(self, event: ProgressEvent) -> None:
+    def show_event(self, event: ProgressEvent) -> None:
         with self._lock:
-            self._progress.take(event)
-            line = self._line(event)
+            self._progress.apply_event(event)
+            line = self._format_event(event)
             if line is not None:
-                say(self._console, line)
+                print_line(self._console, line)
 
-    def _line(self, event: ProgressEvent) -> Text | None:
+    def _format_event(self, event: ProgressEvent) -> Text | None:
         if isinstance(event, OutputLine):
-            return Text(f"  {clean(event.text)}", "dim")
+            return Text(f"  {clean_text(event.text)}", "dim")
         if isinstance(event, CellFinished):
-            done, total = self._progress.finished, self._progress.total or "?"
-            return Text(f"[{done:>{len(str(total))}}/{total}] ", "dim").append_text(_cell_line(event))
-        return _note_line(event)
+            done, total = self._progress.finished_count, self._progress.total or "?"
+            return Text(f"[{done:>{len(str(total))}}/{total}] ", "dim").append_text(_format_cell(event))
+        return _format_note(event)
 
 
-class _Display:
+class _LiveDisplay:
     """What matters scrolls by; below it stands the progress, drawn anew four times a second."""
 
-    def __init__(self, console: Console, progress: Progress) -> None:
+    def __init__(self, console: Console, progress: RunProgress) -> None:
         self._console = console
         self._progress = progress
         self._lock = threading.Lock()
 
-    def emit(self, event: ProgressEvent) -> None:
+    def show_event(self, event: ProgressEvent) -> None:
         with self._lock:
-            self._progress.take(event)
+            self._progress.apply_event(event)
         # Printed without the lock: the refresher holds rich's own locks while it waits for ours.
-        if isinstance(event, CellFinished) and event.cell.state not in _QUIET:
-            say(self._console, _cell_line(event))
-        elif (line := _note_line(event)) is not None:
-            say(self._console, line)
+        if isinstance(event, CellFinished) and event.cell.state not in _QUIET_STATES:
+            print_line(self._console, _format_cell(event))
+        elif (line := _format_note(event)) is not None:
+            print_line(self._console, line)
 
     def render(self) -> RenderableType:
         with self._lock:
-            return Group(*self._parts())
+            return Group(*self._build_parts())
 
-    def _parts(self) -> Iterator[RenderableType]:
+    def _build_parts(self) -> Iterator[RenderableType]:
         if self._progress.total:
             yield Text()
-            yield self._progress_line()
-            yield tally(self._progress.tally(), self._console.width)
-            yield from self._lane_lines()
+            yield self._render_progress()
+            yield format_state_counts(self._progress.count_states(), self._console.width)
+            yield from self._render_lanes()
         if self._progress.output:
-            yield Text(clean(self._progress.output), "dim", no_wrap=True, overflow="ellipsis")
+            yield Text(clean_text(self._progress.output), "dim", no_wrap=True, overflow="ellipsis")
 
-    def _progress_line(self) -> RenderableType:
+    def _render_progress(self) -> RenderableType:
         progress = self._progress
-        remaining = progress.remaining()
-        told = f"{progress.finished}/{progress.total} cells   {_rough(progress.elapsed())}"
+        remaining = progress.estimate_remaining()
+        elapsed = _format_seconds(progress.measure_elapsed())
+        told = f"{progress.finished_count}/{progress.total} cells   {elapsed}"
         if remaining is not None:
-            told += f", about {_rough(remaining)} left"
+            told += f", about {_format_seconds(remaining)} left"
         line = Table.grid(padding=(0, 2), expand=False)
-        line.add_row(ProgressBar(total=progress.total, completed=progress.finished, width=24), Text(told))
+        line.add_row(
+            ProgressBar(total=progress.total, completed=progress.finished_count, width=24), Text(told)
+        )
         return line
 
-    def _lane_lines(self) -> Iterator[RenderableType]:
-        room = max(1, self._console.height - _ROOM_FOR_THE_REST)
+    def _render_lanes(self) -> Iterator[RenderableType]:
+        room = max(1, self._console.height - _RESERVED_LINES)
         lanes = list(self._progress.lanes.values())
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True, overflow="ellipsis")
         table.add_column(no_wrap=True, style="cyan")
         table.add_column(no_wrap=True, justify="right", style="dim")
         for cell, stage, since in lanes[:room]:
-            seconds = _rough(self._progress.clock() - since)
-            table.add_row(Text(clean(cell)), Text(clean(stage)), Text(seconds))
+            seconds = _format_seconds(self._progress.clock() - since)
+            table.add_row(Text(clean_text(cell)), Text(clean_text(stage)), Text(seconds))
         yield table
         if len(lanes) > room:
             yield Text(f"and {len(lanes) - room} more lanes", "dim")
 
 
-def _rough(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     """Whole seconds: tenths only flicker."""
-    return duration(round(seconds)).replace(".0 s", " s")
+    return format_duration(round(seconds)).replace(".0 s", " s")
 
 
-def _note_line(event: ProgressEvent) -> Text | None:
+def _format_note(event: ProgressEvent) -> Text | None:
     if isinstance(event, ProgressNote):
-        return Text(clean(event.text))
+        return Text(clean_text(event.text))
     if isinstance(event, RunStarted):
-        told = f"run {event.run}: {plural(event.cells, 'cell')} in {plural(event.lanes, 'lane')}"
-        return Text(clean(f"{told}, kept in {event.directory}"))
+        told = f"run {event.run}: {format_count(event.cells, 'cell')} in {format_count(event.lanes, 'lane')}"
+        return Text(clean_text(f"{told}, kept in {event.directory}"))
     return None
 
 
-def _cell_line(event: CellFinished) -> Text:
+def _format_cell(event: CellFinished) -> Text:
     """``pass  powerpc/gcc-14/defconfig/KVM=y  9.4 s``, and the reason or title where there is one."""
     cell = event.cell
-    line = Text().append(f"{cell.state:<4}  ", STYLES[cell.state]).append(clean(cell.id))
-    line.append(f"  {duration(cell.seconds)}" if cell.stages else "", "dim")
+    line = Text().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(clean_text(cell.id))
+    line.append(f"  {format_duration(cell.seconds)}" if cell.stages else "", "dim")
     if event.title:
-        return line.append(f"\n      {clean(event.title)}")
-    return line.append(f"  {clean(cell.reason)}" if cell.reason else "", "dim")
+        return line.append(f"\n      {clean_text(event.title)}")
+    return line.append(f"  {clean_text(cell.reason)}" if cell.reason else "", "dim")

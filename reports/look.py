@@ -7,7 +7,7 @@ from rich.text import Text
 
 from matrix.record.outcome import State
 
-SIGNS: dict[State, str] = {
+STATE_SIGNS: dict[State, str] = {
     State.PASS: ".",
     State.WARN: "w",
     State.FAIL: "F",
@@ -19,7 +19,7 @@ SIGNS: dict[State, str] = {
     State.CANCELLED: "c",
     State.NOT_RUN: "?",
 }
-STYLES: dict[State, str] = {
+STATE_STYLES: dict[State, str] = {
     State.PASS: "green",
     State.WARN: "yellow",
     State.FAIL: "bold red",
@@ -33,7 +33,7 @@ STYLES: dict[State, str] = {
 }
 
 
-def tally(counts: Mapping[State, int], width: int) -> Text:
+def format_state_counts(counts: Mapping[State, int], width: int) -> Text:
     """``. 96 pass   F 2 fail``: the counts, which explain the signs of the grid too; wrapped between them."""
     told = Text()
     room = width
@@ -42,16 +42,16 @@ def tally(counts: Mapping[State, int], width: int) -> Text:
         needed = len(words) + 4
         told.append("" if not told else "   " if needed <= room else "\n")
         room = (room if needed <= room else width) - needed
-        told.append(SIGNS[state], STYLES[state]).append(words)
+        told.append(STATE_SIGNS[state], STATE_STYLES[state]).append(words)
     return told
 
 
-def say(console: Console, text: Text | str = "") -> None:
+def print_line(console: Console, text: Text | str = "") -> None:
     """Print a line as it is: no markup, no wrapping, so that it can be copied."""
     console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def forgive(console: Console) -> None:
+def replace_unencodable(console: Console) -> None:
     """Let a stream that cannot say ``×`` or ``…`` print ``?`` instead of raising an error."""
     reconfigure = getattr(console.file, "reconfigure", None)
     if reconfigure is not None:

@@ -9,38 +9,43 @@ from itertools import pairwise
 
 from matrix.verdict.model import Mailbox, Verdict
 from reports import verdict as told
-from reports.changes import Changes, Told
-from reports.envelope import NOBODY, Sending, answering, heading, letter
-from reports.mail_verdict import Asked, answer, notes
-from reports.text import clean
+from reports.changes import ReportedRun, RunChanges
+from reports.envelope import NO_ORIGIN, MailOrigin, format_new_headers, format_reply_headers, render_mail
+from reports.mail_verdict import ReplyContext, list_verdict_notes, render_reply_body
+from reports.text import clean_text
 
 
-def tag_of(who: Mailbox) -> str:
+def format_tested_by(who: Mailbox) -> str:
     """The tag of whoever ran it, and of nobody else; a verdict has to earn it."""
-    return clean(f"Tested-by: {' '.join(who.name.split())} <{who.address}> # build")
+    return clean_text(f"Tested-by: {' '.join(who.name.split())} <{who.address}> # build")
 
 
-def verdict_mail(
-    verdict: Verdict, before: Told, after: Told, sending: Sending = NOBODY, *, tag: str = ""
+def render_verdict_mail(
+    verdict: Verdict,
+    before: ReportedRun,
+    after: ReportedRun,
+    sending: MailOrigin = NO_ORIGIN,
+    *,
+    tag: str = "",
 ) -> str:
     """The answer to a patch, or to a whole series; ``tag`` is its last line, where one was earned.
 
     What came in no mail has its verdict under a subject of ours, and addressed to nobody.
     """
     first = next(iter(verdict.patches), None)
-    asked = Asked(
+    asked = ReplyContext(
         mail=verdict.cover or (first.mail if first else None),
         name=first.name if first else f"{before.run.id}, {after.run.id}",
-        notes=tuple(notes(verdict)),
+        notes=tuple(list_verdict_notes(verdict)),
         tag=tag,
     )
-    return _written(Changes.of(verdict, before, after), asked, sending)
+    return _render_reply(RunChanges.from_verdict(verdict, before, after), asked, sending)
 
 
-def step_mails(
+def render_step_mails(
     verdict: Verdict,
-    sides: Sequence[Told],
-    sending: Sending = NOBODY,
+    sides: Sequence[ReportedRun],
+    sending: MailOrigin = NO_ORIGIN,
     *,
     tags: Mapping[str, str] | None = None,
 ) -> list[str]:
@@ -53,15 +58,15 @@ def step_mails(
     for number, (step, (one, two)) in enumerate(zip(steps, pairwise(sides), strict=True)):
         patch = verdict.patches[number]
         before = ("Built on top of the patches before it.",) if number else ()
-        asked = Asked(patch.mail, patch.name, before, (tags or {}).get(patch.name, ""))
-        mails.append(_written(Changes.of(step, one, two), asked, sending))
+        asked = ReplyContext(patch.mail, patch.name, before, (tags or {}).get(patch.name, ""))
+        mails.append(_render_reply(RunChanges.from_verdict(step, one, two), asked, sending))
     return mails
 
 
-def _written(changes: Changes, asked: Asked, sending: Sending) -> str:
+def _render_reply(changes: RunChanges, asked: ReplyContext, sending: MailOrigin) -> str:
     headers = (
-        answering(asked.mail, sending)
+        format_reply_headers(asked.mail, sending)
         if asked.mail
-        else heading(f"[kmatrix] {asked.name}: {told.headline(changes)}", sending)
+        else format_new_headers(f"[kmatrix] {asked.name}: {told.format_verdict_headline(changes)}", sending)
     )
-    return letter(headers, answer(changes, asked))
+    return render_mail(headers, render_reply_body(changes, asked))

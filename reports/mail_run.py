@@ -12,19 +12,19 @@ from matrix.verdict.model import FindingChange
 from reports import findings as words
 from reports import mail_facts as facts
 from reports import summary
-from reports.changes import by_arch
-from reports.envelope import NOBODY, Sending, heading, letter
-from reports.mail_facts import Room
-from reports.prose import field, marked, paragraph, quotations
-from reports.text import clean, plural
-from reports.verdict import sentence
+from reports.changes import format_arch_counts
+from reports.envelope import NO_ORIGIN, MailOrigin, format_new_headers, render_mail
+from reports.mail_facts import MailLimits
+from reports.prose import format_marked_lines, format_verbatim_field, format_wrapped_field, wrap_paragraph
+from reports.text import clean_text, format_count
+from reports.verdict import format_sentence
 
 
-def run_mail(
+def render_run_mail(
     run: Run,
     findings: Findings,
     directory: Path,
-    sending: Sending = NOBODY,
+    sending: MailOrigin = NO_ORIGIN,
     *,
     new: Iterable[FindingChange] | None = None,
 ) -> str:
@@ -33,34 +33,36 @@ def run_mail(
     ``new``: with a baseline, what is new since; its messages are marked with ``>>``.
     """
     keys = None if new is None else frozenset(key for one in new for key in one.keys)
-    subject = f"[kmatrix] Linux {run.source.version}: {summary.headline(run, findings)}"
-    body = facts.fitting(partial(_body, run, findings, directory, keys))
-    log = facts.log(words.unexplained(run, findings), directory)
-    return letter(heading(subject, sending), [*body, *log])
+    subject = f"[kmatrix] Linux {run.source.version}: {summary.format_run_headline(run, findings)}"
+    body = facts.fit_body(partial(_render_run_body, run, findings, directory, keys))
+    log = facts.format_log_tail(words.find_unexplained_cells(run, findings), directory)
+    return render_mail(format_new_headers(subject, sending), [*body, *log])
 
 
-def _body(
-    run: Run, findings: Findings, directory: Path, new: frozenset[str] | None, room: Room
+def _render_run_body(
+    run: Run, findings: Findings, directory: Path, new: frozenset[str] | None, room: MailLimits
 ) -> Iterator[str]:
-    yield from _made_on(run, room)
-    yield from paragraph(sentence(summary.headline(run, findings)), room.prose)
+    yield from _render_source_fields(run, room)
+    yield from wrap_paragraph(format_sentence(summary.format_run_headline(run, findings)), room.prose)
     for one in findings.findings[: room.findings]:
-        yield from _facts(run, one, room)
-        yield from _by_hand(run, one, directory)
-        yield from _messages(run, one, new, room)
-    yield from paragraph(" ".join(_rest(run, findings, room)), room.prose)
+        yield from _render_finding_fields(run, one, room)
+        yield from _render_reproduction(run, one, directory)
+        yield from _render_messages(run, one, new, room)
+    yield from wrap_paragraph(" ".join(_list_omissions(run, findings, room)), room.prose)
 
 
-def _made_on(run: Run, room: Room) -> Iterator[str]:
+def _render_source_fields(run: Run, room: MailLimits) -> Iterator[str]:
     built = [cell for cell in run.cells if cell.state in PROVEN_STATES]
-    yield from field("tree", [facts.where(run.source)], room.prose)
-    yield from field("patches", [facts.patches(run.source)], room.prose)
-    yield from field("base", [_base(run)], room.prose)
-    yield from field("cells", [f"{len(built)} ({by_arch(built)})" if built else "none was built"], room.prose)
+    yield from format_wrapped_field("tree", [facts.format_source_reference(run.source)], room.prose)
+    yield from format_wrapped_field("patches", [facts.format_patch_names(run.source)], room.prose)
+    yield from format_wrapped_field("base", [_format_bases(run)], room.prose)
+    yield from format_wrapped_field(
+        "cells", [f"{len(built)} ({format_arch_counts(built)})" if built else "none was built"], room.prose
+    )
     yield ""
 
 
-def _base(run: Run) -> str:
+def _format_bases(run: Run) -> str:
     """The configurations that the cells start from: ``defconfig (ppc64le_defconfig on powerpc)``."""
     told = []
     for name in dict.fromkeys(cell.base for cell in run.cells):
@@ -71,41 +73,43 @@ def _base(run: Run) -> str:
     return ", ".join(told) or "none"
 
 
-def _facts(run: Run, one: Finding, room: Room) -> Iterator[str]:
-    yield from field("condition", words.condition(one), room.prose)
-    yield from field("severity", [f"{words.severity(one)}; {plural(len(one.cells), 'cell')}"], room.prose)
-    yield from quotations("compiler", facts.compilers(run, one.severity), room.makes)
+def _render_finding_fields(run: Run, one: Finding, room: MailLimits) -> Iterator[str]:
+    yield from format_wrapped_field("condition", words.format_condition(one), room.prose)
+    yield from format_wrapped_field(
+        "severity", [f"{words.format_severity(one)}; {format_count(len(one.cells), 'cell')}"], room.prose
+    )
+    yield from format_verbatim_field("compiler", facts.format_compilers(run, one.severity), room.toolchains)
 
 
-def _by_hand(run: Run, one: Finding, directory: Path) -> Iterator[str]:
-    commands = facts.by_hand(run, list_affected_cells(index_cells(run), one)[0], directory, one)
+def _render_reproduction(run: Run, one: Finding, directory: Path) -> Iterator[str]:
+    commands = facts.format_tree_commands(run, list_affected_cells(index_cells(run), one)[0], directory, one)
     if commands:
         yield "reproduce:"
-        yield from (f"        {clean(command, 4000)}" for command in commands)
+        yield from (f"        {clean_text(command, 4000)}" for command in commands)
     yield ""
 
 
-def _messages(run: Run, one: Finding, new: frozenset[str] | None, room: Room) -> Iterator[str]:
+def _render_messages(run: Run, one: Finding, new: frozenset[str] | None, room: MailLimits) -> Iterator[str]:
     """What the compilers say, in the robot's words for what is new."""
     kinds = sorted({f"{severity}s" for severity in one.severity.values()})
     known = "" if new is None else " (new ones prefixed by >>)"
     mark = ">>" if new and not new.isdisjoint(one.keys) else ""
     yield f"All {' and '.join(kinds)}{known}:"
     yield ""
-    for lines in facts.messages(run, one, room):
-        yield from marked(lines, mark)
+    for lines in facts.format_messages(run, one, room):
+        yield from format_marked_lines(lines, mark)
     yield ""
 
 
-def _rest(run: Run, findings: Findings, room: Room) -> Iterator[str]:
+def _list_omissions(run: Run, findings: Findings, room: MailLimits) -> Iterator[str]:
     """What is only counted: findings without room, failures without a finding, cells that prove nothing."""
     more = len(findings.findings) - room.findings
     if more > 0:
-        yield f"Not shown: {plural(more, 'more finding')}."
-    failed = len(words.unexplained(run, findings))
+        yield f"Not shown: {format_count(more, 'more finding')}."
+    failed = len(words.find_unexplained_cells(run, findings))
     if failed:
-        yield f"Failed without an error that kmatrix knows: {plural(failed, 'cell')}."
-    for group in summary.unproven(run)[: room.findings]:
-        yield sentence(f"{group.state}: {plural(len(group.cells), 'cell')}: {group.title}")
-    gone = summary.unreachable(run)
-    yield from [sentence(gone)] if gone else []
+        yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
+    for group in summary.group_unproven_cells(run)[: room.findings]:
+        yield format_sentence(f"{group.state}: {format_count(len(group.cells), 'cell')}: {group.title}")
+    gone = summary.format_unreachable(run)
+    yield from [format_sentence(gone)] if gone else []

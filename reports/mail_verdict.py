@@ -13,12 +13,12 @@ from matrix.verdict.model import FindingChange, FindingStatus, PatchMail, Transi
 from reports import findings as words
 from reports import mail_facts as facts
 from reports import verdict as told
-from reports.changes import Changes, Group, Told, by_arch, is_changed
-from reports.mail_facts import Room
-from reports.prose import harmless, joined, paragraph, quoted, verbatim
-from reports.text import clean, plural
+from reports.changes import CellChangeGroup, ReportedRun, RunChanges, format_arch_counts, is_finding_changed
+from reports.mail_facts import MailLimits
+from reports.prose import escape_mail_line, format_quotation, indent_verbatim, join_with_and, wrap_paragraph
+from reports.text import clean_text, format_count
 
-_GROUPS: dict[Transition, str] = {
+_TRANSITION_LABELS: dict[Transition, str] = {
     Transition.BROKEN: "Broken",
     Transition.LOST: "Lost",
     Transition.CHANGED: "Not as before",
@@ -27,14 +27,14 @@ _GROUPS: dict[Transition, str] = {
     Transition.STILL_FAILING: "Fails with and without it",
 }
 # Whoever has to act on these wants to know which.
-_NAMED = frozenset({Transition.BROKEN, Transition.LOST})
+_LISTED_TRANSITIONS = frozenset({Transition.BROKEN, Transition.LOST})
 _SYMBOLS_SHOWN = 3
 _DIFFERENCES_SHOWN = 2
-_LONGEST_NAME = 40
+_MAX_NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplyContext:
     """What is answered, and what there is to say besides what changed: ``notes`` are sentences.
 
     ``name`` stands for what came in no mail; ``tag`` is a line of its own.
@@ -46,51 +46,60 @@ class Asked:
     tag: str = ""
 
 
-def answer(changes: Changes, asked: Asked) -> list[str]:
+def render_reply_body(changes: RunChanges, asked: ReplyContext) -> list[str]:
     """The body: below sixty lines, and after them the end of a log where nothing else says why it fails."""
-    return [*facts.fitting(partial(_body, changes, asked)), *_log(changes)]
+    return [*facts.fit_body(partial(_render_verdict_body, changes, asked)), *_render_log_tail(changes)]
 
 
-def notes(verdict: Verdict) -> Iterator[str]:
+def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
     """Sentences on what does not apply, which patch alone does harm, what was built on."""
     for number, patch in enumerate(verdict.patches, 1):
         if patch.refused:
-            what = f"Patch {number} of {len(verdict.patches)} ({clean(patch.subject or patch.name, 120)})"
-            yield told.sentence(
+            what = (
+                f"Patch {number} of {len(verdict.patches)} ({clean_text(patch.subject or patch.name, 120)})"
+            )
+            yield told.format_sentence(
                 f"{what} does not apply, so this is on what stands before it: {patch.refused}"
             )
     bad = {Transition.BROKEN, Transition.LOST}
     steps = (step for step in verdict.steps or () if any(cell.transition in bad for cell in step.cells))
-    yield from (told.sentence(f"By itself, {told.step(step)}") for step in steps)
-    yield from map(told.sentence, told.base(verdict))
+    yield from (told.format_sentence(f"By itself, {told.format_step(step)}") for step in steps)
+    yield from map(told.format_sentence, told.list_base_notes(verdict))
 
 
-def _body(changes: Changes, asked: Asked, room: Room) -> Iterator[str]:
-    write = partial(paragraph, most=room.prose)
-    yield from _quote(asked.mail, room)
-    yield from write(_opening(changes))
+def _render_verdict_body(changes: RunChanges, asked: ReplyContext, room: MailLimits) -> Iterator[str]:
+    write = partial(wrap_paragraph, most=room.prose)
+    yield from _render_quoted_mail(asked.mail, room)
+    yield from write(_format_opening(changes))
     yield from write(" ".join(asked.notes))
-    yield from _findings(changes, room)
-    yield from _groups(changes, room)
-    yield from write(" ".join(_counted(changes, room)))
-    yield from write(" ".join(told.sentence(told.symbol(one)) for one in changes.symbols[:_SYMBOLS_SHOWN]))
-    yield from write(" ".join(_built(changes)))
-    yield from verbatim(facts.compilers(changes.after.run)[: room.makes])
-    yield from verbatim(facts.makes(changes.looked_at, room.makes), 4000)
-    yield from write(_differs(changes))
-    yield from _how(changes)
-    yield from [clean(asked.tag)] if asked.tag else []
+    yield from _render_findings(changes, room)
+    yield from _render_groups(changes, room)
+    yield from write(" ".join(_list_omissions(changes, room)))
+    yield from write(
+        " ".join(
+            told.format_sentence(told.format_symbol_change(one)) for one in changes.symbols[:_SYMBOLS_SHOWN]
+        )
+    )
+    yield from write(" ".join(_list_build_facts(changes)))
+    yield from indent_verbatim(facts.format_compilers(changes.after.run)[: room.toolchains])
+    yield from indent_verbatim(facts.format_make_lines(changes.compared_cells, room.toolchains), 4000)
+    yield from write(_format_other_differences(changes))
+    yield from _render_reproduction(changes)
+    yield from [clean_text(asked.tag)] if asked.tag else []
 
 
-def _quote(mail: PatchMail | None, room: Room) -> Iterator[str]:
+def _render_quoted_mail(mail: PatchMail | None, room: MailLimits) -> Iterator[str]:
     if mail and mail.quote:
-        who = " ".join(clean(mail.sender.name or mail.sender.address, _LONGEST_NAME).split()) or "somebody"
-        day = _day(mail.date)
-        yield harmless(f"On {day}, {who} wrote:" if day else f"{who} writes:")
-        yield from quoted(mail.quote, room.quote)
+        who = (
+            " ".join(clean_text(mail.sender.name or mail.sender.address, _MAX_NAME_LENGTH).split())
+            or "somebody"
+        )
+        day = _format_date(mail.date)
+        yield escape_mail_line(f"On {day}, {who} wrote:" if day else f"{who} writes:")
+        yield from format_quotation(mail.quote, room.quote)
 
 
-def _day(date: str) -> str:
+def _format_date(date: str) -> str:
     """``Wed, Sep 20, 2023``; empty for what is no date."""
     try:
         return f"{parsedate_to_datetime(date):%a, %b %d, %Y}"
@@ -98,143 +107,155 @@ def _day(date: str) -> str:
         return ""
 
 
-def _opening(changes: Changes) -> str:
+def _format_opening(changes: RunChanges) -> str:
     """The verdict in a sentence, the worst first."""
-    parts = told.outcome(changes, partial(_named, changes))
-    said = joined(parts) if parts[0].startswith("nothing") else f"this {joined(parts)}"
+    parts = told.list_outcome_phrases(changes, partial(_format_finding_names, changes))
+    said = join_with_and(parts) if parts[0].startswith("nothing") else f"this {join_with_and(parts)}"
     left = " The run was interrupted, so not everything was tried." if changes.after.run.interrupted else ""
-    return told.sentence(said) + left
+    return told.format_sentence(said) + left
 
 
-def _named(changes: Changes, among: Sequence[FindingChange]) -> str:
+def _format_finding_names(changes: RunChanges, among: Sequence[FindingChange]) -> str:
     """Findings by what they are, as ids say nothing to others: ``the error below``, ``2 errors``; by where
     they are, if several are below."""
     kinds = {"error" if one.before and one.before.is_error else "warning" for one in among}
     kind = kinds.pop() if len(kinds) == 1 else "finding"
     if len(among) > 1:
-        return plural(len(among), kind)
-    where = "below" if len(_telling(changes)) == 1 else f"in {among[0].title.partition(': ')[0]}"
+        return format_count(len(among), kind)
+    where = (
+        "below" if len(_list_reported_findings(changes)) == 1 else f"in {among[0].title.partition(': ')[0]}"
+    )
     return f"the {kind} {where}"
 
 
-def _telling(changes: Changes) -> list[FindingChange]:
+def _list_reported_findings(changes: RunChanges) -> list[FindingChange]:
     """Findings of which something became, or that were asked for."""
-    return [one for one in changes.findings if is_changed(one) or one in changes.unfixed]
+    return [one for one in changes.findings if is_finding_changed(one) or one in changes.unfixed_findings]
 
 
-def _findings(changes: Changes, room: Room) -> Iterator[str]:
-    for one in _telling(changes)[: room.findings]:
-        yield from _finding(one, changes, room)
+def _render_findings(changes: RunChanges, room: MailLimits) -> Iterator[str]:
+    for one in _list_reported_findings(changes)[: room.findings]:
+        yield from _render_finding(one, changes, room)
 
 
-def _finding(one: FindingChange, changes: Changes, room: Room) -> Iterator[str]:
+def _render_finding(one: FindingChange, changes: RunChanges, room: MailLimits) -> Iterator[str]:
     """Its condition and its messages, then what became of it."""
     seen = one.before or one.after
     when = "Before" if one.before else "New" if one.fate is FindingStatus.NEW else "After"
     if seen:
-        yield from paragraph(f"{when}, {told.under(seen.condition)} ({words.severity(seen)}):", room.prose)
-    shown = changes.shown(one)
-    messages = facts.messages(shown[0].run, shown[1], room) if shown else []
-    yield from verbatim([line for lines in messages for line in lines] or [one.title])
+        yield from wrap_paragraph(
+            f"{when}, {told.format_condition_phrase(seen.condition)} ({words.format_severity(seen)}):",
+            room.prose,
+        )
+    shown = changes.locate_finding(one)
+    messages = facts.format_messages(shown[0].run, shown[1], room) if shown else []
+    yield from indent_verbatim([line for lines in messages for line in lines] or [one.title])
     moved = one.before and one.after and one.before.condition != one.after.condition
-    now = f", now {told.under(one.after.condition)}" if moved and one.after else ""
-    became = told.fate(one) + now
-    yield from paragraph(told.sentence(f"after: {became}" if one.before else became), room.prose)
+    now = f", now {told.format_condition_phrase(one.after.condition)}" if moved and one.after else ""
+    became = told.format_finding_status(one) + now
+    yield from wrap_paragraph(told.format_sentence(f"after: {became}" if one.before else became), room.prose)
 
 
-def _claimed(changes: Changes) -> list[Group]:
+def _list_reported_groups(changes: RunChanges) -> list[CellChangeGroup]:
     """Cells that did not come out as before, but for those that a finding tells of as fixed."""
-    told_of = {Transition.UNKNOWN} | ({Transition.FIXED} if changes.fixed else set())
-    return [group for group in changes.groups if group.transition not in told_of]
+    told_of = {Transition.UNKNOWN} | ({Transition.FIXED} if changes.fixed_findings else set())
+    return [group for group in changes.cell_groups if group.transition not in told_of]
 
 
-def _groups(changes: Changes, room: Room) -> Iterator[str]:
-    for group in _claimed(changes)[: room.findings]:
+def _render_groups(changes: RunChanges, room: MailLimits) -> Iterator[str]:
+    for group in _list_reported_groups(changes)[: room.findings]:
         why = f": {group.why}" if group.why else ""
-        line = f"{_GROUPS[group.transition]}: {told.counted(group)}{why}"
-        yield from paragraph(told.sentence(line), room.prose)
-        named = group.cells[: room.cells] if group.transition in _NAMED else ()
-        yield from verbatim(cell.id for cell in named)
-    yield from paragraph(_not_known(changes), room.prose)
+        line = f"{_TRANSITION_LABELS[group.transition]}: {told.format_group_counts(group)}{why}"
+        yield from wrap_paragraph(told.format_sentence(line), room.prose)
+        named = group.cells[: room.cells] if group.transition in _LISTED_TRANSITIONS else ()
+        yield from indent_verbatim(cell.id for cell in named)
+    yield from wrap_paragraph(_format_unknown_cells(changes), room.prose)
 
 
-def _not_known(changes: Changes) -> str:
+def _format_unknown_cells(changes: RunChanges) -> str:
     """The cells that nothing is claimed of, with the first reason."""
-    groups = [group for group in changes.groups if group.transition is Transition.UNKNOWN]
+    groups = [group for group in changes.cell_groups if group.transition is Transition.UNKNOWN]
     if not groups:
         return ""
     cells = [cell for group in groups for cell in group.cells]
-    others = f"; and {plural(len(groups) - 1, 'other reason')}" if len(groups) > 1 else ""
-    return told.sentence(
-        f"Not known: {plural(len(cells), 'cell')} ({by_arch(cells)}): {groups[0].why}{others}"
+    others = f"; and {format_count(len(groups) - 1, 'other reason')}" if len(groups) > 1 else ""
+    return told.format_sentence(
+        f"Not known: {format_count(len(cells), 'cell')} ({format_arch_counts(cells)}): "
+        f"{groups[0].why}{others}"
     )
 
 
-def _differs(changes: Changes) -> str:
+def _format_other_differences(changes: RunChanges) -> str:
     """What else than the patch may have changed an outcome."""
     if not any(one.matters for one in changes.differences):
         return ""
-    lines = told.differences(changes, _DIFFERENCES_SHOWN)
-    return told.sentence(f"besides the patch, this differs: {'; '.join(lines)}")
+    lines = told.format_differences(changes, _DIFFERENCES_SHOWN)
+    return told.format_sentence(f"besides the patch, this differs: {'; '.join(lines)}")
 
 
-def _counted(changes: Changes, room: Room) -> Iterator[str]:
+def _list_omissions(changes: RunChanges, room: MailLimits) -> Iterator[str]:
     """What is only counted: what there is no room for, and findings of which nothing became."""
-    more = len(_telling(changes)) - room.findings
-    cells = sum(len(group.cells) for group in _claimed(changes)[room.findings :])
-    same = len(changes.findings) - len(_telling(changes))
+    more = len(_list_reported_findings(changes)) - room.findings
+    cells = sum(len(group.cells) for group in _list_reported_groups(changes)[room.findings :])
+    same = len(changes.findings) - len(_list_reported_findings(changes))
     if more > 0:
-        yield f"Not shown: {plural(more, 'more finding')} of which something became."
+        yield f"Not shown: {format_count(more, 'more finding')} of which something became."
     if cells:
-        yield f"Not shown: {plural(cells, 'more cell')} that did not come out as before."
+        yield f"Not shown: {format_count(cells, 'more cell')} that did not come out as before."
     if same:
-        yield f"There with and without it: {plural(same, 'finding')}."
+        yield f"There with and without it: {format_count(same, 'finding')}."
 
 
-def _built(changes: Changes) -> Iterator[str]:
-    run, looked = changes.after.run, changes.looked_at
+def _list_build_facts(changes: RunChanges) -> Iterator[str]:
+    run, looked = changes.after.run, changes.compared_cells
     source = changes.before.run.source
-    patched = f", with {facts.patches(source)}" if source.patches else ""
-    arches = f" ({by_arch(looked)})" if looked else ""
-    yield told.sentence(
-        f"Built with kmatrix {run.tool.version} on {facts.where(source)}{patched}: "
-        f"{plural(len(looked), 'cell')}{arches}"
+    patched = f", with {facts.format_patch_names(source)}" if source.patches else ""
+    arches = f" ({format_arch_counts(looked)})" if looked else ""
+    yield told.format_sentence(
+        f"Built with kmatrix {run.tool.version} on {facts.format_source_reference(source)}{patched}: "
+        f"{format_count(len(looked), 'cell')}{arches}"
     )
-    for reason, count in changes.unaffected.items():
-        yield told.sentence(f"{count} of them did not have to be built again: {reason}")
-    lost = sum(cell.after is State.UNREACHABLE for cell in changes.among(Transition.LOST))
+    for reason, count in changes.unaffected_reasons.items():
+        yield told.format_sentence(f"{count} of them did not have to be built again: {reason}")
+    lost = sum(cell.after is State.UNREACHABLE for cell in changes.select_cells(Transition.LOST))
     gone = sum(cell.state is State.UNREACHABLE for cell in run.cells) - lost
     if gone:
-        yield f"No configuration satisfies {plural(gone, 'more request')}."
+        yield f"No configuration satisfies {format_count(gone, 'more request')}."
 
 
-def _how(changes: Changes) -> Iterator[str]:
+def _render_reproduction(changes: RunChanges) -> Iterator[str]:
     """The plain recipe of the first finding, or of the first cell that broke without one."""
-    for one in _telling(changes):
-        shown = changes.shown(one)
+    for one in _list_reported_findings(changes):
+        shown = changes.locate_finding(one)
         if shown:
             side, finding = shown
-            yield from _steps(side, list_affected_cells(side.cells, finding)[0], changes, finding)
+            yield from _render_commands(
+                side, list_affected_cells(side.cells_by_id, finding)[0], changes, finding
+            )
             return
-    for cell in _broken(changes)[:1]:
-        yield from _steps(changes.after, cell, changes)
+    for cell in _list_broken_cells(changes)[:1]:
+        yield from _render_commands(changes.after, cell, changes)
 
 
-def _steps(side: Told, cell: Cell, changes: Changes, finding: Finding | None = None) -> Iterator[str]:
-    commands = facts.by_hand(side.run, cell, side.directory, finding)
+def _render_commands(
+    side: ReportedRun, cell: Cell, changes: RunChanges, finding: Finding | None = None
+) -> Iterator[str]:
+    commands = facts.format_tree_commands(side.run, cell, side.directory, finding)
     if commands:
         tree = "with" if side is changes.after else "without"
-        yield from paragraph(f"To see it, in a tree {tree} the patch:")
-        yield from verbatim(commands, 4000)
+        yield from wrap_paragraph(f"To see it, in a tree {tree} the patch:")
+        yield from indent_verbatim(commands, 4000)
 
 
-def _broken(changes: Changes) -> list[Cell]:
+def _list_broken_cells(changes: RunChanges) -> list[Cell]:
     """Cells of the after-side that broke, though no known error says why."""
-    broken = {cell.id for cell in changes.among(Transition.BROKEN)}
+    broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
     return [
-        cell for cell in words.unexplained(changes.after.run, changes.after.findings) if cell.id in broken
+        cell
+        for cell in words.find_unexplained_cells(changes.after.run, changes.after.findings)
+        if cell.id in broken
     ]
 
 
-def _log(changes: Changes) -> list[str]:
-    return facts.log(_broken(changes), changes.after.directory)
+def _render_log_tail(changes: RunChanges) -> list[str]:
+    return facts.format_log_tail(_list_broken_cells(changes), changes.after.directory)

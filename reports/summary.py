@@ -9,11 +9,11 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.model import Findings
 from matrix.record.model import Cell, Compiler, Run
 from matrix.record.outcome import PROVEN_STATES, UNTRIED_STATES, State
-from reports.text import clean, duration, plural
+from reports.text import clean_text, format_count, format_duration
 
 _REASONS_SHOWN = 6
 _PROGRAM_PREFIX = re.compile(r"^\S*-(?=gcc\b|clang\b|ld\b|ld\.)")
-_WITHOUT_REASON = {
+_DEFAULT_REASONS = {
     State.EMPTY: "nothing of the stage belongs to this configuration, so nothing was proven",
     State.TIMEOUT: "ran out of time",
     State.OOM: "ran out of memory",
@@ -24,7 +24,7 @@ _WITHOUT_REASON = {
 
 
 @dataclass(frozen=True)
-class Group:
+class OutcomeGroup:
     """Cells that share an outcome and its words."""
 
     state: State
@@ -41,20 +41,20 @@ class FlagCount:
     cells: int
 
 
-def counts(cells: Iterable[Cell]) -> dict[State, int]:
+def count_states(cells: Iterable[Cell]) -> dict[State, int]:
     """How many cells are in each state that occurs, in the order of `State`."""
     seen = Counter(cell.state for cell in cells)
     return {state: seen[state] for state in State if seen[state]}
 
 
-def diagnostics_of(run: Run, cell: Cell) -> list[Diagnostic]:
+def list_cell_diagnostics(run: Run, cell: Cell) -> list[Diagnostic]:
     """A cell's diagnostics, each once, errors first."""
     keys = dict.fromkeys(ref.key for ref in cell.diagnostics)
     found = [run.diagnostics[key] for key in keys if key in run.diagnostics]
     return sorted(found, key=lambda diagnostic: diagnostic.severity != "error")
 
 
-def place(diagnostic: Diagnostic) -> str:
+def format_location(diagnostic: Diagnostic) -> str:
     """``virt/kvm/vfio.c:89:7``, as far as it is known; else the tool's name."""
     if diagnostic.file is None:
         return diagnostic.tool
@@ -62,61 +62,61 @@ def place(diagnostic: Diagnostic) -> str:
     return ":".join([diagnostic.file, *(str(number) for number in numbers if number is not None)])
 
 
-def option(flag: str) -> str:
+def format_warning_flag(flag: str) -> str:
     """A warning's flag as it is typed: ``-Wignored-attributes``."""
     return flag if flag.startswith("-") else f"-W{flag}"
 
 
-def title(diagnostic: Diagnostic) -> str:
+def format_diagnostic_title(diagnostic: Diagnostic) -> str:
     """A diagnostic in one line, as compilers print it."""
     promoted = "-Werror," if diagnostic.promoted else ""
-    tail = f" [{promoted}{option(diagnostic.flag)}]" if diagnostic.flag else ""
-    return clean(f"{place(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}")
+    tail = f" [{promoted}{format_warning_flag(diagnostic.flag)}]" if diagnostic.flag else ""
+    return clean_text(f"{format_location(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}")
 
 
-def _without_error(cell: Cell) -> str:
+def _format_unknown_failure(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
     stage = cell.deciding_stage
     if cell.reason or stage is None:
-        return clean(cell.reason or "failed, and its log has no error that kmatrix knows")
-    return clean(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
+        return clean_text(cell.reason or "failed, and its log has no error that kmatrix knows")
+    return clean_text(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
 
 
-def failures(cells: Iterable[Cell]) -> list[Group]:
+def group_failures(cells: Iterable[Cell]) -> list[OutcomeGroup]:
     """Failing cells of which no error is known, those that ended in the same way together."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(_without_error(cell), []).append(cell)
-    return [Group(State.FAIL, told, tuple(among)) for told, among in groups.items()]
+        groups.setdefault(_format_unknown_failure(cell), []).append(cell)
+    return [OutcomeGroup(State.FAIL, told, tuple(among)) for told, among in groups.items()]
 
 
-def unproven(run: Run) -> list[Group]:
+def group_unproven_cells(run: Run) -> list[OutcomeGroup]:
     """Cells that were planned and prove nothing (empty, timeout, …), by state and reason."""
     groups: dict[tuple[State, str], list[Cell]] = {}
     for cell in run.cells:
-        if cell.state in _WITHOUT_REASON:
-            reason = clean(cell.reason or _WITHOUT_REASON[cell.state])
+        if cell.state in _DEFAULT_REASONS:
+            reason = clean_text(cell.reason or _DEFAULT_REASONS[cell.state])
             groups.setdefault((cell.state, reason), []).append(cell)
-    return [Group(state, reason, tuple(cells)) for (state, reason), cells in groups.items()]
+    return [OutcomeGroup(state, reason, tuple(cells)) for (state, reason), cells in groups.items()]
 
 
-def unreachable(run: Run) -> str:
+def format_unreachable(run: Run) -> str:
     """One line: how many requests no configuration satisfies, and why; empty when there are none."""
     gone = [cell for cell in run.cells if cell.state is State.UNREACHABLE]
     if not gone:
         return ""
-    reasons = Counter(clean(cell.reason or "no reason recorded") for cell in gone).most_common()
+    reasons = Counter(clean_text(cell.reason or "no reason recorded") for cell in gone).most_common()
     told = [f"{count} × {reason}" for reason, count in reasons[:_REASONS_SHOWN]]
     rest = sum(count for _, count in reasons[_REASONS_SHOWN:])
     told += [f"{rest} for other reasons"] if rest else []
-    return f"{len(gone)} of {plural(len(run.cells), 'request')} unreachable: {'; '.join(told)}"
+    return f"{len(gone)} of {format_count(len(run.cells), 'request')} unreachable: {'; '.join(told)}"
 
 
-def warnings(run: Run) -> list[FlagCount]:
+def count_warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}
     flags = {
-        key: clean(option(one.flag) if one.flag else one.tool)
+        key: clean_text(format_warning_flag(one.flag) if one.flag else one.tool)
         for key, one in run.diagnostics.items()
         if one.severity == "warning"
     }
@@ -130,40 +130,40 @@ def warnings(run: Run) -> list[FlagCount]:
     return sorted(tallied, key=lambda count: -count.warnings)
 
 
-def target(cells: Mapping[str, Cell], cell: Cell) -> str:
+def format_resolved_target(cells: Mapping[str, Cell], cell: Cell) -> str:
     """What an unreachable cell resolves to: the symbols of one of these, by their ids, where all else is the
     same, or its id."""
     made = cells.get(cell.resolves_to or "")
     if made is None or (made.arch, made.toolchain, made.base) != (cell.arch, cell.toolchain, cell.base):
-        return clean(cell.resolves_to or "")
-    return clean(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))
+        return clean_text(cell.resolves_to or "")
+    return clean_text(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))
 
 
-def headline(run: Run, findings: Findings) -> str:
+def format_run_headline(run: Run, findings: Findings) -> str:
     """The run's outcome in one sentence, the worst first."""
-    states = counts(run.cells)
+    states = count_states(run.cells)
     tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
     untried = sum(states.get(state, 0) for state in UNTRIED_STATES)
     told = {"failed": states.get(State.FAIL, 0), "could not be tried": untried}
     said = [f"{count} {what}" for what, count in told.items() if count]
     if said:
-        said[0] = said[0].replace(" ", f" of {plural(tried, 'cell')} ", 1)
+        said[0] = said[0].replace(" ", f" of {format_count(tried, 'cell')} ", 1)
     elif PROVEN_STATES & states.keys():
-        said = [f"{plural(tried, 'cell')} tried, none failed"]
+        said = [f"{format_count(tried, 'cell')} tried, none failed"]
         said += [f"{states[State.EMPTY]} had nothing to compile"] if State.EMPTY in states else []
     else:
         said = ["nothing was proven: no cell compiled anything"]
     said += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
-    said += [plural(len(findings.findings), "finding")] if findings.findings else []
+    said += [format_count(len(findings.findings), "finding")] if findings.findings else []
     return ("interrupted: " if run.interrupted else "") + ", ".join(said)
 
 
-def seconds(run: Run) -> float | None:
+def measure_wall_time(run: Run) -> float | None:
     """Wall time of the run; None while it has no end."""
     return (run.finished - run.started).total_seconds() if run.finished else None
 
 
-def source(run: Run) -> str:
+def format_source(run: Run) -> str:
     """The source in one line: version, spec, digest, revision, patches."""
     spec = f"{run.source.spec} {run.source.package}".strip()
     told = [f"Linux {run.source.version}", spec, f"sha256 {run.source.digest[:12]}"]
@@ -171,37 +171,42 @@ def source(run: Run) -> str:
         told.append(run.source.git.describe + (" (dirty)" if run.source.git.dirty else ""))
     if run.source.patches:
         told.append("patched with " + ", ".join(patch.name for patch in run.source.patches))
-    return clean(", ".join(told))
+    return clean_text(", ".join(told))
 
 
-def toolchains(run: Run) -> dict[str, tuple[str, ...]]:
+def format_toolchains(run: Run) -> dict[str, tuple[str, ...]]:
     """Each toolchain's compiler and binutils, one line for all arches that have the same."""
-    return {clean(name): _versions(record.compilers) for name, record in run.toolchains.items()}
+    return {
+        clean_text(name): _format_compiler_versions(record.compilers)
+        for name, record in run.toolchains.items()
+    }
 
 
-def _versions(compilers: Mapping[str, Compiler]) -> tuple[str, ...]:
+def _format_compiler_versions(compilers: Mapping[str, Compiler]) -> tuple[str, ...]:
     arches: dict[str, list[str]] = {}
     for arch, compiler in compilers.items():
         told = (_PROGRAM_PREFIX.sub("", text) for text in (compiler.version, compiler.binutils))
-        arches.setdefault(clean(", ".join(filter(None, told))), []).append(arch)
+        arches.setdefault(clean_text(", ".join(filter(None, told))), []).append(arch)
     if len(arches) == 1:
         return tuple(arches)
-    return tuple(clean(f"{', '.join(names)}: {versions}") for versions, names in arches.items())
+    return tuple(clean_text(f"{', '.join(names)}: {versions}") for versions, names in arches.items())
 
 
-def machine(run: Run) -> str:
+def format_host(run: Run) -> str:
     """Where it ran, in one line."""
     memory = f"{run.host.memory / 2**30:.0f} GiB"
-    return clean(", ".join((run.host.system, plural(run.host.cpus, "CPU"), memory, run.host.engine)))
+    return clean_text(
+        ", ".join((run.host.system, format_count(run.host.cpus, "CPU"), memory, run.host.engine))
+    )
 
 
-def facts(run: Run) -> dict[str, tuple[str, ...]]:
+def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
     """What decides about a run, by name: its source, its toolchains, where and how long it ran."""
-    took = seconds(run)
+    took = measure_wall_time(run)
     return {
-        "run": (clean(run.id),),
-        "source": (source(run),),
-        **toolchains(run),
-        "machine": (machine(run),),
-        "time": (duration(took) if took is not None else "not finished",),
+        "run": (clean_text(run.id),),
+        "source": (format_source(run),),
+        **format_toolchains(run),
+        "machine": (format_host(run),),
+        "time": (format_duration(took) if took is not None else "not finished",),
     }

@@ -5,29 +5,29 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-WIDTH = 80
+TERMINAL_WIDTH = 80
 """Columns of what is told at length in a terminal."""
-LONGEST_LINE = 500
-_LABEL = 12
+MAX_LINE_LENGTH = 500
+_LABEL_WIDTH = 12
 _TAIL_BYTES = 256 * 1024
 
 # What a terminal would obey: CSI sequences (colours, cursor), terminated OSC ones (titles, links).
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_TERMINAL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # C0 but tab, DEL, C1, and what reorders or joins text (bidi controls, zero-width, lone surrogates).
-_UNSEEN = re.compile(
+_INVISIBLE_CHARACTERS = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 
-def clean(text: str, limit: int = LONGEST_LINE) -> str:
+def clean_text(text: str, limit: int = MAX_LINE_LENGTH) -> str:
     """Foreign text as one harmless line of at most ``limit`` characters; tabs stay."""
-    line = _ESCAPES.sub("", text[: 4 * limit]).replace("\r\n", " ").replace("\n", " ")
-    line = _UNSEEN.sub("\ufffd", line)
+    line = _TERMINAL_ESCAPES.sub("", text[: 4 * limit]).replace("\r\n", " ").replace("\n", " ")
+    line = _INVISIBLE_CHARACTERS.sub("\ufffd", line)
     cut = len(line) > limit or len(text) > 4 * limit
     return line[: limit - 1] + "…" if cut else line
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``9.4 s``, ``3 min 12 s``, ``1 h 04 min``."""
     if seconds < 59.95:
         return f"{max(seconds, 0.0):.1f} s"
@@ -37,31 +37,31 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def plural(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """``1 cell``, ``2 cells``."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def labelled(label: str, lines: Iterable[str], *, wrap: bool = True) -> Iterator[str]:
+def format_labelled_lines(label: str, lines: Iterable[str], *, wrap: bool = True) -> Iterator[str]:
     """Lines beside a label, which stands before the first one; wrapped unless they are to be copied."""
     for number, line in enumerate(lines):
-        width = WIDTH - _LABEL - 2 if wrap else 10**6
+        width = TERMINAL_WIDTH - _LABEL_WIDTH - 2 if wrap else 10**6
         for part, text in enumerate(textwrap.wrap(line, width, break_on_hyphens=False) or [""]):
-            yield f"  {label if not (number or part) else '':<{_LABEL}}{text}".rstrip()
+            yield f"  {label if not (number or part) else '':<{_LABEL_WIDTH}}{text}".rstrip()
 
 
-def inside(directory: Path, name: str) -> Path | None:
+def find_run_file(directory: Path, name: str) -> Path | None:
     """A recorded file of a run, or None when it is missing or the name leads out of the run."""
     path = (directory / name).resolve()
     return path if path.is_relative_to(directory.resolve()) and path.is_file() else None
 
 
-def log_tail(directory: Path, log: str | None, lines: int = 40) -> tuple[str, ...]:
+def read_log_tail(directory: Path, log: str | None, lines: int = 40) -> tuple[str, ...]:
     """The last lines of a cell's log, clean; none when there is no log."""
-    path = inside(directory, log) if log else None
+    path = find_run_file(directory, log) if log else None
     if path is None:
         return ()
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         text = file.read().decode(errors="replace")
-    return tuple(clean(line) for line in text.rstrip("\n").split("\n")[-lines:])
+    return tuple(clean_text(line) for line in text.rstrip("\n").split("\n")[-lines:])

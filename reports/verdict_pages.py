@@ -14,9 +14,9 @@ from matrix.verdict.model import CellChange, FindingChange, Verdict
 from reports import findings as words
 from reports import html, markdown
 from reports import verdict as told
-from reports.changes import FATES, TRANSITIONS, Changes, Told
-from reports.explain import said
-from reports.recipe import Place, recipe, seen_in
+from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, ReportedRun, RunChanges
+from reports.explain import format_diagnostic
+from reports.recipe import RunLocation, find_diagnostic_ref, list_make_steps
 
 _FINDINGS_SHOWN = 100
 _CELLS_SHOWN = 20
@@ -24,76 +24,79 @@ _EXCERPT_SHOWN = 6
 
 
 @dataclass(frozen=True)
-class _Passage:
+class _ChangedFinding:
     """A finding: what each toolchain says, and what to type to see it, in the tree before or after."""
 
     change: FindingChange
-    said: tuple[tuple[str, Diagnostic], ...]
+    messages: tuple[tuple[str, Diagnostic], ...]
     tree: str
-    by_hand: tuple[str, ...]
+    commands: tuple[str, ...]
 
     @property
-    def lines(self) -> list[str]:
+    def message_lines(self) -> list[str]:
         """What the toolchains say, as they print it."""
-        return [line for _, one in self.said for line in said(one)[:_EXCERPT_SHOWN]]
+        return [line for _, one in self.messages for line in format_diagnostic(one)[:_EXCERPT_SHOWN]]
 
 
-def render_verdict_html(verdict: Verdict, before: Told, after: Told) -> str:
+def render_verdict_html(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> str:
     """The whole page: self-contained, in the look of a run's."""
-    report = {"before": _report(before, after), "after": _report(after, after)}
+    report = {"before": _link_run_report(before, after), "after": _link_run_report(after, after)}
 
-    def link(cell: CellChange) -> str:
+    def link_cell(cell: CellChange) -> str:
         """To the cell, on the after-side where that has it."""
-        return f"{report['before' if cell.after is None else 'after']}#{html.fragment(cell)}"
+        return f"{report['before' if cell.after is None else 'after']}#{html.quote_anchor(cell)}"
 
-    page = html.page("verdict.html.j2")
-    return page.render(_facts(verdict, before, after), report=report, cell_link=link)
+    page = html.load_html_template("verdict.html.j2")
+    return page.render(_collect_template_values(verdict, before, after), report=report, cell_link=link_cell)
 
 
-def render_verdict_markdown(verdict: Verdict, before: Told, after: Told) -> str:
+def render_verdict_markdown(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> str:
     """The whole text: GitHub-flavoured, for a comment or a wiki."""
-    page = markdown.page("verdict.md.j2")
-    text = page.render(_facts(verdict, before, after), shown=_CELLS_SHOWN)
+    page = markdown.load_markdown_template("verdict.md.j2")
+    text = page.render(_collect_template_values(verdict, before, after), shown=_CELLS_SHOWN)
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def _facts(verdict: Verdict, before: Told, after: Told) -> dict[str, object]:
+def _collect_template_values(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> dict[str, object]:
     """What both templates are given."""
-    changes = Changes.of(verdict, before, after)
+    changes = RunChanges.from_verdict(verdict, before, after)
     return {
         "verdict": verdict,
         "changes": changes,
-        "headline": told.headline(changes),
-        "heads": told.heads(verdict, changes),
-        "findings": [_passage(one, changes) for one in changes.findings[:_FINDINGS_SHOWN]],
+        "headline": told.format_verdict_headline(changes),
+        "heads": told.collect_summary_lines(verdict, changes),
+        "findings": [_build_changed_finding(one, changes) for one in changes.findings[:_FINDINGS_SHOWN]],
         "more": max(0, len(changes.findings) - _FINDINGS_SHOWN),
-        "facts": told.facts(before, after),
+        "facts": told.compare_run_facts(before, after),
         "told": told,
         "words": words,
-        "transitions": TRANSITIONS,
-        "fates": FATES,
+        "transitions": TRANSITION_STATES,
+        "fates": FINDING_STATUS_STATES,
     }
 
 
-def _passage(one: FindingChange, changes: Changes) -> _Passage:
-    shown = changes.shown(one)
+def _build_changed_finding(one: FindingChange, changes: RunChanges) -> _ChangedFinding:
+    shown = changes.locate_finding(one)
     if shown is None:
-        return _Passage(one, (), "", ())
+        return _ChangedFinding(one, (), "", ())
     side, finding = shown
-    cell = list_affected_cells(side.cells, finding)[0]
-    place = Place(side.directory, Path(_from(side.directory, changes.after)))
-    return _Passage(
+    cell = list_affected_cells(side.cells_by_id, finding)[0]
+    place = RunLocation(side.directory, Path(_relativize_to_after(side.directory, changes.after)))
+    return _ChangedFinding(
         change=one,
-        said=tuple(changes.messages(one).items()),
+        messages=tuple(changes.label_messages(one).items()),
         tree="after" if side is changes.after else "before",
-        by_hand=tuple(command for _, command in recipe(side.run, cell, place, seen_in(cell, finding))),
+        commands=tuple(
+            command
+            for _, command in list_make_steps(side.run, cell, place, find_diagnostic_ref(cell, finding))
+        ),
     )
 
 
-def _report(side: Told, after: Told) -> str:
+def _link_run_report(side: ReportedRun, after: ReportedRun) -> str:
     """The URL of a run's own report."""
-    return html.link(_from(side.directory / "report.html", after))
+    return html.format_relative_url(_relativize_to_after(side.directory / "report.html", after))
 
 
-def _from(path: Path, after: Told) -> str:
+def _relativize_to_after(path: Path, after: ReportedRun) -> str:
     return os.path.relpath(path, after.directory)

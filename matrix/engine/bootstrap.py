@@ -83,7 +83,8 @@ def _require_root_image(engine: Engine) -> str:
 def _bootstrap_root_image(engine: Engine, emit: EventSink, host: HostSystem, *, install: bool) -> str:
     emit(
         ProgressNote(
-            f"No registry gives {UPSTREAM_IMAGE}: bootstrapping Debian {DEBIAN_SUITE} with mmdebstrap instead."
+            f"No registry gives {UPSTREAM_IMAGE}: "
+            f"bootstrapping Debian {DEBIAN_SUITE} with mmdebstrap instead."
         )
     )
     if not host.has_program("mmdebstrap"):

@@ -100,7 +100,8 @@ def render_dockerfile(name: str, family: str, version: int | None, parent: str) 
     except jinja2.TemplateNotFound:
         known = ", ".join(list_image_templates())
         raise RequestError(
-            f"the image {name} wants the template {family!r}, and there is no dockerfiles/{family}{_TEMPLATE_SUFFIX}",
+            f"the image {name} wants the template {family!r}, "
+            f"and there is no dockerfiles/{family}{_TEMPLATE_SUFFIX}",
             hint=f"the templates are: {known}",
         ) from None
     return template.render(name=name, version=version, parent=parent, triplets=_list_triplets())

@@ -8,7 +8,7 @@ from matrix.catalog.types import Profile
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.engine import Engine
 from matrix.errors import RequestError
-from matrix.jobs.prepare import Ready, ensure_images, fetch_source, image_ref
+from matrix.jobs.prepare import Session, ensure_images, fetch_source, resolve_image_ref
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.model import Run, SourceRecord, ToolchainRecord
 from matrix.source.cache import SourceCache
@@ -17,14 +17,14 @@ from matrix.source.tree import AppliedPatch, GitProvenance, SourceTree
 
 
 @contextmanager
-def ready_again(
+def restore_session(
     run: Run,
     toolchain: str,
     emit: EventSink,
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
-) -> Iterator[Ready]:
+) -> Iterator[Session]:
     """What `prepare` gave this run, with one of its toolchains; no sweep takes it away meanwhile.
 
     A missing image is made and a missing source is fetched. RequestError when the source cannot be had, or
@@ -37,12 +37,12 @@ def ready_again(
     with cache.lock_shared():
         about = engine.query_info()
         user = choose_container_user(rootless=about.rootless)
-        chain = _toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
-        tree = _cached(run.source, cache) or _fetched(run, profile, engine, cache, user, emit)
-        yield Ready(profile, catalog, engine, about, user, cache, tree, {toolchain: chain})
+        chain = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
+        tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
+        yield Session(profile, catalog, engine, about, user, cache, tree, {toolchain: chain})
 
 
-def _toolchain(
+def _restore_toolchain(
     recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: EventSink
 ) -> ToolchainRecord:
     """The recorded image, or, said so, the one that its recipe makes today."""
@@ -55,13 +55,13 @@ def _toolchain(
         )
     emit(ProgressNote(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
     image = ensure_images(engine, catalog, [name], emit)[name]
-    ref = image_ref(name, catalog.toolchains[name])
+    ref = resolve_image_ref(name, catalog.toolchains[name])
     if image != recorded.image_id:
         emit(ProgressNote(f"Another takes its place, and may behave otherwise: {ref}, {image}."))
     return recorded.model_copy(update={"image": ref, "image_id": image})
 
 
-def _cached(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
+def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
     found = cache.find(source.digest)
     if found is None:
         return None
@@ -77,13 +77,13 @@ def _cached(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
     )
 
 
-def _fetched(
+def _refetch_tree(
     run: Run, profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
 ) -> SourceTree:
     emit(ProgressNote(f"The source of {run.id} is not in the cache any more: fetching it again."))
     hint = "./inv run, with the options of that run, makes another to take instead"
     try:
-        same = profile.model_copy(update={"source": _pinned(run.source, cache)})
+        same = profile.model_copy(update={"source": _pin_spec(run.source, cache)})
         tree = fetch_source(same, engine, cache, user, emit)
     except RequestError as error:
         raise RequestError(
@@ -96,7 +96,7 @@ def _fetched(
     return tree
 
 
-def _pinned(source: SourceRecord, cache: SourceCache) -> str:
+def _pin_spec(source: SourceRecord, cache: SourceCache) -> str:
     """The spec, with the version or commit that was built where it names something that moves on."""
     match parse_source_spec(source.spec):
         case PackageSpec(name=name, version="") if source.package:

@@ -18,34 +18,36 @@ from matrix.verdict.model import FindingChange, Verdict
 from matrix.verdict.side import RunData
 
 
-def side_of(run: Run, directory: Path) -> RunData:
+def load_run_data(run: Run, directory: Path) -> RunData:
     """A run with everything that a verdict asks of it, out of its directory."""
-    return RunData.from_run(run, partial(load_cell_objects, directory), partial(_config, directory))
+    return RunData.from_run(run, partial(load_cell_objects, directory), partial(_load_config, directory))
 
 
-def _config(directory: Path, cell: Cell) -> Config | None:
+def _load_config(directory: Path, cell: Cell) -> Config | None:
     try:
         return Config.parse(load_cell_config(directory, cell))
     except RequestError:
         return None
 
 
-def compare(
+def compare_run_directories(
     before: Path, after: Path, *, fixes: Sequence[str] = (), allow_lost: bool = False, werror: bool = False
 ) -> tuple[Verdict, int]:
     """The verdict on the runs in two directories, and the exit code that it deserves."""
-    sides = [side_of(load_run(directory), directory) for directory in (before, after)]
+    sides = [load_run_data(load_run(directory), directory) for directory in (before, after)]
     verdict = compare_sides(*sides, fixes=fixes)
     return verdict, compute_verdict_exit_code(verdict, allow_lost=allow_lost, werror=werror)
 
 
-def new_since(baseline: Path, run: Run, directory: Path) -> tuple[FindingChange, ...]:
+def find_new_findings(baseline: Path, run: Run, directory: Path) -> tuple[FindingChange, ...]:
     """The findings of a run that are new since its baseline, whose directory is given."""
-    return compare_with_baseline(side_of(load_run(baseline), baseline), side_of(run, directory)).new_findings
+    return compare_with_baseline(
+        load_run_data(load_run(baseline), baseline), load_run_data(run, directory)
+    ).new_findings
 
 
 @dataclass(frozen=True)
-class Measure:
+class BaselineOptions:
     """What a run is held against: a baseline's directory, a file of known findings; either may be missing."""
 
     baseline: Path | None = None
@@ -53,17 +55,17 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Measured:
+class BaselineResult:
     """A run held against that. ``regression`` is missing without a baseline."""
 
-    code: int
-    ledger: KnownIssues
+    exit_code: int
+    known_issues: KnownIssues
     regression: Regression | None = None
 
 
-def measure_of(baseline: str, known: str, runs: Path) -> Measure | None:
+def parse_baseline_options(baseline: str, known: str, runs: Path) -> BaselineOptions | None:
     """What these options name; None without any. RequestError for what will not do, before any work."""
-    measure = Measure(
+    measure = BaselineOptions(
         find_run_directory(baseline, runs) if baseline else None, Path(known) if known else None
     )
     if measure.baseline is not None:
@@ -73,15 +75,17 @@ def measure_of(baseline: str, known: str, runs: Path) -> Measure | None:
     return measure if baseline or known else None
 
 
-def measured(run: Run, directory: Path, measure: Measure, *, werror: bool = False) -> Measured:
+def apply_baseline(
+    run: Run, directory: Path, measure: BaselineOptions, *, werror: bool = False
+) -> BaselineResult:
     """A run's exit code where only what is new, lost or not known counts."""
-    this = side_of(run, directory)
+    this = load_run_data(run, directory)
     ledger = NO_KNOWN_ISSUES
     if measure.known is not None:
         today = datetime.now(UTC).date()
         ledger = match_known_issues(this.findings, load_known_issues(measure.known), today)
     if measure.baseline is None:
-        return Measured(compute_excused_exit_code(this, ledger, werror=werror), ledger)
-    baseline = side_of(load_run(measure.baseline), measure.baseline)
+        return BaselineResult(compute_excused_exit_code(this, ledger, werror=werror), ledger)
+    baseline = load_run_data(load_run(measure.baseline), measure.baseline)
     regression = compare_with_baseline(baseline, this, ledger, werror=werror)
-    return Measured(regression.exit_code, ledger, regression)
+    return BaselineResult(regression.exit_code, ledger, regression)

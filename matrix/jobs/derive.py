@@ -12,20 +12,20 @@ from matrix.record.files import write_atomically
 from matrix.record.load import load_cell_objects
 from matrix.record.model import Cell, Run
 
-FINDINGS = "findings.json"
+FINDINGS_FILE = "findings.json"
 
 
-def findings_of(run: Run, directory: Path) -> Findings:
+def derive_run_findings(run: Run, directory: Path) -> Findings:
     """The findings of a run, made anew from what it recorded."""
     return derive_findings(run, find_made_objects(run, partial(load_cell_objects, directory)))
 
 
-def keep_findings(findings: Findings, directory: Path) -> None:
+def write_findings(findings: Findings, directory: Path) -> None:
     """Write ``findings.json`` into the run's directory. DiskFullError when there is no space for it."""
-    write_atomically(directory / FINDINGS, findings.model_dump_json(by_alias=True, indent=1) + "\n")
+    write_atomically(directory / FINDINGS_FILE, findings.model_dump_json(by_alias=True, indent=1) + "\n")
 
 
-def chosen(findings: Findings, name: str) -> Finding:
+def find_finding(findings: Findings, name: str) -> Finding:
     """The finding of this id (``F1``, ``f1``) or with this key. RequestError when there is none."""
     for finding in findings.findings:
         if name.upper() == finding.id or name in finding.keys:
@@ -38,10 +38,10 @@ def chosen(findings: Findings, name: str) -> Finding:
     )
 
 
-def only(findings: Findings, name: str) -> Finding:
+def select_finding(findings: Findings, name: str) -> Finding:
     """The finding of this name; without a name, the only one that there is."""
     if name or not findings.findings:
-        return chosen(findings, name or "F1")
+        return find_finding(findings, name or "F1")
     if len(findings.findings) > 1:
         raise RequestError(
             f"the run {findings.run} has {len(findings.findings)} findings", "name one: --finding F1"
@@ -49,7 +49,7 @@ def only(findings: Findings, name: str) -> Finding:
     return findings.findings[0]
 
 
-def seen_with(finding: Finding, cells: Sequence[Cell], toolchain: str) -> list[Cell]:
+def filter_cells_by_toolchain(finding: Finding, cells: Sequence[Cell], toolchain: str) -> list[Cell]:
     """Those of a finding's cells that have this toolchain; all without a name. RequestError when none has."""
     fitting = [cell for cell in cells if toolchain in ("", cell.toolchain)]
     if not fitting:

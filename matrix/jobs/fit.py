@@ -27,9 +27,9 @@ from matrix.findings.fit import (
     fit_other_arch,
 )
 from matrix.findings.model import Finding
-from matrix.jobs.again import ready_again
-from matrix.jobs.derive import seen_with
-from matrix.jobs.run import World, site_of
+from matrix.jobs.again import restore_session
+from matrix.jobs.derive import filter_cells_by_toolchain
+from matrix.jobs.run import Environment, build_make_context
 from matrix.kconfig.config import Config
 from matrix.kconfig.definitions import read_tree_definitions
 from matrix.kconfig.origin import ConfigCompiler, parse_origin
@@ -45,12 +45,12 @@ from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import Resolver
 
-_BASE = "given"
-_THIS_MACHINE = World()
+_CONFIG_BASE = "given"
+_LOCAL_ENVIRONMENT = Environment()
 
 
 @dataclass(frozen=True)
-class Asked:
+class ConfigCheckRequest:
     """The options of a question: the .config, a toolchain, and the file of the answer; the last two may be
     empty."""
 
@@ -59,17 +59,17 @@ class Asked:
     out: str = ""
 
 
-def asked_with(config: str, toolchain: str, out: str) -> Asked | None:
+def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRequest | None:
     """What was asked, or None without a .config. RequestError for options that say nothing without one."""
     if config:
-        return Asked(Path(config), toolchain, out)
+        return ConfigCheckRequest(Path(config), toolchain, out)
     given = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
     if given:
         raise RequestError(f"{given[0]} needs a .config to hold against the finding", "add --config FILE")
     return None
 
 
-def read_config(path: Path, catalog: Catalog) -> UserConfig:
+def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
     """A .config that somebody names. RequestError says what is wrong with it."""
     try:
         text = path.expanduser().read_text("utf-8")
@@ -95,8 +95,13 @@ def read_config(path: Path, catalog: Catalog) -> UserConfig:
     return UserConfig(path.expanduser().absolute(), text, config, said, arch)
 
 
-def answer(
-    run: Run, directory: Path, finding: Finding, asked: Asked, emit: EventSink, world: World = _THIS_MACHINE
+def explain_config(
+    run: Run,
+    directory: Path,
+    finding: Finding,
+    asked: ConfigCheckRequest,
+    emit: EventSink,
+    world: Environment = _LOCAL_ENVIRONMENT,
 ) -> ConfigExplanation:
     """Hold a .config against a finding of the run in this directory; write the changed one.
 
@@ -105,95 +110,107 @@ def answer(
     """
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    given = read_config(asked.config, catalog)
+    given = load_user_config(asked.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
     elsewhere = fit_other_arch(cells, given.arch)
     if elsewhere is not None:
         return ConfigExplanation(given, finding, elsewhere)
-    cells = seen_with(finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain)
-    _refuse_taken(asked)
-    case = _Case(run, directory, finding, given, profile)
-    cells = [cell for cell in cells if cell.toolchain == case.nearest(cells)]
-    with _desk(case, cells[0], emit, world) as desk:
-        return _answered(case, cells, asked, desk)
+    cells = filter_cells_by_toolchain(
+        finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain
+    )
+    _check_output_free(asked)
+    case = _ConfigCheck(run, directory, finding, given, profile)
+    cells = [cell for cell in cells if cell.toolchain == case.pick_toolchain(cells)]
+    with _open_config_resolver(case, cells[0], emit, world) as desk:
+        return _build_explanation(case, cells, asked, desk)
 
 
-def _refuse_taken(asked: Asked) -> None:
+def _check_output_free(asked: ConfigCheckRequest) -> None:
     if asked.out and Path(asked.out).exists():
         raise RequestError(f"--out {asked.out} is there already", "name a file that does not exist yet")
 
 
 @dataclass(frozen=True)
-class _Case:
+class _ConfigCheck:
     """A run's finding and somebody's .config for an arch on which it was seen."""
 
     run: Run
     directory: Path
     finding: Finding
-    given: UserConfig
+    user_config: UserConfig
     profile: Profile
 
     @property
-    def ground(self) -> ConfigChecker:
+    def checker(self) -> ConfigChecker:
         return ConfigChecker(load_catalog().with_profile(self.profile), self.run.axes)
 
-    def nearest(self, cells: list[Cell]) -> str:
+    def pick_toolchain(self, cells: list[Cell]) -> str:
         """The toolchain, of these cells', that is nearest to what the .config was made with."""
-        return find_nearest_toolchain(self._compilers(cells), self.given.origin.compiler)
+        return find_nearest_toolchain(self._find_compilers(cells), self.user_config.origin.compiler)
 
-    def made_with(self, asked: Asked) -> str | None:
+    def find_origin_toolchain(self, asked: ConfigCheckRequest) -> str | None:
         """The run's toolchain that the .config stands for; None where it does not say."""
-        if asked.toolchain or self.given.origin.compiler is None:
+        if asked.toolchain or self.user_config.origin.compiler is None:
             return asked.toolchain or None
-        return self.nearest([cell for cell in self.run.cells if cell.arch == self.given.arch])
+        return self.pick_toolchain([cell for cell in self.run.cells if cell.arch == self.user_config.arch])
 
-    def recorded(self, cell: Cell) -> str:
+    def read_recorded_config(self, cell: Cell) -> str:
         """A cell's .config as the run has kept it, or nothing."""
         try:
             return load_cell_config(self.directory, cell)
         except RequestError:
             return ""
 
-    def _compilers(self, cells: list[Cell]) -> dict[str, ConfigCompiler | None]:
+    def _find_compilers(self, cells: list[Cell]) -> dict[str, ConfigCompiler | None]:
         known: dict[str, ConfigCompiler | None] = {}
         for cell in cells:
-            known[cell.toolchain] = known.get(cell.toolchain) or parse_origin(self.recorded(cell)).compiler
+            known[cell.toolchain] = (
+                known.get(cell.toolchain) or parse_origin(self.read_recorded_config(cell)).compiler
+            )
         return known
 
 
-def _answered(case: _Case, cells: list[Cell], asked: Asked, desk: "_Desk") -> ConfigExplanation:
-    alone = Config.parse(str(desk.resolve(Request.from_symbols(*desk.lane, {}), {}).config))
-    mine = ResolvedConfig(case.given.arch, case.made_with(asked), case.given.config, alone)
-    ground = case.ground
+def _build_explanation(
+    case: _ConfigCheck, cells: list[Cell], asked: ConfigCheckRequest, desk: "_ConfigResolver"
+) -> ConfigExplanation:
+    alone = Config.parse(str(desk.resolve_request(Request.from_symbols(*desk.lane_axes, {}), {}).config))
+    mine = ResolvedConfig(
+        case.user_config.arch, case.find_origin_toolchain(asked), case.user_config.config, alone
+    )
+    ground = case.checker
     fit = ground.find_closest_fit(case.finding, cells, mine)
-    change, after = (None, alone) if not fit.missing_symbols else _changed(case, fit, alone, asked, desk)
-    there = case.recorded(fit.cell)
+    change, after = (None, alone) if not fit.missing_symbols else _apply_change(case, fit, alone, asked, desk)
+    there = case.read_recorded_config(fit.cell)
     others = ground.find_unproven_symbols(
         case.finding, fit, case.profile.fixed, replace(mine, resolved=after)
     )
     apart = ConfigDifferences(
         parse_origin(there).compiler, others, after.count_differences(Config.parse(there)) if there else None
     )
-    return ConfigExplanation(case.given, case.finding, fit, case.given.config.diff(alone), change, apart)
+    return ConfigExplanation(
+        case.user_config, case.finding, fit, case.user_config.config.diff(alone), change, apart
+    )
 
 
-def _changed(
-    case: _Case, fit: ConditionFit, alone: Config, asked: Asked, desk: "_Desk"
+def _apply_change(
+    case: _ConfigCheck, fit: ConditionFit, alone: Config, asked: ConfigCheckRequest, desk: "_ConfigResolver"
 ) -> tuple[ConfigChange, Config]:
     """The change as the tree's conf takes it, and the configuration that comes of it."""
-    request = Request.from_symbols(*desk.lane, {**fit.satisfied_symbols, **fit.missing_symbols})
-    resolution = desk.resolve(request, fit.satisfied_symbols)
+    request = Request.from_symbols(*desk.lane_axes, {**fit.satisfied_symbols, **fit.missing_symbols})
+    resolution = desk.resolve_request(request, fit.satisfied_symbols)
     after = Config.parse(str(resolution.config))
-    fragment = desk.resolver(fit.satisfied_symbols).collect_fragment(request)
+    fragment = desk.build_resolver(fit.satisfied_symbols).collect_fragment(request)
     followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
     if not resolution.is_reachable:
-        return ConfigChange(fragment, followed, desk.why(resolution, after)), after
-    return ConfigChange(fragment, followed, file=_written(case, asked, str(resolution.config))), after
+        return ConfigChange(fragment, followed, desk.explain_unreached(resolution, after)), after
+    return ConfigChange(
+        fragment, followed, file=_write_changed_config(case, asked, str(resolution.config))
+    ), after
 
 
-def _written(case: _Case, asked: Asked, text: str) -> Path:
+def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: str) -> Path:
     """Where the changed .config is now. Its own name holds its digest, so it takes nobody's place."""
-    name = escape_path_part(case.given.path.name.removesuffix(".config").strip(".") or "config")
+    name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
     try:
@@ -208,41 +225,41 @@ def _written(case: _Case, asked: Asked, text: str) -> Path:
 
 
 @dataclass(frozen=True)
-class _Desk:
+class _ConfigResolver:
     """Where a .config is resolved: a lane's directory, and the container of one toolchain around it."""
 
-    workshop: MakeRunner
-    place: LaneDirectory
+    make_runner: MakeRunner
+    lane_dir: LaneDirectory
     catalog: Catalog
-    store: Path
-    lane: tuple[str, str, str]
+    resolution_store: Path
+    lane_axes: tuple[str, str, str]
 
-    def resolver(self, kept: dict[str, str]) -> Resolver:
+    def build_resolver(self, kept: dict[str, str]) -> Resolver:
         """``kept`` are symbols that have their value already: they are verified, and nothing is set."""
-        arch = self.lane[0]
+        arch = self.lane_axes[0]
         knobs = {
             name: {arch: {value: Setting(set={}, proof=self.catalog.find_setting(arch, name, value).proof)}}
             for name, value in kept.items()
         }
         merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
         catalog = replace(self.catalog, knobs={**self.catalog.knobs, **merged})
-        return Resolver(self.workshop, catalog, {}, self.store)
+        return Resolver(self.make_runner, catalog, {}, self.resolution_store)
 
-    def resolve(self, request: Request, kept: dict[str, str]) -> Resolution:
+    def resolve_request(self, request: Request, kept: dict[str, str]) -> Resolution:
         """RequestError when the tree's Kconfig refuses, MachineError when it could not be asked."""
-        resolution = resolve_in_lane(self.place, self.resolver(kept), request, lambda _: None)
+        resolution = resolve_in_lane(self.lane_dir, self.build_resolver(kept), request, lambda _: None)
         if resolution.config is None:
-            raise _refused(resolution)
+            raise _build_refusal_error(resolution)
         return resolution
 
-    def why(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
+    def explain_unreached(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
         """Why the tree does not give what was asked for."""
-        srcarch = self.catalog.arches[self.lane[0]].srcarch
-        definitions = read_tree_definitions(self.workshop.context.tree.path, srcarch)
+        srcarch = self.catalog.arches[self.lane_axes[0]].srcarch
+        definitions = read_tree_definitions(self.make_runner.context.tree.path, srcarch)
         return explain_unreached(resolution, config, definitions, self.catalog)
 
 
-def _refused(resolution: Resolution) -> RequestError | MachineError:
+def _build_refusal_error(resolution: Resolution) -> RequestError | MachineError:
     state = resolution.stage.state
     if state is State.FAIL:
         said = next((item.diagnostic.message for item in resolution.diagnostics), "make failed")
@@ -251,21 +268,24 @@ def _refused(resolution: Resolution) -> RequestError | MachineError:
 
 
 @contextmanager
-def _desk(case: _Case, cell: Cell, emit: EventSink, world: World) -> Iterator[_Desk]:
+def _open_config_resolver(
+    case: _ConfigCheck, cell: Cell, emit: EventSink, world: Environment
+) -> Iterator[_ConfigResolver]:
     """The run's own tree, a cell's image and make line, and the .config as a base."""
-    with ready_again(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
+    with restore_session(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
         emit(
             ProgressNote(
-                f"Asking the conf of Linux {ready.tree.version} what it makes of {case.given.path.name}."
+                f"Asking the conf of Linux {ready.tree.version} "
+                f"what it makes of {case.user_config.path.name}."
             )
         )
-        catalog = replace(ready.catalog, bases={_BASE: Base(file=str(case.given.path))})
+        catalog = replace(ready.catalog, bases={_CONFIG_BASE: Base(file=str(case.user_config.path))})
         image = ready.toolchains[cell.toolchain].image_id
         lanes, store = ready.cache.root / "lanes", ready.cache.root / "resolutions"
-        lane = Lane(cell.arch, cell.toolchain, _BASE, ())
+        lane = Lane(cell.arch, cell.toolchain, _CONFIG_BASE, ())
         key = lane.compute_directory_key(Stages("focus", ()), image, cell.make_variables)
-        budget = JobBudget(ready.profile.jobs or ready.about.cpus, 1)
-        site = site_of(ready, generate_run_id("explain", datetime.now(UTC)), budget, 1)
+        budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
+        site = build_make_context(ready, generate_run_id("explain", datetime.now(UTC)), budget, 1)
         with open_lane(lanes, key, ready.tree, ready.cache, ready.user) as place:
             workshop = MakeRunner(site, image, cell.make_variables, lambda: place.build)
-            yield _Desk(workshop, place, catalog, store, (cell.arch, cell.toolchain, _BASE))
+            yield _ConfigResolver(workshop, place, catalog, store, (cell.arch, cell.toolchain, _CONFIG_BASE))

@@ -20,11 +20,11 @@ from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
-from matrix.jobs.compare import side_of
-from matrix.jobs.derive import findings_of, keep_findings
-from matrix.jobs.follow import following
-from matrix.jobs.prepare import fetch_source, git_identity, prepare
-from matrix.jobs.run import World, run, run_directory
+from matrix.jobs.compare import load_run_data
+from matrix.jobs.derive import derive_run_findings, write_findings
+from matrix.jobs.follow import find_focus_additions
+from matrix.jobs.prepare import fetch_source, prepare_session, read_git_identity
+from matrix.jobs.run import Environment, choose_run_directory, run_matrix
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.files import write_atomically
 from matrix.record.journal import check_directory_unused
@@ -39,17 +39,17 @@ from matrix.verdict.compare import compare_runs, extract_patch_step
 from matrix.verdict.model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
 from matrix.verdict.side import RunData
 
-VERDICT = "verdict.json"
-_PATCHES = "patches"
-_THIS_MACHINE = World()
-_SOURCES = (".c", ".S")
+VERDICT_FILE = "verdict.json"
+_PATCHES_DIRECTORY = "patches"
+_LOCAL_ENVIRONMENT = Environment()
+_SOURCE_SUFFIXES = (".c", ".S")
 
-Built = tuple[Run, Path]
+BuiltRun = tuple[Run, Path]
 """A run and its directory."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class PatchRequest:
     """What is asked of a series.
 
     ``before`` are patches that belong to the base; ``fixes`` are findings of the base, by id or key, that it
@@ -57,27 +57,27 @@ class Asked:
     """
 
     series: PatchSeries
-    before: tuple[str, ...] = ()
+    base_patches: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
-    each: bool = False
+    each_patch: bool = False
     allow_lost: bool = False
     tester: Mailbox | None = None
 
 
-def asked_of(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> Asked:
+def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> PatchRequest:
     """What the options of a command ask. RequestError where a tag is wanted and git knows no name for it."""
-    return Asked(
+    return PatchRequest(
         series=series,
-        before=tuple(before),
+        base_patches=tuple(before),
         fixes=tuple(more["fixes"]),
-        each=more["each"],
+        each_patch=more["each"],
         allow_lost=more["allow_lost"],
-        tester=git_identity() if more["tested_by"] else None,
+        tester=read_git_identity() if more["tested_by"] else None,
     )
 
 
 @dataclass(frozen=True)
-class Judged:
+class PatchResult:
     """A verdict and the directories of the runs that it rests on: before, and after each step.
 
     ``tester`` is who wanted to say that they have tested it, and may; ``untested`` why they may not.
@@ -85,64 +85,70 @@ class Judged:
 
     verdict: Verdict
     directories: tuple[Path, ...]
-    code: int
+    exit_code: int
     tester: Mailbox | None = None
-    untested: str = ""
+    untested_reason: str = ""
 
 
-def patch(
-    profile: Profile, asked: Asked, emit: EventSink, argv: Sequence[str] = (), world: World = _THIS_MACHINE
-) -> Judged:
+def evaluate_patch(
+    profile: Profile,
+    asked: PatchRequest,
+    emit: EventSink,
+    argv: Sequence[str] = (),
+    world: Environment = _LOCAL_ENVIRONMENT,
+) -> PatchResult:
     """Build before and after, and compare.
 
     RequestError for what is wrong with the request, RejectedPatchError when not even the first patch applies.
     InterruptedRunError when the user stopped it: what was built is kept.
     """
-    profile = profile.model_copy(update={"patch": (*profile.patch, *asked.before)})
-    place = run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
+    profile = profile.model_copy(update={"patch": (*profile.patch, *asked.base_patches)})
+    place = choose_run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
     check_directory_unused(place)
     try:
-        trial = _tried(profile, asked.series, place, emit, world)
+        trial = _try_patches(profile, asked.series, place, emit, world)
     except BaseException:
         # Nothing was built yet: what is wrong is told, and nothing is left.
-        shutil.rmtree(place / _PATCHES, ignore_errors=True)
+        shutil.rmtree(place / _PATCHES_DIRECTORY, ignore_errors=True)
         with suppress(OSError):
             place.rmdir()
         raise
-    return _Case(trial, asked, place, emit, argv, world).judged()
+    return _PatchEvaluation(trial, asked, place, emit, argv, world).build_and_compare()
 
 
 @dataclass(frozen=True)
-class _Trial:
+class _TrialApplication:
     """What will be built: the profile with the focus that follows the patch, and the patches that apply, as
     files. ``refused`` says why the next one does not."""
 
     profile: Profile
     files: tuple[Path, ...]
-    refused: str | None = None
+    rejection: str | None = None
 
 
-def _tried(profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: World) -> _Trial:
+def _try_patches(
+    profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: Environment
+) -> _TrialApplication:
     """Whether the patches apply, which is known before anything is built."""
-    files = _kept(series.patches, place / _PATCHES)
-    with prepare(profile, emit, engine=world.engine, cache=world.cache) as ready:
+    files = _write_patch_files(series.patches, place / _PATCHES_DIRECTORY)
+    with prepare_session(profile, emit, engine=world.engine, cache=world.cache) as ready:
         touched = {path for one in series.patches for path in one.paths}
-        more = following(profile, ready.catalog, ready.tree.path, touched)
+        more = find_focus_additions(profile, ready.catalog, ready.tree.path, touched)
         if more:
             emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
         focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
         try:
-            fetch_source(_patched(focused, files), ready.engine, ready.cache, ready.user, emit)
+            fetch_source(_add_patches(focused, files), ready.engine, ready.cache, ready.user, emit)
         except RejectedPatchError as error:
             count = error.patch_index - len(ready.tree.patches)
             if count < 1:
                 raise
             emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))
-            return _Trial(focused, files[:count], str(error))
-    return _Trial(focused, files)
+            return _TrialApplication(focused, files[:count], str(error))
+    return _TrialApplication(focused, files)
 
 
-def _kept(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
+def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
     """The patches as files of ours, in the order in which they apply, under their own names where they can be
     told apart by them."""
     folder.mkdir(parents=True)
@@ -154,102 +160,114 @@ def _kept(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
     return tuple(files)
 
 
-def _patched(profile: Profile, files: Sequence[Path]) -> Profile:
+def _add_patches(profile: Profile, files: Sequence[Path]) -> Profile:
     return profile.model_copy(update={"patch": (*profile.patch, *map(str, files))})
 
 
 @dataclass(frozen=True)
-class _Case:
+class _PatchEvaluation:
     """One patch or series before the judge."""
 
-    trial: _Trial
-    asked: Asked
-    place: Path
+    trial: _TrialApplication
+    request: PatchRequest
+    directory: Path
     emit: EventSink
     argv: Sequence[str]
-    world: World
+    environment: Environment
 
-    def judged(self) -> Judged:
-        before = self._run(self.trial.profile, "before", None)
-        afters = list(self._afters(before))
-        sides = [side_of(*built) for built in (before, *afters)]
-        verdict = self._verdict(sides)
+    def build_and_compare(self) -> PatchResult:
+        before = self._build_run(self.trial.profile, "before", None)
+        afters = list(self._build_after_runs(before))
+        sides = [load_run_data(*built) for built in (before, *afters)]
+        verdict = self._build_verdict(sides)
         directories = tuple(directory for _, directory in (before, *afters))
-        write_atomically(directories[-1] / VERDICT, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
-        code, tester = self._code(verdict), self.asked.tester
+        write_atomically(
+            directories[-1] / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
+        )
+        code, tester = self._compute_exit_code(verdict), self.request.tester
         why = (
-            explain_withheld_tested_by(verdict, sides[-1], self._touched_objects(verdict, sides[0]))
+            explain_withheld_tested_by(verdict, sides[-1], self._find_touched_objects(verdict, sides[0]))
             if tester
             else ""
         )
-        return Judged(verdict, directories, code or int(bool(why)), None if why else tester, why)
+        return PatchResult(verdict, directories, code or int(bool(why)), None if why else tester, why)
 
-    def _code(self, verdict: Verdict) -> int:
+    def _compute_exit_code(self, verdict: Verdict) -> int:
         code = compute_verdict_exit_code(
-            verdict, allow_lost=self.asked.allow_lost, werror=self.trial.profile.werror
+            verdict, allow_lost=self.request.allow_lost, werror=self.trial.profile.werror
         )
         # Not all that was asked about could be tried, as not all of it applies.
-        return RejectedPatchError.exit_code if self.trial.refused and code in (0, 101) else code
+        return RejectedPatchError.exit_code if self.trial.rejection and code in (0, 101) else code
 
-    def _afters(self, before: Built) -> Sequence[Built]:
+    def _build_after_runs(self, before: BuiltRun) -> Sequence[BuiltRun]:
         files = self.trial.files
-        if not self.asked.each or len(files) == 1:
-            return [self._run(_patched(self.trial.profile, files), "after", before)]
+        if not self.request.each_patch or len(files) == 1:
+            return [self._build_run(_add_patches(self.trial.profile, files), "after", before)]
         built = [before]
         for count in range(1, len(files) + 1):
-            profile = _patched(self.trial.profile, files[:count])
-            built.append(self._run(profile, f"after-{count}", built[-1]))
+            profile = _add_patches(self.trial.profile, files[:count])
+            built.append(self._build_run(profile, f"after-{count}", built[-1]))
         return built[1:]
 
-    def _run(self, profile: Profile, name: str, before: Built | None) -> Built:
+    def _build_run(self, profile: Profile, name: str, before: BuiltRun | None) -> BuiltRun:
         self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
-        profile = profile.model_copy(update={"out": str(self.place / name)})
-        done, directory = run(profile, self.emit, self.argv, self.world, before)
+        profile = profile.model_copy(update={"out": str(self.directory / name)})
+        done, directory = run_matrix(profile, self.emit, self.argv, self.environment, before)
         if done.interrupted:
-            raise InterruptedRunError(f"interrupted; what was built is kept in {self.place}")
-        keep_findings(findings_of(done, directory), directory)
+            raise InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
+        write_findings(derive_run_findings(done, directory), directory)
         return done, directory
 
-    def _verdict(self, sides: Sequence[RunData]) -> Verdict:
-        series, before = self.asked.series, sides[0].run
-        touched = {path for one in self._applied for path in one.paths}
+    def _build_verdict(self, sides: Sequence[RunData]) -> Verdict:
+        series, before = self.request.series, sides[0].run
+        touched = {path for one in self._applied_patches for path in one.paths}
         verdict = compare_runs(
-            sides[0], sides[-1], fixes=self.asked.fixes, touched=touched, steps=self._steps(sides, touched)
+            sides[0],
+            sides[-1],
+            fixes=self.request.fixes,
+            touched=touched,
+            steps=self._build_steps(sides, touched),
         )
         told = {
-            "patches": tuple(self._told(number, one) for number, one in enumerate(series.patches)),
-            "cover": _mail(series.cover),
+            "patches": tuple(self._describe_patch(number, one) for number, one in enumerate(series.patches)),
+            "cover": _convert_mail(series.cover),
             "base_commit": series.base_commit,
-            "base_differs": base_differs(series.base_commit, before),
+            "base_differs": format_base_mismatch(series.base_commit, before),
             "notes": series.notes,
         }
         return verdict.model_copy(update=told)
 
     @property
-    def _applied(self) -> Sequence[PatchFile]:
-        return self.asked.series.patches[: len(self.trial.files)]
+    def _applied_patches(self) -> Sequence[PatchFile]:
+        return self.request.series.patches[: len(self.trial.files)]
 
-    def _steps(self, sides: Sequence[RunData], touched: set[str]) -> Sequence[PatchStep] | None:
+    def _build_steps(self, sides: Sequence[RunData], touched: set[str]) -> Sequence[PatchStep] | None:
         if len(sides) < 3:
             return None
         return [
             extract_patch_step(
-                one.name, _subject(one), compare_runs(sides[number], sides[number + 1], touched=touched)
+                one.name,
+                _read_patch_subject(one),
+                compare_runs(sides[number], sides[number + 1], touched=touched),
             )
-            for number, one in enumerate(self._applied)
+            for number, one in enumerate(self._applied_patches)
         ]
 
-    def _told(self, number: int, one: PatchFile) -> VerdictPatch:
-        refused = self.trial.refused if number == len(self.trial.files) else None
+    def _describe_patch(self, number: int, one: PatchFile) -> VerdictPatch:
+        refused = self.trial.rejection if number == len(self.trial.files) else None
         return VerdictPatch(
-            name=one.name, subject=_subject(one), sha256=one.sha256, mail=_mail(one.mail), refused=refused
+            name=one.name,
+            subject=_read_patch_subject(one),
+            sha256=one.sha256,
+            mail=_convert_mail(one.mail),
+            refused=refused,
         )
 
-    def _touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
+    def _find_touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
-        changed = (Path(path) for one in self._applied for path in one.paths)
-        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCES}
+        changed = (Path(path) for one in self._applied_patches for path in one.paths)
+        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCE_SUFFIXES}
         fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
         return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
 
@@ -262,19 +280,19 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[Path, ...]] | No
     for place in (Path(spec), runs / spec):
         steps = {int(number): path for path in place.glob("after-*") if (number := path.name[6:]).isdigit()}
         afters = [steps[number] for number in sorted(steps)] or [place / "after"]
-        if (afters[-1] / VERDICT).is_file():
-            return _read(afters[-1] / VERDICT), (place / "before", *afters)
+        if (afters[-1] / VERDICT_FILE).is_file():
+            return _read_verdict(afters[-1] / VERDICT_FILE), (place / "before", *afters)
     return None
 
 
-def _read(file: Path) -> Verdict:
+def _read_verdict(file: Path) -> Verdict:
     try:
         return Verdict.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:
         raise RequestError(f"{file} is damaged: {error}", "./inv patch makes another") from error
 
 
-def base_differs(commit: str | None, before: Run) -> str | None:
+def format_base_mismatch(commit: str | None, before: Run) -> str | None:
     """A sentence on the base that a patch names, where it is not what was built on; None where it is."""
     if commit is None:
         return None
@@ -287,24 +305,24 @@ def base_differs(commit: str | None, before: Run) -> str | None:
     return f"{made_for}; it was tried on {git.commit[:12]} ({git.describe}{dirty})"
 
 
-def _subject(one: PatchFile) -> str:
+def _read_patch_subject(one: PatchFile) -> str:
     return parse_subject(one.mail.subject).title if one.mail else ""
 
 
-def _mail(mail: Mail | None) -> PatchMail | None:
+def _convert_mail(mail: Mail | None) -> PatchMail | None:
     if mail is None:
         return None
     return PatchMail(
         message_id=mail.id,
         subject=mail.subject,
-        sender=_mailbox(mail.sender),
-        to=tuple(map(_mailbox, mail.to)),
-        cc=tuple(map(_mailbox, mail.cc)),
+        sender=_convert_mailbox(mail.sender),
+        to=tuple(map(_convert_mailbox, mail.to)),
+        cc=tuple(map(_convert_mailbox, mail.cc)),
         references=mail.references,
         date=mail.date,
         quote=extract_quote(mail),
     )
 
 
-def _mailbox(address: MailAddress) -> Mailbox:
+def _convert_mailbox(address: MailAddress) -> Mailbox:
     return Mailbox(name=address.name, address=address.address)

@@ -13,7 +13,7 @@ from pathlib import Path
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
-from matrix.engine.bootstrap import ROOT_IMAGE as ROOT_IMAGE
+from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.engine import Engine, EngineInfo
 from matrix.engine.images import (
@@ -46,18 +46,18 @@ from matrix.source.spec import parse_source_spec
 from matrix.source.tree import SourceTree
 from matrix.verdict.model import Mailbox
 
-ROOT = Path(__file__).resolve().parents[2]
-_IDENTITY = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_GIT_IDENT = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
 
 
 @dataclass(frozen=True)
-class Ready:
+class Session:
     """Everything that a plan is made with."""
 
     profile: Profile
     catalog: Catalog
     engine: Engine
-    about: EngineInfo
+    engine_info: EngineInfo
     user: str
     cache: SourceCache
     tree: SourceTree
@@ -65,42 +65,45 @@ class Ready:
 
 
 @contextmanager
-def prepare(
+def prepare_session(
     profile: Profile,
     emit: EventSink,
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
     make: bool = True,
-) -> Iterator[Ready]:
+) -> Iterator[Session]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
     Raises what is wrong with the request before any work. ``make`` builds images and fetches a source that
     are missing; without it they are a MachineError.
     """
     catalog = load_catalog().with_profile(profile)
-    _refuse_unreadable(profile, catalog)
+    _check_inputs_readable(profile, catalog)
     engine = engine or connect_engine()
     cache = cache or SourceCache()
     with cache.lock_shared():
         if not make:
-            _refuse_missing(profile, catalog, engine, cache)
-        yield _ready(profile, catalog, engine, cache, emit)
+            _check_nothing_missing(profile, catalog, engine, cache)
+        yield _build_session(profile, catalog, engine, cache, emit)
 
 
-def _ready(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: EventSink) -> Ready:
+def _build_session(
+    profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: EventSink
+) -> Session:
     about = engine.query_info()
     user = choose_container_user(rootless=about.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     _check_focus(profile, catalog, tree)
     toolchains = {
-        name: _toolchain_record(engine, catalog, profile, name, image, user) for name, image in images.items()
+        name: _build_toolchain_record(engine, catalog, profile, name, image, user)
+        for name, image in images.items()
     }
-    return Ready(profile, catalog, engine, about, user, cache, tree, toolchains)
+    return Session(profile, catalog, engine, about, user, cache, tree, toolchains)
 
 
-def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
+def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
     """What the request names must be there before minutes are spent on anything else."""
     parse_source_spec(profile.source)
     for patch in profile.patch:
@@ -109,8 +112,8 @@ def _refuse_unreadable(profile: Profile, catalog: Catalog) -> None:
         check_base_files(catalog.bases[name])
 
 
-def _refuse_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache) -> None:
-    refs = {name: image_ref(name, catalog.toolchains[name]) for name in profile.toolchain}
+def _check_nothing_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache) -> None:
+    refs = {name: resolve_image_ref(name, catalog.toolchains[name]) for name in profile.toolchain}
     missing = [f"the image of {name}" for name, ref in refs.items() if engine.find_image_id(ref) is None]
     if profile.source.startswith("debian:") and cache.read_spec_entry(profile.source) is None:
         missing.append(f"the source {profile.source}")
@@ -124,7 +127,7 @@ def ensure_images(
     """Toolchain → image id; built or pulled where missing."""
     ids = {}
     for name in toolchains:
-        wanted = image_of(name, catalog.toolchains[name])
+        wanted = resolve_image(name, catalog.toolchains[name])
         if isinstance(wanted, ImageRecipe):
             ids[name] = ensure_toolchain_image(engine, wanted, emit, install=install)
         else:
@@ -132,16 +135,16 @@ def ensure_images(
     return ids
 
 
-def image_of(name: str, row: Toolchain) -> ImageRecipe | str:
+def resolve_image(name: str, row: Toolchain) -> ImageRecipe | str:
     """What a toolchain's image is built from, or the image that its row names."""
     if row.template is not None and row.version is not None:
         return ImageRecipe(name, row.template, row.version)
     return str(row.image)
 
 
-def image_ref(name: str, row: Toolchain) -> str:
+def resolve_image_ref(name: str, row: Toolchain) -> str:
     """What a toolchain's image is called, whether it is there or not."""
-    wanted = image_of(name, row)
+    wanted = resolve_image(name, row)
     return wanted.tag if isinstance(wanted, ImageRecipe) else wanted
 
 
@@ -168,7 +171,7 @@ def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
     return [patch for series in given for patch in series.patches]
 
 
-def focus_of(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
+def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
     """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
     asked for."""
     own = catalog.arches[arch].srcarch
@@ -178,7 +181,7 @@ def focus_of(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
 
 def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
     for arch in profile.arch:
-        focus = focus_of(profile, catalog, arch)
+        focus = resolve_focus(profile, catalog, arch)
         for path in focus:
             if not path.endswith(("/", ".o")):
                 raise RequestError(
@@ -190,7 +193,7 @@ def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
             raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
 
 
-def _toolchain_record(
+def _build_toolchain_record(
     engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
 ) -> ToolchainRecord:
     """Image and versions, asked of the tools themselves, for every arch of the profile."""
@@ -206,9 +209,9 @@ def _toolchain_record(
                 "name another image, or other make variables, in the profile's toolchain",
             )
         compilers[arch] = Compiler(version=version, binutils=binutils)
-    wanted = image_of(name, catalog.toolchains[name])
+    wanted = resolve_image(name, catalog.toolchains[name])
     return ToolchainRecord(
-        image=image_ref(name, catalog.toolchains[name]),
+        image=resolve_image_ref(name, catalog.toolchains[name]),
         image_id=image,
         root=ROOT_IMAGE if isinstance(wanted, ImageRecipe) else "",
         recipe=render_dockerfiles(wanted) if isinstance(wanted, ImageRecipe) else (),
@@ -216,7 +219,7 @@ def _toolchain_record(
     )
 
 
-def base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
+def build_base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
     """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
     base = catalog.bases[name]
     given, extra = read_base_texts(base)
@@ -230,7 +233,7 @@ def base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[Bas
     return record, given
 
 
-def source_record(tree: SourceTree) -> SourceRecord:
+def build_source_record(tree: SourceTree) -> SourceRecord:
     """The tree as a run records it."""
     git = tree.git
     return SourceRecord(
@@ -243,7 +246,7 @@ def source_record(tree: SourceTree) -> SourceRecord:
     )
 
 
-def host_record(about: EngineInfo) -> Host:
+def build_host_record(about: EngineInfo) -> Host:
     """The machine as a run records it."""
     return Host(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -254,9 +257,9 @@ def host_record(about: EngineInfo) -> Host:
     )
 
 
-def tool_record() -> Tool:
+def build_tool_record() -> Tool:
     """kmatrix itself: version, and the commit of its checkout where git knows it."""
-    asked = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "rev-parse", "HEAD"]
+    asked = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
     try:
         said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
@@ -264,11 +267,11 @@ def tool_record() -> Tool:
     return Tool(version=matrix.__version__, commit=said or None)
 
 
-def git_identity() -> Mailbox:
+def read_git_identity() -> Mailbox:
     """Who git says runs this. RequestError where git does not know."""
     asked = ["git", "var", "GIT_AUTHOR_IDENT"]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found = _IDENTITY.match(done.stdout)
+    found = _GIT_IDENT.match(done.stdout)
     if done.returncode or found is None:
         raise RequestError(
             "git does not know who you are, so no tag can name you",

@@ -6,7 +6,7 @@ from pathlib import Path
 from matrix.errors import RequestError
 from matrix.findings.model import Finding, Findings
 from matrix.findings.presence import index_cells, list_affected_cells
-from matrix.jobs.derive import only, seen_with
+from matrix.jobs.derive import filter_cells_by_toolchain, select_finding
 from matrix.plan.request import escape_path_part
 from matrix.record.files import translate_disk_full, write_atomically
 from matrix.record.load import find_cell
@@ -15,49 +15,49 @@ from matrix.record.outcome import State
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReproTarget:
     """The cell to build, and the finding to look for; without one, whether the build fails."""
 
     cell: Cell
     finding: Finding | None
 
     @property
-    def file(self) -> str:
+    def script_name(self) -> str:
         """``repro-F1-powerpc-gcc-14.sh``."""
         name = self.finding.id if self.finding else "cell"
         return f"repro-{name}-{self.cell.arch}-{escape_path_part(self.cell.toolchain)}.sh"
 
 
-def subject_of(run: Run, findings: Findings, finding: str, cell: str, toolchain: str) -> Subject:
+def select_repro_target(run: Run, findings: Findings, finding: str, cell: str, toolchain: str) -> ReproTarget:
     """What was asked for by name. Without a finding, the cell must be named.
 
     RequestError when a name is none of the run's, or the two do not belong together.
     """
     if not cell:
-        found = only(findings, finding)
-        return Subject(_first(run, found, toolchain), found)
+        found = select_finding(findings, finding)
+        return ReproTarget(_find_first_cell(run, found, toolchain), found)
     here = find_cell(run, cell)
     if finding:
-        found = only(findings, finding)
+        found = select_finding(findings, finding)
         if here.id not in found.cells:
             raise RequestError(
                 f"{found.id} was not seen in {here.id}", f"it was in {found.cells[0]}, for example"
             )
-        return Subject(here, found)
+        return ReproTarget(here, found)
     if here.state is not State.FAIL:
         raise RequestError(
             f"{here.id} did not fail ({here.state}), so there is nothing to reproduce",
             "name a finding of it: --finding",
         )
     mine = next((one for one in findings.findings if one.is_error and here.id in one.cells), None)
-    return Subject(here, mine)
+    return ReproTarget(here, mine)
 
 
-def _first(run: Run, found: Finding, toolchain: str) -> Cell:
-    return seen_with(found, list_affected_cells(index_cells(run), found), toolchain)[0]
+def _find_first_cell(run: Run, found: Finding, toolchain: str) -> Cell:
+    return filter_cells_by_toolchain(found, list_affected_cells(index_cells(run), found), toolchain)[0]
 
 
-def keep_script(script: str, path: Path) -> Path:
+def write_script(script: str, path: Path) -> Path:
     """Write a script that can be executed; returns its place."""
     with translate_disk_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)

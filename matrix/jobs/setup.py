@@ -17,32 +17,32 @@ from matrix.source.cache import SourceCache
 from matrix.source.tree import SourceTree
 
 _DAEMON_LOG = Path("/var/log/kmatrix-dockerd.log")
-_ANSWER_WITHIN = 60
+_START_TIMEOUT = 60
 
 
-def setup(profile: Profile, emit: EventSink) -> None:
+def set_up_machine(profile: Profile, emit: EventSink) -> None:
     """Find or install an engine, then build the profile's images and fetch its source."""
     catalog = load_catalog().with_profile(profile)
-    engine = _engine(emit)
+    engine = _find_or_install_engine(emit)
     about = engine.query_info()
     emit(ProgressNote(f"Engine: {about.name} {about.version}."))
     ensure_images(engine, catalog, profile.toolchain, emit, install=True)
     emit(ProgressNote(f"Images: {', '.join(profile.toolchain)} are there."))
-    tree = _fetched(profile, engine, emit)
+    tree = _fetch_tree(profile, engine, emit)
     emit(ProgressNote(f"Source: {tree.spec} is Linux {tree.version}, in {tree.path}."))
 
 
-def make_images(profile: Profile, emit: EventSink) -> dict[str, str]:
+def build_images(profile: Profile, emit: EventSink) -> dict[str, str]:
     """Toolchain → image id of the profile's toolchains, built or pulled where missing."""
     return ensure_images(connect_engine(), load_catalog().with_profile(profile), profile.toolchain, emit)
 
 
-def fetch(profile: Profile, emit: EventSink) -> SourceTree:
+def fetch_profile_source(profile: Profile, emit: EventSink) -> SourceTree:
     """The profile's source in the cache, with its patches."""
-    return _fetched(profile, connect_engine(), emit)
+    return _fetch_tree(profile, connect_engine(), emit)
 
 
-def _fetched(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
+def _fetch_tree(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
     cache = SourceCache()
     with cache.lock_shared():
         return fetch_source(
@@ -50,26 +50,26 @@ def _fetched(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
         )
 
 
-def _engine(emit: EventSink) -> Engine:
+def _find_or_install_engine(emit: EventSink) -> Engine:
     """The engine that answers; else, where it may, one that is installed and started here."""
     try:
         return connect_engine()
     except EngineError as error:
-        if os.environ.get("DOCKER_HOST") or not _may_install(HostSystem()):
+        if os.environ.get("DOCKER_HOST") or not _can_install(HostSystem()):
             raise
         emit(ProgressNote(f"No engine yet ({error})."))
     if not HostSystem().has_program("dockerd"):
         apt_install(["docker.io"], emit)
-    _start(emit)
+    _start_docker(emit)
     return connect_engine()
 
 
-def _may_install(host: HostSystem) -> bool:
+def _can_install(host: HostSystem) -> bool:
     """As root, where Docker is only stopped, or on Debian or Ubuntu, where it can be installed."""
     return host.is_root() and (host.has_program("dockerd") or host.has_program("apt-get"))
 
 
-def _start(emit: EventSink) -> None:
+def _start_docker(emit: EventSink) -> None:
     """With systemd where it runs; otherwise the daemon itself, in the background."""
     if Path("/run/systemd/system").is_dir():
         emit(ProgressNote("Starting Docker with systemd."))
@@ -88,11 +88,11 @@ def _start(emit: EventSink) -> None:
                 ["dockerd"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
             )
         log = str(_DAEMON_LOG)
-    _await_answer(log)
+    _await_engine(log)
 
 
-def _await_answer(log: str) -> None:
-    deadline = time.monotonic() + _ANSWER_WITHIN
+def _await_engine(log: str) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
     while True:
         try:
             connect_engine()

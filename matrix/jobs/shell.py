@@ -13,9 +13,9 @@ from matrix.build.plan import Lane
 from matrix.build.schedule import JobBudget
 from matrix.engine.engine import Engine
 from matrix.errors import RequestError
-from matrix.jobs.again import ready_again
-from matrix.jobs.prepare import Ready, focus_of
-from matrix.jobs.run import site_of
+from matrix.jobs.again import restore_session
+from matrix.jobs.prepare import Session, resolve_focus
+from matrix.jobs.run import build_make_context
 from matrix.record.events import EventSink
 from matrix.record.load import find_cell, load_cell_config
 from matrix.record.model import Cell, Run
@@ -23,34 +23,36 @@ from matrix.record.outcome import State
 from matrix.resolve.make import MakeContext, MakeRunner
 from matrix.source.cache import SourceCache
 
-AGAIN = "make_again"
+MAKE_VARIABLE = "make_again"
 """The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
 
 # bash, for its line editing, where the image has it: one of somebody's own may have no more than sh. No
 # startup files: Debian's complains about a user without a name, and makes a prompt of it.
-_SHELL = ("sh", "-c", 'command -v bash >/dev/null && exec bash --norc "$@"; exec sh "$@"', "sh")
+_SHELL_COMMAND = ("sh", "-c", 'command -v bash >/dev/null && exec bash --norc "$@"; exec sh "$@"', "sh")
 _PROMPT = "kmatrix$ "
 
 
 @dataclass(frozen=True)
-class Room:
+class CellShell:
     """A cell's container, ready to be entered. ``make`` is the literal command that decided the cell."""
 
     cell: Cell
-    make: str
-    workshop: MakeRunner
+    make_command: str
+    make_runner: MakeRunner
 
-    def enter(self, command: str = "") -> int:
+    def run_shell(self, command: str = "") -> int:
         """A prompt, or one shell command, on the caller's own terminal; the shell's exit code.
 
         Without a command, and where stdin is no terminal, the shell reads its commands there.
         """
         words = ("-c", command) if command else ()
-        return self.workshop.enter((*_SHELL, *words), self.cell.id, {AGAIN: self.make, "PS1": _PROMPT})
+        return self.make_runner.enter(
+            (*_SHELL_COMMAND, *words), self.cell.id, {MAKE_VARIABLE: self.make_command, "PS1": _PROMPT}
+        )
 
 
 @contextmanager
-def opened(
+def open_cell_shell(
     run: Run,
     directory: Path,
     name: str,
@@ -58,28 +60,28 @@ def opened(
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
-) -> Iterator[Room]:
+) -> Iterator[CellShell]:
     """The room of a cell. All that is done in it is gone after the ``with`` block.
 
     RequestError when the run has no such cell, the cell no configuration of its own, or its source cannot
     be had again.
     """
     cell = find_cell(run, name)
-    _refuse_unreachable(cell, directory)
+    _check_cell_reachable(cell, directory)
     config = load_cell_config(directory, cell)
-    with ready_again(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
+    with restore_session(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
         make = cell.make_variables
         image = ready.toolchains[cell.toolchain].image_id
-        stages = Stages(ready.profile.stage, focus_of(ready.profile, ready.catalog, cell.arch))
+        stages = Stages(ready.profile.stage, resolve_focus(ready.profile, ready.catalog, cell.arch))
         key = Lane(cell.arch, cell.toolchain, cell.base, ()).compute_directory_key(stages, image, make)
         with open_lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
             place.put_config(config)
             place.remove_warned_objects()
-            workshop = MakeRunner(_site(ready), image, make, lambda: place.build)
-            yield Room(cell, _deciding(cell, workshop, stages), workshop)
+            workshop = MakeRunner(_build_make_context(ready), image, make, lambda: place.build)
+            yield CellShell(cell, _find_deciding_command(cell, workshop, stages), workshop)
 
 
-def _refuse_unreachable(cell: Cell, directory: Path) -> None:
+def _check_cell_reachable(cell: Cell, directory: Path) -> None:
     if cell.state is not State.UNREACHABLE:
         return
     other = f"the tree makes this of it: ./inv shell {cell.resolves_to} --run {shlex.quote(str(directory))}"
@@ -89,12 +91,12 @@ def _refuse_unreachable(cell: Cell, directory: Path) -> None:
     )
 
 
-def _site(ready: Ready) -> MakeContext:
-    budget = JobBudget(ready.profile.jobs or ready.about.cpus, 1)
-    return site_of(ready, f"shell-{secrets.token_hex(4)}", budget, 1)
+def _build_make_context(ready: Session) -> MakeContext:
+    budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
+    return build_make_context(ready, f"shell-{secrets.token_hex(4)}", budget, 1)
 
 
-def _deciding(cell: Cell, workshop: MakeRunner, stages: Stages) -> str:
+def _find_deciding_command(cell: Cell, workshop: MakeRunner, stages: Stages) -> str:
     """The recorded command; of a cell that was never built, the one that would be its last."""
     stage = cell.deciding_stage
     if stage is not None and stage.name != "configure":

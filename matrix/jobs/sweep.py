@@ -8,17 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.bootstrap import ROOT_IMAGE as ROOT_IMAGE
+from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import connect_engine
 from matrix.engine.engine import Engine
 from matrix.engine.images import compute_base_tag
 from matrix.errors import MachineError
-from matrix.jobs.prepare import image_ref
+from matrix.jobs.prepare import resolve_image_ref
 from matrix.source.cache import SourceCache
 
 
 @dataclass(frozen=True)
-class Waste:
+class Leftover:
     """One thing that can go. ``size`` in bytes, 0 where it is not known."""
 
     kind: str
@@ -27,9 +27,9 @@ class Waste:
     remove: Callable[[], object]
 
 
-def sweep(
+def sweep_leftovers(
     *, remove: bool = False, engine: Engine | None = None, cache: SourceCache | None = None
-) -> list[Waste]:
+) -> list[Leftover]:
     """Containers of dead runs, idle lanes, sources, old images; removed when asked. Returns what was found.
 
     What a running kmatrix may need is not touched: while a job uses the cache, only old images can go; and a
@@ -37,7 +37,7 @@ def sweep(
     """
     cache = cache or SourceCache()
     with cache.try_lock_exclusive() as alone:
-        found = _found(cache, engine, alone=alone)
+        found = _find_leftovers(cache, engine, alone=alone)
         if remove:
             for waste in found:
                 waste.remove()
@@ -45,15 +45,15 @@ def sweep(
     return found
 
 
-def _found(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Waste]:
-    lanes, busy = _lanes(cache.root / "lanes") if alone else ([], True)
+def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
+    lanes, busy = _find_idle_lanes(cache.root / "lanes") if alone else ([], True)
     found = [*lanes]
     if not busy:
-        found += [*_containers(engine), *_sources(cache)]
-    return [*found, *_images(engine)]
+        found += [*_find_containers(engine), *_find_sources(cache)]
+    return [*found, *_find_outdated_images(engine)]
 
 
-def _lanes(folder: Path) -> tuple[list[Waste], bool]:
+def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
     """Lanes that nobody holds, and whether any is held."""
     idle, busy = [], False
     for path in sorted(folder.glob("*/")):
@@ -61,7 +61,9 @@ def _lanes(folder: Path) -> tuple[list[Waste], bool]:
             busy = True
         else:
             idle.append(
-                Waste("lane", path.name, _size(path), partial(shutil.rmtree, path, ignore_errors=True))
+                Leftover(
+                    "lane", path.name, _measure_size(path), partial(shutil.rmtree, path, ignore_errors=True)
+                )
             )
     return idle, busy
 
@@ -77,35 +79,35 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
-def _size(folder: Path) -> int:
+def _measure_size(folder: Path) -> int:
     return sum(path.stat(follow_symlinks=False).st_size for path in folder.rglob("*") if not path.is_dir())
 
 
-def _containers(engine: Engine | None) -> Iterator[Waste]:
-    engine = engine or _reachable()
+def _find_containers(engine: Engine | None) -> Iterator[Leftover]:
+    engine = engine or _connect_or_none()
     if engine is not None:
         for name in engine.list_containers():
-            yield Waste("container", name, 0, partial(engine.remove_container, name))
+            yield Leftover("container", name, 0, partial(engine.remove_container, name))
 
 
-def _sources(cache: SourceCache) -> Iterator[Waste]:
+def _find_sources(cache: SourceCache) -> Iterator[Leftover]:
     for tree in cache.list_trees():
         name = f"Linux {tree.version} {tree.digest[:12]}"
-        yield Waste("source", name, tree.size, partial(cache.remove, tree.digest))
+        yield Leftover("source", name, tree.size, partial(cache.remove, tree.digest))
 
 
-def _images(engine: Engine | None) -> Iterator[Waste]:
+def _find_outdated_images(engine: Engine | None) -> Iterator[Leftover]:
     """Images of ours that no recipe of today names."""
-    engine = engine or _reachable()
+    engine = engine or _connect_or_none()
     if engine is None:
         return
-    current = {image_ref(name, row) for name, row in load_catalog().toolchains.items()}
+    current = {resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items()}
     for ref, size in engine.list_images().items():
         if ref not in current | {compute_base_tag(), ROOT_IMAGE}:
-            yield Waste("image", ref, size, partial(engine.remove_image, ref))
+            yield Leftover("image", ref, size, partial(engine.remove_image, ref))
 
 
-def _reachable() -> Engine | None:
+def _connect_or_none() -> Engine | None:
     try:
         return connect_engine()
     except MachineError:

@@ -84,7 +84,8 @@ def _list_patch_files(directory: Path) -> list[Path]:
         raise _build_read_error(directory, problem) from problem
     if not found:
         raise RequestError(
-            f"the directory {directory} holds no patch: no {', '.join(f'*{suffix}' for suffix in _PATCH_SUFFIXES)}",
+            f"the directory {directory} holds no patch: "
+            f"no {', '.join(f'*{suffix}' for suffix in _PATCH_SUFFIXES)}",
             f"Fill one with `git format-patch -o {directory} BASE..`.",
         )
     return found

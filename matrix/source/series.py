@@ -106,7 +106,8 @@ def _find_newest_complete(drafts: Sequence[SeriesVersion], spec: str) -> SeriesV
     if not whole:
         last = drafts[-1]
         raise RequestError(
-            f"the series {last.lead_message.subject.title!r} ({last.label}) in {spec} is not whole: {last.incomplete_reason}",
+            f"the series {last.lead_message.subject.title!r} ({last.label}) in {spec} is not whole: "
+            f"{last.incomplete_reason}",
             "Add what is missing, or take one mail's diff: --message ID. `b4 am` fetches whole series.",
         )
     best = whole[-1]
@@ -120,9 +121,9 @@ def _find_newest_complete(drafts: Sequence[SeriesVersion], spec: str) -> SeriesV
 
 
 def _format_candidate(draft: SeriesVersion) -> str:
-    count = len(draft.patches)
-    told = f"  {draft.label}, {count} {'patch' if count == 1 else 'patches'}, {draft.lead_message.subject.title!r}"
-    return f"{told} <{draft.lead_message.message_id}>" if draft.lead_message.message_id else told
+    count, lead = len(draft.patches), draft.lead_message
+    line = f"  {draft.label}, {count} {'patch' if count == 1 else 'patches'}, {lead.subject.title!r}"
+    return f"{line} <{lead.message_id}>" if lead.message_id else line
 
 
 def _build_series(draft: SeriesVersion, notes: tuple[str, ...] = ()) -> PatchSeries:

@@ -5,7 +5,7 @@ import pytest
 from matrix.catalog.load import load_profile
 from matrix.engine import images
 from matrix.engine.connect import connect_engine
-from matrix.jobs.doctor import doctor
+from matrix.jobs.doctor import diagnose_machine
 
 pytestmark = pytest.mark.engine
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engine
 def test_the_isolation_of_this_machine_is_applied_and_leaves_nothing() -> None:
     engine = connect_engine()
     images.ensure_base_image(engine, lambda _: None, install=True)
-    found = {each.subject: each for each in doctor(load_profile("quick"))}
-    assert found["engine"].well, found["engine"].said
-    assert found["isolation"].well, found["isolation"].said
+    found = {each.subject: each for each in diagnose_machine(load_profile("quick"))}
+    assert found["engine"].ok, found["engine"].message
+    assert found["isolation"].ok, found["isolation"].message
     assert [name for name in engine.list_containers() if name.startswith("kmatrix-doctor-")] == []

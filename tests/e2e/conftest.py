@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from matrix.engine.connect import connect_engine
-from matrix.jobs.run import World, run
-from matrix.jobs.settings import settle
+from matrix.jobs.run import Environment, run_matrix
+from matrix.jobs.settings import resolve_profile
 from matrix.record.events import EventSink, ProgressEvent
 from matrix.record.model import Cell, Run
 from matrix.source.cache import SourceCache
@@ -32,7 +32,7 @@ class Kmatrix:
 
     def __init__(self, place: Path, profile: str = MINIATURE) -> None:
         self.place = place
-        self.world = World(connect_engine(), SourceCache(place / "cache"), place / "runs")
+        self.world = Environment(connect_engine(), SourceCache(place / "cache"), place / "runs")
         self.profile = place / "story.toml"
         self.profile.write_text(profile)
         self.tree = str(patched(place / "tree"))
@@ -51,8 +51,8 @@ class Kmatrix:
     def run_after(self, before: tuple[Run, Path] | None, **options: list[str]) -> Run:
         """The same after another run, from which unaffected cells are taken over."""
         given = {name.replace("_", "-"): words for name, words in options.items()}
-        settled = settle({"profile": [str(self.profile)], **given}, {})
-        done, self.directory = run(settled, self._tell, ["test"], self.world, before)
+        settled = resolve_profile({"profile": [str(self.profile)], **given}, {})
+        done, self.directory = run_matrix(settled, self._tell, ["test"], self.world, before)
         return done
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from matrix.findings.fit import ConfigExplanation
-from matrix.jobs.derive import findings_of
-from matrix.jobs.fit import Asked, answer
+from matrix.jobs.derive import derive_run_findings
+from matrix.jobs.fit import ConfigCheckRequest, explain_config
 from matrix.kconfig.config import Config
 from matrix.record.load import load_cell_config
 from matrix.record.model import Run
@@ -34,8 +34,8 @@ def broken(kmatrix: Kmatrix) -> Run:
 
 def ask(kmatrix: Kmatrix, run: Run, file: Path) -> ConfigExplanation:
     directory = kmatrix.place / "runs" / run.id
-    (finding,) = (one for one in findings_of(run, directory).findings if one.is_error)
-    return answer(run, directory, finding, Asked(file), kmatrix.on_event, kmatrix.world)
+    (finding,) = (one for one in derive_run_findings(run, directory).findings if one.is_error)
+    return explain_config(run, directory, finding, ConfigCheckRequest(file), kmatrix.on_event, kmatrix.world)
 
 
 def config_with(kmatrix: Kmatrix, run: Run, more: str = "", **symbols: str) -> Path:

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import RejectedPatchError
-from matrix.jobs.compare import compare, side_of
-from matrix.jobs.patch import Asked, Judged, find_verdict, patch
-from matrix.jobs.settings import settle
+from matrix.jobs.compare import compare_run_directories, load_run_data
+from matrix.jobs.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict
+from matrix.jobs.settings import resolve_profile
 from matrix.record.load import load_run
 from matrix.record.outcome import Evidence, State
 from matrix.source.series import read_series
 from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
-from reports import render_verdict, write_verdict
-from reports.changes import Told
+from reports import render_verdict, write_verdict_reports
+from reports.changes import ReportedRun
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.mails import a_mail, a_mbox, answering
 from tests.minitree import REGRESSION, TREE
@@ -71,17 +71,17 @@ class Desk(Kmatrix):
             return text.replace("#else\n", f"#else\n{STUB}", 1)
         return (TREE / name).read_text() if (TREE / name).exists() else ""
 
-    def judge(self, text: str, *, select: str = "KVM=y,VFIO=?", **more: object) -> Judged:
+    def judge(self, text: str, *, select: str = "KVM=y,VFIO=?", **more: object) -> PatchResult:
         """The verdict on a patch, a diff or a mailbox."""
         self.number += 1
         file = self.place / f"p{self.number}.patch"
         file.write_text(text)
         return self.verdict(file, select, **more)
 
-    def verdict(self, file: Path, select: str, **more: object) -> Judged:
+    def verdict(self, file: Path, select: str, **more: object) -> PatchResult:
         given = {"profile": [str(self.profile)], "source": [self.tree], "select": [select]}
-        asked = Asked(read_series(str(file)), (str(REGRESSION),), **more)  # type: ignore[arg-type]
-        return patch(settle(given, {}), asked, self.events.append, ["test"], self.world)
+        asked = PatchRequest(read_series(str(file)), (str(REGRESSION),), **more)  # type: ignore[arg-type]
+        return evaluate_patch(resolve_profile(given, {}), asked, self.events.append, ["test"], self.world)
 
 
 def _diff(old: str, new: str, name: str) -> str:
@@ -94,12 +94,12 @@ def _diff(old: str, new: str, name: str) -> str:
     )
 
 
-def told(directory: Path) -> Told:
+def told(directory: Path) -> ReportedRun:
     run = load_run(directory)
-    return Told(run, side_of(run, directory).findings, directory)
+    return ReportedRun(run, load_run_data(run, directory).findings, directory)
 
 
-def turned(judged: Judged, *transitions: Transition) -> list[tuple[str, dict[str, str]]]:
+def turned(judged: PatchResult, *transitions: Transition) -> list[tuple[str, dict[str, str]]]:
     cells = (cell for cell in judged.verdict.cells if cell.transition in transitions)
     return [(cell.toolchain, cell.request) for cell in cells]
 
@@ -111,7 +111,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 def test_a_fix_in_the_header_turns_exactly_the_failing_cells(desk: Desk) -> None:
     judged = desk.judge(desk.diff(**{HEADER: fixed_header}), fixes=("F1",))
-    assert judged.code == 0
+    assert judged.exit_code == 0
     assert turned(judged, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     assert judged.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
     (found,) = judged.verdict.findings
@@ -121,7 +121,7 @@ def test_a_fix_in_the_header_turns_exactly_the_failing_cells(desk: Desk) -> None
 
 def test_a_fix_in_kconfig_says_which_symbol_it_flips_and_what_is_not_built_any_more(desk: Desk) -> None:
     judged = desk.judge(desk.diff(**{KCONFIG: fixed_kconfig, POWERPC: able}), fixes=("F1",))
-    assert judged.code == 0
+    assert judged.exit_code == 0
     assert turned(judged, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     (found,) = judged.verdict.findings
     assert (found.fate, found.became) == (FindingStatus.FIXED, {CellFindingStatus.NOT_BUILT: 2})
@@ -134,7 +134,7 @@ def test_a_fix_in_kconfig_says_which_symbol_it_flips_and_what_is_not_built_any_m
 def test_a_fix_that_silences_one_compiler_is_none(desk: Desk) -> None:
     quiet = '#ifdef __clang__\n#pragma clang diagnostic ignored "-Wignored-attributes"\n#endif\n'
     judged = desk.judge(desk.diff(**{SOURCE: lambda text: f"{quiet}{text}"}), fixes=("F1",))
-    assert judged.code == 100
+    assert judged.exit_code == 100
     assert turned(judged, Transition.FIXED) == [("clang-19", BROKEN)]
     assert turned(judged, Transition.STILL_FAILING) == [("gcc-14", BROKEN)]
     assert "still there" in str(judged.verdict.fixes[0].reason)
@@ -143,13 +143,13 @@ def test_a_fix_that_silences_one_compiler_is_none(desk: Desk) -> None:
 def test_a_fix_that_only_makes_the_request_unreachable_is_lost(desk: Desk) -> None:
     text = desk.diff(**{POWERPC: with_modules})
     judged = desk.judge(text, fixes=("F1",))
-    assert judged.code == 100
+    assert judged.exit_code == 100
     assert turned(judged, Transition.FIXED) == []
     assert ("gcc-14", BROKEN) in turned(judged, Transition.LOST)
     assert judged.verdict.findings[0].fate is FindingStatus.LOST
     lost = next(cell for cell in judged.verdict.cells if cell.transition is Transition.LOST)
     assert "MODULES" in str(lost.reason)
-    assert desk.judge(text, allow_lost=True).code == 0
+    assert desk.judge(text, allow_lost=True).exit_code == 0
 
 
 def test_a_fix_that_breaks_another_cell_is_told_by_that(desk: Desk) -> None:
@@ -158,7 +158,7 @@ def test_a_fix_that_breaks_another_cell_is_told_by_that(desk: Desk) -> None:
         return text.replace(f"{guard}\n", f"{guard} || !IS_ENABLED(CONFIG_MODULES)\n").replace(STUB, "")
 
     judged = desk.judge(desk.diff(**{HEADER: half}))
-    assert judged.code == 100
+    assert judged.exit_code == 100
     broken = turned(judged, Transition.BROKEN)
     assert ("gcc-14", {**BROKEN, "MODULES": "y"}) in broken
     assert BROKEN not in [request for _, request in broken]
@@ -168,7 +168,7 @@ def test_a_fix_that_breaks_another_cell_is_told_by_that(desk: Desk) -> None:
 def test_a_patch_to_documentation_builds_nothing_and_says_why(desk: Desk) -> None:
     judged = desk.judge(desk.diff(**{"Documentation/vfio.rst": lambda _: "VFIO\n====\n"}))
     after = load_run(judged.directories[-1])
-    assert judged.code == 0
+    assert judged.exit_code == 0
     assert judged.verdict.counts.keys() == {Transition.UNCHANGED, Transition.STILL_FAILING}
     built = [cell for cell in after.cells if cell.state is not State.UNREACHABLE]
     assert {cell.evidence for cell in built} == {Evidence.UNAFFECTED}
@@ -202,16 +202,16 @@ def a_series(desk: Desk) -> str:
 
 
 def test_of_a_series_each_patch_is_told_and_the_one_that_does_not_apply_is_named(desk: Desk) -> None:
-    judged = desk.judge(a_series(desk), each=True)
+    judged = desk.judge(a_series(desk), each_patch=True)
     steps = judged.verdict.steps or ()
     assert [step.subject for step in steps] == ["vfio: step 1", "vfio: step 2"]
     assert [len(step.cells) for step in steps] == [0, 2]
     refused = [one.refused for one in judged.verdict.patches]
     assert refused[:2] == [None, None]
     assert "0003-vfio-step-3" in str(refused[2])
-    assert judged.code == 1, "not all that was asked about could be tried"
+    assert judged.exit_code == 1, "not all that was asked about could be tried"
     sides = [told(directory) for directory in judged.directories]
-    names = {file.name for file in write_verdict(judged.verdict, sides)}
+    names = {file.name for file in write_verdict_reports(judged.verdict, sides)}
     assert {"mail.txt", "mail-1.txt", "mail-2.txt"} <= names
     mail = render_verdict(judged.verdict, sides[0], sides[-1], "mail")
     assert "Subject: Re: [PATCH 0/3] vfio: step 0\n" in mail
@@ -231,7 +231,7 @@ def test_two_runs_are_compared_by_their_fields(desk: Desk) -> None:
     good = desk.run(source=[desk.tree], select=select)
     there = desk.directory
     desk.run(source=[desk.tree], patch=[str(REGRESSION)], select=[*select, "KVM=n"])
-    verdict, code = compare(there, desk.directory)
+    verdict, code = compare_run_directories(there, desk.directory)
     assert code == 100
     assert verdict.counts[Transition.BROKEN] == 2
     assert [found.fate for found in verdict.findings] == [FindingStatus.NEW]

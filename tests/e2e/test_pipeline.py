@@ -8,14 +8,14 @@ import pytest
 
 from matrix.engine.connect import connect_engine
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.derive import findings_of
-from matrix.jobs.run import plan
-from matrix.jobs.settings import settle
+from matrix.jobs.derive import derive_run_findings
+from matrix.jobs.run import plan_matrix
+from matrix.jobs.settings import resolve_profile
 from matrix.record.events import CellFinished, ProgressEvent, StageStarted
 from matrix.record.load import load_run
 from matrix.record.outcome import Evidence, State, compute_run_exit_code
 from matrix.resolve.make import BUILD_MOUNT
-from reports import write_all
+from reports import write_run_reports
 from tests.e2e.conftest import Kmatrix, by_state, one
 from tests.minitree import KCONFIG, LINK, REGRESSION, WARNING, patched
 
@@ -25,8 +25,8 @@ BROKEN = {"KVM": "y", "MODULES": "n", "VFIO": "n"}
 
 
 def test_every_request_has_a_row_and_the_reachable_ones_are_98_of_144(kmatrix: Kmatrix) -> None:
-    settled = settle({"profile": [str(kmatrix.profile)], "arch": ALL, "source": [kmatrix.tree]}, {})
-    planned = plan(settled, kmatrix.on_event, kmatrix.world)
+    settled = resolve_profile({"profile": [str(kmatrix.profile)], "arch": ALL, "source": [kmatrix.tree]}, {})
+    planned = plan_matrix(settled, kmatrix.on_event, kmatrix.world)
     states = [cell.state for cell in planned.cells]
     assert len(states) == 144
     assert states.count(State.NOT_RUN) == 98
@@ -134,7 +134,7 @@ def test_the_record_reports_and_logs_are_there_and_can_be_loaded_again(kmatrix: 
     for cell in done.cells:
         if cell.config_sha256:
             assert (kmatrix.directory / "configs" / cell.config_sha256).is_file()
-    written = write_all(done, findings_of(done, kmatrix.directory), kmatrix.directory)
+    written = write_run_reports(done, derive_run_findings(done, kmatrix.directory), kmatrix.directory)
     assert all(file.stat().st_size for file in written)
     compilers = done.toolchains["gcc-14"].compilers["powerpc"]
     assert "gcc" in compilers.version

@@ -11,9 +11,9 @@ import pytest
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.engine import LABEL, ContainerSpec, Mount
 from matrix.findings.presence import index_cells, list_affected_cells
-from matrix.jobs.derive import findings_of
+from matrix.jobs.derive import derive_run_findings
 from matrix.record.model import Run
-from reports.reproducer import reproducer
+from reports.reproducer import render_reproducer
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.history import CULPRIT, History
 from tests.minitree import KCONFIG, REGRESSION, patched
@@ -46,9 +46,9 @@ def script(kmatrix: Kmatrix, broken: Run, tmp_path: Path) -> Iterator[Path]:
 
 
 def write(kmatrix: Kmatrix, run: Run, path: Path, toolchain: str = "gcc-14") -> Path:
-    (found,) = findings_of(run, kmatrix.directory).findings
+    (found,) = derive_run_findings(run, kmatrix.directory).findings
     cell = next(cell for cell in list_affected_cells(index_cells(run), found) if cell.toolchain == toolchain)
-    path.write_text(reproducer(run, cell, kmatrix.directory, found))
+    path.write_text(render_reproducer(run, cell, kmatrix.directory, found))
     return path
 
 

@@ -13,13 +13,13 @@ from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import ensure_base_image
 from matrix.findings.model import Findings
 from matrix.findings.presence import index_cells, list_affected_cells
-from matrix.jobs.derive import findings_of
-from matrix.jobs.fit import Asked, answer
-from matrix.jobs.patch import Asked as AskedOfPatch
-from matrix.jobs.patch import Judged
-from matrix.jobs.patch import patch as judge
-from matrix.jobs.run import World, run
-from matrix.jobs.settings import settle
+from matrix.jobs.derive import derive_run_findings
+from matrix.jobs.fit import ConfigCheckRequest, explain_config
+from matrix.jobs.patch import PatchRequest as AskedOfPatch
+from matrix.jobs.patch import PatchResult
+from matrix.jobs.patch import evaluate_patch as judge
+from matrix.jobs.run import Environment, run_matrix
+from matrix.jobs.settings import resolve_profile
 from matrix.kconfig.config import Config
 from matrix.record.events import ProgressEvent
 from matrix.record.load import load_cell_config
@@ -30,7 +30,7 @@ from matrix.source.obtain import fetch_tree
 from matrix.source.series import read_series
 from matrix.source.walk import link_tree, list_files
 from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
-from reports.reproducer import reproducer
+from reports.reproducer import render_reproducer
 from tests.fakes.history import CULPRIT, History
 from tests.minitree import PATCHES
 
@@ -67,11 +67,11 @@ class Story:
         options = {"profile": [str(self.profile)], "source": [SOURCE], **more}
         if patches:
             options["patch"] = [str(patch) for patch in patches]
-        world = World(connect_engine(), self.cache, self.place / "runs")
-        return run(settle(options, {}), self.events.append, ["test"], world)[0]
+        world = Environment(connect_engine(), self.cache, self.place / "runs")
+        return run_matrix(resolve_profile(options, {}), self.events.append, ["test"], world)[0]
 
     def findings(self, done: Run) -> Findings:
-        return findings_of(done, self.place / "runs" / done.id)
+        return derive_run_findings(done, self.place / "runs" / done.id)
 
     def age_header(self) -> None:
         """Make the broken tree's header older than every object in the lanes."""
@@ -181,8 +181,8 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     his = next(cell for cell in broken.cells if cell.request == {**BROKEN, "MODULES": "y"})
     file = story.place / "his.config"
     file.write_text(str(load_cell_config(directory, his)))
-    world = World(connect_engine(), story.cache, story.place / "runs")
-    told = answer(broken, directory, found, Asked(file), story.events.append, world)
+    world = Environment(connect_engine(), story.cache, story.place / "runs")
+    told = explain_config(broken, directory, found, ConfigCheckRequest(file), story.events.append, world)
     assert (told.user_config.arch, told.fit.cell.toolchain) == ("powerpc", "gcc-14")
     assert [(term.axis, term.actual, term.needed) for term in told.fit.missed_terms] == [
         ("MODULES", "y", ("n",))
@@ -195,15 +195,15 @@ def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_t
     assert Config.parse(file.read_text()).diff(changed).keys() == {"MODULES", *told.change.side_effects}
 
 
-def judged(story: Story, patch_file: str, select: str = "KVM=y,MODULES=n") -> Judged:
+def judged(story: Story, patch_file: str, select: str = "KVM=y,MODULES=n") -> PatchResult:
     """The verdict on a patch, in the lanes of the broken run: only what it reaches is compiled."""
     options = {"profile": [str(story.profile)], "source": [SOURCE], "select": [select]}
     asked = AskedOfPatch(read_series(str(PATCHES / patch_file)), (str(REGRESSION),), fixes=("F1",))
-    world = World(connect_engine(), story.cache, story.place / "runs")
-    return judge(settle(options, {}), asked, story.events.append, ["test"], world)
+    world = Environment(connect_engine(), story.cache, story.place / "runs")
+    return judge(resolve_profile(options, {}), asked, story.events.append, ["test"], world)
 
 
-def turned(found: Judged, transition: Transition) -> list[tuple[str, dict[str, str]]]:
+def turned(found: PatchResult, transition: Transition) -> list[tuple[str, dict[str, str]]]:
     cells = (cell for cell in found.verdict.cells if cell.transition is transition)
     return [(cell.toolchain, cell.request) for cell in cells]
 
@@ -220,7 +220,7 @@ def test_each_of_both_fixes_turns_exactly_the_failing_cells(
 ) -> None:
     assert broken.finished
     found = judged(story, patch_file)
-    assert found.code == 0
+    assert found.exit_code == 0
     assert turned(found, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     assert found.verdict.counts.keys() == {Transition.FIXED, Transition.UNCHANGED}
     fixed = next(row for row in found.verdict.findings if row.before and "F1" in row.before.ids)
@@ -230,7 +230,7 @@ def test_each_of_both_fixes_turns_exactly_the_failing_cells(
 def test_a_fix_that_silences_one_compiler_is_none(story: Story, broken: Run) -> None:
     assert broken.finished
     found = judged(story, "story-quiet-clang.patch", "KVM=y,MODULES=n,VFIO=n")
-    assert found.code == 100
+    assert found.exit_code == 100
     assert turned(found, Transition.FIXED) == [("clang-19", BROKEN)]
     assert turned(found, Transition.STILL_FAILING) == [("gcc-14", BROKEN)]
 
@@ -238,7 +238,7 @@ def test_a_fix_that_silences_one_compiler_is_none(story: Story, broken: Run) -> 
 def test_a_fix_that_nobody_can_configure_any_more_is_lost(story: Story, broken: Run) -> None:
     assert broken.finished
     found = judged(story, "story-needs-modules.patch", "KVM=y,MODULES=n,VFIO=n")
-    assert found.code == 100
+    assert found.exit_code == 100
     assert turned(found, Transition.LOST) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
     assert turned(found, Transition.FIXED) == []
 
@@ -247,7 +247,7 @@ def test_a_fix_that_breaks_another_cell_is_told_by_that(story: Story, broken: Ru
     assert broken.finished
     found = judged(story, "story-breaks-another.patch", "KVM=y,VFIO=n")
     another = {**BROKEN, "MODULES": "y"}
-    assert found.code == 100
+    assert found.exit_code == 100
     assert turned(found, Transition.BROKEN) == [("gcc-14", another), ("clang-19", another)]
     assert turned(found, Transition.FIXED) == [("gcc-14", BROKEN), ("clang-19", BROKEN)]
 
@@ -263,7 +263,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"
     cell = list_affected_cells(index_cells(broken), found)[0]
-    script.write_text(reproducer(broken, cell, story.place / "runs" / broken.id, found))
+    script.write_text(render_reproducer(broken, cell, story.place / "runs" / broken.id, found))
     said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"))
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said
     assert f"git bisect skip {history.commits['Another breakage']}" in history.git("bisect", "log")

@@ -11,7 +11,7 @@ from matrix.record.outcome import PROVEN_STATES, Evidence, State
 from matrix.verdict.compare import compare_runs
 from matrix.verdict.model import Mailbox, PatchMail, Verdict, VerdictPatch
 from matrix.verdict.side import RunData
-from reports.changes import Changes, Told
+from reports.changes import ReportedRun, RunChanges
 from tests.fakes.runs import the_story
 from tests.fakes.sides import OBJECT, OTHER_OBJECT, a_side, turned
 
@@ -41,16 +41,16 @@ class Case:
     """A verdict and both of its sides, as a report is given them."""
 
     verdict: Verdict
-    before: Told
-    after: Told
+    before: ReportedRun
+    after: ReportedRun
 
     @property
-    def given(self) -> tuple[Verdict, Told, Told]:
+    def given(self) -> tuple[Verdict, ReportedRun, ReportedRun]:
         return self.verdict, self.before, self.after
 
     @property
-    def changes(self) -> Changes:
-        return Changes.of(*self.given)
+    def changes(self) -> RunChanges:
+        return RunChanges.from_verdict(*self.given)
 
     def having(self, **fields: Any) -> "Case":
         """The same with these fields of the verdict."""
@@ -64,8 +64,8 @@ def a_case(before: RunData, after: RunData, **fields: Any) -> Case:
     return Case(verdict, told(before), told(after))
 
 
-def told(side: RunData, directory: Path = NOWHERE) -> Told:
-    return Told(side.run, side.findings, directory / side.run.id)
+def told(side: RunData, directory: Path = NOWHERE) -> ReportedRun:
+    return ReportedRun(side.run, side.findings, directory / side.run.id)
 
 
 def broken_story() -> Run:

@@ -10,8 +10,8 @@ from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 from matrix.jobs import again
-from matrix.jobs.again import ready_again
-from matrix.jobs.prepare import Ready
+from matrix.jobs.again import restore_session
+from matrix.jobs.prepare import Session
 from matrix.record.events import ProgressNote
 from matrix.record.model import GitState, Run
 from matrix.source.tree import SourceTree
@@ -36,9 +36,9 @@ class Later(Desk):
         self.patch.write_text(PATCH)
         self.kernel.applies = applying
 
-    def ready(self, run: Run) -> Ready:
+    def ready(self, run: Run) -> Session:
         cache, engine = self.world.cache, self.world.engine
-        with ready_again(run, "gcc-14", self.events.append, engine=engine, cache=cache) as ready:
+        with restore_session(run, "gcc-14", self.events.append, engine=engine, cache=cache) as ready:
             return ready
 
     def again(self, run: Run) -> SourceTree:
@@ -151,7 +151,7 @@ def test_a_toolchain_that_has_no_row_any_more_is_told(later: Later) -> None:
     cache, engine = later.world.cache, later.world.engine
     with (
         pytest.raises(RequestError, match="the image of gcc-9 is gone, and so is its row"),
-        ready_again(gone, "gcc-9", later.events.append, engine=engine, cache=cache),
+        restore_session(gone, "gcc-9", later.events.append, engine=engine, cache=cache),
     ):
         pass
 

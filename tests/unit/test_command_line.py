@@ -67,7 +67,7 @@ def _a_quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tasks, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(tasks, "RUNS_DIRECTORY", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
     yield
@@ -403,9 +403,11 @@ def _room(monkeypatch: pytest.MonkeyPatch, enter: Callable[[str], int]) -> Cell:
     @contextmanager
     def opened(_run: Run, _directory: Path, name: str, emit: EventSink) -> Iterator[SimpleNamespace]:
         emit(ProgressNote(f"opening {name}"))
-        yield SimpleNamespace(cell=cell, make="make -C /src ARCH=powerpc drivers/vfio/", enter=enter)
+        yield SimpleNamespace(
+            cell=cell, make_command="make -C /src ARCH=powerpc drivers/vfio/", run_shell=enter
+        )
 
-    monkeypatch.setattr(tasks, "opened", opened)
+    monkeypatch.setattr(tasks, "open_cell_shell", opened)
     return cell
 
 
@@ -456,7 +458,7 @@ def _built(
     values = ("y", "m", "n")
     cells = [a_cell(symbols={"KVM": value}, state=s) for value, s in zip(values, states, strict=False)]
     done = a_run(cells, interrupted=interrupted)
-    monkeypatch.setattr(tasks, "run_job", lambda *_: (done, tmp_path))
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: (done, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -502,7 +504,7 @@ def _raising(error: BaseException) -> Callable[..., NoReturn]:
 
 
 def test_a_bug_is_a_sentence_and_70(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_job", _raising(ZeroDivisionError("division by zero")))
+    monkeypatch.setattr(tasks, "run_matrix", _raising(ZeroDivisionError("division by zero")))
     assert kmatrix("run") == 70
     err = capsys.readouterr().err
     assert err.startswith("kmatrix: this is a bug: ZeroDivisionError: division by zero\n")
@@ -511,21 +513,21 @@ def test_a_bug_is_a_sentence_and_70(capsys: Said, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_bug_shows_where_it_is_when_asked(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_job", _raising(ZeroDivisionError("division by zero")))
+    monkeypatch.setattr(tasks, "run_matrix", _raising(ZeroDivisionError("division by zero")))
     monkeypatch.setenv("KMATRIX_TRACEBACK", "1")
     assert kmatrix("run") == 70
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
 def test_a_fault_of_the_machine_is_2_with_its_advice(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_job", _raising(EngineError("it died", "raise it")))
+    monkeypatch.setattr(tasks, "run_matrix", _raising(EngineError("it died", "raise it")))
     assert refused(capsys, 2, "run") == "kmatrix: it died\n  raise it\n"
-    monkeypatch.setattr(tasks, "run_job", _raising(DiskFullError("no space left", "./inv sweep")))
+    monkeypatch.setattr(tasks, "run_matrix", _raising(DiskFullError("no space left", "./inv sweep")))
     assert refused(capsys, 2, "run") == "kmatrix: no space left\n  ./inv sweep\n"
 
 
 def test_ctrl_c_is_130(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_job", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr(tasks, "run_matrix", _raising(KeyboardInterrupt()))
     assert "interrupted" in refused(capsys, 130, "run")
 
 

@@ -376,7 +376,7 @@ class TestRun:
     def test_slow_waiting_is_not_taken_for_an_end(
         self, daemon: Daemon, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(docker_engine, "_WAIT", 0.1)
+        monkeypatch.setattr(docker_engine, "_WAIT_TIMEOUT", 0.1)
         answers = iter(["running", "running", "exited"])
 
         def inspected(request: Request) -> None:

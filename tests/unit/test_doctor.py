@@ -14,15 +14,15 @@ from matrix.engine.engine import ContainerResult, ContainerSpec, EngineInfo, Lin
 from matrix.engine.images import compute_base_tag
 from matrix.errors import EngineError
 from matrix.jobs import doctor as module
-from matrix.jobs.doctor import Finding, doctor
-from matrix.jobs.prepare import image_ref
+from matrix.jobs.doctor import HealthCheck, diagnose_machine
+from matrix.jobs.prepare import resolve_image_ref
 from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 
 GIB = 2**30
 LIMIT = 512 * 2**20
 TOOLCHAINS = ("gcc-14", "clang-19")
-IMAGES = tuple(image_ref(name, load_catalog().toolchains[name]) for name in TOOLCHAINS)
+IMAGES = tuple(resolve_image_ref(name, load_catalog().toolchains[name]) for name in TOOLCHAINS)
 Handler = Callable[[ContainerSpec, LineCallback], int | ContainerResult]
 
 
@@ -63,7 +63,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sized:
     """A machine on which all is well but the source, which is not fetched."""
     found = Sized(HELD, images=(compute_base_tag(), *IMAGES))
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "connect", lambda: found)
+    monkeypatch.setattr(module, "connect_engine", lambda: found)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 60 * GIB, 40 * GIB))
     return found
 
@@ -73,13 +73,13 @@ def profile() -> Profile:
     return load_profile("kvm-vfio", [("test", {"toolchain": TOOLCHAINS})])
 
 
-def finding(subject: str, profile: Profile) -> Finding:
-    (found,) = [each for each in doctor(profile) if each.subject == subject]
+def finding(subject: str, profile: Profile) -> HealthCheck:
+    (found,) = [each for each in diagnose_machine(profile) if each.subject == subject]
     return found
 
 
 def test_it_looks_at_everything_in_the_order_in_which_it_is_needed(engine: Sized, profile: Profile) -> None:
-    found = doctor(profile)
+    found = diagnose_machine(profile)
     assert [each.subject for each in found] == [
         "engine",
         "isolation",
@@ -88,7 +88,7 @@ def test_it_looks_at_everything_in_the_order_in_which_it_is_needed(engine: Sized
         *(f"image {name}" for name in TOOLCHAINS),
         "source",
     ]
-    assert [each.subject for each in found if not each.well] == ["source"]
+    assert [each.subject for each in found if not each.ok] == ["source"]
     assert engine.list_containers() == {}
 
 
@@ -98,16 +98,18 @@ def test_without_an_engine_it_says_why_and_still_looks_at_the_disk(
     def nobody() -> Sized:
         raise EngineError("no container engine answers", "./inv setup")
 
-    monkeypatch.setattr(module, "connect", nobody)
-    first, disk = doctor(profile)
-    assert first == Finding("engine", False, "no container engine answers", "./inv setup")
-    assert (disk.subject, disk.well) == ("disk", True)
+    monkeypatch.setattr(module, "connect_engine", nobody)
+    first, disk = diagnose_machine(profile)
+    assert first == HealthCheck("engine", False, "no container engine answers", "./inv setup")
+    assert (disk.subject, disk.ok) == ("disk", True)
     assert engine.ran == []
 
 
 def test_an_engine_that_answers_with_an_error_is_the_finding(engine: Sized, profile: Profile) -> None:
     engine.broken = "the engine is on fire"
-    assert doctor(profile)[0] == Finding("engine", False, "the engine is on fire", "./inv doctor")
+    assert diagnose_machine(profile)[0] == HealthCheck(
+        "engine", False, "the engine is on fire", "./inv doctor"
+    )
 
 
 def test_everything_that_is_not_well_comes_with_something_to_do(
@@ -118,9 +120,9 @@ def test_everything_that_is_not_well_comes_with_something_to_do(
     for ref in IMAGES:
         engine.remove_image(ref)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 99 * GIB, GIB))
-    bad = [each for each in doctor(profile) if not each.well]
+    bad = [each for each in diagnose_machine(profile) if not each.ok]
     assert len(bad) == 6
-    assert [each.subject for each in bad if not each.todo] == []
+    assert [each.subject for each in bad if not each.advice] == []
 
 
 @pytest.mark.usefixtures("engine")
@@ -129,33 +131,33 @@ def test_little_disk_is_told_with_how_much_and_where(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 97 * GIB, 3 * GIB))
     disk = finding("disk", profile)
-    assert (disk.well, disk.said) == (False, f"3 GiB free for {tmp_path}/cache")
-    assert "./inv sweep" in disk.todo
-    assert "KMATRIX_CACHE" in disk.todo
+    assert (disk.ok, disk.message) == (False, f"3 GiB free for {tmp_path}/cache")
+    assert "./inv sweep" in disk.advice
+    assert "KMATRIX_CACHE" in disk.advice
 
 
 def test_little_memory_means_fewer_lanes(engine: Sized, profile: Profile) -> None:
     engine.memory = 2 * GIB
     memory = finding("memory", profile)
-    assert not memory.well
-    assert "2.0 GiB, 2 processors" in memory.said
-    assert "--lanes 1" in memory.todo
+    assert not memory.ok
+    assert "2.0 GiB, 2 processors" in memory.message
+    assert "--lanes 1" in memory.advice
 
 
 def test_a_missing_image_is_named_and_setup_makes_it(engine: Sized, profile: Profile) -> None:
     engine.remove_image(IMAGES[1])
-    assert finding("image gcc-14", profile).well
+    assert finding("image gcc-14", profile).ok
     missing = finding("image clang-19", profile)
-    assert missing == Finding("image clang-19", False, f"{IMAGES[1]} is not there", "./inv setup")
+    assert missing == HealthCheck("image clang-19", False, f"{IMAGES[1]} is not there", "./inv setup")
 
 
 @pytest.mark.usefixtures("engine")
 def test_a_package_that_was_fetched_is_well(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert finding("source", profile).todo == "./inv setup"
+    assert finding("source", profile).advice == "./inv setup"
     monkeypatch.setattr(
-        SourceCache, "recall", lambda _, spec: {"digest": "1"} if spec == profile.source else None
+        SourceCache, "read_spec_entry", lambda _, spec: {"digest": "1"} if spec == profile.source else None
     )
-    assert finding("source", profile).well
+    assert finding("source", profile).ok
 
 
 @pytest.mark.usefixtures("engine")
@@ -163,8 +165,8 @@ def test_a_package_that_was_fetched_is_well(profile: Profile, monkeypatch: pytes
 def test_a_source_of_ones_own_is_well_when_it_is_there(spec: str, tmp_path: Path) -> None:
     there = load_profile("quick", [("test", {"source": spec.format(tmp_path)})])
     gone = load_profile("quick", [("test", {"source": spec.format(tmp_path / "gone")})])
-    assert finding("source", there).well
-    assert "--source DIR" in finding("source", gone).todo
+    assert finding("source", there).ok
+    assert "--source DIR" in finding("source", gone).advice
 
 
 # --- isolation
@@ -173,7 +175,7 @@ def test_a_source_of_ones_own_is_well_when_it_is_there(spec: str, tmp_path: Path
 @pytest.mark.parametrize("order", [(CAPABILITIES, PRIVILEGES), (PRIVILEGES, CAPABILITIES)])
 def test_isolation_that_is_applied_is_well(engine: Sized, profile: Profile, order: tuple[str, str]) -> None:
     engine.handler = saying(f"{LIMIT}", *order, "USER")
-    assert finding("isolation", profile).well
+    assert finding("isolation", profile).ok
 
 
 @pytest.mark.parametrize(
@@ -194,17 +196,19 @@ def test_what_the_engine_accepts_and_does_not_apply_is_bad(
 ) -> None:
     engine.handler = saying(*lines)
     found = finding("isolation", profile)
-    assert (found.well, found.said) == (False, f"the engine does not apply: {lacks}")
-    assert found.todo
+    assert (found.ok, found.message) == (False, f"the engine does not apply: {lacks}")
+    assert found.advice
 
 
 def test_a_container_that_says_nothing_proves_nothing(engine: Sized, profile: Profile) -> None:
     engine.handler = saying()
-    assert "the memory limit, dropped capabilities, no new privileges" in finding("isolation", profile).said
+    assert (
+        "the memory limit, dropped capabilities, no new privileges" in finding("isolation", profile).message
+    )
 
 
 def test_isolation_is_asked_of_a_container_as_a_cell_would_have_it(engine: Sized, profile: Profile) -> None:
-    doctor(profile)
+    diagnose_machine(profile)
     (asked,) = engine.ran
     assert asked.image == engine.find_image_id(compute_base_tag())
     assert asked.limits.memory == LIMIT
@@ -218,7 +222,7 @@ def test_isolation_is_asked_of_a_container_as_a_cell_would_have_it(engine: Sized
 
 def test_in_a_rootless_engine_the_container_is_the_caller(engine: Sized, profile: Profile) -> None:
     engine.rootless = True
-    assert finding("isolation", profile).well
+    assert finding("isolation", profile).ok
     assert engine.ran[0].user == "0:0"
 
 
@@ -227,10 +231,10 @@ def test_a_container_that_cannot_run_is_told_with_the_engines_advice(engine: Siz
         raise EngineError("it refuses", "persuade it")
 
     engine.handler = dies
-    assert finding("isolation", profile) == Finding("isolation", False, "it refuses", "persuade it")
+    assert finding("isolation", profile) == HealthCheck("isolation", False, "it refuses", "persuade it")
 
 
 def test_without_the_base_image_isolation_is_not_known(engine: Sized, profile: Profile) -> None:
     engine.remove_image(compute_base_tag())
-    assert finding("isolation", profile).todo == "./inv setup"
+    assert finding("isolation", profile).advice == "./inv setup"
     assert engine.ran == []

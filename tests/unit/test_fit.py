@@ -11,8 +11,8 @@ from matrix.catalog.load import load_catalog
 from matrix.engine.engine import ContainerResult
 from matrix.errors import MachineError, RequestError
 from matrix.findings.fit import ConfigExplanation
-from matrix.jobs.derive import findings_of
-from matrix.jobs.fit import Asked, answer, asked_with, read_config
+from matrix.jobs.derive import derive_run_findings
+from matrix.jobs.fit import ConfigCheckRequest, explain_config, load_user_config, parse_config_request
 from matrix.kconfig.config import Config
 from matrix.record.model import Run
 from tests.fakes.kernel import Job, Made, Symbol
@@ -45,9 +45,11 @@ class Maintainer(Desk):
         self, text: str = MODULES_ON, toolchain: str = "", out: str = "", run: Run | None = None
     ) -> ConfigExplanation:
         self.file.write_text(text)
-        (finding,) = findings_of(self.done, self.directory).findings
-        asked = Asked(self.file, toolchain, out)
-        return answer(run or self.done, self.directory, finding, asked, self.events.append, self.world)
+        (finding,) = derive_run_findings(self.done, self.directory).findings
+        asked = ConfigCheckRequest(self.file, toolchain, out)
+        return explain_config(
+            run or self.done, self.directory, finding, asked, self.events.append, self.world
+        )
 
     def configures(self, **symbols: Symbol) -> None:
         """Further symbols, or other ones, in another tree's Kconfig: nothing that was resolved holds."""
@@ -77,7 +79,7 @@ def refusal(somebody: Maintainer, toolchain: str = "", out: str = "") -> str:
 def about_file(somebody: Maintainer) -> RequestError:
     """What is refused of the file as it lies there."""
     with pytest.raises(RequestError) as caught:
-        read_config(somebody.file, load_catalog())
+        load_user_config(somebody.file, load_catalog())
     return caught.value
 
 
@@ -327,9 +329,9 @@ def test_an_out_that_cannot_be_written_is_told(somebody: Maintainer) -> None:
 
 
 def test_options_that_say_nothing_without_a_config_are_refused() -> None:
-    assert asked_with("", "", "") is None
-    assert asked_with("a", "b", "c") == Asked(Path("a"), "b", "c")
+    assert parse_config_request("", "", "") is None
+    assert parse_config_request("a", "b", "c") == ConfigCheckRequest(Path("a"), "b", "c")
     for toolchain, out, named in (("gcc-14", "", "--toolchain"), ("", "x", "--out")):
         with pytest.raises(RequestError, match=f"{named} needs a .config") as caught:
-            asked_with("", toolchain, out)
+            parse_config_request("", toolchain, out)
         assert "--config FILE" in caught.value.hint

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog, load_profile
-from matrix.jobs.follow import following
-from matrix.jobs.prepare import focus_of
+from matrix.jobs.follow import find_focus_additions
+from matrix.jobs.prepare import resolve_focus
 
 CATALOG = load_catalog()
 PROFILE = load_profile("kvm-vfio").model_copy(update={"arch": ("powerpc", "x86")})
@@ -36,10 +36,10 @@ def tree(tmp_path: Path) -> Path:
 def test_objects_of_sources_and_directories_of_rules_are_added_once(
     tree: Path, touched: list[str], added: tuple[str, ...]
 ) -> None:
-    assert following(PROFILE, CATALOG, tree, touched) == added
+    assert find_focus_additions(PROFILE, CATALOG, tree, touched) == added
 
 
 def test_what_is_another_archs_is_not_asked_for() -> None:
     focused = PROFILE.model_copy(update={"focus": ("arch/powerpc/mm/mem.o", "drivers/net/")})
-    assert focus_of(focused, CATALOG, "powerpc") == ("arch/powerpc/mm/mem.o", "drivers/net/")
-    assert focus_of(focused, CATALOG, "x86") == ("drivers/net/",)
+    assert resolve_focus(focused, CATALOG, "powerpc") == ("arch/powerpc/mm/mem.o", "drivers/net/")
+    assert resolve_focus(focused, CATALOG, "x86") == ("drivers/net/",)

@@ -84,7 +84,7 @@ def test_an_edited_template_is_another_image(monkeypatch: pytest.MonkeyPatch, tm
         (tmp_path / template.name).write_text(template.read_text())
     before = (images.compute_base_tag(), GCC.tag)
     edited = jinja2.Environment(loader=jinja2.FileSystemLoader(tmp_path), keep_trailing_newline=True)
-    monkeypatch.setattr(images, "_templates", lambda: edited)
+    monkeypatch.setattr(images, "_load_templates", lambda: edited)
     assert (images.compute_base_tag(), GCC.tag) == before
     (tmp_path / "base.Dockerfile.j2").write_text("FROM {{ parent }}\nRUN true\n")
     assert images.compute_base_tag() != before[0]

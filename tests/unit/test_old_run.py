@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import tasks
-from matrix.jobs.derive import findings_of, keep_findings
+from matrix.jobs.derive import derive_run_findings, write_findings
 from matrix.record.load import load_run
 from matrix.record.model import Record
 from matrix.verdict.model import Verdict
@@ -72,7 +72,7 @@ def test_findings_come_out_of_an_old_run_as_they_did(name: str, directory: Path)
     before = kept.read_bytes()
     kept.unlink()
     run = load_run(directory / name)
-    keep_findings(findings_of(run, directory / name), directory / name)
+    write_findings(derive_run_findings(run, directory / name), directory / name)
     assert kept.read_bytes() == before
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import KmatrixError, RequestError
-from matrix.jobs.compare import measure_of, measured
-from matrix.jobs.patch import Asked, Judged, base_differs, find_verdict, patch
-from matrix.jobs.prepare import git_identity
-from matrix.jobs.settings import settle
+from matrix.jobs.compare import apply_baseline, parse_baseline_options
+from matrix.jobs.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict, format_base_mismatch
+from matrix.jobs.prepare import read_git_identity
+from matrix.jobs.settings import resolve_profile
 from matrix.record.model import GitState, SourceRecord
 from matrix.source.series import read_series
 from matrix.verdict.model import FindingStatus, Mailbox, Transition
@@ -34,11 +34,11 @@ class Judge(Desk):
         source = self.kernel.jobs[-1].host("/src") / "drivers/vfio/vfio.c"
         return source.read_text() == "int vfio;\n"
 
-    def judged(self, text: str = FIX, **more: object) -> Judged:
+    def judged(self, text: str = FIX, **more: object) -> PatchResult:
         file = self.place / "fix.patch"
         file.write_text(text)
-        asked = Asked(read_series(str(file)), **more)  # type: ignore[arg-type]
-        return patch(settle(self._settled({}), {}), asked, self._tell, ["test"], self.world)
+        asked = PatchRequest(read_series(str(file)), **more)  # type: ignore[arg-type]
+        return evaluate_patch(resolve_profile(self._settled({}), {}), asked, self._tell, ["test"], self.world)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def judge(tmp_path: Path) -> Judge:
 
 def test_a_fix_is_told_with_its_runs_and_its_patch_and_found_again(judge: Judge) -> None:
     judged = judge.judged(fixes=("F1",), tester=TESTER)
-    assert (judged.code, judged.tester, judged.untested) == (0, TESTER, "")
+    assert (judged.exit_code, judged.tester, judged.untested_reason) == (0, TESTER, "")
     assert judged.verdict.counts == {Transition.FIXED: 1, Transition.UNCHANGED: 1}
     assert [found.fate for found in judged.verdict.findings] == [FindingStatus.FIXED]
     place = judged.directories[0].parent
@@ -62,8 +62,8 @@ def test_a_tag_that_is_not_earned_is_refused_and_told(judge: Judge) -> None:
     judge.says(VFIO, always(ERROR))
     judged = judge.judged(tester=TESTER)
     assert judged.tester is None
-    assert judged.untested
-    assert judged.code != 0
+    assert judged.untested_reason
+    assert judged.exit_code != 0
 
 
 def test_mails_patches_and_cover_letter_are_kept_for_the_answer(judge: Judge) -> None:
@@ -97,12 +97,12 @@ def test_a_base_that_is_not_the_patchs_own_is_said() -> None:
     git = GitState(commit=COMMIT, describe="v6.12", dirty=False)
     source = SourceRecord(spec="/tree@HEAD", version="6.12", digest="0" * 64, git=git)
     on_git = a_run(source=source)
-    assert base_differs(None, run) is None
-    assert base_differs(COMMIT[:12], on_git) is None
-    assert "it was tried on 0123456789ab (v6.12)" in str(base_differs("f" * 40, on_git))
-    assert "it was tried on Linux 6.12.48" in str(base_differs("f" * 40, run))
+    assert format_base_mismatch(None, run) is None
+    assert format_base_mismatch(COMMIT[:12], on_git) is None
+    assert "it was tried on 0123456789ab (v6.12)" in str(format_base_mismatch("f" * 40, on_git))
+    assert "it was tried on Linux 6.12.48" in str(format_base_mismatch("f" * 40, run))
     dirty = source.model_copy(update={"git": git.model_copy(update={"dirty": True})})
-    assert "uncommitted" in str(base_differs(COMMIT, a_run(source=dirty)))
+    assert "uncommitted" in str(format_base_mismatch(COMMIT, a_run(source=dirty)))
 
 
 def test_the_tester_is_who_git_says_and_nobody_without(
@@ -111,34 +111,34 @@ def test_the_tester_is_who_git_says_and_nobody_without(
     monkeypatch.chdir(tmp_path)
     for name in ("NAME", "EMAIL"):
         monkeypatch.setenv(f"GIT_AUTHOR_{name}", {"NAME": "Jane Doe", "EMAIL": "jane@example.org"}[name])
-    assert git_identity() == Mailbox(name="Jane Doe", address="jane@example.org")
+    assert read_git_identity() == Mailbox(name="Jane Doe", address="jane@example.org")
 
     def unknown(*_: object, **__: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.CompletedProcess([], 128, "", "tell me who you are")
 
     monkeypatch.setattr(subprocess, "run", unknown)
     with pytest.raises(RequestError, match="git does not know who you are"):
-        git_identity()
+        read_git_identity()
 
 
 def test_a_run_is_held_against_its_baseline_and_what_is_known(judge: Judge) -> None:
     broken = judge.run()
     there = judge.directory
-    measure = measure_of(str(there), "", judge.world.runs)
+    measure = parse_baseline_options(str(there), "", judge.world.runs)
     assert measure is not None
-    held = measured(broken, there, measure)
-    assert held.code == 0, "what failed there may fail here"
+    held = apply_baseline(broken, there, measure)
+    assert held.exit_code == 0, "what failed there may fail here"
     (judge.tree / "drivers/vfio/vfio.c").write_text("int v;\n")
     good = judge.run()
-    back = measure_of(str(judge.directory), "", judge.world.runs)
+    back = parse_baseline_options(str(judge.directory), "", judge.world.runs)
     assert back is not None
-    assert measured(broken, there, back).code == 100
-    assert measured(good, judge.directory, measure).code == 0
+    assert apply_baseline(broken, there, back).exit_code == 100
+    assert apply_baseline(good, judge.directory, measure).exit_code == 0
 
 
 def test_without_a_baseline_nothing_is_measured_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
-    assert measure_of("", "", tmp_path) is None
+    assert parse_baseline_options("", "", tmp_path) is None
     with pytest.raises(RequestError, match="no run 'nosuch'"):
-        measure_of("nosuch", "", tmp_path)
+        parse_baseline_options("nosuch", "", tmp_path)
     with pytest.raises(RequestError):
-        measure_of("", str(tmp_path / "nosuch.toml"), tmp_path)
+        parse_baseline_options("", str(tmp_path / "nosuch.toml"), tmp_path)

@@ -12,8 +12,8 @@ import pytest
 from matrix.engine.engine import ContainerResult
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.run import World, plan, run
-from matrix.jobs.settings import settle
+from matrix.jobs.run import Environment, plan_matrix, run_matrix
+from matrix.jobs.settings import resolve_profile
 from matrix.record.events import CellFinished, EventSink, LaneFinished, ProgressEvent, ProgressNote
 from matrix.record.load import load_cell_objects, load_run
 from matrix.record.model import Cell, Run
@@ -65,7 +65,7 @@ class Desk:
         self.kernel = Kernel(SYMBOLS, {VFIO: Made("VFIO"), GROUP: Made("GROUP")})
         toolchains = [ImageRecipe("gcc-14", "gcc", 14).tag, ImageRecipe("clang-19", "clang", 19).tag]
         self.engine = FakeEngine(self.kernel, images=[compute_base_tag(), *toolchains, "mine:1"])
-        self.world = World(self.engine, SourceCache(place / "cache"), place / "runs")
+        self.world = Environment(self.engine, SourceCache(place / "cache"), place / "runs")
         self.profile = place / "small.toml"
         self.asks(SIX)
         self.events: list[ProgressEvent] = []
@@ -87,11 +87,13 @@ class Desk:
 
     def run(self, **options: list[str]) -> Run:
         self.kernel.jobs.clear()
-        done, self.directory = run(settle(self._settled(options), {}), self._tell, ["test"], self.world)
+        done, self.directory = run_matrix(
+            resolve_profile(self._settled(options), {}), self._tell, ["test"], self.world
+        )
         return done
 
     def plan(self, **options: list[str]) -> Run:
-        return plan(settle(self._settled(options), {}), self._tell, self.world)
+        return plan_matrix(resolve_profile(self._settled(options), {}), self._tell, self.world)
 
     def build_directory(self) -> Path:
         return self.kernel.jobs[-1].host("/build")

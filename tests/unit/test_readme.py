@@ -17,11 +17,11 @@ import tasks
 from matrix.catalog.load import list_profile_names, load_catalog, load_profile, read_toml, validate_toml_data
 from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
 from matrix.errors import KmatrixError
-from matrix.jobs.settings import OPTIONS, settle, variable
+from matrix.jobs.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.plan.product import plan_requests
 from matrix.record.outcome import State
-from reports import FORMATS
-from reports.look import SIGNS
+from reports import RUN_FORMATS
+from reports.look import STATE_SIGNS
 
 ROOT = Path(__file__).parents[2]
 BOTH = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}
@@ -108,7 +108,7 @@ def test_every_run_that_the_readme_shows_has_something_to_build() -> None:
     builtin = [given for given in runs if "vfio.toml" not in given.get("profile", [])]
     assert len(builtin) > 3
     for given in builtin:
-        assert plan_requests(settle(given, {}))
+        assert plan_requests(resolve_profile(given, {}))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_default_that_is_told_is_the_profiles_own(key: str) -> None:
 
 def test_the_states_are_all_there_with_their_signs() -> None:
     rows = re.findall(r"^\| `(.)` \| `([a-z-]+)` \|", README, re.MULTILINE)
-    assert {State(state): sign for sign, state in rows} == SIGNS
+    assert {State(state): sign for sign, state in rows} == STATE_SIGNS
 
 
 def test_the_exit_codes_are_all_there() -> None:
@@ -173,14 +173,16 @@ def test_the_exit_codes_are_all_there() -> None:
 def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
-    assert set(FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
+    assert set(RUN_FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_every_variable_of_kmatrix_is_one_that_it_reads(name: str) -> None:
     code = "".join(path.read_text() for path in (*(ROOT / "matrix").rglob("*.py"), ROOT / "tasks.py"))
     read = set(re.findall(r'environ\.get\("(KMATRIX_\w+)"', code))
-    read |= {variable(option) for option in ("profile", *(option.name for option in OPTIONS))}
+    read |= {
+        format_environment_variable(option) for option in ("profile", *(option.name for option in OPTIONS))
+    }
     assert set(re.findall(r"KMATRIX_\w+", BOTH[name])) <= read
 
 

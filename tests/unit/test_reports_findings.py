@@ -38,14 +38,17 @@ def explained(run: Run) -> str:
 
 def test_toolchains_that_say_the_same_are_told_together_and_none_is_given_anothers_words() -> None:
     run, found = three_toolchains()
-    assert words.telling(run, found) == {"gcc-13, gcc-14 say": GCC_ERROR, "clang-19 says": CLANG_ERROR}
+    assert words.label_diagnostics(run, found) == {
+        "gcc-13, gcc-14 say": GCC_ERROR,
+        "clang-19 says": CLANG_ERROR,
+    }
     assert "more message" not in explained(run)
 
 
 def test_a_diagnostic_that_the_run_lost_shifts_nobodys_words() -> None:
     run, found = three_toolchains()
     lost = run.model_copy(update={"diagnostics": {CLANG_ERROR.key: CLANG_ERROR}})
-    assert words.telling(lost, found) == {"clang-19 says": CLANG_ERROR}
+    assert words.label_diagnostics(lost, found) == {"clang-19 says": CLANG_ERROR}
 
 
 def test_explain_tells_title_severity_condition_proof_scope_excerpt_and_how_to_see_it() -> None:

@@ -23,7 +23,7 @@ from matrix.findings.model import Finding
 from matrix.kconfig.config import Config
 from matrix.kconfig.origin import ConfigCompiler, ConfigOrigin
 from matrix.record.model import Cell, Run
-from reports.fit import show_answer
+from reports.fit import show_config_explanation
 from tests.fakes.runs import a_run, the_story
 
 DIRECTORY = Path("/nowhere/20250601-120000-kvm-vfio")
@@ -96,7 +96,7 @@ def answered(
 
 def told(answer: ConfigExplanation, run: Run = RUN) -> str:
     out = StringIO()
-    show_answer(run, answer, DIRECTORY, Console(file=out, width=80, color_system=None))
+    show_config_explanation(run, answer, DIRECTORY, Console(file=out, width=80, color_system=None))
     return out.getvalue()
 
 

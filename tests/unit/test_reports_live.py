@@ -18,7 +18,7 @@ from matrix.record.events import (
     StageStarted,
 )
 from matrix.record.outcome import State
-from reports.live import Progress, _Display, live_display
+from reports.live import RunProgress, _LiveDisplay, display_progress
 from tests.fakes.runs import a_cell, the_story
 
 STARTED = RunStarted("one", Path("runs/one"), 98, 8)
@@ -52,7 +52,7 @@ def told_by(console: Console) -> str:
 
 def plain(*events: ProgressEvent, console: Console | None = None) -> str:
     used = console or Console(file=StringIO(), force_terminal=False, width=40)
-    with live_display(used) as emit:
+    with display_progress(used) as emit:
         for event in events:
             emit(event)
     return told_by(used)
@@ -91,7 +91,7 @@ def test_every_line_is_out_as_soon_as_it_is_said() -> None:
         def flush(self) -> None:
             flushed.append(self.getvalue())
 
-    with live_display(Console(file=Pipe(), force_terminal=False)) as emit:
+    with display_progress(Console(file=Pipe(), force_terminal=False)) as emit:
         emit(ProgressNote("first"))
         assert flushed[-1] == "first\n"
 
@@ -117,7 +117,7 @@ def test_in_a_terminal_notes_and_failures_scroll_and_passing_cells_only_count() 
 
 def test_in_a_terminal_the_lanes_the_counts_and_the_time_are_seen() -> None:
     clock, console = Clock(), a_terminal()
-    with live_display(console, clock) as emit:
+    with display_progress(console, clock) as emit:
         emit(STARTED)
         emit(StageStarted("powerpc/gcc-14", "powerpc/gcc-14/defconfig/KVM=y", "focus"))
         emit(CellFinished(a_cell()))
@@ -137,7 +137,7 @@ def test_in_a_terminal_the_lanes_the_counts_and_the_time_are_seen() -> None:
 
 def test_with_more_lanes_than_lines_the_rest_is_counted() -> None:
     console = a_terminal()
-    with live_display(console) as emit:
+    with display_progress(console) as emit:
         emit(STARTED)
         for number in range(40):
             emit(StageStarted(f"lane {number}", "cell", "focus"))
@@ -146,20 +146,20 @@ def test_with_more_lanes_than_lines_the_rest_is_counted() -> None:
 
 
 def test_the_remaining_time_follows_from_the_finished_cells_and_the_lanes_at_work() -> None:
-    progress = Progress(Clock())
-    progress.take(RunStarted("one", Path(), 10, 8))
-    assert progress.remaining() is None
+    progress = RunProgress(Clock())
+    progress.apply_event(RunStarted("one", Path(), 10, 8))
+    assert progress.estimate_remaining() is None
     for lane in ("a", "b"):
-        progress.take(StageStarted(lane, "cell", "focus"))
-        progress.take(CellFinished(a_cell()))
-    assert progress.remaining() == pytest.approx(9.4 * 8 / 2)
+        progress.apply_event(StageStarted(lane, "cell", "focus"))
+        progress.apply_event(CellFinished(a_cell()))
+    assert progress.estimate_remaining() == pytest.approx(9.4 * 8 / 2)
 
 
 def test_nothing_remains_when_all_cells_are_done() -> None:
-    progress = Progress(Clock())
-    progress.take(RunStarted("one", Path(), 1, 1))
-    progress.take(CellFinished(a_cell()))
-    assert progress.remaining() is None
+    progress = RunProgress(Clock())
+    progress.apply_event(RunStarted("one", Path(), 1, 1))
+    progress.apply_event(CellFinished(a_cell()))
+    assert progress.estimate_remaining() is None
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -172,7 +172,7 @@ def test_lanes_may_emit_at_once(*, terminal: bool) -> None:
             emit(StageStarted(str(number), cell.id, "focus"))
             emit(CellFinished(cell, "title"))
 
-    with live_display(console) as emit:
+    with display_progress(console) as emit:
         emit(RunStarted("one", Path("runs/one"), len(cells), 8))
         threads = [threading.Thread(target=lane, args=(emit, number)) for number in range(8)]
         for thread in threads:
@@ -195,8 +195,8 @@ def test_printing_never_holds_what_the_refresher_waits_for() -> None:
             stuck.append(refresher.is_alive())
             return super().write(text)
 
-    display = _Display(Console(file=Refreshed(), force_terminal=True), Progress(Clock()))
-    display.emit(FAILED)
+    display = _LiveDisplay(Console(file=Refreshed(), force_terminal=True), RunProgress(Clock()))
+    display.show_event(FAILED)
     assert stuck
     assert not any(stuck)
 
@@ -205,7 +205,7 @@ def test_the_display_is_gone_when_the_job_raises() -> None:
     console = a_terminal()
 
     def job() -> None:
-        with live_display(console) as emit:
+        with display_progress(console) as emit:
             emit(STARTED)
             raise KeyboardInterrupt
 
@@ -215,8 +215,8 @@ def test_the_display_is_gone_when_the_job_raises() -> None:
 
 
 def test_the_second_run_of_a_verdict_counts_from_one() -> None:
-    progress = Progress(lambda: 0.0)
+    progress = RunProgress(lambda: 0.0)
     for run in ("before", "after"):
-        progress.take(RunStarted(run, Path(run), 2, 1))
-        progress.take(CellFinished(a_cell(), ""))
-        assert (progress.finished, progress.total) == (1, 2)
+        progress.apply_event(RunStarted(run, Path(run), 2, 1))
+        progress.apply_event(CellFinished(a_cell(), ""))
+        assert (progress.finished_count, progress.total) == (1, 2)

@@ -19,11 +19,11 @@ from matrix.record.model import GitState, PatchRecord, Run
 from matrix.record.outcome import State
 from matrix.verdict.compare import compare_runs, extract_patch_step
 from matrix.verdict.model import Mailbox, PatchMail, VerdictPatch
-from reports import render, render_verdict
-from reports.envelope import Sending
-from reports.mail import step_mails, tag_of, verdict_mail
-from reports.mail_facts import LONGEST
-from reports.mail_run import run_mail
+from reports import render_run, render_verdict
+from reports.envelope import MailOrigin
+from reports.mail import format_tested_by, render_step_mails, render_verdict_mail
+from reports.mail_facts import MAX_BODY_LINES
+from reports.mail_run import render_run_mail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run
 from tests.fakes.sides import OTHER, a_side, turned
 from tests.fakes.verdicts import (
@@ -171,7 +171,7 @@ def people(mail: str, name: str) -> list[Address]:
 
 def answering(**fields: Any) -> str:
     """The answer to the story's patch mail with these fields."""
-    return verdict_mail(*header_fix().having(patches=(with_mail(**fields),)).given)
+    return render_verdict_mail(*header_fix().having(patches=(with_mail(**fields),)).given)
 
 
 def with_mail(**fields: Any) -> VerdictPatch:
@@ -188,15 +188,17 @@ def different(count: int, *, excerpt: tuple[str, ...], message: str = "") -> lis
 
 def run_told(run: Run, **fields: Any) -> str:
     side = told(a_side(run))
-    return run_mail(side.run, side.findings, side.directory, **fields)
+    return render_run_mail(side.run, side.findings, side.directory, **fields)
 
 
 def test_the_answer_reads_like_this() -> None:
-    assert verdict_mail(*kconfig_fix().given, Sending(JANE), tag=tag_of(JANE)) == THE_ANSWER
+    assert (
+        render_verdict_mail(*kconfig_fix().given, MailOrigin(JANE), tag=format_tested_by(JANE)) == THE_ANSWER
+    )
 
 
 def test_a_header_fix_says_that_it_was_compiled_without_the_error() -> None:
-    mail = verdict_mail(*header_fix().given)
+    mail = render_verdict_mail(*header_fix().given)
     assert "\n\nAfter: gone in all of its 2 cells: compiled without it.\n\n" in mail
     assert "did not have to be built" not in mail
 
@@ -207,7 +209,7 @@ def test_what_is_bad_comes_first() -> None:
         *turning(RUN, {"arch": "s390", "KVM": "y", "VFIO": "y"}, State.FAIL, OTHER),
         diagnostics=(OTHER,),
     )
-    lines = body(verdict_mail(*case.given))
+    lines = body(render_verdict_mail(*case.given))
     assert " ".join(lines[4:6]) == (
         "This breaks 4 cells (1 new error), loses 4 cells and fixes the error in arch/powerpc/kvm/vfio.o."
     )
@@ -220,19 +222,19 @@ def test_what_is_bad_comes_first() -> None:
 
 
 def test_a_fix_for_one_compiler_only_is_told_as_that() -> None:
-    mail = verdict_mail(*still_in_gcc(fixes=["F1"]).given)
+    mail = render_verdict_mail(*still_in_gcc(fixes=["F1"]).given)
     assert "This does not fix the error below and breaks nothing" in mail
     assert "After: still there in 1 of its 2 cells: 1 compiled without it, now with" in mail
 
 
 def test_what_could_not_be_tried_is_said() -> None:
-    mail = verdict_mail(*untried().given)
+    mail = render_verdict_mail(*untried().given)
     assert "\nThis leaves open what became of the error below," in mail
     assert "\nNot known: 2 cells (powerpc 2): timeout after.\n" in mail
 
 
 def test_another_compiler_is_not_the_patchs_doing() -> None:
-    told = " ".join(body(verdict_mail(*of_another_compiler().given)))
+    told = " ".join(body(render_verdict_mail(*of_another_compiler().given)))
     assert "Besides the patch, this differs: compiler of gcc-14 powerpc: " in told
     assert "nothing is claimed of what came out otherwise there." in told
 
@@ -241,7 +243,7 @@ def test_findings_of_which_nothing_became_are_counted() -> None:
     warned = turning(RUN, {"arch": "x86", "VFIO": "y"}, State.WARN, WARNING)
     run = patched(RUN, *warned, *turning(RUN, ON_POWERPC, State.FAIL, GCC_ERROR), diagnostics=(WARNING,))
     case = a_case(a_side(run), a_side(patched(run, *warned)))
-    mail = verdict_mail(*case.given)
+    mail = render_verdict_mail(*case.given)
     assert "There with and without it: 1 finding." in mail
     assert "unused variable" not in mail
 
@@ -253,17 +255,19 @@ def test_a_failure_without_a_known_error_has_the_end_of_its_log_after_all_else(t
     log = side.directory / str(cells[0].log)
     log.parent.mkdir(parents=True)
     log.write_text("early\n" * 99 + "Tested-by: Nobody <n@example.org>\nld: oops\n")
-    lines = body(verdict_mail(case.verdict, case.before, side))
+    lines = body(render_verdict_mail(case.verdict, case.before, side))
     start = lines.index(f"The end of the log of {cells[0].id}:")
-    assert start < LONGEST
+    assert start < MAX_BODY_LINES
     assert lines[start + 2 :] == ["  early"] * 18 + ["|   Tested-by: Nobody <n@example.org>", "  ld: oops"]
 
 
 @pytest.mark.parametrize("case", [*CASES, lambda: after(*turning(RUN, {}, State.FAIL))])
 def test_prose_has_75_columns_and_all_of_it_less_than_sixty_lines(case: Any) -> None:
     made: Case = case()
-    mail = verdict_mail(made.verdict, made.before, made.after, Sending(JANE), tag=tag_of(JANE))
-    assert len(body(mail)) < LONGEST
+    mail = render_verdict_mail(
+        made.verdict, made.before, made.after, MailOrigin(JANE), tag=format_tested_by(JANE)
+    )
+    assert len(body(mail)) < MAX_BODY_LINES
     prose = [line for line in body(mail) if not line.startswith(("  ", ">", "Tested-by"))]
     assert max(map(len, prose)) <= 75
 
@@ -287,8 +291,8 @@ def test_the_fullest_mail_has_less_than_sixty_lines() -> None:
         base_differs="it differs " * 99,
         notes=("note " * 99,) * 9,
     )
-    mail = verdict_mail(*case.given, tag=tag_of(JANE))
-    assert len(body(mail)) < LONGEST
+    mail = render_verdict_mail(*case.given, tag=format_tested_by(JANE))
+    assert len(body(mail)) < MAX_BODY_LINES
     assert mail.endswith("\n\nTested-by: Jane Doe <jane@example.org> # build\n")
     assert "This breaks 26 cells (26 new errors), loses 26 cells" in " ".join(body(mail))
     assert "Not shown: " in mail
@@ -296,9 +300,9 @@ def test_the_fullest_mail_has_less_than_sixty_lines() -> None:
 
 def test_compilers_lines_commands_quotes_and_tags_are_never_wrapped() -> None:
     name = "Maximilian Alexander Ferdinand von Hohenzollern-Sigmaringen-Habsburg"
-    tag = tag_of(Mailbox(name=name, address="max@example.org"))
+    tag = format_tested_by(Mailbox(name=name, address="max@example.org"))
     quote = "a quoted line that is rather longer than what fits in seventy-five columns, as some are"
-    mail = verdict_mail(
+    mail = render_verdict_mail(
         *header_fix()
         .having(
             patches=(TOLD_PATCH.model_copy(update={"mail": MAIL.model_copy(update={"quote": (quote,)})}),)
@@ -309,7 +313,7 @@ def test_compilers_lines_commands_quotes_and_tags_are_never_wrapped() -> None:
     lines = mail.splitlines()
     path = "drivers/" + "a_rather_long_directory/" * 5 + "file.c"
     reason = turning(RUN, {"arch": "x86"}, State.UNREACHABLE, reason=f"see {path} for it")
-    assert path in verdict_mail(*after(*reason).given).split()
+    assert path in render_verdict_mail(*after(*reason).given).split()
     assert {f"> {quote}", tag, f'  {MAKE} -k -j"$(nproc)" arch/powerpc/kvm/'} <= set(lines)
     assert len(tag) > 75
 
@@ -341,14 +345,14 @@ def test_it_goes_to_the_sender_and_a_copy_to_everybody_else_once() -> None:
 
 
 def test_whoever_answers_their_own_patch_does_not_write_to_themselves() -> None:
-    mail = verdict_mail(*header_fix().given, Sending(MAIL.sender))
+    mail = render_verdict_mail(*header_fix().given, MailOrigin(MAIL.sender))
     assert [one.addr_spec for one in people(mail, "To")] == ["kvm@lists.example.org", "mpe@example.org"]
     assert [one.addr_spec for one in people(mail, "Cc")] == ["pbonzini@example.org"]
 
 
 def test_a_date_is_the_callers() -> None:
     when = datetime(2025, 6, 1, 12, tzinfo=UTC)
-    assert read(verdict_mail(*header_fix().given, Sending(JANE, when)))["Date"].datetime == when
+    assert read(render_verdict_mail(*header_fix().given, MailOrigin(JANE, when)))["Date"].datetime == when
 
 
 @pytest.mark.parametrize(
@@ -436,7 +440,7 @@ def test_no_line_of_a_header_is_too_long_for_many_recipients() -> None:
 
 def test_a_patch_that_came_in_no_mail_is_told_to_nobody_under_our_own_subject() -> None:
     patch = VerdictPatch(name="fix.diff", sha256="e" * 64)
-    mail = read(verdict_mail(*header_fix().having(patches=(patch,)).given))
+    mail = read(render_verdict_mail(*header_fix().having(patches=(patch,)).given))
     assert mail["Subject"] == "[kmatrix] fix.diff: fixes F1, breaks nothing that was looked at (98 cells)"
     assert {mail["To"], mail["In-Reply-To"], mail["References"]} == {None}
 
@@ -472,15 +476,15 @@ def test_a_series_is_answered_at_its_cover_letter_or_its_first_patch() -> None:
     cover = MAIL.model_copy(
         update={"message_id": "0@x.org", "subject": "[PATCH 0/2] both", "quote": ("Hello",)}
     )
-    mail = verdict_mail(*case.having(cover=cover).given)
+    mail = render_verdict_mail(*case.having(cover=cover).given)
     assert (read(mail)["Subject"], read(mail)["In-Reply-To"]) == ("Re: [PATCH 0/2] both", "<0@x.org>")
     assert "> Hello" in mail
-    assert read(verdict_mail(*case.given))["In-Reply-To"] == "<1@x.org>"
+    assert read(render_verdict_mail(*case.given))["In-Reply-To"] == "<1@x.org>"
 
 
 def test_a_series_that_breaks_on_the_way_says_where() -> None:
     case, _ = a_series()
-    told = " ".join(body(verdict_mail(*case.given)))
+    told = " ".join(body(render_verdict_mail(*case.given)))
     assert "By itself, 1.patch (p1): 4 cells broken, 1 finding new." in told
     assert "2.patch" not in told
 
@@ -488,7 +492,7 @@ def test_a_series_that_breaks_on_the_way_says_where() -> None:
 def test_each_patch_has_an_answer_of_its_own() -> None:
     case, runs = a_series()
     sides = [told(a_side(run)) for run in runs]
-    first, second = step_mails(case.verdict, sides, tags={"2.patch": "Tested-by: J <j@x.org> # build"})
+    first, second = render_step_mails(case.verdict, sides, tags={"2.patch": "Tested-by: J <j@x.org> # build"})
     assert [read(mail)["In-Reply-To"] for mail in (first, second)] == ["<1@x.org>", "<2@x.org>"]
     assert "This breaks 4 cells (1 new error)." in first
     assert "Built on top of" not in first
@@ -501,22 +505,22 @@ def test_each_patch_has_an_answer_of_its_own() -> None:
 def test_answers_to_each_take_a_run_for_each() -> None:
     case, runs = a_series()
     with pytest.raises(ValueError, match="zip"):
-        step_mails(case.verdict, [told(a_side(run)) for run in runs[:2]])
+        render_step_mails(case.verdict, [told(a_side(run)) for run in runs[:2]])
 
 
 def test_a_patch_that_does_not_apply_is_named_with_what_was_built_until_there() -> None:
     third = VerdictPatch(name="3.patch", subject="third", sha256="e" * 64, refused="hunk 1 of Makefile fails")
     case, _ = a_series()
-    mail = verdict_mail(*case.having(patches=(*case.verdict.patches, third)).given)
+    mail = render_verdict_mail(*case.having(patches=(*case.verdict.patches, third)).given)
     assert "Patch 3 of 3 (third) does not apply, so this is on what stands before it: hunk 1 of" in " ".join(
         body(mail)
     )
 
 
 def test_the_tag_is_that_of_whoever_ran_it_and_only_when_given() -> None:
-    assert tag_of(JANE) == "Tested-by: Jane Doe <jane@example.org> # build"
-    assert tag_of(Mailbox(name="a\n b\t", address="c")) == "Tested-by: a b <c> # build"
-    assert TAG.findall(verdict_mail(*header_fix().given, Sending(JANE))) == []
+    assert format_tested_by(JANE) == "Tested-by: Jane Doe <jane@example.org> # build"
+    assert format_tested_by(Mailbox(name="a\n b\t", address="c")) == "Tested-by: a b <c> # build"
+    assert TAG.findall(render_verdict_mail(*header_fix().given, MailOrigin(JANE))) == []
 
 
 @pytest.mark.parametrize(
@@ -551,7 +555,7 @@ def hostile_mail(words: str) -> str:
         diagnostics=(odd,),
     )
     patch = VerdictPatch(name=words, subject=words, sha256="f" * 64, mail=mail, refused=words)
-    return verdict_mail(*case.having(patches=(patch,), base_differs=words, notes=(words,)).given)
+    return render_verdict_mail(*case.having(patches=(patch,), base_differs=words, notes=(words,)).given)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -580,7 +584,7 @@ def test_a_path_of_ours_is_not_told_but_a_commit_is() -> None:
     git = GitState(commit="0123" * 10, describe="v6.12-3-g0123", dirty=False)
     ours = {"spec": "/home/jane/secret/linux@HEAD", "git": git}
     run = RUN.model_copy(update={"source": RUN.source.model_copy(update=ours)})
-    mail = verdict_mail(*a_case(a_side(run), a_side(patched(run))).given)
+    mail = render_verdict_mail(*a_case(a_side(run), a_side(patched(run))).given)
     assert "/home" not in mail + run_told(run)
     assert f"Linux 6.12.48, v6.12-3-g0123 (commit {git.commit})" in " ".join(body(mail))
     bare = run.model_copy(update={"source": run.source.model_copy(update={"git": None})})
@@ -596,7 +600,7 @@ def test_a_config_that_is_not_in_the_mail_is_named_and_no_path() -> None:
 
 def test_an_ordinary_run_reads_like_this() -> None:
     side = told(a_side(broken_story()))
-    assert render(side.run, side.findings, side.directory, "mail") == THE_RUN
+    assert render_run(side.run, side.findings, side.directory, "mail") == THE_RUN
 
 
 def test_what_is_new_is_marked_only_with_a_baseline() -> None:
@@ -619,7 +623,7 @@ def test_an_ordinary_mail_has_less_than_sixty_lines_too() -> None:
     patches = tuple(PatchRecord(name=f"{i:04}.patch", sha256="c" * 64) for i in range(200))
     run = a_run([*cells, a_cell("x86", symbols={"A": "0 " * 300}, state=State.OOM)], many)
     told = run_told(run.model_copy(update={"source": run.source.model_copy(update={"patches": patches})}))
-    assert len(body(told)) < LONGEST
+    assert len(body(told)) < MAX_BODY_LINES
     assert "\npatches:   0000.patch, 0001.patch, " in told
     lines = body(told)
     starts = [lines.index(line) for line in lines if line.startswith(("patches:", "base:"))]
@@ -647,7 +651,7 @@ def test_a_run_that_failed_without_a_known_error_ends_with_its_log(tmp_path: Pat
     log.parent.mkdir(parents=True)
     log.write_text("ld: oops\n")
     run = a_run([cell])
-    told = run_mail(run, derive_findings(run, {}), tmp_path)
+    told = render_run_mail(run, derive_findings(run, {}), tmp_path)
     assert "Failed without an error that kmatrix knows: 1 cell." in told
     assert told.endswith(f"\n\nThe end of the log of {cell.id}:\n\n  ld: oops\n")
 
@@ -660,14 +664,14 @@ def test_a_log_that_was_as_bad_before_is_not_told(tmp_path: Path) -> None:
     log = side.directory / str(silent[0].log)
     log.parent.mkdir(parents=True)
     log.write_text("ld: oops\n")
-    mail = verdict_mail(case.verdict, case.before, side)
+    mail = render_verdict_mail(case.verdict, case.before, side)
     assert "\nFails with and without it: 5 cells (x86 5).\n" in mail
     assert "oops" not in mail
     assert silent[0].id not in mail
 
 
 def test_where_nothing_was_built_nothing_is_claimed() -> None:
-    mail = verdict_mail(*after(*turning(RUN, {}, State.INFRA)).given)
+    mail = render_verdict_mail(*after(*turning(RUN, {}, State.INFRA)).given)
     assert "\n\nNothing is claimed: no cell was built on both sides.\n\n" in mail
 
 

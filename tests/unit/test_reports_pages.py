@@ -14,8 +14,8 @@ from matrix.errors import RequestError
 from matrix.findings.derive import derive_findings
 from matrix.record.model import Run
 from matrix.record.outcome import State
-from reports import FORMATS, render, write_all
-from reports.markdown import code, fence, text
+from reports import RUN_FORMATS, render_run, write_run_reports
+from reports.markdown import escape_markdown, format_code_span, format_fence
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 VOID = {"meta", "br", "link", "hr"}
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def told_as(run: Run, directory: Path, name: str) -> str:
-    return render(run, derive_findings(run, {}), directory, name)
+    return render_run(run, derive_findings(run, {}), directory, name)
 
 
 def page(run: Run, directory: Path = NOWHERE) -> Page:
@@ -186,7 +186,7 @@ def commands(told: str) -> list[str]:
     return [char for char in told if (char < " " and char not in "\n\t") or char in "\x7f\x9b\u202e"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RUN_FORMATS)
 def test_control_characters_reach_no_report(name: str) -> None:
     told = told_as(hostile("a\x00b\x1b[31mc\x9bd\u202ee\rf\n\ng"), NOWHERE, name)
     assert commands(told) == []
@@ -237,9 +237,9 @@ def test_every_table_of_the_markdown_is_rectangular(run: Run) -> None:
 def test_no_words_end_a_fence_or_a_code_span(words: str) -> None:
     told = told_as(hostile(words), NOWHERE, "markdown")
     assert commands(told) == []
-    mark = fence([words])
+    mark = format_fence([words])
     assert f"\n{mark}\n" in told
-    span = code(words)
+    span = format_code_span(words)
     ticks = len(span) - len(span.lstrip("`"))
     assert [len(run) for run in re.findall("`+", span)].count(ticks) == (2 if span else 0)
 
@@ -257,11 +257,11 @@ def test_no_words_end_a_fence_or_a_code_span(words: str) -> None:
     ],
 )
 def test_markdown_text_means_only_itself(words: str, escaped: str) -> None:
-    assert text(words) == escaped
+    assert escape_markdown(words) == escaped
 
 
 def test_code_spans_hold_backticks() -> None:
-    assert code("a``b") == "``` a``b ```"
+    assert format_code_span("a``b") == "``` a``b ```"
 
 
 def test_an_unknown_format_names_the_nearest() -> None:
@@ -271,11 +271,11 @@ def test_an_unknown_format_names_the_nearest() -> None:
 
 
 def test_all_formats_are_written_into_the_run(tmp_path: Path) -> None:
-    files = write_all(the_story(), derive_findings(the_story(), {}), tmp_path)
+    files = write_run_reports(the_story(), derive_findings(the_story(), {}), tmp_path)
     assert sorted(file.name for file in files) == ["report.html", "report.md", "report.txt"]
     assert all(file.read_text("utf-8") for file in files)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", RUN_FORMATS)
 def test_every_format_tells_a_run_of_nothing(name: str) -> None:
     assert "nothing was proven" in told_as(a_run(), NOWHERE, name)

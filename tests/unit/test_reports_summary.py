@@ -11,8 +11,8 @@ from matrix.findings.presence import index_cells
 from matrix.record.model import Compiler, GitState, ToolchainRecord
 from matrix.record.outcome import State
 from reports import summary
-from reports.grid import grid_of, spans
-from reports.text import clean, duration, inside, log_tail
+from reports.grid import build_grid, find_spans
+from reports.text import clean_text, find_run_file, format_duration, read_log_tail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
 NONE = derive_findings(a_run(), {})
@@ -21,21 +21,21 @@ NONE = derive_findings(a_run(), {})
 def test_errors_come_before_warnings_and_each_once() -> None:
     cell = a_cell(state=State.FAIL, diagnostics=[WARNING, GCC_ERROR, CLANG_ERROR, WARNING])
     run = a_run([cell], [WARNING, GCC_ERROR, CLANG_ERROR])
-    assert summary.diagnostics_of(run, cell) == [GCC_ERROR, CLANG_ERROR, WARNING]
+    assert summary.list_cell_diagnostics(run, cell) == [GCC_ERROR, CLANG_ERROR, WARNING]
 
 
 def test_a_diagnostic_that_the_run_does_not_hold_is_left_out() -> None:
     cell = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
-    assert summary.diagnostics_of(a_run([cell]), cell) == []
+    assert summary.list_cell_diagnostics(a_run([cell]), cell) == []
 
 
 def test_a_failure_without_a_known_error_is_named_by_its_stage() -> None:
-    (group,) = summary.failures([a_cell(state=State.FAIL)])
+    (group,) = summary.group_failures([a_cell(state=State.FAIL)])
     assert group.title.startswith("focus ended with exit code 2: make -C /src")
 
 
 def test_a_title_reads_as_the_compiler_wrote_it() -> None:
-    assert summary.title(CLANG_ERROR) == (
+    assert summary.format_diagnostic_title(CLANG_ERROR) == (
         "virt/kvm/vfio.c:89:7: error: attribute declaration must precede definition"
         " [-Werror,-Wignored-attributes]"
     )
@@ -43,11 +43,13 @@ def test_a_title_reads_as_the_compiler_wrote_it() -> None:
 
 @pytest.mark.parametrize("flag", ["unused-variable", "-Wunused-variable"])
 def test_a_flag_reads_the_same_with_and_without_its_dash(flag: str) -> None:
-    assert summary.title(WARNING.model_copy(update={"flag": flag})).endswith("[-Wunused-variable]")
+    assert summary.format_diagnostic_title(WARNING.model_copy(update={"flag": flag})).endswith(
+        "[-Wunused-variable]"
+    )
 
 
 def test_unreachable_requests_are_told_in_one_line_the_most_frequent_reason_first() -> None:
-    assert summary.unreachable(the_story()) == (
+    assert summary.format_unreachable(the_story()) == (
         "46 of 144 requests unreachable: 18 × KVM=m: MODULES=n makes it y; "
         "16 × VFIO=m: MODULES=n makes it y; 12 × KVM has no m on arm64"
     )
@@ -55,11 +57,11 @@ def test_unreachable_requests_are_told_in_one_line_the_most_frequent_reason_firs
 
 def test_many_reasons_end_in_a_count() -> None:
     cells = [a_cell(symbols={"A": str(i)}, state=State.UNREACHABLE, reason=f"reason {i}") for i in range(9)]
-    assert summary.unreachable(a_run(cells)).endswith("; 3 for other reasons")
+    assert summary.format_unreachable(a_run(cells)).endswith("; 3 for other reasons")
 
 
 def test_nothing_unreachable_is_no_line() -> None:
-    assert summary.unreachable(a_run([a_cell()])) == ""
+    assert summary.format_unreachable(a_run([a_cell()])) == ""
 
 
 def test_warnings_are_counted_by_flag_with_the_cells_that_show_them() -> None:
@@ -69,7 +71,7 @@ def test_warnings_are_counted_by_flag_with_the_cells_that_show_them() -> None:
         a_cell(state=State.WARN, diagnostics=[WARNING, other, modpost]),
         a_cell("s390", state=State.WARN, diagnostics=[WARNING]),
     ]
-    assert summary.warnings(a_run(cells, [WARNING, other, modpost])) == [
+    assert summary.count_warnings(a_run(cells, [WARNING, other, modpost])) == [
         summary.FlagCount("-Wunused-variable", 2, 2),
         summary.FlagCount("modpost", 1, 1),
     ]
@@ -90,24 +92,24 @@ def test_warnings_are_counted_by_flag_with_the_cells_that_show_them() -> None:
 )
 def test_the_headline_says_the_worst_first(states: list[State], told: str) -> None:
     cells = [a_cell(symbols={"A": str(i)}, state=state) for i, state in enumerate(states)]
-    assert summary.headline(a_run(cells), NONE) == told
+    assert summary.format_run_headline(a_run(cells), NONE) == told
 
 
 def test_the_headline_counts_the_findings() -> None:
     run = the_story()
-    assert summary.headline(run, derive_findings(run, {})) == "2 of 98 cells failed, 1 finding"
+    assert summary.format_run_headline(run, derive_findings(run, {})) == "2 of 98 cells failed, 1 finding"
 
 
 def test_an_interrupted_run_says_so_first() -> None:
     run = a_run([a_cell(), a_cell("s390", state=State.CANCELLED)], interrupted=True)
-    assert summary.headline(run, NONE) == "interrupted: 1 of 2 cells could not be tried"
+    assert summary.format_run_headline(run, NONE) == "interrupted: 1 of 2 cells could not be tried"
 
 
 def test_the_source_is_told_with_its_package_revision_and_patches() -> None:
     run = the_story()
     git = GitState(commit="c" * 40, describe="v6.12-3-gabc", dirty=True)
     found = run.source.model_copy(update={"package": "6.12.48-1", "git": git})
-    assert summary.source(run.model_copy(update={"source": found})) == (
+    assert summary.format_source(run.model_copy(update={"source": found})) == (
         "Linux 6.12.48, debian:linux-source-6.12 6.12.48-1, sha256 4f1c4f1c4f1c, v6.12-3-gabc (dirty), "
         "patched with 0001-vfio-static-stub.patch"
     )
@@ -115,27 +117,27 @@ def test_the_source_is_told_with_its_package_revision_and_patches() -> None:
 
 def test_one_compiler_for_all_arches_is_told_once_and_different_ones_by_arch() -> None:
     run = the_story(("powerpc", "x86"))
-    assert summary.toolchains(run)["gcc-14"] == (
+    assert summary.format_toolchains(run)["gcc-14"] == (
         "gcc-14 (Debian 14.2.0-19) 14.2.0, GNU ld (GNU Binutils for Debian) 2.44",
     )
     two = {name: Compiler(version=f"gcc {name}", binutils="") for name in ("powerpc", "x86")}
     mixed = run.model_copy(
         update={"toolchains": {"t": ToolchainRecord(image="i", image_id="", compilers=two)}}
     )
-    assert summary.toolchains(mixed)["t"] == ("powerpc: gcc powerpc", "x86: gcc x86")
+    assert summary.format_toolchains(mixed)["t"] == ("powerpc: gcc powerpc", "x86: gcc x86")
 
 
 def test_an_unreachable_cell_resolves_to_a_neighbour_by_its_symbols() -> None:
     run = the_story(("powerpc",))
     cell = next(c for c in run.cells if c.request == {"KVM": "m", "MODULES": "n", "VFIO": "n"})
-    assert summary.target(index_cells(run), cell) == "KVM=y,MODULES=n,VFIO=n"
+    assert summary.format_resolved_target(index_cells(run), cell) == "KVM=y,MODULES=n,VFIO=n"
     stranger = cell.model_copy(update={"resolves_to": "x86/gcc-14/other"})
-    assert summary.target(index_cells(run), stranger) == "x86/gcc-14/other"
+    assert summary.format_resolved_target(index_cells(run), stranger) == "x86/gcc-14/other"
 
 
 def test_the_grid_has_a_place_for_every_cell_and_its_columns_in_plan_order() -> None:
     run = the_story()
-    grid = grid_of(run)
+    grid = build_grid(run)
     assert [cell for row in grid.rows for cell in row.cells] == list(run.cells)
     assert grid.columns[:4] == (("n", "n", "n"), ("n", "n", "m"), ("n", "n", "y"), ("n", "y", "n"))
     assert grid.rows[2].heading == ("powerpc", "gcc-14")
@@ -147,20 +149,20 @@ def test_a_plan_with_gaps_keeps_regular_columns() -> None:
         a_cell("x86", symbols={"A": "n"}),
         a_cell("x86", symbols={"A": "y"}),
     ]
-    grid = grid_of(a_run(cells))
+    grid = build_grid(a_run(cells))
     assert grid.columns == (("n",), ("y",))
     assert grid.rows[0].cells == (None, cells[0])
 
 
 def test_bases_have_their_rows_when_there_are_several() -> None:
-    grid = grid_of(a_run([a_cell(base="defconfig"), a_cell(base="allnoconfig")]))
+    grid = build_grid(a_run([a_cell(base="defconfig"), a_cell(base="allnoconfig")]))
     assert [row.heading[2] for row in grid.rows] == ["defconfig", "allnoconfig"]
 
 
 def test_neighbouring_values_are_joined_under_their_parent_only() -> None:
-    grid = grid_of(the_story(("powerpc",)))
-    assert [(span.value, span.columns) for span in spans(grid, 0)] == [("n", 6), ("m", 6), ("y", 6)]
-    assert [span.first for span in spans(grid, 1)] == [0, 3, 6, 9, 12, 15]
+    grid = build_grid(the_story(("powerpc",)))
+    assert [(span.value, span.columns) for span in find_spans(grid, 0)] == [("n", 6), ("m", 6), ("y", 6)]
+    assert [span.first_column for span in find_spans(grid, 1)] == [0, 3, 6, 9, 12, 15]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_neighbouring_values_are_joined_under_their_parent_only() -> None:
     [(0, "0.0 s"), (9.44, "9.4 s"), (59.96, "1 min 00 s"), (192, "3 min 12 s"), (3840, "1 h 04 min")],
 )
 def test_durations_read_easily(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+    assert format_duration(seconds) == told
 
 
 @pytest.mark.parametrize(
@@ -186,12 +188,12 @@ def test_durations_read_easily(seconds: float, told: str) -> None:
     ],
 )
 def test_foreign_text_becomes_one_harmless_line(raw: str, cleaned: str) -> None:
-    assert clean(raw) == cleaned
+    assert clean_text(raw) == cleaned
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=())))
 def test_whatever_comes_in_can_be_written_and_stays_short(raw: str) -> None:
-    line = clean(raw, 40)
+    line = clean_text(raw, 40)
     line.encode()
     assert len(line) <= 40
     assert not any(char < " " and char != "\t" for char in line)
@@ -199,7 +201,7 @@ def test_whatever_comes_in_can_be_written_and_stays_short(raw: str) -> None:
 
 def test_the_tail_of_a_log_survives_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "build.log").write_bytes(b"first\n" * 50 + b"caf\xe9 \x1b[31mred\n")
-    tail = log_tail(tmp_path, "build.log", 3)
+    tail = read_log_tail(tmp_path, "build.log", 3)
     assert tail == ("first", "first", "caf\ufffd red")
 
 
@@ -207,18 +209,18 @@ def test_the_tail_of_a_log_survives_bytes_that_are_no_text(tmp_path: Path) -> No
 def test_a_log_outside_the_run_or_missing_has_no_tail(tmp_path: Path, log: str | None) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "run").mkdir()
-    assert log_tail(tmp_path / "run", log) == ()
+    assert read_log_tail(tmp_path / "run", log) == ()
 
 
 def test_a_link_that_leads_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "build.log").symlink_to(tmp_path / "secret")
-    assert inside(tmp_path / "run", "build.log") is None
+    assert find_run_file(tmp_path / "run", "build.log") is None
 
 
 def test_the_story_is_what_it_says() -> None:
-    states = summary.counts(the_story().cells)
+    states = summary.count_states(the_story().cells)
     assert states == {State.PASS: 96, State.FAIL: 2, State.UNREACHABLE: 46}
     assert {tuple(cell.request.items()) for cell in the_story().cells if cell.state is State.FAIL} == {
         tuple(STORY.items())

@@ -12,10 +12,10 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
 from matrix.record.model import Run
 from matrix.record.outcome import State
-from reports.grid import grid_of
-from reports.grid_text import grid_lines
-from reports.look import SIGNS, STYLES
-from reports.terminal import render_text, show, show_plan
+from reports.grid import build_grid
+from reports.grid_text import render_grid
+from reports.look import STATE_SIGNS, STATE_STYLES
+from reports.terminal import render_text, show_plan, show_run_summary
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 RUN = Path("/nowhere/20250601-120000-kvm-vfio")
@@ -70,7 +70,7 @@ next     ./inv report --run 20250601-120000-kvm-vfio --format html
 
 def shown(run: Run, width: int = 80, directory: Path = RUN) -> str:
     out = StringIO()
-    show(
+    show_run_summary(
         run,
         derive_findings(run, {}),
         directory,
@@ -91,15 +91,15 @@ def test_the_story_reads_like_this() -> None:
 
 
 def test_every_state_has_a_sign_of_its_own_and_a_style() -> None:
-    assert set(SIGNS) == set(STYLES) == set(State)
-    assert len(set(SIGNS.values())) == len(State)
+    assert set(STATE_SIGNS) == set(STATE_STYLES) == set(State)
+    assert len(set(STATE_SIGNS.values())) == len(State)
 
 
 @pytest.mark.parametrize("state", list(State))
 def test_the_sign_in_the_grid_is_explained_below_it(state: State) -> None:
     told = shown(a_run([a_cell(state=state)]))
-    assert f"{SIGNS[state]} 1 {state}" in told
-    assert f"powerpc  gcc-14  {SIGNS[state]}" in told
+    assert f"{STATE_SIGNS[state]} 1 {state}" in told
+    assert f"powerpc  gcc-14  {STATE_SIGNS[state]}" in told
 
 
 def test_the_counts_break_between_states_only() -> None:
@@ -121,20 +121,20 @@ def test_one_cell_without_symbols_is_a_grid_of_one() -> None:
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_grid_of_the_default_profile_fits(width: int) -> None:
-    assert max(line.cell_len for line in grid_lines(grid_of(the_story()), width)) <= width
+    assert max(line.cell_len for line in render_grid(build_grid(the_story()), width)) <= width
 
 
 @pytest.mark.parametrize("count", [30, 60, 90, 400])
 def test_a_wide_grid_closes_up_and_then_continues_underneath(count: int) -> None:
     cells = [a_cell(symbols={"A": str(i % 10), "B": str(i // 10)}, state=State.FAIL) for i in range(count)]
-    lines = grid_lines(grid_of(a_run(cells)), 60)
+    lines = render_grid(build_grid(a_run(cells)), 60)
     assert max(line.cell_len for line in lines) <= 60
     assert sum(line.plain.partition("gcc-14")[2].count("F") for line in lines) == count
 
 
 def test_long_values_become_letters_with_a_key() -> None:
     cells = [a_cell(symbols={"HZ": value}) for value in ("hundred", "thousand")]
-    lines = [line.plain for line in grid_lines(grid_of(a_run(cells)), 80)]
+    lines = [line.plain for line in render_grid(build_grid(a_run(cells)), 80)]
     assert lines[0].endswith("HZ  a b")
     assert lines[-1] == "HZ: a = hundred  b = thousand"
 
@@ -197,13 +197,13 @@ def test_no_message_reaches_the_terminal_as_a_command(words: str) -> None:
 def test_a_stream_that_lacks_the_signs_gets_question_marks(tmp_path: Path) -> None:
     file = tmp_path / "out"
     with file.open("w", encoding="ascii") as stream:
-        show(the_story(), derive_findings(the_story(), {}), RUN, Console(file=stream, width=80))
+        show_run_summary(the_story(), derive_findings(the_story(), {}), RUN, Console(file=stream, width=80))
     assert "18 ? KVM=m" in file.read_text()
 
 
 def test_what_is_piped_has_no_blanks_at_the_ends_of_its_lines() -> None:
     out = StringIO()
-    show(the_story(), derive_findings(the_story(), {}), RUN, Console(file=out, width=80))
+    show_run_summary(the_story(), derive_findings(the_story(), {}), RUN, Console(file=out, width=80))
     assert [line for line in out.getvalue().splitlines() if line != line.rstrip()] == []
     assert "F1 " in out.getvalue()
 

@@ -7,7 +7,7 @@ import pytest
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
-from matrix.jobs.settings import OPTIONS, settle, variable
+from matrix.jobs.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.plan.product import plan_requests
 
 STORY = """\
@@ -34,7 +34,7 @@ def story(tmp_path: Path) -> str:
 
 def refusal(options: dict[str, list[str]], environment: dict[str, str]) -> str:
     with pytest.raises(RequestError) as caught:
-        settle(options, environment)
+        resolve_profile(options, environment)
     assert caught.value.exit_code == 1
     return str(caught.value)
 
@@ -43,20 +43,20 @@ def refusal(options: dict[str, list[str]], environment: dict[str, str]) -> str:
 
 
 def test_without_anything_it_is_the_default_profile() -> None:
-    assert settle({}, {}).name == "kvm-vfio"
+    assert resolve_profile({}, {}).name == "kvm-vfio"
 
 
 def test_the_profile_too_is_option_over_variable_over_default(story: str) -> None:
-    assert settle({}, {"KMATRIX_PROFILE": "quick"}).name == "quick"
-    assert settle({"profile": [story]}, {"KMATRIX_PROFILE": "quick"}).name == "story"
+    assert resolve_profile({}, {"KMATRIX_PROFILE": "quick"}).name == "quick"
+    assert resolve_profile({"profile": [story]}, {"KMATRIX_PROFILE": "quick"}).name == "story"
 
 
 def test_an_option_wins_over_a_variable_over_the_profile_over_the_default(story: str) -> None:
     option, environment = {"profile": [story], "timeout": ["30s"]}, {"KMATRIX_TIMEOUT": "20m"}
-    assert settle(option, environment).timeout == "30s"
-    assert settle({"profile": [story]}, environment).timeout == "20m"
-    assert settle({"profile": [story]}, {}).timeout == "10m"
-    assert settle({}, {}).timeout == Profile.model_fields["timeout"].default
+    assert resolve_profile(option, environment).timeout == "30s"
+    assert resolve_profile({"profile": [story]}, environment).timeout == "20m"
+    assert resolve_profile({"profile": [story]}, {}).timeout == "10m"
+    assert resolve_profile({}, {}).timeout == Profile.model_fields["timeout"].default
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_every_shared_option_is_a_variable_and_a_profile_key_of_the_same_name(
     name: str, low: str, high: str
 ) -> None:
     def value(options: dict[str, list[str]], environment: dict[str, str]) -> object:
-        return settle(options, environment).model_dump(by_alias=True)[name]
+        return resolve_profile(options, environment).model_dump(by_alias=True)[name]
 
-    by_option, by_variable = value({name: [low]}, {}), value({}, {variable(name): low})
+    by_option, by_variable = value({name: [low]}, {}), value({}, {format_environment_variable(name): low})
     assert by_option == by_variable != value({name: [high]}, {})
-    assert value({name: [low]}, {variable(name): high}) == by_option
+    assert value({name: [low]}, {format_environment_variable(name): high}) == by_option
 
 
 def test_the_shared_options_are_those_of_the_design() -> None:
@@ -99,13 +99,13 @@ def test_the_shared_options_are_those_of_the_design() -> None:
 
 
 def test_variables_are_named_after_options() -> None:
-    assert variable("fail-fast") == "KMATRIX_FAIL_FAST"
-    assert variable("arch") == "KMATRIX_ARCH"
+    assert format_environment_variable("fail-fast") == "KMATRIX_FAIL_FAST"
+    assert format_environment_variable("arch") == "KMATRIX_ARCH"
 
 
 def test_other_variables_are_nobodys_business(story: str) -> None:
     environment = {"KMATRIX_CACHE": "/c", "KMATRIX": "x", "ARCH": "mips", "PATH": "/bin"}
-    assert settle({"profile": [story]}, environment) == settle({"profile": [story]}, {})
+    assert resolve_profile({"profile": [story]}, environment) == resolve_profile({"profile": [story]}, {})
 
 
 # Reading words
@@ -115,20 +115,20 @@ def test_other_variables_are_nobodys_business(story: str) -> None:
     "words", [["x86", "s390"], ["x86,s390"], [" x86 , s390 "], ["x86,", "s390"]], ids=" ".join
 )
 def test_lists_repeat_or_take_commas(words: list[str]) -> None:
-    assert settle({"arch": words}, {}).arch == ("x86", "s390")
+    assert resolve_profile({"arch": words}, {}).arch == ("x86", "s390")
 
 
 def test_a_variable_with_a_list_takes_commas() -> None:
-    assert settle({}, {"KMATRIX_TOOLCHAIN": "gcc-12,clang-17"}).toolchain == ("gcc-12", "clang-17")
+    assert resolve_profile({}, {"KMATRIX_TOOLCHAIN": "gcc-12,clang-17"}).toolchain == ("gcc-12", "clang-17")
 
 
 def test_a_selection_term_keeps_its_commas() -> None:
     term = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
-    assert settle({"select": [term, "!arch=x86"]}, {}).select == (term, "!arch=x86")
+    assert resolve_profile({"select": [term, "!arch=x86"]}, {}).select == (term, "!arch=x86")
 
 
 def test_make_variables_keep_equals_signs_and_commas() -> None:
-    profile = settle({"make": ["W=1", "KCFLAGS=-Wa,--x -DA=b", "C="]}, {})
+    profile = resolve_profile({"make": ["W=1", "KCFLAGS=-Wa,--x -DA=b", "C="]}, {})
     assert profile.make == {"W": "1", "KCFLAGS": "-Wa,--x -DA=b", "C": ""}
 
 
@@ -137,21 +137,21 @@ def test_make_variables_keep_equals_signs_and_commas() -> None:
     [("1", True), ("yes", True), ("True", True), ("0", False), ("no", False), ("FALSE", False)],
 )
 def test_a_switch_in_a_variable_is_yes_or_no(word: str, meant: bool) -> None:
-    assert settle({}, {"KMATRIX_WERROR": word}).werror is meant
+    assert resolve_profile({}, {"KMATRIX_WERROR": word}).werror is meant
 
 
 def test_an_option_can_turn_off_what_the_profile_turns_on(story: str) -> None:
-    assert settle({"profile": [story]}, {}).fail_fast
-    assert not settle({"profile": [story], "fail-fast": ["no"]}, {}).fail_fast
+    assert resolve_profile({"profile": [story]}, {}).fail_fast
+    assert not resolve_profile({"profile": [story], "fail-fast": ["no"]}, {}).fail_fast
 
 
 def test_an_option_given_twice_counts_the_last_time() -> None:
-    assert settle({"timeout": ["1m", "2m"], "jobs": ["1", "2"]}, {}).timeout == "2m"
-    assert settle({"jobs": ["1", "2"]}, {}).jobs == 2
+    assert resolve_profile({"timeout": ["1m", "2m"], "jobs": ["1", "2"]}, {}).timeout == "2m"
+    assert resolve_profile({"jobs": ["1", "2"]}, {}).jobs == 2
 
 
 def test_a_path_on_the_command_line_is_not_looked_for_beside_the_profile(story: str) -> None:
-    assert settle({"profile": [story], "patch": ["fix.patch"]}, {}).patch == ("fix.patch",)
+    assert resolve_profile({"profile": [story], "patch": ["fix.patch"]}, {}).patch == ("fix.patch",)
 
 
 # Errors name the layer
@@ -181,15 +181,18 @@ def test_a_wrong_value_is_refused_by_the_layer_it_came_from(
     story: str, name: str, word: str, expected: str
 ) -> None:
     by_option = refusal({"profile": [story], name: [word]}, {})
-    by_variable = refusal({"profile": [story]}, {variable(name): word})
-    for said, layer in ((by_option, f"--{name}"), (by_variable, variable(name))):
+    by_variable = refusal({"profile": [story]}, {format_environment_variable(name): word})
+    for said, layer in ((by_option, f"--{name}"), (by_variable, format_environment_variable(name))):
         assert said.startswith(f"{layer}:")
         assert expected in said
         assert "story.toml" not in said
 
 
 def test_a_wrong_value_that_a_higher_layer_covers_does_not_matter(story: str) -> None:
-    assert settle({"profile": [story], "stage": ["modules"]}, {"KMATRIX_STAGE": "linux"}).stage == "modules"
+    assert (
+        resolve_profile({"profile": [story], "stage": ["modules"]}, {"KMATRIX_STAGE": "linux"}).stage
+        == "modules"
+    )
 
 
 def test_the_profiles_own_mistake_is_still_the_profiles(tmp_path: Path) -> None:
@@ -210,19 +213,23 @@ def test_a_name_that_the_catalog_lacks_is_refused_by_the_layer_it_came_from(
 ) -> None:
     def said(options: dict[str, list[str]], environment: dict[str, str]) -> str:
         with pytest.raises(RequestError) as caught:
-            load_catalog().with_profile(settle({"profile": [story], **options}, environment))
+            load_catalog().with_profile(resolve_profile({"profile": [story], **options}, environment))
         return str(caught.value)
 
     assert said({name: [word]}, {}).startswith(f"--{name}:")
-    assert said({}, {variable(name): word}).startswith(f"{variable(name)}:")
+    assert said({}, {format_environment_variable(name): word}).startswith(
+        f"{format_environment_variable(name)}:"
+    )
 
 
 def test_an_arch_option_narrows_a_profile_whose_own_selection_speaks_of_other_arches() -> None:
-    quick = settle({"profile": ["quick"], "arch": ["powerpc"]}, {})
+    quick = resolve_profile({"profile": ["quick"], "arch": ["powerpc"]}, {})
     assert quick.select == ("arch=powerpc",)
     assert len(plan_requests(quick)) == 16
 
 
 def test_a_selection_that_was_typed_is_never_dropped() -> None:
     with pytest.raises(RequestError, match="matches no request"):
-        plan_requests(settle({"profile": ["quick"], "arch": ["powerpc"], "select": ["arch=x86"]}, {}))
+        plan_requests(
+            resolve_profile({"profile": ["quick"], "arch": ["powerpc"], "select": ["arch=x86"]}, {})
+        )

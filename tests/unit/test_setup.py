@@ -12,7 +12,7 @@ from matrix.catalog.types import Profile
 from matrix.engine.bootstrap import UPSTREAM_IMAGE
 from matrix.errors import EngineError
 from matrix.jobs import setup as module
-from matrix.jobs.setup import fetch, make_images, setup
+from matrix.jobs.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.record.events import ProgressEvent, ProgressNote
 from matrix.source.tree import SourceTree
 from tests.fakes.engine import FakeEngine
@@ -76,8 +76,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "connect", made.connect)
-    monkeypatch.setattr(module, "Host", lambda: made)
+    monkeypatch.setattr(module, "connect_engine", made.connect)
+    monkeypatch.setattr(module, "HostSystem", lambda: made)
     monkeypatch.setattr(module, "apt_install", made.install)
     monkeypatch.setattr(module, "fetch_source", made.fetched)
     monkeypatch.setattr(module, "Path", made.path)
@@ -95,7 +95,7 @@ def profile() -> Profile:
 
 def test_with_an_engine_that_answers_nothing_is_installed(machine: Machine, profile: Profile) -> None:
     machine.silent = 0
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     assert machine.did == [f"fetch {profile.source}"]
     assert "Engine: fake 1.0." in machine.said
     assert len(machine.engine.built) == 1 + len(profile.toolchain)
@@ -104,15 +104,15 @@ def test_with_an_engine_that_answers_nothing_is_installed(machine: Machine, prof
 
 def test_a_second_time_builds_no_image_again(machine: Machine, profile: Profile) -> None:
     machine.silent = 0
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     machine.engine.built.clear()
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     assert machine.engine.built == {}
 
 
 def test_root_on_debian_gets_an_engine_in_the_background(machine: Machine, profile: Profile) -> None:
     machine.silent = 3
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     assert machine.did == ["install docker.io", "dockerd", f"fetch {profile.source}"]
     assert any(f"its log is {machine.place}/dockerd.log" in line for line in machine.said)
     assert (machine.place / "dockerd.log").exists()
@@ -121,7 +121,7 @@ def test_root_on_debian_gets_an_engine_in_the_background(machine: Machine, profi
 def test_root_on_debian_with_systemd_gets_a_service(machine: Machine, profile: Profile) -> None:
     machine.with_systemd()
     machine.silent = 3
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     assert machine.did[:2] == ["install docker.io", "systemctl enable --now docker"]
 
 
@@ -129,20 +129,20 @@ def test_a_service_that_does_not_start_is_said_at_once(machine: Machine, profile
     machine.with_systemd()
     machine.starts = False
     with pytest.raises(EngineError, match="systemd cannot start Docker: unit failed"):
-        setup(profile, machine.emit)
+        set_up_machine(profile, machine.emit)
     assert machine.clock == 0
 
 
 def test_an_engine_that_is_installed_and_stopped_is_only_started(machine: Machine, profile: Profile) -> None:
     machine.programs.add("dockerd")
     machine.silent = 1
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     assert machine.did[0] == "dockerd"
 
 
 def test_the_user_learns_why_something_is_installed(machine: Machine, profile: Profile) -> None:
     machine.silent = 1
-    setup(profile, machine.emit)
+    set_up_machine(profile, machine.emit)
     assert machine.said[0] == "No engine yet (no container engine answers)."
 
 
@@ -155,7 +155,7 @@ def test_where_it_may_not_the_machine_stays_as_it_is(
     if case == "DOCKER_HOST":
         monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
     with pytest.raises(EngineError, match="no container engine answers"):
-        setup(profile, machine.emit)
+        set_up_machine(profile, machine.emit)
     assert machine.did == []
 
 
@@ -166,16 +166,16 @@ def test_a_daemon_that_never_answers_is_told_with_its_log(
     if systemd:
         machine.with_systemd()
     with pytest.raises(EngineError, match="was started and does not answer: no container engine") as caught:
-        setup(profile, machine.emit)
+        set_up_machine(profile, machine.emit)
     assert log in caught.value.hint
     assert 59 < machine.clock < 62
 
 
 def test_images_and_source_alone_never_change_the_machine(machine: Machine, profile: Profile) -> None:
-    for job in (make_images, fetch):
+    for job in (build_images, fetch_profile_source):
         with pytest.raises(EngineError):
             job(profile, machine.emit)
     assert machine.did == []
     machine.silent = 0
-    assert list(make_images(profile, machine.emit)) == list(profile.toolchain)
-    assert fetch(profile, machine.emit).version == "6.12"
+    assert list(build_images(profile, machine.emit)) == list(profile.toolchain)
+    assert fetch_profile_source(profile, machine.emit).version == "6.12"

@@ -13,8 +13,8 @@ import pytest
 from matrix.engine.engine import ContainerSpec, LineCallback
 from matrix.engine.images import ImageRecipe
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.shell import AGAIN, opened
-from matrix.jobs.sweep import sweep
+from matrix.jobs.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.jobs.sweep import sweep_leftovers
 from matrix.record.events import ProgressNote
 from matrix.record.load import load_run
 from matrix.record.model import Run
@@ -52,8 +52,8 @@ class Visitor:
         with _playing(desk, play):
             cache, engine = desk.world.cache, desk.world.engine
             done = run or load_run(directory)
-            with opened(done, directory, cell, desk.on_event, engine=engine, cache=cache) as room:
-                return room.enter(command)
+            with open_cell_shell(done, directory, cell, desk.on_event, engine=engine, cache=cache) as room:
+                return room.run_shell(command)
 
     def notes(self) -> str:
         """What was told before the last one."""
@@ -66,7 +66,7 @@ def _playing(desk: Desk, handler: Callable[[ContainerSpec, LineCallback], int]) 
     kernel = desk.kernel
 
     def play(container: ContainerSpec, say: LineCallback) -> object:
-        return handler(container, say) if AGAIN in container.env else kernel(container, say)
+        return handler(container, say) if MAKE_VARIABLE in container.env else kernel(container, say)
 
     desk.engine.handler = play  # type: ignore[assignment]
     try:
@@ -164,7 +164,7 @@ def test_the_command_that_decided_the_cell_is_at_hand(desk: Desk, visitor: Visit
     visitor.enter(BOTH)
     failed = next(cell for cell in done.cells if cell.id == BOTH)
     assert [stage.name for stage in failed.stages] == ["configure", "focus", "vmlinux"]
-    assert visitor.containers[-1].env[AGAIN] == failed.stages[1].command
+    assert visitor.containers[-1].env[MAKE_VARIABLE] == failed.stages[1].command
 
 
 def test_of_a_cell_that_passed_it_is_the_last_one_that_proved_something(desk: Desk, visitor: Visitor) -> None:
@@ -172,7 +172,7 @@ def test_of_a_cell_that_passed_it_is_the_last_one_that_proved_something(desk: De
     passed = next(cell for cell in done.cells if cell.id == BOTH)
     assert [stage.state.value for stage in passed.stages] == ["pass", "pass", "pass", "empty"]
     visitor.enter(BOTH)
-    assert visitor.containers[-1].env[AGAIN] == passed.stages[2].command
+    assert visitor.containers[-1].env[MAKE_VARIABLE] == passed.stages[2].command
 
 
 def test_of_a_cell_that_was_never_built_it_is_the_one_that_would_have_been(
@@ -188,7 +188,7 @@ def test_of_a_cell_that_was_never_built_it_is_the_one_that_would_have_been(
     assert {cell.state for cell in done.cells} <= {State.INFRA, State.UNREACHABLE, State.NOT_RUN}
     bare = done.cells[2].model_copy(update={"stages": done.cells[2].stages[:1]})
     visitor.enter(bare.id, run=done.model_copy(update={"cells": (bare,)}))
-    command = visitor.containers[-1].env[AGAIN]
+    command = visitor.containers[-1].env[MAKE_VARIABLE]
     assert command.startswith("make -C /src O=/build -k -j2 ")
     assert command.endswith(f"{bare.make} drivers/vfio/")
 
@@ -241,11 +241,11 @@ def test_a_sweep_leaves_it_alone_while_somebody_is_in_and_takes_what_a_killed_on
 
     def look(_: ContainerSpec, build: Path) -> None:
         shutil.copytree(build.parent, build.parent.with_name("killed"))
-        found.extend(waste.kind for waste in sweep(engine=desk.engine, cache=desk.world.cache))
+        found.extend(waste.kind for waste in sweep_leftovers(engine=desk.engine, cache=desk.world.cache))
 
     visitor.enter(BOTH, look)
     assert not {"lane", "container", "source"} & set(found)
-    assert "killed" in [waste.name for waste in sweep(engine=desk.engine, cache=desk.world.cache)]
+    assert "killed" in [waste.name for waste in sweep_leftovers(engine=desk.engine, cache=desk.world.cache)]
 
 
 # The very tree

@@ -82,8 +82,8 @@ def test_a_failed_import_leaves_nothing(cache: SourceCache) -> None:
 def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: SourceCache) -> None:
     script = """if True:
         import os, pathlib, sys
-        from matrix.source.cache import Cache
-        with Cache(pathlib.Path(sys.argv[1])).importing() as area:
+        from matrix.source.cache import SourceCache
+        with SourceCache(pathlib.Path(sys.argv[1])).create_import_area() as area:
             os._exit(0)
     """
     subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True, cwd=Path(__file__).parents[2])

@@ -111,14 +111,14 @@ def failing(code: int, name: str) -> Callable[..., int]:
 
 
 def test_a_disk_that_gets_full_says_so_and_keeps_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_write", failing(errno.ENOSPC, "x"))
+    monkeypatch.setattr(walking, "_write_copy", failing(errno.ENOSPC, "x"))
     with pytest.raises(DiskFullError, match="needed"):
         desk.obtain()
     assert desk.kept() == []
 
 
 def test_a_file_that_may_not_be_read_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_hash", failing(errno.EACCES, "/tree/Kconfig"))
+    monkeypatch.setattr(walking, "_hash_file", failing(errno.EACCES, "/tree/Kconfig"))
     with pytest.raises(RequestError, match="/tree/Kconfig cannot be read"):
         desk.obtain()
 
@@ -132,7 +132,7 @@ def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
         (desk.tree / "Kconfig").write_text("edited")
         real(to, files)
 
-    monkeypatch.setattr(walking, "make_directories", edit_first)
+    monkeypatch.setattr(walking, "create_directories", edit_first)
     tree = desk.obtain()
     assert (tree.path / "Kconfig").read_text() == "edited"
     assert desk.cache.load_manifest(tree.digest) == walking.hash_tree(

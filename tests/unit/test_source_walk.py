@@ -72,7 +72,7 @@ def test_large_files_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/x").write_bytes(bytes(range(256)) * 10)
     whole = hash_tree(tmp_path / "tree", list_files(tmp_path / "tree"))
-    monkeypatch.setattr(walking, "_PIECE", 100)
+    monkeypatch.setattr(walking, "_READ_BYTES", 100)
     assert copy_tree(tmp_path / "tree", list_files(tmp_path / "tree"), tmp_path / "copy") == whole
     assert (tmp_path / "copy/x").read_bytes() == (tmp_path / "tree/x").read_bytes()
 
@@ -122,7 +122,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(file.path)
         return real(path, file)
 
-    monkeypatch.setattr(walking, "_hash", spy)
+    monkeypatch.setattr(walking, "_hash_file", spy)
     return seen
 
 

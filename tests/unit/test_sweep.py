@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.bootstrap import ROOT_IMAGE as ROOT_IMAGE
+from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.engine import LABEL, ContainerSpec
 from matrix.engine.images import compute_base_tag
 from matrix.errors import EngineError
 from matrix.jobs import sweep as module
-from matrix.jobs.prepare import image_ref
-from matrix.jobs.sweep import Waste, sweep
+from matrix.jobs.prepare import resolve_image_ref
+from matrix.jobs.sweep import Leftover, sweep_leftovers
 from matrix.source.cache import SourceCache
 from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
 
-CURRENT = tuple(image_ref(name, row) for name, row in load_catalog().toolchains.items())
+CURRENT = tuple(resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items())
 KEPT = (compute_base_tag(), ROOT_IMAGE, *CURRENT)
 OLD = "kmatrix/gcc-14:0123456789ab"
 
@@ -83,19 +83,19 @@ def running(engine: FakeEngine, name: str) -> Iterator[None]:
         thread.join(20)
 
 
-def kinds(found: list[Waste]) -> list[tuple[str, str]]:
+def kinds(found: list[Leftover]) -> list[tuple[str, str]]:
     return [(waste.kind, waste.name) for waste in found]
 
 
 def test_on_a_clean_machine_there_is_nothing(cache: SourceCache) -> None:
-    assert sweep(engine=FakeEngine(images=KEPT), cache=cache) == []
-    assert sweep(remove=True, engine=FakeEngine(images=KEPT), cache=cache) == []
+    assert sweep_leftovers(engine=FakeEngine(images=KEPT), cache=cache) == []
+    assert sweep_leftovers(remove=True, engine=FakeEngine(images=KEPT), cache=cache) == []
 
 
 def test_it_shows_and_touches_nothing_unless_asked(cache: SourceCache, engine: FakeEngine) -> None:
     idle, digest = lane(cache, "x86-gcc-14-abc"), tree(cache)
     with running(engine, "kmatrix-a-run-1"):
-        found = sweep(engine=engine, cache=cache)
+        found = sweep_leftovers(engine=engine, cache=cache)
         assert kinds(found) == [
             ("lane", "x86-gcc-14-abc"),
             ("container", "kmatrix-a-run-1"),
@@ -111,19 +111,19 @@ def test_it_shows_and_touches_nothing_unless_asked(cache: SourceCache, engine: F
 def test_it_removes_what_it_shows_when_asked(cache: SourceCache, engine: FakeEngine) -> None:
     idle, digest = lane(cache, "x86-gcc-14-abc"), tree(cache)
     with running(engine, "kmatrix-a-run-1"):
-        shown = kinds(sweep(engine=engine, cache=cache))
-        assert kinds(sweep(remove=True, engine=engine, cache=cache)) == shown
+        shown = kinds(sweep_leftovers(engine=engine, cache=cache))
+        assert kinds(sweep_leftovers(remove=True, engine=engine, cache=cache)) == shown
     assert engine.list_containers() == {}
     assert not idle.exists()
     assert cache.find(digest) is None
     assert OLD not in engine.list_images()
-    assert sweep(engine=engine, cache=cache) == []
+    assert sweep_leftovers(engine=engine, cache=cache) == []
 
 
 def test_it_says_how_much_a_lane_and_a_source_hold(cache: SourceCache, engine: FakeEngine) -> None:
     lane(cache, "one")
     tree(cache)
-    sizes = {waste.kind: waste.size for waste in sweep(engine=engine, cache=cache)}
+    sizes = {waste.kind: waste.size for waste in sweep_leftovers(engine=engine, cache=cache)}
     assert sizes["lane"] >= 100
     assert sizes["source"] > 0
     assert sizes["image"] == 1000
@@ -132,7 +132,7 @@ def test_it_says_how_much_a_lane_and_a_source_hold(cache: SourceCache, engine: F
 def test_what_a_running_kmatrix_uses_stays(cache: SourceCache, engine: FakeEngine) -> None:
     busy, idle, digest = lane(cache, "busy"), lane(cache, "idle"), tree(cache)
     with held(busy), running(engine, "kmatrix-a-run-1"):
-        found = sweep(remove=True, engine=engine, cache=cache)
+        found = sweep_leftovers(remove=True, engine=engine, cache=cache)
         assert kinds(found) == [("lane", "idle"), ("image", OLD)]
         assert list(engine.list_containers()) == ["kmatrix-a-run-1"]
     assert (busy / "build" / "vfio.o").exists()
@@ -142,13 +142,13 @@ def test_what_a_running_kmatrix_uses_stays(cache: SourceCache, engine: FakeEngin
 
 def test_to_look_at_a_lane_leaves_it_free(cache: SourceCache, engine: FakeEngine) -> None:
     root = lane(cache, "idle")
-    sweep(engine=engine, cache=cache)
+    sweep_leftovers(engine=engine, cache=cache)
     with (root / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngine) -> None:
-    sweep(remove=True, engine=engine, cache=cache)
+    sweep_leftovers(remove=True, engine=engine, cache=cache)
     assert {ref for ref in (*KEPT, "debian:trixie-slim") if engine.find_image_id(ref)} == {
         *KEPT,
         "debian:trixie-slim",
@@ -160,9 +160,9 @@ def test_the_remains_of_a_dead_import_go_only_when_asked(cache: SourceCache) -> 
     dangling = cache.sources / "by-spec" / "gone.json"
     dangling.write_text('{"key": "gone", "digest": "00"}')
     engine = FakeEngine(images=KEPT)
-    sweep(engine=engine, cache=cache)
+    sweep_leftovers(engine=engine, cache=cache)
     assert dangling.exists()
-    sweep(remove=True, engine=engine, cache=cache)
+    sweep_leftovers(remove=True, engine=engine, cache=cache)
     assert not dangling.exists()
 
 
@@ -172,9 +172,9 @@ def test_without_an_engine_lanes_and_sources_can_still_go(
     def nobody() -> FakeEngine:
         raise EngineError("no container engine answers")
 
-    monkeypatch.setattr(module, "connect", nobody)
+    monkeypatch.setattr(module, "connect_engine", nobody)
     idle, digest = lane(cache, "idle"), tree(cache)
-    assert [waste.kind for waste in sweep(remove=True, cache=cache)] == ["lane", "source"]
+    assert [waste.kind for waste in sweep_leftovers(remove=True, cache=cache)] == ["lane", "source"]
     assert not idle.exists()
     assert cache.find(digest) is None
 
@@ -183,7 +183,7 @@ def test_while_a_job_uses_the_cache_only_old_images_can_go(cache: SourceCache, e
     lane(cache, "x86-gcc-14")
     digest = tree(cache)
     with cache.lock_shared():
-        found = sweep(remove=True, engine=engine, cache=cache)
+        found = sweep_leftovers(remove=True, engine=engine, cache=cache)
     assert [waste.kind for waste in found] == ["image"]
     assert cache.find(digest) is not None
-    assert {waste.kind for waste in sweep(engine=engine, cache=cache)} == {"lane", "source"}
+    assert {waste.kind for waste in sweep_leftovers(engine=engine, cache=cache)} == {"lane", "source"}

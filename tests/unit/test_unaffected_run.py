@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import MachineError
-from matrix.jobs.run import run
-from matrix.jobs.settings import settle
+from matrix.jobs.run import run_matrix
+from matrix.jobs.settings import resolve_profile
 from matrix.record.events import ProgressNote
 from matrix.record.load import load_cell_objects, load_cell_sources, load_run
 from matrix.record.model import Run
@@ -43,8 +43,8 @@ class Patching:
     def after(self, before: tuple[Run, Path], **options: list[str]) -> Run:
         """Run again, on the tree as it is now. What make is asked is in ``self.asked``."""
         self.desk.kernel.jobs.clear()
-        settled = settle(self.desk._settled(options), {})
-        done, self.directory = run(settled, self.desk._tell, ["test"], self.desk.world, before)
+        settled = resolve_profile(self.desk._settled(options), {})
+        done, self.directory = run_matrix(settled, self.desk._tell, ["test"], self.desk.world, before)
         return done
 
     @property
