@@ -20,41 +20,38 @@ from rich.console import Console
 
 import matrix
 from matrix.catalog.types import Profile
-from matrix.errors import KmatrixError
-from matrix.jobs import develop
-from matrix.jobs.compare import (
+from matrix.commands import develop
+from matrix.commands.compare import (
     apply_baseline,
     compare_run_directories,
     find_new_findings,
     parse_baseline_options,
 )
-from matrix.jobs.derive import derive_run_findings, find_finding, select_finding, write_findings
-from matrix.jobs.doctor import diagnose_machine
-from matrix.jobs.fit import explain_config, parse_config_request
-from matrix.jobs.patch import evaluate_patch, find_verdict, parse_patch_request
-from matrix.jobs.prepare import PROJECT_ROOT
-from matrix.jobs.repro import select_repro_target, write_script
-from matrix.jobs.run import compute_plan_exit_code, plan_matrix, run_matrix
-from matrix.jobs.settings import OPTIONS, Option, resolve_profile
-from matrix.jobs.setup import build_images, fetch_profile_source, set_up_machine
-from matrix.jobs.shell import MAKE_VARIABLE, open_cell_shell
-from matrix.jobs.sweep import sweep_leftovers
-from matrix.record.load import find_run_directory, load_run
-from matrix.record.model import Run
-from matrix.record.outcome import compute_run_exit_code
-from matrix.source.series import read_series
-from matrix.verdict.model import Mailbox, Verdict
+from matrix.commands.doctor import diagnose_machine
+from matrix.commands.explain_config import explain_config, parse_config_request
+from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
+from matrix.commands.repro import select_repro_target, write_script
+from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
+from matrix.commands.session import PROJECT_ROOT
+from matrix.commands.settings import OPTIONS, Option, resolve_profile
+from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
+from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.commands.stored_findings import derive_run_findings, find_finding, select_finding, write_findings
+from matrix.commands.sweep import sweep_leftovers
+from matrix.errors import KmatrixError
+from matrix.record.run_model import Run
+from matrix.record.states import compute_run_exit_code
+from matrix.record.stored_run import find_run_directory, load_run
+from matrix.source.mbox.series import read_series
+from matrix.verdict.verdict_model import Mailbox, Verdict
 from reports import render_run, render_verdict, write_run_reports, write_verdict_reports
 from reports.changes import ReportedRun
-from reports.explain import show_explanation
-from reports.fit import show_config_explanation
-from reports.health import show_checks, show_leftovers
-from reports.live import display_progress
-from reports.regression import show_regression
+from reports.explain import show_config_explanation, show_explanation
+from reports.progress import display_progress
 from reports.reproducer import render_reproducer, show_reproducer
-from reports.room import show_shell_banner
-from reports.terminal import show_plan, show_run_summary
-from reports.verdict_text import show_verdict
+from reports.run_terminal import show_plan, show_run_summary
+from reports.task_output import show_checks, show_leftovers, show_regression, show_shell_banner
+from reports.verdict_terminal import show_verdict
 
 RUNS_DIRECTORY = PROJECT_ROOT / "runs"
 _PROFILE_OPTION = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from matrix.errors import RequestError, format_nearest
-from matrix.findings.model import Findings
-from matrix.record.files import write_atomically
-from matrix.record.model import Run
-from matrix.verdict.model import FindingChange, Mailbox, Verdict
+from matrix.findings.finding import Findings
+from matrix.fs import write_atomically
+from matrix.record.run_model import Run
+from matrix.verdict.verdict_model import FindingChange, Mailbox, Verdict
 from reports.changes import ReportedRun
-from reports.html import render_html
-from reports.mail import format_tested_by, render_step_mails, render_verdict_mail
 from reports.mail_run import render_run_mail
-from reports.markdown import render_markdown
-from reports.terminal import render_text
+from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
+from reports.run_html import render_html
+from reports.run_markdown import render_markdown
+from reports.run_terminal import render_text
 from reports.verdict_pages import render_verdict_html, render_verdict_markdown
-from reports.verdict_text import render_verdict_text
+from reports.verdict_terminal import render_verdict_text
 
 F = TypeVar("F")
 

@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import index_cells
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import PROVEN_STATES, Evidence, State
-from matrix.verdict.answers import explain_not_fixed
-from matrix.verdict.model import (
+from matrix.findings.evidence import index_cells
+from matrix.findings.finding import Finding, Findings
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import PROVEN_STATES, Evidence, State
+from matrix.verdict.gates import explain_not_fixed
+from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
     EnvironmentDifference,
@@ -24,8 +24,8 @@ from matrix.verdict.model import (
     Transition,
     Verdict,
 )
-from reports import findings as words
-from reports.text import clean_text
+from reports import finding_text
+from reports.formatting import clean_text
 
 TRANSITION_STATES: dict[Transition, State] = {
     Transition.BROKEN: State.FAIL,
@@ -121,7 +121,7 @@ class RunChanges:
     def label_messages(self, change: FindingChange) -> dict[str, Diagnostic]:
         """Toolchain → what it says of a finding."""
         shown = self.locate_finding(change)
-        return words.label_diagnostics(shown[0].run, shown[1]) if shown else {}
+        return finding_text.label_diagnostics(shown[0].run, shown[1]) if shown else {}
 
     @cached_property
     def compared_cells(self) -> tuple[Cell, ...]:

@@ -4,20 +4,23 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import index_cells, list_affected_cells
-from matrix.record.model import Run
-from matrix.record.outcome import PROVEN_STATES
-from matrix.verdict.model import FindingChange
-from reports import findings as words
-from reports import mail_facts as facts
-from reports import summary
+from matrix.findings.evidence import index_cells, list_affected_cells
+from matrix.findings.finding import Finding, Findings
+from matrix.record.run_model import Run
+from matrix.record.states import PROVEN_STATES
+from matrix.verdict.verdict_model import FindingChange
+from reports import finding_text, mail_text, summary
 from reports.changes import format_arch_counts
-from reports.envelope import NO_ORIGIN, MailOrigin, format_new_headers, render_mail
-from reports.mail_facts import MailLimits
-from reports.prose import format_marked_lines, format_verbatim_field, format_wrapped_field, wrap_paragraph
-from reports.text import clean_text, format_count
-from reports.verdict import format_sentence
+from reports.formatting import clean_text, format_count
+from reports.mail_headers import NO_ORIGIN, MailOrigin, format_new_headers, render_mail
+from reports.mail_text import (
+    MailLimits,
+    format_marked_lines,
+    format_verbatim_field,
+    format_wrapped_field,
+    wrap_paragraph,
+)
+from reports.verdict_text import format_sentence
 
 
 def render_run_mail(
@@ -34,8 +37,8 @@ def render_run_mail(
     """
     keys = None if new is None else frozenset(key for one in new for key in one.keys)
     subject = f"[kmatrix] Linux {run.source.version}: {summary.format_run_headline(run, findings)}"
-    body = facts.fit_body(partial(_render_run_body, run, findings, directory, keys))
-    log = facts.format_log_tail(words.find_unexplained_cells(run, findings), directory)
+    body = mail_text.fit_body(partial(_render_run_body, run, findings, directory, keys))
+    log = mail_text.format_log_tail(finding_text.find_unexplained_cells(run, findings), directory)
     return render_mail(format_new_headers(subject, sending), [*body, *log])
 
 
@@ -53,8 +56,8 @@ def _render_run_body(
 
 def _render_source_fields(run: Run, room: MailLimits) -> Iterator[str]:
     built = [cell for cell in run.cells if cell.state in PROVEN_STATES]
-    yield from format_wrapped_field("tree", [facts.format_source_reference(run.source)], room.prose)
-    yield from format_wrapped_field("patches", [facts.format_patch_names(run.source)], room.prose)
+    yield from format_wrapped_field("tree", [mail_text.format_source_reference(run.source)], room.prose)
+    yield from format_wrapped_field("patches", [mail_text.format_patch_names(run.source)], room.prose)
     yield from format_wrapped_field("base", [_format_bases(run)], room.prose)
     yield from format_wrapped_field(
         "cells", [f"{len(built)} ({format_arch_counts(built)})" if built else "none was built"], room.prose
@@ -74,15 +77,21 @@ def _format_bases(run: Run) -> str:
 
 
 def _render_finding_fields(run: Run, one: Finding, room: MailLimits) -> Iterator[str]:
-    yield from format_wrapped_field("condition", words.format_condition(one), room.prose)
+    yield from format_wrapped_field("condition", finding_text.format_condition(one), room.prose)
     yield from format_wrapped_field(
-        "severity", [f"{words.format_severity(one)}; {format_count(len(one.cells), 'cell')}"], room.prose
+        "severity",
+        [f"{finding_text.format_severity(one)}; {format_count(len(one.cells), 'cell')}"],
+        room.prose,
     )
-    yield from format_verbatim_field("compiler", facts.format_compilers(run, one.severity), room.toolchains)
+    yield from format_verbatim_field(
+        "compiler", mail_text.format_compilers(run, one.severity), room.toolchains
+    )
 
 
 def _render_reproduction(run: Run, one: Finding, directory: Path) -> Iterator[str]:
-    commands = facts.format_tree_commands(run, list_affected_cells(index_cells(run), one)[0], directory, one)
+    commands = mail_text.format_tree_commands(
+        run, list_affected_cells(index_cells(run), one)[0], directory, one
+    )
     if commands:
         yield "reproduce:"
         yield from (f"        {clean_text(command, 4000)}" for command in commands)
@@ -96,7 +105,7 @@ def _render_messages(run: Run, one: Finding, new: frozenset[str] | None, room: M
     mark = ">>" if new and not new.isdisjoint(one.keys) else ""
     yield f"All {' and '.join(kinds)}{known}:"
     yield ""
-    for lines in facts.format_messages(run, one, room):
+    for lines in mail_text.format_messages(run, one, room):
         yield from format_marked_lines(lines, mark)
     yield ""
 
@@ -106,7 +115,7 @@ def _list_omissions(run: Run, findings: Findings, room: MailLimits) -> Iterator[
     more = len(findings.findings) - room.findings
     if more > 0:
         yield f"Not shown: {format_count(more, 'more finding')}."
-    failed = len(words.find_unexplained_cells(run, findings))
+    failed = len(finding_text.find_unexplained_cells(run, findings))
     if failed:
         yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
     for group in summary.group_unproven_cells(run)[: room.findings]:

@@ -1,22 +1,28 @@
 """What an answer to a patch says: what it fixes, breaks, loses, with what it was built, how to see it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
+from itertools import pairwise
 
-from matrix.findings.model import Finding
-from matrix.findings.presence import list_affected_cells
-from matrix.record.model import Cell
-from matrix.record.outcome import State
-from matrix.verdict.model import FindingChange, FindingStatus, PatchMail, Transition, Verdict
-from reports import findings as words
-from reports import mail_facts as facts
-from reports import verdict as told
+from matrix.findings.evidence import list_affected_cells
+from matrix.findings.finding import Finding
+from matrix.record.run_model import Cell
+from matrix.record.states import State
+from matrix.verdict.verdict_model import FindingChange, FindingStatus, Mailbox, PatchMail, Transition, Verdict
+from reports import finding_text, mail_text, verdict_text
 from reports.changes import CellChangeGroup, ReportedRun, RunChanges, format_arch_counts, is_finding_changed
-from reports.mail_facts import MailLimits
-from reports.prose import escape_mail_line, format_quotation, indent_verbatim, join_with_and, wrap_paragraph
-from reports.text import clean_text, format_count
+from reports.formatting import clean_text, format_count
+from reports.mail_headers import NO_ORIGIN, MailOrigin, format_new_headers, format_reply_headers, render_mail
+from reports.mail_text import (
+    MailLimits,
+    escape_mail_line,
+    format_quotation,
+    indent_verbatim,
+    join_with_and,
+    wrap_paragraph,
+)
 
 _TRANSITION_LABELS: dict[Transition, str] = {
     Transition.BROKEN: "Broken",
@@ -48,7 +54,7 @@ class ReplyContext:
 
 def render_reply_body(changes: RunChanges, asked: ReplyContext) -> list[str]:
     """The body: below sixty lines, and after them the end of a log where nothing else says why it fails."""
-    return [*facts.fit_body(partial(_render_verdict_body, changes, asked)), *_render_log_tail(changes)]
+    return [*mail_text.fit_body(partial(_render_verdict_body, changes, asked)), *_render_log_tail(changes)]
 
 
 def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
@@ -58,13 +64,15 @@ def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
             what = (
                 f"Patch {number} of {len(verdict.patches)} ({clean_text(patch.subject or patch.name, 120)})"
             )
-            yield told.format_sentence(
+            yield verdict_text.format_sentence(
                 f"{what} does not apply, so this is on what stands before it: {patch.refused}"
             )
     bad = {Transition.BROKEN, Transition.LOST}
     steps = (step for step in verdict.steps or () if any(cell.transition in bad for cell in step.cells))
-    yield from (told.format_sentence(f"By itself, {told.format_step(step)}") for step in steps)
-    yield from map(told.format_sentence, told.list_base_notes(verdict))
+    yield from (
+        verdict_text.format_sentence(f"By itself, {verdict_text.format_step(step)}") for step in steps
+    )
+    yield from map(verdict_text.format_sentence, verdict_text.list_base_notes(verdict))
 
 
 def _render_verdict_body(changes: RunChanges, asked: ReplyContext, room: MailLimits) -> Iterator[str]:
@@ -77,12 +85,13 @@ def _render_verdict_body(changes: RunChanges, asked: ReplyContext, room: MailLim
     yield from write(" ".join(_list_omissions(changes, room)))
     yield from write(
         " ".join(
-            told.format_sentence(told.format_symbol_change(one)) for one in changes.symbols[:_SYMBOLS_SHOWN]
+            verdict_text.format_sentence(verdict_text.format_symbol_change(one))
+            for one in changes.symbols[:_SYMBOLS_SHOWN]
         )
     )
     yield from write(" ".join(_list_build_facts(changes)))
-    yield from indent_verbatim(facts.format_compilers(changes.after.run)[: room.toolchains])
-    yield from indent_verbatim(facts.format_make_lines(changes.compared_cells, room.toolchains), 4000)
+    yield from indent_verbatim(mail_text.format_compilers(changes.after.run)[: room.toolchains])
+    yield from indent_verbatim(mail_text.format_make_lines(changes.compared_cells, room.toolchains), 4000)
     yield from write(_format_other_differences(changes))
     yield from _render_reproduction(changes)
     yield from [clean_text(asked.tag)] if asked.tag else []
@@ -109,10 +118,10 @@ def _format_date(date: str) -> str:
 
 def _format_opening(changes: RunChanges) -> str:
     """The verdict in a sentence, the worst first."""
-    parts = told.list_outcome_phrases(changes, partial(_format_finding_names, changes))
+    parts = verdict_text.list_outcome_phrases(changes, partial(_format_finding_names, changes))
     said = join_with_and(parts) if parts[0].startswith("nothing") else f"this {join_with_and(parts)}"
     left = " The run was interrupted, so not everything was tried." if changes.after.run.interrupted else ""
-    return told.format_sentence(said) + left
+    return verdict_text.format_sentence(said) + left
 
 
 def _format_finding_names(changes: RunChanges, among: Sequence[FindingChange]) -> str:
@@ -143,17 +152,17 @@ def _render_finding(one: FindingChange, changes: RunChanges, room: MailLimits) -
     seen = one.before or one.after
     when = "Before" if one.before else "New" if one.fate is FindingStatus.NEW else "After"
     if seen:
-        yield from wrap_paragraph(
-            f"{when}, {told.format_condition_phrase(seen.condition)} ({words.format_severity(seen)}):",
-            room.prose,
-        )
+        condition = verdict_text.format_condition_phrase(seen.condition)
+        yield from wrap_paragraph(f"{when}, {condition} ({finding_text.format_severity(seen)}):", room.prose)
     shown = changes.locate_finding(one)
-    messages = facts.format_messages(shown[0].run, shown[1], room) if shown else []
+    messages = mail_text.format_messages(shown[0].run, shown[1], room) if shown else []
     yield from indent_verbatim([line for lines in messages for line in lines] or [one.title])
     moved = one.before and one.after and one.before.condition != one.after.condition
-    now = f", now {told.format_condition_phrase(one.after.condition)}" if moved and one.after else ""
-    became = told.format_finding_status(one) + now
-    yield from wrap_paragraph(told.format_sentence(f"after: {became}" if one.before else became), room.prose)
+    now = f", now {verdict_text.format_condition_phrase(one.after.condition)}" if moved and one.after else ""
+    became = verdict_text.format_finding_status(one) + now
+    yield from wrap_paragraph(
+        verdict_text.format_sentence(f"after: {became}" if one.before else became), room.prose
+    )
 
 
 def _list_reported_groups(changes: RunChanges) -> list[CellChangeGroup]:
@@ -165,8 +174,8 @@ def _list_reported_groups(changes: RunChanges) -> list[CellChangeGroup]:
 def _render_groups(changes: RunChanges, room: MailLimits) -> Iterator[str]:
     for group in _list_reported_groups(changes)[: room.findings]:
         why = f": {group.why}" if group.why else ""
-        line = f"{_TRANSITION_LABELS[group.transition]}: {told.format_group_counts(group)}{why}"
-        yield from wrap_paragraph(told.format_sentence(line), room.prose)
+        line = f"{_TRANSITION_LABELS[group.transition]}: {verdict_text.format_group_counts(group)}{why}"
+        yield from wrap_paragraph(verdict_text.format_sentence(line), room.prose)
         named = group.cells[: room.cells] if group.transition in _LISTED_TRANSITIONS else ()
         yield from indent_verbatim(cell.id for cell in named)
     yield from wrap_paragraph(_format_unknown_cells(changes), room.prose)
@@ -179,7 +188,7 @@ def _format_unknown_cells(changes: RunChanges) -> str:
         return ""
     cells = [cell for group in groups for cell in group.cells]
     others = f"; and {format_count(len(groups) - 1, 'other reason')}" if len(groups) > 1 else ""
-    return told.format_sentence(
+    return verdict_text.format_sentence(
         f"Not known: {format_count(len(cells), 'cell')} ({format_arch_counts(cells)}): "
         f"{groups[0].why}{others}"
     )
@@ -189,8 +198,8 @@ def _format_other_differences(changes: RunChanges) -> str:
     """What else than the patch may have changed an outcome."""
     if not any(one.matters for one in changes.differences):
         return ""
-    lines = told.format_differences(changes, _DIFFERENCES_SHOWN)
-    return told.format_sentence(f"besides the patch, this differs: {'; '.join(lines)}")
+    lines = verdict_text.format_differences(changes, _DIFFERENCES_SHOWN)
+    return verdict_text.format_sentence(f"besides the patch, this differs: {'; '.join(lines)}")
 
 
 def _list_omissions(changes: RunChanges, room: MailLimits) -> Iterator[str]:
@@ -209,14 +218,14 @@ def _list_omissions(changes: RunChanges, room: MailLimits) -> Iterator[str]:
 def _list_build_facts(changes: RunChanges) -> Iterator[str]:
     run, looked = changes.after.run, changes.compared_cells
     source = changes.before.run.source
-    patched = f", with {facts.format_patch_names(source)}" if source.patches else ""
+    patched = f", with {mail_text.format_patch_names(source)}" if source.patches else ""
     arches = f" ({format_arch_counts(looked)})" if looked else ""
-    yield told.format_sentence(
-        f"Built with kmatrix {run.tool.version} on {facts.format_source_reference(source)}{patched}: "
+    yield verdict_text.format_sentence(
+        f"Built with kmatrix {run.tool.version} on {mail_text.format_source_reference(source)}{patched}: "
         f"{format_count(len(looked), 'cell')}{arches}"
     )
     for reason, count in changes.unaffected_reasons.items():
-        yield told.format_sentence(f"{count} of them did not have to be built again: {reason}")
+        yield verdict_text.format_sentence(f"{count} of them did not have to be built again: {reason}")
     lost = sum(cell.after is State.UNREACHABLE for cell in changes.select_cells(Transition.LOST))
     gone = sum(cell.state is State.UNREACHABLE for cell in run.cells) - lost
     if gone:
@@ -240,7 +249,7 @@ def _render_reproduction(changes: RunChanges) -> Iterator[str]:
 def _render_commands(
     side: ReportedRun, cell: Cell, changes: RunChanges, finding: Finding | None = None
 ) -> Iterator[str]:
-    commands = facts.format_tree_commands(side.run, cell, side.directory, finding)
+    commands = mail_text.format_tree_commands(side.run, cell, side.directory, finding)
     if commands:
         tree = "with" if side is changes.after else "without"
         yield from wrap_paragraph(f"To see it, in a tree {tree} the patch:")
@@ -252,10 +261,69 @@ def _list_broken_cells(changes: RunChanges) -> list[Cell]:
     broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
     return [
         cell
-        for cell in words.find_unexplained_cells(changes.after.run, changes.after.findings)
+        for cell in finding_text.find_unexplained_cells(changes.after.run, changes.after.findings)
         if cell.id in broken
     ]
 
 
 def _render_log_tail(changes: RunChanges) -> list[str]:
-    return facts.format_log_tail(_list_broken_cells(changes), changes.after.directory)
+    return mail_text.format_log_tail(_list_broken_cells(changes), changes.after.directory)
+
+
+def format_tested_by(who: Mailbox) -> str:
+    """The tag of whoever ran it, and of nobody else; a verdict has to earn it."""
+    return clean_text(f"Tested-by: {' '.join(who.name.split())} <{who.address}> # build")
+
+
+def render_verdict_mail(
+    verdict: Verdict,
+    before: ReportedRun,
+    after: ReportedRun,
+    sending: MailOrigin = NO_ORIGIN,
+    *,
+    tag: str = "",
+) -> str:
+    """The answer to a patch, or to a whole series; ``tag`` is its last line, where one was earned.
+
+    What came in no mail has its verdict under a subject of ours, and addressed to nobody.
+    """
+    first = next(iter(verdict.patches), None)
+    asked = ReplyContext(
+        mail=verdict.cover or (first.mail if first else None),
+        name=first.name if first else f"{before.run.id}, {after.run.id}",
+        notes=tuple(list_verdict_notes(verdict)),
+        tag=tag,
+    )
+    return _render_reply(RunChanges.from_verdict(verdict, before, after), asked, sending)
+
+
+def render_step_mails(
+    verdict: Verdict,
+    sides: Sequence[ReportedRun],
+    sending: MailOrigin = NO_ORIGIN,
+    *,
+    tags: Mapping[str, str] | None = None,
+) -> list[str]:
+    """An answer to each patch of a series that was built by itself, on top of those before it.
+
+    ``sides`` are the run without any of them, and the one after each; ``tags`` are last lines by the patch's
+    name. ValueError when there is not one run more than steps.
+    """
+    steps, mails = verdict.steps or (), []
+    for number, (step, (one, two)) in enumerate(zip(steps, pairwise(sides), strict=True)):
+        patch = verdict.patches[number]
+        before = ("Built on top of the patches before it.",) if number else ()
+        asked = ReplyContext(patch.mail, patch.name, before, (tags or {}).get(patch.name, ""))
+        mails.append(_render_reply(RunChanges.from_verdict(step, one, two), asked, sending))
+    return mails
+
+
+def _render_reply(changes: RunChanges, asked: ReplyContext, sending: MailOrigin) -> str:
+    headers = (
+        format_reply_headers(asked.mail, sending)
+        if asked.mail
+        else format_new_headers(
+            f"[kmatrix] {asked.name}: {verdict_text.format_verdict_headline(changes)}", sending
+        )
+    )
+    return render_mail(headers, render_reply_body(changes, asked))

@@ -13,15 +13,14 @@ from rich.console import Console
 from matrix.catalog.types import find_compiler_and_linker
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.findings.keys import GLOBAL_TOOLS
-from matrix.findings.model import Finding
+from matrix.findings.finding import Finding
+from matrix.findings.fingerprint import GLOBAL_TOOLS
 from matrix.kconfig.config import format_fragment
-from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
-from reports import findings as words
-from reports import summary
-from reports.look import print_line
-from reports.recipe import find_diagnostic_ref, find_make_targets, merge_fragments
-from reports.text import clean_text, find_run_file
+from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
+from reports import finding_text, summary
+from reports.formatting import clean_text, find_run_file
+from reports.make_steps import find_diagnostic_ref, find_make_targets, merge_fragments
+from reports.style import print_line
 
 DEFAULT_ROOT_IMAGE = "debian:trixie-slim"
 REPRODUCER_NAME = "repro.sh"
@@ -81,7 +80,7 @@ def _quote_shell_word(text: str) -> str:
 
 def _list_comment_lines(run: Run, cell: Cell, finding: Finding | None) -> Iterator[str]:
     """The comment at its head, wrapped; every line is one that cannot end the comment."""
-    said = [finding.title, *words.format_condition(finding)] if finding else ["fails:"]
+    said = [finding.title, *finding_text.format_condition(finding)] if finding else ["fails:"]
     compiler = run.toolchains[cell.toolchain].compilers.get(cell.arch)
     versions = [compiler.version, compiler.binutils] if compiler else []
     for line in [*said, cell.id, summary.format_source(run), *versions]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.model import Findings
-from matrix.record.model import Cell, Compiler, Run
-from matrix.record.outcome import PROVEN_STATES, UNTRIED_STATES, State
-from reports.text import clean_text, format_count, format_duration
+from matrix.findings.finding import Findings
+from matrix.record.run_model import Cell, Compiler, Run
+from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
+from reports.formatting import clean_text, format_count, format_duration
 
 _REASONS_SHOWN = 6
 _PROGRAM_PREFIX = re.compile(r"^\S*-(?=gcc\b|clang\b|ld\b|ld\.)")

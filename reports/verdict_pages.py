@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.presence import list_affected_cells
-from matrix.verdict.model import CellChange, FindingChange, Verdict
-from reports import findings as words
-from reports import html, markdown
-from reports import verdict as told
+from matrix.findings.evidence import list_affected_cells
+from matrix.verdict.verdict_model import CellChange, FindingChange, Verdict
+from reports import finding_text, run_html, run_markdown, verdict_text
 from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, ReportedRun, RunChanges
 from reports.explain import format_diagnostic
-from reports.recipe import RunLocation, find_diagnostic_ref, list_make_steps
+from reports.make_steps import RunLocation, find_diagnostic_ref, list_make_steps
 
 _FINDINGS_SHOWN = 100
 _CELLS_SHOWN = 20
@@ -44,15 +42,15 @@ def render_verdict_html(verdict: Verdict, before: ReportedRun, after: ReportedRu
 
     def link_cell(cell: CellChange) -> str:
         """To the cell, on the after-side where that has it."""
-        return f"{report['before' if cell.after is None else 'after']}#{html.quote_anchor(cell)}"
+        return f"{report['before' if cell.after is None else 'after']}#{run_html.quote_anchor(cell)}"
 
-    page = html.load_html_template("verdict.html.j2")
+    page = run_html.load_html_template("verdict.html.j2")
     return page.render(_collect_template_values(verdict, before, after), report=report, cell_link=link_cell)
 
 
 def render_verdict_markdown(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> str:
     """The whole text: GitHub-flavoured, for a comment or a wiki."""
-    page = markdown.load_markdown_template("verdict.md.j2")
+    page = run_markdown.load_markdown_template("verdict.md.j2")
     text = page.render(_collect_template_values(verdict, before, after), shown=_CELLS_SHOWN)
     return re.sub(r"\n{3,}", "\n\n", text)
 
@@ -63,13 +61,13 @@ def _collect_template_values(verdict: Verdict, before: ReportedRun, after: Repor
     return {
         "verdict": verdict,
         "changes": changes,
-        "headline": told.format_verdict_headline(changes),
-        "heads": told.collect_summary_lines(verdict, changes),
+        "headline": verdict_text.format_verdict_headline(changes),
+        "heads": verdict_text.collect_summary_lines(verdict, changes),
         "findings": [_build_changed_finding(one, changes) for one in changes.findings[:_FINDINGS_SHOWN]],
         "more": max(0, len(changes.findings) - _FINDINGS_SHOWN),
-        "facts": told.compare_run_facts(before, after),
-        "told": told,
-        "words": words,
+        "facts": verdict_text.compare_run_facts(before, after),
+        "verdict_text": verdict_text,
+        "finding_text": finding_text,
         "transitions": TRANSITION_STATES,
         "fates": FINDING_STATUS_STATES,
     }
@@ -95,7 +93,7 @@ def _build_changed_finding(one: FindingChange, changes: RunChanges) -> _ChangedF
 
 def _link_run_report(side: ReportedRun, after: ReportedRun) -> str:
     """The URL of a run's own report."""
-    return html.format_relative_url(_relativize_to_after(side.directory / "report.html", after))
+    return run_html.format_relative_url(_relativize_to_after(side.directory / "report.html", after))
 
 
 def _relativize_to_after(path: Path, after: ReportedRun) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.engine.connect import choose_container_user
-from matrix.engine.engine import LABEL, ContainerLimits, ContainerSpec, Engine, Mount
+from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Engine, Mount
 
 TREE = Path(__file__).parent / "tree"
 PATCHES = Path(__file__).parent / "patches"

@@ -15,14 +15,14 @@ A message without a source belongs to the last step; a note belongs to the messa
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.draft import (
+from matrix.diagnostics.log_text import find_quoted_identifiers
+from matrix.diagnostics.parser_state import (
     MAX_MESSAGE_PARTS,
     UNKNOWN_COMPILER,
     DiagnosticDraft,
     ParserState,
     Position,
 )
-from matrix.diagnostics.text import find_quoted_identifiers
 
 _INCLUDE_CHAIN = re.compile(
     r"(?P<first>In file included|\s+) from (?P<file>[^:]+)(?::(?P<line>[0-9]{1,9}))?(?::[0-9]+)*[:,]$"

@@ -14,7 +14,7 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.draft import DiagnosticDraft, ParserState, Position
+from matrix.diagnostics.parser_state import DiagnosticDraft, ParserState, Position
 
 _MODPOST = re.compile(
     r"(?P<kind>ERROR|WARNING|FATAL): "

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.engine.engine import Engine, LineCallback
+from matrix.engine.protocol import Engine, LineCallback
 from matrix.errors import EngineError, MachineError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
 

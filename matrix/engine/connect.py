@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from matrix.engine.docker_engine import DockerEngine
-from matrix.engine.engine import Engine
+from matrix.engine.protocol import Engine
 from matrix.errors import EngineError
 
 DEFAULT_ENGINE_URL = "unix:///var/run/docker.sock"

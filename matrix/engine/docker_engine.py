@@ -22,25 +22,23 @@ import requests
 import urllib3.exceptions
 from docker.types.daemon import CancellableStream
 
-from matrix.engine import terminal
-from matrix.engine.engine import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
-from matrix.engine.faults import (
+from matrix.engine import docker_cli
+from matrix.engine.docker_api import (
+    IMAGE_LABEL_VALUE,
+    LineDecoder,
+    build_create_request,
+    build_interactive_request,
     error_from_build_failure,
     error_from_old_version,
     error_from_refusal,
     error_from_silence,
-)
-from matrix.engine.guard import ContainerWatchdog
-from matrix.engine.lines import LineDecoder
-from matrix.engine.payload import (
-    IMAGE_LABEL_VALUE,
-    build_create_request,
-    build_interactive_request,
     pack_build_context,
     parse_container_runs,
     parse_engine_info,
     parse_image_sizes,
 )
+from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
 
 OutputChunk = tuple[bytes | None, bytes | None]
@@ -180,13 +178,13 @@ class DockerEngine:
                 self._discard_container(api, made)
 
     def run_interactively(self, container: ContainerSpec) -> int:
-        program = terminal.find_docker_client()
-        body = build_interactive_request(container, terminal=terminal.is_terminal())
+        program = docker_cli.find_docker_client()
+        body = build_interactive_request(container, terminal=docker_cli.is_terminal())
         with self._open_client() as api:
             made = self._create_container(api, container.name, body)
             discard = partial(self._discard_container, api, made)
             try:
-                terminal.start_attached(program, self.url, made, discard)
+                docker_cli.start_attached(program, self.url, made, discard)
                 return self._wait_for_exit_code(api, made, container.name)
             finally:
                 discard()

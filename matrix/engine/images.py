@@ -17,7 +17,7 @@ import jinja2
 
 from matrix.catalog.load import load_catalog
 from matrix.engine.bootstrap import ROOT_IMAGE, ensure_root_image
-from matrix.engine.engine import ContainerLimits, ContainerSpec, Engine
+from matrix.engine.protocol import ContainerLimits, ContainerSpec, Engine
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
 

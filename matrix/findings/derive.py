@@ -1,12 +1,11 @@
 """A run → its findings: problems, each with its condition, proof and scope."""
 
 import matrix
-from matrix.findings.cover import minimize_condition
-from matrix.findings.evidence import CellIndex
-from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import MadeObjects
-from matrix.findings.unify import Problem, group_into_problems
-from matrix.record.model import Run, Tool
+from matrix.findings.evidence import CellIndex, MadeObjects
+from matrix.findings.finding import Finding, Findings
+from matrix.findings.grouping import Problem, group_into_problems
+from matrix.findings.minimize import minimize_condition
+from matrix.record.run_model import Run, Tool
 
 
 def derive_findings(run: Run, made: MadeObjects) -> Findings:

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Any
 
-from matrix.findings.model import Findings
+from matrix.findings.finding import Findings
 from matrix.record.schema import build_schema, write_schema
 
 FINDINGS_SCHEMA_FILE = Path(__file__).with_name("findings.schema.json")

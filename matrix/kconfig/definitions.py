@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from matrix.kconfig.scan import Definition, KconfigFile, parse_kconfig_file
+from matrix.kconfig.kconfig_file import Definition, KconfigFile, parse_kconfig_file
 
 _ROOT_FILE = "Kconfig"
 _MACRO = re.compile(r"\\\$\\\([A-Za-z0-9_]+\\\)")

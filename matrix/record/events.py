@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.record.model import Cell
+from matrix.record.run_model import Cell
 
 
 @dataclass(frozen=True)

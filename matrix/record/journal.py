@@ -18,8 +18,8 @@ from typing import Self
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.files import translate_disk_full, write_atomically
-from matrix.record.model import Cell, Run
+from matrix.fs import translate_disk_full, write_atomically
+from matrix.record.run_model import Cell, Run
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
 # Containers are named after the run, and an engine takes no other characters.

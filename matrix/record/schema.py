@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from matrix.record.files import write_atomically
-from matrix.record.model import Record, Run
+from matrix.fs import write_atomically
+from matrix.record.run_model import Record, Run
 
 RUN_SCHEMA_FILE = Path(__file__).with_name("run.schema.json")
 

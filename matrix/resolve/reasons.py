@@ -21,7 +21,7 @@ from matrix.errors import RequestError
 from matrix.kconfig.config import Config, SymbolCheck
 from matrix.kconfig.definitions import Definitions
 from matrix.kconfig.expressions import evaluate_expression, list_macros, rank_tristate, split_conjuncts
-from matrix.kconfig.scan import Definition
+from matrix.kconfig.kconfig_file import Definition
 from matrix.resolve.resolution import Resolution
 
 _MAX_NAMES = 3

@@ -9,8 +9,8 @@ from matrix.catalog.load import Catalog
 from matrix.diagnostics.diagnostic import Occurrence
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config, SymbolCheck
-from matrix.plan.request import Request
-from matrix.record.model import StageRecord
+from matrix.plan import Request
+from matrix.record.run_model import StageRecord
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from pathlib import Path
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.parse import parse_diagnostics, summarize_unrecognized_log
-from matrix.engine.engine import ContainerResult
+from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
+from matrix.engine.protocol import ContainerResult
 from matrix.errors import RequestError
+from matrix.fs import translate_disk_full, write_atomically
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
-from matrix.plan.request import Request
-from matrix.record.files import translate_disk_full, write_atomically
-from matrix.record.model import StageRecord
-from matrix.record.outcome import State
-from matrix.resolve.make import MakeRunner
+from matrix.plan import Request
+from matrix.record.run_model import StageRecord
+from matrix.record.states import State
+from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
 
 

@@ -140,7 +140,7 @@ class SourceCache:
             _write_json_atomically(self._spec_entry_path(key), {"key": key, "digest": digest, **facts})
 
     def hash_cache_path(self, directory: Path) -> Path:
-        """Where the hashes of a user's directory are noted; see `matrix.source.memo`."""
+        """Where the hashes of a user's directory are noted; see `matrix.source.snapshot`."""
         name = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:32]
         return self.sources / "memo" / f"{name}.json.gz"
 

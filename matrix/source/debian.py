@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.engine.engine import Mount
+from matrix.engine.protocol import Mount
 from matrix.errors import KmatrixError, MachineError, RequestError
-from matrix.source.bench import Sandbox, SandboxResult
 from matrix.source.cache import SourceCache
+from matrix.source.sandbox import Sandbox, SandboxResult
 from matrix.source.spec import PackageSpec
 
 # apt is content without root when everything that it writes is elsewhere. `Error-Mode` makes `update`

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matrix.errors import DiskFullError, MachineError, RequestError
-from matrix.source.tree import GitProvenance
+from matrix.source.kernel_tree import GitProvenance
 
 # The tree may belong to somebody else (a shared checkout, a container's user): git would refuse to look.
 # Its configuration is then somebody else's, too, and must not name programs for us to run.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matrix.record.schema import build_schema, write_schema
-from matrix.verdict.model import Verdict
+from matrix.verdict.verdict_model import Verdict
 
 VERDICT_SCHEMA_FILE = Path(__file__).with_name("verdict.schema.json")
 

@@ -3,9 +3,9 @@
 import pytest
 
 from matrix.catalog.load import load_profile
+from matrix.commands.doctor import diagnose_machine
 from matrix.engine import images
 from matrix.engine.connect import connect_engine
-from matrix.jobs.doctor import diagnose_machine
 
 pytestmark = pytest.mark.engine
 

@@ -21,7 +21,7 @@ import pytest
 
 from matrix.engine import images
 from matrix.engine.connect import choose_container_user, connect_engine
-from matrix.engine.engine import (
+from matrix.engine.protocol import (
     LABEL,
     ContainerLimits,
     ContainerResult,

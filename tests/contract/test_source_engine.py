@@ -13,15 +13,15 @@ import pytest
 
 from matrix.engine import images
 from matrix.engine.connect import choose_container_user, connect_engine
-from matrix.engine.engine import Engine, Mount
+from matrix.engine.protocol import Engine, Mount
 from matrix.errors import RejectedPatchError, RequestError
-from matrix.source.bench import Sandbox
 from matrix.source.cache import SourceCache
+from matrix.source.fetch import fetch_tree
+from matrix.source.kernel_tree import SourceTree
 from matrix.source.manifest import compare_manifests
-from matrix.source.obtain import fetch_tree
-from matrix.source.patchfile import PatchFile, parse_patch_file
-from matrix.source.tree import SourceTree
-from matrix.source.walk import hash_tree, list_files
+from matrix.source.mbox.patch_file import PatchFile, parse_patch_file
+from matrix.source.sandbox import Sandbox
+from matrix.source.snapshot import hash_tree, list_files
 from tests.fakes.small_tree import EDIT, FILES, small_tree
 
 pytestmark = pytest.mark.engine

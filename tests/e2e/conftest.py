@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.run import Environment, run_matrix
+from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
-from matrix.jobs.run import Environment, run_matrix
-from matrix.jobs.settings import resolve_profile
 from matrix.record.events import EventSink, ProgressEvent
-from matrix.record.model import Cell, Run
+from matrix.record.run_model import Cell, Run
 from matrix.source.cache import SourceCache
 from tests.minitree import patched
 

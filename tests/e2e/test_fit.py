@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from matrix.findings.fit import ConfigExplanation
-from matrix.jobs.derive import derive_run_findings
-from matrix.jobs.fit import ConfigCheckRequest, explain_config
+from matrix.commands.explain_config import ConfigCheckRequest, explain_config
+from matrix.commands.stored_findings import derive_run_findings
+from matrix.findings.check_config import ConfigExplanation
 from matrix.kconfig.config import Config
-from matrix.record.load import load_cell_config
-from matrix.record.model import Run
-from matrix.record.outcome import State
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.record.stored_run import load_cell_config
 from tests.e2e.conftest import Kmatrix
 from tests.minitree import REGRESSION
 

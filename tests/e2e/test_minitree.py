@@ -9,7 +9,7 @@ import pytest
 
 from matrix.engine import images
 from matrix.engine.connect import connect_engine
-from matrix.engine.engine import Engine
+from matrix.engine.protocol import Engine
 from tests import minitree
 from tests.minitree import TREE, TRIPLETS, Bench, Made, focus, patched, reaches, requests
 

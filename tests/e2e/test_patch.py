@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.compare import compare_run_directories, load_run_data
+from matrix.commands.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict
+from matrix.commands.settings import resolve_profile
 from matrix.errors import RejectedPatchError
-from matrix.jobs.compare import compare_run_directories, load_run_data
-from matrix.jobs.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict
-from matrix.jobs.settings import resolve_profile
-from matrix.record.load import load_run
-from matrix.record.outcome import Evidence, State
-from matrix.source.series import read_series
-from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
+from matrix.record.states import Evidence, State
+from matrix.record.stored_run import load_run
+from matrix.source.mbox.series import read_series
+from matrix.verdict.verdict_model import CellFindingStatus, FindingStatus, Transition
 from reports import render_verdict, write_verdict_reports
 from reports.changes import ReportedRun
 from tests.e2e.conftest import Kmatrix

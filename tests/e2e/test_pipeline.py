@@ -6,15 +6,15 @@ import signal
 
 import pytest
 
+from matrix.commands.run import plan_matrix
+from matrix.commands.settings import resolve_profile
+from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.connect import connect_engine
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.derive import derive_run_findings
-from matrix.jobs.run import plan_matrix
-from matrix.jobs.settings import resolve_profile
 from matrix.record.events import CellFinished, ProgressEvent, StageStarted
-from matrix.record.load import load_run
-from matrix.record.outcome import Evidence, State, compute_run_exit_code
-from matrix.resolve.make import BUILD_MOUNT
+from matrix.record.states import Evidence, State, compute_run_exit_code
+from matrix.record.stored_run import load_run
+from matrix.resolve.make_runner import BUILD_MOUNT
 from reports import write_run_reports
 from tests.e2e.conftest import Kmatrix, by_state, one
 from tests.minitree import KCONFIG, LINK, REGRESSION, WARNING, patched

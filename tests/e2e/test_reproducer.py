@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.connect import choose_container_user, connect_engine
-from matrix.engine.engine import LABEL, ContainerSpec, Mount
-from matrix.findings.presence import index_cells, list_affected_cells
-from matrix.jobs.derive import derive_run_findings
-from matrix.record.model import Run
+from matrix.engine.protocol import LABEL, ContainerSpec, Mount
+from matrix.findings.evidence import index_cells, list_affected_cells
+from matrix.record.run_model import Run
 from reports.reproducer import render_reproducer
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.history import CULPRIT, History

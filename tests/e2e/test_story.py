@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.explain_config import ConfigCheckRequest, explain_config
+from matrix.commands.patch import PatchRequest as AskedOfPatch
+from matrix.commands.patch import PatchResult
+from matrix.commands.patch import evaluate_patch as judge
+from matrix.commands.run import Environment, run_matrix
+from matrix.commands.settings import resolve_profile
+from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import ensure_base_image
-from matrix.findings.model import Findings
-from matrix.findings.presence import index_cells, list_affected_cells
-from matrix.jobs.derive import derive_run_findings
-from matrix.jobs.fit import ConfigCheckRequest, explain_config
-from matrix.jobs.patch import PatchRequest as AskedOfPatch
-from matrix.jobs.patch import PatchResult
-from matrix.jobs.patch import evaluate_patch as judge
-from matrix.jobs.run import Environment, run_matrix
-from matrix.jobs.settings import resolve_profile
+from matrix.findings.evidence import index_cells, list_affected_cells
+from matrix.findings.finding import Findings
 from matrix.kconfig.config import Config
 from matrix.record.events import ProgressEvent
-from matrix.record.load import load_cell_config
-from matrix.record.model import Run
-from matrix.record.outcome import State
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.record.stored_run import load_cell_config
 from matrix.source.cache import SourceCache, locate_cache_root
-from matrix.source.obtain import fetch_tree
-from matrix.source.series import read_series
-from matrix.source.walk import link_tree, list_files
-from matrix.verdict.model import CellFindingStatus, FindingStatus, Transition
+from matrix.source.fetch import fetch_tree
+from matrix.source.mbox.series import read_series
+from matrix.source.snapshot import link_tree, list_files
+from matrix.verdict.verdict_model import CellFindingStatus, FindingStatus, Transition
 from reports.reproducer import render_reproducer
 from tests.fakes.history import CULPRIT, History
 from tests.minitree import PATCHES

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from matrix.record.events import StageStarted
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import Evidence, State
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import Evidence, State
 from tests.e2e.conftest import Kmatrix
 from tests.minitree import TREE, WARNING
 

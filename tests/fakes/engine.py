@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from matrix.engine.engine import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
 from matrix.errors import EngineError
 
 ContainerHandler = Callable[[ContainerSpec, LineCallback], int | ContainerResult]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matrix.engine.engine import LABEL, ContainerResult, ContainerSpec, LineCallback
+from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, LineCallback
 from matrix.kconfig.config import Config, format_fragment
 
 Settings = dict[str, str]

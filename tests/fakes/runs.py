@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
-from matrix.plan.request import Request
-from matrix.record.model import (
+from matrix.plan import Request
+from matrix.record.run_model import (
     Cell,
     Compiler,
     DiagnosticRef,
@@ -20,7 +20,7 @@ from matrix.record.model import (
     Tool,
     ToolchainRecord,
 )
-from matrix.record.outcome import State
+from matrix.record.states import State
 
 STORY = {"KVM": "y", "MODULES": "n", "VFIO": "n"}
 STARTED = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)

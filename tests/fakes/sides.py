@@ -6,9 +6,9 @@ from typing import Any
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.kconfig.config import Config
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import PROVEN_STATES, State
-from matrix.verdict.side import RunData
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import PROVEN_STATES, State
+from matrix.verdict.run_data import RunData
 from tests.fakes.runs import STORY, a_cell, a_run
 
 OBJECT = "arch/powerpc/kvm/vfio.o"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.record.model import BaseRecord, Cell, DiagnosticRef, PatchRecord, Run, StageRecord
-from matrix.record.outcome import PROVEN_STATES, Evidence, State
-from matrix.verdict.compare import compare_runs
-from matrix.verdict.model import Mailbox, PatchMail, Verdict, VerdictPatch
-from matrix.verdict.side import RunData
+from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, PatchRecord, Run, StageRecord
+from matrix.record.states import PROVEN_STATES, Evidence, State
+from matrix.verdict.comparison import compare_runs
+from matrix.verdict.run_data import RunData
+from matrix.verdict.verdict_model import Mailbox, PatchMail, Verdict, VerdictPatch
 from reports.changes import ReportedRun, RunChanges
 from tests.fakes.runs import the_story
 from tests.fakes.sides import OBJECT, OTHER_OBJECT, a_side, turned

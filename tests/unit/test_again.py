@@ -8,13 +8,13 @@ import pytest
 
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
+from matrix.commands import restore
+from matrix.commands.restore import restore_session
+from matrix.commands.session import Session
 from matrix.errors import RequestError
-from matrix.jobs import again
-from matrix.jobs.again import restore_session
-from matrix.jobs.prepare import Session
 from matrix.record.events import ProgressNote
-from matrix.record.model import GitState, Run
-from matrix.source.tree import SourceTree
+from matrix.record.run_model import GitState, Run
+from matrix.source.kernel_tree import SourceTree
 from tests.unit.test_pipeline import TWO_LANES, Desk, applying
 
 PATCH = """\
@@ -123,7 +123,7 @@ def test_what_moves_is_asked_for_as_it_was_then(
         specs.append(profile.source)
         return SourceTree(profile.source, Path(), "", "f00")
 
-    monkeypatch.setattr(again, "fetch_source", fetched)
+    monkeypatch.setattr(restore, "fetch_source", fetched)
     with pytest.raises(RequestError, match="is another tree now"):
         later.again(done.model_copy(update={"source": source}))
     assert specs == [asked]

@@ -18,11 +18,11 @@ import pytest
 
 import tasks
 from matrix.catalog.load import load_profile
+from matrix.commands.settings import OPTIONS
 from matrix.errors import DiskFullError, EngineError
-from matrix.jobs.settings import OPTIONS
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import State
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
 from tests.fakes.runs import a_cell, a_run, the_story
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.parse import parse_diagnostics
+from matrix.diagnostics.log_parser import parse_diagnostics
 
 _LOGS = Path(__file__).parent.parent / "logs"
 _CASES = sorted(path.stem for path in _LOGS.glob("*.log"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
-from matrix.diagnostics.parse import parse_diagnostics
+from matrix.diagnostics.log_parser import parse_diagnostics
 
 LOGS = Path(__file__).parent.parent / "logs"
 STUB = Site(

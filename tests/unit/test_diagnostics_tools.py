@@ -3,7 +3,7 @@
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.diagnostics.parse import parse_diagnostics
+from matrix.diagnostics.log_parser import parse_diagnostics
 
 _STEP = "  CC      drivers/a.o"
 

@@ -19,16 +19,16 @@ import pytest
 
 from matrix.engine import docker_engine
 from matrix.engine.connect import choose_container_user, connect_engine, read_engine_url
-from matrix.engine.docker_engine import DockerEngine
-from matrix.engine.engine import LABEL, ContainerLimits, ContainerSpec, Mount
-from matrix.engine.guard import ContainerWatchdog
-from matrix.engine.lines import LineDecoder
-from matrix.engine.payload import (
+from matrix.engine.docker_api import (
+    LineDecoder,
     build_create_request,
     build_interactive_request,
     parse_container_runs,
     parse_image_sizes,
 )
+from matrix.engine.docker_engine import DockerEngine
+from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
+from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
 
 # docker-py drops a socket that could not connect, or a client that is refused, without closing it.

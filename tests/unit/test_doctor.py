@@ -9,13 +9,13 @@ import pytest
 
 from matrix.catalog.load import load_catalog, load_profile
 from matrix.catalog.types import Profile
+from matrix.commands import doctor
+from matrix.commands.doctor import HealthCheck, diagnose_machine
+from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import choose_container_user
-from matrix.engine.engine import ContainerResult, ContainerSpec, EngineInfo, LineCallback
 from matrix.engine.images import compute_base_tag
+from matrix.engine.protocol import ContainerResult, ContainerSpec, EngineInfo, LineCallback
 from matrix.errors import EngineError
-from matrix.jobs import doctor as module
-from matrix.jobs.doctor import HealthCheck, diagnose_machine
-from matrix.jobs.prepare import resolve_image_ref
 from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 
@@ -63,7 +63,7 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sized:
     """A machine on which all is well but the source, which is not fetched."""
     found = Sized(HELD, images=(compute_base_tag(), *IMAGES))
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "connect_engine", lambda: found)
+    monkeypatch.setattr(doctor, "connect_engine", lambda: found)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 60 * GIB, 40 * GIB))
     return found
 
@@ -98,7 +98,7 @@ def test_without_an_engine_it_says_why_and_still_looks_at_the_disk(
     def nobody() -> Sized:
         raise EngineError("no container engine answers", "./inv setup")
 
-    monkeypatch.setattr(module, "connect_engine", nobody)
+    monkeypatch.setattr(doctor, "connect_engine", nobody)
     first, disk = diagnose_machine(profile)
     assert first == HealthCheck("engine", False, "no container engine answers", "./inv setup")
     assert (disk.subject, disk.ok) == ("disk", True)

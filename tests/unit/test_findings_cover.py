@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrix.findings import question
-from matrix.findings.cover import Cover, minimize_condition
-from matrix.findings.table import TruthTable
+from matrix.findings import truth_table
+from matrix.findings.minimize import Cover, minimize_condition
+from matrix.findings.truth_table import TruthTable
 
 Axes = Mapping[str, Sequence[str]]
 Rows = Sequence[Mapping[str, str]]
@@ -287,8 +287,8 @@ def test_without_enough_steps_it_is_still_right_and_claims_nothing(
     rows = points(axes)
     chance = random.Random(7)
     labels = [chance.choice([SEEN, ABSENT]) for _ in rows]
-    monkeypatch.setattr(question, "_LEAST_STEPS", 1)
-    monkeypatch.setattr(question, "_STEPS", steps)
+    monkeypatch.setattr(truth_table, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(truth_table, "_STEPS", steps)
     found = solved(axes, rows, labels)
     assert not found.minimal
     for row, label in zip(rows, labels, strict=True):
@@ -302,8 +302,8 @@ def test_without_any_steps_no_conjunction_and_no_term_is_idle(
 ) -> None:
     _, rows, labels = table
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(question, "_LEAST_STEPS", 1)
-        patch.setattr(question, "_STEPS", 1)
+        patch.setattr(truth_table, "_LEAST_STEPS", 1)
+        patch.setattr(truth_table, "_STEPS", 1)
         cubes = solved(*table).cubes
     seen, absent = ([r for r, its in zip(rows, labels, strict=True) if its == w] for w in (SEEN, ABSENT))
     for number, cube in enumerate(cubes):
@@ -319,10 +319,10 @@ def test_with_more_steps_it_is_no_worse(monkeypatch: pytest.MonkeyPatch) -> None
     rows = points(axes)
     chance = random.Random(11)
     labels = [chance.choice([SEEN, ABSENT, UNKNOWN]) for _ in rows]
-    monkeypatch.setattr(question, "_LEAST_STEPS", 1)
+    monkeypatch.setattr(truth_table, "_LEAST_STEPS", 1)
     sizes = []
     for steps in (1, 100, 300, 1000, 3000, 20_000):
-        monkeypatch.setattr(question, "_STEPS", steps)
+        monkeypatch.setattr(truth_table, "_STEPS", steps)
         cubes = solved(axes, rows, labels).cubes
         sizes.append((len(cubes), sum(map(len, cubes))))
     assert sizes == sorted(sizes, reverse=True)

@@ -11,11 +11,11 @@ from jsonschema import Draft202012Validator
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
-from matrix.findings.model import Finding, Findings
-from matrix.findings.presence import find_made_objects, is_problem_absent
+from matrix.findings.evidence import find_made_objects, is_problem_absent
+from matrix.findings.finding import Finding, Findings
 from matrix.findings.schema import FINDINGS_SCHEMA_FILE, build_findings_schema
-from matrix.record.model import Cell, DiagnosticRef, Run
-from matrix.record.outcome import State
+from matrix.record.run_model import Cell, DiagnosticRef, Run
+from matrix.record.states import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
 OBJECT = "arch/powerpc/kvm/vfio.o"

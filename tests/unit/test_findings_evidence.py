@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
-from matrix.findings.model import Finding, Proof
-from matrix.findings.presence import MadeObjects, is_problem_absent
-from matrix.record.model import Cell, DiagnosticRef, Run, StageRecord
-from matrix.record.outcome import State
+from matrix.findings.evidence import MadeObjects, is_problem_absent
+from matrix.findings.finding import Finding, Proof
+from matrix.record.run_model import Cell, DiagnosticRef, Run, StageRecord
+from matrix.record.states import State
 from tests.fakes.runs import GCC_ERROR, a_cell, a_run
 
 OTHER = Diagnostic(severity="error", tool="ld", message="'other' is missing", symbols=("other",))

@@ -6,8 +6,7 @@ import pytest
 
 from matrix.catalog.load import Catalog, load_catalog, load_profile
 from matrix.catalog.types import Setting
-from matrix.findings.derive import derive_findings
-from matrix.findings.fit import (
+from matrix.findings.check_config import (
     ConditionFit,
     ConfigChecker,
     ResolvedConfig,
@@ -15,11 +14,11 @@ from matrix.findings.fit import (
     find_nearest_toolchain,
     fit_other_arch,
 )
-from matrix.findings.model import Assumption, Finding
-from matrix.kconfig.config import Config, SymbolCheck
-from matrix.kconfig.origin import ConfigCompiler
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import State
+from matrix.findings.derive import derive_findings
+from matrix.findings.finding import Assumption, Finding
+from matrix.kconfig.config import Config, ConfigCompiler, SymbolCheck
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
 from tests.fakes.runs import GCC_ERROR, STORY, a_cell, a_run, the_story
 
 CATALOG = load_catalog()

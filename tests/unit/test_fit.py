@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.engine import ContainerResult
+from matrix.commands.explain_config import (
+    ConfigCheckRequest,
+    explain_config,
+    load_user_config,
+    parse_config_request,
+)
+from matrix.commands.stored_findings import derive_run_findings
+from matrix.engine.protocol import ContainerResult
 from matrix.errors import MachineError, RequestError
-from matrix.findings.fit import ConfigExplanation
-from matrix.jobs.derive import derive_run_findings
-from matrix.jobs.fit import ConfigCheckRequest, explain_config, load_user_config, parse_config_request
+from matrix.findings.check_config import ConfigExplanation
 from matrix.kconfig.config import Config
-from matrix.record.model import Run
+from matrix.record.run_model import Run
 from tests.fakes.kernel import Job, Made, Symbol
 from tests.unit.test_pipeline import ERROR, PROFILE, SIX, VFIO, Desk
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog, load_profile
-from matrix.jobs.follow import find_focus_additions
-from matrix.jobs.prepare import resolve_focus
+from matrix.commands.patch_focus import find_focus_additions
+from matrix.commands.session import resolve_focus
 
 CATALOG = load_catalog()
 PROFILE = load_profile("kvm-vfio").model_copy(update={"arch": ("powerpc", "x86")})

@@ -9,8 +9,8 @@ import pytest
 
 from matrix.engine import images
 from matrix.engine.bootstrap import ROOT_IMAGE, UPSTREAM_IMAGE, HostSystem, ensure_root_image
-from matrix.engine.engine import ContainerSpec, LineCallback
 from matrix.engine.images import ImageRecipe
+from matrix.engine.protocol import ContainerSpec, LineCallback
 from matrix.errors import EngineError, MachineError, RequestError
 from matrix.record.events import ProgressEvent
 from tests.fakes.engine import FakeEngine

@@ -14,11 +14,11 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
-from matrix.record.files import write_atomically
+from matrix.fs import write_atomically
 from matrix.record.journal import Journal, claim_run_directory, generate_run_id, link_latest_run
-from matrix.record.load import find_run_directory, load_cell_objects, load_cell_sources, load_run
-from matrix.record.model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
-from matrix.record.outcome import Evidence, State
+from matrix.record.run_model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
+from matrix.record.states import Evidence, State
+from matrix.record.stored_run import find_run_directory, load_cell_objects, load_cell_sources, load_run
 
 STARTED = datetime(2026, 11, 22, 9, 30, 15, tzinfo=UTC)
 BROKEN = Diagnostic(

@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 
 from matrix.kconfig.definitions import Definitions, Selector, collect_definitions, read_tree_definitions
-from matrix.kconfig.scan import Definition
+from matrix.kconfig.kconfig_file import Definition
 
 
 def _scanned(text: str) -> Definitions:

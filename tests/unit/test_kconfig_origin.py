@@ -3,7 +3,7 @@
 import pytest
 
 from matrix.errors import RequestError
-from matrix.kconfig.origin import ConfigCompiler, ConfigOrigin, parse_origin
+from matrix.kconfig.config import ConfigCompiler, ConfigOrigin, parse_origin
 
 GCC = """\
 CONFIG_CC_VERSION_TEXT="powerpc64le-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from matrix.build.lane import LaneDirectory, ObjectWarnings, format_lane_key, open_lane, open_lane_copy
-from matrix.build.objects import find_made_since
+from matrix.builder.kbuild_objects import find_made_since
+from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings, format_lane_key, open_lane, open_lane_copy
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError
 from matrix.source.cache import SourceCache
-from matrix.source.tree import AppliedPatch, SourceTree
-from matrix.source.walk import hash_tree, list_files
+from matrix.source.kernel_tree import AppliedPatch, SourceTree
+from matrix.source.snapshot import hash_tree, list_files
 
 LONG_AGO = 1_500_000_000
 ME = f"{os.getuid()}:{os.getgid()}"

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.build.objects import find_made_since, list_module_files, read_listed_objects, remove_object_lists
+from matrix.builder.kbuild_objects import (
+    find_made_since,
+    list_module_files,
+    read_listed_objects,
+    remove_object_lists,
+)
 
 # A busy machine may take its time; each example makes its own directory below one tmp_path.
 steady = settings(

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import tasks
-from matrix.jobs.derive import derive_run_findings, write_findings
-from matrix.record.load import load_run
-from matrix.record.model import Record
-from matrix.verdict.model import Verdict
+from matrix.commands.stored_findings import derive_run_findings, write_findings
+from matrix.record.run_model import Record
+from matrix.record.stored_run import load_run
+from matrix.verdict.verdict_model import Verdict
 
 OLD = Path(__file__).parents[1] / "old_run"
 THERE = "/tmp/story"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.build.order import plan_visiting_order
-from matrix.build.schedule import JobBudget
+from matrix.builder.lanes import plan_visiting_order
+from matrix.builder.schedule import JobBudget
 from matrix.kconfig.config import Config
 
 # A busy machine may take its time.

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.record.outcome import Evidence, State, compute_run_exit_code, find_worst_state
+from matrix.record.states import Evidence, State, compute_run_exit_code, find_worst_state
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

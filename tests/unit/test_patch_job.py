@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.compare import apply_baseline, parse_baseline_options
+from matrix.commands.patch import (
+    PatchRequest,
+    PatchResult,
+    evaluate_patch,
+    find_verdict,
+    format_base_mismatch,
+)
+from matrix.commands.session import read_git_identity
+from matrix.commands.settings import resolve_profile
 from matrix.errors import KmatrixError, RequestError
-from matrix.jobs.compare import apply_baseline, parse_baseline_options
-from matrix.jobs.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict, format_base_mismatch
-from matrix.jobs.prepare import read_git_identity
-from matrix.jobs.settings import resolve_profile
-from matrix.record.model import GitState, SourceRecord
-from matrix.source.series import read_series
-from matrix.verdict.model import FindingStatus, Mailbox, Transition
+from matrix.record.run_model import GitState, SourceRecord
+from matrix.source.mbox.series import read_series
+from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
 from tests.unit.test_pipeline import ERROR, TWO_LANES, VFIO, Desk, always, applying

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.engine import ContainerResult
+from matrix.commands.run import Environment, plan_matrix, run_matrix
+from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe, compute_base_tag
+from matrix.engine.protocol import ContainerResult
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.run import Environment, plan_matrix, run_matrix
-from matrix.jobs.settings import resolve_profile
 from matrix.record.events import CellFinished, EventSink, LaneFinished, ProgressEvent, ProgressNote
-from matrix.record.load import load_cell_objects, load_run
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import Evidence, State, compute_run_exit_code
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import Evidence, State, compute_run_exit_code
+from matrix.record.stored_run import load_cell_objects, load_run
 from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Job, Kernel, Made, Messages, Symbol

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
-from matrix.plan.product import compute_plan_digest, list_axes, plan_requests, select_requests
-from matrix.plan.request import Request
+from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests, select_requests
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -16,12 +16,12 @@ from invoke.parser.parser import Parser
 import tasks
 from matrix.catalog.load import list_profile_names, load_catalog, load_profile, read_toml, validate_toml_data
 from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
+from matrix.commands.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.errors import KmatrixError
-from matrix.jobs.settings import OPTIONS, format_environment_variable, resolve_profile
-from matrix.plan.product import plan_requests
-from matrix.record.outcome import State
+from matrix.plan import plan_requests
+from matrix.record.states import State
 from reports import RUN_FORMATS
-from reports.look import STATE_SIGNS
+from reports.style import STATE_SIGNS
 
 ROOT = Path(__file__).parents[2]
 BOTH = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}

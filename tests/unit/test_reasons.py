@@ -7,9 +7,9 @@ import pytest
 from matrix.catalog.load import load_catalog
 from matrix.kconfig.config import Config, SymbolCheck, verify_symbols
 from matrix.kconfig.definitions import Definitions, collect_definitions
-from matrix.plan.request import Request
-from matrix.record.model import StageRecord
-from matrix.record.outcome import State
+from matrix.plan import Request
+from matrix.record.run_model import StageRecord
+from matrix.record.states import State
 from matrix.resolve.reasons import explain_check, explain_unreached
 from matrix.resolve.resolution import Resolution, collect_proof_symbols
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
-from matrix.record.outcome import State
-from reports.recipe import RunLocation, find_make_targets, list_make_steps
+from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
+from matrix.record.states import State
+from reports.make_steps import RunLocation, find_make_targets, list_make_steps
 from tests.fakes.runs import GCC_ERROR, STORY, a_cell, a_run
 
 HERE = RunLocation(Path("nowhere"), Path("runs/a b"))

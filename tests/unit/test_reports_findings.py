@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from matrix.findings.derive import derive_findings
-from matrix.findings.model import Finding
-from matrix.record.model import Run
-from matrix.record.outcome import State
-from reports import findings as words
+from matrix.findings.finding import Finding
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from reports import finding_text
 from reports.explain import show_explanation
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run, the_story
 
@@ -38,7 +38,7 @@ def explained(run: Run) -> str:
 
 def test_toolchains_that_say_the_same_are_told_together_and_none_is_given_anothers_words() -> None:
     run, found = three_toolchains()
-    assert words.label_diagnostics(run, found) == {
+    assert finding_text.label_diagnostics(run, found) == {
         "gcc-13, gcc-14 say": GCC_ERROR,
         "clang-19 says": CLANG_ERROR,
     }
@@ -48,7 +48,7 @@ def test_toolchains_that_say_the_same_are_told_together_and_none_is_given_anothe
 def test_a_diagnostic_that_the_run_lost_shifts_nobodys_words() -> None:
     run, found = three_toolchains()
     lost = run.model_copy(update={"diagnostics": {CLANG_ERROR.key: CLANG_ERROR}})
-    assert words.label_diagnostics(lost, found) == {"clang-19 says": CLANG_ERROR}
+    assert finding_text.label_diagnostics(lost, found) == {"clang-19 says": CLANG_ERROR}
 
 
 def test_explain_tells_title_severity_condition_proof_scope_excerpt_and_how_to_see_it() -> None:

@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from matrix.catalog.load import load_catalog
-from matrix.findings.derive import derive_findings
-from matrix.findings.fit import (
+from matrix.findings.check_config import (
     ConfigChange,
     ConfigChecker,
     ConfigDifferences,
@@ -19,11 +18,11 @@ from matrix.findings.fit import (
     UserConfig,
     fit_other_arch,
 )
-from matrix.findings.model import Finding
-from matrix.kconfig.config import Config
-from matrix.kconfig.origin import ConfigCompiler, ConfigOrigin
-from matrix.record.model import Cell, Run
-from reports.fit import show_config_explanation
+from matrix.findings.derive import derive_findings
+from matrix.findings.finding import Finding
+from matrix.kconfig.config import Config, ConfigCompiler, ConfigOrigin
+from matrix.record.run_model import Cell, Run
+from reports.explain import show_config_explanation
 from tests.fakes.runs import a_run, the_story
 
 DIRECTORY = Path("/nowhere/20250601-120000-kvm-vfio")

@@ -17,8 +17,8 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.outcome import State
-from reports.live import RunProgress, _LiveDisplay, display_progress
+from matrix.record.states import State
+from reports.progress import RunProgress, _LiveDisplay, display_progress
 from tests.fakes.runs import a_cell, the_story
 
 STARTED = RunStarted("one", Path("runs/one"), 98, 8)

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
-from matrix.record.model import GitState, PatchRecord, Run
-from matrix.record.outcome import State
-from matrix.verdict.compare import compare_runs, extract_patch_step
-from matrix.verdict.model import Mailbox, PatchMail, VerdictPatch
+from matrix.record.run_model import GitState, PatchRecord, Run
+from matrix.record.states import State
+from matrix.verdict.comparison import compare_runs, extract_patch_step
+from matrix.verdict.verdict_model import Mailbox, PatchMail, VerdictPatch
 from reports import render_run, render_verdict
-from reports.envelope import MailOrigin
-from reports.mail import format_tested_by, render_step_mails, render_verdict_mail
-from reports.mail_facts import MAX_BODY_LINES
+from reports.mail_headers import MailOrigin
 from reports.mail_run import render_run_mail
+from reports.mail_text import MAX_BODY_LINES
+from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run
 from tests.fakes.sides import OTHER, a_side, turned
 from tests.fakes.verdicts import (

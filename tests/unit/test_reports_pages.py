@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.derive import derive_findings
-from matrix.record.model import Run
-from matrix.record.outcome import State
+from matrix.record.run_model import Run
+from matrix.record.states import State
 from reports import RUN_FORMATS, render_run, write_run_reports
-from reports.markdown import escape_markdown, format_code_span, format_fence
+from reports.run_markdown import escape_markdown, format_code_span, format_fence
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 VOID = {"meta", "br", "link", "hr"}

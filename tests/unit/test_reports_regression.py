@@ -4,11 +4,10 @@ from io import StringIO
 
 from rich.console import Console
 
-from matrix.record.model import Run
-from matrix.record.outcome import State
-from matrix.verdict.baseline import compare_with_baseline
-from matrix.verdict.known import NO_KNOWN_ISSUES, KnownIssues
-from reports.regression import show_regression
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.verdict.baseline import NO_KNOWN_ISSUES, KnownIssues, compare_with_baseline
+from reports.task_output import show_regression
 from tests.fakes.runs import GCC_ERROR
 from tests.fakes.sides import alone, two
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.findings.derive import derive_findings
-from matrix.findings.presence import index_cells
-from matrix.record.model import Compiler, GitState, ToolchainRecord
-from matrix.record.outcome import State
+from matrix.findings.evidence import index_cells
+from matrix.record.run_model import Compiler, GitState, ToolchainRecord
+from matrix.record.states import State
 from reports import summary
+from reports.formatting import clean_text, find_run_file, format_duration, read_log_tail
 from reports.grid import build_grid, find_spans
-from reports.text import clean_text, find_run_file, format_duration, read_log_tail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
 NONE = derive_findings(a_run(), {})

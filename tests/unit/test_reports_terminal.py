@@ -10,12 +10,11 @@ from rich.console import Console
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
-from matrix.record.model import Run
-from matrix.record.outcome import State
-from reports.grid import build_grid
-from reports.grid_text import render_grid
-from reports.look import STATE_SIGNS, STATE_STYLES
-from reports.terminal import render_text, show_plan, show_run_summary
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from reports.grid import build_grid, render_grid
+from reports.run_terminal import render_text, show_plan, show_run_summary
+from reports.style import STATE_SIGNS, STATE_STYLES
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 RUN = Path("/nowhere/20250601-120000-kvm-vfio")

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.outcome import State
-from matrix.verdict.compare import compare_runs, extract_patch_step
-from matrix.verdict.model import (
+from matrix.record.states import State
+from matrix.verdict.comparison import compare_runs, extract_patch_step
+from matrix.verdict.verdict_model import (
     CellFindingStatus,
     EnvironmentDifference,
     FindingChange,
@@ -24,10 +24,9 @@ from matrix.verdict.model import (
     Transition,
     VerdictPatch,
 )
-from reports import VERDICT_FORMATS, render_verdict, write_verdict_reports
-from reports import verdict as words
+from reports import VERDICT_FORMATS, render_verdict, verdict_text, write_verdict_reports
 from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES
-from reports.verdict_text import show_verdict
+from reports.verdict_terminal import show_verdict
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING
 from tests.fakes.sides import OTHER, a_side, newer
 from tests.fakes.verdicts import (
@@ -90,7 +89,7 @@ def told_as(case: Case, name: str) -> str:
 
 
 def headline(case: Case) -> str:
-    return words.format_verdict_headline(case.changes)
+    return verdict_text.format_verdict_headline(case.changes)
 
 
 def the_fate(case: Case, which: FindingStatus) -> FindingChange:
@@ -167,7 +166,7 @@ def test_the_headline_says_the_worst_first(case: Any, told: str) -> None:
 def test_what_was_asked_for_and_is_not_fixed_comes_before_what_is_not_broken() -> None:
     case = still_in_gcc(fixes=["f1"])
     assert headline(case) == "does not fix F1, breaks nothing that was looked at (98 cells)"
-    assert words.collect_summary_lines(case.verdict, case.changes)["asked"][0].startswith(
+    assert verdict_text.collect_summary_lines(case.verdict, case.changes)["asked"][0].startswith(
         "f1 is not fixed: still there"
     )
 
@@ -181,7 +180,10 @@ def test_a_new_warning_is_no_new_error() -> None:
     warned = turning(RUN, {"arch": "x86", "VFIO": "y"}, State.WARN, WARNING)
     case = after(*warned, diagnostics=(WARNING,))
     assert headline(case) == "fixes F1, brings 1 new warning, breaks nothing that was looked at (98 cells)"
-    assert words.format_finding_status(the_fate(case, FindingStatus.NEW)) == "new in 10 cells, as a warning"
+    assert (
+        verdict_text.format_finding_status(the_fate(case, FindingStatus.NEW))
+        == "new in 10 cells, as a warning"
+    )
 
 
 def test_a_cell_that_fails_without_a_known_error_is_counted_when_it_is_fixed() -> None:
@@ -206,12 +208,12 @@ def test_a_finding_that_vanished_with_its_object_is_only_fixed_if_something_says
     gone = {cell.id: ("other.o",) for cell in RUN.cells}
     case = a_case(a_side(RUN), a_side(patched(RUN), gone))
     assert headline(case).startswith("no longer shows F1, and nothing says why, ")
-    assert words.format_finding_status(the_fate(case, FindingStatus.FIXED)).endswith(
+    assert verdict_text.format_finding_status(the_fate(case, FindingStatus.FIXED)).endswith(
         "not built any more; its object is not built any more, and nothing explains why"
     )
     explained = a_case(a_side(RUN), a_side(patched(RUN), gone), touched=["virt/kvm/Makefile.kvm"])
     assert headline(explained).startswith("fixes F1, ")
-    assert words.format_finding_status(the_fate(explained, FindingStatus.FIXED)).endswith(
+    assert verdict_text.format_finding_status(the_fate(explained, FindingStatus.FIXED)).endswith(
         "; virt/kvm/Makefile.kvm changed"
     )
 
@@ -264,7 +266,7 @@ def test_a_finding_that_vanished_with_its_object_is_only_fixed_if_something_says
     ],
 )
 def test_every_fate_has_its_words(change: dict[str, Any], told: str) -> None:
-    assert words.format_finding_status(FindingChange(title="t", keys=("k",), **change)) == told
+    assert verdict_text.format_finding_status(FindingChange(title="t", keys=("k",), **change)) == told
 
 
 def test_every_transition_and_fate_has_a_look_and_an_order() -> None:
@@ -300,12 +302,12 @@ def test_findings_are_told_in_that_order() -> None:
 def test_flips_say_in_which_cells(condition: Any, told: str) -> None:
     flips = (SymbolFlip(symbol="KVM_VFIO", from_="y", to="n"), SymbolFlip(symbol="X", from_="n", to="m"))
     change = SymbolChange(flips=flips, cells=34, condition=condition, minimal=True)
-    assert words.format_symbol_change(change) == f"KVM_VFIO y -> n, X n -> m in 34 cells: {told}"
+    assert verdict_text.format_symbol_change(change) == f"KVM_VFIO y -> n, X n -> m in 34 cells: {told}"
 
 
 def test_very_many_flips_are_counted() -> None:
     flips = tuple(SymbolFlip(symbol=f"S{i}", from_="y", to="n") for i in range(900))
-    assert words.format_flips(flips).endswith("S5 y -> n and 894 more symbols")
+    assert verdict_text.format_flips(flips).endswith("S5 y -> n and 894 more symbols")
 
 
 def test_a_finding_that_is_where_it_was_is_no_news() -> None:
@@ -323,7 +325,7 @@ def test_cells_that_only_one_side_has_are_told_but_not_counted_as_untried() -> N
     run = RUN.model_copy(update={"cells": others})
     fewer = a_case(a_side(RUN), a_side(patched(run)))
     assert headline(fewer) == "fixes F1, breaks nothing that was looked at (72 cells)"
-    assert words.format_cell_group(fewer.changes.cell_groups[0]) == (
+    assert verdict_text.format_cell_group(fewer.changes.cell_groups[0]) == (
         "unknown: pass -> not planned, 26 cells (x86 26): not planned after"
     )
     link = f"./../{fewer.before.run.id}/report.html#{x86[1].id}"
@@ -353,7 +355,7 @@ def test_what_is_fixed_comes_before_what_is_still_there() -> None:
 def test_cells_are_grouped_the_worst_first_and_those_as_before_left_out() -> None:
     states = {State.FAIL: "x86", State.TIMEOUT: "arm64", State.WARN: "s390"}
     case = after(*(cell for state, arch in states.items() for cell in turning(RUN, {"arch": arch}, state)))
-    assert [(one.transition, words.format_group_counts(one)) for one in case.changes.cell_groups] == [
+    assert [(one.transition, verdict_text.format_group_counts(one)) for one in case.changes.cell_groups] == [
         (Transition.BROKEN, "pass -> fail, 26 cells (x86 26)"),
         (Transition.UNKNOWN, "pass -> timeout, 20 cells (arm64 20)"),
         (Transition.CHANGED, "pass -> warn, 26 cells (s390 26)"),
@@ -363,11 +365,11 @@ def test_cells_are_grouped_the_worst_first_and_those_as_before_left_out() -> Non
 
 def test_cells_that_fail_as_they_did_are_told_last_and_without_an_arrow() -> None:
     case = still_in_gcc()
-    assert words.format_cell_group(case.changes.cell_groups[-1]) == "still-failing: 1 cell (powerpc 1)"
+    assert verdict_text.format_cell_group(case.changes.cell_groups[-1]) == "still-failing: 1 cell (powerpc 1)"
 
 
 def test_a_lost_cell_has_its_reason() -> None:
-    assert words.format_cell_group(lost().changes.cell_groups[0]) == (
+    assert verdict_text.format_cell_group(lost().changes.cell_groups[0]) == (
         "lost: fail -> unreachable, 2 cells (powerpc 2): KVM=y: depends on MODULES (=n)"
     )
 
@@ -380,31 +382,31 @@ def test_thousands_of_cells_take_a_few_lines() -> None:
 
 def test_what_differs_besides_the_patch_is_said_with_what_that_means() -> None:
     case = of_another_compiler()
-    assert words.format_differences(case.changes) == [
+    assert verdict_text.format_differences(case.changes) == [
         (
             "compiler of gcc-14 powerpc: powerpc64le-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0 before, "
             "gcc 14.3.0 after"
         ),
         "nothing is claimed of what came out otherwise there",
     ]
-    assert words.format_differences(header_fix().changes) == []
+    assert verdict_text.format_differences(header_fix().changes) == []
 
 
 def test_what_matters_comes_first_and_many_differences_are_counted() -> None:
     image = EnvironmentDifference(what="image", where="gcc-14", before="a", after="b", matters=False)
     stage = EnvironmentDifference(what="stage", before="focus", after="")
-    assert words.format_differences(header_fix().having(differences=(image, stage)).changes, 1) == [
+    assert verdict_text.format_differences(header_fix().having(differences=(image, stage)).changes, 1) == [
         "stage: focus before, none after",
         "and 1 more difference",
         "nothing is claimed of what came out otherwise there",
     ]
-    assert words.format_differences(header_fix().having(differences=(image,)).changes) == [
+    assert verdict_text.format_differences(header_fix().having(differences=(image,)).changes) == [
         "image of gcc-14: a before, b after; it changes no outcome"
     ]
 
 
 def test_facts_are_told_once_where_both_runs_agree() -> None:
-    facts = words.compare_run_facts(*header_fix().given[1:])
+    facts = verdict_text.compare_run_facts(*header_fix().given[1:])
     assert facts["clang-19"] == ("Debian clang version 19.1.7 (3), Debian LLD 19.1.7",)
     assert facts["run"] == ("before: 20250601-120000-kvm-vfio", "after: 20250601-130000-kvm-vfio")
 
@@ -416,14 +418,14 @@ def test_patches_that_do_not_apply_the_base_and_the_steps_are_named() -> None:
     case = after(steps=[extract_patch_step("0001-a.patch", "a", one)]).having(
         patches=(refused,), base_commit="0bb80ecc33a8", notes=("the newest version, 2, was taken",)
     )
-    assert words.collect_summary_lines(case.verdict, case.changes) == {
+    assert verdict_text.collect_summary_lines(case.verdict, case.changes) == {
         "patch": ["0002-x.patch  x; it does not apply: hunk 1 of Makefile"],
         "base": ["the patch names base-commit 0bb80ecc33a8", "the newest version, 2, was taken"],
         "looked at": ["98 cells (arm64 20, powerpc 26, s390 26, x86 26)"],
         "steps": ["0001-a.patch (a): 2 cells fixed, 1 finding fixed"],
     }
     differs = case.having(base_differs="0bb80ecc33a8 is not what was built on", notes=())
-    assert words.list_base_notes(differs.verdict) == ["0bb80ecc33a8 is not what was built on"]
+    assert verdict_text.list_base_notes(differs.verdict) == ["0bb80ecc33a8 is not what was built on"]
 
 
 def test_prose_keeps_to_80_columns() -> None:
@@ -444,7 +446,7 @@ def test_every_format_has_the_headline_first_and_each_group(case: Any, name: str
     first = Page(shown).words if name == "html" else shown.replace("-&gt;", "->").lstrip("# \n")
     told = " ".join(first.split())
     assert headline(made) in told[:250]
-    assert all(words.format_group_counts(group) in told for group in made.changes.cell_groups)
+    assert all(verdict_text.format_group_counts(group) in told for group in made.changes.cell_groups)
 
 
 @pytest.mark.parametrize("case", CASES)

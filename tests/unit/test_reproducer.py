@@ -13,9 +13,9 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.derive import derive_findings
-from matrix.findings.model import Finding
-from matrix.record.model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord, Verified
-from matrix.record.outcome import State
+from matrix.findings.finding import Finding
+from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord, Verified
+from matrix.record.states import State
 from reports.reproducer import render_reproducer
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run
 from tests.fakes.tools import FakeTools

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from matrix.catalog.load import Catalog, load_catalog, load_profile
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config, verify_symbols
-from matrix.plan.product import list_axes, plan_requests
-from matrix.plan.request import Request
-from matrix.record.model import StageRecord
-from matrix.record.outcome import State
+from matrix.plan import Request, list_axes, plan_requests
+from matrix.record.run_model import StageRecord
+from matrix.record.states import State
 from matrix.resolve.resolution import (
     Resolution,
     collect_fragment_symbols,

@@ -6,9 +6,9 @@ import pytest
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
+from matrix.commands.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.errors import RequestError
-from matrix.jobs.settings import OPTIONS, format_environment_variable, resolve_profile
-from matrix.plan.product import plan_requests
+from matrix.plan import plan_requests
 
 STORY = """\
 arch = ["x86"]

@@ -9,12 +9,12 @@ import pytest
 
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
+from matrix.commands import setup
+from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.engine.bootstrap import UPSTREAM_IMAGE
 from matrix.errors import EngineError
-from matrix.jobs import setup as module
-from matrix.jobs.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.record.events import ProgressEvent, ProgressNote
-from matrix.source.tree import SourceTree
+from matrix.source.kernel_tree import SourceTree
 from tests.fakes.engine import FakeEngine
 
 
@@ -76,15 +76,15 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "connect_engine", made.connect)
-    monkeypatch.setattr(module, "HostSystem", lambda: made)
-    monkeypatch.setattr(module, "apt_install", made.install)
-    monkeypatch.setattr(module, "fetch_source", made.fetched)
-    monkeypatch.setattr(module, "Path", made.path)
-    monkeypatch.setattr(module, "_DAEMON_LOG", tmp_path / "dockerd.log")
+    monkeypatch.setattr(setup, "connect_engine", made.connect)
+    monkeypatch.setattr(setup, "HostSystem", lambda: made)
+    monkeypatch.setattr(setup, "apt_install", made.install)
+    monkeypatch.setattr(setup, "fetch_source", made.fetched)
+    monkeypatch.setattr(setup, "Path", made.path)
+    monkeypatch.setattr(setup, "_DAEMON_LOG", tmp_path / "dockerd.log")
     programs = SimpleNamespace(run=made.start, Popen=made.start, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr(module, "subprocess", programs)
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=made.sleep, monotonic=lambda: made.clock))
+    monkeypatch.setattr(setup, "subprocess", programs)
+    monkeypatch.setattr(setup, "time", SimpleNamespace(sleep=made.sleep, monotonic=lambda: made.clock))
     return made
 
 

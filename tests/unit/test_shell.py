@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.engine import ContainerSpec, LineCallback
+from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.commands.sweep import sweep_leftovers
 from matrix.engine.images import ImageRecipe
+from matrix.engine.protocol import ContainerSpec, LineCallback
 from matrix.errors import EngineError, RequestError
-from matrix.jobs.shell import MAKE_VARIABLE, open_cell_shell
-from matrix.jobs.sweep import sweep_leftovers
 from matrix.record.events import ProgressNote
-from matrix.record.load import load_run
-from matrix.record.model import Run
-from matrix.record.outcome import State
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.record.stored_run import load_run
 from tests.fakes.kernel import Job
 from tests.unit.test_pipeline import CELL, VFIO, WARNING, Desk, always, applying
 

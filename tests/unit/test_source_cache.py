@@ -10,7 +10,7 @@ import pytest
 from matrix.errors import DiskFullError, MachineError
 from matrix.source.cache import CachedTree, SourceCache, locate_cache_root
 from matrix.source.manifest import Manifest
-from matrix.source.walk import copy_tree, link_tree, list_files
+from matrix.source.snapshot import copy_tree, link_tree, list_files
 from tests.fakes.small_tree import small_tree
 
 

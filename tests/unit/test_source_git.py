@@ -7,7 +7,7 @@ import pytest
 
 from matrix.errors import RequestError
 from matrix.source import git
-from matrix.source.tree import GitProvenance
+from matrix.source.kernel_tree import GitProvenance
 from tests.fakes.small_tree import small_tree
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.kernel import (
+from matrix.source.kernel_tree import (
     find_missing_paths,
     read_kernel_version,
     refuse_build_leftovers,

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.mails import Mail, MailAddress, parse_mail, split_mailbox
+from matrix.source.mbox.message import Mail, MailAddress, parse_mail, split_mailbox
 from tests.fakes.mails import FROM_GIT, FROM_LIST, a_diff, a_mail, a_mbox
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from matrix.source.manifest import Manifest, ManifestDiff, ManifestEntry, compare_manifests, touch_files
-from matrix.source.walk import hash_tree, list_files
+from matrix.source.snapshot import hash_tree, list_files
 from tests.fakes.small_tree import small_tree
 
 

@@ -7,13 +7,13 @@ from typing import cast
 
 import pytest
 
-from matrix.engine.engine import ContainerSpec, Engine, LineCallback
+from matrix.engine.protocol import ContainerSpec, Engine, LineCallback
 from matrix.errors import DiskFullError, MachineError, RejectedPatchError, RequestError
-from matrix.source import walk as walking
+from matrix.source import snapshot
 from matrix.source.cache import SourceCache
-from matrix.source.obtain import fetch_tree
-from matrix.source.patchfile import parse_patch_file
-from matrix.source.tree import SourceTree
+from matrix.source.fetch import fetch_tree
+from matrix.source.kernel_tree import SourceTree
+from matrix.source.mbox.patch_file import parse_patch_file
 from tests.fakes.engine import FakeEngine
 from tests.fakes.small_tree import EDIT, FILES, small_tree
 
@@ -111,14 +111,14 @@ def failing(code: int, name: str) -> Callable[..., int]:
 
 
 def test_a_disk_that_gets_full_says_so_and_keeps_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_write_copy", failing(errno.ENOSPC, "x"))
+    monkeypatch.setattr(snapshot, "_write_copy", failing(errno.ENOSPC, "x"))
     with pytest.raises(DiskFullError, match="needed"):
         desk.obtain()
     assert desk.kept() == []
 
 
 def test_a_file_that_may_not_be_read_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walking, "_hash_file", failing(errno.EACCES, "/tree/Kconfig"))
+    monkeypatch.setattr(snapshot, "_hash_file", failing(errno.EACCES, "/tree/Kconfig"))
     with pytest.raises(RequestError, match="/tree/Kconfig cannot be read"):
         desk.obtain()
 
@@ -126,17 +126,17 @@ def test_a_file_that_may_not_be_read_is_named(desk: Desk, monkeypatch: pytest.Mo
 def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = walking.create_directories
+    real = snapshot.create_directories
 
-    def edit_first(to: Path, files: list[walking.FileStat]) -> None:
+    def edit_first(to: Path, files: list[snapshot.FileStat]) -> None:
         (desk.tree / "Kconfig").write_text("edited")
         real(to, files)
 
-    monkeypatch.setattr(walking, "create_directories", edit_first)
+    monkeypatch.setattr(snapshot, "create_directories", edit_first)
     tree = desk.obtain()
     assert (tree.path / "Kconfig").read_text() == "edited"
-    assert desk.cache.load_manifest(tree.digest) == walking.hash_tree(
-        tree.path, walking.list_files(tree.path)
+    assert desk.cache.load_manifest(tree.digest) == snapshot.hash_tree(
+        tree.path, snapshot.list_files(tree.path)
     )
     assert "edited while it was read" in desk.notes[-1]
 

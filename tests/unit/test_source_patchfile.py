@@ -1,9 +1,9 @@
 import pytest
 
 from matrix.errors import RequestError
+from matrix.source.apply import refuse_conflicts, refuse_linked_paths
 from matrix.source.manifest import Manifest, ManifestEntry
-from matrix.source.patches import refuse_conflicts, refuse_linked_paths
-from matrix.source.patchfile import PatchFile, find_touched_paths, parse_patch_file
+from matrix.source.mbox.patch_file import PatchFile, find_touched_paths, parse_patch_file
 from tests.fakes.small_tree import EDIT
 
 

@@ -1,7 +1,6 @@
 import pytest
 
-from matrix.source.mails import Mail, parse_mail
-from matrix.source.quote import extract_quote
+from matrix.source.mbox.message import Mail, extract_quote, parse_mail
 from tests.fakes.mails import a_diff, a_mail, a_patch
 
 

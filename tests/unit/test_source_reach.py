@@ -2,7 +2,7 @@
 
 import pytest
 
-from matrix.source.reach import Impact, classify_impact
+from matrix.source.manifest import Impact, classify_impact
 
 PATHS = {
     Impact.NOTHING: [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.series import PatchSeries, read_series
+from matrix.source.mbox.series import PatchSeries, read_series
 from tests.fakes.mails import NOTHING, a_diff, a_mail, a_mbox, a_patch, answering
 
 Put = Callable[[str, str], str]

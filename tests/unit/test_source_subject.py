@@ -1,6 +1,6 @@
 import pytest
 
-from matrix.source.subject import PatchSubject, parse_subject
+from matrix.source.mbox.message import PatchSubject, parse_subject
 
 
 @pytest.mark.parametrize(

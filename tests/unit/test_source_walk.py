@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source import walk as walking
+from matrix.source import snapshot
 from matrix.source.manifest import ManifestEntry
-from matrix.source.memo import hash_with_cache
-from matrix.source.walk import copy_tree, find_escaping_links, hash_tree, link_tree, list_files
+from matrix.source.snapshot import (
+    copy_tree,
+    find_escaping_links,
+    hash_tree,
+    hash_with_cache,
+    link_tree,
+    list_files,
+)
 from tests.fakes.small_tree import small_tree
 
 
@@ -72,7 +78,7 @@ def test_large_files_are_read_in_pieces(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/x").write_bytes(bytes(range(256)) * 10)
     whole = hash_tree(tmp_path / "tree", list_files(tmp_path / "tree"))
-    monkeypatch.setattr(walking, "_READ_BYTES", 100)
+    monkeypatch.setattr(snapshot, "_READ_BYTES", 100)
     assert copy_tree(tmp_path / "tree", list_files(tmp_path / "tree"), tmp_path / "copy") == whole
     assert (tmp_path / "copy/x").read_bytes() == (tmp_path / "tree/x").read_bytes()
 
@@ -116,13 +122,13 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that are hashed from now on."""
     seen: list[str] = []
-    real = walking._hash_file
+    real = snapshot._hash_file
 
-    def spy(path: str, file: walking.FileStat) -> ManifestEntry:
+    def spy(path: str, file: snapshot.FileStat) -> ManifestEntry:
         seen.append(file.path)
         return real(path, file)
 
-    monkeypatch.setattr(walking, "_hash_file", spy)
+    monkeypatch.setattr(snapshot, "_hash_file", spy)
     return seen
 
 

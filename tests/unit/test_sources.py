@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from matrix.build.lane import LaneDirectory
-from matrix.build.sources import CommandFileReader
-from matrix.source.tree import SourceTree
+from matrix.builder.kbuild_deps import CommandFileReader
+from matrix.builder.lane_dir import LaneDirectory
+from matrix.source.kernel_tree import SourceTree
 from tests.fakes.small_tree import small_tree
 from tests.unit.test_objects import thin
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from matrix.catalog.load import load_catalog
+from matrix.commands import sweep
+from matrix.commands.session import resolve_image_ref
+from matrix.commands.sweep import Leftover, sweep_leftovers
 from matrix.engine.bootstrap import ROOT_IMAGE
-from matrix.engine.engine import LABEL, ContainerSpec
 from matrix.engine.images import compute_base_tag
+from matrix.engine.protocol import LABEL, ContainerSpec
 from matrix.errors import EngineError
-from matrix.jobs import sweep as module
-from matrix.jobs.prepare import resolve_image_ref
-from matrix.jobs.sweep import Leftover, sweep_leftovers
 from matrix.source.cache import SourceCache
 from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
@@ -172,7 +172,7 @@ def test_without_an_engine_lanes_and_sources_can_still_go(
     def nobody() -> FakeEngine:
         raise EngineError("no container engine answers")
 
-    monkeypatch.setattr(module, "connect_engine", nobody)
+    monkeypatch.setattr(sweep, "connect_engine", nobody)
     idle, digest = lane(cache, "idle"), tree(cache)
     assert [waste.kind for waste in sweep_leftovers(remove=True, cache=cache)] == ["lane", "source"]
     assert not idle.exists()

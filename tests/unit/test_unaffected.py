@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from matrix.build.before import ReusableRun
-from matrix.build.row import CellLog, CellResult
-from matrix.build.unaffected import CellInputs, build_cell_inputs, explain_unaffected, read_recorded_inputs
+from matrix.builder.cell_record import CellLog, CellResult
+from matrix.builder.reuse import (
+    CellInputs,
+    ReusableRun,
+    build_cell_inputs,
+    explain_unaffected,
+    read_recorded_inputs,
+)
 from matrix.record.journal import Journal
-from matrix.record.model import Cell
-from matrix.record.outcome import Evidence, State
+from matrix.record.run_model import Cell
+from matrix.record.states import Evidence, State
 from matrix.source.manifest import ManifestDiff
 from tests.fakes.runs import WARNING, a_cell, a_run
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.run import run_matrix
+from matrix.commands.settings import resolve_profile
 from matrix.errors import MachineError
-from matrix.jobs.run import run_matrix
-from matrix.jobs.settings import resolve_profile
 from matrix.record.events import ProgressNote
-from matrix.record.load import load_cell_objects, load_cell_sources, load_run
-from matrix.record.model import Run
-from matrix.record.outcome import Evidence, State
+from matrix.record.run_model import Run
+from matrix.record.states import Evidence, State
+from matrix.record.stored_run import load_cell_objects, load_cell_sources, load_run
 from tests.fakes.kernel import Made
 from tests.unit.test_pipeline import CELL, ERROR, GROUP, VFIO, WARNING, Desk, always, dying, in_cell, states
 

@@ -7,12 +7,12 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import UNTRIED_STATES, Evidence, State
-from matrix.verdict.answers import compute_verdict_exit_code, explain_withheld_tested_by
-from matrix.verdict.compare import compare_runs
-from matrix.verdict.model import FixCheck
-from matrix.verdict.side import RunData
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.verdict.comparison import compare_runs
+from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
+from matrix.verdict.run_data import RunData
+from matrix.verdict.verdict_model import FixCheck
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
 

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from matrix.errors import RequestError
-from matrix.record.model import Run
-from matrix.record.outcome import UNTRIED_STATES, State
-from matrix.verdict.baseline import Regression, compare_with_baseline, compute_excused_exit_code
-from matrix.verdict.known import (
+from matrix.record.run_model import Run
+from matrix.record.states import UNTRIED_STATES, State
+from matrix.verdict.baseline import (
     NO_KNOWN_ISSUES,
     KnownIssue,
     KnownIssues,
+    Regression,
+    compare_with_baseline,
+    compute_excused_exit_code,
     load_known_issues,
     match_known_issues,
 )

@@ -7,11 +7,11 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.model import BaseRecord, Cell, Compiler, Run, ToolchainRecord
-from matrix.record.outcome import UNTRIED_STATES, Evidence, State
-from matrix.verdict.cells import classify_transition
-from matrix.verdict.compare import compare_runs
-from matrix.verdict.model import CellChange, EnvironmentDifference, Transition, Verdict
+from matrix.record.run_model import BaseRecord, Cell, Compiler, Run, ToolchainRecord
+from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.verdict.cell_status import classify_transition
+from matrix.verdict.comparison import compare_runs
+from matrix.verdict.verdict_model import CellChange, EnvironmentDifference, Transition, Verdict
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run
 from tests.fakes.sides import OTHER, alone, newer, turned, two
 

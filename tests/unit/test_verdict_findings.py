@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
-from matrix.findings.model import Findings
-from matrix.record.model import Cell, DiagnosticRef, Run
-from matrix.record.outcome import UNTRIED_STATES, Evidence, State
-from matrix.verdict.compare import compare_runs
-from matrix.verdict.model import CellFindingStatus, FindingChange, FindingStatus, SymbolFlip
-from matrix.verdict.side import RunData
+from matrix.findings.finding import Findings
+from matrix.record.run_model import Cell, DiagnosticRef, Run
+from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.verdict.comparison import compare_runs
+from matrix.verdict.run_data import RunData
+from matrix.verdict.verdict_model import CellFindingStatus, FindingChange, FindingStatus, SymbolFlip
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
 

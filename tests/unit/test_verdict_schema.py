@@ -6,11 +6,11 @@ import time
 
 from jsonschema import Draft202012Validator
 
-from matrix.record.model import Run
-from matrix.record.outcome import State
-from matrix.verdict.compare import compare_runs, extract_patch_step
-from matrix.verdict.model import FindingStatus, Mailbox, PatchMail, Transition, Verdict, VerdictPatch
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.schema import VERDICT_SCHEMA_FILE, build_verdict_schema
+from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Transition, Verdict, VerdictPatch
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side, mended, newer, turned
 

@@ -1,11 +1,11 @@
 """Symbols that have another value after, and the condition under which they have."""
 
 from matrix.kconfig.config import Config
-from matrix.record.model import Cell, Run
-from matrix.record.outcome import State
-from matrix.verdict.compare import compare_runs
-from matrix.verdict.model import SymbolChange, SymbolFlip
-from matrix.verdict.side import RunData
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
+from matrix.verdict.comparison import compare_runs
+from matrix.verdict.run_data import RunData
+from matrix.verdict.verdict_model import SymbolChange, SymbolFlip
 from tests.fakes.runs import a_cell, a_run
 from tests.fakes.sides import Values, a_side, alone, newer, turned
 

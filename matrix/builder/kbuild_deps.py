@@ -1,0 +1,145 @@
+"""Which source files a cell was made of, read from the command files that kbuild leaves behind.
+
+For each file that it makes, ``.FILE.cmd`` holds the command and, for what a compiler made, ``source_FILE``
+and ``deps_FILE``: sources below /src, and generated files relative to the build directory. A lane's
+directory holds files of every configuration that it visited. So a cell counts as made of all that any
+command file names, but for objects that kbuild's lists named for other configurations only: too much rather
+than too little, since what is missing here would pass for built.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import chain
+from pathlib import Path
+
+from matrix.builder.kbuild_objects import read_archive_members
+from matrix.builder.lane_dir import LaneDirectory
+from matrix.resolve.make_runner import SOURCE_MOUNT
+from matrix.source.manifest import Impact, classify_impact
+
+_SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s'\"();:|]+\.[chS])(?![\w.])")
+# A word alone on its line, as source_FILE and deps_FILE have them; $(wildcard …) is a symbol, and no file.
+_GENERATED_PATH = re.compile(r"^(?:source_\S+ :=)?[ \t]+([^\s/$\\][^\s$]*)(?:[ \t]+\\)?$", re.MULTILINE)
+_GENERIC_WRAPPER = re.compile(r"\s*#include <asm-generic/\S+>\s*")
+
+# What make generates without a command file → the sources that go in, beside those that other command files
+# name (of the assembly behind *-offsets.h, of host programs), .config, and what reaches everything anyway:
+# Makefiles, scripts, tables. Of 6.12; what is not here is not known.
+_GENERATED_INPUTS: Mapping[str, tuple[str, ...]] = {
+    "*-offsets.h": (),
+    "include/generated/bounds.h": (),
+    "arch/arm64/kvm/hyp_constants.h": (),
+    "include/config/*": (),
+    "include/generated/autoconf.h": (),
+    "include/generated/compile.h": (),
+    "include/generated/package.h": (),
+    "include/generated/timeconst.h": (),
+    "include/generated/utsrelease.h": (),
+    "include/generated/utsversion.h": (),
+    "include/generated/uapi/linux/version.h": (),
+    "init/utsversion-tmp.h": (),
+    "arch/*/include/generated/*/unistd*.h": (),
+    "arch/s390/include/generated/asm/facility-defs.h": (),
+    "arch/s390/include/generated/asm/dis-defs.h": (),
+    "arch/x86/lib/inat-tables.c": (),
+    "*.asn1.[ch]": (),
+    "drivers/tty/vt/consolemap_deftbl.c": (),
+    "drivers/tty/vt/defkeymap.c": (),
+    "lib/crc*table.h": (),
+    "lib/oid_registry_data.c": ("include/linux/oid_registry.h",),
+    # modpost writes these of the objects.
+    "*.mod.c": (),
+    ".vmlinux.export.c": (),
+    # Host tools' own, made of what lies beside their sources.
+    "scripts/*": (),
+}
+
+
+@dataclass(frozen=True)
+class _CommandFile:
+    """What one command file names: sources relative to the tree, and generated files."""
+
+    sources: tuple[str, ...]
+    generated: tuple[str, ...]
+
+
+@dataclass
+class CommandFileReader:
+    """Reads the command files of one lane, each again only when it was written again."""
+
+    lane: LaneDirectory
+    _parsed: dict[str, tuple[int, _CommandFile]] = field(default_factory=dict)
+    _names_by_word: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def find_cell_sources(self, objects: Set[str]) -> frozenset[str]:
+        """The sources of the cell that was just built without failure, and to which ``objects`` belong.
+
+        Relative to the tree, .c, .h and .S only. None at all when nobody knows what some object, or a
+        generated file that went in, was made of.
+        """
+        made, archives = self._find_command_files()
+        linked = {name for archive in archives for name in read_archive_members(archive, self.lane.build)}
+        others = self.lane.listed_objects - objects - linked
+        named = [(target, self._parse_command_file(path)) for target, path in made if target not in others]
+        # tools/ has a build system of its own, which names its sources as seen from their directory.
+        ours = [one.generated for target, one in named if not target.startswith("tools/")]
+        targets = {target for target, _ in made}
+        inputs = [self._find_generated_inputs(name) for name in set(chain.from_iterable(ours)) - targets]
+        if None in inputs or not objects <= targets:
+            return frozenset()
+        return frozenset(chain(*filter(None, inputs), *(one.sources for _, one in named)))
+
+    def _find_command_files(self) -> tuple[list[tuple[str, str]], list[Path]]:
+        """(file that was made, its command file) of everything in the directory, and the libraries there.
+
+        What links with a library (lib.a) is on none of kbuild's lists when MODULES=n.
+        """
+        made: list[tuple[str, str]] = []
+        archives: list[Path] = []
+        for folder, _, names in os.walk(self.lane.build):
+            place = os.path.relpath(folder, self.lane.build)
+            for name in names:
+                if name == "lib.a":
+                    archives.append(Path(folder, name))
+                # A .d is left by what is no object (missing-syscalls), or by an object that failed.
+                elif name[0] == "." and name.endswith((".cmd", ".d")):
+                    target = os.path.normpath(f"{place}/{name[1:].rpartition('.')[0]}")
+                    made.append((target, f"{folder}/{name}"))
+        return made, archives
+
+    def _parse_command_file(self, path: str) -> _CommandFile:
+        written = Path(path).stat().st_mtime_ns
+        known = self._parsed.get(path)
+        if known is None or known[0] != written:
+            text = Path(path).read_text("utf-8", "replace")
+            sources = {
+                name for word in _SOURCE_PATH.findall(text) for name in self._resolve_source_names(word)
+            }
+            generated = {os.path.normpath(word) for word in _GENERATED_PATH.findall(text)}
+            known = self._parsed[path] = (written, _CommandFile(tuple(sources), tuple(generated)))
+        return known[1]
+
+    def _resolve_source_names(self, word: str) -> tuple[str, ...]:
+        """``arch/powerpc/kvm/../../../virt/kvm/vfio.c`` as its plain name, and as what a link leads to."""
+        if word not in self._names_by_word:
+            root = os.path.realpath(self.lane.tree.path)
+            real = os.path.relpath(os.path.realpath(f"{root}/{word}"), root)
+            self._names_by_word[word] = tuple(
+                name for name in {os.path.normpath(word), real} if classify_impact(name) is Impact.OBJECTS
+            )
+        return self._names_by_word[word]
+
+    def _find_generated_inputs(self, name: str) -> tuple[str, ...] | None:
+        """The sources that go into a generated file that has no command file; None where nobody knows."""
+        for pattern, sources in _GENERATED_INPUTS.items():
+            if fnmatchcase(name, pattern):
+                return sources
+        try:
+            text = (self.lane.build / name).read_text("utf-8", "replace")
+        except OSError:
+            return None
+        # What a wrapper includes is a dependency of its own.
+        return () if _GENERIC_WRAPPER.fullmatch(text) else None

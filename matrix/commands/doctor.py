@@ -1,0 +1,137 @@
+"""What is wrong with this machine and what to do about it; and what can go."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from matrix.catalog.load import load_catalog
+from matrix.catalog.types import Profile
+from matrix.commands.session import resolve_image_ref
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.images import compute_base_tag
+from matrix.engine.protocol import ContainerLimits, ContainerSpec, Engine
+from matrix.errors import MachineError
+from matrix.source.cache import SourceCache
+
+_GIB = 2**30
+_MIN_FREE_DISK = 15 * _GIB
+_MIN_MEMORY = 4 * _GIB
+_PROBE_MEMORY = 512 * 2**20
+# What a container says of its own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
+_PROBE_SCRIPT = """
+cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
+grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
+id -u
+touch /probe 2>/dev/null && echo writable
+true
+"""
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """One thing that was looked at. ``todo`` is the command or advice where it is not well."""
+
+    subject: str
+    ok: bool
+    message: str
+    advice: str = ""
+
+
+def diagnose_machine(profile: Profile) -> list[HealthCheck]:
+    """Engine, isolation, disk, memory, images, source, in this order."""
+    cache = SourceCache()
+    found = [*_check_disk(cache)]
+    try:
+        engine = connect_engine()
+        about = engine.query_info()
+    except MachineError as error:
+        return [HealthCheck("engine", False, str(error), error.hint), *found]
+    engine_line = f"{about.name} {about.version}, cgroup {about.cgroup}, {about.storage}"
+    memory = HealthCheck(
+        "memory",
+        about.memory >= _MIN_MEMORY,
+        f"{about.memory / _GIB:.1f} GiB, {about.cpus} processors",
+        "use fewer lanes: --lanes 1",
+    )
+    images = list(_check_images(engine, profile))
+    isolation = _check_isolation(engine, choose_container_user(rootless=about.rootless))
+    return [
+        HealthCheck("engine", True, engine_line),
+        isolation,
+        *found,
+        memory,
+        *images,
+        _check_source(cache, profile),
+    ]
+
+
+def _check_isolation(engine: Engine, user: str) -> HealthCheck:
+    """Whether limits and restrictions are applied, and not only accepted: read back inside a container."""
+    image = engine.find_image_id(compute_base_tag())
+    if image is None:
+        return HealthCheck("isolation", False, "not known before the base image is there", "./inv setup")
+    lines: list[str] = []
+    container = ContainerSpec(
+        name=f"kmatrix-doctor-{uuid4().hex[:12]}",
+        image=image,
+        command=("sh", "-c", _PROBE_SCRIPT),
+        user=user,
+        limits=ContainerLimits(memory=_PROBE_MEMORY, seconds=60),
+    )
+    try:
+        engine.run_container(container, lines.append, threading.Event())
+    except MachineError as error:
+        return HealthCheck("isolation", False, str(error), error.hint)
+    return _evaluate_probe(lines, user)
+
+
+def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
+    words = " ".join(lines).split()
+    lacks = [
+        name
+        for name, held in (
+            ("the memory limit", bool(lines) and lines[0].strip() == str(_PROBE_MEMORY)),
+            ("dropped capabilities", "0000000000000000" in words),
+            ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
+            ("a read-only root", "writable" not in words),
+            ("the user", user.partition(":")[0] in words),
+        )
+        if not held
+    ]
+    if lacks:
+        return HealthCheck(
+            "isolation", False, f"the engine does not apply: {', '.join(lacks)}", "use a rootful engine"
+        )
+    return HealthCheck("isolation", True, "limits, dropped capabilities and the read-only root are applied")
+
+
+def _check_disk(cache: SourceCache) -> Iterator[HealthCheck]:
+    place = next(path for path in (cache.root, *cache.root.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    yield HealthCheck(
+        "disk",
+        free >= _MIN_FREE_DISK,
+        f"{free / _GIB:.0f} GiB free for {cache.root}",
+        "./inv sweep, or set KMATRIX_CACHE",
+    )
+
+
+def _check_images(engine: Engine, profile: Profile) -> Iterator[HealthCheck]:
+    catalog = load_catalog().with_profile(profile)
+    for name in profile.toolchain:
+        ref = resolve_image_ref(name, catalog.toolchains[name])
+        there = engine.find_image_id(ref) is not None
+        yield HealthCheck(f"image {name}", there, ref if there else f"{ref} is not there", "./inv setup")
+
+
+def _check_source(cache: SourceCache, profile: Profile) -> HealthCheck:
+    if not profile.source.startswith("debian:"):
+        there = Path(profile.source.partition("@")[0]).exists()
+        return HealthCheck("source", there, profile.source, "name a kernel tree: --source DIR")
+    facts = cache.read_spec_entry(profile.source)
+    if facts is None:
+        return HealthCheck("source", False, f"{profile.source} is not fetched", "./inv setup")
+    return HealthCheck("source", True, f"{profile.source} is in {cache.root}")

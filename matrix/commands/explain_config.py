@@ -1,0 +1,290 @@
+"""Somebody's own .config against a finding: what it misses, and whether the tree's conf lets it have that."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from matrix.builder.cell_build import Stages
+from matrix.builder.lane_dir import LaneDirectory, open_lane
+from matrix.builder.lane_worker import resolve_in_lane
+from matrix.builder.lanes import Lane
+from matrix.builder.schedule import JobBudget
+from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
+from matrix.catalog.types import Base, Profile, Setting
+from matrix.commands.restore import restore_session
+from matrix.commands.run import Environment, build_make_context
+from matrix.commands.stored_findings import filter_cells_by_toolchain
+from matrix.errors import MachineError, RequestError
+from matrix.findings.check_config import (
+    ConditionFit,
+    ConfigChange,
+    ConfigChecker,
+    ConfigDifferences,
+    ConfigExplanation,
+    ResolvedConfig,
+    UserConfig,
+    find_nearest_toolchain,
+    fit_other_arch,
+)
+from matrix.findings.finding import Finding
+from matrix.fs import translate_disk_full, write_atomically
+from matrix.kconfig.config import Config, ConfigCompiler, parse_origin
+from matrix.kconfig.definitions import read_tree_definitions
+from matrix.plan import Request, escape_path_part
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.journal import generate_run_id
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
+from matrix.record.stored_run import load_cell_config
+from matrix.resolve.make_runner import MakeRunner
+from matrix.resolve.reasons import explain_unreached
+from matrix.resolve.resolution import Resolution
+from matrix.resolve.resolver import Resolver
+
+_CONFIG_BASE = "given"
+_LOCAL_ENVIRONMENT = Environment()
+
+
+@dataclass(frozen=True)
+class ConfigCheckRequest:
+    """The options of a question: the .config, a toolchain, and the file of the answer; the last two may be
+    empty."""
+
+    config: Path
+    toolchain: str = ""
+    out: str = ""
+
+
+def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRequest | None:
+    """What was asked, or None without a .config. RequestError for options that say nothing without one."""
+    if config:
+        return ConfigCheckRequest(Path(config), toolchain, out)
+    given = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
+    if given:
+        raise RequestError(f"{given[0]} needs a .config to hold against the finding", "add --config FILE")
+    return None
+
+
+def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
+    """A .config that somebody names. RequestError says what is wrong with it."""
+    try:
+        text = path.expanduser().read_text("utf-8")
+    except OSError as error:
+        raise RequestError(f"--config {path} cannot be read: {error.strerror}", "name a .config") from error
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"--config {path} is no text",
+            "where it is compressed, unpack it first: zcat config.gz > my.config",
+        ) from error
+    try:
+        config, said = Config.parse(text), parse_origin(text)
+    except RequestError as error:
+        raise RequestError(f"--config {path}: {error}", error.hint) from error
+    if not config:
+        raise RequestError(f"--config {path} sets no symbol", "name the .config of a build directory")
+    arch = catalog.detect_arch(config, said.arch)
+    if arch is None:
+        raise RequestError(
+            f"--config {path} does not say which arch it is for",
+            "let make write it whole: make ARCH=… olddefconfig, in the directory that it is from",
+        )
+    return UserConfig(path.expanduser().absolute(), text, config, said, arch)
+
+
+def explain_config(
+    run: Run,
+    directory: Path,
+    finding: Finding,
+    asked: ConfigCheckRequest,
+    emit: EventSink,
+    world: Environment = _LOCAL_ENVIRONMENT,
+) -> ConfigExplanation:
+    """Hold a .config against a finding of the run in this directory; write the changed one.
+
+    RequestError for a .config, toolchain or file that will not do, before any work; MachineError when conf
+    could not be run.
+    """
+    profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
+    catalog = load_catalog().with_profile(profile)
+    given = load_user_config(asked.config, catalog)
+    cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
+    elsewhere = fit_other_arch(cells, given.arch)
+    if elsewhere is not None:
+        return ConfigExplanation(given, finding, elsewhere)
+    cells = filter_cells_by_toolchain(
+        finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain
+    )
+    _check_output_free(asked)
+    case = _ConfigCheck(run, directory, finding, given, profile)
+    cells = [cell for cell in cells if cell.toolchain == case.pick_toolchain(cells)]
+    with _open_config_resolver(case, cells[0], emit, world) as desk:
+        return _build_explanation(case, cells, asked, desk)
+
+
+def _check_output_free(asked: ConfigCheckRequest) -> None:
+    if asked.out and Path(asked.out).exists():
+        raise RequestError(f"--out {asked.out} is there already", "name a file that does not exist yet")
+
+
+@dataclass(frozen=True)
+class _ConfigCheck:
+    """A run's finding and somebody's .config for an arch on which it was seen."""
+
+    run: Run
+    directory: Path
+    finding: Finding
+    user_config: UserConfig
+    profile: Profile
+
+    @property
+    def checker(self) -> ConfigChecker:
+        return ConfigChecker(load_catalog().with_profile(self.profile), self.run.axes)
+
+    def pick_toolchain(self, cells: list[Cell]) -> str:
+        """The toolchain, of these cells', that is nearest to what the .config was made with."""
+        return find_nearest_toolchain(self._find_compilers(cells), self.user_config.origin.compiler)
+
+    def find_origin_toolchain(self, asked: ConfigCheckRequest) -> str | None:
+        """The run's toolchain that the .config stands for; None where it does not say."""
+        if asked.toolchain or self.user_config.origin.compiler is None:
+            return asked.toolchain or None
+        return self.pick_toolchain([cell for cell in self.run.cells if cell.arch == self.user_config.arch])
+
+    def read_recorded_config(self, cell: Cell) -> str:
+        """A cell's .config as the run has kept it, or nothing."""
+        try:
+            return load_cell_config(self.directory, cell)
+        except RequestError:
+            return ""
+
+    def _find_compilers(self, cells: list[Cell]) -> dict[str, ConfigCompiler | None]:
+        known: dict[str, ConfigCompiler | None] = {}
+        for cell in cells:
+            known[cell.toolchain] = (
+                known.get(cell.toolchain) or parse_origin(self.read_recorded_config(cell)).compiler
+            )
+        return known
+
+
+def _build_explanation(
+    case: _ConfigCheck, cells: list[Cell], asked: ConfigCheckRequest, desk: "_ConfigResolver"
+) -> ConfigExplanation:
+    alone = Config.parse(str(desk.resolve_request(Request.from_symbols(*desk.lane_axes, {}), {}).config))
+    mine = ResolvedConfig(
+        case.user_config.arch, case.find_origin_toolchain(asked), case.user_config.config, alone
+    )
+    ground = case.checker
+    fit = ground.find_closest_fit(case.finding, cells, mine)
+    change, after = (None, alone) if not fit.missing_symbols else _apply_change(case, fit, alone, asked, desk)
+    there = case.read_recorded_config(fit.cell)
+    others = ground.find_unproven_symbols(
+        case.finding, fit, case.profile.fixed, replace(mine, resolved=after)
+    )
+    apart = ConfigDifferences(
+        parse_origin(there).compiler, others, after.count_differences(Config.parse(there)) if there else None
+    )
+    return ConfigExplanation(
+        case.user_config, case.finding, fit, case.user_config.config.diff(alone), change, apart
+    )
+
+
+def _apply_change(
+    case: _ConfigCheck, fit: ConditionFit, alone: Config, asked: ConfigCheckRequest, desk: "_ConfigResolver"
+) -> tuple[ConfigChange, Config]:
+    """The change as the tree's conf takes it, and the configuration that comes of it."""
+    request = Request.from_symbols(*desk.lane_axes, {**fit.satisfied_symbols, **fit.missing_symbols})
+    resolution = desk.resolve_request(request, fit.satisfied_symbols)
+    after = Config.parse(str(resolution.config))
+    fragment = desk.build_resolver(fit.satisfied_symbols).collect_fragment(request)
+    followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
+    if not resolution.is_reachable:
+        return ConfigChange(fragment, followed, desk.explain_unreached(resolution, after)), after
+    return ConfigChange(
+        fragment, followed, file=_write_changed_config(case, asked, str(resolution.config))
+    ), after
+
+
+def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: str) -> Path:
+    """Where the changed .config is now. Its own name holds its digest, so it takes nobody's place."""
+    name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
+    try:
+        with translate_disk_full(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as error:
+        raise RequestError(
+            f"{path} cannot be written: {error.strerror}", "name another place: --out FILE"
+        ) from error
+    return path
+
+
+@dataclass(frozen=True)
+class _ConfigResolver:
+    """Where a .config is resolved: a lane's directory, and the container of one toolchain around it."""
+
+    make_runner: MakeRunner
+    lane_dir: LaneDirectory
+    catalog: Catalog
+    resolution_store: Path
+    lane_axes: tuple[str, str, str]
+
+    def build_resolver(self, kept: dict[str, str]) -> Resolver:
+        """``kept`` are symbols that have their value already: they are verified, and nothing is set."""
+        arch = self.lane_axes[0]
+        knobs = {
+            name: {arch: {value: Setting(set={}, proof=self.catalog.find_setting(arch, name, value).proof)}}
+            for name, value in kept.items()
+        }
+        merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
+        catalog = replace(self.catalog, knobs={**self.catalog.knobs, **merged})
+        return Resolver(self.make_runner, catalog, {}, self.resolution_store)
+
+    def resolve_request(self, request: Request, kept: dict[str, str]) -> Resolution:
+        """RequestError when the tree's Kconfig refuses, MachineError when it could not be asked."""
+        resolution = resolve_in_lane(self.lane_dir, self.build_resolver(kept), request, lambda _: None)
+        if resolution.config is None:
+            raise _build_refusal_error(resolution)
+        return resolution
+
+    def explain_unreached(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
+        """Why the tree does not give what was asked for."""
+        srcarch = self.catalog.arches[self.lane_axes[0]].srcarch
+        definitions = read_tree_definitions(self.make_runner.context.tree.path, srcarch)
+        return explain_unreached(resolution, config, definitions, self.catalog)
+
+
+def _build_refusal_error(resolution: Resolution) -> RequestError | MachineError:
+    state = resolution.stage.state
+    if state is State.FAIL:
+        said = next((item.diagnostic.message for item in resolution.diagnostics), "make failed")
+        return RequestError(f"the tree's conf takes no .config: {said}", "./inv plan says more")
+    return MachineError(f"olddefconfig could not be run: {state}", "./inv doctor looks at this machine")
+
+
+@contextmanager
+def _open_config_resolver(
+    case: _ConfigCheck, cell: Cell, emit: EventSink, world: Environment
+) -> Iterator[_ConfigResolver]:
+    """The run's own tree, a cell's image and make line, and the .config as a base."""
+    with restore_session(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
+        emit(
+            ProgressNote(
+                f"Asking the conf of Linux {ready.tree.version} "
+                f"what it makes of {case.user_config.path.name}."
+            )
+        )
+        catalog = replace(ready.catalog, bases={_CONFIG_BASE: Base(file=str(case.user_config.path))})
+        image = ready.toolchains[cell.toolchain].image_id
+        lanes, store = ready.cache.root / "lanes", ready.cache.root / "resolutions"
+        lane = Lane(cell.arch, cell.toolchain, _CONFIG_BASE, ())
+        key = lane.compute_directory_key(Stages("focus", ()), image, cell.make_variables)
+        budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
+        site = build_make_context(ready, generate_run_id("explain", datetime.now(UTC)), budget, 1)
+        with open_lane(lanes, key, ready.tree, ready.cache, ready.user) as place:
+            workshop = MakeRunner(site, image, cell.make_variables, lambda: place.build)
+            yield _ConfigResolver(workshop, place, catalog, store, (cell.arch, cell.toolchain, _CONFIG_BASE))

@@ -1,0 +1,326 @@
+"""The verdict on a patch: the profile built on the base, then with the patch, and both compared.
+
+Everything is kept in one directory: the patches as they were applied, both runs, the verdict.
+
+    patches/0001-….patch     as they were applied
+    before/                  the run on the base
+    after/                   the run with the patch, and the verdict
+    after-1/ after-2/ …      instead, where each patch of a series is asked about; the verdict is in the last
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from matrix.catalog.types import Profile
+from matrix.commands.compare import load_run_data
+from matrix.commands.patch_focus import find_focus_additions
+from matrix.commands.run import Environment, choose_run_directory, run_matrix
+from matrix.commands.session import fetch_source, prepare_session, read_git_identity
+from matrix.commands.stored_findings import derive_run_findings, write_findings
+from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
+from matrix.fs import write_atomically
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.journal import check_directory_unused
+from matrix.record.run_model import Run
+from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
+from matrix.source.mbox.patch_file import PatchFile
+from matrix.source.mbox.series import PatchSeries
+from matrix.verdict.comparison import compare_runs, extract_patch_step
+from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
+from matrix.verdict.run_data import RunData
+from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
+
+VERDICT_FILE = "verdict.json"
+_PATCHES_DIRECTORY = "patches"
+_LOCAL_ENVIRONMENT = Environment()
+_SOURCE_SUFFIXES = (".c", ".S")
+
+BuiltRun = tuple[Run, Path]
+"""A run and its directory."""
+
+
+@dataclass(frozen=True)
+class PatchRequest:
+    """What is asked of a series.
+
+    ``before`` are patches that belong to the base; ``fixes`` are findings of the base, by id or key, that it
+    must mend; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
+    """
+
+    series: PatchSeries
+    base_patches: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
+    each_patch: bool = False
+    allow_lost: bool = False
+    tester: Mailbox | None = None
+
+
+def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> PatchRequest:
+    """What the options of a command ask. RequestError where a tag is wanted and git knows no name for it."""
+    return PatchRequest(
+        series=series,
+        base_patches=tuple(before),
+        fixes=tuple(more["fixes"]),
+        each_patch=more["each"],
+        allow_lost=more["allow_lost"],
+        tester=read_git_identity() if more["tested_by"] else None,
+    )
+
+
+@dataclass(frozen=True)
+class PatchResult:
+    """A verdict and the directories of the runs that it rests on: before, and after each step.
+
+    ``tester`` is who wanted to say that they have tested it, and may; ``untested`` why they may not.
+    """
+
+    verdict: Verdict
+    directories: tuple[Path, ...]
+    exit_code: int
+    tester: Mailbox | None = None
+    untested_reason: str = ""
+
+
+def evaluate_patch(
+    profile: Profile,
+    asked: PatchRequest,
+    emit: EventSink,
+    argv: Sequence[str] = (),
+    world: Environment = _LOCAL_ENVIRONMENT,
+) -> PatchResult:
+    """Build before and after, and compare.
+
+    RequestError for what is wrong with the request, RejectedPatchError when not even the first patch applies.
+    InterruptedRunError when the user stopped it: what was built is kept.
+    """
+    profile = profile.model_copy(update={"patch": (*profile.patch, *asked.base_patches)})
+    place = choose_run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
+    check_directory_unused(place)
+    try:
+        trial = _try_patches(profile, asked.series, place, emit, world)
+    except BaseException:
+        # Nothing was built yet: what is wrong is told, and nothing is left.
+        shutil.rmtree(place / _PATCHES_DIRECTORY, ignore_errors=True)
+        with suppress(OSError):
+            place.rmdir()
+        raise
+    return _PatchEvaluation(trial, asked, place, emit, argv, world).build_and_compare()
+
+
+@dataclass(frozen=True)
+class _TrialApplication:
+    """What will be built: the profile with the focus that follows the patch, and the patches that apply, as
+    files. ``refused`` says why the next one does not."""
+
+    profile: Profile
+    files: tuple[Path, ...]
+    rejection: str | None = None
+
+
+def _try_patches(
+    profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: Environment
+) -> _TrialApplication:
+    """Whether the patches apply, which is known before anything is built."""
+    files = _write_patch_files(series.patches, place / _PATCHES_DIRECTORY)
+    with prepare_session(profile, emit, engine=world.engine, cache=world.cache) as ready:
+        touched = {path for one in series.patches for path in one.paths}
+        more = find_focus_additions(profile, ready.catalog, ready.tree.path, touched)
+        if more:
+            emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
+        focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
+        try:
+            fetch_source(_add_patches(focused, files), ready.engine, ready.cache, ready.user, emit)
+        except RejectedPatchError as error:
+            count = error.patch_index - len(ready.tree.patches)
+            if count < 1:
+                raise
+            emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))
+            return _TrialApplication(focused, files[:count], str(error))
+    return _TrialApplication(focused, files)
+
+
+def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
+    """The patches as files of ours, in the order in which they apply, under their own names where they can be
+    told apart by them."""
+    folder.mkdir(parents=True)
+    own = [one.name for one in patches]
+    names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
+    files = [folder / name for name in names]
+    for file, one in zip(files, patches, strict=True):
+        write_atomically(file, one.content)
+    return tuple(files)
+
+
+def _add_patches(profile: Profile, files: Sequence[Path]) -> Profile:
+    return profile.model_copy(update={"patch": (*profile.patch, *map(str, files))})
+
+
+@dataclass(frozen=True)
+class _PatchEvaluation:
+    """One patch or series before the judge."""
+
+    trial: _TrialApplication
+    request: PatchRequest
+    directory: Path
+    emit: EventSink
+    argv: Sequence[str]
+    environment: Environment
+
+    def build_and_compare(self) -> PatchResult:
+        before = self._build_run(self.trial.profile, "before", None)
+        afters = list(self._build_after_runs(before))
+        sides = [load_run_data(*built) for built in (before, *afters)]
+        verdict = self._build_verdict(sides)
+        directories = tuple(directory for _, directory in (before, *afters))
+        write_atomically(
+            directories[-1] / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
+        )
+        code, tester = self._compute_exit_code(verdict), self.request.tester
+        why = (
+            explain_withheld_tested_by(verdict, sides[-1], self._find_touched_objects(verdict, sides[0]))
+            if tester
+            else ""
+        )
+        return PatchResult(verdict, directories, code or int(bool(why)), None if why else tester, why)
+
+    def _compute_exit_code(self, verdict: Verdict) -> int:
+        code = compute_verdict_exit_code(
+            verdict, allow_lost=self.request.allow_lost, werror=self.trial.profile.werror
+        )
+        # Not all that was asked about could be tried, as not all of it applies.
+        return RejectedPatchError.exit_code if self.trial.rejection and code in (0, 101) else code
+
+    def _build_after_runs(self, before: BuiltRun) -> Sequence[BuiltRun]:
+        files = self.trial.files
+        if not self.request.each_patch or len(files) == 1:
+            return [self._build_run(_add_patches(self.trial.profile, files), "after", before)]
+        built = [before]
+        for count in range(1, len(files) + 1):
+            profile = _add_patches(self.trial.profile, files[:count])
+            built.append(self._build_run(profile, f"after-{count}", built[-1]))
+        return built[1:]
+
+    def _build_run(self, profile: Profile, name: str, before: BuiltRun | None) -> BuiltRun:
+        self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
+        profile = profile.model_copy(update={"out": str(self.directory / name)})
+        done, directory = run_matrix(profile, self.emit, self.argv, self.environment, before)
+        if done.interrupted:
+            raise InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
+        write_findings(derive_run_findings(done, directory), directory)
+        return done, directory
+
+    def _build_verdict(self, sides: Sequence[RunData]) -> Verdict:
+        series, before = self.request.series, sides[0].run
+        touched = {path for one in self._applied_patches for path in one.paths}
+        verdict = compare_runs(
+            sides[0],
+            sides[-1],
+            fixes=self.request.fixes,
+            touched=touched,
+            steps=self._build_steps(sides, touched),
+        )
+        told = {
+            "patches": tuple(self._describe_patch(number, one) for number, one in enumerate(series.patches)),
+            "cover": _convert_mail(series.cover),
+            "base_commit": series.base_commit,
+            "base_differs": format_base_mismatch(series.base_commit, before),
+            "notes": series.notes,
+        }
+        return verdict.model_copy(update=told)
+
+    @property
+    def _applied_patches(self) -> Sequence[PatchFile]:
+        return self.request.series.patches[: len(self.trial.files)]
+
+    def _build_steps(self, sides: Sequence[RunData], touched: set[str]) -> Sequence[PatchStep] | None:
+        if len(sides) < 3:
+            return None
+        return [
+            extract_patch_step(
+                one.name,
+                _read_patch_subject(one),
+                compare_runs(sides[number], sides[number + 1], touched=touched),
+            )
+            for number, one in enumerate(self._applied_patches)
+        ]
+
+    def _describe_patch(self, number: int, one: PatchFile) -> VerdictPatch:
+        refused = self.trial.rejection if number == len(self.trial.files) else None
+        return VerdictPatch(
+            name=one.name,
+            subject=_read_patch_subject(one),
+            sha256=one.sha256,
+            mail=_convert_mail(one.mail),
+            refused=refused,
+        )
+
+    def _find_touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
+        """Objects of changed sources; and those in which a finding went away, since nothing but the patch
+        differs between the two runs."""
+        changed = (Path(path) for one in self._applied_patches for path in one.paths)
+        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCE_SUFFIXES}
+        fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
+        return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
+
+
+def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[Path, ...]] | None:
+    """A kept verdict and its runs' directories, by the directory of all that, or its name under ``runs``.
+
+    None where there is none. RequestError for one that cannot be read.
+    """
+    for place in (Path(spec), runs / spec):
+        steps = {int(number): path for path in place.glob("after-*") if (number := path.name[6:]).isdigit()}
+        afters = [steps[number] for number in sorted(steps)] or [place / "after"]
+        if (afters[-1] / VERDICT_FILE).is_file():
+            return _read_verdict(afters[-1] / VERDICT_FILE), (place / "before", *afters)
+    return None
+
+
+def _read_verdict(file: Path) -> Verdict:
+    try:
+        return Verdict.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise RequestError(f"{file} is damaged: {error}", "./inv patch makes another") from error
+
+
+def format_base_mismatch(commit: str | None, before: Run) -> str | None:
+    """A sentence on the base that a patch names, where it is not what was built on; None where it is."""
+    if commit is None:
+        return None
+    git, made_for = before.source.git, f"the patch is made for commit {commit[:12]}"
+    if git is None:
+        return f"{made_for}; it was tried on Linux {before.source.version} ({before.source.spec})"
+    if git.commit.startswith(commit) and not git.dirty:
+        return None
+    dirty = ", with uncommitted changes" if git.dirty else ""
+    return f"{made_for}; it was tried on {git.commit[:12]} ({git.describe}{dirty})"
+
+
+def _read_patch_subject(one: PatchFile) -> str:
+    return parse_subject(one.mail.subject).title if one.mail else ""
+
+
+def _convert_mail(mail: Mail | None) -> PatchMail | None:
+    if mail is None:
+        return None
+    return PatchMail(
+        message_id=mail.id,
+        subject=mail.subject,
+        sender=_convert_mailbox(mail.sender),
+        to=tuple(map(_convert_mailbox, mail.to)),
+        cc=tuple(map(_convert_mailbox, mail.cc)),
+        references=mail.references,
+        date=mail.date,
+        quote=extract_quote(mail),
+    )
+
+
+def _convert_mailbox(address: MailAddress) -> Mailbox:
+    return Mailbox(name=address.name, address=address.address)

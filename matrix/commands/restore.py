@@ -1,0 +1,108 @@
+"""What a recorded run was made with, found again: its profile, its image, its very tree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
+from matrix.catalog.types import Profile
+from matrix.commands.session import Session, ensure_images, fetch_source, resolve_image_ref
+from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.protocol import Engine
+from matrix.errors import RequestError
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.run_model import Run, SourceRecord, ToolchainRecord
+from matrix.source.cache import SourceCache
+from matrix.source.kernel_tree import AppliedPatch, GitProvenance, SourceTree
+from matrix.source.spec import PackageSpec, RevisionSpec, parse_source_spec
+
+
+@contextmanager
+def restore_session(
+    run: Run,
+    toolchain: str,
+    emit: EventSink,
+    *,
+    engine: Engine | None = None,
+    cache: SourceCache | None = None,
+) -> Iterator[Session]:
+    """What `prepare` gave this run, with one of its toolchains; no sweep takes it away meanwhile.
+
+    A missing image is made and a missing source is fetched. RequestError when the source cannot be had, or
+    is another now.
+    """
+    profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
+    catalog = load_catalog().with_profile(profile)
+    engine = engine or connect_engine()
+    cache = cache or SourceCache()
+    with cache.lock_shared():
+        about = engine.query_info()
+        user = choose_container_user(rootless=about.rootless)
+        chain = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
+        tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
+        yield Session(profile, catalog, engine, about, user, cache, tree, {toolchain: chain})
+
+
+def _restore_toolchain(
+    recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: EventSink
+) -> ToolchainRecord:
+    """The recorded image, or, said so, the one that its recipe makes today."""
+    if engine.find_image_id(recorded.image_id):
+        return recorded
+    if name not in catalog.toolchains:
+        raise RequestError(
+            f"the image of {name} is gone, and so is its row in the catalog",
+            "write the row into the run's profile, and run it again",
+        )
+    emit(ProgressNote(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
+    image = ensure_images(engine, catalog, [name], emit)[name]
+    ref = resolve_image_ref(name, catalog.toolchains[name])
+    if image != recorded.image_id:
+        emit(ProgressNote(f"Another takes its place, and may behave otherwise: {ref}, {image}."))
+    return recorded.model_copy(update={"image": ref, "image_id": image})
+
+
+def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
+    found = cache.find(source.digest)
+    if found is None:
+        return None
+    git = source.git
+    return SourceTree(
+        spec=source.spec,
+        path=found.path,
+        version=source.version,
+        digest=source.digest,
+        git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
+        patches=tuple(AppliedPatch(patch.name, patch.sha256) for patch in source.patches),
+        package=source.package,
+    )
+
+
+def _refetch_tree(
+    run: Run, profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
+) -> SourceTree:
+    emit(ProgressNote(f"The source of {run.id} is not in the cache any more: fetching it again."))
+    hint = "./inv run, with the options of that run, makes another to take instead"
+    try:
+        same = profile.model_copy(update={"source": _pin_spec(run.source, cache)})
+        tree = fetch_source(same, engine, cache, user, emit)
+    except RequestError as error:
+        raise RequestError(
+            f"the source of {run.id} is gone, and not to be had again: {error}", hint
+        ) from error
+    if tree.digest != run.source.digest:
+        raise RequestError(
+            f"the source of {run.id} is gone: {run.source.spec}, with its patches, is another tree now", hint
+        )
+    return tree
+
+
+def _pin_spec(source: SourceRecord, cache: SourceCache) -> str:
+    """The spec, with the version or commit that was built where it names something that moves on."""
+    match parse_source_spec(source.spec):
+        case PackageSpec(name=name, version="") if source.package:
+            newest = (cache.read_spec_entry(source.spec) or {}).get("package")
+            # In the cache a package is called as it was asked for: one that is still the newest is found so.
+            return source.spec if newest == source.package else f"debian:{name}={source.package}"
+        case RevisionSpec(path=path) if source.git:
+            return f"{path}@{source.git.commit}"
+    return source.spec

@@ -1,0 +1,134 @@
+"""Options, ``KMATRIX_*`` variables and the profile, laid over each other into one checked profile.
+
+Order of precedence: option, variable, profile, default.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matrix.catalog.load import load_profile
+from matrix.catalog.types import Profile
+from matrix.errors import RequestError
+from matrix.plan import find_matching_terms
+
+DEFAULT_PROFILE = "kvm-vfio"
+
+
+def _split_words(given: Sequence[str]) -> tuple[str, ...]:
+    """Lists repeat or take commas."""
+    return tuple(word for item in given for word in (part.strip() for part in item.split(",")) if word)
+
+
+def _keep_words(given: Sequence[str]) -> tuple[str, ...]:
+    """A selection term or a path may hold commas: it only repeats."""
+    return tuple(given)
+
+
+def _parse_make_variables(given: Sequence[str]) -> dict[str, str]:
+    pairs = [item.partition("=") for item in given]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise RequestError(f"--make {name!r}: expected VAR=VALUE", "for example --make W=1")
+    return {name: value for name, _, value in pairs}
+
+
+def _take_last(given: Sequence[str]) -> str:
+    return given[-1]
+
+
+def _parse_number(given: Sequence[str]) -> int:
+    try:
+        return int(given[-1])
+    except ValueError:
+        raise RequestError(f"expected a whole number, got {given[-1]!r}") from None
+
+
+def _parse_switch(given: Sequence[str]) -> bool:
+    word = given[-1].lower()
+    if word not in {"", "0", "1", "no", "yes", "false", "true"}:
+        raise RequestError(f"expected yes or no, got {given[-1]!r}")
+    return word in {"1", "yes", "true"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """A shared option: also a profile key and a ``KMATRIX_`` variable of the same name."""
+
+    name: str
+    help: str
+    parse_words: Callable[[Sequence[str]], object] = _take_last
+
+    @property
+    def is_repeatable(self) -> bool:
+        return self.parse_words in (_split_words, _keep_words, _parse_make_variables)
+
+    @property
+    def is_switch(self) -> bool:
+        return self.parse_words is _parse_switch
+
+
+OPTIONS = (
+    Option("arch", "arches, as in the kernel's ARCH=; repeat or separate with commas", _split_words),
+    Option(
+        "toolchain", "toolchains, such as gcc-14 or clang-19; repeat or separate with commas", _split_words
+    ),
+    Option(
+        "select",
+        "only what matches: a glob on ids, or fields such as KVM=y; !TERM takes away; repeats",
+        _keep_words,
+    ),
+    Option("source", "kernel source: DIR, DIR@REV, TARBALL, or debian:PACKAGE"),
+    Option("patch", "apply this patch to a copy of the source; repeats, in order", _keep_words),
+    Option("stage", "how far to build: focus, vmlinux or modules"),
+    Option("make", "a make variable, VAR=VALUE (W=1, C=1, KCFLAGS=...); repeats", _parse_make_variables),
+    Option("jobs", "compile jobs in total (default: the engine's processors)", _parse_number),
+    Option("lanes", "lanes at once (default: as many as there are jobs)", _parse_number),
+    Option("memory", "memory limit of a container, such as 4G (default: its share of the machine)"),
+    Option("timeout", "time limit of a cell, such as 30m or 2h"),
+    Option("deadline", "start no new cell after this long, such as 2h"),
+    Option("fail-fast", "start no new cell after a failure", _parse_switch),
+    Option("werror", "exit 101 when there were warnings and no failure", _parse_switch),
+    Option("out", "directory of this run (default: runs/<run-id>)"),
+)
+
+
+def resolve_profile(options: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Profile:
+    """The profile to work with. ``options`` are those that were given, each with its words."""
+    chosen = options.get("profile") or [environment.get("KMATRIX_PROFILE", DEFAULT_PROFILE)]
+    variables = {
+        option.name: [environment[name]]
+        for option in OPTIONS
+        if (name := format_environment_variable(option.name)) in environment
+    }
+    layers = (
+        *_build_layers(variables, format_environment_variable),
+        *_build_layers(options, lambda name: f"--{name}"),
+    )
+    return _narrow_selection(load_profile(chosen[-1], layers), {key for _, keys in layers for key in keys})
+
+
+def _narrow_selection(profile: Profile, given: set[str]) -> Profile:
+    """A profile's own selection stays valid when an option leaves out axis values that it speaks of."""
+    if "select" in given or not given & {"arch", "toolchain"}:
+        return profile
+    fitting = find_matching_terms(profile, profile.select)
+    return profile.model_copy(update={"select": fitting}) if fitting else profile
+
+
+def format_environment_variable(option: str) -> str:
+    """``fail-fast`` → ``KMATRIX_FAIL_FAST``."""
+    return f"KMATRIX_{option.upper().replace('-', '_')}"
+
+
+def _build_layers(
+    given: Mapping[str, Sequence[str]], label: Callable[[str], str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    for option in OPTIONS:
+        if option.name in given:
+            try:
+                layers.append((label(option.name), {option.name: option.parse_words(given[option.name])}))
+            except RequestError as error:
+                raise RequestError(f"{label(option.name)}: {error}", error.hint) from error
+    return layers

@@ -1,0 +1,104 @@
+"""A prompt where a cell was built: its image, its tree, its configuration, its make command."""
+
+import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.builder.cell_build import Stages
+from matrix.builder.lane_dir import open_lane_copy
+from matrix.builder.lanes import Lane
+from matrix.builder.schedule import JobBudget
+from matrix.commands.restore import restore_session
+from matrix.commands.run import build_make_context
+from matrix.commands.session import Session, resolve_focus
+from matrix.engine.protocol import Engine
+from matrix.errors import RequestError
+from matrix.record.events import EventSink
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
+from matrix.record.stored_run import find_cell, load_cell_config
+from matrix.resolve.make_runner import MakeContext, MakeRunner
+from matrix.source.cache import SourceCache
+
+MAKE_VARIABLE = "make_again"
+"""The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
+
+# bash, for its line editing, where the image has it: one of somebody's own may have no more than sh. No
+# startup files: Debian's complains about a user without a name, and makes a prompt of it.
+_SHELL_COMMAND = ("sh", "-c", 'command -v bash >/dev/null && exec bash --norc "$@"; exec sh "$@"', "sh")
+_PROMPT = "kmatrix$ "
+
+
+@dataclass(frozen=True)
+class CellShell:
+    """A cell's container, ready to be entered. ``make`` is the literal command that decided the cell."""
+
+    cell: Cell
+    make_command: str
+    make_runner: MakeRunner
+
+    def run_shell(self, command: str = "") -> int:
+        """A prompt, or one shell command, on the caller's own terminal; the shell's exit code.
+
+        Without a command, and where stdin is no terminal, the shell reads its commands there.
+        """
+        words = ("-c", command) if command else ()
+        return self.make_runner.enter(
+            (*_SHELL_COMMAND, *words), self.cell.id, {MAKE_VARIABLE: self.make_command, "PS1": _PROMPT}
+        )
+
+
+@contextmanager
+def open_cell_shell(
+    run: Run,
+    directory: Path,
+    name: str,
+    emit: EventSink,
+    *,
+    engine: Engine | None = None,
+    cache: SourceCache | None = None,
+) -> Iterator[CellShell]:
+    """The room of a cell. All that is done in it is gone after the ``with`` block.
+
+    RequestError when the run has no such cell, the cell no configuration of its own, or its source cannot
+    be had again.
+    """
+    cell = find_cell(run, name)
+    _check_cell_reachable(cell, directory)
+    config = load_cell_config(directory, cell)
+    with restore_session(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
+        make = cell.make_variables
+        image = ready.toolchains[cell.toolchain].image_id
+        stages = Stages(ready.profile.stage, resolve_focus(ready.profile, ready.catalog, cell.arch))
+        key = Lane(cell.arch, cell.toolchain, cell.base, ()).compute_directory_key(stages, image, make)
+        with open_lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
+            place.put_config(config)
+            place.remove_warned_objects()
+            workshop = MakeRunner(_build_make_context(ready), image, make, lambda: place.build)
+            yield CellShell(cell, _find_deciding_command(cell, workshop, stages), workshop)
+
+
+def _check_cell_reachable(cell: Cell, directory: Path) -> None:
+    if cell.state is not State.UNREACHABLE:
+        return
+    other = f"the tree makes this of it: ./inv shell {cell.resolves_to} --run {shlex.quote(str(directory))}"
+    raise RequestError(
+        f"{cell.id} is unreachable, so nothing was built there: {cell.reason}",
+        other if cell.resolves_to else "no cell of the run has the configuration that the tree makes of it",
+    )
+
+
+def _build_make_context(ready: Session) -> MakeContext:
+    budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
+    return build_make_context(ready, f"shell-{secrets.token_hex(4)}", budget, 1)
+
+
+def _find_deciding_command(cell: Cell, workshop: MakeRunner, stages: Stages) -> str:
+    """The recorded command; of a cell that was never built, the one that would be its last."""
+    stage = cell.deciding_stage
+    if stage is not None and stage.name != "configure":
+        return stage.command
+    return shlex.join(workshop.build_command(stages.list_make_targets(stages.list_stages()[-1])))

@@ -1,0 +1,147 @@
+"""What make and the shell print: which object is being made, and what could not be made at all.
+
+      CC [M]  drivers/a.o                             a step; with V=1 `# CC [M]  drivers/a.o` and its command
+    make[4]: *** [scripts/Makefile.build:229: drivers/a.o] Error 1
+    make[2]: *** No rule to make target 'a.o', needed by 'b.a'.  Stop.
+    Makefile:12: *** this compiler is too old.  Stop.
+    ***
+    *** Configuration file ".config" not found!
+
+That a recipe failed is no diagnostic: the tool that failed has spoken for itself.
+"""
+
+import posixpath
+import re
+
+from matrix.diagnostics.parser_state import DiagnosticDraft, ParserState, Position
+
+_STEP = re.compile(r"(?:  |# )(?P<step>[A-Z][A-Z0-9_+-]*(?: \[\w+\])?) +(?P<target>[^\s:;()]+)$")
+_COMMAND = re.compile(r"\s*(?=\S*[A-Za-z])[\w./+-]+ -\S.* -o (?P<target>[^\s;]+)")
+_MAKE = re.compile(r"(?:\S*/)?g?make(?:\[[0-9]+\])?: (?P<text>.*)")
+_RECIPE_FAILED = re.compile(r"\*\*\* \[(?:.*: )?(?P<target>[^\s:]+)\] (?P<why>.+)")
+_NO_RULE = re.compile(r"No rule to make target '(?P<target>[^']+)'(?:, needed by '(?P<by>[^']+)')?")
+_MAKEFILE = re.compile(
+    r"(?P<file>(?:\S*/)?(?:[Mm]akefile[\w.-]*|Kbuild[\w.-]*|[\w.-]+\.mk|auto\.conf(?:\.cmd)?)):"
+    r"(?P<line>[0-9]{1,9}): (?P<kind>\*\*\* |warning: )?(?P<text>.+)"
+)
+_BANNER = re.compile(r"\*\*\*(?: +(?P<text>.*))?$")
+_HARMLESS_BANNER = re.compile(
+    r"Default configuration is based on |End of the configuration|Execute 'make' to start"
+)
+_SHELL = re.compile(r"(?:\S*/)?(?:ba|da)?sh: (?:line )?(?:[0-9]+: )?(?P<warning>warning: )?(?P<text>.+)")
+_SIGNAL = re.compile(
+    r"(?:(?:.* )?[0-9]+ )?"
+    r"(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction|Terminated)"
+    r"(?: \(core dumped\))?(?:\s{2,}.*)?$"
+)
+_STOP_SUFFIX = re.compile(r"\.?(?:  Stop\.)?$")
+_PROGRESS = re.compile(r"Waiting for unfinished jobs|Deleting (?:intermediate )?file")
+# These are about the machine that builds; the kernel is not warned of anything.
+_HOST_WARNING = re.compile(
+    r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected|.*modification time .* in the future"
+)
+_OS_ERROR = re.compile(
+    r"\S+: (?:No such file or directory|Permission denied|Argument list too long|Not enough space)"
+)
+
+
+def read_make(log: ParserState, line: str) -> bool:
+    """Take a line of make or of its shell; False when it is none of theirs."""
+    return any(
+        read(log, line)
+        for read in (
+            _read_step,
+            _read_make_message,
+            _read_makefile_message,
+            _read_banner,
+            _read_shell_message,
+        )
+    )
+
+
+def _read_step(log: ParserState, line: str) -> bool:
+    found = _STEP.match(line) or _COMMAND.match(line)
+    if found is None:
+        return False
+    step = found.groupdict().get("step") or log.step
+    target = log.roots.make_relative(found["target"])
+    if step.startswith("CHECK"):
+        target = f"{posixpath.splitext(target)[0]}.o"
+    log.start_object(step, target)
+    return True
+
+
+def _read_make_message(log: ParserState, line: str) -> bool:
+    found = _MAKE.match(line)
+    if found is None:
+        return False
+    text = found["text"]
+    log.end_continuation()
+    if gave_up := _RECIPE_FAILED.match(text):
+        _end_failed_recipe(log, log.roots.make_relative(gave_up["target"]), gave_up["why"])
+    elif text.startswith("*** "):
+        _add_fatal_error(log, text.removeprefix("*** "))
+    elif text.startswith(("warning: ", "Circular ")):
+        _add_warning(log, text.removeprefix("warning: ").strip())
+    elif _OS_ERROR.match(text):
+        log.add_draft(DiagnosticDraft("error", "make", text))
+    return True
+
+
+def _end_failed_recipe(log: ParserState, target: str, why: str) -> None:
+    """A recipe failed: whatever failed in it has spoken for itself, unless a signal ended it."""
+    if posixpath.splitext(target)[1] or posixpath.basename(target) == "vmlinux":
+        log.assign_failed_object(target)
+    if signal := _SIGNAL.match(why):
+        log.add_draft(DiagnosticDraft("error", "make", signal["name"], object=target))
+    log.current_draft = None
+
+
+def _add_fatal_error(log: ParserState, text: str) -> None:
+    if _PROGRESS.match(text):
+        return
+    draft = DiagnosticDraft("error", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=())
+    if rule := _NO_RULE.match(text):
+        draft.object = log.roots.make_relative(rule["by"] or rule["target"])
+    log.add_draft(draft, made=False)
+
+
+def _add_warning(log: ParserState, text: str) -> None:
+    if not _HOST_WARNING.match(text):
+        log.add_draft(
+            DiagnosticDraft("warning", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=()), made=False
+        )
+
+
+def _read_makefile_message(log: ParserState, line: str) -> bool:
+    found = _MAKEFILE.match(line)
+    if found is None:
+        return False
+    place = Position(log.roots.normalize_file(found["file"]), int(found["line"]))
+    fatal = found["kind"] == "*** " or found["text"].endswith("No such file or directory")
+    message = _STOP_SUFFIX.sub("", found["text"], count=1)
+    log.add_draft(
+        DiagnosticDraft("error" if fatal else "warning", "make", message, place, symbols=()), made=False
+    )
+    return True
+
+
+def _read_banner(log: ParserState, line: str) -> bool:
+    found = _BANNER.match(line)
+    if found is None:
+        return False
+    text = (found["text"] or "").strip()
+    if log.current_draft is not None and log.current_draft.continuation == "notes":
+        log.current_draft.notes.extend(filter(None, [text]))
+    elif text and not _HARMLESS_BANNER.match(text):
+        log.add_draft(DiagnosticDraft("error", "make", text, symbols=(), continuation="notes"), made=False)
+    return True
+
+
+def _read_shell_message(log: ParserState, line: str) -> bool:
+    found = _SHELL.match(line)
+    if signal := _SIGNAL.match(found["text"] if found else line):
+        log.add_draft(DiagnosticDraft("error", "make", signal["name"]))
+    elif found:
+        log.add_draft(DiagnosticDraft("warning" if found["warning"] else "error", "sh", found["text"]))
+    return found is not None or signal is not None

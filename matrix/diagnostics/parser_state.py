@@ -1,0 +1,254 @@
+"""A diagnostic in the making, and what the log has said so far that bears on the next one."""
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site
+from matrix.diagnostics.log_text import BuildRoots, find_quoted_identifiers
+
+_MARGIN = re.compile(r"^\s*+(?:[0-9]+\s*+)?\| ?")
+_CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_EXPANSION = re.compile(r"in expansion of macro ")
+_MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded from (?:macro )?['‘`]")
+
+
+@dataclass
+class Quotation:
+    """A note's (or the message's own) place and text, and the lines of source quoted below it."""
+
+    file: str
+    line: int | None
+    text: str
+    lines: list[str] = field(default_factory=list)
+
+    def accepts_line(self, line: str) -> bool:
+        """Whether a line of the log still belongs to the quotation."""
+        wanted = len(self.lines) < 2 or _CARETS.match(line) is not None
+        return wanted and (line[:1].isspace() or _CARETS.match(line) is not None)
+
+    @property
+    def source_site(self) -> Site:
+        """The place, with what the caret points at."""
+        symbol, code = _find_caret_target(self.lines)
+        return Site(file=self.file, line=self.line, symbol=symbol, code=code, macro=self.in_macro)
+
+    @property
+    def in_macro(self) -> bool:
+        """Whether it only tells which macro the code came out of."""
+        return _MACRO.match(self.text) is not None
+
+
+def collect_sites(own: Quotation | None, notes: Sequence[Quotation]) -> tuple[Site, ...]:
+    """The message's own site first, then those of its notes, each once."""
+    said = [note.source_site for note in notes]
+    ends = [place for place, note in enumerate(notes) if _ends_macro_chain(notes, place)]
+    for place in ends:
+        said[place] = said[place].model_copy(update={"macro": False})
+    first = [] if own is None else [own.source_site]
+    if ends and first and (first[0].file, first[0].line) != (said[ends[0]].file, said[ends[0]].line):
+        first[0] = first[0].model_copy(update={"macro": True})
+    return tuple(dict.fromkeys(_strip_code(site) if site.macro else site for site in (*first, *said)))
+
+
+def _strip_code(site: Site) -> Site:
+    """A macro's definition says nothing about what is wrong where it is used."""
+    return Site(file=site.file, line=site.line, macro=True)
+
+
+def _ends_macro_chain(notes: Sequence[Quotation], place: int) -> bool:
+    """Whether a note is the last of those that lead out of nested macros, to where the outermost is used."""
+    after = notes[place + 1] if place + 1 < len(notes) else None
+    inside = _EXPANSION.match(notes[place].text) is not None
+    return inside and (after is None or not after.in_macro)
+
+
+def _find_caret_target(lines: Sequence[str]) -> tuple[str | None, str | None]:
+    """(identifier at the caret, the quoted line with single blanks), as far as they are there."""
+    for code, carets in pairwise(lines):
+        margin = _MARGIN.match(carets)
+        if _CARETS.match(carets[margin.end() :] if margin else carets):
+            caret = carets.index("^")
+            names = (word[0] for word in _WORD.finditer(code) if word.start() <= caret < word.end())
+            return next(names, None), _normalize_code(code)
+    return None, _normalize_code(lines[0]) if lines else None
+
+
+def _normalize_code(code: str) -> str | None:
+    return " ".join(_MARGIN.sub("", code, count=1).split()) or None
+
+
+UNKNOWN_COMPILER = ""
+"""A draft's tool while it is open which compiler speaks: gcc's and clang's messages look alike."""
+
+
+class Position(NamedTuple):
+    """Where in the source; everything may be unknown."""
+
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+    def format_note(self, text: str) -> str:
+        """A note's text with its place before it."""
+        where = (str(part) for part in (self.file, self.line) if part is not None)
+        return ": ".join(filter(None, (":".join(where), text)))
+
+
+_NO_POSITION = Position()
+# No compiler says as much; a damaged log must not grow one message without end.
+MAX_MESSAGE_PARTS = 200
+
+
+@dataclass
+class DiagnosticDraft:
+    """One diagnostic while its lines come in. ``tail`` says what indented lines after it are."""
+
+    severity: Severity
+    tool: str
+    message: str
+    position: Position = _NO_POSITION
+    object: str | None = None
+    flag: str | None = None
+    promoted: bool = False
+    function: str | None = None
+    symbols: tuple[str, ...] | None = None
+    included_from: tuple[str, ...] = ()
+    continuation: Literal["excerpt", "notes", "nothing"] = "nothing"
+    notes: list[str] = field(default_factory=list)
+    excerpt: list[str] = field(default_factory=list)
+    quotations: list[Quotation] = field(default_factory=list)
+
+    def to_occurrence(self, compiler: str) -> Occurrence:
+        """The value; ``compiler`` is who speaks where the message alone does not tell."""
+        diagnostic = Diagnostic(
+            severity=self.severity,
+            tool=self.tool or compiler,
+            file=self.position.file,
+            line=self.position.line,
+            column=self.position.column,
+            message=self.message,
+            flag=self.flag,
+            function=self.function,
+            symbols=find_quoted_identifiers(self.message) if self.symbols is None else self.symbols,
+            notes=tuple(dict.fromkeys(self.notes)),
+            included_from=self.included_from,
+            excerpt=tuple(self.excerpt),
+            sites=collect_sites(self._build_own_quotation(), self.quotations),
+            promoted=self.promoted,
+        )
+        return Occurrence(diagnostic, self.object)
+
+    def _build_own_quotation(self) -> Quotation | None:
+        file, line, _ = self.position
+        return None if file is None else Quotation(file, line, self.message, self.excerpt)
+
+
+def _strip_suffix(path: str) -> str:
+    return posixpath.splitext(path)[0]
+
+
+@dataclass
+class ParserState:
+    """The state of reading one log: readers put drafts into it, and look at what came before."""
+
+    roots: BuildRoots
+    drafts: list[DiagnosticDraft] = field(default_factory=list)
+    current_draft: DiagnosticDraft | None = None
+    step: str = ""
+    object: str | None = None
+    function: str | None = None
+    source: str | None = None
+    linked_object: str | None = None
+    include_chain: list[str] = field(default_factory=list)
+    inlining_notes: list[str] = field(default_factory=list)
+    held_line: str | None = None
+    quotation: Quotation | None = None
+    _object_by_stem: dict[str, str] = field(default_factory=dict)
+    _chain_by_file: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
+    _compiler_by_object: dict[str | None, str] = field(default_factory=dict)
+    _drafts_without_object: list[DiagnosticDraft] = field(default_factory=list)
+
+    def start_object(self, step: str, target: str | None) -> None:
+        """Another object is being made from here on."""
+        self.step, self.object = step, target
+        self.current_draft = self.function = self.source = self.linked_object = self.held_line = (
+            self.quotation
+        ) = None
+        self.include_chain, self.inlining_notes, self._chain_by_file = [], [], {}
+        self._drafts_without_object = []
+        if target is not None:
+            self._object_by_stem[_strip_suffix(target)] = target
+
+    def add_draft(self, draft: DiagnosticDraft, *, made: bool = True) -> DiagnosticDraft:
+        """Take in a new diagnostic; ``made`` tells that it came up while an object was being made."""
+        if made and draft.object is None:
+            draft.object = self._find_object(draft)
+            if draft.object is None:
+                self._drafts_without_object.append(draft)
+        self.current_draft, self.held_line, self.quotation = draft, None, None
+        self.drafts.append(draft)
+        return draft
+
+    def _find_object(self, draft: DiagnosticDraft) -> str | None:
+        # Without --output-sync the last step line may be another job's; the source's name knows better.
+        outermost = draft.included_from[-1].partition(":")[0] if draft.included_from else None
+        named = (outermost, draft.position.file, self.source)
+        made = (self._object_by_stem.get(_strip_suffix(name)) for name in named if name)
+        return next(filter(None, made), self.object)
+
+    def resolve_include_chain(self, file: str | None) -> tuple[str, ...]:
+        """Who includes ``file``: as just printed, or as before, since tools print a chain only once.
+
+        Both compilers come back to a header, when they have said something of another file, without it.
+        """
+        if self.include_chain:
+            self._chain_by_file[file] = tuple(self.include_chain)
+            self.include_chain = []
+        return self._chain_by_file.get(file, ())
+
+    def add_note(self, text: str, place: Position = _NO_POSITION) -> None:
+        """Something more about the current diagnostic; about nothing, it is dropped.
+
+        What lies in no file of anybody's (a macro of the assembler, say) is where the first note is.
+        """
+        draft = self.current_draft
+        if draft is None or len(draft.notes) >= MAX_MESSAGE_PARTS:
+            return
+        if draft.tool == UNKNOWN_COMPILER and draft.position.file is None:
+            draft.position = place
+        draft.notes.append(place.format_note(text))
+        if draft.continuation == "excerpt":
+            self.end_continuation()
+        self.quotation = None if place.file is None else Quotation(place.file, place.line, text)
+        draft.quotations += [] if self.quotation is None else [self.quotation]
+
+    def end_continuation(self) -> None:
+        """Nothing more of the current diagnostic but notes: what follows goes on with something else."""
+        self.held_line = self.quotation = None
+        if self.current_draft is not None:
+            self.current_draft.continuation = "nothing"
+
+    def assign_failed_object(self, target: str) -> None:
+        """make gave up on ``target``: what had no object until now came up while it was made."""
+        for draft in self._drafts_without_object:
+            draft.object = target
+        self._drafts_without_object.clear()
+
+    def record_compiler(self, compiler: str) -> None:
+        """The current object's messages can only come from this compiler."""
+        self._compiler_by_object.setdefault(self.object, compiler)
+
+    def collect_occurrences(self) -> list[Occurrence]:
+        """Everything found, in the log's order, each once per object."""
+        usual = Counter(self._compiler_by_object.values()).most_common(1)
+        default = usual[0][0] if usual else "gcc"
+        found = (
+            draft.to_occurrence(self._compiler_by_object.get(draft.object, default)) for draft in self.drafts
+        )
+        return list(dict.fromkeys(found))

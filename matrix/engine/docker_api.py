@@ -1,0 +1,240 @@
+"""What the engine's HTTP API wants and gives, from and to our own words."""
+
+import codecs
+import io
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, EngineInfo, Mount
+from matrix.errors import EngineError
+
+MAX_OUTPUT_LINE = 64 * 1024
+"""Characters of a line that are kept. The rest of a longer one is dropped, and marked as such."""
+
+_CUT_MARK = " [kmatrix: the rest of this line was cut]"
+
+
+class LineDecoder:
+    r"""One stream's lines. Feed it bytes; it gives each line as soon as its end has come.
+
+    Bytes that are no UTF-8 become U+FFFD. ``\n``, ``\r\n`` and ``\r`` all end a line: what a progress
+    bar overwrites on a terminal is kept here, since it might be a message.
+    """
+
+    def __init__(self, longest: int = MAX_OUTPUT_LINE) -> None:
+        utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        # It also joins a \r at the end of one frame with the \n at the start of the next.
+        self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+        self._max_length = longest
+        self._partial = ""
+        self._too_long = False
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The lines that these bytes complete."""
+        return self._split_lines(self._decoder.decode(data))
+
+    def flush(self) -> Iterator[str]:
+        """The last line, when no newline ended it. The stream is over."""
+        yield from self._split_lines(self._decoder.decode(b"", final=True))
+        if self._partial:
+            yield self._take_line()
+
+    def _split_lines(self, text: str) -> Iterator[str]:
+        *whole, partial = text.split("\n")
+        for piece in whole:
+            self._add_piece(piece)
+            yield self._take_line()
+        self._add_piece(partial)
+
+    def _add_piece(self, piece: str) -> None:
+        room = self._max_length - len(self._partial)
+        self._too_long = self._too_long or len(piece) > room
+        self._partial += piece[:room]
+
+    def _take_line(self) -> str:
+        line, cut = self._partial, self._too_long
+        self._partial, self._too_long = "", False
+        return line + _CUT_MARK if cut else line
+
+
+_DOCTOR_HINT = "./inv doctor says what is wrong with the engine"
+# What an engine says, in lower case, and what to do about it.
+_HINTS_BY_MESSAGE = (
+    ("no space left on device", "free some disk space: ./inv sweep removes what kmatrix no longer needs"),
+    ("no such image", "./inv images builds what is missing"),
+    (
+        "is already in use by container",
+        "another run uses that name, or was killed: ./inv sweep removes what it left",
+    ),
+    ("bind source path does not exist", "the engine must run on this machine and see its directories"),
+    ("executable file not found", "the image lacks that program: check the image that the profile names"),
+    ("exec format error", "the image is for another kind of machine"),
+    ("permission denied", "add yourself to the group docker (and log in again), or run this as root"),
+    (
+        "temporary failure resolving",
+        "the engine's containers have no network: check DNS and proxy, and try again",
+    ),
+    ("failed to fetch", "a package could not be downloaded: check the network and try again"),
+)
+
+
+def find_hint(said: str, otherwise: str = _DOCTOR_HINT) -> str:
+    """What to do about something that an engine said."""
+    lowered = said.lower()
+    return next((hint for sign, hint in _HINTS_BY_MESSAGE if sign in lowered), otherwise)
+
+
+def error_from_refusal(what: str, said: str) -> EngineError:
+    """The engine answered, and its answer was no."""
+    return EngineError(f"the container engine could not {what}: {said}", hint=find_hint(said))
+
+
+def error_from_silence(url: str, what: str, said: str, *, slow: bool) -> EngineError:
+    """No answer at all: dead, restarted, or (``slow``) too busy to give one in time."""
+    how = "gave no answer in time" if slow else "does not answer, or stopped in the middle"
+    message = f"the container engine at {url} {how}, asked to {what}: {said}"
+    return EngineError(message, hint=f"{_DOCTOR_HINT}; ./inv setup starts it")
+
+
+def error_from_build_failure(name: str, error: str, last: Sequence[str]) -> EngineError:
+    """A step of an image's Dockerfile failed; ``last`` is the end of its output."""
+    said = "\n".join(("  " + line).rstrip() for line in (*last, error))
+    return EngineError(
+        f"the image {name} could not be built:\n{said}",
+        hint=find_hint(said, otherwise="mend what the lines above say, and try again: ./inv images"),
+    )
+
+
+def error_from_old_version(url: str, said: str) -> EngineError:
+    """It answers, in an older language than the client's."""
+    return EngineError(
+        f"the container engine at {url} is too old: {said}",
+        hint="install a newer one: Docker 20.10 and later are known to work",
+    )
+
+
+ApiReply = Mapping[str, Any]
+"""A JSON object that the engine gave."""
+IMAGE_LABEL_VALUE = "image"
+"""The label's value on images that kmatrix made."""
+
+# The usual hard limit of a daemon is higher; a lower one would refuse the start.
+_MAX_OPEN_FILES = 4096
+
+
+def build_create_request(container: ContainerSpec) -> dict[str, Any]:
+    """The body of POST /containers/create: no privileges, nothing of the host, everything bounded."""
+    return {
+        "Image": container.image,
+        # The first word as the entrypoint: an image's own must not get in between.
+        "Entrypoint": list(container.command[:1]),
+        "Cmd": list(container.command[1:]),
+        # The same in every container: a host's name must not get into what is built.
+        "Hostname": "kmatrix",
+        "User": container.user,
+        "WorkingDir": container.workdir,
+        # An arbitrary user has no home, and / is read-only.
+        "Env": [f"{name}={value}" for name, value in {"HOME": "/tmp", **container.env}.items()],  # noqa: S108
+        "Labels": {LABEL: "", **container.labels},
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": _build_host_config(container),
+    }
+
+
+def build_interactive_request(container: ContainerSpec, *, terminal: bool) -> dict[str, Any]:
+    """The same for a container that somebody types to. Its stdin ends when theirs does."""
+    return {
+        **build_create_request(container),
+        "AttachStdin": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "Tty": terminal,
+    }
+
+
+def _build_host_config(container: ContainerSpec) -> dict[str, Any]:
+    return {
+        "ReadonlyRootfs": True,
+        "NetworkMode": "default" if container.network else "none",
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Mounts": [_build_mount(mount) for mount in container.mounts],
+        # Nobody reads it: attaching gets the output, and a long build's second copy would fill the disk.
+        "LogConfig": {"Type": "none", "Config": {}},
+        **_build_limits(container.limits),
+    }
+
+
+def _build_mount(mount: Mount) -> dict[str, Any]:
+    # A mount and not a bind: a bind's missing host directory would be made by the engine, as root, and
+    # a colon in its path would end it.
+    return {"Type": "bind", "Source": str(mount.host), "Target": mount.path, "ReadOnly": mount.read_only}
+
+
+def _build_limits(limits: ContainerLimits) -> dict[str, Any]:
+    memory = limits.memory or 0
+    return {
+        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}"},  # noqa: S108
+        "Memory": memory,
+        # Equal to the memory: no swap on top.
+        "MemorySwap": memory,
+        "PidsLimit": limits.processes,
+        "Ulimits": [
+            _build_ulimit("fsize", limits.file_size),
+            _build_ulimit("core", 0),
+            _build_ulimit("nofile", _MAX_OPEN_FILES),
+        ],
+    }
+
+
+def _build_ulimit(name: str, value: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": value, "Hard": value}
+
+
+def pack_build_context(files: Mapping[str, str]) -> io.BytesIO:
+    """A build context. No times and no owners: the same files are the same bytes."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in sorted(files.items()):
+            content = text.encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    packed.seek(0)
+    return packed
+
+
+def parse_engine_info(info: ApiReply, version: ApiReply) -> EngineInfo:
+    """GET /info and GET /version, as far as they concern us."""
+    components = version.get("Components") or [{}]
+    podman = "podman" in components[0].get("Name", "").lower()
+    return EngineInfo(
+        name="podman" if podman else "docker",
+        version=str(version.get("Version", "")),
+        cpus=int(info.get("NCPU", 0)),
+        memory=int(info.get("MemTotal", 0)),
+        cgroup=f"v{info.get('CgroupVersion') or 1}",
+        storage=str(info.get("Driver", "")),
+        rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
+    )
+
+
+def parse_container_runs(containers: Iterable[ApiReply]) -> dict[str, str]:
+    """Names and runs out of GET /containers/json. A container that the builder or a user made of one of
+    our images inherits that image's label: it is not ours."""
+    labels = {
+        each["Names"][0].lstrip("/"): str(each["Labels"][LABEL]) for each in containers if each["Names"]
+    }
+    return {name: run for name, run in labels.items() if run != IMAGE_LABEL_VALUE}
+
+
+def parse_image_sizes(images: Iterable[ApiReply]) -> dict[str, int]:
+    """Tags and bytes out of GET /images/json; what has lost its tag stands under its id."""
+    found: dict[str, int] = {}
+    for image in images:
+        tags = [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
+        found.update(dict.fromkeys(tags or [image["Id"]], int(image["Size"])))
+    return found

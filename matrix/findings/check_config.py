@@ -1,0 +1,242 @@
+"""A .config held against a finding's condition: what holds, what it misses, what else differs. Pure.
+
+A symbol means what its knob proves on the .config's arch: `KVM=y` on powerpc is `KVM_BOOK3S_64=y`, too. A
+.config has no arch or compiler that could be changed in it, but it says what they were; of its base it
+says nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.catalog.load import Catalog
+from matrix.findings.finding import Finding
+from matrix.findings.truth_table import Cube
+from matrix.kconfig.config import Config, ConfigCompiler, ConfigOrigin, SymbolCheck, verify_symbols
+from matrix.record.run_model import Cell
+
+_FIELDS = ("arch", "toolchain", "base")
+
+
+@dataclass(frozen=True)
+class UserConfig:
+    """Somebody's .config: the file, its text, what it holds, and the arch that it is for."""
+
+    path: Path
+    text: str
+    config: Config
+    origin: ConfigOrigin
+    arch: str
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A .config on the axes of a run.
+
+    ``written`` is the file as it was given, ``resolved`` what the run's tree makes of it. ``toolchain`` is
+    the run's own that it was made with, as far as that is known.
+    """
+
+    arch: str
+    toolchain: str | None
+    written: Config
+    resolved: Config
+
+
+@dataclass(frozen=True)
+class TermCheck:
+    """One axis of a conjunction: the values of which it ``needs`` one, and the one that the .config has.
+
+    ``written`` is what the file had before the tree's conf saw it. ``lacks`` are the failed checks of the
+    value ``asked`` for. ``holds`` is None where a .config cannot say.
+    """
+
+    axis: str
+    needed: tuple[str, ...]
+    actual: str
+    written: str
+    wanted: str
+    failed_checks: tuple[SymbolCheck, ...]
+    holds: bool | None
+
+    @property
+    def is_symbol(self) -> bool:
+        return self.axis not in _FIELDS
+
+
+@dataclass(frozen=True)
+class ConditionFit:
+    """A .config against one conjunction (its index is ``of``), and the cell with the finding that it is
+    nearest to."""
+
+    cube_index: int
+    cell: Cell
+    terms: tuple[TermCheck, ...]
+
+    @property
+    def missed_terms(self) -> tuple[TermCheck, ...]:
+        return tuple(term for term in self.terms if term.holds is False)
+
+    @property
+    def missing_symbols(self) -> dict[str, str]:
+        """Symbol → value, for every symbol that it misses."""
+        return {term.axis: term.wanted for term in self.missed_terms if term.is_symbol}
+
+    @property
+    def satisfied_symbols(self) -> dict[str, str]:
+        """Symbol → value, for every symbol that holds already."""
+        return {term.axis: term.actual for term in self.terms if term.holds and term.is_symbol}
+
+
+@dataclass(frozen=True)
+class UnprovenSymbol:
+    """A symbol that no term names, at a value at which the finding was never seen.
+
+    ``assumed``: the run looked at other values, and no cell could say whether they matter; otherwise all of
+    its cells have this one value.
+    """
+
+    symbol: str
+    actual: str
+    seen: tuple[str, ...]
+    assumed: bool
+
+
+@dataclass(frozen=True)
+class ConfigChecker:
+    """What the fit of a .config is judged on: the catalog with the run's own rows, the run's axes."""
+
+    catalog: Catalog
+    axes: Mapping[str, tuple[str, ...]]
+
+    def find_closest_fit(self, finding: Finding, cells: Sequence[Cell], mine: ResolvedConfig) -> ConditionFit:
+        """The fit to the nearest of a finding's conjunctions. ``cells`` are some of those that have it.
+
+        Fewest missed terms win; then the cell that differs in fewest symbols; then the order of the
+        conjunctions, and of the cells.
+        """
+        fits = (
+            ConditionFit(number, cell, tuple(self._check_terms(cube, cell, mine)))
+            for number, cube in enumerate(finding.condition)
+            for cell in cells
+            if _is_cell_in_cube(cell, cube)
+        )
+        return min(
+            fits, key=lambda fit: (len(fit.missed_terms), self._count_differing_symbols(fit.cell, mine))
+        )
+
+    def find_unproven_symbols(
+        self, finding: Finding, fit: ConditionFit, fixed: Mapping[str, str], mine: ResolvedConfig
+    ) -> tuple[UnprovenSymbol, ...]:
+        """What the condition does not name, and is not known not to matter. ``fixed`` are the run's."""
+        assumed = ((one.axis, one.seen, True) for one in finding.assumes if one.of == fit.cube_index)
+        one_valued = {**finding.context, **fixed}
+        context = ((name, (value,), False) for name, value in one_valued.items())
+        return tuple(
+            UnprovenSymbol(name, has, seen, unproven)
+            for name, seen, unproven in (*assumed, *context)
+            if name not in _FIELDS
+            and (has := self._read_symbol_value(name, mine.arch, mine.resolved, seen)) not in seen
+        )
+
+    def _check_terms(self, cube: Cube, cell: Cell, mine: ResolvedConfig) -> Iterator[TermCheck]:
+        for axis, needs in cube.items():
+            judged = self._check_field_term if axis in _FIELDS else self._check_symbol_term
+            yield judged(axis, needs, cell, mine)
+
+    def _check_field_term(
+        self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
+    ) -> TermCheck:
+        has = {"arch": mine.arch, "toolchain": mine.toolchain}.get(axis)
+        holds = None if has is None else has in needs
+        return TermCheck(axis, needs, has or "", has or "", getattr(cell, axis), (), holds)
+
+    def _check_symbol_term(
+        self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
+    ) -> TermCheck:
+        asked = cell.request[axis]
+        has, written = (
+            self._read_symbol_value(axis, mine.arch, config, needs)
+            for config in (mine.resolved, mine.written)
+        )
+        # A symbol's own value may be one that is needed, and yet not proven: KVM=m on x86 without KVM_INTEL.
+        holds = has in needs and not self._find_failed_checks(axis, has, mine)
+        lacks = () if holds else self._find_failed_checks(axis, asked, mine)
+        return TermCheck(axis, needs, has, written, asked, lacks, holds)
+
+    def _read_symbol_value(self, symbol: str, arch: str, config: Config, first: Sequence[str]) -> str:
+        """A symbol's value, of which ``first`` are tried before the axis's others."""
+        values = dict.fromkeys([*first, *self.axes.get(symbol, ())])
+        return self.catalog.match_symbol_value(arch, symbol, values, config)
+
+    def _find_failed_checks(self, symbol: str, value: str, mine: ResolvedConfig) -> tuple[SymbolCheck, ...]:
+        checks = verify_symbols(self.catalog.find_setting(mine.arch, symbol, value).proof, mine.resolved)
+        return tuple(check for check in checks if not check.is_satisfied)
+
+    def _count_differing_symbols(self, cell: Cell, mine: ResolvedConfig) -> int:
+        """In how many of its symbols a cell differs."""
+        return sum(bool(self._find_failed_checks(name, value, mine)) for name, value in cell.request.items())
+
+
+def _is_cell_in_cube(cell: Cell, cube: Cube) -> bool:
+    values = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
+    return all(values.get(axis) in named for axis, named in cube.items())
+
+
+def fit_other_arch(cells: Sequence[Cell], arch: str) -> ConditionFit | None:
+    """The fit of a .config for an arch that none of these cells, which have the finding, has; else None.
+
+    Nothing else is judged then: the symbols of another arch are others.
+    """
+    seen = tuple(dict.fromkeys(cell.arch for cell in cells))
+    if arch in seen:
+        return None
+    return ConditionFit(0, cells[0], (TermCheck("arch", seen, arch, arch, seen[0], (), holds=False),))
+
+
+def find_nearest_toolchain(known: Mapping[str, ConfigCompiler | None], mine: ConfigCompiler | None) -> str:
+    """The toolchain whose compiler is nearest to this one: its family, then its major version, then the
+    order. Where nothing is known of either, the first."""
+
+    def measure_distance(name: str) -> tuple[bool, int]:
+        theirs = known[name]
+        return (True, 0) if mine is None or theirs is None else mine.measure_distance(theirs)
+
+    return min(known, key=measure_distance)
+
+
+@dataclass(frozen=True)
+class ConfigChange:
+    """What the missed symbols ask of a .config, and what the tree's conf made of that.
+
+    ``asked`` is what was appended, symbol → value; ``followed`` are other symbols, with (before, after).
+    ``unreached`` says why it is not to be had, where it is not; else the new .config is in ``file``.
+    """
+
+    requested: Mapping[str, str]
+    side_effects: Mapping[str, tuple[str, str]]
+    unreachable_reasons: tuple[str, ...] = ()
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class ConfigDifferences:
+    """What else tells a .config from the cell that has the finding. ``symbols`` counts those that differ in
+    the two whole configurations, None where the run has lost its own."""
+
+    compiler: ConfigCompiler | None
+    unproven_symbols: tuple[UnprovenSymbol, ...]
+    differing_symbols: int | None
+
+
+@dataclass(frozen=True)
+class ConfigExplanation:
+    """Why somebody does or does not see a finding. ``by_itself``: what the run's tree makes of the file
+    without any change, symbol → (there, then). All but the fit is missing where the arch is another."""
+
+    user_config: UserConfig
+    finding: Finding
+    fit: ConditionFit
+    changed_by_conf: Mapping[str, tuple[str, str]] | None = None
+    change: ConfigChange | None = None
+    differences: ConfigDifferences | None = None

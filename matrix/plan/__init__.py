@@ -1,1 +1,0 @@
-"""From a profile to requests: the product of the axes, ids, selection. Pure."""

@@ -1,0 +1,194 @@
+"""run.json as types: what a run was asked to do, on what, with what, and what came out.
+
+The published JSON Schema is made from these. Adding an optional key keeps the schema's number; readers
+ignore keys that they do not know.
+"""
+
+import shlex
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.record.states import Evidence, State
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class Record(BaseModel):
+    """Base of everything on disk: frozen, and deaf to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Tool(Record):
+    version: str
+    commit: str | None = None
+
+
+class Host(Record):
+    """The machine and its engine. ``memory`` in bytes."""
+
+    system: str
+    cpus: int
+    memory: int
+    engine: str
+    isolation: str
+
+
+class GitState(Record):
+    commit: str
+    describe: str
+    dirty: bool
+
+
+class PatchRecord(Record):
+    name: str
+    sha256: str
+
+
+class SourceRecord(Record):
+    """What was built. ``package`` is the full version of the Debian package it came in, or empty."""
+
+    spec: str
+    version: str
+    digest: str
+    package: str = ""
+    git: GitState | None = None
+    patches: tuple[PatchRecord, ...] = ()
+
+
+class Compiler(Record):
+    """What builds for one arch, as the tools print it."""
+
+    version: str
+    binutils: str
+
+
+class ToolchainRecord(Record):
+    """A toolchain's image. ``recipe``: the Dockerfiles it was built from, each on the one before and the
+    first on ``root``; both empty for an image that the profile named."""
+
+    image: str
+    image_id: str
+    root: str = ""
+    recipe: tuple[str, ...] = ()
+    compilers: dict[str, Compiler] = Field(default_factory=dict)
+
+
+class BaseRecord(Record):
+    """How a configuration starts: per arch the make target, or a .config kept under its digest, and the
+    lines of the base's own fragments."""
+
+    targets: dict[str, str] = Field(default_factory=dict)
+    seed: int | None = None
+    config_sha256: str | None = None
+    fragment: tuple[str, ...] = ()
+
+
+class Verified(Record):
+    """One symbol's check after olddefconfig: what was wanted, and what the tree made of it."""
+
+    symbol: str
+    want: str
+    got: str
+
+
+class StageRecord(Record):
+    """One step of a cell. ``seconds`` of wall time; ``objects`` belong to the stage in this
+    configuration, ``compiled`` were compiled now."""
+
+    name: Literal["configure", "focus", "vmlinux", "modules"]
+    state: State
+    command: str
+    exit: int | None = None
+    seconds: float = 0.0
+    objects: int = 0
+    compiled: int = 0
+
+
+class DiagnosticRef(Record):
+    """A diagnostic of the run, seen in this cell while this object was made."""
+
+    key: str
+    object: str | None = None
+    stage: str
+
+
+class Cell(Record):
+    """One request and everything that is known about it. Starts as `not-run`.
+
+    ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
+    names the file of the objects that are known to belong to its stages, ``sources_sha256`` that of the
+    .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
+    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``.
+    """
+
+    id: str
+    arch: str
+    toolchain: str
+    base: str
+    request: dict[str, str]
+    fragment: dict[str, str] = Field(default_factory=dict)
+    verified: tuple[Verified, ...] = ()
+    config_sha256: str | None = None
+    make: str = ""
+    state: State = State.NOT_RUN
+    reason: str | None = None
+    resolves_to: str | None = None
+    evidence: Evidence | None = None
+    evidence_from: str | None = None
+    stages: tuple[StageRecord, ...] = ()
+    diagnostics: tuple[DiagnosticRef, ...] = ()
+    objects_sha256: str | None = None
+    sources_sha256: str | None = None
+    log: str | None = None
+
+    @property
+    def is_reachable(self) -> bool:
+        """Resolved as it was asked for, and not built: a cell of a plan."""
+        return self.state is State.NOT_RUN and self.config_sha256 is not None
+
+    @property
+    def deciding_stage(self) -> StageRecord | None:
+        """The stage that decided the state, the first that failed or the last that came to it; where none
+        did, the last that ran."""
+        deciding = [stage for stage in self.stages if stage.state is self.state] or list(self.stages[-1:])
+        if not deciding:
+            return None
+        return deciding[0 if self.state is State.FAIL else -1]
+
+    @property
+    def make_variables(self) -> dict[str, str]:
+        """The variables of the make line: name → value."""
+        pairs = (word.partition("=") for word in shlex.split(self.make))
+        return {name: value for name, equals, value in pairs if equals}
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+class Run(Record):
+    """One execution of a profile on one source."""
+
+    schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
+    id: str
+    tool: Tool
+    command: str
+    host: Host
+    started: datetime
+    finished: datetime | None = None
+    interrupted: bool = False
+    profile: dict[str, object]
+    axes: dict[str, tuple[str, ...]]
+    plan_sha256: str
+    source: SourceRecord
+    toolchains: dict[str, ToolchainRecord]
+    bases: dict[str, BaseRecord] = Field(default_factory=dict)
+    diagnostics: dict[str, Diagnostic] = Field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)

@@ -1,0 +1,165 @@
+"""Patched trees: git applies the patches to copies of the touched files only, alone in a container;
+what comes out is laid over a copy of the base made of hard links."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from matrix.engine.protocol import Mount
+from matrix.errors import KmatrixError, MachineError, RejectedPatchError, RequestError
+from matrix.source.cache import CachedTree, SourceCache
+from matrix.source.kernel_tree import AppliedPatch, SourceTree, require_kernel_version
+from matrix.source.manifest import Manifest, compare_manifests
+from matrix.source.mbox.patch_file import PatchFile
+from matrix.source.sandbox import Sandbox, SandboxResult
+from matrix.source.snapshot import (
+    copy_tree,
+    find_escaping_links,
+    hash_tree,
+    link_tree,
+    list_files,
+    stat_files,
+)
+
+# Ceiling: git must not take a repository around for the one it works in, and then skip what is outside.
+_APPLY_SCRIPT = r"""
+export GIT_CEILING_DIRECTORIES=/ GIT_CONFIG_NOSYSTEM=1
+cd /work
+for patch in /patches/*; do
+    git apply --whitespace=nowarn -p1 "$patch" && continue
+    echo "rejected=${patch##*/}"
+    if git apply --whitespace=nowarn -p1 --reverse --check "$patch" 2>/dev/null; then
+        echo "already=yes"
+    fi
+    find . -name '*.rej' -delete
+    git apply --whitespace=nowarn -p1 --reject "$patch" >/dev/null 2>&1 || true
+    find . -name '*.rej' -exec cat {} + | sed 's/^/> /'
+    exit 3
+done
+"""
+_MAX_REJECT_LINES = 60
+
+
+def apply_patches(
+    base: SourceTree, patches: Sequence[PatchFile], bench: Sandbox, cache: SourceCache
+) -> SourceTree:
+    """The tree with the patches applied in order; ``base`` and its files stay as they are.
+
+    RejectedPatchError with the rejected hunks when one does not apply; nothing of it is left then.
+    """
+    known = cache.read_spec_entry(key := _build_spec_key(base, patches))
+    found = cache.find(known["digest"]) if known else None
+    if found is None:
+        manifest = cache.load_manifest(base.digest)
+        refuse_linked_paths(manifest, patches)
+        with cache.create_import_area() as area:
+            before = _run_git_apply(base, manifest, patches, area, bench)
+            found = _overlay_tree(base, manifest, before, area, cache)
+        cache.write_spec_entry(key, found.digest)
+    applied = tuple(AppliedPatch(patch.name, patch.sha256) for patch in patches)
+    return replace(
+        base, path=found.path, version=found.version, digest=found.digest, patches=base.patches + applied
+    )
+
+
+def refuse_linked_paths(manifest: Manifest, patches: Sequence[PatchFile]) -> None:
+    """RequestError for a path that leads through a link of the tree: git sees the touched files only."""
+    for patch in patches:
+        for path in patch.paths:
+            for parent in PurePosixPath(path).parents:
+                entry = manifest.entries.get(str(parent))
+                if entry is not None and entry.kind == "link":
+                    raise RequestError(
+                        f"the patch {patch.name} touches {path}, but {parent} is a link",
+                        "Make the patch for the path that the link leads to.",
+                    )
+
+
+def refuse_conflicts(kept: Iterable[str], altered: Collection[str]) -> None:
+    """RequestError when a file that git made would lie on, above or below another of the tree.
+
+    Git saw the touched files only. One that it found in the patch and we did not, or a directory made of
+    what is a file in the tree, would otherwise be written through the copy into the base.
+    """
+    above = {str(parent) for path in altered for parent in PurePosixPath(path).parents}
+    below = tuple(f"{path}/" for path in altered)
+    for path in kept:
+        if path in altered or path in above or path.startswith(below):
+            raise RequestError(f"a patch makes a file that collides with {path}", "Make it with `git diff`.")
+
+
+def _build_spec_key(base: SourceTree, patches: Sequence[PatchFile]) -> str:
+    series = hashlib.sha256("\n".join(patch.sha256 for patch in patches).encode()).hexdigest()
+    return f"patched:{base.digest}:{series}"
+
+
+def _run_git_apply(
+    base: SourceTree, manifest: Manifest, patches: Sequence[PatchFile], area: Path, bench: Sandbox
+) -> Manifest:
+    """Copy the touched files to ``area/work`` and let git change them there; what they were before."""
+    work = bench.create_directory(area / "work")
+    touched = {path for patch in patches for path in patch.paths} & manifest.entries.keys()
+    before = copy_tree(base.path, stat_files(base.path, sorted(touched)), work)
+    bench.chown_to_user(*work.rglob("*"))
+    mounts = [
+        Mount(work, "/work", read_only=False),
+        Mount(_write_patch_files(patches, area / "patches"), "/patches"),
+    ]
+    done = bench.run(_APPLY_SCRIPT, mounts=mounts)
+    if done.exit:
+        raise _build_apply_error(done, patches, base)
+    return before
+
+
+def _write_patch_files(patches: Sequence[PatchFile], place: Path) -> Path:
+    """The patches as files, in an order that the shell keeps, readable for the container's user."""
+    place.mkdir()
+    place.chmod(0o755)
+    for index, patch in enumerate(patches):
+        letter = place / f"{index:04}"
+        letter.write_bytes(patch.content)
+        letter.chmod(0o644)
+    return place
+
+
+def _overlay_tree(
+    base: SourceTree, manifest: Manifest, before: Manifest, area: Path, cache: SourceCache
+) -> CachedTree:
+    """Make ``area/tree`` of links to the base's files and copies of what git made, and keep it."""
+    work, tree = area / "work", area / "tree"
+    files = list_files(work)
+    after = hash_tree(work, files)
+    change = compare_manifests(before, after)
+    altered = {*change.changed, *change.added}
+    kept = manifest.entries.keys() - before.entries.keys() | before.entries.keys() - set(change.paths)
+    refuse_conflicts(kept, altered)
+    sources = {path: manifest.entries[path] for path in kept}
+    whole = Manifest({**sources, **{path: after.entries[path] for path in altered}})
+    if found := cache.find(whole.digest):
+        return found
+    link_tree(base.path, stat_files(base.path, sorted(kept)), tree)
+    copy_tree(work, [file for file in files if file.path in altered], tree)
+    if astray := find_escaping_links(tree, whole) - find_escaping_links(base.path, manifest):
+        raise RequestError(f"a patch makes {min(astray)} a link out of the tree", "Remove that part of it.")
+    return cache.store_tree(area, whole, require_kernel_version(tree, f"{base.spec}, patched,"))
+
+
+def _build_apply_error(done: SandboxResult, patches: Sequence[PatchFile], base: SourceTree) -> KmatrixError:
+    rejected = done.find_value("rejected")
+    if not rejected.isdigit() or int(rejected) >= len(patches):
+        last = done.lines[-1] if done.lines else f"it ended with {done.exit}"
+        return MachineError(f"git could not be run on the patches: {last}", "Run `./inv doctor`.")
+    index = int(rejected)
+    name = patches[index].name
+    if done.find_value("already"):
+        return RejectedPatchError(
+            f"the patch {name} is in {base.spec} ({base.version}) already", "Leave it out.", index
+        )
+    said = [line for line in done.lines if line.startswith(("error:", "> "))]
+    shown = [*said[:_MAX_REJECT_LINES], *(["…"] if len(said) > _MAX_REJECT_LINES else [])]
+    return RejectedPatchError(
+        "\n".join([f"the patch {name} does not apply to {base.spec} ({base.version}):", *shown]),
+        "Rebase it on this source, or give the source that it was made for: --source DIR@REV.",
+        index,
+    )

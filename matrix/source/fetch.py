@@ -1,0 +1,218 @@
+"""From a source spec to a tree in the cache: fetched, unpacked, exported or copied once."""
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matrix.engine.protocol import Engine, Mount
+from matrix.errors import RequestError
+from matrix.source import git
+from matrix.source.apply import apply_patches
+from matrix.source.cache import CachedTree, SourceCache
+from matrix.source.debian import download_package
+from matrix.source.kernel_tree import (
+    GitProvenance,
+    SourceTree,
+    read_kernel_version,
+    refuse_build_leftovers,
+    require_kernel_version,
+)
+from matrix.source.manifest import Manifest
+from matrix.source.mbox.patch_file import PatchFile
+from matrix.source.sandbox import Sandbox, SandboxResult
+from matrix.source.snapshot import (
+    FileStat,
+    copy_tree,
+    count_disk_bytes,
+    find_escaping_links,
+    hash_tree,
+    hash_with_cache,
+    list_files,
+)
+from matrix.source.spec import DirectorySpec, PackageSpec, RevisionSpec, TarballSpec, parse_source_spec
+
+# The modes of an archive are its author's: whoever builds must be able to read, and we to remove.
+_UNPACK_SCRIPT = """
+tar --extract --no-same-owner --no-same-permissions --file="$1" --directory=/out || failed=$?
+chmod -R u=rwX,go=rX /out
+exit "${failed:-0}"
+"""
+
+
+def unpack_tarball(tarball: Path, area: Path, bench: Sandbox, cache: SourceCache, spec: str) -> None:
+    """Make ``area/tree`` of a tarball that the container's user can read, its single top directory stripped.
+
+    RequestError when it is none, DiskFullError when it does not fit.
+    """
+    out = bench.create_directory(area / "unpacked")
+    mounts = [Mount(tarball, "/in/tarball"), Mount(out, "/out", read_only=False)]
+    done = bench.run(_UNPACK_SCRIPT, "/in/tarball", mounts=mounts)
+    if done.is_disk_full:
+        raise cache.build_disk_full_error()
+    if done.exit:
+        raise _build_unpack_error(spec, done)
+    _find_top_directory(out).rename(area / "tree")
+    shutil.rmtree(out, ignore_errors=True)
+
+
+def _find_top_directory(out: Path) -> Path:
+    """The archive's single directory; the whole, when a kernel tree was packed without one."""
+    inside = list(out.iterdir())
+    if read_kernel_version(out) or len(inside) != 1 or inside[0].is_symlink() or not inside[0].is_dir():
+        return out
+    return inside[0]
+
+
+def _build_unpack_error(spec: str, done: SandboxResult) -> RequestError:
+    said = [line for line in done.lines if "Exiting with failure" not in line]
+    why = said[0].removeprefix("tar: ") if said else f"tar ended with {done.exit}"
+    return RequestError(
+        f"{spec} cannot be unpacked: {why}", "Give a whole .tar, .tar.gz, .tar.xz or .tar.zst."
+    )
+
+
+# Bytes of a kernel's source, its tarball and the package around it: 1.7 + 0.15 + 0.15 GB for 6.12.
+_UNPACKED_BYTES = 2 * 10**9
+
+ProgressCallback = Callable[[str], None]
+
+
+def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
+    spec: str,
+    *,
+    cache: SourceCache,
+    engine: Engine,
+    image: str,
+    user: str,
+    note: ProgressCallback,
+    patches: Sequence[PatchFile] = (),
+    refresh: bool = False,
+    cancel: threading.Event | None = None,
+) -> SourceTree:
+    """The tree of a source spec, with the patches applied in order; the user's own files are only read.
+
+    ``image`` is kmatrix's base image, ``user`` the containers' ``uid:gid``. ``note`` gets a sentence when
+    a step begins that takes a while. ``refresh`` asks Debian again. RequestError for a spec or tree that is
+    wrong, RejectedPatchError for a patch that does not apply; MachineError or DiskFullError when it could
+    not be had.
+    """
+    source = parse_source_spec(spec)
+    bench = Sandbox(engine, image, user, cancel or threading.Event())
+    shelf = _TreeFetcher(spec, cache, bench, note)
+    match source:
+        case DirectorySpec():
+            tree = shelf.fetch_directory(source)
+        case RevisionSpec():
+            tree = shelf.fetch_revision(source)
+        case TarballSpec():
+            tree = shelf.fetch_tarball(source)
+        case PackageSpec():
+            tree = shelf.fetch_package(source, refresh=refresh)
+    return apply_patches(tree, patches, bench, cache) if patches else tree
+
+
+class _TreeFetcher:
+    """The four ways into the cache, for one spec."""
+
+    def __init__(self, spec: str, cache: SourceCache, bench: Sandbox, note: ProgressCallback) -> None:
+        self.spec, self.cache, self.sandbox, self.note = spec, cache, bench, note
+
+    def fetch_directory(self, source: DirectorySpec) -> SourceTree:
+        """Copy the tree as it is now, unless the cache has just that."""
+        root = source.path.resolve()
+        require_kernel_version(root, self.spec)
+        refuse_build_leftovers(root, self.spec)
+        state = git.read_git_provenance(root)
+        try:
+            files = list_files(root)
+            with self.cache.translate_disk_errors():
+                manifest = hash_with_cache(root, files, self.cache.hash_cache_path(root))
+            found = self.cache.find(manifest.digest) or self._copy_directory(root, files, manifest)
+        except PermissionError as problem:
+            raise RequestError(
+                f"{problem.filename} cannot be read", "Make the whole tree readable."
+            ) from problem
+        return self._build_tree(found, state)
+
+    def fetch_revision(self, source: RevisionSpec) -> SourceTree:
+        """Export a commit. Its key is the commit, as a name like HEAD moves."""
+        commit = git.resolve_commit(source.path, source.revision)
+        state = GitProvenance(commit, git.describe_commit(source.path, commit), dirty=False)
+        key = f"git:{commit}:{git.find_repository_prefix(source.path)}"
+        found = self._find_known_tree(key)
+        if found is None:
+            self.note(f"Exporting {state.describe} of {source.path}")
+            with self.cache.create_import_area() as area:
+                git.export_commit(source.path, commit, area / "archive.tar")
+                found = self._import_tarball(area / "archive.tar", area)
+            self.cache.write_spec_entry(key, found.digest, spec=self.spec)
+        return self._build_tree(found, state)
+
+    def fetch_tarball(self, source: TarballSpec) -> SourceTree:
+        """Unpack a tarball. What is unpacked is our own copy, so that its hash is of the same bytes."""
+        key = f"tarball:{_compute_sha256(source.path)}"
+        found = self._find_known_tree(key)
+        if found is None:
+            self.note(f"Unpacking {source.path}")
+            with self.cache.create_import_area(2 * source.path.stat().st_size) as area:
+                own = area / "tarball"
+                shutil.copyfile(source.path, own)
+                key = f"tarball:{_compute_sha256(own)}"
+                found = self._import_tarball(own, area)
+            self.cache.write_spec_entry(key, found.digest, spec=self.spec)
+        return self._build_tree(found, None)
+
+    def fetch_package(self, source: PackageSpec, *, refresh: bool) -> SourceTree:
+        """Fetch a Debian package, or take the one that was fetched before."""
+        key = f"debian:{source.name}={source.version}" if source.version else f"debian:{source.name}"
+        facts = None if refresh else self.cache.read_spec_entry(key)
+        found = self.cache.find(facts["digest"]) if facts else None
+        if facts is None or found is None:
+            self.note(f"Fetching the Debian package {source.name}")
+            with self.cache.create_import_area(_UNPACKED_BYTES) as area:
+                fetched = download_package(source, area, self.sandbox, self.cache)
+                self.note(f"Unpacking {source.name} {fetched.version}")
+                found = self._import_tarball(fetched.tarball, area)
+            facts = {"package": fetched.version}
+            self.cache.write_spec_entry(key, found.digest, **facts)
+        return self._build_tree(found, None, facts.get("package", ""))
+
+    def _copy_directory(self, root: Path, files: Sequence[FileStat], expected: Manifest) -> CachedTree:
+        self.note(f"Taking a snapshot of {root} ({len(files)} files)")
+        with self.cache.create_import_area(count_disk_bytes(files)) as area:
+            copied = copy_tree(root, files, area / "tree")
+            if copied.digest != expected.digest:
+                self.note(
+                    f"{root} was edited while it was read: the snapshot has some files before, some after"
+                )
+            return self.cache.store_tree(area, copied, require_kernel_version(area / "tree", self.spec))
+
+    def _import_tarball(self, tarball: Path, area: Path) -> CachedTree:
+        tarball.chmod(0o644)
+        unpack_tarball(tarball, area, self.sandbox, self.cache, self.spec)
+        tree = area / "tree"
+        version = require_kernel_version(tree, self.spec)
+        refuse_build_leftovers(tree, self.spec)
+        manifest = hash_tree(tree, list_files(tree))
+        if astray := find_escaping_links(tree, manifest):
+            raise RequestError(f"{self.spec} holds a link out of the tree: {min(astray)}", "Remove it.")
+        return self.cache.store_tree(area, manifest, version)
+
+    def _find_known_tree(self, key: str) -> CachedTree | None:
+        facts = self.cache.read_spec_entry(key)
+        return self.cache.find(facts["digest"]) if facts else None
+
+    def _build_tree(self, found: CachedTree, state: GitProvenance | None, package: str = "") -> SourceTree:
+        return SourceTree(self.spec, found.path, found.version, found.digest, state, package=package)
+
+
+def _compute_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise RequestError(
+            f"{path} cannot be read: {problem.strerror}", "Check its permissions."
+        ) from problem

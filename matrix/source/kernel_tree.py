@@ -1,0 +1,178 @@
+"""Is this directory a kernel tree, which version, is it clean, and does it have what is asked of it."""
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from matrix.errors import RequestError
+
+
+@dataclass(frozen=True)
+class GitProvenance:
+    """Where a tree stood in its repository."""
+
+    commit: str
+    describe: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class AppliedPatch:
+    """A patch that was applied, by name and content."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SourceTree:
+    """A snapshot that nobody edits: mounted read-only at /src, identified by its content.
+
+    ``digest`` is the SHA-256 over every file's path, kind (file, executable, link) and content; other mode
+    bits, owners, times and empty directories do not count. ``path`` is the tree's root on this machine;
+    ``version`` what its Makefile says (``6.12.48``); ``package`` the full version of the Debian package
+    that it came in (``6.12.48-1``), or empty.
+    """
+
+    spec: str
+    path: Path
+    version: str
+    digest: str
+    git: GitProvenance | None = None
+    patches: tuple[AppliedPatch, ...] = ()
+    package: str = ""
+
+
+_VERSION_LINE = re.compile(
+    r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)[ \t]*=[ \t]*(\S*)[ \t]*$", re.MULTILINE
+)
+_CONFIG_ARCH = re.compile(r"^# Linux/(\w+) ", re.MULTILINE)
+_HEAD_BYTES = 4096
+_BUILT_SUFFIXES = {".o", ".ko", ".i", ".s", ".lst", ".a"}
+_SOURCE_SUFFIXES = (".c", ".S", ".rs")
+
+
+def _read_head(path: Path) -> str:
+    """The first bytes of a regular file that is no link; of anything else nothing.
+
+    A link is not followed because a tree is a stranger's work: it may point at any file of this machine.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return file.read(_HEAD_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
+
+
+def read_kernel_version(root: Path) -> str | None:
+    """What the top Makefile says (``6.12.48``, ``6.13.0-rc1``); None when this is no kernel tree."""
+    fields: dict[str, str] = dict(_VERSION_LINE.findall(_read_head(root / "Makefile")))
+    if not (fields.get("VERSION") and fields.get("PATCHLEVEL") and (root / "Kconfig").is_file()):
+        return None
+    numbers = [fields["VERSION"], fields["PATCHLEVEL"], fields.get("SUBLEVEL", "")]
+    return ".".join(filter(None, numbers)) + fields.get("EXTRAVERSION", "")
+
+
+def require_kernel_version(root: Path, spec: str) -> str:
+    """The tree's version; RequestError when it is no kernel tree."""
+    version = read_kernel_version(root)
+    if version is None:
+        raise RequestError(
+            f"{spec} is not a kernel tree: a Makefile with VERSION and PATCHLEVEL and a Kconfig are missing",
+            "Give the top directory of a Linux source tree.",
+        )
+    return version
+
+
+def find_build_leftovers(root: Path) -> list[str]:
+    """What an in-tree build left behind; kbuild refuses to build elsewhere from such a tree."""
+    fixed = [name for name in (".config", "include/config", "include/generated") if (root / name).exists()]
+    return fixed + [f"arch/{arch}/include/generated" for arch in _find_generated_arches(root)]
+
+
+def refuse_build_leftovers(root: Path, spec: str) -> None:
+    """RequestError with the commands that clean the tree."""
+    found = find_build_leftovers(root)
+    if not found:
+        return
+    config = _CONFIG_ARCH.search(_read_head(root / ".config"))
+    arches = _find_generated_arches(root) or ([config[1]] if config else [])
+    command = f"make -C {shlex.quote(str(root))}"
+    commands = [f"{command} ARCH={arch} mrproper" for arch in arches] or [f"{command} mrproper"]
+    raise RequestError(
+        f"{spec} holds leftovers of a build in the tree: {', '.join(found)}",
+        f"Clean it (this deletes its .config, too): {' && '.join(commands)}",
+    )
+
+
+def _find_generated_arches(root: Path) -> list[str]:
+    return sorted(path.parts[-3] for path in root.glob("arch/*/include/generated"))
+
+
+def find_missing_paths(tree: Path, paths: Iterable[str]) -> list[tuple[str, str | None]]:
+    """The focus paths that the tree lacks, each with the nearest that it has, or None.
+
+    A path is a directory (``virt/kvm/``), a file, or an object (``virt/kvm/vfio.o``), which counts as
+    there when its source is, or when its directory's Makefile names it.
+    """
+    return [(path, _find_nearest_path(tree, path)) for path in paths if not _has_path(tree, path)]
+
+
+def _has_path(tree: Path, path: str) -> bool:
+    asked = PurePosixPath(path)
+    if not _is_inside_tree(asked) or not (tree / asked).resolve().is_relative_to(tree.resolve()):
+        return False
+    if path.endswith("/"):
+        return (tree / asked).is_dir()
+    return (tree / asked).exists() or (asked.suffix in _BUILT_SUFFIXES and _can_make_object(tree, asked))
+
+
+def _is_inside_tree(path: PurePosixPath) -> bool:
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _can_make_object(tree: Path, asked: PurePosixPath) -> bool:
+    place = tree / asked.parent
+    if any((place / f"{asked.stem}{suffix}").is_file() for suffix in _SOURCE_SUFFIXES):
+        return True
+    rules = [place / name for name in ("Kbuild", "Makefile")]
+    named = re.compile(rf"(?<![\w-]){re.escape(asked.stem)}(\.o|-y|-objs)(?![\w-])")
+    return any(rule.is_file() and named.search(rule.read_text(errors="replace")) for rule in rules)
+
+
+def _find_nearest_path(tree: Path, path: str) -> str | None:
+    """Replace each part that does not exist by a similar sibling, as far as there is one."""
+    asked = PurePosixPath(path)
+    if not _is_inside_tree(asked):
+        return None
+    for index in range(len(asked.parts)):
+        if not tree.joinpath(*asked.parts[: index + 1]).exists():
+            return _respell_part(tree, asked, index)
+    return _format_path(tree, asked)
+
+
+def _respell_part(tree: Path, asked: PurePosixPath, index: int) -> str | None:
+    place = PurePosixPath(*asked.parts[:index])
+    names = [entry.name for entry in (tree / place).iterdir()] if (tree / place).is_dir() else []
+    suffix = PurePosixPath(asked.parts[index]).suffix
+    if suffix in _BUILT_SUFFIXES:
+        names += [PurePosixPath(name).stem + suffix for name in names if name.endswith(_SOURCE_SUFFIXES)]
+    similar = difflib.get_close_matches(asked.parts[index], names, n=1, cutoff=0.5)
+    if not similar:
+        return None
+    whole = place.joinpath(similar[0], *asked.parts[index + 1 :])
+    if _has_path(tree, str(whole)):
+        return _format_path(tree, whole)
+    return _find_nearest_path(tree, str(whole)) or _format_path(tree, place / similar[0])
+
+
+def _format_path(tree: Path, path: PurePosixPath) -> str:
+    return f"{path}/" if (tree / path).is_dir() else str(path)

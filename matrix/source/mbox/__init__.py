@@ -1,0 +1,1 @@
+"""Patches as they come in mail: a file, a mailbox, a directory, a series."""

@@ -1,0 +1,121 @@
+"""A patch, as `git format-patch`, `git diff` or `diff -u` make it, and what it touches.
+
+Nothing is applied here. The paths are found before git sees the patch, to give git a directory with
+these files only, and to refuse a patch that reaches elsewhere.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from matrix.errors import RequestError
+from matrix.source.mbox.message import Mail
+
+_HUNK_HEADER = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_GIT_HEADER = "diff --git "
+_RENAME_HEADERS = ("rename from ", "rename to ", "copy from ", "copy to ")
+_QUOTED_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPE_SEQUENCE = re.compile(rb"\\([0-7]{3}|.)")
+_ESCAPE_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v"}
+
+
+@dataclass(frozen=True)
+class PatchFile:
+    """A patch: ``content`` decoded from its mail, ``sha256`` of the file or message as it lay there, and
+    the sorted paths that it touches, relative to the tree's root. A bare diff came in no mail."""
+
+    name: str
+    sha256: str
+    content: bytes
+    paths: tuple[str, ...]
+    mail: Mail | None = None
+
+
+def parse_patch_file(name: str, sha256: str, content: bytes, mail: Mail | None = None) -> PatchFile:
+    """Find the paths; RequestError when there is no diff, or one that reaches out of the tree."""
+    paths = find_touched_paths(content)
+    if not paths:
+        raise RequestError(
+            f"the patch {name} holds no diff", "Make one with `git format-patch` or `git diff`."
+        )
+    for path in paths:
+        _refuse_outside_path(path, name)
+    return PatchFile(name, sha256, content, tuple(sorted(paths)), mail)
+
+
+def find_touched_paths(content: bytes) -> set[str]:
+    """Every path that a patch's headers name, without the first component of ``a/…`` and ``b/…``."""
+    lines = ["", *_find_header_lines(content), ""]
+    return {
+        path
+        for around in zip(lines, lines[1:], lines[2:], strict=False)
+        for path in _find_named_paths(*around)
+    }
+
+
+def _find_header_lines(content: bytes) -> Iterator[str]:
+    """The lines outside hunks: within one, ``--- a/x`` is a removed line that starts with ``-- a/x``."""
+    old = new = 0
+    # Not splitlines(): the kernel's sources hold form feeds, which would end a line for it.
+    for line in os.fsdecode(content).split("\n"):
+        if old > 0 or new > 0:
+            old -= line[:1] in ("-", " ", "")
+            new -= line[:1] in ("+", " ", "")
+        elif hunk := _HUNK_HEADER.match(line):
+            old, new = int(hunk[1] or 1), int(hunk[2] or 1)
+        else:
+            yield line.rstrip("\r")
+
+
+def _find_named_paths(before: str, line: str, after: str) -> Sequence[str]:
+    """The paths on one header line; none on any other line, as in a message a line of ``---`` alone."""
+    if line.startswith(_GIT_HEADER):
+        return [_strip_first_component(name) for name in _split_name_pair(line.removeprefix(_GIT_HEADER))]
+    for start in _RENAME_HEADERS:
+        if line.startswith(start):
+            return [_unquote_name(line.removeprefix(start))]
+    if (line[:4], after[:4]) == ("--- ", "+++ ") or (before[:4], line[:4]) == ("--- ", "+++ "):
+        name = _unquote_name(line[4:].partition("\t")[0].rstrip())
+        return [_strip_first_component(name)] if "/" in name and name != "/dev/null" else []
+    return []
+
+
+def _split_name_pair(names: str) -> Sequence[str]:
+    """The two names of ``diff --git a/x b/x``, which are equal unless other lines tell them apart."""
+    quoted = _QUOTED_NAME.match(names)
+    if quoted or names.endswith('"'):
+        return [_unquote_name(name) for name in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', names)]
+    half = len(names) // 2
+    if (
+        len(names) % 2
+        and names[half] == " "
+        and _strip_first_component(names[:half]) == _strip_first_component(names[half + 1 :])
+    ):
+        return [names[:half], names[half + 1 :]]
+    return names.split(" ") if names.count(" ") == 1 else []
+
+
+def _unquote_name(name: str) -> str:
+    """A name without git's quotation marks and escapes, where it has them."""
+    quoted = _QUOTED_NAME.fullmatch(name)
+    return os.fsdecode(_ESCAPE_SEQUENCE.sub(_decode_escape, os.fsencode(quoted[1]))) if quoted else name
+
+
+def _decode_escape(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    return bytes([int(code, 8) & 255]) if len(code) == 3 else _ESCAPE_LETTERS.get(code, code)
+
+
+def _strip_first_component(name: str) -> str:
+    """Without the first component; an absolute path stays one, to be refused."""
+    return name if name.startswith("/") else name.partition("/")[2]
+
+
+def _refuse_outside_path(path: str, patch: str) -> None:
+    parts = path.split("/")
+    if path.startswith("/") or {"", ".", "..", ".git"} & set(parts) or "\0" in path:
+        raise RequestError(
+            f"the patch {patch} touches {path!r}, which is no path inside a tree",
+            "Paths must look like a/virt/kvm/vfio.c: make the patch with `git format-patch`.",
+        )

@@ -1,0 +1,94 @@
+"""The container in which a stranger's archive or patch is opened: this room's only use of the engine."""
+
+import os
+import secrets
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matrix.engine.protocol import LABEL, ContainerLimits, ContainerResult, ContainerSpec, Engine, Mount
+from matrix.errors import InterruptedRunError, MachineError
+
+_MAX_KEPT_LINES = 400
+_TIMEOUT_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class SandboxResult:
+    """How a step ended, and the last lines that it printed."""
+
+    exit: int
+    lines: tuple[str, ...]
+
+    def find_value(self, key: str) -> str:
+        """What follows ``key=`` on the last line that starts with it; empty when there is none."""
+        found = [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
+        return found[-1] if found else ""
+
+    def has_text(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+    @property
+    def is_disk_full(self) -> bool:
+        return self.has_text("No space left on device") or self.has_text("Disk quota exceeded")
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """Where steps run: an engine, kmatrix's base image, and the user (``uid:gid``) inside."""
+
+    engine: Engine
+    image: str
+    user: str
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def run(
+        self, script: str, *arguments: str, mounts: Sequence[Mount], network: bool = False
+    ) -> SandboxResult:
+        """Run a bash script, which stops at its first failing command; a failure is a value.
+
+        MachineError when a limit ended it, InterruptedRunError when the user did.
+        """
+        lines: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
+        container = ContainerSpec(
+            name=f"kmatrix-source-{secrets.token_hex(4)}",
+            image=self.image,
+            command=("bash", "-euo", "pipefail", "-c", script, "kmatrix", *arguments),
+            user=self.user,
+            mounts=tuple(mounts),
+            env={"HOME": "/tmp", "LC_ALL": "C.UTF-8"},  # noqa: S108 - the container's own
+            labels={LABEL: "source"},
+            workdir="/tmp",  # noqa: S108
+            limits=ContainerLimits(seconds=_TIMEOUT_SECONDS),
+            network=network,
+        )
+        ended = self.engine.run_container(container, lines.append, self.cancel)
+        _raise_limit_errors(ended)
+        return SandboxResult(ended.exit, tuple(lines))
+
+    def chown_to_user(self, *paths: Path) -> None:
+        """Hand paths over to the container's user. Only root can; for anybody else they are the same."""
+        if os.geteuid() == 0:
+            uid, gid = (int(part) for part in self.user.split(":"))
+            for path in paths:
+                os.chown(path, uid, gid, follow_symlinks=False)
+
+    def create_directory(self, path: Path) -> Path:
+        """A new directory that the container's user may write."""
+        path.mkdir()
+        path.chmod(0o755)
+        self.chown_to_user(path)
+        return path
+
+
+def _raise_limit_errors(ended: ContainerResult) -> None:
+    if ended.cancelled:
+        raise InterruptedRunError("interrupted while the source was prepared")
+    if ended.oom:
+        raise MachineError(
+            "memory ran out while the source was prepared", "Close other programs, and run again."
+        )
+    if ended.timed_out:
+        raise MachineError("preparing the source took more than an hour", "See what slows this machine down.")

@@ -1,0 +1,267 @@
+"""Read a tree of files once: find them, hash them, copy them. Links are never followed.
+
+Paths are joined as text here: a kernel has 87,000 files, and pathlib would take longer than the reading.
+"""
+
+# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH120, PTH211, S103
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+from matrix.errors import RequestError
+from matrix.source.manifest import FileKind, Manifest, ManifestEntry
+
+_READ_BYTES = 1 << 20
+_CHUNK_FILES = 512
+_WORKERS = min(8, (os.cpu_count() or 1) + 1)
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileStat(NamedTuple):
+    """A file or link as the directory shows it: sizes in bytes, times in nanoseconds."""
+
+    path: str
+    kind: FileKind
+    size: int
+    mtime: int
+    ctime: int
+    inode: int
+
+
+def list_files(root: Path) -> list[FileStat]:
+    """Every file and link below ``root`` but ``.git``, by path; RequestError for a device, pipe or socket."""
+    return sorted(_scan_directories(str(root), ""))
+
+
+def stat_files(root: Path, paths: Iterable[str]) -> list[FileStat]:
+    """The same for these files only."""
+    return [_build_file_stat(path, os.lstat(f"{root}/{path}")) for path in paths]
+
+
+def find_escaping_links(root: Path, manifest: Manifest) -> set[str]:
+    """The links of a tree that lead out of it, by whatever way, whether there is something or not."""
+    base = os.path.realpath(root)
+    links = [path for path, entry in manifest.entries.items() if entry.kind == "link"]
+    return {path for path in links if not f"{os.path.realpath(f'{base}/{path}')}/".startswith(f"{base}/")}
+
+
+def _scan_directories(root: str, below: str) -> Iterator[FileStat]:
+    waiting = [below]
+    while waiting:
+        place = waiting.pop()
+        with os.scandir(os.path.join(root, place)) as entries:
+            for entry in entries:
+                path = f"{place}/{entry.name}" if place else entry.name
+                if entry.name == ".git":
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(path)
+                else:
+                    yield _build_file_stat(path, entry.stat(follow_symlinks=False))
+
+
+def _build_file_stat(path: str, info: os.stat_result) -> FileStat:
+    return FileStat(
+        path,
+        _classify_mode(path, info.st_mode),
+        info.st_size,
+        info.st_mtime_ns,
+        info.st_ctime_ns,
+        info.st_ino,
+    )
+
+
+def _classify_mode(path: str, mode: int) -> FileKind:
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISREG(mode):
+        return "exec" if mode & 0o111 else "file"
+    raise RequestError(
+        f"{path} is neither a file, a directory nor a link",
+        "Remove it: a kernel tree has no devices or sockets.",
+    )
+
+
+def count_disk_bytes(files: Iterable[FileStat]) -> int:
+    """Bytes that a copy takes on a disk with blocks of 4 KiB."""
+    return sum(-(-file.size // 4096) * 4096 for file in files)
+
+
+def hash_tree(root: Path, files: Sequence[FileStat]) -> Manifest:
+    """The manifest of these files as they are now."""
+    return _build_manifest(files, lambda file: _hash_file(f"{root}/{file.path}", file))
+
+
+def copy_tree(root: Path, files: Sequence[FileStat], to: Path) -> Manifest:
+    """Copy the files, with their mtimes, and say what was written: the manifest is of the copy.
+
+    Modes become 0755 or 0644, so that the container's user can read what only the owner could.
+    """
+    create_directories(to, files)
+    return _build_manifest(files, lambda file: _copy_file(f"{root}/{file.path}", f"{to}/{file.path}", file))
+
+
+def link_tree(root: Path, files: Sequence[FileStat], to: Path) -> None:
+    """The cheap copy: hard links. Where the file system has none (or no more), a real copy."""
+    create_directories(to, files)
+    for file in files:
+        link_file(f"{root}/{file.path}", f"{to}/{file.path}", file)
+
+
+def link_file(source: str, target: str, file: FileStat) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _copy_file(source, target, file)
+
+
+def create_directories(to: Path, files: Iterable[FileStat]) -> None:
+    """``to`` and every directory that the files need, readable for all whatever the umask."""
+    places = {os.path.dirname(file.path) for file in files}
+    ways = {place[:end] for place in places for end in _find_component_ends(place)}
+    for way in sorted({"", *ways}):
+        target = os.path.join(to, way)
+        with suppress(FileExistsError):
+            os.mkdir(target)
+            os.chmod(target, 0o755)
+
+
+def _find_component_ends(place: str) -> Iterator[int]:
+    """Where each parent of a path, and the path itself, ends."""
+    return chain((index for index, letter in enumerate(place) if letter == "/"), (len(place),))
+
+
+def _build_manifest(files: Sequence[FileStat], entry: Callable[[FileStat], ManifestEntry]) -> Manifest:
+    """Work on chunks in threads: hashing and system calls let go of the interpreter's lock."""
+
+    def hash_chunk(chunk: list[FileStat]) -> list[tuple[str, ManifestEntry]]:
+        return [(file.path, entry(file)) for file in chunk]
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        try:
+            return Manifest(dict(chain.from_iterable(pool.map(hash_chunk, _split_chunks(files)))))
+        except FileNotFoundError as problem:
+            raise _build_vanished_error(problem) from problem
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _build_vanished_error(problem: OSError) -> RequestError:
+    return RequestError(
+        f"{problem.filename} went away while the tree was read", "Try again when nothing edits it."
+    )
+
+
+def _split_chunks(files: Sequence[FileStat]) -> Iterator[list[FileStat]]:
+    rest = iter(files)
+    while chunk := list(islice(rest, _CHUNK_FILES)):
+        yield chunk
+
+
+def _hash_file(path: str, file: FileStat) -> ManifestEntry:
+    if file.kind == "link":
+        return ManifestEntry("link", hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest())
+    descriptor = os.open(path, _READ_FLAGS)
+    try:
+        return ManifestEntry(file.kind, _stream_bytes(descriptor, None))
+    finally:
+        os.close(descriptor)
+
+
+def _copy_file(source: str, target: str, file: FileStat) -> ManifestEntry:
+    if file.kind == "link":
+        os.symlink(os.readlink(source), target)
+        os.utime(target, ns=(file.mtime, file.mtime), follow_symlinks=False)
+        return _hash_file(target, file)
+    reader = os.open(source, _READ_FLAGS)
+    try:
+        return ManifestEntry(file.kind, _write_copy(reader, target, file))
+    finally:
+        os.close(reader)
+
+
+def _write_copy(reader: int, target: str, file: FileStat) -> str:
+    writer = os.open(target, _WRITE_FLAGS, 0o600)
+    try:
+        digest = _stream_bytes(reader, writer)
+        os.fchmod(writer, 0o755 if file.kind == "exec" else 0o644)
+        os.utime(writer, ns=(file.mtime, file.mtime))
+    finally:
+        os.close(writer)
+    return digest
+
+
+def _stream_bytes(reader: int, writer: int | None) -> str:
+    """Read to the end; the hash of what was read, and written where there is a writer."""
+    digest = hashlib.sha256()
+    while piece := os.read(reader, _READ_BYTES):
+        digest.update(piece)
+        rest = memoryview(piece) if writer is not None else memoryview(b"")
+        while rest and writer is not None:
+            rest = rest[os.write(writer, rest) :]
+    return digest.hexdigest()
+
+
+_SETTLED_NS = 2_000_000_000
+
+HashCache = dict[str, list[str | int]]
+
+
+def hash_with_cache(root: Path, files: Sequence[FileStat], memo_file: Path) -> Manifest:
+    """The manifest of these files, reading only what changed since ``memo_file`` was written."""
+    memo = _load_hash_cache(memo_file)
+    started = time.time_ns()
+    known = {
+        file.path: ManifestEntry(file.kind, str(memo[file.path][0]))
+        for file in files
+        if _is_unchanged(memo, file)
+    }
+    fresh = hash_tree(root, [file for file in files if file.path not in known])
+    manifest = Manifest({**known, **fresh.entries})
+    if fresh.entries or len(memo) != len(files):
+        _save_hash_cache(memo_file, files, manifest, started - _SETTLED_NS)
+    return manifest
+
+
+def _build_stamp(file: FileStat) -> list[str | int]:
+    return [file.kind, file.size, file.mtime, file.ctime, file.inode]
+
+
+def _is_unchanged(memo: HashCache, file: FileStat) -> bool:
+    return file.path in memo and memo[file.path][1:] == _build_stamp(file)
+
+
+def _load_hash_cache(path: Path) -> HashCache:
+    """A memo that is missing or damaged is no memo: everything is hashed again."""
+    try:
+        memo: HashCache = json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, zlib.error, ValueError, EOFError):
+        return {}
+    return memo
+
+
+def _save_hash_cache(path: Path, files: Sequence[FileStat], manifest: Manifest, settled: int) -> None:
+    memo = {
+        file.path: [manifest.entries[file.path].sha256, *_build_stamp(file)]
+        for file in files
+        if max(file.mtime, file.ctime) < settled
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{time.time_ns()}.tmp")
+    beside.write_bytes(gzip.compress(json.dumps(memo).encode(), compresslevel=1))
+    beside.replace(path)

@@ -1,0 +1,89 @@
+"""What became of each cell."""
+
+from collections.abc import Callable, Iterator
+
+from matrix.record.run_model import Cell
+from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
+from matrix.verdict.environment import EnvironmentComparison
+from matrix.verdict.run_data import CellPair, FindingMatches
+from matrix.verdict.verdict_model import CellChange, Transition
+
+# These say that both sides came out alike, which nothing is to be blamed for.
+ALIKE_TRANSITIONS = frozenset({Transition.UNCHANGED, Transition.STILL_FAILING})
+
+
+def compare_cells(
+    pairs: tuple[CellPair, ...], matches: FindingMatches, likeness: EnvironmentComparison
+) -> Iterator[CellChange]:
+    """Each request of both plans, and what became of it, in the order of the pairs."""
+    for pair in pairs:
+        transition, why = _judge_pair(pair, matches, likeness.explain_differences)
+        yield _build_cell_change(pair, transition, why, matches)
+
+
+def classify_transition(before: State, after: State, *, same: bool) -> Transition:
+    """What it means when a cell's state was the one and is the other, ``same``: with the same findings."""
+    if {before, after} & UNTRIED_STATES:
+        return Transition.UNKNOWN
+    if after not in PROVEN_STATES:
+        # Also a failure that cannot be built any more: nobody knows whether it is gone.
+        return Transition.LOST if before in PROVEN_STATES else Transition.UNCHANGED
+    if after is State.FAIL:
+        return _classify_failure(before, same=same)
+    if before is State.FAIL:
+        return Transition.FIXED
+    if before not in PROVEN_STATES:
+        return Transition.GAINED
+    return Transition.UNCHANGED if same and before is after else Transition.CHANGED
+
+
+def _classify_failure(before: State, *, same: bool) -> Transition:
+    if before is not State.FAIL:
+        return Transition.BROKEN
+    return Transition.STILL_FAILING if same else Transition.CHANGED
+
+
+def _judge_pair(
+    pair: CellPair, matches: FindingMatches, unlike: Callable[[CellPair], str]
+) -> tuple[Transition, str | None]:
+    before, after = pair
+    if before is None or after is None:
+        return Transition.UNKNOWN, f"not planned {'before' if before is None else 'after'}"
+    found = classify_transition(
+        before.state, after.state, same=matches.has_same_findings(before.id, after.id)
+    )
+    if found is Transition.UNKNOWN:
+        return found, explain_untried(before, "before") or explain_untried(after, "after")
+    why = "" if found in ALIKE_TRANSITIONS else unlike(pair)
+    return (Transition.UNKNOWN, why) if why else (found, None)
+
+
+def explain_untried(cell: Cell, when: str) -> str:
+    """``timeout after``, with the reason where there is one; empty when the cell was tried."""
+    if cell.state not in UNTRIED_STATES:
+        return ""
+    return f"{cell.state} {when}{f': {cell.reason}' if cell.reason else ''}"
+
+
+def _build_cell_change(
+    pair: CellPair, found: Transition, why: str | None, matches: FindingMatches
+) -> CellChange:
+    before, after = pair
+    cell = pair.cell
+    return CellChange(
+        id=cell.id,
+        arch=cell.arch,
+        toolchain=cell.toolchain,
+        base=cell.base,
+        request=cell.request,
+        transition=found,
+        before=before.state if before else None,
+        after=after.state if after else None,
+        why=why,
+        reason=after.reason if after else None,
+        resolves_to=after.resolves_to if after else None,
+        evidence=after.evidence if after else None,
+        evidence_from=after.evidence_from if after else None,
+        findings_before=tuple(matches.before.findings_by_cell.get(before.id, ())) if before else (),
+        findings_after=tuple(matches.after.findings_by_cell.get(after.id, ())) if after else (),
+    )

@@ -1,0 +1,183 @@
+"""The plain recipe: what a person with a cross compiler types to see a cell's outcome, without kmatrix.
+
+From the recorded make line: make the base, ``scripts/config``, olddefconfig, make the directory.
+"""
+
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.findings.finding import Finding
+from matrix.kconfig.config import Config, unquote_value
+from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
+from reports.formatting import clean_text, find_run_file
+
+EXAMPLE_BUILD_DIR = "/tmp/kmatrix"  # noqa: S108 - shown to a person, never opened here
+MakeSteps = list[tuple[str, str]]
+"""(where it is typed, the command): ``in tree``, or ``by hand`` where the run's directory is at hand."""
+
+_MAX_COMMAND_LENGTH = 4000
+_TRISTATE_FLAGS = {"y": "-e", "n": "-d", "m": "-m"}
+_KCONFIG_NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9A-Fa-f]+")
+# A step of kbuild's ("  CC [M]  drivers/a.o"), or the complaint of the make that failed on it.
+_OBJECT_LINE = re.compile(r"^ {2}[A-Z]+ (?:\[M\])? *(\S+)$|\*\*\* \[\S+: (\S+)\] Error ")
+
+
+@dataclass(frozen=True)
+class RunLocation:
+    """A run's directory, and how its paths are shown to whoever reads this."""
+
+    directory: Path
+    display_path: Path
+
+    @classmethod
+    def from_cwd(cls, directory: Path) -> "RunLocation":
+        """As somebody sees it who stands where this process does."""
+        return cls(directory, relativize_to_cwd(directory))
+
+
+def relativize_to_cwd(path: Path) -> Path:
+    """A path as it is typed here: relative where it lies below the working directory."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def find_diagnostic_ref(cell: Cell, finding: Finding) -> DiagnosticRef | None:
+    """The first of a finding's diagnostics in a cell that has it."""
+    wanted = set(finding.diagnostics)
+    return next((ref for ref in cell.diagnostics if ref.key in wanted), None)
+
+
+def list_make_steps(run: Run, cell: Cell, place: RunLocation, ref: DiagnosticRef | None = None) -> MakeSteps:
+    """What to type to see this diagnostic of a cell, or what decided the cell.
+
+    Empty when no command was recorded. A run that did not record how its bases start has the cell's whole
+    .config copied instead.
+    """
+    stage = _find_stage(cell, ref)
+    if stage is None or not stage.command:
+        return []
+    base = run.bases.get(cell.base)
+    start = _list_base_steps(base, cell, place) if base else []
+    copied = (
+        [("by hand", _format_copy_command(locate_recorded_config(place, cell.config_sha256)))]
+        if cell.config_sha256
+        else []
+    )
+    return [*(start or copied), _format_build_step(cell, place, ref)]
+
+
+def list_steps_for_config(
+    cell: Cell, place: RunLocation, config: Path, ref: DiagnosticRef | None = None
+) -> MakeSteps:
+    """What to type to see a diagnostic of a cell with somebody's own .config."""
+    return [
+        ("by hand", _format_copy_command(config)),
+        ("in tree", clean_text(f"{_format_make_prefix(cell)} olddefconfig", _MAX_COMMAND_LENGTH)),
+        _format_build_step(cell, place, ref),
+    ]
+
+
+def _format_build_step(cell: Cell, place: RunLocation, ref: DiagnosticRef | None) -> tuple[str, str]:
+    wanted = " ".join(map(shlex.quote, find_make_targets(cell, place.directory, ref)))
+    return (
+        "in tree",
+        clean_text(f'{_format_make_prefix(cell)} -k -j"$(nproc)" {wanted}', _MAX_COMMAND_LENGTH),
+    )
+
+
+def _find_stage(cell: Cell, ref: DiagnosticRef | None) -> StageRecord | None:
+    named = (stage for stage in cell.stages if ref is not None and stage.name == ref.stage)
+    return next(named, cell.deciding_stage)
+
+
+def _format_make_prefix(cell: Cell) -> str:
+    return f"make O={EXAMPLE_BUILD_DIR} {cell.make}".strip()
+
+
+def _list_base_steps(base: BaseRecord, cell: Cell, place: RunLocation) -> MakeSteps:
+    """The steps that make the .config as kmatrix made it; none where the base is not known."""
+    target = base.targets.get(cell.arch)
+    if target:
+        seed = f"KCONFIG_SEED={base.seed} " if base.seed is not None else ""
+        first = ("in tree", clean_text(f"{seed}{_format_make_prefix(cell)} {target}", _MAX_COMMAND_LENGTH))
+    elif base.config_sha256:
+        first = ("by hand", _format_copy_command(locate_recorded_config(place, base.config_sha256)))
+    else:
+        return []
+    values = merge_fragments(base, cell)
+    options = " ".join(map(_format_config_option, values.items()))
+    change = f"scripts/config --file {EXAMPLE_BUILD_DIR}/.config {options}"
+    steps = [("in tree", clean_text(change, _MAX_COMMAND_LENGTH))] if values else []
+    return [
+        first,
+        *steps,
+        ("in tree", clean_text(f"{_format_make_prefix(cell)} olddefconfig", _MAX_COMMAND_LENGTH)),
+    ]
+
+
+def merge_fragments(base: BaseRecord, cell: Cell) -> dict[str, str]:
+    """Everything that is changed in the base: its own fragments, then the cell's."""
+    return {**Config.parse("\n".join(base.fragment)), **cell.fragment}
+
+
+def _format_config_option(setting: tuple[str, str]) -> str:
+    """``-e KVM``, ``--set-val NR_CPUS 64``, ``--set-str LOCALVERSION -mine``."""
+    name, value = setting
+    if value in _TRISTATE_FLAGS:
+        return f"{_TRISTATE_FLAGS[value]} {name}"
+    kind = "--set-val" if _KCONFIG_NUMBER.fullmatch(value) else "--set-str"
+    return f"{kind} {name} {shlex.quote(unquote_value(value))}"
+
+
+def locate_recorded_config(place: RunLocation, digest: str) -> Path:
+    """A whole .config of a run, as its path is shown."""
+    return place.display_path / "configs" / digest
+
+
+def _format_copy_command(config: Path) -> str:
+    file = clean_text(shlex.quote(str(config)), _MAX_COMMAND_LENGTH)
+    return f"mkdir -p {EXAMPLE_BUILD_DIR} && cp {file} {EXAMPLE_BUILD_DIR}/.config"
+
+
+def find_make_targets(cell: Cell, directory: Path, ref: DiagnosticRef | None = None) -> tuple[str, ...]:
+    """What make is asked for, so that this diagnostic comes up again; without one, the whole stage.
+
+    The object virt/kvm/vfio.o is made as arch/powerpc/kvm/../../../virt/kvm/vfio.o, by the directory
+    arch/powerpc/kvm/: the cell's log, in the run's ``directory``, tells. Else it is the object's own
+    directory if that lies in one that was asked for, or all that was asked for.
+    """
+    stage = _find_stage(cell, ref)
+    recorded = parse_make_targets(stage) if stage else ()
+    made = ref.object if ref else None
+    if made is None or "/" not in made or not made.endswith(".o"):
+        return recorded
+    path = find_run_file(directory, cell.log) if cell.log else None
+    through = _find_make_directory(made, path.read_text("utf-8", "replace") if path else "")
+    if through:
+        return (f"{through}/",)
+    own = any(made.startswith(target) for target in recorded if target.endswith("/"))
+    return (f"{posixpath.dirname(made)}/",) if own else recorded
+
+
+def _find_make_directory(made: str, log: str) -> str:
+    """The directory whose makefile made an object, as a log shows it; empty where it does not."""
+    for line in log.splitlines():
+        found = _OBJECT_LINE.search(line)
+        name = (found[1] or found[2]) if found else ""
+        if name and posixpath.normpath(name) == made:
+            outside, detour, _ = name.partition("/../")
+            return outside if detour else posixpath.dirname(name)
+    return ""
+
+
+def parse_make_targets(stage: StageRecord) -> tuple[str, ...]:
+    """What make was asked for at a stage: the words at the command's end that are neither options nor
+    variables; and what the stage needs from those before it."""
+    words = shlex.split(stage.command)
+    others = [number for number, word in enumerate(words) if word.startswith("-") or "=" in word]
+    asked = tuple(words[max(others, default=0) + 1 :])
+    # In an empty directory modpost knows no symbol of a kernel that was not built.
+    return ("vmlinux", *asked) if stage.name == "modules" else asked

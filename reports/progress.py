@@ -1,0 +1,206 @@
+"""What happens while a job goes on: a live display in a terminal, plain lines everywhere else."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from matrix.record.events import (
+    CellFinished,
+    EventSink,
+    LaneFinished,
+    OutputLine,
+    ProgressEvent,
+    ProgressNote,
+    RunStarted,
+    StageStarted,
+)
+from matrix.record.states import State
+from reports.formatting import clean_text, format_count, format_duration
+from reports.style import STATE_STYLES, format_state_counts, print_line, replace_unencodable
+
+SecondsClock = Callable[[], float]
+_QUIET_STATES = frozenset({State.PASS, State.UNREACHABLE})
+_RESERVED_LINES = 6
+
+
+@contextmanager
+def display_progress(console: Console, clock: SecondsClock = time.monotonic) -> Iterator[EventSink]:
+    """Takes a job's events, from any thread, and shows them until it is left.
+
+    ``clock`` gives seconds. In a terminal the display vanishes at the end, and what scrolled stays.
+    """
+    replace_unencodable(console)
+    # CI systems force colour on pipes: only a real terminal can move its cursor.
+    if not (console.is_interactive and console.file.isatty()):
+        yield _PlainDisplay(console, RunProgress(clock)).show_event
+        return
+    display = _LiveDisplay(console, RunProgress(clock))
+    with Live(console=console, get_renderable=display.render, refresh_per_second=4, transient=True):
+        yield display.show_event
+
+
+@dataclass
+class RunProgress:
+    """Where a run stands, kept up to date by its events. Its user holds a lock around it."""
+
+    clock: SecondsClock
+    total: int = 0
+    started: float | None = None
+    counts: Counter[State] = field(default_factory=Counter)
+    seconds: float = 0.0
+    lanes: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    output: str = ""
+
+    def apply_event(self, event: ProgressEvent) -> None:
+        """Follow one event."""
+        match event:
+            case RunStarted(cells=cells):
+                self.total, self.started, self.output = cells, self.clock(), ""
+                # A verdict takes several runs, and each counts from one.
+                self.counts, self.seconds = Counter(), 0.0
+            case StageStarted(lane, cell, stage):
+                self.lanes[lane] = (cell, stage, self.clock())
+            case LaneFinished(lane):
+                self.lanes.pop(lane, None)
+            case CellFinished(cell):
+                self.counts[cell.state] += 1
+                self.seconds += cell.seconds
+            case OutputLine(text):
+                self.output = text
+            case ProgressNote():
+                self.output = ""
+
+    def count_states(self) -> dict[State, int]:
+        """How many finished cells are in each state that occurs."""
+        return {state: self.counts[state] for state in State if self.counts[state]}
+
+    @property
+    def finished_count(self) -> int:
+        """How many cells have their outcome."""
+        return self.counts.total()
+
+    def estimate_remaining(self) -> float | None:
+        """Seconds that the other cells may take, judged by the finished ones; None while unknown."""
+        left = self.total - self.finished_count
+        if not self.seconds or left <= 0:
+            return None
+        return self.seconds / self.finished_count * left / max(1, len(self.lanes))
+
+    def measure_elapsed(self) -> float:
+        """Seconds since the plan was known."""
+        return 0.0 if self.started is None else self.clock() - self.started
+
+
+class _PlainDisplay:
+    """Lines that stay: one per note, per line of output, per finished cell."""
+
+    def __init__(self, console: Console, progress: RunProgress) -> None:
+        self._console = console
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def show_event(self, event: ProgressEvent) -> None:
+        with self._lock:
+            self._progress.apply_event(event)
+            line = self._format_event(event)
+            if line is not None:
+                print_line(self._console, line)
+
+    def _format_event(self, event: ProgressEvent) -> Text | None:
+        if isinstance(event, OutputLine):
+            return Text(f"  {clean_text(event.text)}", "dim")
+        if isinstance(event, CellFinished):
+            done, total = self._progress.finished_count, self._progress.total or "?"
+            return Text(f"[{done:>{len(str(total))}}/{total}] ", "dim").append_text(_format_cell(event))
+        return _format_note(event)
+
+
+class _LiveDisplay:
+    """What matters scrolls by; below it stands the progress, drawn anew four times a second."""
+
+    def __init__(self, console: Console, progress: RunProgress) -> None:
+        self._console = console
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def show_event(self, event: ProgressEvent) -> None:
+        with self._lock:
+            self._progress.apply_event(event)
+        # Printed without the lock: the refresher holds rich's own locks while it waits for ours.
+        if isinstance(event, CellFinished) and event.cell.state not in _QUIET_STATES:
+            print_line(self._console, _format_cell(event))
+        elif (line := _format_note(event)) is not None:
+            print_line(self._console, line)
+
+    def render(self) -> RenderableType:
+        with self._lock:
+            return Group(*self._build_parts())
+
+    def _build_parts(self) -> Iterator[RenderableType]:
+        if self._progress.total:
+            yield Text()
+            yield self._render_progress()
+            yield format_state_counts(self._progress.count_states(), self._console.width)
+            yield from self._render_lanes()
+        if self._progress.output:
+            yield Text(clean_text(self._progress.output), "dim", no_wrap=True, overflow="ellipsis")
+
+    def _render_progress(self) -> RenderableType:
+        progress = self._progress
+        remaining = progress.estimate_remaining()
+        elapsed = _format_seconds(progress.measure_elapsed())
+        told = f"{progress.finished_count}/{progress.total} cells   {elapsed}"
+        if remaining is not None:
+            told += f", about {_format_seconds(remaining)} left"
+        line = Table.grid(padding=(0, 2), expand=False)
+        line.add_row(
+            ProgressBar(total=progress.total, completed=progress.finished_count, width=24), Text(told)
+        )
+        return line
+
+    def _render_lanes(self) -> Iterator[RenderableType]:
+        room = max(1, self._console.height - _RESERVED_LINES)
+        lanes = list(self._progress.lanes.values())
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, overflow="ellipsis")
+        table.add_column(no_wrap=True, style="cyan")
+        table.add_column(no_wrap=True, justify="right", style="dim")
+        for cell, stage, since in lanes[:room]:
+            seconds = _format_seconds(self._progress.clock() - since)
+            table.add_row(Text(clean_text(cell)), Text(clean_text(stage)), Text(seconds))
+        yield table
+        if len(lanes) > room:
+            yield Text(f"and {len(lanes) - room} more lanes", "dim")
+
+
+def _format_seconds(seconds: float) -> str:
+    """Whole seconds: tenths only flicker."""
+    return format_duration(round(seconds)).replace(".0 s", " s")
+
+
+def _format_note(event: ProgressEvent) -> Text | None:
+    if isinstance(event, ProgressNote):
+        return Text(clean_text(event.text))
+    if isinstance(event, RunStarted):
+        told = f"run {event.run}: {format_count(event.cells, 'cell')} in {format_count(event.lanes, 'lane')}"
+        return Text(clean_text(f"{told}, kept in {event.directory}"))
+    return None
+
+
+def _format_cell(event: CellFinished) -> Text:
+    """``pass  powerpc/gcc-14/defconfig/KVM=y  9.4 s``, and the reason or title where there is one."""
+    cell = event.cell
+    line = Text().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(clean_text(cell.id))
+    line.append(f"  {format_duration(cell.seconds)}" if cell.stages else "", "dim")
+    if event.title:
+        return line.append(f"\n      {clean_text(event.title)}")
+    return line.append(f"  {clean_text(cell.reason)}" if cell.reason else "", "dim")
