@@ -13,7 +13,7 @@ from matrix.record.run_model import Cell, DiagnosticRef, Run
 from matrix.record.states import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run, the_story
 
-LOGS = Path(__file__).parent.parent / "logs"
+LOGS = Path(__file__).parents[2] / "logs"
 GCC, CLANG = "gcc-14", "clang-19"
 Said = Iterable[Occurrence]
 

@@ -14,7 +14,18 @@ from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
 from matrix.record.stored_run import load_cell_objects, load_cell_sources, load_run
 from tests.fakes.kernel import Made
-from tests.unit.test_pipeline import CELL, ERROR, GROUP, VFIO, WARNING, Desk, always, dying, in_cell, states
+from tests.unit.commands.test_run import (
+    CELL,
+    ERROR,
+    GROUP,
+    VFIO,
+    WARNING,
+    Desk,
+    always,
+    dying,
+    in_cell,
+    states,
+)
 
 HEADER = "include/linux/group.h"
 TWO = 'GROUP = ["n", "y"]\nVFIO = ["y"]\n'

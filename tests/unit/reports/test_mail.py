@@ -39,8 +39,8 @@ from tests.fakes.verdicts import (
     told,
     turning,
 )
-from tests.unit.test_reports_pages import ANYTHING, commands
-from tests.unit.test_reports_verdict import (
+from tests.unit.reports.test_run_html import ANYTHING, commands
+from tests.unit.reports.test_verdict_text import (
     CASES,
     ON_POWERPC,
     RUN,

@@ -21,7 +21,7 @@ from matrix.findings.check_config import ConfigExplanation
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Run
 from tests.fakes.kernel import Job, Made, Symbol
-from tests.unit.test_pipeline import ERROR, PROFILE, SIX, VFIO, Desk
+from tests.unit.commands.test_run import ERROR, PROFILE, SIX, VFIO, Desk
 
 MODULES_ON = "# Linux/x86 6.1.0 Kernel Configuration\nCONFIG_X86=y\nCONFIG_MODULES=y\nCONFIG_VFIO=y\n"
 

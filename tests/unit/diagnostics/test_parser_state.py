@@ -7,7 +7,7 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic, Site
 from matrix.diagnostics.log_parser import parse_diagnostics
 
-LOGS = Path(__file__).parent.parent / "logs"
+LOGS = Path(__file__).parents[2] / "logs"
 STUB = Site(
     file="include/linux/vfio.h",
     line=305,

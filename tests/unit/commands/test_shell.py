@@ -20,7 +20,7 @@ from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.record.stored_run import load_run
 from tests.fakes.kernel import Job
-from tests.unit.test_pipeline import CELL, VFIO, WARNING, Desk, always, applying
+from tests.unit.commands.test_run import CELL, VFIO, WARNING, Desk, always, applying
 
 BOTH = f"{CELL}MODULES=n,VFIO=y"
 MODULE = f"{CELL}MODULES=y,VFIO=m"

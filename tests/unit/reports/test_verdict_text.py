@@ -40,7 +40,7 @@ from tests.fakes.verdicts import (
     told,
     turning,
 )
-from tests.unit.test_reports_pages import ANYTHING, Page, commands
+from tests.unit.reports.test_run_html import ANYTHING, Page, commands
 
 ON_POWERPC = {"arch": "powerpc", **STORY}
 RUN = broken_story()

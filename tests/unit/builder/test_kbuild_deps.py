@@ -10,7 +10,7 @@ from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.source.kernel_tree import SourceTree
 from tests.fakes.small_tree import small_tree
-from tests.unit.test_objects import thin
+from tests.unit.builder.test_kbuild_objects import thin
 
 VFIO, GROUP = "drivers/vfio/vfio_main.o", "drivers/vfio/group.o"
 

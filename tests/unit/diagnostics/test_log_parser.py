@@ -14,7 +14,7 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_diagnostics
 
-_LOGS = Path(__file__).parent.parent / "logs"
+_LOGS = Path(__file__).parents[2] / "logs"
 _CASES = sorted(path.stem for path in _LOGS.glob("*.log"))
 _ABSOLUTE = re.compile(r"(?:^|(?<=[\s:(\['\"=]))/(\w+)/")
 _STORY = "vfio_file_iommu_group"

@@ -86,7 +86,7 @@ def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: SourceCache) ->
         with SourceCache(pathlib.Path(sys.argv[1])).create_import_area() as area:
             os._exit(0)
     """
-    subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True, cwd=Path(__file__).parents[3])
     (dead,) = leftovers(cache)
     with cache.create_import_area() as area:
         assert cache.remove_stale_entries() == [dead]

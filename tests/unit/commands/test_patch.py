@@ -21,7 +21,7 @@ from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
-from tests.unit.test_pipeline import ERROR, TWO_LANES, VFIO, Desk, always, applying
+from tests.unit.commands.test_run import ERROR, TWO_LANES, VFIO, Desk, always, applying
 
 FIX = "--- a/drivers/vfio/vfio.c\n+++ b/drivers/vfio/vfio.c\n@@ -1 +1 @@\n-int vfio;\n+int v;\n"
 TESTER = Mailbox(name="T", address="t@example.org")
