@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
 from matrix.commands.compare import load_run_data
-from matrix.commands.patch_focus import find_focus_additions
+from matrix.commands.focus import find_focus_additions, name_object
 from matrix.commands.run import Environment, choose_run_directory, run_matrix
 from matrix.commands.session import fetch_source, prepare_session, read_git_identity
 from matrix.commands.stored_findings import derive_run_findings, write_findings
@@ -40,7 +40,6 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Patc
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
 _LOCAL_ENVIRONMENT = Environment()
-_SOURCE_SUFFIXES = (".c", ".S")
 
 BuiltRun = tuple[Run, Path]
 """A run and its directory."""
@@ -264,8 +263,8 @@ class _PatchEvaluation:
     def _find_touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
-        changed = (Path(path) for one in self._applied_patches for path in one.paths)
-        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCE_SUFFIXES}
+        changed = (PurePosixPath(path) for one in self._applied_patches for path in one.paths)
+        own = {target for path in changed if (target := name_object(path))}
         fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
         return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
 

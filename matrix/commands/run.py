@@ -17,6 +17,7 @@ from matrix.builder.lanes import Lane, RunContext, group_into_lanes
 from matrix.builder.reuse import ReusableRun, load_reusable_run
 from matrix.builder.schedule import JobBudget, run_lanes
 from matrix.catalog.types import Profile, parse_duration, parse_size
+from matrix.commands.focus import resolve_focus
 from matrix.commands.session import (
     PROJECT_ROOT,
     Session,
@@ -25,7 +26,6 @@ from matrix.commands.session import (
     build_source_record,
     build_tool_record,
     prepare_session,
-    resolve_focus,
 )
 from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.kconfig.definitions import Definitions, read_tree_definitions

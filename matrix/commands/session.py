@@ -13,6 +13,7 @@ from pathlib import Path
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
+from matrix.commands.focus import check_focus
 from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import (
@@ -39,7 +40,7 @@ from matrix.record.run_model import (
 from matrix.resolve.resolver import check_base_files, read_base_texts
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
-from matrix.source.kernel_tree import SourceTree, find_missing_paths
+from matrix.source.kernel_tree import SourceTree
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import read_series
 from matrix.source.spec import parse_source_spec
@@ -94,7 +95,7 @@ def _build_session(
     user = choose_container_user(rootless=about.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
-    _check_focus(profile, catalog, tree)
+    check_focus(profile, catalog, tree.path)
     toolchains = {
         name: _build_toolchain_record(engine, catalog, profile, name, image, user)
         for name, image in images.items()
@@ -168,28 +169,6 @@ def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
     for note in chain.from_iterable(series.notes for series in given):
         emit(ProgressNote(note))
     return [patch for series in given for patch in series.patches]
-
-
-def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
-    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
-    asked for."""
-    own = catalog.arches[arch].srcarch
-    paths = (path.replace("{srcarch}", own) for path in profile.focus)
-    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
-
-
-def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
-    for arch in profile.arch:
-        focus = resolve_focus(profile, catalog, arch)
-        for path in focus:
-            if not path.endswith(("/", ".o")):
-                raise RequestError(
-                    f"{profile.name}.toml: focus: {path!r} is neither a directory nor an object",
-                    f"a directory ends in a slash: {path}/",
-                )
-        for path, near in find_missing_paths(tree.path, focus):
-            suffix = f" (nearest: {near!r})" if near else ""
-            raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
 
 
 def _build_toolchain_record(

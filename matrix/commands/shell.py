@@ -11,9 +11,10 @@ from matrix.builder.cell_build import Stages
 from matrix.builder.lane_dir import open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.builder.schedule import JobBudget
+from matrix.commands.focus import resolve_focus
 from matrix.commands.restore import restore_session
 from matrix.commands.run import build_make_context
-from matrix.commands.session import Session, resolve_focus
+from matrix.commands.session import Session
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
 from matrix.record.events import EventSink
