@@ -90,7 +90,7 @@ def plan_matrix(profile: Profile, emit: EventSink, world: Environment = Environm
     points = plan_requests(profile)
     now = datetime.now(UTC)
     with (
-        prepare_session(profile, emit, engine=world.engine, cache=world.cache, make=False) as ready,
+        prepare_session(profile, emit, engine=world.engine, cache=world.cache, build=False) as ready,
         TemporaryDirectory(prefix="kmatrix-plan-") as place,
     ):
         _check_knob_conflicts(ready, points)

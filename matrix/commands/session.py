@@ -71,31 +71,39 @@ def prepare_session(
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
-    make: bool = True,
+    build: bool = True,
 ) -> Iterator[Session]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
-    Raises what is wrong with the request before any work. ``make`` builds images and fetches a source that
-    are missing; without it they are a MachineError.
+    Raises what is wrong with the request before any work. ``build`` prepares for a build: missing images are
+    made, a missing source is fetched, and the tree must have the focus. Without it, as for a plan, what is
+    missing is a MachineError, and the focus is ignored.
     """
     catalog = load_catalog().with_profile(profile)
     _check_inputs_readable(profile, catalog)
     engine = engine or connect_engine()
     cache = cache or SourceCache()
     with cache.lock_shared():
-        if not make:
+        if not build:
             _check_nothing_missing(profile, catalog, engine, cache)
-        yield _build_session(profile, catalog, engine, cache, emit)
+        yield _build_session(profile, catalog, engine, cache, emit, needs_focus=build)
 
 
 def _build_session(
-    profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: EventSink
+    profile: Profile,
+    catalog: Catalog,
+    engine: Engine,
+    cache: SourceCache,
+    emit: EventSink,
+    *,
+    needs_focus: bool,
 ) -> Session:
     about = engine.query_info()
     user = choose_container_user(rootless=about.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
-    check_focus(profile, catalog, tree.path)
+    if needs_focus:
+        check_focus(profile, catalog, tree.path)
     toolchains = {
         name: _build_toolchain_record(engine, catalog, profile, name, image, user)
         for name, image in images.items()
