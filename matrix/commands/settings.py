@@ -68,6 +68,9 @@ class Option:
         return self.parse_words is _parse_switch
 
 
+PROFILE_OPTION = Option(
+    "profile", f"a built-in profile (kvm-vfio, quick) or a TOML file; default {DEFAULT_PROFILE}"
+)
 OPTIONS = (
     Option("arch", "arches, as in the kernel's ARCH=; repeat or separate with commas", _split_words),
     Option(
