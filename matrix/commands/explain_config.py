@@ -15,7 +15,7 @@ from matrix.builder.schedule import JobBudget
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.commands.restore import restore_session
-from matrix.commands.run import Environment, build_make_context
+from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, build_make_context
 from matrix.commands.stored_findings import filter_cells_by_toolchain
 from matrix.errors import MachineError, RequestError
 from matrix.findings.check_config import (
@@ -45,7 +45,6 @@ from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import Resolver
 
 _CONFIG_BASE = "given"
-_LOCAL_ENVIRONMENT = Environment()
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def explain_config(
     finding: Finding,
     asked: ConfigCheckRequest,
     emit: EventSink,
-    world: Environment = _LOCAL_ENVIRONMENT,
+    world: Environment = LOCAL_ENVIRONMENT,
 ) -> ConfigExplanation:
     """Hold a .config against a finding of the run in this directory; write the changed one.
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from matrix.catalog.types import Profile
 from matrix.commands.compare import load_run_data
 from matrix.commands.focus import find_focus_additions, name_object
-from matrix.commands.run import Environment, choose_run_directory, run_matrix
+from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, choose_run_directory, run_matrix
 from matrix.commands.session import fetch_source, prepare_session, read_git_identity
 from matrix.commands.stored_findings import derive_run_findings, write_findings
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
@@ -39,7 +39,6 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Patc
 
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
-_LOCAL_ENVIRONMENT = Environment()
 
 BuiltRun = tuple[Run, Path]
 """A run and its directory."""
@@ -92,7 +91,7 @@ def evaluate_patch(
     asked: PatchRequest,
     emit: EventSink,
     argv: Sequence[str] = (),
-    world: Environment = _LOCAL_ENVIRONMENT,
+    world: Environment = LOCAL_ENVIRONMENT,
 ) -> PatchResult:
     """Build before and after, and compare.
 

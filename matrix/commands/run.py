@@ -50,18 +50,21 @@ _USABLE_MEMORY = 0.9
 
 @dataclass(frozen=True)
 class Environment:
-    """The places a job reaches: an engine and a cache of somebody's choosing, or this machine's."""
+    """The engine, the cache and the folder of runs that a command works with; by default this machine's."""
 
     engine: Engine | None = None
     cache: SourceCache | None = None
     runs: Path = PROJECT_ROOT / "runs"
 
 
+LOCAL_ENVIRONMENT = Environment()
+
+
 def run_matrix(
     profile: Profile,
     emit: EventSink,
     argv: Sequence[str] = (),
-    world: Environment = Environment(),
+    world: Environment = LOCAL_ENVIRONMENT,
     before: tuple[Run, Path] | None = None,
 ) -> tuple[Run, Path]:
     """Plan, build and record one run; returns it with its directory.
@@ -85,7 +88,7 @@ def run_matrix(
         return _execute_plan(ready, points, record, directory, emit, build=True, before=known), directory
 
 
-def plan_matrix(profile: Profile, emit: EventSink, world: Environment = Environment()) -> Run:
+def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_ENVIRONMENT) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
     points = plan_requests(profile)
     now = datetime.now(UTC)
