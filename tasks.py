@@ -292,8 +292,8 @@ def shell(*, cell: str, run: str, command: str) -> int:
 def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
     with display_progress(Console(stderr=True)) as emit:
-        made = build_images(profile, emit)
-    sys.stdout.writelines(f"{name} {image}\n" for name, image in made.items())
+        image_ids = build_images(profile, emit)
+    sys.stdout.writelines(f"{name} {image}\n" for name, image in image_ids.items())
     return 0
 
 
@@ -309,9 +309,9 @@ def source(profile: Profile) -> int:
 @define_task("profile", "toolchain", "source")
 def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
-    found = diagnose_machine(profile)
-    show_checks(found, Console())
-    return 0 if all(finding.ok for finding in found) else 2
+    checks = diagnose_machine(profile)
+    show_checks(checks, Console())
+    return 0 if all(check.ok for check in checks) else 2
 
 
 @define_task(own=[("yes", False, "remove it; without this, only show it")])

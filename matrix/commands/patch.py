@@ -1,4 +1,4 @@
-"""The verdict on a patch: the profile built on the base, then with the patch, and both compared.
+"""The verdict on a patch: the profile is built on the base, then with the patch, and both are compared.
 
 Everything is kept in one directory: the patches as they were applied, both runs, the verdict.
 
@@ -46,10 +46,10 @@ BuiltRun = tuple[Run, Path]
 
 @dataclass(frozen=True)
 class PatchRequest:
-    """What is asked of a series.
+    """A series of patches, and what its verdict is to be about.
 
-    ``before`` are patches that belong to the base; ``fixes`` are findings of the base, by id or key, that it
-    must mend; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
+    ``base_patches`` belong to the base. ``fixes`` are findings of the base, by id or key, that must be fixed.
+    With ``each_patch`` the tree is built after every patch. ``tester`` is whom a Tested-by would name.
     """
 
     series: PatchSeries
@@ -61,7 +61,7 @@ class PatchRequest:
 
 
 def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> PatchRequest:
-    """What the options of a command ask. RequestError where a tag is wanted and git knows no name for it."""
+    """The request in the task's options. RequestError where a Tested-by is wanted and git has no name."""
     return PatchRequest(
         series=series,
         base_patches=tuple(before),
@@ -76,7 +76,7 @@ def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mappin
 class PatchResult:
     """A verdict and the directories of the runs that it rests on: before, and after each step.
 
-    ``tester`` is who wanted to say that they have tested it, and may; ``untested`` why they may not.
+    ``tester`` is whom a Tested-by names where one is earned; ``untested_reason`` why it is not earned.
     """
 
     verdict: Verdict
@@ -104,7 +104,7 @@ def evaluate_patch(
     try:
         trial = _try_patches(profile, asked.series, place, emit, world)
     except BaseException:
-        # Nothing was built yet: what is wrong is told, and nothing is left.
+        # Nothing was built yet, so nothing of a request that is refused is kept.
         shutil.rmtree(place / _PATCHES_DIRECTORY, ignore_errors=True)
         with suppress(OSError):
             place.rmdir()
@@ -114,8 +114,8 @@ def evaluate_patch(
 
 @dataclass(frozen=True)
 class _TrialApplication:
-    """What will be built: the profile with the focus that follows the patch, and the patches that apply, as
-    files. ``refused`` says why the next one does not."""
+    """What will be built: the profile, its focus extended by what the patches touch, and the patches that
+    apply, as files. ``rejection`` is why the next one does not apply."""
 
     profile: Profile
     files: tuple[Path, ...]
@@ -125,7 +125,7 @@ class _TrialApplication:
 def _try_patches(
     profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: Environment
 ) -> _TrialApplication:
-    """Whether the patches apply, which is known before anything is built."""
+    """Apply the patches to a copy of the source, before anything is built."""
     files = _write_patch_files(series.patches, place / _PATCHES_DIRECTORY)
     with prepare_session(profile, emit, engine=world.engine, cache=world.cache) as ready:
         touched = {path for one in series.patches for path in one.paths}
@@ -145,8 +145,8 @@ def _try_patches(
 
 
 def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
-    """The patches as files of ours, in the order in which they apply, under their own names where they can be
-    told apart by them."""
+    """Write the patches as files, in the order in which they apply: under their own names, with a number
+    before each where two names are the same."""
     folder.mkdir(parents=True)
     own = [one.name for one in patches]
     names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
@@ -162,7 +162,7 @@ def _add_patches(profile: Profile, files: Sequence[Path]) -> Profile:
 
 @dataclass(frozen=True)
 class _PatchEvaluation:
-    """One patch or series before the judge."""
+    """The builds and comparisons that one patch or series needs."""
 
     trial: _TrialApplication
     request: PatchRequest

@@ -1,4 +1,4 @@
-"""What a job needs before it can plan: engine, images, source. Makes what is missing."""
+"""What a command needs before it can plan: engine, images, source; made where they are missing."""
 
 import hashlib
 import platform
@@ -112,7 +112,7 @@ def _build_session(
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
-    """What the request names must be there before minutes are spent on anything else."""
+    """Check that what the request names can be read, before minutes are spent on anything else."""
     parse_source_spec(profile.source)
     for patch in profile.patch:
         read_series(patch)
@@ -132,7 +132,7 @@ def _check_nothing_missing(profile: Profile, catalog: Catalog, engine: Engine, c
 def ensure_images(
     engine: Engine, catalog: Catalog, toolchains: Sequence[str], emit: EventSink, *, install: bool = False
 ) -> dict[str, str]:
-    """Toolchain → image id; built or pulled where missing."""
+    """Build or pull the images that are missing; returns toolchain → image id."""
     ids = {}
     for name in toolchains:
         wanted = resolve_image(name, catalog.toolchains[name])
@@ -151,7 +151,7 @@ def resolve_image(name: str, row: Toolchain) -> ImageRecipe | str:
 
 
 def resolve_image_ref(name: str, row: Toolchain) -> str:
-    """What a toolchain's image is called, whether it is there or not."""
+    """The name of a toolchain's image, whether the engine has it or not."""
     wanted = resolve_image(name, row)
     return wanted.tag if isinstance(wanted, ImageRecipe) else wanted
 
@@ -159,7 +159,7 @@ def resolve_image_ref(name: str, row: Toolchain) -> str:
 def fetch_source(
     profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
 ) -> SourceTree:
-    """The profile's tree, with its patches, in the cache."""
+    """Fetch the profile's tree into the cache, and apply its patches."""
     return fetch_tree(
         profile.source,
         cache=cache,
@@ -172,7 +172,7 @@ def fetch_source(
 
 
 def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
-    """The profile's patches in order, a series as its patches; RequestError when one cannot be read."""
+    """Read the profile's patches in order, a series as its patches; RequestError when one cannot be read."""
     given = [read_series(patch) for patch in profile.patch]
     for note in chain.from_iterable(series.notes for series in given):
         emit(ProgressNote(note))
@@ -182,7 +182,7 @@ def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
 def _build_toolchain_record(
     engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
 ) -> ToolchainRecord:
-    """Image and versions, asked of the tools themselves, for every arch of the profile."""
+    """Describe an image with the versions that its tools print, for every arch of the profile."""
     makes = [{**catalog.build_make_variables(arch, name), **profile.make} for arch in profile.arch]
     pairs = [find_compiler_and_linker(make) for make in makes]
     lines = read_first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
@@ -206,7 +206,7 @@ def _build_toolchain_record(
 
 
 def build_base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
-    """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
+    """How a base's configurations start, as a run records it, and the text of its .config if it is a file."""
     base = catalog.bases[name]
     given, extra = read_base_texts(base)
     targets = {arch: catalog.find_base_target(arch, name) for arch in arches}
@@ -254,13 +254,13 @@ def build_tool_record() -> Tool:
 
 
 def read_git_identity() -> Mailbox:
-    """Who git says runs this. RequestError where git does not know."""
-    asked = ["git", "var", "GIT_AUTHOR_IDENT"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found = _GIT_IDENT.match(done.stdout)
-    if done.returncode or found is None:
+    """Read the user's name and address from git. RequestError where git has none."""
+    command = ["git", "var", "GIT_AUTHOR_IDENT"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    ident = _GIT_IDENT.match(process.stdout)
+    if process.returncode or ident is None:
         raise RequestError(
             "git does not know who you are, so no tag can name you",
             "git config --global user.name 'Your Name'; git config --global user.email you@example.org",
         )
-    return Mailbox(name=found["name"], address=found["address"])
+    return Mailbox(name=ident["name"], address=ident["address"])
