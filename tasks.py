@@ -92,7 +92,6 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
 def plan(profile: Profile, *, json: bool) -> int:
     """What would be built: requests, resolutions, lanes, what is unreachable and why."""
-    console = Console()
     with display_progress(Console(stderr=True)) as emit:
         planned = plan_matrix(profile, emit)
     if json:
@@ -100,7 +99,7 @@ def plan(profile: Profile, *, json: bool) -> int:
             planned.model_dump_json(by_alias=True, indent=1, include={"axes", "source", "cells"}) + "\n"
         )
     else:
-        show_plan(planned, console)
+        show_plan(planned, Console())
     return compute_plan_exit_code(planned)
 
 
