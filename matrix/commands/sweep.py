@@ -1,12 +1,12 @@
 """What kmatrix left on this machine that can go: seen first, removed only when asked."""
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from matrix.builder.lane_dir import is_lane_held
 from matrix.catalog.load import load_catalog
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.bootstrap import ROOT_IMAGE
@@ -46,7 +46,7 @@ def sweep_leftovers(
 
 
 def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
-    lanes, busy = _find_idle_lanes(cache.root / "lanes") if alone else ([], True)
+    lanes, busy = _find_idle_lanes(cache.layout.lanes) if alone else ([], True)
     found = [*lanes]
     if not busy:
         found += [*_find_containers(engine), *_find_sources(cache)]
@@ -57,7 +57,7 @@ def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
     """Lanes that nobody holds, and whether any is held."""
     idle, busy = [], False
     for path in sorted(folder.glob("*/")):
-        if _is_held(path / "lock"):
+        if is_lane_held(path):
             busy = True
         else:
             idle.append(
@@ -66,17 +66,6 @@ def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
                 )
             )
     return idle, busy
-
-
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    with lock.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _measure_size(folder: Path) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matrix.errors import DiskFullError, MachineError, RequestError
+from matrix.fs import DISK_FULL_MESSAGES
 from matrix.source.kernel_tree import GitProvenance
 
 # The tree may belong to somebody else (a shared checkout, a container's user): git would refuse to look.
@@ -63,11 +64,11 @@ def export_commit(directory: Path, commit: str, to: Path) -> None:
                 check=True,
             )
     except subprocess.CalledProcessError as problem:
-        said = _extract_last_line(problem.stderr)
-        if "No space left" in said:
+        line = _extract_last_line(problem.stderr)
+        if any(message in line for message in DISK_FULL_MESSAGES):
             raise DiskFullError(f"the disk of {to} is full", "Free some space, and run again.") from problem
         raise RequestError(
-            f"git cannot export {commit[:12]} of {directory}: {said}",
+            f"git cannot export {commit[:12]} of {directory}: {line}",
             "A partial or shallow clone may lack its files: fetch them first.",
         ) from problem
 

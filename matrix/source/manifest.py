@@ -1,8 +1,6 @@
 """What a tree consists of: each file's path, kind and content hash; and what differs between two trees."""
 
-import gzip
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +8,8 @@ from enum import Enum, auto
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
+
+from matrix.fs import read_gzip_json, write_gzip_json
 
 
 class Impact(Enum):
@@ -95,11 +95,12 @@ class Manifest:
     def dump(self, path: Path) -> None:
         """Write it as gzipped JSON, ``{path: letter of the kind + hash}``."""
         flat = {name: _LETTER_OF_KIND[entry.kind] + entry.sha256 for name, entry in self.entries.items()}
-        path.write_bytes(gzip.compress(json.dumps(flat).encode(), compresslevel=1, mtime=0))
+        write_gzip_json(path, flat)
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        flat = json.loads(gzip.decompress(path.read_bytes()))
+        """Read it again. OSError when it is gone, ValueError when it is damaged."""
+        flat = read_gzip_json(path)
         return cls(
             {name: ManifestEntry(_KIND_OF_LETTER[value[0]], value[1:]) for name, value in flat.items()}
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerResult, ContainerSpec, Engine, Mount
 from matrix.errors import InterruptedRunError, MachineError
+from matrix.fs import DISK_FULL_MESSAGES
 
 _MAX_KEPT_LINES = 400
 _TIMEOUT_SECONDS = 3600.0
@@ -32,7 +33,7 @@ class SandboxResult:
 
     @property
     def is_disk_full(self) -> bool:
-        return self.has_text("No space left on device") or self.has_text("Disk quota exceeded")
+        return any(self.has_text(message) for message in DISK_FULL_MESSAGES)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
 from matrix.commands import sweep
 from matrix.commands.session import resolve_image_ref
@@ -27,7 +28,7 @@ OLD = "kmatrix/gcc-14:0123456789ab"
 
 @pytest.fixture
 def cache(tmp_path: Path) -> SourceCache:
-    return SourceCache(tmp_path / "cache")
+    return SourceCache(CacheLayout(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def engine() -> FakeEngine:
 
 def lane(cache: SourceCache, name: str) -> Path:
     """A lane that somebody left, with an object of a hundred bytes."""
-    root = cache.root / "lanes" / name
+    root = cache.layout.lanes / name
     (root / "build").mkdir(parents=True)
     (root / "build" / "vfio.o").write_bytes(bytes(100))
     (root / "lock").touch()
@@ -156,8 +157,8 @@ def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngi
 
 
 def test_the_remains_of_a_dead_import_go_only_when_asked(cache: SourceCache) -> None:
-    (cache.sources / "by-spec").mkdir(parents=True)
-    dangling = cache.sources / "by-spec" / "gone.json"
+    (cache.layout.spec_entries).mkdir(parents=True)
+    dangling = cache.layout.spec_entries / "gone.json"
     dangling.write_text('{"key": "gone", "digest": "00"}')
     engine = FakeEngine(images=KEPT)
     sweep_leftovers(engine=engine, cache=cache)
