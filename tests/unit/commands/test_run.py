@@ -528,6 +528,16 @@ def test_a_second_run_configures_nothing(desk: Desk) -> None:
     assert [cell.config_sha256 for cell in second.cells] == [cell.config_sha256 for cell in first.cells]
 
 
+def test_a_resolution_that_a_run_reads_counts_as_used(desk: Desk) -> None:
+    desk.run()
+    stored = list(CacheLayout(desk.place / "cache").resolutions.rglob("*.json.gz"))
+    assert stored
+    for path in stored:
+        os.utime(path, (1, 1))
+    desk.run()
+    assert all(path.stat().st_mtime > 1 for path in stored)
+
+
 @pytest.mark.parametrize(
     "name", ["Kconfig", "Makefile", "scripts/conf.c", "arch/x86/configs/x86_64_defconfig"]
 )
