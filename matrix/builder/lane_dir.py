@@ -21,10 +21,11 @@ from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
+from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
-from matrix.source.manifest import Impact, classify_impact, compare_manifests, touch_files
+from matrix.source.manifest import compare_manifests, touch_files
 
 
 class ObjectWarnings(BaseModel):

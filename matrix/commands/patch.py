@@ -26,6 +26,7 @@ from matrix.commands.session import fetch_source, prepare_session, read_git_iden
 from matrix.commands.stored_findings import derive_run_findings, write_findings
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.fs import write_atomically
+from matrix.kernel_files import OBJECT_SUFFIXES
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import check_directory_unused
 from matrix.record.run_model import Run
@@ -40,7 +41,6 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Patc
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
 _LOCAL_ENVIRONMENT = Environment()
-_SOURCE_SUFFIXES = (".c", ".S")
 
 BuiltRun = tuple[Run, Path]
 """A run and its directory."""
@@ -265,7 +265,7 @@ class _PatchEvaluation:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
         changed = (Path(path) for one in self._applied_patches for path in one.paths)
-        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCE_SUFFIXES}
+        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in OBJECT_SUFFIXES}
         fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
         return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
 

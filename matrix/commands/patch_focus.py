@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile
 from matrix.commands.session import resolve_focus
+from matrix.kernel_files import OBJECT_SUFFIXES
 
-_SOURCE_SUFFIXES = (".c", ".S")
 _KBUILD_FILES = ("Kconfig", "Makefile", "Kbuild")
 # What make prepares for every target, and what it never compiles for the kernel.
 _NEVER_FOCUSED = ("Documentation", "include", "scripts", "tools", "usr", "certs")
@@ -38,7 +38,7 @@ def find_focus_additions(
 def _list_targets(path: PurePosixPath) -> Iterator[str]:
     if len(path.parts) < 2 or path.parts[0] in _NEVER_FOCUSED:
         return
-    if path.suffix in _SOURCE_SUFFIXES:
+    if path.suffix in OBJECT_SUFFIXES:
         yield str(path.with_suffix(".o"))
     elif path.name.startswith(_KBUILD_FILES):
         yield f"{path.parent}/"

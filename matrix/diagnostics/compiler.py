@@ -14,8 +14,7 @@ A message without a source belongs to the last step; a note belongs to the messa
 
 import re
 
-from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.log_text import find_quoted_identifiers
+from matrix.diagnostics.diagnostic import Severity, find_quoted_identifiers
 from matrix.diagnostics.parser_state import (
     MAX_MESSAGE_PARTS,
     UNKNOWN_COMPILER,
@@ -23,6 +22,7 @@ from matrix.diagnostics.parser_state import (
     ParserState,
     Position,
 )
+from matrix.kernel_files import ASSEMBLY_SUFFIXES
 
 _INCLUDE_CHAIN = re.compile(
     r"(?P<first>In file included|\s+) from (?P<file>[^:]+)(?::(?P<line>[0-9]{1,9}))?(?::[0-9]+)*[:,]$"
@@ -190,7 +190,7 @@ def _parse_message(found: re.Match[str], tool: str) -> DiagnosticDraft:
 
 def _read_assembler_message(log: ParserState, line: str) -> bool:
     found = _ASSEMBLER.match(line)
-    if found is None or not (found["line"] or found["file"].endswith((".s", ".S"))):
+    if found is None or not (found["line"] or found["file"].endswith(ASSEMBLY_SUFFIXES)):
         return False
     if found["kind"] == "Info":
         log.add_note(found["text"], _parse_position(log, found))

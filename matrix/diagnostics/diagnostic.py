@@ -1,6 +1,7 @@
 """One error or warning out of a build log, as a value."""
 
 import hashlib
+import re
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -67,3 +68,28 @@ class Occurrence(NamedTuple):
 
     diagnostic: Diagnostic
     object: str | None
+
+
+_QUOTED_IDENTIFIER = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
+_SUGGESTION = re.compile(r"[;,] did you mean .*")
+# Types and words of C stand in the same quotes as the symbols that a message is about.
+C_KEYWORDS = frozenset(
+    word
+    for words in (
+        "auto bool break case char const continue default do double else enum error extern float for goto",
+        "if inline int long register return short signed sizeof static struct switch typedef typeof union",
+        "unsigned void volatile while",
+    )
+    for word in words.split()
+)
+
+
+def strip_suggestion(message: str) -> str:
+    """A message without the name that was meant, as the compiler guesses: it depends on what is declared."""
+    return _SUGGESTION.sub("", message)
+
+
+def find_quoted_identifiers(message: str) -> tuple[str, ...]:
+    """The identifiers that a message quotes, in order, each once: ``'x'``, ``‘x’``, ```x'``, ``"x"``."""
+    names = (name for name in _QUOTED_IDENTIFIER.findall(strip_suggestion(message)) if name not in C_KEYWORDS)
+    return tuple(dict.fromkeys(names))

@@ -14,8 +14,13 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.log_text import MAX_LOG_LINE_LENGTH
-from matrix.diagnostics.parser_state import MAX_MESSAGE_PARTS, DiagnosticDraft, ParserState, Position
+from matrix.diagnostics.parser_state import (
+    MAX_LOG_LINE_LENGTH,
+    MAX_MESSAGE_PARTS,
+    DiagnosticDraft,
+    ParserState,
+    Position,
+)
 
 _GNU = re.compile(r"(?:\S*[/-])?ld(?:\.bfd|\.gold)?: ?(?P<text>.+)")
 _WITHOUT_PREFIX = re.compile(

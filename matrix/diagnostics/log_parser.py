@@ -12,9 +12,8 @@ from matrix.diagnostics.compiler import read_compiler, read_excerpt
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
 from matrix.diagnostics.linker import read_linker
-from matrix.diagnostics.log_text import BuildRoots, clean_log_line
 from matrix.diagnostics.make_output import read_make
-from matrix.diagnostics.parser_state import ParserState
+from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line
 
 _READERS = (
     read_make,

@@ -8,8 +8,39 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site
-from matrix.diagnostics.log_text import BuildRoots, find_quoted_identifiers
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site, find_quoted_identifiers
+
+# Colours, and the hyperlinks that GCC puts around its flags.
+_ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+# Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
+MAX_LOG_LINE_LENGTH = 32_768
+
+
+def clean_log_line(line: str) -> str:
+    """A line without escapes, line end or anything that is no valid Unicode text; cut where it is endless."""
+    valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
+    return _ESCAPES.sub("", valid).rstrip("\r\n")
+
+
+@dataclass(frozen=True)
+class BuildRoots:
+    """Where the tree and the build directory are for the tools: ``/src`` and ``/build`` in every cell."""
+
+    source: str = "/src"
+    build: str = "/build"
+
+    def make_relative(self, path: str) -> str:
+        """A path relative to the tree, or to the build directory, without detours."""
+        for root in (self.source, self.build):
+            path = re.sub(
+                rf"^(?:{re.escape(root)}|(?:\.\./)+{re.escape(posixpath.basename(root))})/+", "", path
+            )
+        return posixpath.normpath(path) if path else path
+
+    def normalize_file(self, path: str) -> str | None:
+        """As `relative`; None for what is no file of anybody's: ``<stdin>``, a compiler's temporary."""
+        return None if path.startswith(("<", "{", "/tmp/")) else self.make_relative(path)  # noqa: S108
+
 
 _MARGIN = re.compile(r"^\s*+(?:[0-9]+\s*+)?\| ?")
 _CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")

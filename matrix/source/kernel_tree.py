@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from matrix.errors import RequestError
+from matrix.kernel_files import CRATE_SUFFIX, OBJECT_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ _VERSION_LINE = re.compile(
 _CONFIG_ARCH = re.compile(r"^# Linux/(\w+) ", re.MULTILINE)
 _HEAD_BYTES = 4096
 _BUILT_SUFFIXES = {".o", ".ko", ".i", ".s", ".lst", ".a"}
-_SOURCE_SUFFIXES = (".c", ".S", ".rs")
+_SOURCE_SUFFIXES = (*OBJECT_SUFFIXES, CRATE_SUFFIX)
 
 
 def _read_head(path: Path) -> str:

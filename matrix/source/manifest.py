@@ -4,57 +4,12 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from matrix.fs import read_gzip_json, write_gzip_json
-
-
-class Impact(Enum):
-    """What a change of one file of a kernel tree can bring about in a build.
-
-    ``NOTHING``: it is documentation, which neither conf nor make nor a compiler reads. ``OBJECTS``: a source
-    (``.c``, ``.h``, ``.S``), which kbuild's dependency files name wherever it went in. ``CONFIGURATION``:
-    Kconfig, which acts through .config only. ``EVERYTHING``: a Makefile, a script, a host tool, a generator's
-    input: it reaches objects in ways that neither time stamps nor dependency files show.
-    """
-
-    NOTHING = auto()
-    OBJECTS = auto()
-    CONFIGURATION = auto()
-    EVERYTHING = auto()
-
-
-_SOURCE_SUFFIXES = {".c", ".h", ".S"}
-_TOOL_DIRECTORIES = {"scripts", "tools"}
-_TEXT_SUFFIXES = {".rst", ".txt", ".md", ".svg", ".dot"}
-_TOP_TEXT_FILES = {"README", "MAINTAINERS", "CREDITS", "COPYING", ".mailmap"}
-
-
-def classify_impact(name: str) -> Impact:
-    """The reach of the file at this path, relative to the tree's root."""
-    path = PurePosixPath(name)
-    if _is_documentation(path):
-        return Impact.NOTHING
-    if _TOOL_DIRECTORIES & set(path.parts[:-1]):
-        return Impact.EVERYTHING
-    if path.suffix in _SOURCE_SUFFIXES:
-        return Impact.OBJECTS
-    return Impact.CONFIGURATION if path.name.startswith("Kconfig") else Impact.EVERYTHING
-
-
-def _is_documentation(path: PurePosixPath) -> bool:
-    """A text that no build reads. Elsewhere a .txt may be a table (``x86-opcode-map.txt``), and below
-    Documentation, too, there are Makefiles, Kconfig files, scripts and schemas."""
-    top, *below = path.parts
-    if not below:
-        return top in _TOP_TEXT_FILES or path.suffix == ".rst"
-    if top == "Documentation":
-        return path.suffix in _TEXT_SUFFIXES or below[0] == "ABI"
-    return top == "LICENSES" or path.suffix == ".rst"
-
+from matrix.kernel_files import Impact, classify_impact
 
 FileKind = Literal["file", "exec", "link"]
 _LETTER_OF_KIND: dict[FileKind, str] = {"file": "f", "exec": "x", "link": "l"}

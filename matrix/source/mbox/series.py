@@ -8,8 +8,7 @@ from typing import BinaryIO
 
 from matrix.errors import RequestError, format_nearest
 from matrix.source.mbox.message import Mail
-from matrix.source.mbox.patch_file import PatchFile
-from matrix.source.mbox.reader import PatchMessage, read_messages
+from matrix.source.mbox.patch_file import PatchFile, PatchMessage, read_messages
 
 _MAX_LISTED = 10
 
