@@ -1,4 +1,4 @@
-"""What kmatrix left on this machine that can go: seen first, removed only when asked."""
+"""Find what kmatrix left on this machine that can go, and remove it when asked."""
 
 import shutil
 import time
@@ -52,24 +52,24 @@ def sweep_leftovers(
     """
     cache = cache or SourceCache()
     with cache.try_lock_exclusive() as alone:
-        found = _find_leftovers(cache, engine, alone=alone)
+        leftovers = _find_leftovers(cache, engine, alone=alone)
         if remove:
-            for waste in found:
-                waste.remove()
+            for leftover in leftovers:
+                leftover.remove()
             cache.remove_stale_entries()
-    return found
+    return leftovers
 
 
 def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
     lanes, busy = _find_idle_lanes(cache.layout.lanes) if alone else ([], True)
-    found = [*lanes]
+    leftovers = [*lanes]
     if not busy:
-        found += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
-    return [*found, *_find_outdated_images(engine)]
+        leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
+    return [*leftovers, *_find_outdated_images(engine)]
 
 
 def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
-    """Lanes that nobody holds, and whether any is held."""
+    """Lanes that no process holds, and whether any is held."""
     idle, busy = [], False
     for path in sorted(folder.glob("*/")):
         if is_lane_held(path):

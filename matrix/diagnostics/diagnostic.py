@@ -13,7 +13,7 @@ class Site(BaseModel):
     """A place that a diagnostic or one of its notes points at.
 
     ``symbol`` is the identifier at the caret, ``code`` the quoted line of source with single blanks and no
-    margin. ``macro``: it only tells which macro the code came out of.
+    margin. ``macro``: it only shows the macro that the code came out of.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -26,13 +26,13 @@ class Site(BaseModel):
 
 
 class Diagnostic(BaseModel):
-    """What a tool said, with as many fields as its log gave.
+    """A message of a tool, with as many fields as its log gave.
 
     ``file`` is normalised and relative to the source tree (``virt/kvm/vfio.c``, never
     ``arch/powerpc/kvm/../../../virt/kvm/vfio.c``), or to the build directory for generated files.
     ``included_from`` runs outward, ``file:line`` each. ``excerpt`` is the tool's own quotation of the
     source, caret lines included. ``sites`` are the places that the message and its notes point at, the
-    message's own first. ``promoted`` says that -Werror made the error of a warning.
+    message's own first. ``promoted``: -Werror made the error of a warning.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -85,7 +85,7 @@ C_KEYWORDS = frozenset(
 
 
 def strip_suggestion(message: str) -> str:
-    """A message without the name that was meant, as the compiler guesses: it depends on what is declared."""
+    """A message without the compiler's guess of the name that was meant: it depends on what is declared."""
     return _SUGGESTION.sub("", message)
 
 

@@ -89,11 +89,11 @@ class SourceCache:
         return sorted(filter(None, map(self._load_tree, digests)), key=lambda tree: tree.last_used)
 
     def remove(self, digest: str) -> None:
-        """Delete a tree; one that is not there is no error. Renamed first: half of it is never found."""
-        doomed = self.layout.sources / f"{self.layout.import_area_prefix}{secrets.token_hex(6)}"
+        """Delete a tree; a missing one is no error. Renamed first, so that half of it is never found."""
+        removed = self.layout.sources / f"{self.layout.import_area_prefix}{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):
-            (self.layout.sources / digest).rename(doomed)
-            shutil.rmtree(doomed)
+            (self.layout.sources / digest).rename(removed)
+            shutil.rmtree(removed)
 
     def remove_stale_entries(self) -> list[str]:
         """Delete what dead imports left and what points to no tree; the names of what went."""
@@ -111,7 +111,7 @@ class SourceCache:
         return [path.name for path in (*abandoned, *dangling)]
 
     def read_spec_entry(self, key: str) -> dict[str, str] | None:
-        """What `remember` was told of this key, as long as the tree is there."""
+        """What `write_spec_entry` noted for this key, as long as the tree is there."""
         path = self._spec_entry_path(key)
         return _load_json_object(path) if self._has_cached_tree(path) else None
 
@@ -121,15 +121,15 @@ class SourceCache:
             _write_json_object(self._spec_entry_path(key), {"key": key, "digest": digest, **facts})
 
     def hash_cache_path(self, directory: Path) -> Path:
-        """Where the hashes of a user's directory are noted; see `matrix.source.snapshot`."""
+        """The file for the hashes of a user's directory; see `matrix.source.snapshot.hash_with_cache`."""
         name = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:32]
         return self.layout.hash_caches / f"{name}.json.gz"
 
     @contextmanager
     def create_import_area(self, needs: int = 0) -> Iterator[Path]:
-        """A directory of our own beside the trees, gone at the end. ``needs``: bytes, for a full disk.
+        """A new directory beside the trees, gone at the end. ``needs``: bytes, for a full disk.
 
-        It is locked as long as this process lives, so that `sweep` in another takes it for alive.
+        It is locked as long as this process lives, so that a sweep in another leaves it alone.
         """
         layout = self.layout
         with self.translate_disk_errors(needs), ExitStack() as lock:
@@ -145,7 +145,7 @@ class SourceCache:
                 shutil.rmtree(area, ignore_errors=True)
 
     def store_tree(self, area: Path, manifest: Manifest, version: str) -> CachedTree:
-        """Make ``area/tree`` the cache's tree of this digest, unless somebody was faster."""
+        """Make ``area/tree`` the cache's tree of this digest, unless another process was faster."""
         entry = area / "entry"
         entry.mkdir(mode=0o755)
         (area / "tree").rename(entry / "tree")
@@ -157,16 +157,16 @@ class SourceCache:
         }
         _write_json_object(entry / "entry.json", facts)
         self._publish_entry(entry, manifest.digest)
-        found = self.find(manifest.digest)
-        if found is None:
+        tree = self.find(manifest.digest)
+        if tree is None:
             raise MachineError(
                 f"{self.layout.sources / manifest.digest} cannot be read", "Remove it, and run again."
             )
-        return found
+        return tree
 
     @contextmanager
     def translate_disk_errors(self, needs: int = 0) -> Iterator[None]:
-        """Make a full or forbidden disk an error that says so."""
+        """Turn the errors of a full or forbidden disk into a DiskFullError or MachineError."""
         try:
             yield
         except OSError as problem:
@@ -194,7 +194,7 @@ class SourceCache:
 
     def _publish_entry(self, entry: Path, digest: str) -> None:
         target = self.layout.sources / digest
-        # A complete tree is somebody's mount: it stays. An incomplete one can only be in the way.
+        # A complete tree may be mounted in a container: it stays. An incomplete one is only in the way.
         if target.exists() and self._load_tree(digest) is None:
             self.remove(digest)
         try:
@@ -204,13 +204,17 @@ class SourceCache:
                 raise
 
     def _load_tree(self, digest: str) -> CachedTree | None:
-        place = self.layout.sources / digest
-        facts = _load_json_object(place / "entry.json")
-        if facts is None or not (place / "tree").is_dir() or not (place / "manifest.json.gz").is_file():
+        directory = self.layout.sources / digest
+        facts = _load_json_object(directory / "entry.json")
+        if (
+            facts is None
+            or not (directory / "tree").is_dir()
+            or not (directory / "manifest.json.gz").is_file()
+        ):
             return None
-        used = datetime.fromtimestamp((place / "entry.json").stat().st_mtime, UTC)
+        used = datetime.fromtimestamp((directory / "entry.json").stat().st_mtime, UTC)
         size, files = int(facts.get("size", 0)), int(facts.get("files", 0))
-        return CachedTree(digest, place / "tree", facts.get("version", ""), files, size, used)
+        return CachedTree(digest, directory / "tree", facts.get("version", ""), files, size, used)
 
     def _spec_entry_path(self, key: str) -> Path:
         name = _UNSAFE_CHARACTERS.sub(
@@ -250,8 +254,8 @@ def _is_abandoned(area: Path) -> bool:
 def _count_unshared_bytes(tree: Path) -> int:
     """Bytes on disk of the files that are in no other tree."""
     infos = (
-        os.lstat(os.path.join(place, name))  # noqa: PTH118 - text is much faster here
-        for place, _, names in os.walk(tree)
+        os.lstat(os.path.join(directory, name))  # noqa: PTH118 - text is much faster here
+        for directory, _, names in os.walk(tree)
         for name in names
     )
     return sum(info.st_blocks * 512 for info in infos if info.st_nlink == 1)

@@ -76,7 +76,7 @@ class ManifestDiff:
 
 
 def compare_manifests(old: Manifest, new: Manifest) -> ManifestDiff:
-    """What a build directory that knows ``old`` has to hear about when it is given ``new``."""
+    """What differs for a build directory that was built from ``old`` and is to build ``new``."""
     before, after = old.entries, new.entries
     return ManifestDiff(
         changed=tuple(sorted(path for path, entry in after.items() if before.get(path, entry) != entry)),
@@ -101,7 +101,7 @@ def touch_files(root: Path, paths: Iterable[str]) -> None:
 
 
 def _touch_recursively(target: str) -> None:
-    """Touch a file, or every file in what a link made a directory: make looks through links."""
+    """Touch a file, or every file in what a link made a directory: make follows links."""
     if not os.path.isdir(target):  # noqa: PTH112
         _touch_file(target)
         return

@@ -58,10 +58,10 @@ def find_escaping_links(root: Path, manifest: Manifest) -> set[str]:
 def _scan_directories(root: str, below: str) -> Iterator[FileStat]:
     waiting = [below]
     while waiting:
-        place = waiting.pop()
-        with os.scandir(os.path.join(root, place)) as entries:
+        directory = waiting.pop()
+        with os.scandir(os.path.join(root, directory)) as entries:
             for entry in entries:
-                path = f"{place}/{entry.name}" if place else entry.name
+                path = f"{directory}/{entry.name}" if directory else entry.name
                 if entry.name == ".git":
                     continue
                 if entry.is_dir(follow_symlinks=False):
@@ -103,7 +103,7 @@ def hash_tree(root: Path, files: Sequence[FileStat]) -> Manifest:
 
 
 def copy_tree(root: Path, files: Sequence[FileStat], to: Path) -> Manifest:
-    """Copy the files, with their mtimes, and say what was written: the manifest is of the copy.
+    """Copy the files, with their mtimes. The manifest is of what was written.
 
     Modes become 0755 or 0644, so that the container's user can read what only the owner could.
     """
@@ -129,22 +129,22 @@ def link_file(source: str, target: str, file: FileStat) -> None:
 
 def create_directories(to: Path, files: Iterable[FileStat]) -> None:
     """``to`` and every directory that the files need, readable for all whatever the umask."""
-    places = {os.path.dirname(file.path) for file in files}
-    ways = {place[:end] for place in places for end in _find_component_ends(place)}
-    for way in sorted({"", *ways}):
-        target = os.path.join(to, way)
+    parents = {os.path.dirname(file.path) for file in files}
+    directories = {parent[:end] for parent in parents for end in _find_component_ends(parent)}
+    for directory in sorted({"", *directories}):
+        target = os.path.join(to, directory)
         with suppress(FileExistsError):
             os.mkdir(target)
             os.chmod(target, 0o755)
 
 
-def _find_component_ends(place: str) -> Iterator[int]:
+def _find_component_ends(path: str) -> Iterator[int]:
     """Where each parent of a path, and the path itself, ends."""
-    return chain((index for index, letter in enumerate(place) if letter == "/"), (len(place),))
+    return chain((index for index, letter in enumerate(path) if letter == "/"), (len(path),))
 
 
 def _build_manifest(files: Sequence[FileStat], entry: Callable[[FileStat], ManifestEntry]) -> Manifest:
-    """Work on chunks in threads: hashing and system calls let go of the interpreter's lock."""
+    """Build entries in threads, chunk by chunk: hashing and system calls release the interpreter's lock."""
 
     def hash_chunk(chunk: list[FileStat]) -> list[tuple[str, ManifestEntry]]:
         return [(file.path, entry(file)) for file in chunk]
@@ -204,7 +204,7 @@ def _write_copy(reader: int, target: str, file: FileStat) -> str:
 
 
 def _stream_bytes(reader: int, writer: int | None) -> str:
-    """Read to the end; the hash of what was read, and written where there is a writer."""
+    """Hash a file to its end, and copy it where there is a writer."""
     digest = hashlib.sha256()
     while piece := os.read(reader, _READ_BYTES):
         digest.update(piece)

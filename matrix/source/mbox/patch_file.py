@@ -1,7 +1,8 @@
-"""A patch, as `git format-patch`, `git diff` or `diff -u` make it, and what it touches.
+"""Read patches, as `git format-patch`, `git diff` or `diff -u` make them, and find the paths they touch.
 
-Nothing is applied here. The paths are found before git sees the patch, to give git a directory with
-these files only, and to refuse a patch that reaches elsewhere.
+They come out of a file, a mailbox, a directory or the standard input. Nothing is applied here. The paths are
+found before git gets the patch, to give git a directory with these files only, and to refuse a patch that
+touches others.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ class PatchFile:
 
 
 def parse_patch_file(name: str, sha256: str, content: bytes, mail: Mail | None = None) -> PatchFile:
-    """Find the paths; RequestError when there is no diff, or one that reaches out of the tree."""
+    """Find the paths; RequestError without a diff, or with one that touches a file outside of the tree."""
     paths = find_touched_paths(content)
     if not paths:
         raise RequestError(
@@ -86,7 +87,7 @@ def _find_named_paths(before: str, line: str, after: str) -> Sequence[str]:
 
 
 def _split_name_pair(names: str) -> Sequence[str]:
-    """The two names of ``diff --git a/x b/x``, which are equal unless other lines tell them apart."""
+    """The two names of ``diff --git a/x b/x``, which are equal unless other lines name them."""
     quoted = _QUOTED_NAME.match(names)
     if quoted or names.endswith('"'):
         return [_unquote_name(name) for name in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', names)]
@@ -135,7 +136,7 @@ _MAX_SLUG_LENGTH = 52
 
 @dataclass(frozen=True)
 class PatchMessage:
-    """A message, or a bare diff, and the name of the file that it was in; ``alone`` when nothing else was."""
+    """A message, or a bare diff, and the name of the file that it was in."""
 
     file_name: str
     is_alone_in_file: bool
@@ -158,7 +159,7 @@ class PatchMessage:
     def to_patch_file(self, position: int) -> PatchFile:
         """As a patch, called like its file, or as `git format-patch` would call it at this position.
 
-        RequestError when it holds no diff, or reaches out of the tree.
+        RequestError when it holds no diff, or touches a file outside of the tree.
         """
         title = _NON_SLUG.sub("-", self.subject.title).strip("-")[:_MAX_SLUG_LENGTH]
         name = self.file_name if self.is_alone_in_file else f"{position:04}-{title or 'patch'}.patch"
@@ -170,12 +171,12 @@ def read_messages(spec: str, stdin: BinaryIO | None) -> list[PatchMessage]:
 
     RequestError when it cannot be read.
     """
-    found: dict[str, PatchMessage] = {}
+    messages: dict[str, PatchMessage] = {}
     for name, raw in _read_inputs(spec, stdin):
-        for piece in _split_messages(name, raw):
-            # Without an id nothing is known to be the same.
-            found.setdefault(piece.message_id or f" {len(found)}", piece)
-    return list(found.values())
+        for message in _split_messages(name, raw):
+            # Messages without an id are all kept: nothing shows that two are the same.
+            messages.setdefault(message.message_id or f" {len(messages)}", message)
+    return list(messages.values())
 
 
 def _read_inputs(spec: str, stdin: BinaryIO | None) -> Iterator[tuple[str, bytes]]:
@@ -183,24 +184,24 @@ def _read_inputs(spec: str, stdin: BinaryIO | None) -> Iterator[tuple[str, bytes
     if spec == STDIN:
         yield "stdin", _read_stdin(stdin)
     elif (path := Path(spec).expanduser()).is_dir():
-        for inside in _list_patch_files(path):
-            yield inside.name, _read_input_file(inside)
+        for file in _list_patch_files(path):
+            yield file.name, _read_input_file(file)
     else:
         yield path.name, _read_input_file(path)
 
 
 def _list_patch_files(directory: Path) -> list[Path]:
     try:
-        found = sorted(path for path in directory.iterdir() if path.suffix in _PATCH_SUFFIXES)
+        files = sorted(path for path in directory.iterdir() if path.suffix in _PATCH_SUFFIXES)
     except OSError as problem:
         raise _build_read_error(directory, problem) from problem
-    if not found:
+    if not files:
         raise RequestError(
             f"the directory {directory} holds no patch: "
             f"no {', '.join(f'*{suffix}' for suffix in _PATCH_SUFFIXES)}",
             f"Fill one with `git format-patch -o {directory} BASE..`.",
         )
-    return found
+    return files
 
 
 def _read_input_file(path: Path) -> bytes:
