@@ -39,6 +39,7 @@ from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.stored_findings import derive_run_findings, find_finding, select_finding, write_findings
 from matrix.commands.sweep import sweep_leftovers
 from matrix.errors import KmatrixError
+from matrix.exit_codes import ExitCode
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
 from matrix.record.stored_run import find_run_directory, load_run
@@ -139,12 +140,14 @@ def _report_errors() -> Iterator[None]:
     except KmatrixError as error:
         _exit_with_message(error.exit_code, f"kmatrix: {error}", error.hint)
     except KeyboardInterrupt:
-        _exit_with_message(130, "kmatrix: interrupted")
+        _exit_with_message(ExitCode.INTERRUPTED, "kmatrix: interrupted")
     except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is said to be one
         if os.environ.get("KMATRIX_TRACEBACK"):
             traceback.print_exc()
         _exit_with_message(
-            70, f"kmatrix: this is a bug: {type(error).__name__}: {error}", "KMATRIX_TRACEBACK=1 shows where"
+            ExitCode.BUG,
+            f"kmatrix: this is a bug: {type(error).__name__}: {error}",
+            "KMATRIX_TRACEBACK=1 shows where",
         )
 
 
@@ -302,7 +305,7 @@ def patch(
         ("after", _POSITIONAL, "the run that is compared with it"),
         ("fixes", [], "a finding of the first that must be gone, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
-        ("werror", False, "exit 101 for new warnings"),
+        ("werror", False, f"exit {ExitCode.WARNED} for new warnings"),
         ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
     ]
 )
@@ -414,7 +417,7 @@ def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
     found = diagnose_machine(profile)
     show_checks(found, Console())
-    return 0 if all(finding.ok for finding in found) else 2
+    return ExitCode.PASSED if all(finding.ok for finding in found) else ExitCode.MACHINE_FAULT
 
 
 @_define_task(own=[("yes", False, "remove it; without this, only show it")])

@@ -12,10 +12,15 @@ from pydantic import AfterValidator
 from matrix.catalog.load import read_toml, validate_toml_data
 from matrix.catalog.types import TomlModel, UniqueNames
 from matrix.errors import RequestError
+from matrix.exit_codes import ExitCode, choose_exit_code
 from matrix.findings.finding import Findings
-from matrix.record.run_model import Run
-from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
-from matrix.record.states import compute_run_exit_code as code_of
+from matrix.record.states import (
+    COMPLETE_STATES,
+    PROVEN_STATES,
+    UNTRIED_STATES,
+    State,
+    compute_run_exit_code,
+)
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
@@ -91,7 +96,7 @@ def _find_matching_ids(findings: Findings, keys: Iterable[str]) -> Iterable[str]
 
 @dataclass(frozen=True)
 class Regression:
-    """What is new or lost since a baseline. ``code`` is the run's exit code.
+    """What is new or lost since a baseline. ``exit_code`` is the run's.
 
     ``new`` are findings, ``broken`` and ``lost`` cells; ``excused`` are findings that would be new, and are
     known. ``undecided``: cells of both plans of which nothing can be said. ``gone`` and ``added`` count the
@@ -99,7 +104,7 @@ class Regression:
     """
 
     verdict: Verdict
-    exit_code: int
+    exit_code: ExitCode
     new_findings: tuple[FindingChange, ...]
     broken_cells: tuple[CellChange, ...]
     lost_cells: tuple[CellChange, ...]
@@ -120,17 +125,21 @@ def compare_with_baseline(
     """What is new or lost in a run since its baseline, and the exit code that it deserves for that.
 
     Cells are compared where both plans have them. An error in a cell that the baseline has not is new unless
-    the baseline has the finding elsewhere: nobody vouches for it. The code is 130 for an interrupted run, 100
-    for what is new or lost, 2 where nothing can be said, 101 with ``werror`` and new warnings, else 0.
-    RequestError when nothing is common.
+    the baseline has the finding elsewhere: nobody vouches for it. The run has failed for what is new or lost,
+    and counts as untried where nothing can be said; ``werror``: new warnings count. RequestError when the two
+    have no cell in common.
     """
     judged = _RegressionFilter(compare_runs(baseline, this), this, ledger)
     failing = [*judged.new_errors, *judged.broken_cells, *(() if allow_lost else judged.lost_cells)]
     undecided = judged.find_undecided_cells(werror=werror)
     return Regression(
         verdict=judged.verdict,
-        exit_code=_compute_exit_code(
-            this.run, bool(failing), bool(undecided), warns=werror and bool(judged.new_findings)
+        exit_code=choose_exit_code(
+            interrupted=this.run.interrupted,
+            failed=bool(failing),
+            untried=bool(undecided),
+            unproven=not any(cell.state in PROVEN_STATES for cell in this.run.cells),
+            warned=werror and bool(judged.new_findings),
         ),
         new_findings=judged.new_findings,
         broken_cells=judged.broken_cells,
@@ -140,18 +149,6 @@ def compare_with_baseline(
         removed_count=sum(cell.after is None for cell in judged.verdict.cells),
         added_count=sum(cell.before is None for cell in judged.verdict.cells),
     )
-
-
-def _compute_exit_code(run: Run, failing: bool, undecided: bool, *, warns: bool) -> int:
-    if run.interrupted:
-        return 130
-    if failing:
-        return 100
-    if undecided:
-        return 2
-    if not any(cell.state in PROVEN_STATES for cell in run.cells):
-        return 1
-    return 101 if warns else 0
 
 
 @dataclass(frozen=True)
@@ -195,7 +192,7 @@ class _RegressionFilter:
             if row.before is None and not self.is_excused(row) and (werror or _is_error_after(row))
             for name in row.unknown_in
         }
-        harmless = {State.PASS} if werror else {State.PASS, State.WARN}
+        harmless = COMPLETE_STATES - {State.WARN} if werror else COMPLETE_STATES
         return tuple(
             cell
             for cell in self.verdict.cells
@@ -225,10 +222,10 @@ def _is_added_cell_error(row: FindingChange) -> bool:
     return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
 
-def compute_excused_exit_code(this: RunData, ledger: KnownIssues, *, werror: bool = False) -> int:
+def compute_excused_exit_code(this: RunData, ledger: KnownIssues, *, werror: bool = False) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
     states = (_excuse_state(cell.state, cell.id, this, ledger) for cell in this.run.cells)
-    return code_of(states, interrupted=this.run.interrupted, werror=werror)
+    return compute_run_exit_code(states, interrupted=this.run.interrupted, werror=werror)
 
 
 def _excuse_state(state: State, cell: str, side: RunData, ledger: KnownIssues) -> State:

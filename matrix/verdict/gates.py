@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from matrix.errors import RequestError
+from matrix.exit_codes import ExitCode, choose_exit_code
 from matrix.findings.finding import Condition
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
@@ -118,27 +119,31 @@ def has_breakage(verdict: Verdict) -> bool:
 
 
 def compute_verdict_exit_code(
-    verdict: Verdict, *, allow_lost: bool = False, werror: bool = False, interrupted: bool = False
-) -> int:
-    """The exit code that a verdict deserves.
+    verdict: Verdict,
+    *,
+    allow_lost: bool = False,
+    werror: bool = False,
+    interrupted: bool = False,
+    incomplete: bool = False,
+) -> ExitCode:
+    """The exit code that a verdict deserves. What failed before does not count.
 
-    130 when this command was ``interrupted``; 2 without a usable before-run; 100 when something broke, was
-    lost (unless ``allow_lost``), or a finding that was asked for is not fixed; 2 when nothing can be said of
-    something that both plans have; 1 when no cell proves anything after; 101 with ``werror`` and new
-    warnings; else 0. What failed before does not count.
+    It has failed when something broke, was lost (unless ``allow_lost``), or a finding that was asked for is
+    not fixed. Without a usable before-run none of that is known, so it counts as untried, like anything of
+    both plans that nothing can be said of. It is unproven when no cell proves anything after, or when it is
+    ``incomplete``: not all that was asked about was built. ``werror``: new warnings count.
     """
-    if interrupted:
-        return 130
-    if not has_usable_before_run(verdict):
-        return 2
-    lost = not allow_lost and verdict.counts.get(Transition.LOST, 0)
-    if has_breakage(verdict) or lost or not all(one.fixed for one in verdict.fixes):
-        return 100
-    if _has_undecided(verdict):
-        return 2
-    if not any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells):
-        return 1
-    return 101 if werror and has_new_findings(verdict) else 0
+    usable = has_usable_before_run(verdict)
+    lost = not allow_lost and verdict.counts.get(Transition.LOST, 0) > 0
+    fixed = all(check.fixed for check in verdict.fixes)
+    proven = any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells)
+    return choose_exit_code(
+        interrupted=interrupted,
+        failed=usable and (has_breakage(verdict) or lost or not fixed),
+        untried=not usable or _has_undecided(verdict),
+        unproven=incomplete or not proven,
+        warned=werror and has_new_findings(verdict),
+    )
 
 
 def _has_undecided(verdict: Verdict) -> bool:
