@@ -13,10 +13,11 @@ def test_the_codes_are_the_published_ones() -> None:
     assert list(ExitCode) == [0, 1, 2, 70, 100, 101, 130]
 
 
-@pytest.mark.parametrize("holds", product((False, True), repeat=len(NAMES)))
+@pytest.mark.parametrize("holds", list(product((False, True), repeat=len(NAMES))))
 def test_the_first_that_holds_wins(holds: tuple[bool, ...]) -> None:
     code = choose_exit_code(**dict(zip(NAMES, holds, strict=True)))
-    assert code == next((number for number, held in zip((130, 100, 2, 1, 101), holds, strict=True) if held), 0)
+    held = [number for number, holding in zip((130, 100, 2, 1, 101), holds, strict=True) if holding]
+    assert code == (held[0] if held else 0)
 
 
 def test_a_bug_is_no_result() -> None:
