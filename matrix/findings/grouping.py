@@ -202,6 +202,7 @@ class _DisjointGroups:
 
 def _join_within_tools(groups: list[DiagnosticGroup], index: _RunIndex) -> list[DiagnosticGroup]:
     """Join the lines of one kind that come up in the same cells, and cascades."""
+    # Only what comes up in the very same cells: a line that fails in fewer of them has another condition.
     by_cells: dict[tuple[frozenset[int], str], dict[ProblemKind, DiagnosticGroup]] = {}
     for group in groups:
         (kind,) = group.kinds
@@ -229,6 +230,7 @@ def _find_touching_pairs(groups: Sequence[DiagnosticGroup], index: _RunIndex) ->
     Two notes that meet are no reason: a header's declaration is noted by problems that have nothing else in
     common.
     """
+    # A line is filed with its object: one header's line in two objects may be two problems.
     blaming: dict[object, set[int]] = {}
     noting: dict[object, set[int]] = {}
     for number, group in enumerate(groups):
@@ -280,11 +282,9 @@ def _find_joinable_pairs(
 
 
 def _list_meeting_points(group: DiagnosticGroup, traits: GroupTraits) -> set[object]:
-    """What two groups must have in common to be looked at together: an object, and a place or a name.
-
-    A linker's symbol is one for the whole kernel, so its name is enough.
-    """
+    """What two groups must have in common to be looked at together: an object, and a place or a name."""
     hints: set[object] = {*traits.blamed, *traits.noted, *traits.names}
+    # A linker's symbol is one for the whole kernel, so its name is enough.
     global_names = traits.names if group.tools & GLOBAL_TOOLS else ()
     return {*product(traits.objects or {""}, hints), *(("", name) for name in global_names)}
 
@@ -303,14 +303,13 @@ def _measure_overlap(first: GroupTraits, second: GroupTraits) -> int:
 
 
 def _can_be_joined(first: DiagnosticGroup, second: DiagnosticGroup, strength: int, index: _RunIndex) -> bool:
-    """Whether nothing that was built shows that these, of different toolchains, are two.
-
-    Two versions of one compiler call one thing by one name, unless it is worded anew: at the same line.
-    Where no configuration was built with both, only the same line makes them one.
-    """
+    """Whether nothing that was built shows that these, of different toolchains, are two."""
     first_configs, second_configs = _list_configs(first, index), _list_configs(second, index)
+    # Two versions of one compiler call one thing by one name, and would be one kind already. What a version
+    # words anew is at the same line.
     if first.tools & second.tools and strength < _NOTED_LINE:
         return False
+    # Where no configuration was built with both, only the same line makes them one.
     if strength < _SAME_LINE and first_configs.isdisjoint(second_configs):
         return False
     return not (
