@@ -45,7 +45,7 @@ class ResolvedConfig:
 
 @dataclass(frozen=True)
 class TermCheck:
-    """One axis of a conjunction: ``needed`` are the values of which it takes one, ``actual`` is the .config's.
+    """One axis of a conjunction: it needs one of the values ``needed``, ``actual`` is the .config's.
 
     ``written`` is the file's value before the tree's conf was run. ``failed_checks`` are those of the value
     that is ``wanted``. ``holds`` is None where a .config does not record it.
@@ -91,8 +91,8 @@ class ConditionFit:
 class UnprovenSymbol:
     """A symbol that no term names, at a value at which the finding was never seen.
 
-    ``assumed``: the run has cells with other values, and none of them shows whether they matter. Otherwise all
-    of its cells have one value.
+    ``assumed``: the run has cells with other values, and none of them shows whether they matter. Otherwise
+    all of its cells have one value.
     """
 
     symbol: str
