@@ -34,6 +34,7 @@ from matrix.commands.setup import build_images, fetch_profile_source, set_up_mac
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.stored_findings import derive_run_findings, find_finding, select_finding, write_findings
 from matrix.commands.sweep import sweep_leftovers
+from matrix.exit_codes import ExitCode
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
 from matrix.record.stored_run import find_run_directory, load_run
@@ -198,7 +199,7 @@ def patch(
         ("after", POSITIONAL, "the run that is compared with it"),
         ("fixes", [], "a finding of the first that must be gone, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
-        ("werror", False, "exit 101 for new warnings"),
+        ("werror", False, f"exit {ExitCode.WARNED} for new warnings"),
         _FORMAT_OPTION,
     ]
 )
@@ -310,7 +311,7 @@ def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
     checks = diagnose_machine(profile)
     show_checks(checks, Console())
-    return 0 if all(check.ok for check in checks) else 2
+    return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
 @define_task(own=[("yes", False, "remove it; without this, only show it")])

@@ -23,12 +23,11 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.states import State
+from matrix.record.states import QUIET_STATES, State
 from reports.formatting import clean_text, format_count, format_duration
 from reports.style import STATE_STYLES, format_state_counts, print_line, replace_unencodable
 
 SecondsClock = Callable[[], float]
-_QUIET_STATES = frozenset({State.PASS, State.UNREACHABLE})
 _RESERVED_LINES = 6
 
 
@@ -136,7 +135,7 @@ class _LiveDisplay:
         with self._lock:
             self._progress.apply_event(event)
         # Printed without the lock: the refresher holds rich's own locks while it waits for ours.
-        if isinstance(event, CellFinished) and event.cell.state not in _QUIET_STATES:
+        if isinstance(event, CellFinished) and event.cell.state not in QUIET_STATES:
             print_line(self._console, _format_cell(event))
         elif (line := _format_note(event)) is not None:
             print_line(self._console, line)

@@ -13,14 +13,14 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Finding, Findings
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import State
+from matrix.record.states import STOPPED_STATES, State
 from matrix.verdict.verdict_model import CellChange
 from reports import finding_text, summary
 from reports.formatting import clean_text, format_count, format_duration, read_log_tail
 from reports.grid import build_grid, find_spans
 from reports.jinja_templates import create_jinja_environment
 from reports.make_steps import RunLocation, list_make_steps
-from reports.style import STATE_SIGNS
+from reports.style import STATE_SIGNS, select_states
 
 _LOG_LINES_SHOWN = 40
 _MESSAGES_SHOWN = 30
@@ -29,8 +29,6 @@ _FINDINGS_SHOWN = 100
 _CELLS_SHOWN = 50
 _CARDS_SHOWN = 20
 _WARNED_GROUPS_SHOWN = 100
-# Cells whose messages are told in an article of their own, not only in the table of all cells.
-_ARTICLE_STATES = frozenset({State.FAIL, State.TIMEOUT, State.OOM, State.INFRA})
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def render_html(run: Run, findings: Findings, directory: Path) -> str:
     """The whole page; ``directory`` is where the logs are, and where the page is meant to lie."""
     told = {
         "Cells that failed": _build_sections(run, _group_failures(run, findings), directory),
-        "What could not be tried": _build_sections(run, _group_untried(run), directory),
+        "What could not be tried": _build_sections(run, _group_stopped(run), directory),
     }
     warned = _group_warned_cells(run)
     cells = index_cells(run)
@@ -108,6 +106,7 @@ def load_html_template(name: str) -> Template:
         "spans": find_spans,
         "plural": format_count,
         "signs": STATE_SIGNS,
+        "select_states": select_states,
     }
     return known.get_template(name)
 
@@ -157,8 +156,9 @@ def _group_failures(run: Run, findings: Findings) -> list[summary.OutcomeGroup]:
     return [*groups, *summary.group_failures(left.values())]
 
 
-def _group_untried(run: Run) -> list[summary.OutcomeGroup]:
-    return [group for group in summary.group_unproven_cells(run) if group.state in _ARTICLE_STATES]
+def _group_stopped(run: Run) -> list[summary.OutcomeGroup]:
+    """Cells that the machine stopped: their logs are worth a look, unlike those of empty ones."""
+    return [group for group in summary.group_unproven_cells(run) if group.state in STOPPED_STATES]
 
 
 def _build_sections(run: Run, groups: Iterable[summary.OutcomeGroup], directory: Path) -> list[CellSection]:

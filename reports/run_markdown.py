@@ -11,7 +11,7 @@ from jinja2 import Template
 from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Finding, Findings
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import State
+from matrix.record.states import QUIET_STATES, State
 from reports import finding_text, summary
 from reports.explain import format_diagnostic
 from reports.formatting import clean_text, format_count
@@ -127,5 +127,6 @@ def _build_markdown_finding(
 def _format_cell_state(cell: Cell | None) -> str:
     if cell is None:
         return ""
-    plain = {State.PASS: "pass", State.UNREACHABLE: "-"}
-    return plain.get(cell.state, f"**{cell.state}**")
+    if cell.state is State.UNREACHABLE:
+        return cell.state.row.sign
+    return str(cell.state) if cell.state in QUIET_STATES else f"**{cell.state}**"

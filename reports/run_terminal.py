@@ -13,7 +13,7 @@ from rich.text import Text
 from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Finding, Findings
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import State
+from matrix.record.states import PROVEN_STATES, State, find_worst_state
 from reports import finding_text, summary
 from reports.explain import format_diagnostic
 from reports.formatting import clean_text, find_run_file, format_count
@@ -22,7 +22,7 @@ from reports.make_steps import MakeSteps, RunLocation, list_make_steps
 from reports.style import STATE_SIGNS, STATE_STYLES, format_state_counts, print_line, replace_unencodable
 from reports.summary import format_resolved_target
 
-_STATE_WIDTH = len(State.UNREACHABLE)
+_STATE_WIDTH = max(map(len, State))
 
 
 def show_plan(run: Run, console: Console) -> None:
@@ -118,9 +118,8 @@ def _show_header(run: Run, findings: Findings, console: Console) -> None:
 
 
 def _choose_headline_style(run: Run) -> str:
-    states = summary.count_states(run.cells)
-    worst = next((state for state in (State.FAIL, State.WARN, State.PASS) if state in states), State.OOM)
-    return f"bold {STATE_STYLES[worst]}"
+    proven = PROVEN_STATES & {cell.state for cell in run.cells}
+    return f"bold {STATE_STYLES[find_worst_state(proven) if proven else State.INFRA]}"
 
 
 def _show_facts(facts: Mapping[str, Iterable[str]], console: Console) -> None:

@@ -7,30 +7,13 @@ from rich.text import Text
 
 from matrix.record.states import State
 
-STATE_SIGNS: dict[State, str] = {
-    State.PASS: ".",
-    State.WARN: "w",
-    State.FAIL: "F",
-    State.EMPTY: "e",
-    State.UNREACHABLE: "-",
-    State.TIMEOUT: "T",
-    State.OOM: "O",
-    State.INFRA: "!",
-    State.CANCELLED: "c",
-    State.NOT_RUN: "?",
-}
-STATE_STYLES: dict[State, str] = {
-    State.PASS: "green",
-    State.WARN: "yellow",
-    State.FAIL: "bold red",
-    State.EMPTY: "cyan",
-    State.UNREACHABLE: "dim",
-    State.TIMEOUT: "magenta",
-    State.OOM: "magenta",
-    State.INFRA: "magenta",
-    State.CANCELLED: "blue",
-    State.NOT_RUN: "blue",
-}
+STATE_SIGNS = {state: state.row.sign for state in State}
+STATE_STYLES = {state: state.row.style for state in State}
+
+
+def select_states(*styles: str) -> str:
+    """``.timeout, .oom``: CSS's selector of the states that have any of these styles, style by style."""
+    return ", ".join(f".{state}" for style in styles for state in State if state.row.style == style)
 
 
 def format_state_counts(counts: Mapping[State, int], width: int) -> Text:

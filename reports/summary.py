@@ -13,14 +13,6 @@ from reports.formatting import clean_text, format_count, format_duration
 
 _REASONS_SHOWN = 6
 _PROGRAM_PREFIX = re.compile(r"^\S*-(?=gcc\b|clang\b|ld\b|ld\.)")
-_DEFAULT_REASONS = {
-    State.EMPTY: "nothing of the stage belongs to this configuration, so nothing was proven",
-    State.TIMEOUT: "ran out of time",
-    State.OOM: "ran out of memory",
-    State.INFRA: "the machine failed, not the kernel",
-    State.CANCELLED: "interrupted",
-    State.NOT_RUN: "never started",
-}
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ def _format_unknown_failure(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
     stage = cell.deciding_stage
     if cell.reason or stage is None:
-        return clean_text(cell.reason or "failed, and its log has no error that kmatrix knows")
+        return clean_text(cell.reason or cell.state.row.reason)
     return clean_text(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
 
 
@@ -94,8 +86,8 @@ def group_unproven_cells(run: Run) -> list[OutcomeGroup]:
     """Cells that were planned and prove nothing (empty, timeout, …), by state and reason."""
     groups: dict[tuple[State, str], list[Cell]] = {}
     for cell in run.cells:
-        if cell.state in _DEFAULT_REASONS:
-            reason = clean_text(cell.reason or _DEFAULT_REASONS[cell.state])
+        if cell.state not in PROVEN_STATES | {State.UNREACHABLE}:
+            reason = clean_text(cell.reason or cell.state.row.reason)
             groups.setdefault((cell.state, reason), []).append(cell)
     return [OutcomeGroup(state, reason, tuple(cells)) for (state, reason), cells in groups.items()]
 
@@ -105,7 +97,7 @@ def format_unreachable(run: Run) -> str:
     gone = [cell for cell in run.cells if cell.state is State.UNREACHABLE]
     if not gone:
         return ""
-    reasons = Counter(clean_text(cell.reason or "no reason recorded") for cell in gone).most_common()
+    reasons = Counter(clean_text(cell.reason or cell.state.row.reason) for cell in gone).most_common()
     told = [f"{count} × {reason}" for reason, count in reasons[:_REASONS_SHOWN]]
     rest = sum(count for _, count in reasons[_REASONS_SHOWN:])
     told += [f"{rest} for other reasons"] if rest else []

@@ -17,7 +17,7 @@ from matrix.builder.cell_record import CellLog, CellResult
 from matrix.errors import MachineError
 from matrix.kernel_files import Impact, classify_impact
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import COMPLETE_STATES, PROVEN_STATES, Evidence, State
+from matrix.record.states import ANSWERED_STATES, COMPLETE_STATES, Evidence, State
 from matrix.record.stored_run import load_cell_objects, load_cell_sources
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
@@ -64,7 +64,7 @@ def explain_unaffected(before: State, change: ManifestDiff, sources: Set[str] | 
     left = [path for path in change.paths if classify_impact(path) is not Impact.NOTHING]
     if not left:
         # Whatever make's answer was, a failure too: it reads the very same files again.
-        return _explain_nothing_read(change) if before in PROVEN_STATES | {State.EMPTY} else None
+        return _explain_nothing_read(change) if before in ANSWERED_STATES else None
     if before not in COMPLETE_STATES or sources is None or not sources.isdisjoint(left):
         return None
     # A new file can shadow another that was included, and where one is gone another may be found.

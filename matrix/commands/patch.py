@@ -25,6 +25,7 @@ from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, choose_run_direc
 from matrix.commands.session import fetch_source, prepare_session, read_git_identity
 from matrix.commands.stored_findings import derive_run_findings, write_findings
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
+from matrix.exit_codes import ExitCode
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import check_directory_unused
@@ -81,7 +82,7 @@ class PatchResult:
 
     verdict: Verdict
     directories: tuple[Path, ...]
-    exit_code: int
+    exit_code: ExitCode
     tester: Mailbox | None = None
     untested_reason: str = ""
 
@@ -186,14 +187,18 @@ class _PatchEvaluation:
             if tester
             else ""
         )
-        return PatchResult(verdict, directories, code or int(bool(why)), None if why else tester, why)
+        if why and code is ExitCode.PASSED:
+            code = ExitCode.WRONG_REQUEST
+        return PatchResult(verdict, directories, code, None if why else tester, why)
 
-    def _compute_exit_code(self, verdict: Verdict) -> int:
-        code = compute_verdict_exit_code(
-            verdict, allow_lost=self.request.allow_lost, werror=self.trial.profile.werror
+    def _compute_exit_code(self, verdict: Verdict) -> ExitCode:
+        return compute_verdict_exit_code(
+            verdict,
+            allow_lost=self.request.allow_lost,
+            werror=self.trial.profile.werror,
+            # Not all that was asked about could be tried, as not all of it applies.
+            incomplete=self.trial.rejection is not None,
         )
-        # Not all that was asked about could be tried, as not all of it applies.
-        return RejectedPatchError.exit_code if self.trial.rejection and code in (0, 101) else code
 
     def _build_after_runs(self, before: BuiltRun) -> Sequence[BuiltRun]:
         files = self.trial.files

@@ -28,6 +28,7 @@ from matrix.commands.session import (
     prepare_session,
 )
 from matrix.engine.protocol import ContainerLimits, Engine
+from matrix.exit_codes import ExitCode
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
@@ -101,11 +102,12 @@ def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_EN
         return _execute_plan(ready, points, record, Path(place), emit, build=False)
 
 
-def compute_plan_exit_code(planned: Run) -> int:
-    """A plan's exit code: 0 when every request is known to be reachable or not."""
-    open_ = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.is_reachable]
-    known = not open_ and not planned.interrupted
-    return 0 if known else compute_run_exit_code(open_, interrupted=planned.interrupted)
+def compute_plan_exit_code(planned: Run) -> ExitCode:
+    """A plan's exit code: it has passed when every request is known to be reachable or not."""
+    unknown = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.is_reachable]
+    if not unknown and not planned.interrupted:
+        return ExitCode.PASSED
+    return compute_run_exit_code(unknown, interrupted=planned.interrupted)
 
 
 def _check_knob_conflicts(ready: Session, points: Sequence[Request]) -> None:

@@ -1,4 +1,4 @@
-"""run.json as types: what a run was asked to do, on what, with what, and what came out.
+"""The types of run.json: what a run was asked to do, on what, with what, and what came out.
 
 The published JSON Schema is made from these. Adding an optional key keeps the schema's number; readers
 ignore keys that they do not know.
@@ -17,7 +17,7 @@ SCHEMA_VERSION: Literal[1] = 1
 
 
 class Record(BaseModel):
-    """Base of everything on disk: frozen, and deaf to unknown keys."""
+    """Base of all types on disk. Values are frozen; keys that a type does not have are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -152,8 +152,10 @@ class Cell(Record):
 
     @property
     def deciding_stage(self) -> StageRecord | None:
-        """The stage that decided the state, the first that failed or the last that came to it; where none
-        did, the last that ran."""
+        """The stage that decided the state: the first that failed, or the last that has this state.
+
+        Where none has it, the last that ran.
+        """
         deciding = [stage for stage in self.stages if stage.state is self.state] or list(self.stages[-1:])
         if not deciding:
             return None

@@ -11,15 +11,13 @@ from matrix.findings.evidence import MadeObjects, find_made_objects
 from matrix.findings.finding import Finding, Findings
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, DiagnosticRef, Run
-from matrix.record.states import PROVEN_STATES, State
+from matrix.record.states import ANSWERED_STATES
 
 CellKey = tuple[str, str, str, tuple[tuple[str, str], ...]]
 FindingRefs = dict[str, list[DiagnosticRef]]
 """Finding's id → where one cell shows it."""
 
 _FIELD_AXES = ("arch", "toolchain", "base")
-# States that say all they can of a stage: what it should have made was tried, or there was nothing.
-_TRIED_STATES = PROVEN_STATES | {State.EMPTY}
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _format_names(words: Iterable[str]) -> str:
 
 def has_run_stages(cell: Cell, stages: Iterable[str]) -> bool:
     """Whether all of these stages were gone through in this cell, well or not."""
-    return set(stages) <= {stage.name for stage in cell.stages if stage.state in _TRIED_STATES}
+    return set(stages) <= {stage.name for stage in cell.stages if stage.state in ANSWERED_STATES}
 
 
 MatchedIds = dict[str, tuple[str, ...]]
