@@ -128,7 +128,9 @@ def _collect_words(values: dict[str, Any]) -> dict[str, list[str]]:
 def _report_errors() -> Iterator[None]:
     """The one place where an error becomes a sentence on stderr and an exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise_interrupt)
+        # Ignored already, by nohup for one: then it stays ignored, as Python leaves SIGINT.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise_interrupt)
     try:
         yield
         sys.stdout.flush()

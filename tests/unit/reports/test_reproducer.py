@@ -189,6 +189,7 @@ def test_a_container_that_was_killed_for_its_memory_is_no_answer(ask: Run_, tool
 @pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("words", [(), ("--host",)], ids=["container", "host"])
+@pytest.mark.usefixtures("hangups_arrive")
 def test_interrupted_it_stops_at_once_and_leaves_nothing(
     tools: FakeTools, tmp_path: Path, shell: tuple[str, ...], number: int, words: tuple[str, ...]
 ) -> None:
