@@ -32,7 +32,7 @@ from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
-from matrix.commands.session import PROJECT_ROOT
+from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import OPTIONS, Option, resolve_profile
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
@@ -53,7 +53,6 @@ from reports.run_terminal import show_plan, show_run_summary
 from reports.task_output import show_checks, show_leftovers, show_regression, show_shell_banner
 from reports.verdict_terminal import show_verdict
 
-RUNS_DIRECTORY = PROJECT_ROOT / "runs"
 _PROFILE_OPTION = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
 _OPTIONS_BY_NAME = {option.name: option for option in (_PROFILE_OPTION, *OPTIONS)}
 _OPTION_NAMES = tuple(_OPTIONS_BY_NAME)

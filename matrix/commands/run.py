@@ -18,7 +18,7 @@ from matrix.builder.reuse import ReusableRun, load_reusable_run
 from matrix.builder.schedule import JobBudget, run_lanes
 from matrix.catalog.types import Profile, parse_duration, parse_size
 from matrix.commands.session import (
-    PROJECT_ROOT,
+    RUNS_DIRECTORY,
     Session,
     build_base_record,
     build_host_record,
@@ -54,7 +54,7 @@ class Environment:
 
     engine: Engine | None = None
     cache: SourceCache | None = None
-    runs: Path = PROJECT_ROOT / "runs"
+    runs: Path = RUNS_DIRECTORY
 
 
 def run_matrix(
