@@ -1,1 +1,1 @@
-"""The run on disk: types of outcomes, journal, loading, schema."""
+"""The run on disk: types, states, journal, loading; and the events while it is made."""

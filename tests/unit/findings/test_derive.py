@@ -9,11 +9,11 @@ from collections.abc import Iterable
 import pytest
 from jsonschema import Draft202012Validator
 
+from matrix.commands.json_schemas import FINDINGS_SCHEMA
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
 from matrix.findings.evidence import find_made_objects, is_problem_absent
 from matrix.findings.finding import Finding, Findings
-from matrix.findings.schema import FINDINGS_SCHEMA_FILE, build_findings_schema
 from matrix.record.run_model import Cell, DiagnosticRef, Run
 from matrix.record.states import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
@@ -234,10 +234,8 @@ def test_the_order_of_the_cells_changes_nothing_but_their_order() -> None:
     assert (one.condition, one.keys, one.minimal) == (two.condition, two.keys, two.minimal)
 
 
-def test_the_published_schema_is_what_the_types_say_and_takes_the_story() -> None:
-    schema = json.loads(FINDINGS_SCHEMA_FILE.read_text("utf-8"))
-    assert schema == build_findings_schema(), "the types have changed: run python -m matrix.findings.schema"
-    Draft202012Validator.check_schema(schema)
+def test_the_published_schema_takes_the_story() -> None:
+    schema = json.loads(FINDINGS_SCHEMA.path.read_text("utf-8"))
     written = derive_findings(the_story(), {}).model_dump_json(by_alias=True)
     Draft202012Validator(schema).validate(json.loads(written))
     assert {"flip", "from", "to", "cell", "state", "has_finding"} <= json.loads(written)["findings"][0][

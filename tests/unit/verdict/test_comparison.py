@@ -6,10 +6,10 @@ import time
 
 from jsonschema import Draft202012Validator
 
+from matrix.commands.json_schemas import VERDICT_SCHEMA
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs, extract_patch_step
-from matrix.verdict.schema import VERDICT_SCHEMA_FILE, build_verdict_schema
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Transition, Verdict, VerdictPatch
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side, mended, newer, turned
@@ -31,10 +31,8 @@ def a_verdict() -> Verdict:
     return made.model_copy(update=told)
 
 
-def test_the_published_schema_is_what_the_types_say_and_takes_a_verdict() -> None:
-    schema = json.loads(VERDICT_SCHEMA_FILE.read_text("utf-8"))
-    assert schema == build_verdict_schema(), "the types have changed: run python -m matrix.verdict.schema"
-    Draft202012Validator.check_schema(schema)
+def test_the_published_schema_takes_a_verdict() -> None:
+    schema = json.loads(VERDICT_SCHEMA.path.read_text("utf-8"))
     written = json.loads(a_verdict().model_dump_json(by_alias=True))
     Draft202012Validator(schema).validate(written)
     assert all(written[key] for key in schema["properties"])

@@ -1,4 +1,4 @@
-"""The published schema of run.json: what the types say, what it takes, and what it refuses."""
+"""The published schemas: what the types say; what run.json's takes, and what it refuses."""
 
 import copy
 import json
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from matrix.commands.json_schemas import PUBLISHED_SCHEMAS, RUN_SCHEMA, PublishedSchema
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.journal import Journal
 from matrix.record.run_model import Cell, Host, Run, SourceRecord, Tool
-from matrix.record.schema import RUN_SCHEMA_FILE, build_run_schema, write_schema
 from matrix.record.states import State
 from matrix.record.stored_run import load_run
 
@@ -112,22 +112,19 @@ def _known(value: Any, known: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(RUN_SCHEMA_FILE.read_text("utf-8")))
+    return Draft202012Validator(json.loads(RUN_SCHEMA.path.read_text("utf-8")))
 
 
-def test_the_published_file_is_what_the_types_say() -> None:
-    assert json.loads(RUN_SCHEMA_FILE.read_text("utf-8")) == build_run_schema(), (
-        "the types have changed: run python -m matrix.record.schema"
+@pytest.mark.parametrize("published", PUBLISHED_SCHEMAS, ids=lambda published: published.file)
+def test_the_published_file_is_what_the_types_say(published: PublishedSchema) -> None:
+    assert published.path.read_text("utf-8") == published.render(), (
+        "the types have changed: run python -m matrix.commands.json_schemas"
     )
 
 
-def test_publishing_writes_that_file(tmp_path: Path) -> None:
-    write_schema(build_run_schema(), tmp_path / "run.schema.json")
-    assert (tmp_path / "run.schema.json").read_bytes() == RUN_SCHEMA_FILE.read_bytes()
-
-
-def test_it_is_a_schema_of_its_draft_with_a_title() -> None:
-    schema = build_run_schema()
+@pytest.mark.parametrize("published", PUBLISHED_SCHEMAS, ids=lambda published: published.file)
+def test_it_is_a_schema_of_its_draft_with_a_title(published: PublishedSchema) -> None:
+    schema = published.build()
     Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "$id" not in schema
