@@ -12,6 +12,7 @@ _CHECKS = (
     ("-m", "ruff", "format", "--check", "."),
     ("-m", "mypy"),
     ("-c", _LINT_IMPORTS),
+    ("-m", "tests.figures"),
 )
 
 
