@@ -1,25 +1,22 @@
-"""kmatrix's tasks: each calls a job, shows what it emits, and exits with its code. No logic here."""
+"""kmatrix's tasks: each calls a command, shows what it emits, and exits with its code. No logic here."""
 
-import inspect
-import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from invoke.collection import Collection
-from invoke.context import Context
-from invoke.exceptions import Exit
-from invoke.program import Program
-from invoke.tasks import Task, task
 from rich.console import Console
 
-import matrix
 from matrix.catalog.types import Profile
+from matrix.command_line import (
+    POSITIONAL,
+    PROFILE_OPTIONS,
+    TaskOption,
+    TaskProgram,
+    define_task,
+    read_command_line,
+)
 from matrix.commands import develop
 from matrix.commands.compare import (
     apply_baseline,
@@ -33,12 +30,10 @@ from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_requ
 from matrix.commands.repro import select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
-from matrix.commands.settings import OPTIONS, Option, resolve_profile
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.stored_findings import derive_run_findings, find_finding, select_finding, write_findings
 from matrix.commands.sweep import sweep_leftovers
-from matrix.errors import KmatrixError
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
 from matrix.record.stored_run import find_run_directory, load_run
@@ -53,111 +48,15 @@ from reports.run_terminal import show_plan, show_run_summary
 from reports.task_output import show_checks, show_leftovers, show_regression, show_shell_banner
 from reports.verdict_terminal import show_verdict
 
-_PROFILE_OPTION = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
-_OPTIONS_BY_NAME = {option.name: option for option in (_PROFILE_OPTION, *OPTIONS)}
-_OPTION_NAMES = tuple(_OPTIONS_BY_NAME)
-
-TaskOption = tuple[str, object, str]
-"""An option of one task alone: name, default, help. Without a default it is positional."""
-_POSITIONAL = inspect.Parameter.empty
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
+_FORMAT_OPTION: TaskOption = (
+    "format",
+    "terminal",
+    "terminal, html, markdown, text or mail; but for the terminal, on stdout",
+)
 
 
-def _define_task(
-    *shared: str, own: Sequence[TaskOption] = ()
-) -> Callable[[Callable[..., int]], Task[Callable[..., None]]]:
-    """A task of these shared options and some of its own, whose body returns the exit code.
-
-    Invoke reads a task's options from its signature, so a signature is made of the options' table; the
-    body gets the profile that they settle on, and its own options by name.
-    """
-    options = [_OPTIONS_BY_NAME[name] for name in shared]
-
-    def wrap_body(body: Callable[..., int]) -> Task[Callable[..., None]]:
-        def run_body(_: Context, **values: Any) -> None:
-            with _report_errors():
-                mine = {name: values.pop(name.replace("-", "_")) for name, _, _ in own}
-                profile = [resolve_profile(_collect_words(values), os.environ)] if options else []
-                code = body(*profile, **{name.replace("-", "_"): value for name, value in mine.items()})
-            if code:
-                raise Exit(code=code)
-
-        run_body.__name__, run_body.__doc__ = body.__name__, body.__doc__
-        defaults = {option.name: _find_default(option) for option in options} | {
-            name: value for name, value, _ in own
-        }
-        run_body.__signature__ = _build_signature(defaults)  # type: ignore[attr-defined]
-        texts = {option.name: option.help for option in options} | {name: text for name, _, text in own}
-        lists = [name.replace("-", "_") for name, default in defaults.items() if default == []]
-        made: Task[Callable[..., None]] = task(auto_shortflags=False, iterable=lists, help=texts)(run_body)
-        return made
-
-    return wrap_body
-
-
-def _build_signature(defaults: dict[str, object]) -> inspect.Signature:
-    context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return inspect.Signature(
-        [context]
-        + [
-            inspect.Parameter(name.replace("-", "_"), inspect.Parameter.KEYWORD_ONLY, default=default)
-            for name, default in defaults.items()
-        ]
-    )
-
-
-def _find_default(option: Option) -> object:
-    if option.is_repeatable:
-        return []
-    return False if option.is_switch else None
-
-
-def _collect_words(values: dict[str, Any]) -> dict[str, list[str]]:
-    """Invoke's values → the words of those options that were given."""
-    given = {
-        name.replace("_", "-"): value for name, value in values.items() if value not in (None, False, [])
-    }
-    return {
-        name: value if isinstance(value, list) else ["yes" if value is True else value]
-        for name, value in given.items()
-    }
-
-
-@contextmanager
-def _report_errors() -> Iterator[None]:
-    """The one place where an error becomes a sentence on stderr and an exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Ignored already, by nohup for one: then it stays ignored, as Python leaves SIGINT.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _raise_interrupt)
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone (`| head`). Python flushes once more at its end: that must not fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=1) from None
-    except KmatrixError as error:
-        _exit_with_message(error.exit_code, f"kmatrix: {error}", error.hint)
-    except KeyboardInterrupt:
-        _exit_with_message(130, "kmatrix: interrupted")
-    except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is said to be one
-        if os.environ.get("KMATRIX_TRACEBACK"):
-            traceback.print_exc()
-        _exit_with_message(
-            70, f"kmatrix: this is a bug: {type(error).__name__}: {error}", "KMATRIX_TRACEBACK=1 shows where"
-        )
-
-
-def _raise_interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _exit_with_message(code: int, message: str, hint: str = "") -> NoReturn:
-    raise Exit(message + (f"\n  {hint}" if hint else ""), code)
-
-
-@_define_task(*_OPTION_NAMES)
+@define_task(*PROFILE_OPTIONS)
 def setup(profile: Profile) -> int:
     """Make this machine ready: install and start an engine where it may, build images, fetch the source."""
     with display_progress(Console()) as emit:
@@ -165,8 +64,8 @@ def setup(profile: Profile) -> int:
     return 0
 
 
-@_define_task(
-    *_OPTION_NAMES,
+@define_task(
+    *PROFILE_OPTIONS,
     own=[
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
@@ -177,7 +76,7 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     console = Console()
     measure = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
     with display_progress(console) as emit:
-        done, directory = run_matrix(profile, emit, _read_command_line())
+        done, directory = run_matrix(profile, emit, read_command_line())
     findings = derive_run_findings(done, directory)
     write_findings(findings, directory)
     write_run_reports(done, findings, directory)
@@ -189,14 +88,9 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     return held.exit_code
 
 
-def _read_command_line() -> list[str]:
-    return ["./inv", *sys.argv[1:]]
-
-
-@_define_task(*_OPTION_NAMES, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
+@define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
 def plan(profile: Profile, *, json: bool) -> int:
     """What would be built: requests, resolutions, lanes, what is unreachable and why."""
-    console = Console()
     with display_progress(Console(stderr=True)) as emit:
         planned = plan_matrix(profile, emit)
     if json:
@@ -204,7 +98,7 @@ def plan(profile: Profile, *, json: bool) -> int:
             planned.model_dump_json(by_alias=True, indent=1, include={"axes", "source", "cells"}) + "\n"
         )
     else:
-        show_plan(planned, console)
+        show_plan(planned, Console())
     return compute_plan_exit_code(planned)
 
 
@@ -214,10 +108,10 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
     )
 
 
-@_define_task(
+@define_task(
     own=[
         _RUN_OPTION,
-        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        _FORMAT_OPTION,
         ("baseline", "", "a mail marks with >> what is new since this run: its directory, or its name"),
     ]
 )
@@ -263,16 +157,16 @@ def _find_stored_run(run: str) -> tuple[Run, Path]:
     return load_run(directory), directory
 
 
-@_define_task(
-    *(name for name in _OPTION_NAMES if name != "patch"),
+@define_task(
+    *(name for name in PROFILE_OPTIONS if name != "patch"),
     own=[
-        ("file", _POSITIONAL, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
+        ("file", POSITIONAL, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
         ("before", [], "a patch that belongs to the base; repeats, in order"),
         ("message", "", "the id of the mail in FILE that holds the diff, or the cover letter"),
         ("each", False, "build after every patch of a series"),
         ("fixes", [], "a finding of the base that it must mend, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
-        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        _FORMAT_OPTION,
         ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
     ],
 )
@@ -288,7 +182,7 @@ def patch(
     """The verdict on a patch or series: before and after over the whole matrix."""
     asked = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
     with display_progress(Console(stderr=format != "terminal")) as emit:
-        judged = evaluate_patch(profile, asked, emit, _read_command_line())
+        judged = evaluate_patch(profile, asked, emit, read_command_line())
     sides = [_load_stored_run(directory) for directory in judged.directories]
     write_verdict_reports(judged.verdict, sides, judged.tester)
     _show_verdict(judged.verdict, sides, format, judged.tester)
@@ -297,14 +191,14 @@ def patch(
     return judged.exit_code
 
 
-@_define_task(
+@define_task(
     own=[
-        ("before", _POSITIONAL, "a run's directory, or its name under runs/"),
-        ("after", _POSITIONAL, "the run that is compared with it"),
+        ("before", POSITIONAL, "a run's directory, or its name under runs/"),
+        ("after", POSITIONAL, "the run that is compared with it"),
         ("fixes", [], "a finding of the first that must be gone, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         ("werror", False, "exit 101 for new warnings"),
-        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        _FORMAT_OPTION,
     ]
 )
 def compare(
@@ -323,7 +217,7 @@ def compare(
     return code
 
 
-@_define_task(
+@define_task(
     own=[
         _RUN_OPTION,
         ("finding", "", "only this one: its id, such as F1, or one of its keys"),
@@ -347,7 +241,7 @@ def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) ->
     return 0
 
 
-@_define_task(
+@define_task(
     own=[
         _RUN_OPTION,
         ("finding", "", "the finding to see: its id, such as F1, or one of its keys"),
@@ -370,9 +264,9 @@ def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int
     return 0
 
 
-@_define_task(
+@define_task(
     own=[
-        ("cell", _POSITIONAL, "the cell's id, as the report has it"),
+        ("cell", POSITIONAL, "the cell's id, as the report has it"),
         _RUN_OPTION,
         ("command", "", "run this in its shell, in place of a prompt"),
     ]
@@ -392,16 +286,16 @@ def shell(*, cell: str, run: str, command: str) -> int:
         return room.run_shell(command)
 
 
-@_define_task("profile", "toolchain")
+@define_task("profile", "toolchain")
 def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
     with display_progress(Console(stderr=True)) as emit:
-        made = build_images(profile, emit)
-    sys.stdout.writelines(f"{name} {image}\n" for name, image in made.items())
+        image_ids = build_images(profile, emit)
+    sys.stdout.writelines(f"{name} {image}\n" for name, image in image_ids.items())
     return 0
 
 
-@_define_task("profile", "source", "patch")
+@define_task("profile", "source", "patch")
 def source(profile: Profile) -> int:
     """Fetch the source into the cache, with its patches; its place."""
     with display_progress(Console(stderr=True)) as emit:
@@ -410,22 +304,22 @@ def source(profile: Profile) -> int:
     return 0
 
 
-@_define_task("profile", "toolchain", "source")
+@define_task("profile", "toolchain", "source")
 def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
-    found = diagnose_machine(profile)
-    show_checks(found, Console())
-    return 0 if all(finding.ok for finding in found) else 2
+    checks = diagnose_machine(profile)
+    show_checks(checks, Console())
+    return 0 if all(check.ok for check in checks) else 2
 
 
-@_define_task(own=[("yes", False, "remove it; without this, only show it")])
+@define_task(own=[("yes", False, "remove it; without this, only show it")])
 def sweep(*, yes: bool) -> int:
     """What can go: containers of dead runs, lanes, old images and sources."""
     show_leftovers(sweep_leftovers(remove=yes), Console(), removed=yes)
     return 0
 
 
-@_define_task(
+@define_task(
     own=[
         ("unit", False, "only the unit tests: seconds, no engine"),
         ("only", "", "only tests that match this"),
@@ -436,32 +330,20 @@ def test(*, unit: bool, only: str) -> int:
     return develop.run_tests(unit=unit, only=only)
 
 
-@_define_task()
+@define_task()
 def lint() -> int:
     """Check kmatrix's own code: ruff, mypy, import-linter."""
     return develop.run_checks()
 
 
-namespace = Collection(
-    setup, run, plan, report, explain, patch, compare, repro, shell, images, source, doctor, sweep, test, lint
+program = TaskProgram(
+    "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
+    {
+        "The main job": (setup, run, plan, patch),
+        "What a run found": (report, explain, compare, repro, shell),
+        "This machine": (images, source, doctor, sweep),
+        "kmatrix itself": (test, lint),
+    },
 )
-
-
-class _KmatrixProgram(Program):
-    """Invoke's, but that ``TASK --help`` is help for a task with a positional argument as well, which would
-    else take the word for its value."""
-
-    def normalize_argv(self, argv: list[str] | None) -> None:
-        super().normalize_argv(argv)
-        for name, word in pairwise(self.argv):
-            if word == "--help" and name in namespace.task_names:
-                self.argv = [self.argv[0], "--help", name]
-
-
-program = _KmatrixProgram(
-    name="kmatrix",
-    binary="./inv",
-    binary_names=["inv", "kmatrix"],
-    namespace=namespace,
-    version=matrix.__version__,
-)
+namespace = program.namespace
+"""What Invoke's own command looks for in a file of this name."""

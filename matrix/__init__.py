@@ -1,3 +1,3 @@
-"""kmatrix: builds every reachable combination of a kernel's axes, and says truthfully what came out."""
+"""kmatrix: builds a Linux tree in every combination of arch, compiler and Kconfig symbols."""
 
 __version__ = "0.1.0"

@@ -1,7 +1,7 @@
 """The one error family: each class carries its exit code, each message says what to do next.
 
 A failing cell is a result and never an exception; these are for a tool that cannot go on. They are
-caught once, in ``tasks.py``.
+caught once, in ``matrix/command_line.py``.
 """
 
 import difflib

@@ -1,1 +1,1 @@
-"""The composers: each job joins the rooms above into something a user asks for, and emits events."""
+"""The commands: each joins other packages to what one task of the command line does, and emits events."""

@@ -1,4 +1,4 @@
-"""Testing and checking kmatrix itself, with the tools of its own virtual environment."""
+"""Test and check kmatrix itself, with the tools of its own virtual environment."""
 
 import subprocess
 import sys

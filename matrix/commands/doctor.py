@@ -1,4 +1,4 @@
-"""What is wrong with this machine and what to do about it; and what can go."""
+"""Checks of this machine, with advice where one fails."""
 
 import shutil
 import threading
@@ -20,7 +20,7 @@ _GIB = 2**30
 _MIN_FREE_DISK = 15 * _GIB
 _MIN_MEMORY = 4 * _GIB
 _PROBE_MEMORY = 512 * 2**20
-# What a container says of its own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
+# Prints the limits that hold in a container: memory under cgroup v1 or v2, capabilities, privileges, user.
 _PROBE_SCRIPT = """
 cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
 grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
@@ -32,7 +32,7 @@ true
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """One thing that was looked at. ``todo`` is the command or advice where it is not well."""
+    """A check and its result. ``advice`` is the command or sentence to show where it failed."""
 
     subject: str
     ok: bool
@@ -41,14 +41,14 @@ class HealthCheck:
 
 
 def diagnose_machine(profile: Profile) -> list[HealthCheck]:
-    """Engine, isolation, disk, memory, images, source, in this order."""
+    """Check engine, isolation, disk, memory, images, source, in this order; without an engine, the disk."""
     cache = SourceCache()
-    found = [*_check_disk(cache)]
+    disk = _check_disk(cache)
     try:
         engine = connect_engine()
         about = engine.query_info()
     except MachineError as error:
-        return [HealthCheck("engine", False, str(error), error.hint), *found]
+        return [HealthCheck("engine", False, str(error), error.hint), disk]
     engine_line = f"{about.name} {about.version}, cgroup {about.cgroup}, {about.storage}"
     memory = HealthCheck(
         "memory",
@@ -61,7 +61,7 @@ def diagnose_machine(profile: Profile) -> list[HealthCheck]:
     return [
         HealthCheck("engine", True, engine_line),
         isolation,
-        *found,
+        disk,
         memory,
         *images,
         _check_source(cache, profile),
@@ -69,7 +69,10 @@ def diagnose_machine(profile: Profile) -> list[HealthCheck]:
 
 
 def _check_isolation(engine: Engine, user: str) -> HealthCheck:
-    """Whether limits and restrictions are applied, and not only accepted: read back inside a container."""
+    """Check that the engine applies limits and restrictions, and does not only accept them.
+
+    They are read back inside a container.
+    """
     image = engine.find_image_id(compute_base_tag())
     if image is None:
         return HealthCheck("isolation", False, "not known before the base image is there", "./inv setup")
@@ -90,7 +93,7 @@ def _check_isolation(engine: Engine, user: str) -> HealthCheck:
 
 def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
     words = " ".join(lines).split()
-    lacks = [
+    missing = [
         name
         for name, held in (
             ("the memory limit", bool(lines) and lines[0].strip() == str(_PROBE_MEMORY)),
@@ -101,17 +104,17 @@ def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
         )
         if not held
     ]
-    if lacks:
+    if missing:
         return HealthCheck(
-            "isolation", False, f"the engine does not apply: {', '.join(lacks)}", "use a rootful engine"
+            "isolation", False, f"the engine does not apply: {', '.join(missing)}", "use a rootful engine"
         )
     return HealthCheck("isolation", True, "limits, dropped capabilities and the read-only root are applied")
 
 
-def _check_disk(cache: SourceCache) -> Iterator[HealthCheck]:
-    place = next(path for path in (cache.root, *cache.root.parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    yield HealthCheck(
+def _check_disk(cache: SourceCache) -> HealthCheck:
+    existing = next(path for path in (cache.root, *cache.root.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    return HealthCheck(
         "disk",
         free >= _MIN_FREE_DISK,
         f"{free / _GIB:.0f} GiB free for {cache.root}",
@@ -123,15 +126,15 @@ def _check_images(engine: Engine, profile: Profile) -> Iterator[HealthCheck]:
     catalog = load_catalog().with_profile(profile)
     for name in profile.toolchain:
         ref = resolve_image_ref(name, catalog.toolchains[name])
-        there = engine.find_image_id(ref) is not None
-        yield HealthCheck(f"image {name}", there, ref if there else f"{ref} is not there", "./inv setup")
+        is_present = engine.find_image_id(ref) is not None
+        message = ref if is_present else f"{ref} is not there"
+        yield HealthCheck(f"image {name}", is_present, message, "./inv setup")
 
 
 def _check_source(cache: SourceCache, profile: Profile) -> HealthCheck:
     if not profile.source.startswith("debian:"):
-        there = Path(profile.source.partition("@")[0]).exists()
-        return HealthCheck("source", there, profile.source, "name a kernel tree: --source DIR")
-    facts = cache.read_spec_entry(profile.source)
-    if facts is None:
+        is_present = Path(profile.source.partition("@")[0]).exists()
+        return HealthCheck("source", is_present, profile.source, "name a kernel tree: --source DIR")
+    if cache.read_spec_entry(profile.source) is None:
         return HealthCheck("source", False, f"{profile.source} is not fetched", "./inv setup")
     return HealthCheck("source", True, f"{profile.source} is in {cache.root}")

@@ -1,4 +1,4 @@
-"""Somebody's own .config against a finding: what it misses, and whether the tree's conf lets it have that."""
+"""Compare a user's .config with a finding: what it misses, and whether the tree's conf can change that."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from matrix.builder.schedule import JobBudget
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.commands.restore import restore_session
-from matrix.commands.run import Environment, build_make_context
+from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, build_make_context
 from matrix.commands.stored_findings import filter_cells_by_toolchain
 from matrix.errors import MachineError, RequestError
 from matrix.findings.check_config import (
@@ -45,13 +45,12 @@ from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import Resolver
 
 _CONFIG_BASE = "given"
-_LOCAL_ENVIRONMENT = Environment()
 
 
 @dataclass(frozen=True)
 class ConfigCheckRequest:
-    """The options of a question: the .config, a toolchain, and the file of the answer; the last two may be
-    empty."""
+    """The options of the task: the .config, a toolchain, and the file for the changed .config; the last two
+    may be empty."""
 
     config: Path
     toolchain: str = ""
@@ -59,7 +58,7 @@ class ConfigCheckRequest:
 
 
 def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRequest | None:
-    """What was asked, or None without a .config. RequestError for options that say nothing without one."""
+    """The request, or None without a .config. RequestError for an option that needs one."""
     if config:
         return ConfigCheckRequest(Path(config), toolchain, out)
     given = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
@@ -69,7 +68,7 @@ def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRe
 
 
 def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
-    """A .config that somebody names. RequestError says what is wrong with it."""
+    """Read the user's .config. RequestError where it cannot be read, is empty, or is for no known arch."""
     try:
         text = path.expanduser().read_text("utf-8")
     except OSError as error:
@@ -100,7 +99,7 @@ def explain_config(
     finding: Finding,
     asked: ConfigCheckRequest,
     emit: EventSink,
-    world: Environment = _LOCAL_ENVIRONMENT,
+    world: Environment = LOCAL_ENVIRONMENT,
 ) -> ConfigExplanation:
     """Hold a .config against a finding of the run in this directory; write the changed one.
 
@@ -131,7 +130,7 @@ def _check_output_free(asked: ConfigCheckRequest) -> None:
 
 @dataclass(frozen=True)
 class _ConfigCheck:
-    """A run's finding and somebody's .config for an arch on which it was seen."""
+    """A run's finding and a user's .config for an arch on which it was seen."""
 
     run: Run
     directory: Path
@@ -144,17 +143,17 @@ class _ConfigCheck:
         return ConfigChecker(load_catalog().with_profile(self.profile), self.run.axes)
 
     def pick_toolchain(self, cells: list[Cell]) -> str:
-        """The toolchain, of these cells', that is nearest to what the .config was made with."""
+        """Pick the cells' toolchain that is nearest to the compiler that the .config was made with."""
         return find_nearest_toolchain(self._find_compilers(cells), self.user_config.origin.compiler)
 
     def find_origin_toolchain(self, asked: ConfigCheckRequest) -> str | None:
-        """The run's toolchain that the .config stands for; None where it does not say."""
+        """Find the run's toolchain that the .config stands for; None where it names no compiler."""
         if asked.toolchain or self.user_config.origin.compiler is None:
             return asked.toolchain or None
         return self.pick_toolchain([cell for cell in self.run.cells if cell.arch == self.user_config.arch])
 
     def read_recorded_config(self, cell: Cell) -> str:
-        """A cell's .config as the run has kept it, or nothing."""
+        """A cell's .config as the run has kept it, or an empty text."""
         try:
             return load_cell_config(self.directory, cell)
         except RequestError:
@@ -194,7 +193,7 @@ def _build_explanation(
 def _apply_change(
     case: _ConfigCheck, fit: ConditionFit, alone: Config, asked: ConfigCheckRequest, desk: "_ConfigResolver"
 ) -> tuple[ConfigChange, Config]:
-    """The change as the tree's conf takes it, and the configuration that comes of it."""
+    """Resolve the .config with what it misses; returns the change and the configuration that results."""
     request = Request.from_symbols(*desk.lane_axes, {**fit.satisfied_symbols, **fit.missing_symbols})
     resolution = desk.resolve_request(request, fit.satisfied_symbols)
     after = Config.parse(str(resolution.config))
@@ -208,7 +207,7 @@ def _apply_change(
 
 
 def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: str) -> Path:
-    """Where the changed .config is now. Its own name holds its digest, so it takes nobody's place."""
+    """Write the changed .config. Its default name holds its digest, so that it replaces no other file."""
     name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
@@ -225,7 +224,7 @@ def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: s
 
 @dataclass(frozen=True)
 class _ConfigResolver:
-    """Where a .config is resolved: a lane's directory, and the container of one toolchain around it."""
+    """Resolves a .config in a lane's directory, in the container of one toolchain."""
 
     make_runner: MakeRunner
     lane_dir: LaneDirectory
@@ -252,7 +251,7 @@ class _ConfigResolver:
         return resolution
 
     def explain_unreached(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
-        """Why the tree does not give what was asked for."""
+        """The reasons why the tree's conf did not accept the request."""
         srcarch = self.catalog.arches[self.lane_axes[0]].srcarch
         definitions = read_tree_definitions(self.make_runner.context.tree.path, srcarch)
         return explain_unreached(resolution, config, definitions, self.catalog)
@@ -270,7 +269,7 @@ def _build_refusal_error(resolution: Resolution) -> RequestError | MachineError:
 def _open_config_resolver(
     case: _ConfigCheck, cell: Cell, emit: EventSink, world: Environment
 ) -> Iterator[_ConfigResolver]:
-    """The run's own tree, a cell's image and make line, and the .config as a base."""
+    """Open a resolver with the run's own tree, a cell's image and make line, and the .config as a base."""
     with restore_session(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
         emit(
             ProgressNote(

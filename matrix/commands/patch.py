@@ -1,4 +1,4 @@
-"""The verdict on a patch: the profile built on the base, then with the patch, and both compared.
+"""The verdict on a patch: the profile is built on the base, then with the patch, and both are compared.
 
 Everything is kept in one directory: the patches as they were applied, both runs, the verdict.
 
@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
 from matrix.commands.compare import load_run_data
-from matrix.commands.patch_focus import find_focus_additions
-from matrix.commands.run import Environment, choose_run_directory, run_matrix
+from matrix.commands.focus import find_focus_additions, name_object
+from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, choose_run_directory, run_matrix
 from matrix.commands.session import fetch_source, prepare_session, read_git_identity
 from matrix.commands.stored_findings import derive_run_findings, write_findings
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
@@ -39,8 +39,6 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Patc
 
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
-_LOCAL_ENVIRONMENT = Environment()
-_SOURCE_SUFFIXES = (".c", ".S")
 
 BuiltRun = tuple[Run, Path]
 """A run and its directory."""
@@ -48,10 +46,10 @@ BuiltRun = tuple[Run, Path]
 
 @dataclass(frozen=True)
 class PatchRequest:
-    """What is asked of a series.
+    """A series of patches, and what its verdict is to be about.
 
-    ``before`` are patches that belong to the base; ``fixes`` are findings of the base, by id or key, that it
-    must mend; ``each`` asks about every patch of it. ``tester``: who wants to say that they have tested it.
+    ``base_patches`` belong to the base. ``fixes`` are findings of the base, by id or key, that must be fixed.
+    With ``each_patch`` the tree is built after every patch. ``tester`` is whom a Tested-by would name.
     """
 
     series: PatchSeries
@@ -63,7 +61,7 @@ class PatchRequest:
 
 
 def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> PatchRequest:
-    """What the options of a command ask. RequestError where a tag is wanted and git knows no name for it."""
+    """The request in the task's options. RequestError where a Tested-by is wanted and git has no name."""
     return PatchRequest(
         series=series,
         base_patches=tuple(before),
@@ -78,7 +76,7 @@ def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mappin
 class PatchResult:
     """A verdict and the directories of the runs that it rests on: before, and after each step.
 
-    ``tester`` is who wanted to say that they have tested it, and may; ``untested`` why they may not.
+    ``tester`` is whom a Tested-by names where one is earned; ``untested_reason`` why it is not earned.
     """
 
     verdict: Verdict
@@ -93,7 +91,7 @@ def evaluate_patch(
     asked: PatchRequest,
     emit: EventSink,
     argv: Sequence[str] = (),
-    world: Environment = _LOCAL_ENVIRONMENT,
+    world: Environment = LOCAL_ENVIRONMENT,
 ) -> PatchResult:
     """Build before and after, and compare.
 
@@ -106,7 +104,7 @@ def evaluate_patch(
     try:
         trial = _try_patches(profile, asked.series, place, emit, world)
     except BaseException:
-        # Nothing was built yet: what is wrong is told, and nothing is left.
+        # Nothing was built yet, so nothing of a request that is refused is kept.
         shutil.rmtree(place / _PATCHES_DIRECTORY, ignore_errors=True)
         with suppress(OSError):
             place.rmdir()
@@ -116,8 +114,8 @@ def evaluate_patch(
 
 @dataclass(frozen=True)
 class _TrialApplication:
-    """What will be built: the profile with the focus that follows the patch, and the patches that apply, as
-    files. ``refused`` says why the next one does not."""
+    """What will be built: the profile, its focus extended by what the patches touch, and the patches that
+    apply, as files. ``rejection`` is why the next one does not apply."""
 
     profile: Profile
     files: tuple[Path, ...]
@@ -127,7 +125,7 @@ class _TrialApplication:
 def _try_patches(
     profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: Environment
 ) -> _TrialApplication:
-    """Whether the patches apply, which is known before anything is built."""
+    """Apply the patches to a copy of the source, before anything is built."""
     files = _write_patch_files(series.patches, place / _PATCHES_DIRECTORY)
     with prepare_session(profile, emit, engine=world.engine, cache=world.cache) as ready:
         touched = {path for one in series.patches for path in one.paths}
@@ -147,8 +145,8 @@ def _try_patches(
 
 
 def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
-    """The patches as files of ours, in the order in which they apply, under their own names where they can be
-    told apart by them."""
+    """Write the patches as files, in the order in which they apply: under their own names, with a number
+    before each where two names are the same."""
     folder.mkdir(parents=True)
     own = [one.name for one in patches]
     names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
@@ -164,7 +162,7 @@ def _add_patches(profile: Profile, files: Sequence[Path]) -> Profile:
 
 @dataclass(frozen=True)
 class _PatchEvaluation:
-    """One patch or series before the judge."""
+    """The builds and comparisons that one patch or series needs."""
 
     trial: _TrialApplication
     request: PatchRequest
@@ -264,8 +262,8 @@ class _PatchEvaluation:
     def _find_touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
-        changed = (Path(path) for one in self._applied_patches for path in one.paths)
-        own = {str(path.with_suffix(".o")) for path in changed if path.suffix in _SOURCE_SUFFIXES}
+        changed = (PurePosixPath(path) for one in self._applied_patches for path in one.paths)
+        own = {target for path in changed if (target := name_object(path))}
         fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
         return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
 

@@ -1,4 +1,4 @@
-"""What a recorded run was made with, found again: its profile, its image, its very tree."""
+"""Find what a recorded run was made with: its profile, its image, and the same tree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,27 +25,27 @@ def restore_session(
     engine: Engine | None = None,
     cache: SourceCache | None = None,
 ) -> Iterator[Session]:
-    """What `prepare` gave this run, with one of its toolchains; no sweep takes it away meanwhile.
+    """The session that a recorded run was made in, with one of its toolchains.
 
-    A missing image is made and a missing source is fetched. RequestError when the source cannot be had, or
-    is another now.
+    A missing image is made and a missing source is fetched; no sweep removes them while the ``with`` block
+    runs. RequestError when the source cannot be fetched, or is another one now.
     """
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     engine = engine or connect_engine()
     cache = cache or SourceCache()
     with cache.lock_shared():
-        about = engine.query_info()
-        user = choose_container_user(rootless=about.rootless)
-        chain = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
+        info = engine.query_info()
+        user = choose_container_user(rootless=info.rootless)
+        record = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
         tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
-        yield Session(profile, catalog, engine, about, user, cache, tree, {toolchain: chain})
+        yield Session(profile, catalog, engine, info, user, cache, tree, {toolchain: record})
 
 
 def _restore_toolchain(
     recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: EventSink
 ) -> ToolchainRecord:
-    """The recorded image, or, said so, the one that its recipe makes today."""
+    """The recorded image where it still exists; otherwise, with a note, the one of its recipe today."""
     if engine.find_image_id(recorded.image_id):
         return recorded
     if name not in catalog.toolchains:
@@ -62,13 +62,13 @@ def _restore_toolchain(
 
 
 def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
-    found = cache.find(source.digest)
-    if found is None:
+    entry = cache.find(source.digest)
+    if entry is None:
         return None
     git = source.git
     return SourceTree(
         spec=source.spec,
-        path=found.path,
+        path=entry.path,
         version=source.version,
         digest=source.digest,
         git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
@@ -97,11 +97,11 @@ def _refetch_tree(
 
 
 def _pin_spec(source: SourceRecord, cache: SourceCache) -> str:
-    """The spec, with the version or commit that was built where it names something that moves on."""
+    """Add to a spec the version or commit that was built, where the spec alone means a newer one by now."""
     match parse_source_spec(source.spec):
         case PackageSpec(name=name, version="") if source.package:
             newest = (cache.read_spec_entry(source.spec) or {}).get("package")
-            # In the cache a package is called as it was asked for: one that is still the newest is found so.
+            # The cache has a package under the spec that it was fetched by: the newest under its plain spec.
             return source.spec if newest == source.package else f"debian:{name}={source.package}"
         case RevisionSpec(path=path) if source.git:
             return f"{path}@{source.git.commit}"

@@ -17,6 +17,7 @@ from matrix.builder.lanes import Lane, RunContext, group_into_lanes
 from matrix.builder.reuse import ReusableRun, load_reusable_run
 from matrix.builder.schedule import JobBudget, run_lanes
 from matrix.catalog.types import Profile, parse_duration, parse_size
+from matrix.commands.focus import resolve_focus
 from matrix.commands.session import (
     RUNS_DIRECTORY,
     Session,
@@ -25,7 +26,6 @@ from matrix.commands.session import (
     build_source_record,
     build_tool_record,
     prepare_session,
-    resolve_focus,
 )
 from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
@@ -50,18 +50,21 @@ _USABLE_MEMORY = 0.9
 
 @dataclass(frozen=True)
 class Environment:
-    """The places a job reaches: an engine and a cache of somebody's choosing, or this machine's."""
+    """The engine, the cache and the folder of runs that a command works with; by default this machine's."""
 
     engine: Engine | None = None
     cache: SourceCache | None = None
     runs: Path = RUNS_DIRECTORY
 
 
+LOCAL_ENVIRONMENT = Environment()
+
+
 def run_matrix(
     profile: Profile,
     emit: EventSink,
     argv: Sequence[str] = (),
-    world: Environment = Environment(),
+    world: Environment = LOCAL_ENVIRONMENT,
     before: tuple[Run, Path] | None = None,
 ) -> tuple[Run, Path]:
     """Plan, build and record one run; returns it with its directory.
@@ -85,12 +88,12 @@ def run_matrix(
         return _execute_plan(ready, points, record, directory, emit, build=True, before=known), directory
 
 
-def plan_matrix(profile: Profile, emit: EventSink, world: Environment = Environment()) -> Run:
+def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_ENVIRONMENT) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
     points = plan_requests(profile)
     now = datetime.now(UTC)
     with (
-        prepare_session(profile, emit, engine=world.engine, cache=world.cache, make=False) as ready,
+        prepare_session(profile, emit, engine=world.engine, cache=world.cache, build=False) as ready,
         TemporaryDirectory(prefix="kmatrix-plan-") as place,
     ):
         _check_knob_conflicts(ready, points)

@@ -1,4 +1,4 @@
-"""What a job needs before it can plan: engine, images, source. Makes what is missing."""
+"""What a command needs before it can plan: engine, images, source; made where they are missing."""
 
 import hashlib
 import platform
@@ -13,6 +13,7 @@ from pathlib import Path
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
+from matrix.commands.focus import check_focus
 from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import (
@@ -39,7 +40,7 @@ from matrix.record.run_model import (
 from matrix.resolve.resolver import check_base_files, read_base_texts
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
-from matrix.source.kernel_tree import SourceTree, find_missing_paths
+from matrix.source.kernel_tree import SourceTree
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import read_series
 from matrix.source.spec import parse_source_spec
@@ -73,31 +74,39 @@ def prepare_session(
     *,
     engine: Engine | None = None,
     cache: SourceCache | None = None,
-    make: bool = True,
+    build: bool = True,
 ) -> Iterator[Session]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
-    Raises what is wrong with the request before any work. ``make`` builds images and fetches a source that
-    are missing; without it they are a MachineError.
+    Raises what is wrong with the request before any work. ``build`` prepares for a build: missing images are
+    made, a missing source is fetched, and the tree must have the focus. Without it, as for a plan, what is
+    missing is a MachineError, and the focus is ignored.
     """
     catalog = load_catalog().with_profile(profile)
     _check_inputs_readable(profile, catalog)
     engine = engine or connect_engine()
     cache = cache or SourceCache()
     with cache.lock_shared():
-        if not make:
+        if not build:
             _check_nothing_missing(profile, catalog, engine, cache)
-        yield _build_session(profile, catalog, engine, cache, emit)
+        yield _build_session(profile, catalog, engine, cache, emit, needs_focus=build)
 
 
 def _build_session(
-    profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: EventSink
+    profile: Profile,
+    catalog: Catalog,
+    engine: Engine,
+    cache: SourceCache,
+    emit: EventSink,
+    *,
+    needs_focus: bool,
 ) -> Session:
     about = engine.query_info()
     user = choose_container_user(rootless=about.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
-    _check_focus(profile, catalog, tree)
+    if needs_focus:
+        check_focus(profile, catalog, tree.path)
     toolchains = {
         name: _build_toolchain_record(engine, catalog, profile, name, image, user)
         for name, image in images.items()
@@ -106,7 +115,7 @@ def _build_session(
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
-    """What the request names must be there before minutes are spent on anything else."""
+    """Check that what the request names can be read, before minutes are spent on anything else."""
     parse_source_spec(profile.source)
     for patch in profile.patch:
         read_series(patch)
@@ -126,7 +135,7 @@ def _check_nothing_missing(profile: Profile, catalog: Catalog, engine: Engine, c
 def ensure_images(
     engine: Engine, catalog: Catalog, toolchains: Sequence[str], emit: EventSink, *, install: bool = False
 ) -> dict[str, str]:
-    """Toolchain → image id; built or pulled where missing."""
+    """Build or pull the images that are missing; returns toolchain → image id."""
     ids = {}
     for name in toolchains:
         wanted = resolve_image(name, catalog.toolchains[name])
@@ -145,7 +154,7 @@ def resolve_image(name: str, row: Toolchain) -> ImageRecipe | str:
 
 
 def resolve_image_ref(name: str, row: Toolchain) -> str:
-    """What a toolchain's image is called, whether it is there or not."""
+    """The name of a toolchain's image, whether the engine has it or not."""
     wanted = resolve_image(name, row)
     return wanted.tag if isinstance(wanted, ImageRecipe) else wanted
 
@@ -153,7 +162,7 @@ def resolve_image_ref(name: str, row: Toolchain) -> str:
 def fetch_source(
     profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
 ) -> SourceTree:
-    """The profile's tree, with its patches, in the cache."""
+    """Fetch the profile's tree into the cache, and apply its patches."""
     return fetch_tree(
         profile.source,
         cache=cache,
@@ -166,39 +175,17 @@ def fetch_source(
 
 
 def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
-    """The profile's patches in order, a series as its patches; RequestError when one cannot be read."""
+    """Read the profile's patches in order, a series as its patches; RequestError when one cannot be read."""
     given = [read_series(patch) for patch in profile.patch]
     for note in chain.from_iterable(series.notes for series in given):
         emit(ProgressNote(note))
     return [patch for series in given for patch in series.patches]
 
 
-def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
-    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
-    asked for."""
-    own = catalog.arches[arch].srcarch
-    paths = (path.replace("{srcarch}", own) for path in profile.focus)
-    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
-
-
-def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
-    for arch in profile.arch:
-        focus = resolve_focus(profile, catalog, arch)
-        for path in focus:
-            if not path.endswith(("/", ".o")):
-                raise RequestError(
-                    f"{profile.name}.toml: focus: {path!r} is neither a directory nor an object",
-                    f"a directory ends in a slash: {path}/",
-                )
-        for path, near in find_missing_paths(tree.path, focus):
-            suffix = f" (nearest: {near!r})" if near else ""
-            raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
-
-
 def _build_toolchain_record(
     engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
 ) -> ToolchainRecord:
-    """Image and versions, asked of the tools themselves, for every arch of the profile."""
+    """Describe an image with the versions that its tools print, for every arch of the profile."""
     makes = [{**catalog.build_make_variables(arch, name), **profile.make} for arch in profile.arch]
     pairs = [find_compiler_and_linker(make) for make in makes]
     lines = read_first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
@@ -222,7 +209,7 @@ def _build_toolchain_record(
 
 
 def build_base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
-    """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
+    """How a base's configurations start, as a run records it, and the text of its .config if it is a file."""
     base = catalog.bases[name]
     given, extra = read_base_texts(base)
     targets = {arch: catalog.find_base_target(arch, name) for arch in arches}
@@ -274,13 +261,13 @@ def _read_commit() -> str | None:
 
 
 def read_git_identity() -> Mailbox:
-    """Who git says runs this. RequestError where git does not know."""
-    asked = ["git", "var", "GIT_AUTHOR_IDENT"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found = _GIT_IDENT.match(done.stdout)
-    if done.returncode or found is None:
+    """Read the user's name and address from git. RequestError where git has none."""
+    command = ["git", "var", "GIT_AUTHOR_IDENT"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    ident = _GIT_IDENT.match(process.stdout)
+    if process.returncode or ident is None:
         raise RequestError(
             "git does not know who you are, so no tag can name you",
             "git config --global user.name 'Your Name'; git config --global user.email you@example.org",
         )
-    return Mailbox(name=found["name"], address=found["address"])
+    return Mailbox(name=ident["name"], address=ident["address"])

@@ -16,12 +16,12 @@ DEFAULT_PROFILE = "kvm-vfio"
 
 
 def _split_words(given: Sequence[str]) -> tuple[str, ...]:
-    """Lists repeat or take commas."""
+    """Split at commas as well: such an option repeats, or takes commas."""
     return tuple(word for item in given for word in (part.strip() for part in item.split(",")) if word)
 
 
 def _keep_words(given: Sequence[str]) -> tuple[str, ...]:
-    """A selection term or a path may hold commas: it only repeats."""
+    """Keep each value whole: a selection term or a path may hold commas, so such an option only repeats."""
     return tuple(given)
 
 
@@ -53,7 +53,7 @@ def _parse_switch(given: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Option:
-    """A shared option: also a profile key and a ``KMATRIX_`` variable of the same name."""
+    """An option that is also a key of a profile and a ``KMATRIX_`` variable of the same name."""
 
     name: str
     help: str
@@ -68,6 +68,9 @@ class Option:
         return self.parse_words is _parse_switch
 
 
+PROFILE_OPTION = Option(
+    "profile", f"a built-in profile (kvm-vfio, quick) or a TOML file; default {DEFAULT_PROFILE}"
+)
 OPTIONS = (
     Option("arch", "arches, as in the kernel's ARCH=; repeat or separate with commas", _split_words),
     Option(
@@ -94,7 +97,10 @@ OPTIONS = (
 
 
 def resolve_profile(options: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Profile:
-    """The profile to work with. ``options`` are those that were given, each with its words."""
+    """Load the profile that is asked for, with the options and variables laid over it.
+
+    ``options`` are those that were given, each with its words. Raises RequestError.
+    """
     chosen = options.get("profile") or [environment.get("KMATRIX_PROFILE", DEFAULT_PROFILE)]
     variables = {
         option.name: [environment[name]]
@@ -109,11 +115,11 @@ def resolve_profile(options: Mapping[str, Sequence[str]], environment: Mapping[s
 
 
 def _narrow_selection(profile: Profile, given: set[str]) -> Profile:
-    """A profile's own selection stays valid when an option leaves out axis values that it speaks of."""
+    """Drop the terms of the profile's own selection that an option for an axis has left without a match."""
     if "select" in given or not given & {"arch", "toolchain"}:
         return profile
-    fitting = find_matching_terms(profile, profile.select)
-    return profile.model_copy(update={"select": fitting}) if fitting else profile
+    terms = find_matching_terms(profile, profile.select)
+    return profile.model_copy(update={"select": terms}) if terms else profile
 
 
 def format_environment_variable(option: str) -> str:

@@ -1,4 +1,4 @@
-"""Making this machine ready: an engine, images, a source. The one job that may change the machine."""
+"""Make this machine ready: an engine, images, a source. Only the task `setup` may install anything."""
 
 import os
 import subprocess
@@ -24,8 +24,8 @@ def set_up_machine(profile: Profile, emit: EventSink) -> None:
     """Find or install an engine, then build the profile's images and fetch its source."""
     catalog = load_catalog().with_profile(profile)
     engine = _find_or_install_engine(emit)
-    about = engine.query_info()
-    emit(ProgressNote(f"Engine: {about.name} {about.version}."))
+    info = engine.query_info()
+    emit(ProgressNote(f"Engine: {info.name} {info.version}."))
     ensure_images(engine, catalog, profile.toolchain, emit, install=True)
     emit(ProgressNote(f"Images: {', '.join(profile.toolchain)} are there."))
     tree = _fetch_tree(profile, engine, emit)
@@ -33,12 +33,12 @@ def set_up_machine(profile: Profile, emit: EventSink) -> None:
 
 
 def build_images(profile: Profile, emit: EventSink) -> dict[str, str]:
-    """Toolchain → image id of the profile's toolchains, built or pulled where missing."""
+    """Build or pull the missing images of the profile's toolchains; returns toolchain → image id."""
     return ensure_images(connect_engine(), load_catalog().with_profile(profile), profile.toolchain, emit)
 
 
 def fetch_profile_source(profile: Profile, emit: EventSink) -> SourceTree:
-    """The profile's source in the cache, with its patches."""
+    """Fetch the profile's source into the cache, and apply its patches."""
     return _fetch_tree(profile, connect_engine(), emit)
 
 
@@ -51,7 +51,7 @@ def _fetch_tree(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree
 
 
 def _find_or_install_engine(emit: EventSink) -> Engine:
-    """The engine that answers; else, where it may, one that is installed and started here."""
+    """Connect to an engine; where none answers and setup may install one, start Docker first."""
     try:
         return connect_engine()
     except EngineError as error:
@@ -65,27 +65,27 @@ def _find_or_install_engine(emit: EventSink) -> Engine:
 
 
 def _can_install(host: HostSystem) -> bool:
-    """As root, where Docker is only stopped, or on Debian or Ubuntu, where it can be installed."""
+    """Whether setup can start Docker: as root, where it is installed or apt-get can install it."""
     return host.is_root() and (host.has_program("dockerd") or host.has_program("apt-get"))
 
 
 def _start_docker(emit: EventSink) -> None:
-    """With systemd where it runs; otherwise the daemon itself, in the background."""
+    """Start Docker with systemd where that runs, otherwise as a daemon in the background."""
     if Path("/run/systemd/system").is_dir():
         emit(ProgressNote("Starting Docker with systemd."))
         log = "journalctl -u docker"
-        done = subprocess.run(
+        process = subprocess.run(
             ["systemctl", "enable", "--now", "docker"], check=False, capture_output=True, text=True
         )
-        if done.returncode:
+        if process.returncode:
             raise EngineError(
-                f"systemd cannot start Docker: {done.stderr.strip()}", f"its log says why: {log}"
+                f"systemd cannot start Docker: {process.stderr.strip()}", f"its log says why: {log}"
             )
     else:
         emit(ProgressNote(f"Starting dockerd in the background; its log is {_DAEMON_LOG}."))
-        with _DAEMON_LOG.open("ab") as out:
+        with _DAEMON_LOG.open("ab") as file:
             subprocess.Popen(
-                ["dockerd"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                ["dockerd"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
             )
         log = str(_DAEMON_LOG)
     _await_engine(log)

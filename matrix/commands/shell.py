@@ -11,9 +11,10 @@ from matrix.builder.cell_build import Stages
 from matrix.builder.lane_dir import open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.builder.schedule import JobBudget
+from matrix.commands.focus import resolve_focus
 from matrix.commands.restore import restore_session
 from matrix.commands.run import build_make_context
-from matrix.commands.session import Session, resolve_focus
+from matrix.commands.session import Session
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
 from matrix.record.events import EventSink
@@ -26,22 +27,22 @@ from matrix.source.cache import SourceCache
 MAKE_VARIABLE = "make_again"
 """The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
 
-# bash, for its line editing, where the image has it: one of somebody's own may have no more than sh. No
-# startup files: Debian's complains about a user without a name, and makes a prompt of it.
+# bash, for its line editing, where the image has it: a user's own image may have no more than sh. Without
+# startup files, since Debian's print a complaint about a user id that has no name, and a prompt with it.
 _SHELL_COMMAND = ("sh", "-c", 'command -v bash >/dev/null && exec bash --norc "$@"; exec sh "$@"', "sh")
 _PROMPT = "kmatrix$ "
 
 
 @dataclass(frozen=True)
 class CellShell:
-    """A cell's container, ready to be entered. ``make`` is the literal command that decided the cell."""
+    """A cell's container, ready to be entered. ``make_command`` is the command that decided the cell."""
 
     cell: Cell
     make_command: str
     make_runner: MakeRunner
 
     def run_shell(self, command: str = "") -> int:
-        """A prompt, or one shell command, on the caller's own terminal; the shell's exit code.
+        """Run a prompt, or one shell command, on the caller's own terminal; returns the shell's exit code.
 
         Without a command, and where stdin is no terminal, the shell reads its commands there.
         """
@@ -61,7 +62,7 @@ def open_cell_shell(
     engine: Engine | None = None,
     cache: SourceCache | None = None,
 ) -> Iterator[CellShell]:
-    """The room of a cell. All that is done in it is gone after the ``with`` block.
+    """Open a shell in a cell's container. All that is done in it is gone after the ``with`` block.
 
     RequestError when the run has no such cell, the cell no configuration of its own, or its source cannot
     be had again.

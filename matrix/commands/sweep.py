@@ -1,4 +1,4 @@
-"""What kmatrix left on this machine that can go: seen first, removed only when asked."""
+"""What earlier runs left on this machine that can go; removed only when asked."""
 
 import fcntl
 import shutil

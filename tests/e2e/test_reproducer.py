@@ -127,7 +127,12 @@ def test_an_image_that_is_not_there_is_built(kmatrix: Kmatrix, broken: Run, tmp_
     base, mine = "kmatrix/repro-base:test", "kmatrix/repro-test:test"
     recipe = ("FROM kmatrix/repro-root:test\nRUN true\n", f"FROM {base}\nRUN true\n")
     chain = gcc.model_copy(
-        update={"image": mine, "image_id": "sha256:0", "root": "kmatrix/repro-root:test", "recipe": recipe}
+        update={
+            "image": mine,
+            "image_id": f"sha256:{0:064}",
+            "root": "kmatrix/repro-root:test",
+            "recipe": recipe,
+        }
     )
     run = broken.model_copy(update={"toolchains": {**broken.toolchains, "gcc-14": chain}})
     made = write(kmatrix, run, tmp_path / "repro.sh")

@@ -195,6 +195,27 @@ def test_every_file_that_is_named_is_there(name: str) -> None:
     assert [place for place in named if not (ROOT / place).exists() and place not in made] == []
 
 
+def house() -> list[Path]:
+    """The paths in CONTRIBUTING's tree of the house, in its order."""
+    section = BOTH["CONTRIBUTING.md"].split("\n## ")[1]
+    rows = re.findall(r"^ {4}( *)([\w./]+) {2,}\S", section, re.MULTILINE)
+    folders: dict[int, Path] = {}
+    paths = []
+    for indent, name in rows:
+        paths.append(folders.get(len(indent) - 2, ROOT) / name)
+        folders[len(indent)] = paths[-1]
+    return paths
+
+
+def test_the_house_is_as_it_is_drawn() -> None:
+    drawn = house()
+    made_by_runs = ROOT / "runs"
+    assert [path for path in drawn if not path.exists() and path != made_by_runs] == []
+    packages = [path.parent for path in (*ROOT.glob("matrix/**/__init__.py"), ROOT / "reports/__init__.py")]
+    modules = [path for path in ROOT.glob("matrix/*.py") if path.name != "__init__.py"]
+    assert [path for path in (*packages, *modules) if path not in drawn] == []
+
+
 @pytest.mark.parametrize("block", [block for text in BOTH.values() for block in blocks(text, "toml")])
 def test_every_toml_example_is_taken(block: str, tmp_path: Path) -> None:
     file = tmp_path / "example.toml"

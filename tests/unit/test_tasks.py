@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -154,6 +155,28 @@ def test_an_option_wins_over_a_variable(capsys: Said, monkeypatch: pytest.Monkey
 
 def test_an_option_without_its_value_is_named(capsys: Said) -> None:
     assert "out" in refused(capsys, 1, "run", "--out")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("rnu",), "there is no task 'rnu' (nearest: 'run')\n  ./inv --list shows the tasks"),
+        (("run", "rport"), "there is no task 'rport' (nearest: 'report')\n  ./inv --list shows the tasks"),
+        (("--help", "rnu"), "there is no task 'rnu' (nearest: 'run')\n  ./inv --list shows the tasks"),
+        (
+            ("run", "--arhc", "x86"),
+            "run has no option '--arhc' (nearest: '--arch')\n  ./inv run --help shows its options",
+        ),
+        (
+            ("--arch", "x86", "run"),
+            "there is no option '--arch' before a task\n  an option stands after its task: ./inv TASK --help",
+        ),
+    ],
+)
+def test_an_unknown_word_is_told_with_the_nearest_and_where_to_look(
+    words: tuple[str, ...], message: str, capsys: Said
+) -> None:
+    assert refused(capsys, 1, *words) == f"kmatrix: {message}\n"
 
 
 # --- profiles
@@ -647,10 +670,45 @@ def test_no_option_has_a_short_flag_that_help_would_have_to_explain(task: str) -
     assert [name for argument in one.get_arguments() for name in argument.names if len(name) == 1] == []
 
 
-def test_no_words_show_what_there_is(capsys: Said) -> None:
-    assert kmatrix() == 0
+def test_help_shows_usage_what_it_is_for_the_tasks_and_how_to_learn_more(capsys: Said) -> None:
+    assert kmatrix("--help") == 0
+    out, err = capsys.readouterr()
+    paragraphs = out.split("\n\n")
+    assert paragraphs[0].startswith("Usage: ./inv TASK")
+    assert paragraphs[1].startswith("kmatrix builds a Linux tree")
+    assert paragraphs[2] == "The main job:"
+    assert paragraphs[-4] == "The options of a task: ./inv TASK --help"
+    assert paragraphs[-3] == "Other options:"
+    assert err == ""
+
+
+def _tasks_shown(out: str) -> list[str]:
+    return [line.split()[0] for line in out.splitlines() if line[:2] == "  " and line[2] not in " -"]
+
+
+@pytest.mark.parametrize("words", [("--help",), ("-h",), (), ("--list",), ("-l",)])
+def test_every_task_is_shown_once_in_the_order_of_the_namespace_with_its_first_line(
+    words: tuple[str, ...], capsys: Said
+) -> None:
+    assert kmatrix(*words) == 0
     out = capsys.readouterr().out
-    assert [name for name in TASKS if name not in out] == []
+    assert _tasks_shown(out) == list(tasks.namespace.tasks)
+    assert [name for name in TASKS if name not in _tasks_shown(out)] == []
+    joined = " ".join(out.split())
+    docstrings = [str(task.__doc__) for task in tasks.namespace.tasks.values()]
+    assert [text for text in docstrings if text.splitlines()[0] not in joined] == []
+
+
+@pytest.mark.parametrize("words", [("--help",), ()])
+def test_of_invokes_own_options_only_what_serves_a_user_is_shown_and_last(
+    words: tuple[str, ...], capsys: Said
+) -> None:
+    kmatrix(*words)
+    tasks_part, options_part = capsys.readouterr().out.split("Other options:")
+    assert not re.search(r"^ +-", tasks_part, re.MULTILINE)
+    shown = re.findall(r"^ +--([\w-]+)", options_part, re.MULTILINE)
+    assert shown == ["help", "list", "version", "print-completion-script"]
+    assert set(shown) <= {name for argument in tasks.program.core_args() for name in argument.names}
 
 
 def test_it_tells_its_version(capsys: Said) -> None:

@@ -217,6 +217,17 @@ def test_a_plan_resolves_builds_nothing_and_leaves_no_run(desk: Desk) -> None:
     assert not (desk.place / "runs").exists()
 
 
+@pytest.mark.parametrize("focus", ["drivers/nosuch/", "drivers/vfio"])
+def test_a_plan_needs_no_focus_as_it_builds_nothing(desk: Desk, focus: str) -> None:
+    desk.asks(TWO_LANES, PROFILE.replace("drivers/vfio/", focus))
+    assert states(desk.plan()) == ["not-run", "not-run"]
+    notes = [event.text for event in desk.events if isinstance(event, ProgressNote)]
+    assert [text for text in notes if "focus:" in text] == []
+    with pytest.raises(RequestError, match="focus"):
+        desk.run()
+    assert not (desk.place / "runs").exists()
+
+
 def test_a_warning_is_warn_and_belongs_to_its_object(desk: Desk) -> None:
     desk.says(VFIO, always(WARNING))
     done = desk.run()

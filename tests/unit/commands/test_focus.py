@@ -1,12 +1,11 @@
-"""The focus follows the patch: what is added to a profile's, and what is not."""
+"""The focus on an arch, and what a patch adds to it."""
 
 from pathlib import Path
 
 import pytest
 
 from matrix.catalog.load import load_catalog, load_profile
-from matrix.commands.patch_focus import find_focus_additions
-from matrix.commands.session import resolve_focus
+from matrix.commands.focus import find_focus_additions, resolve_focus
 
 CATALOG = load_catalog()
 PROFILE = load_profile("kvm-vfio").model_copy(update={"arch": ("powerpc", "x86")})

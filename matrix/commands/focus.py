@@ -1,0 +1,83 @@
+"""The focus, which is what the stage of that name builds: for an arch, in a tree, and for a patch."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from matrix.catalog.load import Catalog
+from matrix.catalog.types import Profile
+from matrix.errors import RequestError
+from matrix.source.kernel_tree import find_missing_paths
+
+_SOURCE_SUFFIXES = (".c", ".S")
+_KBUILD_FILES = ("Kconfig", "Makefile", "Kbuild")
+# What make prepares for every target, and what it never compiles for the kernel.
+_NEVER_FOCUSED = ("Documentation", "include", "scripts", "tools", "usr", "certs")
+
+
+def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
+    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
+    asked for."""
+    own = catalog.arches[arch].srcarch
+    paths = (path.replace("{srcarch}", own) for path in profile.focus)
+    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
+
+
+def check_focus(profile: Profile, catalog: Catalog, tree: Path) -> None:
+    """Refuse a focus that make cannot build in this tree, on any arch of the profile. Raises RequestError."""
+    for arch in profile.arch:
+        focus = resolve_focus(profile, catalog, arch)
+        for path in focus:
+            if not path.endswith(("/", ".o")):
+                raise RequestError(
+                    f"{profile.name}.toml: focus: {path!r} is neither a directory nor an object",
+                    f"a directory ends in a slash: {path}/",
+                )
+        for path, near in find_missing_paths(tree, focus):
+            suffix = f" (nearest: {near!r})" if near else ""
+            raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
+
+
+def find_focus_additions(
+    profile: Profile, catalog: Catalog, tree: Path, touched: Iterable[str]
+) -> tuple[str, ...]:
+    """List what a patch adds to a profile's focus, in alphabetical order: objects of changed sources,
+    directories of changed Kconfig files and makefiles.
+
+    Left out are what the focus has already, arches that the profile has not, and directories without a
+    makefile of their own in the ``tree``: make cannot be asked for virt/kvm/, an arch's directory builds it.
+    A header adds nothing: whatever includes it in the focus is built anew.
+    """
+    focused = {path for arch in profile.arch for path in resolve_focus(profile, catalog, arch)}
+    arches = {catalog.arches[arch].srcarch for arch in profile.arch}
+    wanted = (
+        target
+        for path in sorted(set(touched))
+        for target in _list_targets(PurePosixPath(path))
+        if _has_makefile(tree / PurePosixPath(path).parent) and _parse_arch_directory(path) in {None, *arches}
+    )
+    new = (target for target in wanted if not any(target.startswith(path) for path in focused))
+    return tuple(dict.fromkeys(new))
+
+
+def name_object(source: PurePosixPath) -> str | None:
+    """``lib/sort.o`` for ``lib/sort.c``; None for a file that no compiler makes an object of."""
+    return str(source.with_suffix(".o")) if source.suffix in _SOURCE_SUFFIXES else None
+
+
+def _list_targets(path: PurePosixPath) -> Iterator[str]:
+    if len(path.parts) < 2 or path.parts[0] in _NEVER_FOCUSED:
+        return
+    if target := name_object(path):
+        yield target
+    elif path.name.startswith(_KBUILD_FILES):
+        yield f"{path.parent}/"
+
+
+def _has_makefile(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in ("Makefile", "Kbuild"))
+
+
+def _parse_arch_directory(path: str) -> str | None:
+    """The arch whose file it is, or None for a file of all."""
+    top, _, below = path.partition("/")
+    return below.partition("/")[0] if top == "arch" else None
