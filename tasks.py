@@ -314,7 +314,7 @@ def doctor(profile: Profile) -> int:
 
 @define_task(own=[("yes", False, "remove it; without this, only show it")])
 def sweep(*, yes: bool) -> int:
-    """What can go: containers of dead runs, lanes, old images and sources."""
+    """What can go: containers of dead runs, lanes, sources, old resolutions and images."""
     show_leftovers(sweep_leftovers(remove=yes), Console(), removed=yes)
     return 0
 

@@ -1,13 +1,34 @@
-"""Whole files reach the disk whole: written to a temporary name beside, synced, renamed."""
+"""Files that are written whole or not at all, locks between processes, and the disk that is full."""
 
 import errno
+import fcntl
+import gzip
+import json
 import os
+import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from matrix.errors import DiskFullError
+
+_DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
+"""What programs print for these errors."""
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether this is the error of a disk, or a quota, that is full."""
+    return error.errno in _DISK_FULL_ERRNOS
+
+
+def measure_free_space(path: Path) -> int:
+    """Free bytes on the disk where ``path`` is, or will be."""
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    return shutil.disk_usage(existing).free
 
 
 @contextmanager
@@ -16,7 +37,7 @@ def translate_disk_full(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
         raise DiskFullError(
             f"no space left to write {path}",
@@ -25,18 +46,87 @@ def translate_disk_full(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by this content at once. DiskFullError when there is no space for it."""
-    data = content.encode() if isinstance(content, str) else content
+    """Replace ``path`` by this content at once, on the disk. DiskFullError when there is no space for it."""
     with translate_disk_full(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+        replace_file(path, content, sync=True)
+
+
+def replace_file(path: Path, content: str | bytes, *, sync: bool = False) -> None:
+    """Write a temporary file beside ``path`` and rename it: no reader sees half of it. Raises OSError.
+
+    With ``sync`` it is on the disk before the name is; without, a machine that crashes may leave an empty
+    file. That is enough for what is checked when it is read, and can be made again.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if sync:
                 os.fsync(file.fileno())
-            # mkstemp makes files that only their owner reads; a container's user must read a .config.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        # mkstemp makes files that only their owner reads; a container's user must read a .config.
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_gzip_json(path: Path, value: object, *, sync: bool = False) -> None:
+    """Replace ``path`` by gzipped JSON, as `replace_file` does.
+
+    The lowest level: hashes hardly shrink, and a .config shrinks to a quarter at any level.
+    """
+    replace_file(path, gzip.compress(json.dumps(value).encode(), compresslevel=1, mtime=0), sync=sync)
+
+
+def read_gzip_json(path: Path) -> Any:
+    """What `write_gzip_json` wrote. OSError when it cannot be read, ValueError when it is damaged."""
+    data = path.read_bytes()
+    try:
+        return json.loads(gzip.decompress(data))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def record_use(path: Path) -> None:
+    """Set the mtime of a cached file to now: a sweep removes first what was not used for longest."""
+    # Another user's cache may be readable only: the time of its last use is then not ours to set.
+    with suppress(OSError):
+        os.utime(path)
+
+
+@contextmanager
+def lock_path(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock on a file, which is made where it is missing, or on a directory. Waits for it.
+
+    The lock ends with the process, whatever ends that.
+    """
+    with _open_for_lock(path, create=True) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def try_lock_path(path: Path, *, shared: bool = False, create: bool = True) -> Iterator[bool]:
+    """The same without waiting; False when another holds it. Without ``create`` FileNotFoundError is raised
+    where there is nothing to lock."""
+    with _open_for_lock(path, create=create) as descriptor:
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _open_for_lock(path: Path, *, create: bool) -> Iterator[int]:
+    # A directory opens for reading only; a file for writing, as NFS grants an exclusive lock on no other.
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | (os.O_CREAT if create else 0)
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

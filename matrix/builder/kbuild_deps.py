@@ -17,8 +17,8 @@ from pathlib import Path
 
 from matrix.builder.kbuild_objects import read_archive_members
 from matrix.builder.lane_dir import LaneDirectory
+from matrix.kernel_files import Impact, classify_impact
 from matrix.resolve.make_runner import SOURCE_MOUNT
-from matrix.source.manifest import Impact, classify_impact
 
 _SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s'\"();:|]+\.[chS])(?![\w.])")
 # A word alone on its line, as source_FILE and deps_FILE have them; $(wildcard …) is a symbol, and no file.

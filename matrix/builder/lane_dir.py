@@ -6,7 +6,6 @@ built from and which warnings belong to which object, since kbuild prints those 
 valid time stamp, so a lane that is found busy is dropped.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,11 +20,12 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.fs import translate_disk_full, write_atomically
+from matrix.fs import translate_disk_full, try_lock_path, write_atomically
+from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
-from matrix.source.manifest import Impact, classify_impact, compare_manifests, touch_files
+from matrix.source.manifest import compare_manifests, touch_files
 
 
 class ObjectWarnings(BaseModel):
@@ -154,14 +154,13 @@ def format_lane_key(fields: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def open_lane(
-    lanes: Path, key: str, tree: SourceTree, cache: SourceCache, owner: str
-) -> Iterator[LaneDirectory]:
+def open_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
     """The lane's directory, ready to build ``tree``. A second process finds it locked and takes a twin.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
     of the base's.
     """
+    lanes = cache.layout.lanes
     with _acquire_lane(lanes, _name_lane(key, tree)) as root:
         if tree.patches and not (root / "lane.json").exists():
             _copy_first_idle(root, lanes / key)
@@ -169,14 +168,13 @@ def open_lane(
 
 
 @contextmanager
-def open_lane_copy(
-    lanes: Path, key: str, tree: SourceTree, cache: SourceCache, owner: str
-) -> Iterator[LaneDirectory]:
+def open_lane_copy(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
     """A directory that is nobody else's and gone at the end, ready to build ``tree``.
 
     It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. One
     that a killed process left is an idle lane to a sweep.
     """
+    lanes = cache.layout.lanes
     with translate_disk_full(lanes):
         lanes.mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
@@ -185,6 +183,19 @@ def open_lane_copy(
         yield _prepare_lane(root, tree, cache, owner)
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def is_lane_held(root: Path) -> bool:
+    """Whether a process works in this lane. One that was never locked is free."""
+    try:
+        with try_lock_path(_lock_file(root), create=False) as free:
+            return not free
+    except FileNotFoundError:
+        return False
+
+
+def _lock_file(root: Path) -> Path:
+    return root / "lock"
 
 
 def _name_lane(key: str, tree: SourceTree) -> str:
@@ -211,12 +222,8 @@ def _copy_first_idle(root: Path, *lanes: Path) -> None:
 
 
 def _copy_if_idle(lane: Path, root: Path) -> bool:
-    with (lane / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        if (lane / "busy").exists():
+    with try_lock_path(_lock_file(lane), shared=True) as free:
+        if not free or (lane / "busy").exists():
             return False
         copied = subprocess.run(["cp", "-a", "--", lane / "build", lane / "lane.json", root], check=False)
     if copied.returncode:
@@ -232,13 +239,10 @@ def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
         root = lanes / (key if number == 1 else f"{key}.{number}")
         with translate_disk_full(root):
             root.mkdir(parents=True, exist_ok=True)
-        with (root / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield root
-            return
+        with try_lock_path(_lock_file(root)) as free:
+            if free:
+                yield root
+                return
     raise AssertionError(f"a thousand processes share the lane {key}")
 
 

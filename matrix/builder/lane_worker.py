@@ -79,14 +79,14 @@ class LaneWorker:
         key = lane.compute_directory_key(
             plan.stages_for_arch(lane.arch), plan.image_ids[lane.toolchain], plan.merge_make_variables(lane)
         )
-        return open_lane(plan.cache.root / "lanes", key, site.tree, plan.cache, site.user)
+        return open_lane(key, site.tree, plan.cache, site.user)
 
     def _run_requests(self, opened: LaneOpener) -> None:
         """Only make needs the directory: it may be large, and a patched tree's starts as a copy."""
         plan = self.context
         image, variables = plan.image_ids[self.lane.toolchain], plan.merge_make_variables(self.lane)
         workshop = MakeRunner(plan.make_context, image, variables, lambda: opened().build)
-        resolver = Resolver(workshop, plan.catalog, dict(plan.fixed_symbols), plan.cache.root / "resolutions")
+        resolver = Resolver(workshop, plan.catalog, dict(plan.fixed_symbols), plan.cache.layout.resolutions)
         ready = [
             (cell, resolution)
             for cell, resolution in self._resolve_requests(resolver, opened)

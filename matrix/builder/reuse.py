@@ -15,12 +15,13 @@ from pathlib import Path
 
 from matrix.builder.cell_record import CellLog, CellResult
 from matrix.errors import MachineError
+from matrix.kernel_files import Impact, classify_impact
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import COMPLETE_STATES, PROVEN_STATES, Evidence, State
 from matrix.record.stored_run import load_cell_objects, load_cell_sources
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
-from matrix.source.manifest import Impact, ManifestDiff, classify_impact, compare_manifests
+from matrix.source.manifest import ManifestDiff, compare_manifests
 
 _JOBS_OPTION = re.compile(r"-j\d+")
 _MAX_PATHS = 3

@@ -1,6 +1,5 @@
 """Checks of this machine, with advice where one fails."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import ContainerLimits, ContainerSpec, Engine
 from matrix.errors import MachineError
+from matrix.fs import measure_free_space
 from matrix.source.cache import SourceCache
 
 _GIB = 2**30
@@ -112,12 +112,11 @@ def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
 
 
 def _check_disk(cache: SourceCache) -> HealthCheck:
-    existing = next(path for path in (cache.root, *cache.root.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = measure_free_space(cache.layout.root)
     return HealthCheck(
         "disk",
         free >= _MIN_FREE_DISK,
-        f"{free / _GIB:.0f} GiB free for {cache.root}",
+        f"{free / _GIB:.0f} GiB free for {cache.layout.root}",
         "./inv sweep, or set KMATRIX_CACHE",
     )
 
@@ -137,4 +136,4 @@ def _check_source(cache: SourceCache, profile: Profile) -> HealthCheck:
         return HealthCheck("source", is_present, profile.source, "name a kernel tree: --source DIR")
     if cache.read_spec_entry(profile.source) is None:
         return HealthCheck("source", False, f"{profile.source} is not fetched", "./inv setup")
-    return HealthCheck("source", True, f"{profile.source} is in {cache.root}")
+    return HealthCheck("source", True, f"{profile.source} is in {cache.layout.root}")

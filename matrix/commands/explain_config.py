@@ -279,11 +279,11 @@ def _open_config_resolver(
         )
         catalog = replace(ready.catalog, bases={_CONFIG_BASE: Base(file=str(case.user_config.path))})
         image = ready.toolchains[cell.toolchain].image_id
-        lanes, store = ready.cache.root / "lanes", ready.cache.root / "resolutions"
         lane = Lane(cell.arch, cell.toolchain, _CONFIG_BASE, ())
         key = lane.compute_directory_key(Stages("focus", ()), image, cell.make_variables)
         budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
         site = build_make_context(ready, generate_run_id("explain", datetime.now(UTC)), budget, 1)
-        with open_lane(lanes, key, ready.tree, ready.cache, ready.user) as place:
+        with open_lane(key, ready.tree, ready.cache, ready.user) as place:
             workshop = MakeRunner(site, image, cell.make_variables, lambda: place.build)
-            yield _ConfigResolver(workshop, place, catalog, store, (cell.arch, cell.toolchain, _CONFIG_BASE))
+            axes = (cell.arch, cell.toolchain, _CONFIG_BASE)
+            yield _ConfigResolver(workshop, place, catalog, ready.cache.layout.resolutions, axes)

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
+from matrix.kernel_files import OBJECT_SUFFIXES
 from matrix.source.kernel_tree import find_missing_paths
 
-_SOURCE_SUFFIXES = (".c", ".S")
 _KBUILD_FILES = ("Kconfig", "Makefile", "Kbuild")
 # What make prepares for every target, and what it never compiles for the kernel.
 _NEVER_FOCUSED = ("Documentation", "include", "scripts", "tools", "usr", "certs")
@@ -61,7 +61,7 @@ def find_focus_additions(
 
 def name_object(source: PurePosixPath) -> str | None:
     """``lib/sort.o`` for ``lib/sort.c``; None for a file that no compiler makes an object of."""
-    return str(source.with_suffix(".o")) if source.suffix in _SOURCE_SUFFIXES else None
+    return str(source.with_suffix(".o")) if source.suffix in OBJECT_SUFFIXES else None
 
 
 def _list_targets(path: PurePosixPath) -> Iterator[str]:

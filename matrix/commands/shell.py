@@ -75,7 +75,7 @@ def open_cell_shell(
         image = ready.toolchains[cell.toolchain].image_id
         stages = Stages(ready.profile.stage, resolve_focus(ready.profile, ready.catalog, cell.arch))
         key = Lane(cell.arch, cell.toolchain, cell.base, ()).compute_directory_key(stages, image, make)
-        with open_lane_copy(ready.cache.root / "lanes", key, ready.tree, ready.cache, ready.user) as place:
+        with open_lane_copy(key, ready.tree, ready.cache, ready.user) as place:
             place.put_config(config)
             place.remove_warned_objects()
             workshop = MakeRunner(_build_make_context(ready), image, make, lambda: place.build)

@@ -1,12 +1,17 @@
-"""What earlier runs left on this machine that can go; removed only when asked."""
+"""Find what kmatrix left on this machine that can go, and remove it when asked."""
 
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
+from matrix.builder.lane_dir import is_lane_held
+from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.bootstrap import ROOT_IMAGE
@@ -16,10 +21,19 @@ from matrix.engine.protocol import Engine
 from matrix.errors import MachineError
 from matrix.source.cache import SourceCache
 
+# Lanes and sources are large, and few. Resolutions and hash caches are small, quick to make again one by one,
+# and worth keeping from run to run; they only must not grow for ever.
+MAX_UNUSED_DAYS = 30
+"""A -rc lasts a week, a merge window two: after a month a tree's resolutions are hardly asked for again."""
+MAX_RESOLUTIONS_MIB = 256
+"""One takes about 30 KiB, so this is some 9,000: those of the default profile on sixty trees."""
+MAX_HASH_CACHES_MIB = 128
+"""That of a whole kernel tree takes about 5 MiB, so this is two dozen trees."""
+
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that can go. ``size`` in bytes, 0 where it is not known."""
+    """What can go, in one line. ``size`` in bytes, 0 where it is not known."""
 
     kind: str
     name: str
@@ -30,34 +44,35 @@ class Leftover:
 def sweep_leftovers(
     *, remove: bool = False, engine: Engine | None = None, cache: SourceCache | None = None
 ) -> list[Leftover]:
-    """Containers of dead runs, idle lanes, sources, old images; removed when asked. Returns what was found.
+    """Idle lanes, containers of dead runs, sources, resolutions and hash caches that are old or too many, old
+    images; removed when asked. Returns what was found.
 
     What a running kmatrix may need is not touched: while a job uses the cache, only old images can go; and a
-    locked lane means that containers and sources may be in use.
+    locked lane means that all but the other lanes may be in use.
     """
     cache = cache or SourceCache()
     with cache.try_lock_exclusive() as alone:
-        found = _find_leftovers(cache, engine, alone=alone)
+        leftovers = _find_leftovers(cache, engine, alone=alone)
         if remove:
-            for waste in found:
-                waste.remove()
+            for leftover in leftovers:
+                leftover.remove()
             cache.remove_stale_entries()
-    return found
+    return leftovers
 
 
 def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
-    lanes, busy = _find_idle_lanes(cache.root / "lanes") if alone else ([], True)
-    found = [*lanes]
+    lanes, busy = _find_idle_lanes(cache.layout.lanes) if alone else ([], True)
+    leftovers = [*lanes]
     if not busy:
-        found += [*_find_containers(engine), *_find_sources(cache)]
-    return [*found, *_find_outdated_images(engine)]
+        leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
+    return [*leftovers, *_find_outdated_images(engine)]
 
 
 def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
-    """Lanes that nobody holds, and whether any is held."""
+    """Lanes that no process holds, and whether any is held."""
     idle, busy = [], False
     for path in sorted(folder.glob("*/")):
-        if _is_held(path / "lock"):
+        if is_lane_held(path):
             busy = True
         else:
             idle.append(
@@ -66,17 +81,6 @@ def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
                 )
             )
     return idle, busy
-
-
-def _is_held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    with lock.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _measure_size(folder: Path) -> int:
@@ -94,6 +98,51 @@ def _find_sources(cache: SourceCache) -> Iterator[Leftover]:
     for tree in cache.list_trees():
         name = f"Linux {tree.version} {tree.digest[:12]}"
         yield Leftover("source", name, tree.size, partial(cache.remove, tree.digest))
+
+
+class _CachedFile(NamedTuple):
+    """A small file of the cache: ``size`` in bytes, ``last_used`` in seconds since the epoch."""
+
+    last_used: float
+    size: int
+    path: Path
+
+
+def _find_unused_files(layout: CacheLayout) -> Iterator[Leftover]:
+    """Of resolutions and hash caches what nobody asked for lately, and the excess over their limits."""
+    yield from _find_excess_files("resolution", layout.resolutions, MAX_RESOLUTIONS_MIB)
+    yield from _find_excess_files("hash cache", layout.hash_caches, MAX_HASH_CACHES_MIB)
+
+
+def _find_excess_files(kind: str, folder: Path, max_mib: int) -> Iterator[Leftover]:
+    """The old files of a folder in one line; in another the least recently used of the rest, until what
+    stays fits."""
+    files = sorted(_list_cached_files(folder), reverse=True)
+    oldest = time.time() - MAX_UNUSED_DAYS * 24 * 60 * 60
+    recent = [file for file in files if file.last_used >= oldest]
+    fitting = sum(total <= max_mib * 2**20 for total in accumulate(file.size for file in recent))
+    for group, reason in (
+        (files[len(recent) :], f"not used for {MAX_UNUSED_DAYS} days"),
+        (recent[fitting:], f"beyond {max_mib} MiB, the least recently used"),
+    ):
+        if group:
+            size = sum(file.size for file in group)
+            yield Leftover(kind, f"{len(group)} {reason}", size, partial(_remove_files, group))
+
+
+def _list_cached_files(folder: Path) -> Iterator[_CachedFile]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            info = path.stat()
+            yield _CachedFile(info.st_mtime, info.st_size, path)
+
+
+def _remove_files(files: Iterable[_CachedFile]) -> None:
+    """Delete files, and the folders that are empty then. One that cannot be deleted stays."""
+    for file in files:
+        with suppress(OSError):
+            file.path.unlink()
+            file.path.parent.rmdir()
 
 
 def _find_outdated_images(engine: Engine | None) -> Iterator[Leftover]:

@@ -14,15 +14,16 @@ A message without a source belongs to the last step; a note belongs to the messa
 
 import re
 
-from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.log_text import find_quoted_identifiers
+from matrix.diagnostics.diagnostic import Severity, find_quoted_identifiers
 from matrix.diagnostics.parser_state import (
+    CARETS,
     MAX_MESSAGE_PARTS,
     UNKNOWN_COMPILER,
     DiagnosticDraft,
     ParserState,
     Position,
 )
+from matrix.kernel_files import ASSEMBLY_SUFFIXES
 
 _INCLUDE_CHAIN = re.compile(
     r"(?P<first>In file included|\s+) from (?P<file>[^:]+)(?::(?P<line>[0-9]{1,9}))?(?::[0-9]+)*[:,]$"
@@ -52,7 +53,7 @@ _DRIVER = re.compile(
 _BARE = re.compile(rf"{_KIND}: (?P<text>.+)")
 _CONTINUATION = re.compile(r"(?P<file>[^\s:]+):(?P<line>[0-9]{1,9}):[0-9]{1,9}:\s{2,}(?P<text>\S.*)")
 _FLAG = re.compile(r"(?<!\s)\s*\[(?P<flag>-[Wf][^\[\]\s]+)\]$")
-# With W=1 kernel-doc speaks between the compilers' messages, in their form but without a column.
+# With W=1 kernel-doc prints between the compilers' messages, in their form but without a column.
 _KERNEL_DOC = re.compile(
     r"not described in |description in '|^expecting prototype for |^missing initial short description"
     r"|^[Cc]annot (?:understand|find) |^This comment starts with |^[Nn]o description found "
@@ -70,7 +71,6 @@ _GCC_ONLY = re.compile(
     r".*: (?:In function ['‘]|At top level:)|\s+from \S+[,:]$|(?:\S*-)?(?:gcc|cc1)[-0-9]*: "
     r"|.* note: in (?:expansion|definition) of macro |.*\[-Werror="
 )
-_CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
 
 
 def read_compiler(log: ParserState, line: str) -> bool:
@@ -100,10 +100,10 @@ def read_excerpt(log: ParserState, line: str) -> bool:
     if draft is None or draft.continuation != "excerpt":
         return False
     pointing = draft.position.column or draft.position.file is None
-    if log.held_line is not None and _CARETS.match(line):
+    if log.held_line is not None and CARETS.match(line):
         draft.excerpt.append(log.held_line)
     elif pointing and not draft.excerpt and log.held_line is None and line and not line[0].isspace():
-        # A source line without number and indentation looks like anything; its carets will tell.
+        # A source line without number and indentation is recognised by the carets below it.
         log.held_line = line
         return True
     elif not line[:1].isspace():
@@ -138,45 +138,45 @@ def _read_context(log: ParserState, line: str) -> bool:
     return True
 
 
-def _add_include(log: ParserState, found: re.Match[str]) -> None:
-    if found["line"] is None or found["file"].startswith("<") or len(log.include_chain) >= MAX_MESSAGE_PARTS:
+def _add_include(log: ParserState, match: re.Match[str]) -> None:
+    if match["line"] is None or match["file"].startswith("<") or len(log.include_chain) >= MAX_MESSAGE_PARTS:
         return
-    link = f"{log.roots.make_relative(found['file'])}:{found['line']}"
+    link = f"{log.roots.make_relative(match['file'])}:{match['line']}"
     # clang starts at the outermost file and repeats the first words; gcc goes on with "from".
-    log.include_chain.insert(0 if found["first"].strip() else len(log.include_chain), link)
+    log.include_chain.insert(0 if match["first"].strip() else len(log.include_chain), link)
 
 
-def _parse_position(log: ParserState, found: re.Match[str]) -> Position:
-    file = log.roots.normalize_file(found["file"])
-    numbers = (found.groupdict().get(name) for name in ("line", "column"))
+def _parse_position(log: ParserState, match: re.Match[str]) -> Position:
+    file = log.roots.normalize_file(match["file"])
+    numbers = (match.groupdict().get(name) for name in ("line", "column"))
     return Position(None) if file is None else Position(file, *(int(n) if n else None for n in numbers))
 
 
 def _read_located_message(log: ParserState, line: str) -> bool:
-    found = _LOCATED.match(line)
-    if found is None:
+    match = _LOCATED.match(line)
+    if match is None:
         return False
-    place = _parse_position(log, found)
-    chain = log.resolve_include_chain(place.file)
-    if found["kind"] in _NOTE_KINDS:
-        log.add_note(found["text"], place)
+    position = _parse_position(log, match)
+    chain = log.resolve_include_chain(position.file)
+    if match["kind"] in _NOTE_KINDS:
+        log.add_note(match["text"], position)
         return True
-    draft = _parse_message(found, _identify_tool(log, found))
-    draft.position, draft.included_from, draft.function = place, chain, log.function
+    draft = _parse_message(match, _identify_tool(log, match))
+    draft.position, draft.included_from, draft.function = position, chain, log.function
     draft.notes, log.inlining_notes = log.inlining_notes, []
     draft.continuation = "excerpt"
     log.add_draft(draft)
     return True
 
 
-def _identify_tool(log: ParserState, found: re.Match[str]) -> str:
+def _identify_tool(log: ParserState, match: re.Match[str]) -> str:
     if log.step.startswith("CHECK"):
         return "sparse"
-    return "kernel-doc" if not found["column"] and _KERNEL_DOC.search(found["text"]) else UNKNOWN_COMPILER
+    return "kernel-doc" if not match["column"] and _KERNEL_DOC.search(match["text"]) else UNKNOWN_COMPILER
 
 
-def _parse_message(found: re.Match[str], tool: str) -> DiagnosticDraft:
-    kind, text = found["kind"] or "error", found["text"]
+def _parse_message(match: re.Match[str], tool: str) -> DiagnosticDraft:
+    kind, text = match["kind"] or "error", match["text"]
     severity: Severity = "warning" if kind.lower() == "warning" else "error"
     if kind.startswith("internal"):
         text = f"{kind}: {text}"
@@ -189,14 +189,14 @@ def _parse_message(found: re.Match[str], tool: str) -> DiagnosticDraft:
 
 
 def _read_assembler_message(log: ParserState, line: str) -> bool:
-    found = _ASSEMBLER.match(line)
-    if found is None or not (found["line"] or found["file"].endswith((".s", ".S"))):
+    match = _ASSEMBLER.match(line)
+    if match is None or not (match["line"] or match["file"].endswith(ASSEMBLY_SUFFIXES)):
         return False
-    if found["kind"] == "Info":
-        log.add_note(found["text"], _parse_position(log, found))
+    if match["kind"] == "Info":
+        log.add_note(match["text"], _parse_position(log, match))
         return True
-    draft = _parse_message(found, "as")
-    draft.position = _parse_position(log, found)
+    draft = _parse_message(match, "as")
+    draft.position = _parse_position(log, match)
     named = (*_MNEMONIC.findall(draft.message), *find_quoted_identifiers(draft.message))
     draft.symbols = tuple(dict.fromkeys(named))
     log.add_draft(draft)
@@ -204,26 +204,26 @@ def _read_assembler_message(log: ParserState, line: str) -> bool:
 
 
 def _read_driver_message(log: ParserState, line: str) -> bool:
-    found = _DRIVER.match(line)
-    if found is None:
+    match = _DRIVER.match(line)
+    if match is None:
         bare = _COMPILE_STEP.match(log.step) is not None
         return _add_driver_message(log, _BARE.match(line) if bare else None, UNKNOWN_COMPILER)
-    return _add_driver_message(log, found, "clang" if found["who"].startswith("clang") else "gcc")
+    return _add_driver_message(log, match, "clang" if match["who"].startswith("clang") else "gcc")
 
 
-def _add_driver_message(log: ParserState, found: re.Match[str] | None, tool: str) -> bool:
-    if found is None:
+def _add_driver_message(log: ParserState, match: re.Match[str] | None, tool: str) -> bool:
+    if match is None:
         return False
-    if found["kind"] not in _NOTE_KINDS:
-        log.add_draft(_parse_message(found, tool))
-    elif not found["text"].startswith("diagnostic msg:"):  # names of temporary files
-        log.add_note(found["text"])
+    if match["kind"] not in _NOTE_KINDS:
+        log.add_draft(_parse_message(match, tool))
+    elif not match["text"].startswith("diagnostic msg:"):  # names of temporary files
+        log.add_note(match["text"])
     return True
 
 
 def _read_sparse_continuation(log: ParserState, line: str) -> bool:
-    found = _CONTINUATION.match(line)
-    if found is None or log.current_draft is None:
+    match = _CONTINUATION.match(line)
+    if match is None or log.current_draft is None:
         return False
-    log.add_note(found["text"], _parse_position(log, found))
+    log.add_note(match["text"], _parse_position(log, match))
     return True

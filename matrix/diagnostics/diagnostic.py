@@ -1,6 +1,7 @@
 """One error or warning out of a build log, as a value."""
 
 import hashlib
+import re
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -12,7 +13,7 @@ class Site(BaseModel):
     """A place that a diagnostic or one of its notes points at.
 
     ``symbol`` is the identifier at the caret, ``code`` the quoted line of source with single blanks and no
-    margin. ``macro``: it only tells which macro the code came out of.
+    margin. ``macro``: it only shows the macro that the code came out of.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -25,13 +26,13 @@ class Site(BaseModel):
 
 
 class Diagnostic(BaseModel):
-    """What a tool said, with as many fields as its log gave.
+    """A message of a tool, with as many fields as its log gave.
 
     ``file`` is normalised and relative to the source tree (``virt/kvm/vfio.c``, never
     ``arch/powerpc/kvm/../../../virt/kvm/vfio.c``), or to the build directory for generated files.
     ``included_from`` runs outward, ``file:line`` each. ``excerpt`` is the tool's own quotation of the
     source, caret lines included. ``sites`` are the places that the message and its notes point at, the
-    message's own first. ``promoted`` says that -Werror made the error of a warning.
+    message's own first. ``promoted``: -Werror made the error of a warning.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -67,3 +68,28 @@ class Occurrence(NamedTuple):
 
     diagnostic: Diagnostic
     object: str | None
+
+
+_QUOTED_IDENTIFIER = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
+_SUGGESTION = re.compile(r"[;,] did you mean .*")
+# Types and words of C stand in the same quotes as the symbols that a message is about.
+C_KEYWORDS = frozenset(
+    word
+    for words in (
+        "auto bool break case char const continue default do double else enum error extern float for goto",
+        "if inline int long register return short signed sizeof static struct switch typedef typeof union",
+        "unsigned void volatile while",
+    )
+    for word in words.split()
+)
+
+
+def strip_suggestion(message: str) -> str:
+    """A message without the compiler's guess of the name that was meant: it depends on what is declared."""
+    return _SUGGESTION.sub("", message)
+
+
+def find_quoted_identifiers(message: str) -> tuple[str, ...]:
+    """The identifiers that a message quotes, in order, each once: ``'x'``, ``‘x’``, ```x'``, ``"x"``."""
+    names = (name for name in _QUOTED_IDENTIFIER.findall(strip_suggestion(message)) if name not in C_KEYWORDS)
+    return tuple(dict.fromkeys(names))

@@ -7,7 +7,7 @@
     drivers/a/Kconfig:12: syntax error
     .config:3:warning: symbol value 'x' invalid for FOO
 
-Kconfig runs before anything is made, so what it says has no object.
+Kconfig runs before anything is made, so its messages have no object.
 """
 
 import posixpath
@@ -44,7 +44,7 @@ _OTHER = re.compile(
 
 
 def read_kbuild(log: ParserState, line: str) -> bool:
-    """Take a line of one of the kernel's tools; False when it is none of theirs."""
+    """Take a line of one of the kernel's tools; False when it is none."""
     return any(
         read(log, line)
         for read in (
@@ -59,17 +59,17 @@ def read_kbuild(log: ParserState, line: str) -> bool:
 
 def read_other_tool(log: ParserState, line: str) -> bool:
     """Take whatever else calls itself an error or a warning: scripts, binutils, LLVM's tools."""
-    found = _OTHER.match(line)
-    if found is None:
+    match = _OTHER.match(line)
+    if match is None:
         return False
-    speaker = found["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
-    tool = "clang" if found["llvm"] else posixpath.basename(speaker)
-    log.add_draft(DiagnosticDraft(_parse_severity(found["kind"]), tool, found["text"], continuation="notes"))
+    program = match["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
+    tool = "clang" if match["llvm"] else posixpath.basename(program)
+    log.add_draft(DiagnosticDraft(_parse_severity(match["kind"]), tool, match["text"], continuation="notes"))
     return True
 
 
 def read_continuation(log: ParserState, line: str) -> bool:
-    """Take an indented line that goes on with what the current diagnostic says."""
+    """Take an indented line that continues the current diagnostic."""
     if log.current_draft is None or log.current_draft.continuation != "notes" or not line[:1].isspace():
         return False
     log.add_note(line.strip())
@@ -81,11 +81,11 @@ def _parse_severity(kind: str | None) -> Severity:
 
 
 def _read_modpost(log: ParserState, line: str) -> bool:
-    found = _MODPOST.match(line)
-    if found is None:
+    match = _MODPOST.match(line)
+    if match is None:
         return False
-    text = found["text"] or found["old"]
-    draft = DiagnosticDraft(_parse_severity(found["kind"]), "modpost", text, continuation="notes")
+    text = match["text"] or match["old"]
+    draft = DiagnosticDraft(_parse_severity(match["kind"]), "modpost", text, continuation="notes")
     if module := _MODULE.search(text):
         draft.object = module["ko"] or module["o"] or _name_module_object(module["name"])
     if mismatch := _MISMATCH.search(text):
@@ -100,52 +100,52 @@ def _name_module_object(name: str) -> str:
 
 
 def _read_objtool(log: ParserState, line: str) -> bool:
-    found = _OBJTOOL.match(line)
-    if found is None:
+    match = _OBJTOOL.match(line)
+    if match is None:
         return False
-    draft = DiagnosticDraft(_parse_severity(found["kind"]), "objtool", found["text"], object=found["object"])
-    if function := _OBJTOOL_FUNCTION.match(found["text"]):
+    draft = DiagnosticDraft(_parse_severity(match["kind"]), "objtool", match["text"], object=match["object"])
+    if function := _OBJTOOL_FUNCTION.match(match["text"]):
         draft.function, draft.symbols = function["name"], (function["name"],)
     log.add_draft(draft)
     return True
 
 
 def _read_unmet_dependency(log: ParserState, line: str) -> bool:
-    found = _UNMET_DEPENDENCY.match(line)
-    if found is None:
+    match = _UNMET_DEPENDENCY.match(line)
+    if match is None:
         return False
     draft = DiagnosticDraft(
-        "warning", "kconfig", found["text"], symbols=(found["symbol"],), continuation="notes"
+        "warning", "kconfig", match["text"], symbols=(match["symbol"],), continuation="notes"
     )
     log.add_draft(draft, made=False)
     return True
 
 
 def _read_recursive_dependency(log: ParserState, line: str) -> bool:
-    found = _RECURSIVE_DEPENDENCY.match(line)
-    if found is None:
+    match = _RECURSIVE_DEPENDENCY.match(line)
+    if match is None:
         return False
-    place = (
-        Position(log.roots.normalize_file(found["file"]), int(found["line"])) if found["file"] else Position()
+    position = (
+        Position(log.roots.normalize_file(match["file"]), int(match["line"])) if match["file"] else Position()
     )
     log.add_draft(
-        DiagnosticDraft("error", "kconfig", found["text"], place, symbols=(), continuation="notes"),
+        DiagnosticDraft("error", "kconfig", match["text"], position, symbols=(), continuation="notes"),
         made=False,
     )
     return True
 
 
 def _read_kconfig(log: ParserState, line: str) -> bool:
-    found = _KCONFIG.match(line)
-    if found is None:
+    match = _KCONFIG.match(line)
+    if match is None:
         return False
-    text, place = found["text"], Position(log.roots.normalize_file(found["file"]), int(found["line"]))
+    text, position = match["text"], Position(log.roots.normalize_file(match["file"]), int(match["line"]))
     if text[:1].isspace():
-        log.add_note(place.format_note(text.strip()))
+        log.add_note(position.format_note(text.strip()))
     elif not text.startswith("override: "):  # our own fragment, appended to the base, wins
         symbols = tuple(dict.fromkeys(_SYMBOL.findall(text)))
         log.add_draft(
-            DiagnosticDraft(_parse_severity(found["kind"]), "kconfig", text, place, symbols=symbols),
+            DiagnosticDraft(_parse_severity(match["kind"]), "kconfig", text, position, symbols=symbols),
             made=False,
         )
     return True

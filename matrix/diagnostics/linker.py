@@ -14,8 +14,13 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.log_text import MAX_LOG_LINE_LENGTH
-from matrix.diagnostics.parser_state import MAX_MESSAGE_PARTS, DiagnosticDraft, ParserState, Position
+from matrix.diagnostics.parser_state import (
+    MAX_LOG_LINE_LENGTH,
+    MAX_MESSAGE_PARTS,
+    DiagnosticDraft,
+    ParserState,
+    Position,
+)
 
 _GNU = re.compile(r"(?:\S*[/-])?ld(?:\.bfd|\.gold)?: ?(?P<text>.+)")
 _WITHOUT_PREFIX = re.compile(
@@ -37,7 +42,7 @@ _LLD_FUNCTION = re.compile(r"\s\S+:\((?P<name>[A-Za-z_][\w.$]*)\)")
 
 
 def read_linker(log: ParserState, line: str) -> bool:
-    """Take a line of a linker; False when it is none of theirs."""
+    """Take a line of a linker; False when it is none."""
     if line.startswith(">>>"):
         return _read_lld_continuation(log, line[3:])
     if lld := _LLD.match(line):
@@ -49,8 +54,8 @@ def read_linker(log: ParserState, line: str) -> bool:
 
 
 def _read_gnu_ld(log: ParserState, text: str) -> bool:
-    if found := _IN_FUNCTION.match(text):
-        log.linked_object, log.function = found["object"], found["name"]
+    if match := _IN_FUNCTION.match(text):
+        log.linked_object, log.function = match["object"], match["name"]
     elif text.startswith("NOTE: "):
         log.add_note(text.removeprefix("NOTE: "))
     elif not _is_summary(log, text):
@@ -59,59 +64,59 @@ def _read_gnu_ld(log: ParserState, text: str) -> bool:
 
 
 def _is_summary(log: ParserState, text: str) -> bool:
-    """Whether this only sums up what was said before."""
-    ld_spoke = log.current_draft is not None and log.current_draft.tool == "ld"
-    return "more undefined references to" in text or (ld_spoke and text.startswith("final link failed"))
+    """Whether this only sums up earlier messages."""
+    follows_ld = log.current_draft is not None and log.current_draft.tool == "ld"
+    return "more undefined references to" in text or (follows_ld and text.startswith("final link failed"))
 
 
 def _add_gnu_message(log: ParserState, text: str) -> None:
     severity, text = _split_severity(text)
-    place, notes = Position(), []
-    if found := _LOCATION.match(text):
-        if found["object"]:
-            log.linked_object, log.function = found["object"], None
-        place = _parse_gnu_position(log, found)
-        notes = [f"in {log.linked_object}"] if log.linked_object and place.file is None else []
-        severity, text = _split_severity(found["text"], severity)
+    position, notes = Position(), []
+    if match := _LOCATION.match(text):
+        if match["object"]:
+            log.linked_object, log.function = match["object"], None
+        position = _parse_gnu_position(log, match)
+        notes = [f"in {log.linked_object}"] if log.linked_object and position.file is None else []
+        severity, text = _split_severity(match["text"], severity)
     message, _, first = text.partition("; ")
     notes += [_format_first_definition(log, first)] if first else []
-    log.add_draft(DiagnosticDraft(severity, "ld", message, place, function=log.function, notes=notes))
+    log.add_draft(DiagnosticDraft(severity, "ld", message, position, function=log.function, notes=notes))
 
 
 def _split_severity(text: str, otherwise: Severity = "error") -> tuple[Severity, str]:
-    """What a text calls itself, and the text without that word; ld names no error as such."""
+    """The severity word before a text, and the text without it; ld puts none before an error."""
     kind, separator, rest = text.partition(": ")
     if not separator or kind not in ("warning", "error"):
         return otherwise, text
     return ("warning" if kind == "warning" else "error"), rest
 
 
-def _parse_gnu_position(log: ParserState, found: re.Match[str]) -> Position:
-    file, line = found["file"], found["line"]
+def _parse_gnu_position(log: ParserState, match: re.Match[str]) -> Position:
+    file, line = match["file"], match["line"]
     if file and "/" not in file:
-        # Without debug information ld knows the last part of the name only; the object has the rest.
+        # Without debug information ld prints the last part of the name only; the object has the rest.
         directory = posixpath.dirname(log.linked_object or "")
         file = posixpath.join(directory, file) if directory else None
     return Position(log.roots.normalize_file(file), int(line) if line else None) if file else Position()
 
 
 def _format_first_definition(log: ParserState, text: str) -> str:
-    found = _LOCATION.match(text)
-    if found is None or not found["file"]:
+    match = _LOCATION.match(text)
+    if match is None or not match["file"]:
         return text
-    return Position(log.roots.normalize_file(found["file"]), int(found["line"] or 0) or None).format_note(
-        found["text"]
+    return Position(log.roots.normalize_file(match["file"]), int(match["line"] or 0) or None).format_note(
+        match["text"]
     )
 
 
-def _add_lld_message(log: ParserState, found: re.Match[str]) -> None:
-    place = (
-        Position(log.roots.normalize_file(found["file"]), int(found["line"])) if found["file"] else Position()
+def _add_lld_message(log: ParserState, match: re.Match[str]) -> None:
+    position = (
+        Position(log.roots.normalize_file(match["file"]), int(match["line"])) if match["file"] else Position()
     )
-    severity: Severity = "warning" if found["kind"] == "warning" else "error"
-    symbol = _LLD_SYMBOL.match(found["text"])
+    severity: Severity = "warning" if match["kind"] == "warning" else "error"
+    symbol = _LLD_SYMBOL.match(match["text"])
     symbols = (symbol["name"],) if symbol else None
-    log.add_draft(DiagnosticDraft(severity, "lld", found["text"], place, symbols=symbols))
+    log.add_draft(DiagnosticDraft(severity, "lld", match["text"], position, symbols=symbols))
 
 
 def _read_lld_continuation(log: ParserState, text: str) -> bool:
@@ -124,9 +129,9 @@ def _read_lld_continuation(log: ParserState, text: str) -> bool:
     if text.startswith("  ") and draft.notes and len(draft.notes[-1]) < MAX_LOG_LINE_LENGTH:
         draft.notes[-1] += f" {text.strip()}"
     elif source := _LLD_SOURCE.match(text.strip()):
-        place = Position(log.roots.normalize_file(source["file"]), int(source["line"]))
-        draft.position = draft.position if draft.position.file else place
-        draft.notes.append(place.format_note(source["text"]))
+        position = Position(log.roots.normalize_file(source["file"]), int(source["line"]))
+        draft.position = draft.position if draft.position.file else position
+        draft.notes.append(position.format_note(source["text"]))
     else:
         draft.notes.append(text.strip())
     function = _LLD_FUNCTION.search(text)

@@ -1,8 +1,8 @@
-"""The log of a kernel build, told as diagnostics. Pure: lines in, values out; no input makes it raise.
+"""Parse the log of a kernel build into diagnostics. Pure: lines in, values out; no input makes it raise.
 
 The log is `make -k` with the tools' own messages, best with ``--output-sync=target``. Each line is offered
-to the readers of one tool family after the other, and the first that knows it takes it; a line that
-nobody knows ends what the current diagnostic has to say.
+to the readers of one tool family after the other, and the first that recognises it takes it. A line that
+none recognises ends the current diagnostic.
 """
 
 import re
@@ -12,9 +12,8 @@ from matrix.diagnostics.compiler import read_compiler, read_excerpt
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
 from matrix.diagnostics.linker import read_linker
-from matrix.diagnostics.log_text import BuildRoots, clean_log_line
 from matrix.diagnostics.make_output import read_make
-from matrix.diagnostics.parser_state import ParserState
+from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line
 
 _READERS = (
     read_make,
@@ -54,11 +53,11 @@ def parse_compiled_objects(
 ) -> frozenset[str]:
     """The objects whose compiling or assembling the log shows, whatever came of it."""
     log = ParserState(BuildRoots(source_root, build_root))
-    found = set()
+    objects = set()
     for line in map(clean_log_line, lines):
         if read_make(log, line) and log.object and log.object.endswith(".o") and log.step in _COMPILE_STEPS:
-            found.add(log.object)
-    return frozenset(found)
+            objects.add(log.object)
+    return frozenset(objects)
 
 
 def summarize_unrecognized_log(lines: Sequence[str], count: int = 10) -> Diagnostic:
@@ -66,8 +65,8 @@ def summarize_unrecognized_log(lines: Sequence[str], count: int = 10) -> Diagnos
 
     ``notes`` are the last ``count`` lines that are not blank, make's bookkeeping included.
     """
-    spoken = [line.strip() for line in map(clean_log_line, lines) if line.strip()]
+    nonblank = [line.strip() for line in map(clean_log_line, lines) if line.strip()]
     meaningful = [line for line in map(clean_log_line, lines) if not _BOOKKEEPING.match(line)]
-    message = next(reversed(meaningful or spoken), _EMPTY_LOG).strip()
-    notes = tuple(spoken[-count:]) if count > 0 else ()
+    message = next(reversed(meaningful or nonblank), _EMPTY_LOG).strip()
+    notes = tuple(nonblank[-count:]) if count > 0 else ()
     return Diagnostic(severity="error", tool="make", message=message, notes=notes)

@@ -7,7 +7,7 @@
     ***
     *** Configuration file ".config" not found!
 
-That a recipe failed is no diagnostic: the tool that failed has spoken for itself.
+That a recipe failed is no diagnostic: the tool that failed has printed one.
 """
 
 import posixpath
@@ -46,7 +46,7 @@ _OS_ERROR = re.compile(
 
 
 def read_make(log: ParserState, line: str) -> bool:
-    """Take a line of make or of its shell; False when it is none of theirs."""
+    """Take a line of make or of its shell; False when it is none."""
     return any(
         read(log, line)
         for read in (
@@ -60,11 +60,11 @@ def read_make(log: ParserState, line: str) -> bool:
 
 
 def _read_step(log: ParserState, line: str) -> bool:
-    found = _STEP.match(line) or _COMMAND.match(line)
-    if found is None:
+    match = _STEP.match(line) or _COMMAND.match(line)
+    if match is None:
         return False
-    step = found.groupdict().get("step") or log.step
-    target = log.roots.make_relative(found["target"])
+    step = match.groupdict().get("step") or log.step
+    target = log.roots.make_relative(match["target"])
     if step.startswith("CHECK"):
         target = f"{posixpath.splitext(target)[0]}.o"
     log.start_object(step, target)
@@ -72,10 +72,10 @@ def _read_step(log: ParserState, line: str) -> bool:
 
 
 def _read_make_message(log: ParserState, line: str) -> bool:
-    found = _MAKE.match(line)
-    if found is None:
+    match = _MAKE.match(line)
+    if match is None:
         return False
-    text = found["text"]
+    text = match["text"]
     log.end_continuation()
     if gave_up := _RECIPE_FAILED.match(text):
         _end_failed_recipe(log, log.roots.make_relative(gave_up["target"]), gave_up["why"])
@@ -88,11 +88,11 @@ def _read_make_message(log: ParserState, line: str) -> bool:
     return True
 
 
-def _end_failed_recipe(log: ParserState, target: str, why: str) -> None:
-    """A recipe failed: whatever failed in it has spoken for itself, unless a signal ended it."""
+def _end_failed_recipe(log: ParserState, target: str, reason: str) -> None:
+    """End a failed recipe. The tool that failed has printed a message, unless a signal ended it."""
     if posixpath.splitext(target)[1] or posixpath.basename(target) == "vmlinux":
         log.assign_failed_object(target)
-    if signal := _SIGNAL.match(why):
+    if signal := _SIGNAL.match(reason):
         log.add_draft(DiagnosticDraft("error", "make", signal["name"], object=target))
     log.current_draft = None
 
@@ -114,23 +114,23 @@ def _add_warning(log: ParserState, text: str) -> None:
 
 
 def _read_makefile_message(log: ParserState, line: str) -> bool:
-    found = _MAKEFILE.match(line)
-    if found is None:
+    match = _MAKEFILE.match(line)
+    if match is None:
         return False
-    place = Position(log.roots.normalize_file(found["file"]), int(found["line"]))
-    fatal = found["kind"] == "*** " or found["text"].endswith("No such file or directory")
-    message = _STOP_SUFFIX.sub("", found["text"], count=1)
+    position = Position(log.roots.normalize_file(match["file"]), int(match["line"]))
+    fatal = match["kind"] == "*** " or match["text"].endswith("No such file or directory")
+    message = _STOP_SUFFIX.sub("", match["text"], count=1)
     log.add_draft(
-        DiagnosticDraft("error" if fatal else "warning", "make", message, place, symbols=()), made=False
+        DiagnosticDraft("error" if fatal else "warning", "make", message, position, symbols=()), made=False
     )
     return True
 
 
 def _read_banner(log: ParserState, line: str) -> bool:
-    found = _BANNER.match(line)
-    if found is None:
+    match = _BANNER.match(line)
+    if match is None:
         return False
-    text = (found["text"] or "").strip()
+    text = (match["text"] or "").strip()
     if log.current_draft is not None and log.current_draft.continuation == "notes":
         log.current_draft.notes.extend(filter(None, [text]))
     elif text and not _HARMLESS_BANNER.match(text):
@@ -139,9 +139,9 @@ def _read_banner(log: ParserState, line: str) -> bool:
 
 
 def _read_shell_message(log: ParserState, line: str) -> bool:
-    found = _SHELL.match(line)
-    if signal := _SIGNAL.match(found["text"] if found else line):
+    match = _SHELL.match(line)
+    if signal := _SIGNAL.match(match["text"] if match else line):
         log.add_draft(DiagnosticDraft("error", "make", signal["name"]))
-    elif found:
-        log.add_draft(DiagnosticDraft("warning" if found["warning"] else "error", "sh", found["text"]))
-    return found is not None or signal is not None
+    elif match:
+        log.add_draft(DiagnosticDraft("warning" if match["warning"] else "error", "sh", match["text"]))
+    return match is not None or signal is not None

@@ -1,4 +1,7 @@
-"""A diagnostic in the making, and what the log has said so far that bears on the next one."""
+"""The state of a parser between two lines: the diagnostic that is being read, and what bears on the next.
+
+Lines and paths are made comparable here: no colours, one name for each file.
+"""
 
 import posixpath
 import re
@@ -8,11 +11,43 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site
-from matrix.diagnostics.log_text import BuildRoots, find_quoted_identifiers
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site, find_quoted_identifiers
+
+# Colours, and the hyperlinks that GCC puts around its flags.
+_ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+# Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
+MAX_LOG_LINE_LENGTH = 32_768
+
+
+def clean_log_line(line: str) -> str:
+    """A line without escapes, line end or anything that is no valid Unicode text; cut where it is endless."""
+    valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
+    return _ESCAPES.sub("", valid).rstrip("\r\n")
+
+
+@dataclass(frozen=True)
+class BuildRoots:
+    """Where the tree and the build directory are for the tools: ``/src`` and ``/build`` in every cell."""
+
+    source: str = "/src"
+    build: str = "/build"
+
+    def make_relative(self, path: str) -> str:
+        """A path relative to the tree, or to the build directory, without detours."""
+        for root in (self.source, self.build):
+            path = re.sub(
+                rf"^(?:{re.escape(root)}|(?:\.\./)+{re.escape(posixpath.basename(root))})/+", "", path
+            )
+        return posixpath.normpath(path) if path else path
+
+    def normalize_file(self, path: str) -> str | None:
+        """As `make_relative`; None for what is no file of the build: ``<stdin>``, a compiler's temporary."""
+        return None if path.startswith(("<", "{", "/tmp/")) else self.make_relative(path)  # noqa: S108
+
 
 _MARGIN = re.compile(r"^\s*+(?:[0-9]+\s*+)?\| ?")
-_CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
+CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
+"""The line below quoted source that points into it."""
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _EXPANSION = re.compile(r"in expansion of macro ")
 _MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded from (?:macro )?['‘`]")
@@ -20,7 +55,7 @@ _MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded fr
 
 @dataclass
 class Quotation:
-    """A note's (or the message's own) place and text, and the lines of source quoted below it."""
+    """The position and text of a note, or of the message itself, and the source lines quoted below it."""
 
     file: str
     line: int | None
@@ -29,8 +64,8 @@ class Quotation:
 
     def accepts_line(self, line: str) -> bool:
         """Whether a line of the log still belongs to the quotation."""
-        wanted = len(self.lines) < 2 or _CARETS.match(line) is not None
-        return wanted and (line[:1].isspace() or _CARETS.match(line) is not None)
+        wanted = len(self.lines) < 2 or CARETS.match(line) is not None
+        return wanted and (line[:1].isspace() or CARETS.match(line) is not None)
 
     @property
     def source_site(self) -> Site:
@@ -40,39 +75,39 @@ class Quotation:
 
     @property
     def in_macro(self) -> bool:
-        """Whether it only tells which macro the code came out of."""
+        """Whether it only shows the macro that the code came out of."""
         return _MACRO.match(self.text) is not None
 
 
-def collect_sites(own: Quotation | None, notes: Sequence[Quotation]) -> tuple[Site, ...]:
+def collect_sites(own_quotation: Quotation | None, notes: Sequence[Quotation]) -> tuple[Site, ...]:
     """The message's own site first, then those of its notes, each once."""
-    said = [note.source_site for note in notes]
-    ends = [place for place, note in enumerate(notes) if _ends_macro_chain(notes, place)]
-    for place in ends:
-        said[place] = said[place].model_copy(update={"macro": False})
-    first = [] if own is None else [own.source_site]
-    if ends and first and (first[0].file, first[0].line) != (said[ends[0]].file, said[ends[0]].line):
+    sites = [note.source_site for note in notes]
+    ends = [index for index, note in enumerate(notes) if _ends_macro_chain(notes, index)]
+    for index in ends:
+        sites[index] = sites[index].model_copy(update={"macro": False})
+    first = [] if own_quotation is None else [own_quotation.source_site]
+    if ends and first and (first[0].file, first[0].line) != (sites[ends[0]].file, sites[ends[0]].line):
         first[0] = first[0].model_copy(update={"macro": True})
-    return tuple(dict.fromkeys(_strip_code(site) if site.macro else site for site in (*first, *said)))
+    return tuple(dict.fromkeys(_strip_code(site) if site.macro else site for site in (*first, *sites)))
 
 
 def _strip_code(site: Site) -> Site:
-    """A macro's definition says nothing about what is wrong where it is used."""
+    """The site without symbol and code: a macro's definition does not show what is wrong where it is used."""
     return Site(file=site.file, line=site.line, macro=True)
 
 
-def _ends_macro_chain(notes: Sequence[Quotation], place: int) -> bool:
+def _ends_macro_chain(notes: Sequence[Quotation], index: int) -> bool:
     """Whether a note is the last of those that lead out of nested macros, to where the outermost is used."""
-    after = notes[place + 1] if place + 1 < len(notes) else None
-    inside = _EXPANSION.match(notes[place].text) is not None
-    return inside and (after is None or not after.in_macro)
+    following = notes[index + 1] if index + 1 < len(notes) else None
+    is_expansion = _EXPANSION.match(notes[index].text) is not None
+    return is_expansion and (following is None or not following.in_macro)
 
 
 def _find_caret_target(lines: Sequence[str]) -> tuple[str | None, str | None]:
     """(identifier at the caret, the quoted line with single blanks), as far as they are there."""
     for code, carets in pairwise(lines):
         margin = _MARGIN.match(carets)
-        if _CARETS.match(carets[margin.end() :] if margin else carets):
+        if CARETS.match(carets[margin.end() :] if margin else carets):
             caret = carets.index("^")
             names = (word[0] for word in _WORD.finditer(code) if word.start() <= caret < word.end())
             return next(names, None), _normalize_code(code)
@@ -84,7 +119,7 @@ def _normalize_code(code: str) -> str | None:
 
 
 UNKNOWN_COMPILER = ""
-"""A draft's tool while it is open which compiler speaks: gcc's and clang's messages look alike."""
+"""A draft's tool while it is not known which compiler it is: gcc's and clang's messages look alike."""
 
 
 class Position(NamedTuple):
@@ -101,13 +136,13 @@ class Position(NamedTuple):
 
 
 _NO_POSITION = Position()
-# No compiler says as much; a damaged log must not grow one message without end.
+# No compiler prints as much; a damaged log must not grow one message without end.
 MAX_MESSAGE_PARTS = 200
 
 
 @dataclass
 class DiagnosticDraft:
-    """One diagnostic while its lines come in. ``tail`` says what indented lines after it are."""
+    """One diagnostic while its lines come in. ``continuation`` is what indented lines after it are."""
 
     severity: Severity
     tool: str
@@ -125,7 +160,7 @@ class DiagnosticDraft:
     quotations: list[Quotation] = field(default_factory=list)
 
     def to_occurrence(self, compiler: str) -> Occurrence:
-        """The value; ``compiler`` is who speaks where the message alone does not tell."""
+        """The value; ``compiler`` is the tool where the message alone does not show it."""
         diagnostic = Diagnostic(
             severity=self.severity,
             tool=self.tool or compiler,
@@ -155,7 +190,7 @@ def _strip_suffix(path: str) -> str:
 
 @dataclass
 class ParserState:
-    """The state of reading one log: readers put drafts into it, and look at what came before."""
+    """The state of parsing one log: readers add drafts to it, and use what was read before."""
 
     roots: BuildRoots
     drafts: list[DiagnosticDraft] = field(default_factory=list)
@@ -186,7 +221,7 @@ class ParserState:
             self._object_by_stem[_strip_suffix(target)] = target
 
     def add_draft(self, draft: DiagnosticDraft, *, made: bool = True) -> DiagnosticDraft:
-        """Take in a new diagnostic; ``made`` tells that it came up while an object was being made."""
+        """Add a new diagnostic; ``made``: it came up while an object was being made."""
         if made and draft.object is None:
             draft.object = self._find_object(draft)
             if draft.object is None:
@@ -196,59 +231,59 @@ class ParserState:
         return draft
 
     def _find_object(self, draft: DiagnosticDraft) -> str | None:
-        # Without --output-sync the last step line may be another job's; the source's name knows better.
+        # Without --output-sync the last step line may be another job's; the source's name is a better guide.
         outermost = draft.included_from[-1].partition(":")[0] if draft.included_from else None
-        named = (outermost, draft.position.file, self.source)
-        made = (self._object_by_stem.get(_strip_suffix(name)) for name in named if name)
-        return next(filter(None, made), self.object)
+        names = (outermost, draft.position.file, self.source)
+        objects = (self._object_by_stem.get(_strip_suffix(name)) for name in names if name)
+        return next(filter(None, objects), self.object)
 
     def resolve_include_chain(self, file: str | None) -> tuple[str, ...]:
-        """Who includes ``file``: as just printed, or as before, since tools print a chain only once.
+        """The files that include ``file``, outward: as just printed, or as before.
 
-        Both compilers come back to a header, when they have said something of another file, without it.
+        Tools print a chain only once; after messages about another file they return to a header without it.
         """
         if self.include_chain:
             self._chain_by_file[file] = tuple(self.include_chain)
             self.include_chain = []
         return self._chain_by_file.get(file, ())
 
-    def add_note(self, text: str, place: Position = _NO_POSITION) -> None:
-        """Something more about the current diagnostic; about nothing, it is dropped.
+    def add_note(self, text: str, position: Position = _NO_POSITION) -> None:
+        """Add a note to the current diagnostic; without one, the note is dropped.
 
-        What lies in no file of anybody's (a macro of the assembler, say) is where the first note is.
+        A diagnostic without a file (in a macro of the assembler, say) gets the position of its first note.
         """
         draft = self.current_draft
         if draft is None or len(draft.notes) >= MAX_MESSAGE_PARTS:
             return
         if draft.tool == UNKNOWN_COMPILER and draft.position.file is None:
-            draft.position = place
-        draft.notes.append(place.format_note(text))
+            draft.position = position
+        draft.notes.append(position.format_note(text))
         if draft.continuation == "excerpt":
             self.end_continuation()
-        self.quotation = None if place.file is None else Quotation(place.file, place.line, text)
+        self.quotation = None if position.file is None else Quotation(position.file, position.line, text)
         draft.quotations += [] if self.quotation is None else [self.quotation]
 
     def end_continuation(self) -> None:
-        """Nothing more of the current diagnostic but notes: what follows goes on with something else."""
+        """End the current diagnostic, but for notes: what follows belongs to something else."""
         self.held_line = self.quotation = None
         if self.current_draft is not None:
             self.current_draft.continuation = "nothing"
 
     def assign_failed_object(self, target: str) -> None:
-        """make gave up on ``target``: what had no object until now came up while it was made."""
+        """Give ``target``, which make failed to make, to the drafts of its recipe that had no object."""
         for draft in self._drafts_without_object:
             draft.object = target
         self._drafts_without_object.clear()
 
     def record_compiler(self, compiler: str) -> None:
-        """The current object's messages can only come from this compiler."""
+        """Note that the current object's messages can only come from this compiler."""
         self._compiler_by_object.setdefault(self.object, compiler)
 
     def collect_occurrences(self) -> list[Occurrence]:
         """Everything found, in the log's order, each once per object."""
-        usual = Counter(self._compiler_by_object.values()).most_common(1)
-        default = usual[0][0] if usual else "gcc"
-        found = (
+        most_common = Counter(self._compiler_by_object.values()).most_common(1)
+        default = most_common[0][0] if most_common else "gcc"
+        occurrences = (
             draft.to_occurrence(self._compiler_by_object.get(draft.object, default)) for draft in self.drafts
         )
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(occurrences))

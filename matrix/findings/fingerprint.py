@@ -8,8 +8,8 @@ import posixpath
 import re
 from typing import NamedTuple
 
-from matrix.diagnostics.diagnostic import Diagnostic, Site
-from matrix.diagnostics.log_text import C_KEYWORDS, strip_suggestion
+from matrix.diagnostics.diagnostic import C_KEYWORDS, Diagnostic, Site, strip_suggestion
+from matrix.kernel_files import COMPILED_SUFFIXES
 
 _QUOTED = re.compile(r"['‘`\"][^'’\"`]*['’\"]")
 # Offsets and sizes change with every edit; so do the preprocessor's counters (__COUNTER__), with which the
@@ -21,7 +21,6 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # These name a symbol for the whole kernel; the object only happens to want it.
 GLOBAL_TOOLS = frozenset({"ld", "lld", "modpost"})
-_SOURCE_SUFFIXES = (".c", ".S", ".s", ".rs")
 
 
 class ProblemKind(NamedTuple):
@@ -80,7 +79,7 @@ _IN_MACRO = "macro '"
 def _find_location(diagnostic: Diagnostic, target: str | None) -> str:
     """The header that is to blame, wherever it is included, or else the object."""
     site = find_blamed_site(diagnostic)
-    if site is not None and not site.file.endswith(_SOURCE_SUFFIXES):
+    if site is not None and not site.file.endswith(COMPILED_SUFFIXES):
         return site.file
     return target or (site.file if site else diagnostic.tool)
 

@@ -1,8 +1,8 @@
 """Kconfig symbols and their values: .config files and fragments as values, requests verified against them.
 
 A symbol is named without ``CONFIG_``. A value is text as a .config has it: ``y``, ``m``, ``n``, a number,
-or a string in double quotes. ``n`` and "not mentioned" differ only in what ``in`` says: a symbol that a
-.config does not mention is off.
+or a string in double quotes. A symbol that a .config does not mention is off: ``n`` and "not mentioned"
+differ for ``in`` only.
 """
 
 import re
@@ -40,7 +40,7 @@ def check_value(value: str) -> None:
     """Refuse, with a RequestError, what cannot be a symbol's value.
 
     ``y``, ``m``, ``n``, integers and 0x numbers stand for themselves. Anything else is a string: as it
-    is, or in double quotes as a .config has it, which is the only way to say the strings "y" and "5".
+    is, or in double quotes as a .config has it, which is the only way to write the strings "y" and "5".
     """
     if re.search(r"[\n\r\0]", value):
         raise RequestError(f"the value {value!r} has more than one line", "write it on one line")
@@ -54,7 +54,7 @@ def check_value(value: str) -> None:
 def format_fragment(values: Mapping[str, str]) -> str:
     """The .config lines that ask for these values, in alphabetical order, strings put in quotes.
 
-    olddefconfig takes it when it is appended to a base, since the last word on a symbol counts; the base
+    olddefconfig takes it when it is appended to a base, since the last line on a symbol counts; the base
     must end with a newline. RequestError for a wrong name or value.
     """
     for name, value in values.items():
@@ -102,7 +102,7 @@ class SymbolCheck(NamedTuple):
 class Config(Mapping[str, str]):
     """A .config or a fragment of one: symbol → value as written, in the order of first mention.
 
-    ``config[name]`` raises KeyError for what is not mentioned; ``config.value(name)`` says ``n``.
+    ``config[name]`` raises KeyError for what is not mentioned; ``config.value_of(name)`` is ``n``.
     ``str(config)`` is the file's syntax, and ``Config.parse`` reads it back.
     """
 
@@ -162,11 +162,11 @@ class Config(Mapping[str, str]):
         return self._values.get(name, "n")
 
     def merge(self, other: "Config") -> "Config":
-        """Both, with the other's values where both speak."""
+        """Both, with the other's values where both mention a symbol."""
         return Config({**self, **other})
 
     def diff(self, other: "Config") -> dict[str, tuple[str, str]]:
-        """Symbol → (value here, value there) where they differ, in alphabetical order; absent counts as n."""
+        """Symbol → (own value, other's) where they differ, in alphabetical order; absent counts as n."""
         return {
             name: (self.value_of(name), other.value_of(name))
             for name in sorted(self._find_differing_symbols(other))
@@ -205,8 +205,8 @@ _COMPILER_SYMBOLS = {"gcc": ("CC_IS_GCC", "GCC_VERSION"), "clang": ("CC_IS_CLANG
 
 @dataclass(frozen=True)
 class ConfigCompiler:
-    """What a .config was made with. ``version`` as Kconfig counts it (140200 for 14.2.0), 0 where it does
-    not say; ``text`` is the first line of ``--version``, or the family alone."""
+    """What a .config was made with. ``version`` as Kconfig counts it (140200 for 14.2.0), 0 where it is
+    missing; ``text`` is the first line of ``--version``, or the family alone."""
 
     family: str
     version: int
@@ -219,7 +219,7 @@ class ConfigCompiler:
 
 @dataclass(frozen=True)
 class ConfigOrigin:
-    """``arch`` is the word after ``Linux/``: ARCH as it was typed. None for what a .config does not say."""
+    """``arch`` is the word after ``Linux/``: ARCH as it was typed. What a .config lacks is None."""
 
     arch: str | None
     version: str | None
@@ -237,6 +237,6 @@ def parse_origin(text: str) -> ConfigOrigin:
 def _parse_compiler(config: Config) -> ConfigCompiler | None:
     for family, (is_it, version) in _COMPILER_SYMBOLS.items():
         if config.value_of(is_it) == "y":
-            number, said = config.value_of(version), unquote_value(config.get("CC_VERSION_TEXT", ""))
-            return ConfigCompiler(family, int(number) if number.isdigit() else 0, said or family)
+            number, text = config.value_of(version), unquote_value(config.get("CC_VERSION_TEXT", ""))
+            return ConfigCompiler(family, int(number) if number.isdigit() else 0, text or family)
     return None

@@ -40,17 +40,17 @@ class Definitions:
 
     def find_nearest_symbol(self, name: str) -> str | None:
         """The symbol whose name is most like this one, if any is."""
-        found = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=_SIMILARITY_CUTOFF)
-        return found[0] if found else None
+        matches = difflib.get_close_matches(name.upper(), self.by_name, n=1, cutoff=_SIMILARITY_CUTOFF)
+        return matches[0] if matches else None
 
     @cached_property
     def _selectors_by_symbol(self) -> dict[str, tuple[Selector, ...]]:
-        found: dict[str, dict[Selector, None]] = defaultdict(dict)
+        selectors_of: dict[str, dict[Selector, None]] = defaultdict(dict)
         for definitions in self.by_name.values():
             for definition in definitions:
                 for target, condition in definition.selects:
-                    found[target][Selector(definition.name, condition)] = None
-        return {target: tuple(selectors) for target, selectors in found.items()}
+                    selectors_of[target][Selector(definition.name, condition)] = None
+        return {target: tuple(selectors) for target, selectors in selectors_of.items()}
 
 
 def collect_definitions(files: Mapping[str, str]) -> Definitions:
@@ -115,11 +115,11 @@ def read_tree_definitions(root: Path, srcarch: str) -> Definitions:
 
 def _find_kconfig_files(root: Path, srcarch: str) -> Iterator[Path]:
     for directory, below, names in os.walk(root):
-        here = Path(directory)
+        folder = Path(directory)
         below[:] = sorted(
-            name for name in below if _is_read_by_conf((here / name).relative_to(root).parts, srcarch)
+            name for name in below if _is_read_by_conf((folder / name).relative_to(root).parts, srcarch)
         )
-        yield from (here / name for name in sorted(names) if name.startswith("Kconfig"))
+        yield from (folder / name for name in sorted(names) if name.startswith("Kconfig"))
 
 
 def _is_read_by_conf(parts: tuple[str, ...], srcarch: str) -> bool:

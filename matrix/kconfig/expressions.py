@@ -49,7 +49,7 @@ def evaluate_expression(expr: str, config: Config) -> str:
     A symbol that the configuration lacks is n, 0 in a comparison with a number and "" in one with a string.
     The constant m that stands alone, as in ``depends on m``, is n where MODULES is n, as conf has it.
     A macro, ``$(...)``, needs a shell and a compiler: what it gives is unknown here and taken for y, and
-    so is a comparison with one; ``macros(expr)`` tells whether that happened. RequestError where the
+    so is a comparison with one; `list_macros` lists them. RequestError where the
     expression cannot be read.
     """
     reader = _Evaluator(expr, config)
@@ -59,7 +59,7 @@ def evaluate_expression(expr: str, config: Config) -> str:
 
 
 def list_macros(expr: str) -> tuple[str, ...]:
-    """The operands of an expression that only conf can expand; in these ``evaluate`` has to guess."""
+    """The operands of an expression that only conf can expand; `evaluate_expression` takes them for y."""
     return tuple(token.text for token in _tokenize_expression(expr) if token.kind == "macro")
 
 
@@ -94,12 +94,12 @@ def _strip_outer_parentheses(expr: str) -> str:
 
 def _find_outer_operators(expr: str, operator: str) -> list[_Token]:
     """Where an operator stands outside all parentheses."""
-    found, depth = [], 0
+    operators, depth = [], 0
     for token in _tokenize_expression(expr):
         depth += {"(": 1, ")": -1}.get(token.kind, 0)
         if depth == 0 and token.kind == operator:
-            found.append(token)
-    return found
+            operators.append(token)
+    return operators
 
 
 @lru_cache(maxsize=4096)

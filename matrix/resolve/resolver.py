@@ -4,11 +4,9 @@ What was resolved once is kept by the digests of everything it depends on: what 
 image, make line, base and fragment. Reachability is read from the resolved .config only.
 """
 
-import gzip
 import hashlib
 import json
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,14 @@ from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
 from matrix.engine.protocol import ContainerResult
 from matrix.errors import RequestError
-from matrix.fs import translate_disk_full, write_atomically
+from matrix.fs import (
+    DISK_FULL_MESSAGES,
+    read_gzip_json,
+    record_use,
+    translate_disk_full,
+    write_atomically,
+    write_gzip_json,
+)
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
 from matrix.plan import Request
 from matrix.record.run_model import StageRecord
@@ -162,14 +167,14 @@ class Resolver:
         return Resolution(request, text, stage, checks, tuple(diagnostics))
 
     def _load_stored(self, request: Request, key: str) -> Resolution | None:
+        path = _locate_stored(self.store_dir, key)
         try:
-            data = json.loads(gzip.decompress(_locate_stored(self.store_dir, key).read_bytes()))
+            data = read_gzip_json(path)
             stage = StageRecord.model_validate(data["stage"])
             seen = [Occurrence(Diagnostic.model_validate(item), None) for item in data["diagnostics"]]
-        except FileNotFoundError:
-            return None
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
-            return None  # damaged or of another version: resolving again is always right
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # missing, damaged or of another version: resolving again is always right
+        record_use(path)
         return self._verify_resolution(
             request, data["config"], stage.model_copy(update={"seconds": 0.0}), seen
         )
@@ -180,10 +185,10 @@ class Resolver:
             "stage": resolution.stage.model_dump(mode="json"),
             "diagnostics": [item.diagnostic.model_dump(mode="json") for item in resolution.diagnostics],
         }
-        place = _locate_stored(self.store_dir, key)
-        with translate_disk_full(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place, gzip.compress(json.dumps(data).encode(), mtime=0))
+        path = _locate_stored(self.store_dir, key)
+        with translate_disk_full(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_gzip_json(path, data, sync=True)
 
 
 def _read_made_config(config: Path) -> str | None:
@@ -233,7 +238,7 @@ def _find_failure_causes(step: ConfigureStep) -> list[Occurrence]:
     return [*seen, Occurrence(summarize_unrecognized_log(step.lines), None)]
 
 
-_DISK_FULL_MESSAGE = "No space left on device"
+_DISK_FULL_ENDS = tuple(f": {message}" for message in DISK_FULL_MESSAGES)
 
 
 def classify_step(ended: ContainerResult, lines: Sequence[str]) -> State:
@@ -247,6 +252,6 @@ def classify_step(ended: ContainerResult, lines: Sequence[str]) -> State:
     if ended.exit == 0:
         return State.PASS
     # make itself ends with 1 or 2; anything else is the shell's word or a signal.
-    if ended.exit > 2 or any(line.rstrip().endswith(f": {_DISK_FULL_MESSAGE}") for line in lines):
+    if ended.exit > 2 or any(line.rstrip().endswith(_DISK_FULL_ENDS) for line in lines):
         return State.INFRA
     return State.FAIL

@@ -42,29 +42,33 @@ _MAX_REJECT_LINES = 60
 
 
 def apply_patches(
-    base: SourceTree, patches: Sequence[PatchFile], bench: Sandbox, cache: SourceCache
+    base: SourceTree, patches: Sequence[PatchFile], sandbox: Sandbox, cache: SourceCache
 ) -> SourceTree:
     """The tree with the patches applied in order; ``base`` and its files stay as they are.
 
     RejectedPatchError with the rejected hunks when one does not apply; nothing of it is left then.
     """
-    known = cache.read_spec_entry(key := _build_spec_key(base, patches))
-    found = cache.find(known["digest"]) if known else None
-    if found is None:
+    entry = cache.read_spec_entry(key := _build_spec_key(base, patches))
+    patched = cache.find(entry["digest"]) if entry else None
+    if patched is None:
         manifest = cache.load_manifest(base.digest)
         refuse_linked_paths(manifest, patches)
         with cache.create_import_area() as area:
-            before = _run_git_apply(base, manifest, patches, area, bench)
-            found = _overlay_tree(base, manifest, before, area, cache)
-        cache.write_spec_entry(key, found.digest)
+            before = _run_git_apply(base, manifest, patches, area, sandbox)
+            patched = _overlay_tree(base, manifest, before, area, cache)
+        cache.write_spec_entry(key, patched.digest)
     applied = tuple(AppliedPatch(patch.name, patch.sha256) for patch in patches)
     return replace(
-        base, path=found.path, version=found.version, digest=found.digest, patches=base.patches + applied
+        base,
+        path=patched.path,
+        version=patched.version,
+        digest=patched.digest,
+        patches=base.patches + applied,
     )
 
 
 def refuse_linked_paths(manifest: Manifest, patches: Sequence[PatchFile]) -> None:
-    """RequestError for a path that leads through a link of the tree: git sees the touched files only."""
+    """Raise RequestError for a path that leads through a link: git gets the touched files only."""
     for patch in patches:
         for path in patch.paths:
             for parent in PurePosixPath(path).parents:
@@ -77,10 +81,10 @@ def refuse_linked_paths(manifest: Manifest, patches: Sequence[PatchFile]) -> Non
 
 
 def refuse_conflicts(kept: Iterable[str], altered: Collection[str]) -> None:
-    """RequestError when a file that git made would lie on, above or below another of the tree.
+    """Raise RequestError when a file that git made would lie on, above or below another of the tree.
 
-    Git saw the touched files only. One that it found in the patch and we did not, or a directory made of
-    what is a file in the tree, would otherwise be written through the copy into the base.
+    Git got the touched files only. A file that it finds in the patch and `find_touched_paths` does not, or a
+    directory in place of a file of the tree, would be written through the copy into the base.
     """
     above = {str(parent) for path in altered for parent in PurePosixPath(path).parents}
     below = tuple(f"{path}/" for path in altered)
@@ -95,32 +99,32 @@ def _build_spec_key(base: SourceTree, patches: Sequence[PatchFile]) -> str:
 
 
 def _run_git_apply(
-    base: SourceTree, manifest: Manifest, patches: Sequence[PatchFile], area: Path, bench: Sandbox
+    base: SourceTree, manifest: Manifest, patches: Sequence[PatchFile], area: Path, sandbox: Sandbox
 ) -> Manifest:
-    """Copy the touched files to ``area/work`` and let git change them there; what they were before."""
-    work = bench.create_directory(area / "work")
+    """Let git change copies of the touched files in ``area/work``; returns what they were before."""
+    work = sandbox.create_directory(area / "work")
     touched = {path for patch in patches for path in patch.paths} & manifest.entries.keys()
     before = copy_tree(base.path, stat_files(base.path, sorted(touched)), work)
-    bench.chown_to_user(*work.rglob("*"))
+    sandbox.chown_to_user(*work.rglob("*"))
     mounts = [
         Mount(work, "/work", read_only=False),
         Mount(_write_patch_files(patches, area / "patches"), "/patches"),
     ]
-    done = bench.run(_APPLY_SCRIPT, mounts=mounts)
-    if done.exit:
-        raise _build_apply_error(done, patches, base)
+    result = sandbox.run(_APPLY_SCRIPT, mounts=mounts)
+    if result.exit:
+        raise _build_apply_error(result, patches, base)
     return before
 
 
-def _write_patch_files(patches: Sequence[PatchFile], place: Path) -> Path:
+def _write_patch_files(patches: Sequence[PatchFile], directory: Path) -> Path:
     """The patches as files, in an order that the shell keeps, readable for the container's user."""
-    place.mkdir()
-    place.chmod(0o755)
+    directory.mkdir()
+    directory.chmod(0o755)
     for index, patch in enumerate(patches):
-        letter = place / f"{index:04}"
-        letter.write_bytes(patch.content)
-        letter.chmod(0o644)
-    return place
+        file = directory / f"{index:04}"
+        file.write_bytes(patch.content)
+        file.chmod(0o644)
+    return directory
 
 
 def _overlay_tree(
@@ -136,28 +140,28 @@ def _overlay_tree(
     refuse_conflicts(kept, altered)
     sources = {path: manifest.entries[path] for path in kept}
     whole = Manifest({**sources, **{path: after.entries[path] for path in altered}})
-    if found := cache.find(whole.digest):
-        return found
+    if cached := cache.find(whole.digest):
+        return cached
     link_tree(base.path, stat_files(base.path, sorted(kept)), tree)
     copy_tree(work, [file for file in files if file.path in altered], tree)
-    if astray := find_escaping_links(tree, whole) - find_escaping_links(base.path, manifest):
-        raise RequestError(f"a patch makes {min(astray)} a link out of the tree", "Remove that part of it.")
+    if escaping := find_escaping_links(tree, whole) - find_escaping_links(base.path, manifest):
+        raise RequestError(f"a patch makes {min(escaping)} a link out of the tree", "Remove that part of it.")
     return cache.store_tree(area, whole, require_kernel_version(tree, f"{base.spec}, patched,"))
 
 
-def _build_apply_error(done: SandboxResult, patches: Sequence[PatchFile], base: SourceTree) -> KmatrixError:
-    rejected = done.find_value("rejected")
+def _build_apply_error(result: SandboxResult, patches: Sequence[PatchFile], base: SourceTree) -> KmatrixError:
+    rejected = result.find_value("rejected")
     if not rejected.isdigit() or int(rejected) >= len(patches):
-        last = done.lines[-1] if done.lines else f"it ended with {done.exit}"
+        last = result.lines[-1] if result.lines else f"it ended with {result.exit}"
         return MachineError(f"git could not be run on the patches: {last}", "Run `./inv doctor`.")
     index = int(rejected)
     name = patches[index].name
-    if done.find_value("already"):
+    if result.find_value("already"):
         return RejectedPatchError(
             f"the patch {name} is in {base.spec} ({base.version}) already", "Leave it out.", index
         )
-    said = [line for line in done.lines if line.startswith(("error:", "> "))]
-    shown = [*said[:_MAX_REJECT_LINES], *(["…"] if len(said) > _MAX_REJECT_LINES else [])]
+    lines = [line for line in result.lines if line.startswith(("error:", "> "))]
+    shown = [*lines[:_MAX_REJECT_LINES], *(["…"] if len(lines) > _MAX_REJECT_LINES else [])]
     return RejectedPatchError(
         "\n".join([f"the patch {name} does not apply to {base.spec} ({base.version}):", *shown]),
         "Rebase it on this source, or give the source that it was made for: --source DIR@REV.",

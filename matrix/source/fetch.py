@@ -1,17 +1,20 @@
-"""From a source spec to a tree in the cache: fetched, unpacked, exported or copied once."""
+"""From a source spec to a tree in the cache: fetched, unpacked, exported or copied once.
+
+Debian's packages are fetched, and archives unpacked, in a container: it works the same on any host.
+"""
 
 import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.engine.protocol import Engine, Mount
-from matrix.errors import RequestError
+from matrix.errors import KmatrixError, MachineError, RequestError
 from matrix.source import git
 from matrix.source.apply import apply_patches
 from matrix.source.cache import CachedTree, SourceCache
-from matrix.source.debian import download_package
 from matrix.source.kernel_tree import (
     GitProvenance,
     SourceTree,
@@ -33,7 +36,88 @@ from matrix.source.snapshot import (
 )
 from matrix.source.spec import DirectorySpec, PackageSpec, RevisionSpec, TarballSpec, parse_source_spec
 
-# The modes of an archive are its author's: whoever builds must be able to read, and we to remove.
+# apt works without root when everything that it writes is elsewhere. `Error-Mode` makes `update`
+# fail when the network does; by default it goes on with the lists that it has, which are none.
+_DOWNLOAD_SCRIPT = r"""
+mkdir -p /out/state/lists/partial /out/cache/archives/partial /out/deb
+cat >/tmp/apt.conf <<'END'
+Dir::State "/out/state";
+Dir::State::status "/var/lib/dpkg/status";
+Dir::Cache "/out/cache";
+Dir::Log "/out/state";
+APT::Sandbox::User "";
+APT::Update::Error-Mode "any";
+Acquire::Languages "none";
+Acquire::Retries "3";
+END
+export APT_CONFIG=/tmp/apt.conf
+apt-get -q update || exit 10
+cd /out/deb
+if ! apt-get -q download --print-uris "$1" >/dev/null; then
+    names=$(apt-cache pkgnames linux-source- | sort -V)
+    case $1 in *=*) names=$(apt-cache madison $names | awk '{print $1 "=" $3}') ;; esac
+    echo "available=$(echo $names)"
+    exit 11
+fi
+apt-get -q download "$1" || exit 10
+deb=$(echo *.deb)
+echo "version=$(dpkg-deb --field "$deb" Version)"
+dpkg-deb --fsys-tarfile "$deb" |
+    tar --extract --directory=/out --wildcards './usr/src/*.tar.*' --transform='s,.*/,,'
+rm -r /out/deb /out/state /out/cache
+chmod a+r /out/*.tar.*
+"""
+_NETWORK_FAILED = 10
+_NO_SUCH_PACKAGE = 11
+
+
+@dataclass(frozen=True)
+class FetchedPackage:
+    """A package's tarball, and the package's full version (``6.12.48-1``)."""
+
+    tarball: Path
+    version: str
+
+
+def download_package(
+    package: PackageSpec, area: Path, sandbox: Sandbox, cache: SourceCache
+) -> FetchedPackage:
+    """Download a package into ``area`` and take its tarball out of it.
+
+    RequestError when Debian has no such package, MachineError when the network does not give it.
+    """
+    out = sandbox.create_directory(area / "fetched")
+    name = f"{package.name}={package.version}" if package.version else package.name
+    result = sandbox.run(_DOWNLOAD_SCRIPT, name, mounts=[Mount(out, "/out", read_only=False)], network=True)
+    if result.is_disk_full:
+        raise cache.build_disk_full_error()
+    if result.exit:
+        raise _build_download_error(name, result)
+    # A link would be followed by the engine when it mounts the tarball for the next step.
+    tarballs = [path for path in sorted(out.glob("*.tar.*")) if path.is_file() and not path.is_symlink()]
+    if not tarballs:
+        raise RequestError(
+            f"the package {name} holds no tarball under /usr/src", "Give a linux-source package."
+        )
+    return FetchedPackage(tarballs[0], result.find_value("version"))
+
+
+def _build_download_error(name: str, result: SandboxResult) -> KmatrixError:
+    if result.exit == _NO_SUCH_PACKAGE:
+        available = result.find_value("available").split()
+        offered = ", ".join(f"debian:{package}" for package in available) or "none"
+        return RequestError(f"Debian has no package {name}", f"It has: {offered}")
+    errors = [line for line in result.lines if line.startswith(("E:", "W:"))] or list(result.lines)
+    reason = errors[-1] if errors else f"the download ended with {result.exit}"
+    if result.exit == _NETWORK_FAILED:
+        return MachineError(
+            f"{name} could not be fetched: {reason}",
+            "Check the network of the containers, or give a source of your own: --source DIR or TARBALL.",
+        )
+    return MachineError(f"{name} could not be unpacked: {reason}", "Run again: it is fetched anew.")
+
+
+# The modes of an archive are its author's: the builds' user must be able to read, and kmatrix to remove.
 _UNPACK_SCRIPT = """
 tar --extract --no-same-owner --no-same-permissions --file="$1" --directory=/out || failed=$?
 chmod -R u=rwX,go=rX /out
@@ -41,35 +125,35 @@ exit "${failed:-0}"
 """
 
 
-def unpack_tarball(tarball: Path, area: Path, bench: Sandbox, cache: SourceCache, spec: str) -> None:
+def unpack_tarball(tarball: Path, area: Path, sandbox: Sandbox, cache: SourceCache, spec: str) -> None:
     """Make ``area/tree`` of a tarball that the container's user can read, its single top directory stripped.
 
     RequestError when it is none, DiskFullError when it does not fit.
     """
-    out = bench.create_directory(area / "unpacked")
+    out = sandbox.create_directory(area / "unpacked")
     mounts = [Mount(tarball, "/in/tarball"), Mount(out, "/out", read_only=False)]
-    done = bench.run(_UNPACK_SCRIPT, "/in/tarball", mounts=mounts)
-    if done.is_disk_full:
+    result = sandbox.run(_UNPACK_SCRIPT, "/in/tarball", mounts=mounts)
+    if result.is_disk_full:
         raise cache.build_disk_full_error()
-    if done.exit:
-        raise _build_unpack_error(spec, done)
+    if result.exit:
+        raise _build_unpack_error(spec, result)
     _find_top_directory(out).rename(area / "tree")
     shutil.rmtree(out, ignore_errors=True)
 
 
 def _find_top_directory(out: Path) -> Path:
     """The archive's single directory; the whole, when a kernel tree was packed without one."""
-    inside = list(out.iterdir())
-    if read_kernel_version(out) or len(inside) != 1 or inside[0].is_symlink() or not inside[0].is_dir():
+    entries = list(out.iterdir())
+    if read_kernel_version(out) or len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
         return out
-    return inside[0]
+    return entries[0]
 
 
-def _build_unpack_error(spec: str, done: SandboxResult) -> RequestError:
-    said = [line for line in done.lines if "Exiting with failure" not in line]
-    why = said[0].removeprefix("tar: ") if said else f"tar ended with {done.exit}"
+def _build_unpack_error(spec: str, result: SandboxResult) -> RequestError:
+    lines = [line for line in result.lines if "Exiting with failure" not in line]
+    reason = lines[0].removeprefix("tar: ") if lines else f"tar ended with {result.exit}"
     return RequestError(
-        f"{spec} cannot be unpacked: {why}", "Give a whole .tar, .tar.gz, .tar.xz or .tar.zst."
+        f"{spec} cannot be unpacked: {reason}", "Give a whole .tar, .tar.gz, .tar.xz or .tar.zst."
     )
 
 
@@ -94,30 +178,30 @@ def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
     """The tree of a source spec, with the patches applied in order; the user's own files are only read.
 
     ``image`` is kmatrix's base image, ``user`` the containers' ``uid:gid``. ``note`` gets a sentence when
-    a step begins that takes a while. ``refresh`` asks Debian again. RequestError for a spec or tree that is
+    a slow step begins. ``refresh`` fetches the package again. RequestError for a spec or tree that is
     wrong, RejectedPatchError for a patch that does not apply; MachineError or DiskFullError when it could
     not be had.
     """
     source = parse_source_spec(spec)
-    bench = Sandbox(engine, image, user, cancel or threading.Event())
-    shelf = _TreeFetcher(spec, cache, bench, note)
+    sandbox = Sandbox(engine, image, user, cancel or threading.Event())
+    fetcher = _TreeFetcher(spec, cache, sandbox, note)
     match source:
         case DirectorySpec():
-            tree = shelf.fetch_directory(source)
+            tree = fetcher.fetch_directory(source)
         case RevisionSpec():
-            tree = shelf.fetch_revision(source)
+            tree = fetcher.fetch_revision(source)
         case TarballSpec():
-            tree = shelf.fetch_tarball(source)
+            tree = fetcher.fetch_tarball(source)
         case PackageSpec():
-            tree = shelf.fetch_package(source, refresh=refresh)
-    return apply_patches(tree, patches, bench, cache) if patches else tree
+            tree = fetcher.fetch_package(source, refresh=refresh)
+    return apply_patches(tree, patches, sandbox, cache) if patches else tree
 
 
 class _TreeFetcher:
     """The four ways into the cache, for one spec."""
 
-    def __init__(self, spec: str, cache: SourceCache, bench: Sandbox, note: ProgressCallback) -> None:
-        self.spec, self.cache, self.sandbox, self.note = spec, cache, bench, note
+    def __init__(self, spec: str, cache: SourceCache, sandbox: Sandbox, note: ProgressCallback) -> None:
+        self.spec, self.cache, self.sandbox, self.note = spec, cache, sandbox, note
 
     def fetch_directory(self, source: DirectorySpec) -> SourceTree:
         """Copy the tree as it is now, unless the cache has just that."""
@@ -129,55 +213,55 @@ class _TreeFetcher:
             files = list_files(root)
             with self.cache.translate_disk_errors():
                 manifest = hash_with_cache(root, files, self.cache.hash_cache_path(root))
-            found = self.cache.find(manifest.digest) or self._copy_directory(root, files, manifest)
+            cached = self.cache.find(manifest.digest) or self._copy_directory(root, files, manifest)
         except PermissionError as problem:
             raise RequestError(
                 f"{problem.filename} cannot be read", "Make the whole tree readable."
             ) from problem
-        return self._build_tree(found, state)
+        return self._build_tree(cached, state)
 
     def fetch_revision(self, source: RevisionSpec) -> SourceTree:
         """Export a commit. Its key is the commit, as a name like HEAD moves."""
         commit = git.resolve_commit(source.path, source.revision)
         state = GitProvenance(commit, git.describe_commit(source.path, commit), dirty=False)
         key = f"git:{commit}:{git.find_repository_prefix(source.path)}"
-        found = self._find_known_tree(key)
-        if found is None:
+        cached = self._find_known_tree(key)
+        if cached is None:
             self.note(f"Exporting {state.describe} of {source.path}")
             with self.cache.create_import_area() as area:
                 git.export_commit(source.path, commit, area / "archive.tar")
-                found = self._import_tarball(area / "archive.tar", area)
-            self.cache.write_spec_entry(key, found.digest, spec=self.spec)
-        return self._build_tree(found, state)
+                cached = self._import_tarball(area / "archive.tar", area)
+            self.cache.write_spec_entry(key, cached.digest, spec=self.spec)
+        return self._build_tree(cached, state)
 
     def fetch_tarball(self, source: TarballSpec) -> SourceTree:
-        """Unpack a tarball. What is unpacked is our own copy, so that its hash is of the same bytes."""
+        """Unpack a tarball. It is copied first, so that the hash is of the bytes that are unpacked."""
         key = f"tarball:{_compute_sha256(source.path)}"
-        found = self._find_known_tree(key)
-        if found is None:
+        cached = self._find_known_tree(key)
+        if cached is None:
             self.note(f"Unpacking {source.path}")
             with self.cache.create_import_area(2 * source.path.stat().st_size) as area:
-                own = area / "tarball"
-                shutil.copyfile(source.path, own)
-                key = f"tarball:{_compute_sha256(own)}"
-                found = self._import_tarball(own, area)
-            self.cache.write_spec_entry(key, found.digest, spec=self.spec)
-        return self._build_tree(found, None)
+                copy = area / "tarball"
+                shutil.copyfile(source.path, copy)
+                key = f"tarball:{_compute_sha256(copy)}"
+                cached = self._import_tarball(copy, area)
+            self.cache.write_spec_entry(key, cached.digest, spec=self.spec)
+        return self._build_tree(cached, None)
 
     def fetch_package(self, source: PackageSpec, *, refresh: bool) -> SourceTree:
         """Fetch a Debian package, or take the one that was fetched before."""
         key = f"debian:{source.name}={source.version}" if source.version else f"debian:{source.name}"
         facts = None if refresh else self.cache.read_spec_entry(key)
-        found = self.cache.find(facts["digest"]) if facts else None
-        if facts is None or found is None:
+        cached = self.cache.find(facts["digest"]) if facts else None
+        if facts is None or cached is None:
             self.note(f"Fetching the Debian package {source.name}")
             with self.cache.create_import_area(_UNPACKED_BYTES) as area:
                 fetched = download_package(source, area, self.sandbox, self.cache)
                 self.note(f"Unpacking {source.name} {fetched.version}")
-                found = self._import_tarball(fetched.tarball, area)
+                cached = self._import_tarball(fetched.tarball, area)
             facts = {"package": fetched.version}
-            self.cache.write_spec_entry(key, found.digest, **facts)
-        return self._build_tree(found, None, facts.get("package", ""))
+            self.cache.write_spec_entry(key, cached.digest, **facts)
+        return self._build_tree(cached, None, facts.get("package", ""))
 
     def _copy_directory(self, root: Path, files: Sequence[FileStat], expected: Manifest) -> CachedTree:
         self.note(f"Taking a snapshot of {root} ({len(files)} files)")
@@ -196,16 +280,16 @@ class _TreeFetcher:
         version = require_kernel_version(tree, self.spec)
         refuse_build_leftovers(tree, self.spec)
         manifest = hash_tree(tree, list_files(tree))
-        if astray := find_escaping_links(tree, manifest):
-            raise RequestError(f"{self.spec} holds a link out of the tree: {min(astray)}", "Remove it.")
+        if escaping := find_escaping_links(tree, manifest):
+            raise RequestError(f"{self.spec} holds a link out of the tree: {min(escaping)}", "Remove it.")
         return self.cache.store_tree(area, manifest, version)
 
     def _find_known_tree(self, key: str) -> CachedTree | None:
         facts = self.cache.read_spec_entry(key)
         return self.cache.find(facts["digest"]) if facts else None
 
-    def _build_tree(self, found: CachedTree, state: GitProvenance | None, package: str = "") -> SourceTree:
-        return SourceTree(self.spec, found.path, found.version, found.digest, state, package=package)
+    def _build_tree(self, cached: CachedTree, state: GitProvenance | None, package: str = "") -> SourceTree:
+        return SourceTree(self.spec, cached.path, cached.version, cached.digest, state, package=package)
 
 
 def _compute_sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What git knows about a user's tree. Asked on the host, read-only, and without running its hooks."""
+"""Read a user's tree with git: on the host, read-only, and without running its hooks."""
 
 import os
 import shlex
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matrix.errors import DiskFullError, MachineError, RequestError
+from matrix.fs import DISK_FULL_MESSAGES
 from matrix.source.kernel_tree import GitProvenance
 
-# The tree may belong to somebody else (a shared checkout, a container's user): git would refuse to look.
-# Its configuration is then somebody else's, too, and must not name programs for us to run.
+# The tree may belong to another user (a shared checkout, a container's): git would refuse to read it.
+# Its configuration is then that user's, too, and must not name programs that are run here.
 _SAFETY_OPTIONS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 
@@ -31,10 +32,10 @@ def resolve_commit(directory: Path, revision: str) -> str:
     try:
         return _run_git(directory, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     except subprocess.CalledProcessError as problem:
-        place = shlex.quote(str(directory))
+        quoted = shlex.quote(str(directory))
         raise RequestError(
             f"{directory} has no revision {revision}: {_extract_last_line(problem.stderr)}",
-            f"See `git -C {place} log` and `git -C {place} tag`.",
+            f"See `git -C {quoted} log` and `git -C {quoted} tag`.",
         ) from problem
 
 
@@ -63,18 +64,18 @@ def export_commit(directory: Path, commit: str, to: Path) -> None:
                 check=True,
             )
     except subprocess.CalledProcessError as problem:
-        said = _extract_last_line(problem.stderr)
-        if "No space left" in said:
+        line = _extract_last_line(problem.stderr)
+        if any(message in line for message in DISK_FULL_MESSAGES):
             raise DiskFullError(f"the disk of {to} is full", "Free some space, and run again.") from problem
         raise RequestError(
-            f"git cannot export {commit[:12]} of {directory}: {said}",
+            f"git cannot export {commit[:12]} of {directory}: {line}",
             "A partial or shallow clone may lack its files: fetch them first.",
         ) from problem
 
 
 def _run_git(directory: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             _build_git_command(directory, *arguments),
             capture_output=True,
             env=_build_git_environment(),
@@ -84,7 +85,7 @@ def _run_git(directory: Path, *arguments: str) -> str:
         raise MachineError(
             "git is not installed", "Install it (apt install git), or give a directory."
         ) from problem
-    return done.stdout.decode(errors="replace").strip()
+    return result.stdout.decode(errors="replace").strip()
 
 
 def _build_git_command(directory: Path, *arguments: str) -> Sequence[str]:
@@ -97,6 +98,6 @@ def _build_git_environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 
 
-def _extract_last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines()
+def _extract_last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "git does not say why"

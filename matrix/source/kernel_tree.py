@@ -1,4 +1,4 @@
-"""Is this directory a kernel tree, which version, is it clean, and does it have what is asked of it."""
+"""Check a kernel tree: whether it is one, its version, build leftovers in it, paths that it lacks."""
 
 import difflib
 import os
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from matrix.errors import RequestError
+from matrix.kernel_files import CRATE_SUFFIX, OBJECT_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class AppliedPatch:
 
 @dataclass(frozen=True)
 class SourceTree:
-    """A snapshot that nobody edits: mounted read-only at /src, identified by its content.
+    """A snapshot that is not edited: mounted read-only at /src, identified by its content.
 
     ``digest`` is the SHA-256 over every file's path, kind (file, executable, link) and content; other mode
     bits, owners, times and empty directories do not count. ``path`` is the tree's root on this machine;
-    ``version`` what its Makefile says (``6.12.48``); ``package`` the full version of the Debian package
+    ``version`` that of its Makefile (``6.12.48``); ``package`` the full version of the Debian package
     that it came in (``6.12.48-1``), or empty.
     """
 
@@ -53,13 +54,13 @@ _VERSION_LINE = re.compile(
 _CONFIG_ARCH = re.compile(r"^# Linux/(\w+) ", re.MULTILINE)
 _HEAD_BYTES = 4096
 _BUILT_SUFFIXES = {".o", ".ko", ".i", ".s", ".lst", ".a"}
-_SOURCE_SUFFIXES = (".c", ".S", ".rs")
+_SOURCE_SUFFIXES = (*OBJECT_SUFFIXES, CRATE_SUFFIX)
 
 
 def _read_head(path: Path) -> str:
     """The first bytes of a regular file that is no link; of anything else nothing.
 
-    A link is not followed because a tree is a stranger's work: it may point at any file of this machine.
+    A link is not followed: a tree is foreign, and its link may point at any file of this machine.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -73,7 +74,7 @@ def _read_head(path: Path) -> str:
 
 
 def read_kernel_version(root: Path) -> str | None:
-    """What the top Makefile says (``6.12.48``, ``6.13.0-rc1``); None when this is no kernel tree."""
+    """The version in the top Makefile (``6.12.48``, ``6.13.0-rc1``); None when this is no kernel tree."""
     fields: dict[str, str] = dict(_VERSION_LINE.findall(_read_head(root / "Makefile")))
     if not (fields.get("VERSION") and fields.get("PATCHLEVEL") and (root / "Kconfig").is_file()):
         return None
@@ -99,16 +100,16 @@ def find_build_leftovers(root: Path) -> list[str]:
 
 
 def refuse_build_leftovers(root: Path, spec: str) -> None:
-    """RequestError with the commands that clean the tree."""
-    found = find_build_leftovers(root)
-    if not found:
+    """Raise RequestError, with the commands that clean the tree, when a build left files in it."""
+    leftovers = find_build_leftovers(root)
+    if not leftovers:
         return
     config = _CONFIG_ARCH.search(_read_head(root / ".config"))
     arches = _find_generated_arches(root) or ([config[1]] if config else [])
     command = f"make -C {shlex.quote(str(root))}"
     commands = [f"{command} ARCH={arch} mrproper" for arch in arches] or [f"{command} mrproper"]
     raise RequestError(
-        f"{spec} holds leftovers of a build in the tree: {', '.join(found)}",
+        f"{spec} holds leftovers of a build in the tree: {', '.join(leftovers)}",
         f"Clean it (this deletes its .config, too): {' && '.join(commands)}",
     )
 
@@ -127,51 +128,51 @@ def find_missing_paths(tree: Path, paths: Iterable[str]) -> list[tuple[str, str 
 
 
 def _has_path(tree: Path, path: str) -> bool:
-    asked = PurePosixPath(path)
-    if not _is_inside_tree(asked) or not (tree / asked).resolve().is_relative_to(tree.resolve()):
+    wanted = PurePosixPath(path)
+    if not _is_inside_tree(wanted) or not (tree / wanted).resolve().is_relative_to(tree.resolve()):
         return False
     if path.endswith("/"):
-        return (tree / asked).is_dir()
-    return (tree / asked).exists() or (asked.suffix in _BUILT_SUFFIXES and _can_make_object(tree, asked))
+        return (tree / wanted).is_dir()
+    return (tree / wanted).exists() or (wanted.suffix in _BUILT_SUFFIXES and _can_make_object(tree, wanted))
 
 
 def _is_inside_tree(path: PurePosixPath) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
-def _can_make_object(tree: Path, asked: PurePosixPath) -> bool:
-    place = tree / asked.parent
-    if any((place / f"{asked.stem}{suffix}").is_file() for suffix in _SOURCE_SUFFIXES):
+def _can_make_object(tree: Path, wanted: PurePosixPath) -> bool:
+    directory = tree / wanted.parent
+    if any((directory / f"{wanted.stem}{suffix}").is_file() for suffix in _SOURCE_SUFFIXES):
         return True
-    rules = [place / name for name in ("Kbuild", "Makefile")]
-    named = re.compile(rf"(?<![\w-]){re.escape(asked.stem)}(\.o|-y|-objs)(?![\w-])")
+    rules = [directory / name for name in ("Kbuild", "Makefile")]
+    named = re.compile(rf"(?<![\w-]){re.escape(wanted.stem)}(\.o|-y|-objs)(?![\w-])")
     return any(rule.is_file() and named.search(rule.read_text(errors="replace")) for rule in rules)
 
 
 def _find_nearest_path(tree: Path, path: str) -> str | None:
     """Replace each part that does not exist by a similar sibling, as far as there is one."""
-    asked = PurePosixPath(path)
-    if not _is_inside_tree(asked):
+    wanted = PurePosixPath(path)
+    if not _is_inside_tree(wanted):
         return None
-    for index in range(len(asked.parts)):
-        if not tree.joinpath(*asked.parts[: index + 1]).exists():
-            return _respell_part(tree, asked, index)
-    return _format_path(tree, asked)
+    for index in range(len(wanted.parts)):
+        if not tree.joinpath(*wanted.parts[: index + 1]).exists():
+            return _respell_part(tree, wanted, index)
+    return _format_path(tree, wanted)
 
 
-def _respell_part(tree: Path, asked: PurePosixPath, index: int) -> str | None:
-    place = PurePosixPath(*asked.parts[:index])
-    names = [entry.name for entry in (tree / place).iterdir()] if (tree / place).is_dir() else []
-    suffix = PurePosixPath(asked.parts[index]).suffix
+def _respell_part(tree: Path, wanted: PurePosixPath, index: int) -> str | None:
+    directory = PurePosixPath(*wanted.parts[:index])
+    names = [entry.name for entry in (tree / directory).iterdir()] if (tree / directory).is_dir() else []
+    suffix = PurePosixPath(wanted.parts[index]).suffix
     if suffix in _BUILT_SUFFIXES:
         names += [PurePosixPath(name).stem + suffix for name in names if name.endswith(_SOURCE_SUFFIXES)]
-    similar = difflib.get_close_matches(asked.parts[index], names, n=1, cutoff=0.5)
+    similar = difflib.get_close_matches(wanted.parts[index], names, n=1, cutoff=0.5)
     if not similar:
         return None
-    whole = place.joinpath(similar[0], *asked.parts[index + 1 :])
+    whole = directory.joinpath(similar[0], *wanted.parts[index + 1 :])
     if _has_path(tree, str(whole)):
         return _format_path(tree, whole)
-    return _find_nearest_path(tree, str(whole)) or _format_path(tree, place / similar[0])
+    return _find_nearest_path(tree, str(whole)) or _format_path(tree, directory / similar[0])
 
 
 def _format_path(tree: Path, path: PurePosixPath) -> str:

@@ -1,60 +1,15 @@
 """What a tree consists of: each file's path, kind and content hash; and what differs between two trees."""
 
-import gzip
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple
 
-
-class Impact(Enum):
-    """What a change of one file of a kernel tree can bring about in a build.
-
-    ``NOTHING``: it is documentation, which neither conf nor make nor a compiler reads. ``OBJECTS``: a source
-    (``.c``, ``.h``, ``.S``), which kbuild's dependency files name wherever it went in. ``CONFIGURATION``:
-    Kconfig, which acts through .config only. ``EVERYTHING``: a Makefile, a script, a host tool, a generator's
-    input: it reaches objects in ways that neither time stamps nor dependency files show.
-    """
-
-    NOTHING = auto()
-    OBJECTS = auto()
-    CONFIGURATION = auto()
-    EVERYTHING = auto()
-
-
-_SOURCE_SUFFIXES = {".c", ".h", ".S"}
-_TOOL_DIRECTORIES = {"scripts", "tools"}
-_TEXT_SUFFIXES = {".rst", ".txt", ".md", ".svg", ".dot"}
-_TOP_TEXT_FILES = {"README", "MAINTAINERS", "CREDITS", "COPYING", ".mailmap"}
-
-
-def classify_impact(name: str) -> Impact:
-    """The reach of the file at this path, relative to the tree's root."""
-    path = PurePosixPath(name)
-    if _is_documentation(path):
-        return Impact.NOTHING
-    if _TOOL_DIRECTORIES & set(path.parts[:-1]):
-        return Impact.EVERYTHING
-    if path.suffix in _SOURCE_SUFFIXES:
-        return Impact.OBJECTS
-    return Impact.CONFIGURATION if path.name.startswith("Kconfig") else Impact.EVERYTHING
-
-
-def _is_documentation(path: PurePosixPath) -> bool:
-    """A text that no build reads. Elsewhere a .txt may be a table (``x86-opcode-map.txt``), and below
-    Documentation, too, there are Makefiles, Kconfig files, scripts and schemas."""
-    top, *below = path.parts
-    if not below:
-        return top in _TOP_TEXT_FILES or path.suffix == ".rst"
-    if top == "Documentation":
-        return path.suffix in _TEXT_SUFFIXES or below[0] == "ABI"
-    return top == "LICENSES" or path.suffix == ".rst"
-
+from matrix.fs import read_gzip_json, write_gzip_json
+from matrix.kernel_files import Impact, classify_impact
 
 FileKind = Literal["file", "exec", "link"]
 _LETTER_OF_KIND: dict[FileKind, str] = {"file": "f", "exec": "x", "link": "l"}
@@ -95,11 +50,12 @@ class Manifest:
     def dump(self, path: Path) -> None:
         """Write it as gzipped JSON, ``{path: letter of the kind + hash}``."""
         flat = {name: _LETTER_OF_KIND[entry.kind] + entry.sha256 for name, entry in self.entries.items()}
-        path.write_bytes(gzip.compress(json.dumps(flat).encode(), compresslevel=1, mtime=0))
+        write_gzip_json(path, flat)
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
-        flat = json.loads(gzip.decompress(path.read_bytes()))
+        """Read it again. OSError when it is gone, ValueError when it is damaged."""
+        flat = read_gzip_json(path)
         return cls(
             {name: ManifestEntry(_KIND_OF_LETTER[value[0]], value[1:]) for name, value in flat.items()}
         )
@@ -120,7 +76,7 @@ class ManifestDiff:
 
 
 def compare_manifests(old: Manifest, new: Manifest) -> ManifestDiff:
-    """What a build directory that knows ``old`` has to hear about when it is given ``new``."""
+    """What differs for a build directory that was built from ``old`` and is to build ``new``."""
     before, after = old.entries, new.entries
     return ManifestDiff(
         changed=tuple(sorted(path for path, entry in after.items() if before.get(path, entry) != entry)),
@@ -145,7 +101,7 @@ def touch_files(root: Path, paths: Iterable[str]) -> None:
 
 
 def _touch_recursively(target: str) -> None:
-    """Touch a file, or every file in what a link made a directory: make looks through links."""
+    """Touch a file, or every file in what a link made a directory: make follows links."""
     if not os.path.isdir(target):  # noqa: PTH112
         _touch_file(target)
         return

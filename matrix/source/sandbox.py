@@ -1,4 +1,7 @@
-"""The container in which a stranger's archive or patch is opened: this room's only use of the engine."""
+"""Run a script in a container, in which foreign archives are unpacked and patches applied.
+
+The only use of the engine in `matrix.source`.
+"""
 
 import os
 import secrets
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerResult, ContainerSpec, Engine, Mount
 from matrix.errors import InterruptedRunError, MachineError
+from matrix.fs import DISK_FULL_MESSAGES
 
 _MAX_KEPT_LINES = 400
 _TIMEOUT_SECONDS = 3600.0
@@ -24,15 +28,15 @@ class SandboxResult:
 
     def find_value(self, key: str) -> str:
         """What follows ``key=`` on the last line that starts with it; empty when there is none."""
-        found = [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
-        return found[-1] if found else ""
+        values = [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
+        return values[-1] if values else ""
 
     def has_text(self, text: str) -> bool:
         return any(text in line for line in self.lines)
 
     @property
     def is_disk_full(self) -> bool:
-        return self.has_text("No space left on device") or self.has_text("Disk quota exceeded")
+        return any(self.has_text(message) for message in DISK_FULL_MESSAGES)
 
 
 @dataclass(frozen=True)
@@ -64,31 +68,31 @@ class Sandbox:
             limits=ContainerLimits(seconds=_TIMEOUT_SECONDS),
             network=network,
         )
-        ended = self.engine.run_container(container, lines.append, self.cancel)
-        _raise_limit_errors(ended)
-        return SandboxResult(ended.exit, tuple(lines))
+        result = self.engine.run_container(container, lines.append, self.cancel)
+        _raise_limit_errors(result)
+        return SandboxResult(result.exit, tuple(lines))
 
     def chown_to_user(self, *paths: Path) -> None:
-        """Hand paths over to the container's user. Only root can; for anybody else they are the same."""
+        """Give paths to the container's user. Only root can; without root it is the user of this process."""
         if os.geteuid() == 0:
             uid, gid = (int(part) for part in self.user.split(":"))
             for path in paths:
                 os.chown(path, uid, gid, follow_symlinks=False)
 
     def create_directory(self, path: Path) -> Path:
-        """A new directory that the container's user may write."""
+        """Create a directory that the container's user may write."""
         path.mkdir()
         path.chmod(0o755)
         self.chown_to_user(path)
         return path
 
 
-def _raise_limit_errors(ended: ContainerResult) -> None:
-    if ended.cancelled:
+def _raise_limit_errors(result: ContainerResult) -> None:
+    if result.cancelled:
         raise InterruptedRunError("interrupted while the source was prepared")
-    if ended.oom:
+    if result.oom:
         raise MachineError(
             "memory ran out while the source was prepared", "Close other programs, and run again."
         )
-    if ended.timed_out:
+    if result.timed_out:
         raise MachineError("preparing the source took more than an hour", "See what slows this machine down.")

@@ -5,14 +5,10 @@ Paths are joined as text here: a kernel has 87,000 files, and pathlib would take
 
 # ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH120, PTH211, S103
 
-import errno
-import gzip
 import hashlib
-import json
 import os
 import stat
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from matrix.errors import RequestError
+from matrix.fs import is_disk_full, read_gzip_json, record_use, write_gzip_json
 from matrix.source.manifest import FileKind, Manifest, ManifestEntry
 
 _READ_BYTES = 1 << 20
@@ -61,10 +58,10 @@ def find_escaping_links(root: Path, manifest: Manifest) -> set[str]:
 def _scan_directories(root: str, below: str) -> Iterator[FileStat]:
     waiting = [below]
     while waiting:
-        place = waiting.pop()
-        with os.scandir(os.path.join(root, place)) as entries:
+        directory = waiting.pop()
+        with os.scandir(os.path.join(root, directory)) as entries:
             for entry in entries:
-                path = f"{place}/{entry.name}" if place else entry.name
+                path = f"{directory}/{entry.name}" if directory else entry.name
                 if entry.name == ".git":
                     continue
                 if entry.is_dir(follow_symlinks=False):
@@ -106,7 +103,7 @@ def hash_tree(root: Path, files: Sequence[FileStat]) -> Manifest:
 
 
 def copy_tree(root: Path, files: Sequence[FileStat], to: Path) -> Manifest:
-    """Copy the files, with their mtimes, and say what was written: the manifest is of the copy.
+    """Copy the files, with their mtimes. The manifest is of what was written.
 
     Modes become 0755 or 0644, so that the container's user can read what only the owner could.
     """
@@ -125,29 +122,29 @@ def link_file(source: str, target: str, file: FileStat) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_disk_full(problem):
             raise
         _copy_file(source, target, file)
 
 
 def create_directories(to: Path, files: Iterable[FileStat]) -> None:
     """``to`` and every directory that the files need, readable for all whatever the umask."""
-    places = {os.path.dirname(file.path) for file in files}
-    ways = {place[:end] for place in places for end in _find_component_ends(place)}
-    for way in sorted({"", *ways}):
-        target = os.path.join(to, way)
+    parents = {os.path.dirname(file.path) for file in files}
+    directories = {parent[:end] for parent in parents for end in _find_component_ends(parent)}
+    for directory in sorted({"", *directories}):
+        target = os.path.join(to, directory)
         with suppress(FileExistsError):
             os.mkdir(target)
             os.chmod(target, 0o755)
 
 
-def _find_component_ends(place: str) -> Iterator[int]:
+def _find_component_ends(path: str) -> Iterator[int]:
     """Where each parent of a path, and the path itself, ends."""
-    return chain((index for index, letter in enumerate(place) if letter == "/"), (len(place),))
+    return chain((index for index, letter in enumerate(path) if letter == "/"), (len(path),))
 
 
 def _build_manifest(files: Sequence[FileStat], entry: Callable[[FileStat], ManifestEntry]) -> Manifest:
-    """Work on chunks in threads: hashing and system calls let go of the interpreter's lock."""
+    """Build entries in threads, chunk by chunk: hashing and system calls release the interpreter's lock."""
 
     def hash_chunk(chunk: list[FileStat]) -> list[tuple[str, ManifestEntry]]:
         return [(file.path, entry(file)) for file in chunk]
@@ -207,7 +204,7 @@ def _write_copy(reader: int, target: str, file: FileStat) -> str:
 
 
 def _stream_bytes(reader: int, writer: int | None) -> str:
-    """Read to the end; the hash of what was read, and written where there is a writer."""
+    """Hash a file to its end, and copy it where there is a writer."""
     digest = hashlib.sha256()
     while piece := os.read(reader, _READ_BYTES):
         digest.update(piece)
@@ -217,24 +214,27 @@ def _stream_bytes(reader: int, writer: int | None) -> str:
     return digest.hexdigest()
 
 
+# A file that was written within the last two seconds may be written again under the same time stamp: its hash
+# is not kept.
 _SETTLED_NS = 2_000_000_000
 
 HashCache = dict[str, list[str | int]]
+"""Path → hash, and the file's stamp: kind, size, mtime, ctime, inode."""
 
 
-def hash_with_cache(root: Path, files: Sequence[FileStat], memo_file: Path) -> Manifest:
-    """The manifest of these files, reading only what changed since ``memo_file`` was written."""
-    memo = _load_hash_cache(memo_file)
+def hash_with_cache(root: Path, files: Sequence[FileStat], cache_file: Path) -> Manifest:
+    """The manifest of these files, reading only what changed since ``cache_file`` was written."""
+    cache = _load_hash_cache(cache_file)
     started = time.time_ns()
     known = {
-        file.path: ManifestEntry(file.kind, str(memo[file.path][0]))
+        file.path: ManifestEntry(file.kind, str(cache[file.path][0]))
         for file in files
-        if _is_unchanged(memo, file)
+        if _is_unchanged(cache, file)
     }
     fresh = hash_tree(root, [file for file in files if file.path not in known])
     manifest = Manifest({**known, **fresh.entries})
-    if fresh.entries or len(memo) != len(files):
-        _save_hash_cache(memo_file, files, manifest, started - _SETTLED_NS)
+    if fresh.entries or len(cache) != len(files):
+        _save_hash_cache(cache_file, files, manifest, started - _SETTLED_NS)
     return manifest
 
 
@@ -242,26 +242,27 @@ def _build_stamp(file: FileStat) -> list[str | int]:
     return [file.kind, file.size, file.mtime, file.ctime, file.inode]
 
 
-def _is_unchanged(memo: HashCache, file: FileStat) -> bool:
-    return file.path in memo and memo[file.path][1:] == _build_stamp(file)
+def _is_unchanged(cache: HashCache, file: FileStat) -> bool:
+    return file.path in cache and cache[file.path][1:] == _build_stamp(file)
 
 
 def _load_hash_cache(path: Path) -> HashCache:
-    """A memo that is missing or damaged is no memo: everything is hashed again."""
+    """What was saved; nothing where that is missing or damaged, so that everything is hashed again."""
     try:
-        memo: HashCache = json.loads(gzip.decompress(path.read_bytes()))
-    except (OSError, zlib.error, ValueError, EOFError):
+        cache: HashCache = read_gzip_json(path)
+    except (OSError, ValueError):
         return {}
-    return memo
+    record_use(path)
+    return cache
 
 
 def _save_hash_cache(path: Path, files: Sequence[FileStat], manifest: Manifest, settled: int) -> None:
-    memo = {
-        file.path: [manifest.entries[file.path].sha256, *_build_stamp(file)]
-        for file in files
-        if max(file.mtime, file.ctime) < settled
-    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{time.time_ns()}.tmp")
-    beside.write_bytes(gzip.compress(json.dumps(memo).encode(), compresslevel=1))
-    beside.replace(path)
+    write_gzip_json(
+        path,
+        {
+            file.path: [manifest.entries[file.path].sha256, *_build_stamp(file)]
+            for file in files
+            if max(file.mtime, file.ctime) < settled
+        },
+    )

@@ -1,4 +1,4 @@
-"""What the user may give for a source, as values."""
+"""Parse what the user gives for a source."""
 
 import re
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ SourceSpec = DirectorySpec | RevisionSpec | TarballSpec | PackageSpec
 
 
 def parse_source_spec(spec: str) -> SourceSpec:
-    """What a spec means on this machine; RequestError when it means nothing.
+    """Parse a spec, by what exists on this machine; RequestError where it names nothing.
 
-    What exists as a whole is taken as it is: ``linux@work`` may well be a directory.
+    A path that exists is taken as it is: ``linux@work`` may be a directory's name.
     """
     if spec.startswith("debian:"):
         return _parse_package(spec.removeprefix("debian:"))

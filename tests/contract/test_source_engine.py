@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.engine import images
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.protocol import Engine, Mount
@@ -42,7 +43,7 @@ class Desk:
 
     @property
     def cache(self) -> SourceCache:
-        return SourceCache(self.place / "cache")
+        return SourceCache(CacheLayout(self.place / "cache"))
 
     def obtain(self, spec: str | Path, *patches: str, refresh: bool = False) -> SourceTree:
         return fetch_tree(
@@ -68,7 +69,7 @@ class Desk:
         return str(caught.value)
 
     def kept(self) -> set[str]:
-        return {path.name for path in self.cache.sources.glob("*")}
+        return {path.name for path in self.cache.layout.sources.glob("*")}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.commands.run import Environment, run_matrix
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
@@ -32,7 +33,7 @@ class Kmatrix:
 
     def __init__(self, place: Path, profile: str = MINIATURE) -> None:
         self.place = place
-        self.world = Environment(connect_engine(), SourceCache(place / "cache"), place / "runs")
+        self.world = Environment(connect_engine(), SourceCache(CacheLayout(place / "cache")), place / "runs")
         self.profile = place / "story.toml"
         self.profile.write_text(profile)
         self.tree = str(patched(place / "tree"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.commands.explain_config import ConfigCheckRequest, explain_config
 from matrix.commands.patch import PatchRequest as AskedOfPatch
 from matrix.commands.patch import PatchResult
@@ -25,7 +26,7 @@ from matrix.record.events import ProgressEvent
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.record.stored_run import load_cell_config
-from matrix.source.cache import SourceCache, locate_cache_root
+from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
 from matrix.source.mbox.series import read_series
 from matrix.source.snapshot import link_tree, list_files
@@ -58,8 +59,8 @@ class Story:
     def __init__(self, place: Path) -> None:
         self.place = place
         (place / "cache").mkdir()
-        (place / "cache/sources").symlink_to(locate_cache_root() / "sources")
-        self.cache = SourceCache(place / "cache")
+        CacheLayout(place / "cache").sources.symlink_to(CacheLayout().sources)
+        self.cache = SourceCache(CacheLayout(place / "cache"))
         self.profile = place / "story.toml"
         self.profile.write_text(PROFILE)
         self.events: list[ProgressEvent] = []

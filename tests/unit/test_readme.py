@@ -17,6 +17,7 @@ import tasks
 from matrix.catalog.load import list_profile_names, load_catalog, load_profile, read_toml, validate_toml_data
 from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
 from matrix.commands.settings import OPTIONS, format_environment_variable, resolve_profile
+from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, MAX_UNUSED_DAYS
 from matrix.errors import KmatrixError
 from matrix.plan import plan_requests
 from matrix.record.states import State
@@ -174,6 +175,14 @@ def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
     assert set(RUN_FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
+
+
+def test_what_a_sweep_leaves_is_told_as_it_is() -> None:
+    paragraph = re.search(r"^\*\*Cleaning up\.\*\*.*?\n\n", README, re.MULTILINE | re.DOTALL)
+    assert paragraph
+    words = " ".join(paragraph[0].split())
+    assert f"not used for {MAX_UNUSED_DAYS} days" in words
+    assert f"beyond {MAX_RESOLUTIONS_MIB} MiB and {MAX_HASH_CACHES_MIB} MiB" in words
 
 
 @pytest.mark.parametrize("name", BOTH)

@@ -1,7 +1,7 @@
 """Mails as values: a mailbox cut into its messages, and what of a message matters to a patch.
 
 Python's `email` reads them. Its older policy does, as the newer one's header parser raises IndexError or
-RecursionError on headers that a stranger can write; what the older leaves encoded is decoded here.
+RecursionError on some malformed headers; what the older leaves encoded is decoded here.
 """
 
 import re
@@ -20,7 +20,7 @@ from matrix.errors import RequestError
 
 _REPLY_PREFIX = re.compile(r"\s*(?:re|aw|sv|antw)\s*(?:\[\d+\])?:\s*", re.IGNORECASE)
 _BRACKETED_PREFIX = re.compile(r"\s*\[([^\[\]]*)\]\s*")
-# Four digits: a stranger's 1/1000000000 must not make us look for all the others.
+# Four digits: 1/1000000000 in a foreign mail must not start a search for all the others.
 _PATCH_NUMBER = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 _SERIES_VERSION = re.compile(r"(?:patch|rfc)?v([0-9]{1,4})(?:\.[0-9]+)?", re.IGNORECASE)
 _RESEND_TAG = re.compile(r"re-?send", re.IGNORECASE)
@@ -31,8 +31,8 @@ _PATCH_TAG = re.compile(r"(?:patch|rfc)(?:v[0-9.]+)?", re.IGNORECASE)
 class PatchSubject:
     """A subject's parts. ``number`` is 0 for a cover letter; it and ``total`` are 0 without ``n/m``.
 
-    ``tagged``: the brackets say that this is a patch. A series without a version is version 1. Of a reply
-    there is only the title: its brackets speak of what it answers.
+    ``is_tagged``: the brackets hold PATCH, a number or a version. A series without a version is version 1. Of
+    a reply there is only the title: its brackets are about what it answers.
     """
 
     title: str
@@ -55,7 +55,7 @@ def parse_subject(text: str) -> PatchSubject:
     if reply:
         return PatchSubject(title, is_reply=True)
     number, total = _parse_number(words)
-    versions = [int(found[1]) for word in words if (found := _SERIES_VERSION.fullmatch(word))]
+    versions = [int(match[1]) for word in words if (match := _SERIES_VERSION.fullmatch(word))]
     return PatchSubject(
         title=title,
         is_tagged=bool(total or versions) or any(map(_PATCH_TAG.fullmatch, words)),
@@ -78,16 +78,16 @@ def _split_brackets(text: str) -> tuple[list[str], str]:
 
 def _find_leading_brackets(text: str) -> Iterator[tuple[str, int]]:
     end = 0
-    while found := _BRACKETED_PREFIX.match(text, end):
-        end = found.end()
-        yield found[1], end
+    while match := _BRACKETED_PREFIX.match(text, end):
+        end = match.end()
+        yield match[1], end
 
 
 def _parse_number(words: list[str]) -> tuple[int, int]:
     for word in words:
-        found = _PATCH_NUMBER.fullmatch(word)
-        if found and int(found[1]) <= int(found[2]):
-            return int(found[1]), int(found[2])
+        match = _PATCH_NUMBER.fullmatch(word)
+        if match and int(match[1]) <= int(match[2]):
+            return int(match[1]), int(match[2])
     return 0, 0
 
 
@@ -110,12 +110,12 @@ _MAX_LIST_LENGTH = 1 << 15
 _LIST_FIELDS = {"to", "cc", "references"}
 # A comment in a comment takes one call more of `getaddresses`, and Python has a thousand.
 _MOST_COMMENTS = 100
-# Python knows them as charsets, though no text is written in them, and decodes them in quadratic time.
+# Charsets to Python, though no text is written in them; it decodes them in quadratic time.
 _NON_TEXT_CHARSETS = {"idna", "punycode"}
 
 
 class MailAddress(NamedTuple):
-    """Somebody's name, which may be empty, and address; what `email.utils.formataddr` takes."""
+    """A name, which may be empty, and an address; what `email.utils.formataddr` takes."""
 
     name: str
     address: str
@@ -127,7 +127,7 @@ class Mail:
 
     ``references`` go from the oldest to the newest, ``date`` is as its sender wrote it. ``text`` is the
     first plain part, for people; ``content`` are the bytes of all its text, for git, in whatever charset
-    the source has. Subject, names, date and text are foreign: whoever prints them cleans them.
+    the source has. Subject, names, date and text are foreign, and cleaned where they are printed.
     """
 
     id: str
@@ -208,8 +208,8 @@ def _is_text_part(part: Message) -> bool:
 
 def _decode_payload(part: Message) -> bytes:
     """The bytes of a part without their transfer encoding; only base64 keeps its sender's line ends."""
-    given = part.get_payload(decode=True)
-    payload = given if isinstance(given, bytes) else b""
+    decoded = part.get_payload(decode=True)
+    payload = decoded if isinstance(decoded, bytes) else b""
     if part.get("Content-Transfer-Encoding", "").strip().lower() == "base64":
         payload = payload.replace(b"\r\n", b"\n")
     # The line end before a boundary belongs to the boundary, but a hunk's last line needs one.
@@ -256,7 +256,7 @@ _BODY_END = re.compile(r"---\s*$|-- ?$|diff -|--- \S+/|Index: |\S.* \(\d+\):$")
 _TRAILER = re.compile(r"(?:[A-Z][\w-]*-by|Cc|Fixes|Closes|Link|References|Message-I[dD]|base-commit): ")
 _IN_BODY_HEADER = re.compile(r"(?:From|Subject|Date): ")
 _ATTRIBUTION = re.compile(r".*\b(?:wrote|writes):\s*$")
-# A mail may be a book; its beginning is not.
+# A quotation comes from the beginning; a long mail need not be read to its end.
 _MAX_LINES_READ = 300
 
 
@@ -287,7 +287,7 @@ def _split_paragraphs(lines: Iterable[str], *, reply: bool) -> Iterator[list[str
 
 
 def _drop_quotation(paragraph: list[str]) -> list[str]:
-    """What follows a quotation; who wrote that stands before it."""
+    """What follows a quotation; the line before it names its author."""
     quoted = [index for index, line in enumerate(paragraph) if line.startswith(">")]
     own = paragraph[quoted[-1] + 1 :] if quoted else paragraph
     return [] if own and _ATTRIBUTION.match(own[-1]) else own

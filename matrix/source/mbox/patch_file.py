@@ -1,16 +1,21 @@
-"""A patch, as `git format-patch`, `git diff` or `diff -u` make it, and what it touches.
+"""Read patches, as `git format-patch`, `git diff` or `diff -u` make them, and find the paths they touch.
 
-Nothing is applied here. The paths are found before git sees the patch, to give git a directory with
-these files only, and to refuse a patch that reaches elsewhere.
+They come out of a file, a mailbox, a directory or the standard input. Nothing is applied here. The paths are
+found before git gets the patch, to give git a directory with these files only, and to refuse a patch that
+touches others.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
 
 from matrix.errors import RequestError
-from matrix.source.mbox.message import Mail
+from matrix.source.mbox.message import Mail, PatchSubject, parse_mail, parse_subject, split_mailbox
 
 _HUNK_HEADER = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _GIT_HEADER = "diff --git "
@@ -33,7 +38,7 @@ class PatchFile:
 
 
 def parse_patch_file(name: str, sha256: str, content: bytes, mail: Mail | None = None) -> PatchFile:
-    """Find the paths; RequestError when there is no diff, or one that reaches out of the tree."""
+    """Find the paths; RequestError without a diff, or with one that touches a file outside of the tree."""
     paths = find_touched_paths(content)
     if not paths:
         raise RequestError(
@@ -82,7 +87,7 @@ def _find_named_paths(before: str, line: str, after: str) -> Sequence[str]:
 
 
 def _split_name_pair(names: str) -> Sequence[str]:
-    """The two names of ``diff --git a/x b/x``, which are equal unless other lines tell them apart."""
+    """The two names of ``diff --git a/x b/x``, which are equal unless other lines name them."""
     quoted = _QUOTED_NAME.match(names)
     if quoted or names.endswith('"'):
         return [_unquote_name(name) for name in re.findall(r'"(?:[^"\\]|\\.)*"|\S+', names)]
@@ -119,3 +124,119 @@ def _refuse_outside_path(path: str, patch: str) -> None:
             f"the patch {patch} touches {path!r}, which is no path inside a tree",
             "Paths must look like a/virt/kvm/vfio.c: make the patch with `git format-patch`.",
         )
+
+
+STDIN = "-"
+_PATCH_SUFFIXES = (".patch", ".mbox", ".eml")
+# Bytes. The thread of a long series has some ten million, a patch full of register names about as many.
+_MAX_INPUT_BYTES = 1 << 26
+_NON_SLUG = re.compile(r"[^A-Za-z0-9_]+")
+_MAX_SLUG_LENGTH = 52
+
+
+@dataclass(frozen=True)
+class PatchMessage:
+    """A message, or a bare diff, and the name of the file that it was in."""
+
+    file_name: str
+    is_alone_in_file: bool
+    sha256: str
+    content: bytes
+    mail: Mail | None
+
+    @cached_property
+    def subject(self) -> PatchSubject:
+        return parse_subject(self.mail.subject if self.mail else "")
+
+    @cached_property
+    def has_diff(self) -> bool:
+        return bool(find_touched_paths(self.content))
+
+    @property
+    def message_id(self) -> str:
+        return self.mail.id if self.mail else ""
+
+    def to_patch_file(self, position: int) -> PatchFile:
+        """As a patch, called like its file, or as `git format-patch` would call it at this position.
+
+        RequestError when it holds no diff, or touches a file outside of the tree.
+        """
+        title = _NON_SLUG.sub("-", self.subject.title).strip("-")[:_MAX_SLUG_LENGTH]
+        name = self.file_name if self.is_alone_in_file else f"{position:04}-{title or 'patch'}.patch"
+        return parse_patch_file(name, self.sha256, self.content, self.mail)
+
+
+def read_messages(spec: str, stdin: BinaryIO | None) -> list[PatchMessage]:
+    """All of a file, of a directory's files by name, or of ``-``; a message that came twice, once.
+
+    RequestError when it cannot be read.
+    """
+    messages: dict[str, PatchMessage] = {}
+    for name, raw in _read_inputs(spec, stdin):
+        for message in _split_messages(name, raw):
+            # Messages without an id are all kept: nothing shows that two are the same.
+            messages.setdefault(message.message_id or f" {len(messages)}", message)
+    return list(messages.values())
+
+
+def _read_inputs(spec: str, stdin: BinaryIO | None) -> Iterator[tuple[str, bytes]]:
+    """Names and contents."""
+    if spec == STDIN:
+        yield "stdin", _read_stdin(stdin)
+    elif (path := Path(spec).expanduser()).is_dir():
+        for file in _list_patch_files(path):
+            yield file.name, _read_input_file(file)
+    else:
+        yield path.name, _read_input_file(path)
+
+
+def _list_patch_files(directory: Path) -> list[Path]:
+    try:
+        files = sorted(path for path in directory.iterdir() if path.suffix in _PATCH_SUFFIXES)
+    except OSError as problem:
+        raise _build_read_error(directory, problem) from problem
+    if not files:
+        raise RequestError(
+            f"the directory {directory} holds no patch: "
+            f"no {', '.join(f'*{suffix}' for suffix in _PATCH_SUFFIXES)}",
+            f"Fill one with `git format-patch -o {directory} BASE..`.",
+        )
+    return files
+
+
+def _read_input_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return _read_limited(file, str(path))
+    except OSError as problem:
+        raise _build_read_error(path, problem) from problem
+
+
+def _read_stdin(stdin: BinaryIO | None) -> bytes:
+    if stdin is None:
+        raise RequestError(
+            "a patch on the standard input can be read only once, and is asked for again later",
+            "Write it to a file, and give that.",
+        )
+    return _read_limited(stdin, "the standard input")
+
+
+def _read_limited(file: BinaryIO, name: str) -> bytes:
+    raw = file.read(_MAX_INPUT_BYTES + 1)
+    if len(raw) > _MAX_INPUT_BYTES:
+        raise RequestError(
+            f"{name} has more than {_MAX_INPUT_BYTES >> 20} MiB", "Give the patch or its thread only."
+        )
+    return raw
+
+
+def _build_read_error(path: Path, problem: OSError) -> RequestError:
+    return RequestError(f"the patch {path} cannot be read: {problem.strerror}", "Check the path.")
+
+
+def _split_messages(name: str, raw: bytes) -> Iterator[PatchMessage]:
+    messages = split_mailbox(raw)
+    for message in messages:
+        mail = parse_mail(message)
+        content = mail.content if mail else message
+        yield PatchMessage(name, len(messages) == 1, hashlib.sha256(message).hexdigest(), content, mail)

@@ -12,6 +12,7 @@ import pytest
 
 from matrix.builder.kbuild_objects import find_made_since
 from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings, format_lane_key, open_lane, open_lane_copy
+from matrix.cache_layout import CacheLayout
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError
 from matrix.source.cache import SourceCache
@@ -45,7 +46,7 @@ class Trees:
     """A cache with small trees in it."""
 
     def __init__(self, root: Path) -> None:
-        self.cache = SourceCache(root)
+        self.cache = SourceCache(CacheLayout(root))
 
     def __call__(self, changes: Mapping[str, str | None] | None = None) -> SourceTree:
         """GOOD with these changes (None: the file is gone), all of it long ago."""
@@ -70,9 +71,9 @@ def trees(tmp_path: Path) -> Trees:
 
 
 @pytest.fixture
-def lane(tmp_path: Path, trees: Trees) -> Open:
+def lane(trees: Trees) -> Open:
     def opened(tree: SourceTree) -> AbstractContextManager[LaneDirectory]:
-        return open_lane(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
+        return open_lane("x86-gcc-14-0123", tree, trees.cache, ME)
 
     return opened
 
@@ -121,8 +122,8 @@ def test_what_was_not_remembered_is_not_known_later(lane: Open, trees: Trees) ->
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_the_containers_user_owns_the_build_directory(tmp_path: Path, trees: Trees) -> None:
-    with open_lane(tmp_path / "lanes", "key", trees(), trees.cache, "1234:2345") as place:
+def test_the_containers_user_owns_the_build_directory(trees: Trees) -> None:
+    with open_lane("key", trees(), trees.cache, "1234:2345") as place:
         info = place.build.stat()
         assert (info.st_uid, info.st_gid) == (1234, 2345)
 
@@ -337,21 +338,19 @@ def test_renewing_a_lane_makes_it_empty_and_whole_and_forgets_its_warnings(lane:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"warnings": {}}', b"\xff\xfe", b'{"tree": 7}', b"\0" * 80]
 )
-def test_a_lane_with_a_damaged_memory_is_dropped(
-    lane: Open, trees: Trees, tmp_path: Path, content: bytes
-) -> None:
+def test_a_lane_with_a_damaged_memory_is_dropped(lane: Open, trees: Trees, content: bytes) -> None:
     visit(lane, trees())
-    next((tmp_path / "lanes").glob("*/lane.json")).write_bytes(content)
+    next((trees.cache.layout.lanes).glob("*/lane.json")).write_bytes(content)
     with lane(trees()) as place:
         assert not kept(place)
 
 
 @pytest.mark.parametrize("gone", ["lane.json", "build/vfio.o"])
 def test_a_lane_that_lacks_its_memory_or_its_build_directory_is_new(
-    lane: Open, trees: Trees, tmp_path: Path, gone: str
+    lane: Open, trees: Trees, gone: str
 ) -> None:
     visit(lane, trees())
-    root = next((tmp_path / "lanes").iterdir())
+    root = next((trees.cache.layout.lanes).iterdir())
     (root / gone).unlink()
     with suppress(OSError):
         (root / "build").rmdir()
@@ -407,9 +406,9 @@ def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> No
 
 
 @pytest.fixture
-def copy(tmp_path: Path, trees: Trees) -> Open:
+def copy(trees: Trees) -> Open:
     def opened(tree: SourceTree) -> AbstractContextManager[LaneDirectory]:
-        return open_lane_copy(tmp_path / "lanes", "x86-gcc-14-0123", tree, trees.cache, ME)
+        return open_lane_copy("x86-gcc-14-0123", tree, trees.cache, ME)
 
     return opened
 
@@ -432,12 +431,12 @@ def test_a_copy_has_the_lanes_objects_with_their_times_and_what_was_said_of_them
         assert ours.stat().st_ino != theirs.stat().st_ino
 
 
-def test_a_copy_without_a_lane_is_empty_and_gone_at_the_end(copy: Open, trees: Trees, tmp_path: Path) -> None:
+def test_a_copy_without_a_lane_is_empty_and_gone_at_the_end(copy: Open, trees: Trees) -> None:
     with copy(trees()) as mine:
         assert list(mine.build.iterdir()) == []
     with suppress(KeyboardInterrupt), copy(trees()):
         raise KeyboardInterrupt
-    assert list((tmp_path / "lanes").iterdir()) == []
+    assert list((trees.cache.layout.lanes).iterdir()) == []
 
 
 def test_two_copies_are_two(lane: Open, copy: Open, trees: Trees) -> None:
@@ -519,9 +518,9 @@ def test_what_warned_is_removed_and_nothing_outside_whatever_a_log_called_it(
         for name in ("vfio.o", "other.o"):
             (place.build / name).touch()
         (place.build / "way").symlink_to(tmp_path)
-        names = ("vfio.o", "gone.o", "../../../victim.o", str(victim), "way/victim.o")
+        names = ("vfio.o", "gone.o", "../../../../victim.o", str(victim), "way/victim.o")
         place.warnings = dict.fromkeys(names, KEPT["virt/kvm/vfio.o"])
-        assert (place.build / "../../../victim.o").exists()
+        assert (place.build / "../../../../victim.o").exists()
         place.remove_warned_objects()
         assert sorted(path.name for path in place.build.iterdir()) == ["other.o", "way"]
         assert victim.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.commands.run import Environment, plan_matrix, run_matrix
 from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe, compute_base_tag
@@ -65,7 +66,7 @@ class Desk:
         self.kernel = Kernel(SYMBOLS, {VFIO: Made("VFIO"), GROUP: Made("GROUP")})
         toolchains = [ImageRecipe("gcc-14", "gcc", 14).tag, ImageRecipe("clang-19", "clang", 19).tag]
         self.engine = FakeEngine(self.kernel, images=[compute_base_tag(), *toolchains, "mine:1"])
-        self.world = Environment(self.engine, SourceCache(place / "cache"), place / "runs")
+        self.world = Environment(self.engine, SourceCache(CacheLayout(place / "cache")), place / "runs")
         self.profile = place / "small.toml"
         self.asks(SIX)
         self.events: list[ProgressEvent] = []
@@ -360,16 +361,20 @@ def test_a_warning_is_carried_beside_a_failure(desk: Desk) -> None:
 # The machine's limits and faults
 
 
-def _say_full(job: Job) -> int:
-    job.say("fatal error: error writing to /build/x.o: No space left on device")
-    return 2
+def _fill_disk(message: str) -> Callable[[Job], int]:
+    def run(job: Job) -> int:
+        job.say(f"fatal error: error writing to /build/x.o: {message}")
+        return 2
+
+    return run
 
 
 FAULTS = [
     pytest.param(lambda _: ContainerResult(137, 1.0, timed_out=True), "timeout", id="time"),
     pytest.param(lambda _: ContainerResult(137, 1.0, oom=True), "oom", id="memory"),
     pytest.param(lambda _: 137, "infra", id="killed"),
-    pytest.param(_say_full, "infra", id="disk"),
+    pytest.param(_fill_disk("No space left on device"), "infra", id="disk"),
+    pytest.param(_fill_disk("Disk quota exceeded"), "infra", id="quota"),
 ]
 
 
@@ -532,6 +537,16 @@ def test_a_second_run_configures_nothing(desk: Desk) -> None:
     assert desk.kernel.ran(configures=True) == []
     assert states(second) == states(first)
     assert [cell.config_sha256 for cell in second.cells] == [cell.config_sha256 for cell in first.cells]
+
+
+def test_a_resolution_that_a_run_reads_counts_as_used(desk: Desk) -> None:
+    desk.run()
+    stored = list(CacheLayout(desk.place / "cache").resolutions.rglob("*.json.gz"))
+    assert stored
+    for path in stored:
+        os.utime(path, (1, 1))
+    desk.run()
+    assert all(path.stat().st_mtime > 1 for path in stored)
 
 
 @pytest.mark.parametrize(

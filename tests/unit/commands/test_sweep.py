@@ -1,17 +1,20 @@
 """What can go: shown first, removed only when asked, and never what somebody works with."""
 
 import fcntl
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
 from matrix.commands import sweep
 from matrix.commands.session import resolve_image_ref
-from matrix.commands.sweep import Leftover, sweep_leftovers
+from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, Leftover, sweep_leftovers
 from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import LABEL, ContainerSpec
@@ -27,7 +30,7 @@ OLD = "kmatrix/gcc-14:0123456789ab"
 
 @pytest.fixture
 def cache(tmp_path: Path) -> SourceCache:
-    return SourceCache(tmp_path / "cache")
+    return SourceCache(CacheLayout(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def engine() -> FakeEngine:
 
 def lane(cache: SourceCache, name: str) -> Path:
     """A lane that somebody left, with an object of a hundred bytes."""
-    root = cache.root / "lanes" / name
+    root = cache.layout.lanes / name
     (root / "build").mkdir(parents=True)
     (root / "build" / "vfio.o").write_bytes(bytes(100))
     (root / "lock").touch()
@@ -50,6 +53,27 @@ def tree(cache: SourceCache) -> str:
         (area / "tree").mkdir()
         (area / "tree" / "Makefile").write_text("VERSION = 6\n")
         return cache.store_tree(area, Manifest({"Makefile": ManifestEntry("file", "0" * 64)}), "6.12").digest
+
+
+DAY = 24 * 60 * 60
+
+
+def cached_file(path: Path, days: float, size: int = 100) -> Path:
+    """A file of the cache that was used so many days ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(size)
+    used = time.time() - days * DAY
+    os.utime(path, (used, used))
+    return path
+
+
+def resolution(cache: SourceCache, key: str, days: float, size: int = 100) -> Path:
+    return cached_file(cache.layout.resolutions / key[:2] / f"{key}.json.gz", days, size)
+
+
+def hash_cache(cache: SourceCache, name: str, days: float, size: int = 100) -> Path:
+    return cached_file(cache.layout.hash_caches / f"{name}.json.gz", days, size)
 
 
 @contextmanager
@@ -156,8 +180,8 @@ def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngi
 
 
 def test_the_remains_of_a_dead_import_go_only_when_asked(cache: SourceCache) -> None:
-    (cache.sources / "by-spec").mkdir(parents=True)
-    dangling = cache.sources / "by-spec" / "gone.json"
+    (cache.layout.spec_entries).mkdir(parents=True)
+    dangling = cache.layout.spec_entries / "gone.json"
     dangling.write_text('{"key": "gone", "digest": "00"}')
     engine = FakeEngine(images=KEPT)
     sweep_leftovers(engine=engine, cache=cache)
@@ -177,6 +201,59 @@ def test_without_an_engine_lanes_and_sources_can_still_go(
     assert [waste.kind for waste in sweep_leftovers(remove=True, cache=cache)] == ["lane", "source"]
     assert not idle.exists()
     assert cache.find(digest) is None
+
+
+# Resolutions and hash caches
+
+
+def test_what_the_cache_holds_unused_for_a_month_goes_in_one_line_for_each_kind(cache: SourceCache) -> None:
+    old = [resolution(cache, key, 31) for key in ("aa1", "ab2")] + [hash_cache(cache, "old", 31)]
+    new = [resolution(cache, "aa2", 29), hash_cache(cache, "new", 29)]
+    engine = FakeEngine(images=KEPT)
+    shown = sweep_leftovers(engine=engine, cache=cache)
+    assert kinds(shown) == [
+        ("resolution", "2 not used for 30 days"),
+        ("hash cache", "1 not used for 30 days"),
+    ]
+    assert [waste.size for waste in shown] == [200, 100]
+    assert all(path.exists() for path in old)
+    assert kinds(sweep_leftovers(remove=True, engine=engine, cache=cache)) == kinds(shown)
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in new)
+    assert [path.name for path in cache.layout.resolutions.iterdir()] == ["aa"]
+    assert sweep_leftovers(engine=engine, cache=cache) == []
+
+
+def test_beyond_its_limit_a_kind_loses_what_was_not_used_for_longest(cache: SourceCache) -> None:
+    quarter = MAX_RESOLUTIONS_MIB * 2**20 // 4
+    files = [resolution(cache, f"{days}key", days, quarter) for days in (6, 2, 5, 1, 4, 3)]
+    caches = [hash_cache(cache, "whole", 0, MAX_HASH_CACHES_MIB * 2**20), hash_cache(cache, "more", 1, 1)]
+    found = sweep_leftovers(remove=True, engine=FakeEngine(images=KEPT), cache=cache)
+    assert [(waste.kind, waste.name, waste.size) for waste in found] == [
+        ("resolution", "2 beyond 256 MiB, the least recently used", 2 * quarter),
+        ("hash cache", "1 beyond 128 MiB, the least recently used", 1),
+    ]
+    assert [path.exists() for path in files] == [False, True, False, True, True, True]
+    assert [path.exists() for path in caches] == [True, False]
+
+
+def test_old_files_do_not_count_towards_the_limit(cache: SourceCache) -> None:
+    half = MAX_RESOLUTIONS_MIB * 2**20 // 2
+    recent = [resolution(cache, key, 1, half) for key in ("aa", "bb")]
+    old = resolution(cache, "cc", 40, half)
+    found = sweep_leftovers(remove=True, engine=FakeEngine(images=KEPT), cache=cache)
+    assert kinds(found) == [("resolution", "1 not used for 30 days")]
+    assert all(path.exists() for path in recent)
+    assert not old.exists()
+
+
+def test_what_a_run_at_work_may_read_stays_however_old(cache: SourceCache, engine: FakeEngine) -> None:
+    old = [resolution(cache, "aa1", 400), hash_cache(cache, "old", 400)]
+    with cache.lock_shared():
+        sweep_leftovers(remove=True, engine=engine, cache=cache)
+    with held(lane(cache, "busy")):
+        sweep_leftovers(remove=True, engine=engine, cache=cache)
+    assert all(path.exists() for path in old)
 
 
 def test_while_a_job_uses_the_cache_only_old_images_can_go(cache: SourceCache, engine: FakeEngine) -> None:

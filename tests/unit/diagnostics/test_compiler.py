@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
-from matrix.diagnostics.log_text import MAX_LOG_LINE_LENGTH
+from matrix.diagnostics.parser_state import MAX_LOG_LINE_LENGTH
 
 _STEP = "  CC      drivers/a.o"
 _ERROR = "drivers/a.c:3:5: error: unknown type name 'foo'"

@@ -14,7 +14,6 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
-from matrix.fs import write_atomically
 from matrix.record.journal import Journal, claim_run_directory, generate_run_id, link_latest_run
 from matrix.record.run_model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
 from matrix.record.states import Evidence, State
@@ -395,51 +394,7 @@ def test_latest_points_to_the_newest_run_and_survives_a_move_of_the_whole(tmp_pa
     assert (tmp_path / "moved" / "latest").resolve() == tmp_path / "moved" / "two"
 
 
-# Whole files, and full disks
-
-
-def test_a_whole_file_replaces_the_old_one_and_can_be_read_by_others(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    for content in ("old and longer", "näw"):
-        write_atomically(path, content)
-        assert path.read_text("utf-8") == content
-    write_atomically(path, b"\xff")
-    assert path.read_bytes() == b"\xff"
-    assert path.stat().st_mode & 0o777 == 0o644
-    assert names(tmp_path) == ["file"]
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_write_that_finds_no_space_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-
-    def fails(_: int) -> None:
-        raise OSError(number, "full")
-
-    monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(DiskFullError) as caught:
-        write_atomically(path, "new")
-    assert caught.value.exit_code == 2
-    assert str(path) in str(caught.value)
-    assert caught.value.hint
-    assert path.read_text() == "old"
-    assert names(tmp_path) == ["file"]
-
-
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken disk"), KeyboardInterrupt()])
-def test_a_write_that_fails_otherwise_leaves_nothing_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    def fails(_: int) -> None:
-        raise error
-
-    monkeypatch.setattr(os, "fsync", fails)
-    with pytest.raises(type(error)):
-        write_atomically(tmp_path / "file", "new")
-    assert names(tmp_path) == []
+# Full disks
 
 
 def test_a_cell_that_finds_no_space_for_its_line_is_a_full_disk(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.errors import DiskFullError, MachineError
-from matrix.source.cache import CachedTree, SourceCache, locate_cache_root
+from matrix.source.cache import CachedTree, SourceCache
 from matrix.source.manifest import Manifest
 from matrix.source.snapshot import copy_tree, link_tree, list_files
 from tests.fakes.small_tree import small_tree
@@ -16,7 +17,7 @@ from tests.fakes.small_tree import small_tree
 
 @pytest.fixture
 def cache(tmp_path: Path) -> SourceCache:
-    return SourceCache(tmp_path / "cache")
+    return SourceCache(CacheLayout(tmp_path / "cache"))
 
 
 def bring(cache: SourceCache, tree: Path) -> CachedTree:
@@ -33,19 +34,7 @@ def fail(cache: SourceCache, problem: Exception) -> None:
 
 
 def leftovers(cache: SourceCache) -> list[str]:
-    return [path.name for path in cache.sources.glob("tmp-*")]
-
-
-def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("KMATRIX_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert locate_cache_root() == tmp_path / ".cache/kmatrix"
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert locate_cache_root() == Path("/x/kmatrix")
-    monkeypatch.setenv("KMATRIX_CACHE", "/k")
-    assert locate_cache_root() == Path("/k")
-    assert SourceCache().root == Path("/k")
+    return [path.name for path in cache.layout.sources.glob("tmp-*")]
 
 
 def test_what_was_adopted_is_found_with_its_manifest(cache: SourceCache, tmp_path: Path) -> None:
@@ -82,11 +71,13 @@ def test_a_failed_import_leaves_nothing(cache: SourceCache) -> None:
 def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: SourceCache) -> None:
     script = """if True:
         import os, pathlib, sys
+        from matrix.cache_layout import CacheLayout
         from matrix.source.cache import SourceCache
-        with SourceCache(pathlib.Path(sys.argv[1])).create_import_area() as area:
+        with SourceCache(CacheLayout(pathlib.Path(sys.argv[1]))).create_import_area() as area:
             os._exit(0)
     """
-    subprocess.run([sys.executable, "-c", script, str(cache.root)], check=True, cwd=Path(__file__).parents[3])
+    command = [sys.executable, "-c", script, str(cache.layout.root)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[3])
     (dead,) = leftovers(cache)
     with cache.create_import_area() as area:
         assert cache.remove_stale_entries() == [dead]
@@ -97,13 +88,13 @@ def test_a_killed_import_is_swept_and_a_living_one_is_not(cache: SourceCache) ->
 def test_sweeping_a_cache_that_was_never_used_does_nothing(cache: SourceCache) -> None:
     assert cache.remove_stale_entries() == []
     assert cache.list_trees() == []
-    assert not cache.root.exists()
+    assert not cache.layout.root.exists()
 
 
 def test_an_incomplete_tree_is_not_found_and_is_replaced(cache: SourceCache, tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     kept = bring(cache, tree)
-    (cache.sources / kept.digest / "manifest.json.gz").unlink()
+    (cache.layout.sources / kept.digest / "manifest.json.gz").unlink()
     assert cache.find(kept.digest) is None
     with pytest.raises(MachineError, match="gone or damaged"):
         cache.load_manifest(kept.digest)
@@ -130,8 +121,8 @@ def test_what_was_remembered_of_a_spec_is_recalled(cache: SourceCache, tmp_path:
     assert (cache.read_spec_entry("k" * 300) or {})["package"] == "k" * 300
     assert (cache.read_spec_entry("git:../../x") or {})["digest"] == kept.digest
     assert cache.read_spec_entry("another") is None
-    assert {path.parent for path in cache.root.rglob("*.json") if path.name != "entry.json"} == {
-        cache.sources / "by-spec"
+    assert {path.parent for path in cache.layout.root.rglob("*.json") if path.name != "entry.json"} == {
+        cache.layout.spec_entries
     }
 
 
@@ -141,7 +132,7 @@ def test_entries_come_least_recently_used_first_and_finding_is_using(
     one = bring(cache, small_tree(tmp_path / "one"))
     two = bring(cache, small_tree(tmp_path / "two", extra="x"))
     for kept in (one, two):
-        os.utime(cache.sources / kept.digest / "entry.json", (1, 1))
+        os.utime(cache.layout.sources / kept.digest / "entry.json", (1, 1))
     cache.find(one.digest)
     assert [entry.digest for entry in cache.list_trees()] == [two.digest, one.digest]
 

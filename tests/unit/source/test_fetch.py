@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.engine.protocol import ContainerSpec, Engine, LineCallback
 from matrix.errors import DiskFullError, MachineError, RejectedPatchError, RequestError
 from matrix.source import snapshot
@@ -49,13 +50,13 @@ class Desk:
 
     def kept(self) -> list[str]:
         return sorted(
-            path.name for path in self.cache.sources.glob("*") if path.name not in {"memo", ".lock"}
+            path.name for path in self.cache.layout.sources.glob("*") if path.name not in {"memo", ".lock"}
         )
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    return Desk(small_tree(tmp_path / "tree"), SourceCache(tmp_path / "cache"))
+    return Desk(small_tree(tmp_path / "tree"), SourceCache(CacheLayout(tmp_path / "cache")))
 
 
 def test_a_directory_becomes_a_tree_with_its_version_and_manifest(desk: Desk) -> None:

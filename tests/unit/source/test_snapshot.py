@@ -164,6 +164,15 @@ def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path, read: li
     assert "Kconfig" in read
 
 
+@pytest.mark.usefixtures("later")
+def test_a_hash_cache_that_is_read_counts_as_used(tmp_path: Path) -> None:
+    tree, cache_file = small_tree(tmp_path / "tree"), tmp_path / "cache"
+    hash_with_cache(tree, list_files(tree), cache_file)
+    os.utime(cache_file, (1, 1))
+    hash_with_cache(tree, list_files(tree), cache_file)
+    assert cache_file.stat().st_mtime > 1
+
+
 @pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b\x08\x00"])
 def test_a_damaged_memo_is_no_memo(tmp_path: Path, content: bytes) -> None:
     tree, memo = small_tree(tmp_path / "tree"), tmp_path / "memo"

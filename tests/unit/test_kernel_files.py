@@ -2,7 +2,7 @@
 
 import pytest
 
-from matrix.source.manifest import Impact, classify_impact
+from matrix.kernel_files import Impact, classify_impact
 
 PATHS = {
     Impact.NOTHING: [

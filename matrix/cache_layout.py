@@ -1,0 +1,65 @@
+"""The cache on disk: each folder of it, what it is for, and what removes what is in it.
+
+All of the cache can be fetched or made again; it saves time and nothing else.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def locate_cache_root() -> Path:
+    """``$KMATRIX_CACHE``, else ``$XDG_CACHE_HOME/kmatrix``, else ``~/.cache/kmatrix``; absolute."""
+    if own := os.environ.get("KMATRIX_CACHE"):
+        return Path(own).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification tells programs to ignore a relative path.
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "kmatrix"
+
+
+@dataclass(frozen=True)
+class CacheLayout:
+    """The paths below one root. What is inside of a folder is named by the module that writes it."""
+
+    root: Path = field(default_factory=locate_cache_root)
+
+    @property
+    def in_use_lock(self) -> Path:
+        """Held, shared, by whatever needs the cache; a sweep asks for it alone. Stays."""
+        return self.root / "in-use"
+
+    @property
+    def sources(self) -> Path:
+        """Kernel trees, each in a folder named by its digest. A sweep removes all that no run uses."""
+        return self.root / "sources"
+
+    @property
+    def import_lock(self) -> Path:
+        """Held while an import area is made or looked for. Stays."""
+        return self.sources / ".lock"
+
+    @property
+    def import_area_prefix(self) -> str:
+        """Begins the name of a folder in `sources` in which an import is going on, or in which one died. Each
+        is locked by its process; a sweep removes those that are not."""
+        return "tmp-"
+
+    @property
+    def spec_entries(self) -> Path:
+        """Which tree a spec turned out to be. A sweep removes those whose tree is gone."""
+        return self.sources / "by-spec"
+
+    @property
+    def hash_caches(self) -> Path:
+        """What the files of users' own trees hashed to. A sweep removes them by age and size."""
+        return self.sources / "memo"
+
+    @property
+    def resolutions(self) -> Path:
+        """What olddefconfig made of each request. A sweep removes them by age and size."""
+        return self.root / "resolutions"
+
+    @property
+    def lanes(self) -> Path:
+        """Build directories, each with a lock of its own. A sweep removes all that no process holds."""
+        return self.root / "lanes"
