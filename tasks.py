@@ -29,7 +29,7 @@ from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
-from matrix.commands.session import PROJECT_ROOT
+from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.stored_findings import derive_run_findings, find_finding, select_finding, write_findings
@@ -49,7 +49,6 @@ from reports.run_terminal import show_plan, show_run_summary
 from reports.task_output import show_checks, show_leftovers, show_regression, show_shell_banner
 from reports.verdict_terminal import show_verdict
 
-RUNS_DIRECTORY = PROJECT_ROOT / "runs"
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
 _FORMAT_OPTION: TaskOption = (
     "format",

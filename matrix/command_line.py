@@ -112,7 +112,9 @@ def read_command_line() -> list[str]:
 def _report_errors() -> Iterator[None]:
     """Turn every error into a sentence on stderr and an exit code; nowhere else is one caught for that."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise_interrupt)
+        # Ignored already, by nohup for one: then it stays ignored, as Python leaves SIGINT.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise_interrupt)
     try:
         yield
         sys.stdout.flush()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Engine, Mount
@@ -30,7 +31,7 @@ TRIPLETS = {
     "x86": "x86_64-linux-gnu",
 }
 SYMBOLS = ("KVM", "MODULES", "VFIO")
-_RUN = f"minitree-{os.getpid()}"
+RUN = f"minitree-{uuid4().hex[:12]}"
 _NUMBERS = itertools.count()
 
 
@@ -140,12 +141,12 @@ class Bench:
     def _run(self, command: tuple[str, ...]) -> Made:
         lines: list[str] = []
         container = ContainerSpec(
-            name=f"kmatrix-{_RUN}-{next(_NUMBERS)}",
+            name=f"kmatrix-{RUN}-{next(_NUMBERS)}",
             image=self.image,
             command=command,
             user=choose_container_user(),
             mounts=(Mount(self.tree, "/src"), Mount(self.build, "/build", read_only=False)),
-            labels={LABEL: _RUN},
+            labels={LABEL: RUN},
             limits=ContainerLimits(seconds=120),
         )
         ended = self.engine.run_container(container, lines.append, threading.Event())

@@ -19,7 +19,7 @@ from matrix.builder.schedule import JobBudget, run_lanes
 from matrix.catalog.types import Profile, parse_duration, parse_size
 from matrix.commands.focus import resolve_focus
 from matrix.commands.session import (
-    PROJECT_ROOT,
+    RUNS_DIRECTORY,
     Session,
     build_base_record,
     build_host_record,
@@ -55,7 +55,7 @@ class Environment:
 
     engine: Engine | None = None
     cache: SourceCache | None = None
-    runs: Path = PROJECT_ROOT / "runs"
+    runs: Path = RUNS_DIRECTORY
 
 
 LOCAL_ENVIRONMENT = Environment()

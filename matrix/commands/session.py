@@ -47,6 +47,9 @@ from matrix.source.spec import parse_source_spec
 from matrix.verdict.verdict_model import Mailbox
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+IS_CHECKOUT = (PROJECT_ROOT / "pyproject.toml").is_file()
+"""Whether PROJECT_ROOT is a tree of kmatrix's own, and not the folder that a wheel was installed into."""
+RUNS_DIRECTORY = (PROJECT_ROOT if IS_CHECKOUT else Path.cwd()) / "runs"
 _GIT_IDENT = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
 
 
@@ -244,13 +247,17 @@ def build_host_record(about: EngineInfo) -> Host:
 
 
 def build_tool_record() -> Tool:
-    """kmatrix itself: version, and the commit of its checkout where git knows it."""
+    """kmatrix itself: version, and the commit of its checkout where git has one."""
+    return Tool(version=matrix.__version__, commit=_read_commit() if IS_CHECKOUT else None)
+
+
+def _read_commit() -> str | None:
     asked = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+        output = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
-        said = ""
-    return Tool(version=matrix.__version__, commit=said or None)
+        return None
+    return output.strip() or None
 
 
 def read_git_identity() -> Mailbox:

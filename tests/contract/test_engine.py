@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -33,7 +34,8 @@ from matrix.engine.protocol import (
 from matrix.errors import EngineError
 from tests.fakes.engine import FakeEngine
 
-RUN = f"contract-{os.getpid()}"
+# Not by process id: that may be another test run's as well, from another container on the same engine.
+RUN = f"contract-{uuid4().hex[:12]}"
 ONE_MINUTE = ContainerLimits(seconds=60)
 _NUMBERS = count()
 

@@ -46,7 +46,7 @@ def bench(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         return Bench(engine, refs[toolchain], arch, variables, tmp_path_factory.mktemp("build"), tree)
 
     yield make
-    assert not [name for name in engine.list_containers() if f"minitree-{os.getpid()}" in name]
+    assert not [name for name in engine.list_containers() if minitree.RUN in name]
 
 
 def built(bench: Bench, **symbols: str) -> Made:

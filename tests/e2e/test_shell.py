@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from matrix.engine.connect import connect_engine
 from matrix.record.stored_run import load_run
 from tests.e2e.conftest import Kmatrix, one
 from tests.minitree import REGRESSION, WARNING
@@ -50,6 +49,12 @@ class Shells:
             timeout=300,
         )
 
+    def containers(self) -> list[str]:
+        """Its shells' containers, not those of another kmatrix on this engine: they mount its directories."""
+        shown = ("--format", "{{.Names}} {{.Mounts}}", "--no-trunc", "--filter", "name=kmatrix-shell-")
+        lines = subprocess.check_output(["docker", "ps", "--all", *shown], text=True).splitlines()
+        return [line for line in lines if f"{self.kmatrix.place}/" in line]
+
     def lanes(self) -> dict[str, tuple[int, bytes]]:
         """Every file of the lanes, with its time and its content."""
         files = [path for path in (self.kmatrix.place / "cache/lanes").rglob("*") if path.is_file()]
@@ -58,17 +63,14 @@ class Shells:
         }
 
 
-def shell_containers() -> set[str]:
-    return {name for name in connect_engine().list_containers() if name.startswith("kmatrix-shell-")}
-
-
 @pytest.fixture
 def shells(kmatrix: Kmatrix) -> Iterator[Shells]:
     # Two neighbours, so that the lane's directory may have been at the other one last.
     select = ["MODULES=n,KVM=y,VFIO=y", "MODULES=n,KVM=y,VFIO=n"]
     kmatrix.run(source=[kmatrix.tree], patch=[str(REGRESSION)], toolchain=["gcc-14"], select=select)
-    yield Shells(kmatrix, CELL)
-    assert shell_containers() == set()
+    session = Shells(kmatrix, CELL)
+    yield session
+    assert session.containers() == []
     assert not list((kmatrix.place / "cache/lanes").glob("*-copy-*"))
 
 
@@ -192,6 +194,7 @@ def test_a_prompt_answers_and_ctrl_c_is_the_shells(shells: Shells) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("hangups_arrive")
 def test_a_signal_ends_the_prompt_and_gives_the_terminal_back(shells: Shells, number: signal.Signals) -> None:
     with closing(Terminal(shells)) as terminal:
         terminal.until(PROMPT)
@@ -200,8 +203,9 @@ def test_a_signal_ends_the_prompt_and_gives_the_terminal_back(shells: Shells, nu
         assert terminal.end() == 130
 
 
+@pytest.mark.usefixtures("hangups_arrive")
 def test_a_terminal_that_is_closed_leaves_nothing(shells: Shells) -> None:
     with closing(Terminal(shells)) as terminal:
         terminal.until(PROMPT)
-        assert len(shell_containers()) == 1
-    assert shell_containers() == set()
+        assert len(shells.containers()) == 1
+    assert shells.containers() == []

@@ -35,7 +35,8 @@ from reports.reproducer import render_reproducer
 from tests.fakes.history import CULPRIT, History
 from tests.minitree import PATCHES
 
-pytestmark = [pytest.mark.engine, pytest.mark.kernel]
+# A fixture of a single test compiles the real kernel, in several lanes and more than once.
+pytestmark = [pytest.mark.engine, pytest.mark.kernel, pytest.mark.timeout(1800)]
 REGRESSION = PATCHES / "story-regression.patch"
 SOURCE = "debian:linux-source-6.12"
 BROKEN = {"KVM": "y", "MODULES": "n", "VFIO": "n"}

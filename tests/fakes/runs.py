@@ -98,17 +98,18 @@ def a_cell(
 ) -> Cell:
     """A cell; a built one has stages and a log. ``fields`` override anything."""
     request = Request.from_symbols(arch, toolchain, base, STORY if symbols is None else symbols)
+    cell_id = request.id  # made anew at every reading, and some runs have tens of thousands of cells
     built = state not in {State.UNREACHABLE, State.NOT_RUN}
     refs = tuple(
         DiagnosticRef(key=d.key, object="arch/powerpc/kvm/vfio.o", stage="focus") for d in diagnostics
     )
     known: dict[str, Any] = {
-        "id": request.id,
-        "config_sha256": hashlib.sha256(request.id.encode()).hexdigest() if built else None,
+        "id": cell_id,
+        "config_sha256": hashlib.sha256(cell_id.encode()).hexdigest() if built else None,
         "make": f"ARCH={arch} CROSS_COMPILE={PREFIXES.get(arch, '')}",
         "stages": _stages(arch, state) if built else (),
         "diagnostics": refs,
-        "log": f"cells/{request.id}/build.log" if built else None,
+        "log": f"cells/{cell_id}/build.log" if built else None,
     }
     return Cell(
         arch=arch,

@@ -63,16 +63,17 @@ def started(*words: str) -> "subprocess.Popen[str]":
 
 @pytest.fixture(autouse=True)
 def _a_quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No engine, no variables, no runs, nothing of this machine; and the signal is given back."""
+    """No engine, no variables, no runs, nothing of this machine; and the signals are given back."""
     for name in [name for name in os.environ if name.startswith("KMATRIX_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tasks, "RUNS_DIRECTORY", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -551,6 +552,18 @@ def test_a_fault_of_the_machine_is_2_with_its_advice(capsys: Said, monkeypatch: 
 
 def test_ctrl_c_is_130(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "run_matrix", _raising(KeyboardInterrupt()))
+    assert "interrupted" in refused(capsys, 130, "run")
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang_up(*_: object) -> NoReturn:
+        signal.raise_signal(signal.SIGHUP)
+        raise EngineError("reached", "")
+
+    monkeypatch.setattr(tasks, "run_matrix", hang_up)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert "reached" in refused(capsys, 2, "run")
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     assert "interrupted" in refused(capsys, 130, "run")
 
 

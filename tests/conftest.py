@@ -1,0 +1,32 @@
+"""Signals that arrive wherever pytest was started: under nohup, from cron, behind a script's ``&``.
+
+Who starts a process may ignore a signal for it. Python leaves it ignored, and so does every child: a test
+that sends it then waits for an end that never comes. A signal with a handler is the default for a child.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """SIGINT is KeyboardInterrupt here, and ends what a test starts."""
+    with _handle_signal(signal.SIGINT, signal.default_int_handler):
+        yield
+
+
+@pytest.fixture
+def hangups_arrive() -> Iterator[None]:
+    """SIGHUP ends what a test starts. pytest itself outlives it, as nohup wants."""
+    with _handle_signal(signal.SIGHUP, lambda *_: None):
+        yield
+
+
+@contextmanager
+def _handle_signal(number: signal.Signals, handler: "signal._HANDLER") -> Iterator[None]:
+    before = signal.signal(number, handler)
+    yield
+    signal.signal(number, before)
