@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from matrix.errors import RequestError, format_nearest
-from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
-from matrix.record.run_model import Run
 from matrix.verdict.verdict_model import FindingChange, Mailbox, Verdict
-from reports.changes import ReportedRun
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.run_html import render_html
@@ -30,7 +28,7 @@ class RunFormat:
     """
 
     file: str | None
-    render: Callable[[Run, Findings, Path], str]
+    render: Callable[[StoredRun], str]
 
 
 RUN_FORMATS: dict[str, RunFormat] = {
@@ -47,7 +45,7 @@ class VerdictFormat:
     """The same for a verdict, which lies in the after-run's directory."""
 
     file: str | None
-    render: Callable[[Verdict, ReportedRun, ReportedRun], str]
+    render: Callable[[Verdict, StoredRun, StoredRun], str]
 
 
 VERDICT_FORMATS: dict[str, VerdictFormat] = {
@@ -59,28 +57,22 @@ VERDICT_FORMATS: dict[str, VerdictFormat] = {
 }
 
 
-def render_run(
-    run: Run,
-    findings: Findings,
-    directory: Path,
-    name: str,
-    new: Iterable[FindingChange] | None = None,
-) -> str:
+def render_run(stored: StoredRun, name: str, new: Iterable[FindingChange] | None = None) -> str:
     """The run in one format. RequestError for a name that is none. A mail marks what is new since a baseline,
     where there is one."""
     if name == "mail":
-        return render_run_mail(run, findings, directory, new=new)
-    return _find_format(RUN_FORMATS, name).render(run, findings, directory)
+        return render_run_mail(stored, new=new)
+    return _find_format(RUN_FORMATS, name).render(stored)
 
 
-def write_run_reports(run: Run, findings: Findings, directory: Path) -> list[Path]:
+def write_run_reports(stored: StoredRun) -> list[Path]:
     """Write every format into the run's directory; returns the files. DiskFullError when it is full."""
     files = {one.file: one.render for one in RUN_FORMATS.values() if one.file}
-    return _write_files({file: make(run, findings, directory) for file, make in files.items()}, directory)
+    return _write_files({file: make(stored) for file, make in files.items()}, stored.directory)
 
 
 def render_verdict(
-    verdict: Verdict, before: ReportedRun, after: ReportedRun, name: str, tester: Mailbox | None = None
+    verdict: Verdict, before: StoredRun, after: StoredRun, name: str, tester: Mailbox | None = None
 ) -> str:
     """The verdict in one format; a mail has the tester's tag. RequestError for a name that is none."""
     if name == "mail":
@@ -89,7 +81,7 @@ def render_verdict(
 
 
 def write_verdict_reports(
-    verdict: Verdict, sides: Sequence[ReportedRun], tester: Mailbox | None = None
+    verdict: Verdict, sides: Sequence[StoredRun], tester: Mailbox | None = None
 ) -> list[Path]:
     """Write every format, and the mails, into the after-run's directory; returns the files.
 
@@ -97,7 +89,7 @@ def write_verdict_reports(
     refers to. DiskFullError when the disk is full.
     """
     for side in sides:
-        write_run_reports(side.run, side.findings, side.directory)
+        write_run_reports(side)
     before, after = sides[0], sides[-1]
     texts = {one.file: one.render(verdict, before, after) for one in VERDICT_FORMATS.values() if one.file} | {
         "mail.txt": render_verdict(verdict, before, after, "mail", tester)

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.evidence import index_cells
-from matrix.findings.finding import Finding, Findings
-from matrix.record.run_model import Cell, Run
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, Evidence, State
 from matrix.verdict.gates import explain_not_fixed
 from matrix.verdict.verdict_model import (
@@ -19,7 +18,6 @@ from matrix.verdict.verdict_model import (
     FindingChange,
     FindingStatus,
     PatchStep,
-    SideFinding,
     SymbolChange,
     Transition,
     Verdict,
@@ -52,25 +50,6 @@ _UNAFFECTED_REASON = "the same .config, and nothing of what went into it is chan
 
 
 @dataclass(frozen=True)
-class ReportedRun:
-    """One of the two runs: its record, its findings, and the directory where it lies."""
-
-    run: Run
-    findings: Findings
-    directory: Path
-
-    @cached_property
-    def cells_by_id(self) -> dict[str, Cell]:
-        """Its cells by their ids."""
-        return index_cells(self.run)
-
-    def find_finding(self, seen: SideFinding | None) -> Finding | None:
-        """The first of this run's findings that a verdict speaks of."""
-        ids = seen.ids if seen else ()
-        return next((one for one in self.findings.findings if one.id in ids), None)
-
-
-@dataclass(frozen=True)
 class CellChangeGroup:
     """Cells of which the same became, for the same reason; a state is None where a plan lacks them."""
 
@@ -88,8 +67,8 @@ class RunChanges:
     ``missed`` are findings that were asked for and are not fixed, as they were called.
     """
 
-    before: ReportedRun
-    after: ReportedRun
+    before: StoredRun
+    after: StoredRun
     cells: tuple[CellChange, ...]
     findings: tuple[FindingChange, ...]
     symbols: tuple[SymbolChange, ...]
@@ -97,7 +76,7 @@ class RunChanges:
     unfixed_names: frozenset[str] = frozenset()
 
     @classmethod
-    def from_verdict(cls, what: Verdict | PatchStep, before: ReportedRun, after: ReportedRun) -> "RunChanges":
+    def from_verdict(cls, what: Verdict | PatchStep, before: StoredRun, after: StoredRun) -> "RunChanges":
         """Findings in the order in which they are told: new, lost, not known, fixed, still there."""
         findings = sorted(what.findings, key=lambda one: _FINDING_STATUS_ORDER.index(one.fate))
         found = cls(before, after, what.cells, tuple(findings), what.symbols)
@@ -110,10 +89,11 @@ class RunChanges:
         """The cells of both plans of which this became."""
         return [cell for cell in self.cells if cell.transition is transition and cell.is_in_both_plans]
 
-    def locate_finding(self, change: FindingChange) -> tuple[ReportedRun, Finding] | None:
+    def locate_finding(self, change: FindingChange) -> tuple[StoredRun, Finding] | None:
         """The run that shows a finding, the after-side where it is there, and the finding in it."""
         for side, seen in ((self.after, change.after), (self.before, change.before)):
-            finding = side.find_finding(seen)
+            ids = seen.ids if seen else ()
+            finding = next((one for one in side.findings.findings if one.id in ids), None)
             if finding:
                 return side, finding
         return None

@@ -3,7 +3,6 @@
 import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -17,8 +16,8 @@ from matrix.findings.check_config import (
     UnprovenSymbol,
     UserConfig,
 )
-from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import ConfigCompiler
 from matrix.record.run_model import Cell, Run
 from reports import finding_text
@@ -37,15 +36,15 @@ from reports.summary import format_diagnostic_title, format_source
 _SYMBOLS_SHOWN = 4
 
 
-def show_config_explanation(run: Run, answer: ConfigExplanation, directory: Path, console: Console) -> None:
+def show_config_explanation(stored: StoredRun, answer: ConfigExplanation, console: Console) -> None:
     """The answer first, then what it rests on, then what to type; prose in 80 columns, commands as they
     are."""
     replace_unencodable(console)
-    place = RunLocation.from_cwd(directory)
+    run, place = stored.run, RunLocation.from_cwd(stored)
     for line in _format_headline(answer):
         print_line(console, Text(line, "bold"))
     for line in (
-        *_format_outcome(answer, run, place),
+        *_format_outcome(answer, place),
         *_format_config_facts(answer, run),
         *_format_config_commands(answer, place),
     ):
@@ -89,12 +88,12 @@ def _format_cube(answer: ConfigExplanation) -> str:
     return finding_text.format_conjunction(answer.finding.condition[answer.fit.cube_index])
 
 
-def _format_outcome(answer: ConfigExplanation, run: Run, place: RunLocation) -> Iterator[str]:
+def _format_outcome(answer: ConfigExplanation, place: RunLocation) -> Iterator[str]:
     """What became of the change."""
     yield ""
     if answer.differences is None:
         yield "  an arch cannot be changed in a .config; how to make one that shows it:"
-        name = shlex.quote(_format_run_name(run, place))
+        name = shlex.quote(place.stored.name)
         yield f"    ./inv explain --finding {answer.finding.id} --run {name}"
     elif answer.change is None:
         yield from _wrap_paragraph(
@@ -111,10 +110,6 @@ def _format_outcome(answer: ConfigExplanation, run: Run, place: RunLocation) -> 
     else:
         yield "  with this change the tree's conf reaches the condition; it is written to"
         yield f"    {clean_text(str(relativize_to_cwd(answer.change.file)))}"
-
-
-def _format_run_name(run: Run, place: RunLocation) -> str:
-    return run.id if place.directory.name == run.id else str(place.directory)
 
 
 def _wrap_paragraph(text: str) -> list[str]:
@@ -231,23 +226,22 @@ _EXCERPT_SHOWN = 8
 _NOTES_SHOWN = 4
 
 
-def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, console: Console) -> None:
+def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Console) -> None:
     """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
     replace_unencodable(console)
-    place = RunLocation.from_cwd(directory)
+    run, place = stored.run, RunLocation.from_cwd(stored)
     if not shown:
         print_line(
             console,
             f"{clean_text(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
         )
-    cells = index_cells(run)
     for number, finding in enumerate(shown):
-        lines = render_explanation(run, finding, list_affected_cells(cells, finding), place)
+        lines = render_explanation(finding, place)
         print_line(console, Text("\n").join([*([Text()] if number else []), *lines]))
 
 
-def render_explanation(run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation) -> list[Text]:
-    """The lines of one finding's explanation; ``cells`` are those that have it."""
+def render_explanation(finding: Finding, place: RunLocation) -> list[Text]:
+    """The lines of one finding's explanation."""
     head = textwrap.wrap(
         f"{finding.id}  {clean_text(finding.title)}", TERMINAL_WIDTH, subsequent_indent="    "
     )
@@ -257,8 +251,8 @@ def render_explanation(run: Run, finding: Finding, cells: Sequence[Cell], place:
         *map(Text, _format_facts(finding)),
         *map(Text, _format_proof_lines(finding)),
         *map(Text, _format_scope_lines(finding)),
-        *map(Text, _format_messages(run, finding)),
-        *map(Text, _format_cells(run, finding, cells, place)),
+        *map(Text, _format_messages(place.stored.run, finding)),
+        *map(Text, _format_cells(finding, place)),
     ]
 
 
@@ -315,7 +309,8 @@ def format_diagnostic(one: Diagnostic) -> list[str]:
     ]
 
 
-def _format_cells(run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation) -> Iterator[str]:
+def _format_cells(finding: Finding, place: RunLocation) -> Iterator[str]:
+    cells = place.stored.list_affected_cells(finding)
     yield ""
     yield f"  cells: {len(cells)}"
     for cell in cells[:_CELLS_SHOWN]:
@@ -323,16 +318,15 @@ def _format_cells(run: Run, finding: Finding, cells: Sequence[Cell], place: RunL
         yield from [f"      {clean_text(str(place.display_path / cell.log))}"] if cell.log else []
     if len(cells) > _CELLS_SHOWN:
         yield f"    … and {format_count(len(cells) - _CELLS_SHOWN, 'more cell')}"
-    yield from _format_commands(run, finding, cells[0], place)
+    yield from _format_commands(finding, cells[0], place)
 
 
-def _format_commands(run: Run, finding: Finding, cell: Cell, place: RunLocation) -> Iterator[str]:
-    steps = list_make_steps(run, cell, place, find_diagnostic_ref(cell, finding))
+def _format_commands(finding: Finding, cell: Cell, place: RunLocation) -> Iterator[str]:
+    steps = list_make_steps(cell, place, find_diagnostic_ref(cell, finding))
     if steps:
         yield ""
         yield "  to see it, in a kernel tree, with a cross compiler"
         yield from (f"    {command}" for _, command in steps)
-    named = run.id if place.directory.name == run.id else str(place.directory)
     yield ""
     yield "  or in a container, with a script that stands alone"
-    yield f"    ./inv repro --finding {finding.id} --run {shlex.quote(named)}"
+    yield f"    ./inv repro --finding {finding.id} --run {shlex.quote(place.stored.name)}"

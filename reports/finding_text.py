@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.finding import Assumption, Finding, Findings, Proof, Where
+from matrix.findings.finding import Assumption, Finding, Proof, Where
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import State
 from matrix.verdict.verdict_model import SideFinding
@@ -144,7 +145,7 @@ def label_diagnostics(run: Run, finding: Finding) -> dict[str, Diagnostic]:
     }
 
 
-def find_unexplained_cells(run: Run, findings: Findings) -> list[Cell]:
+def find_unexplained_cells(stored: StoredRun) -> list[Cell]:
     """Failing cells that no finding with an error names: they must not vanish."""
-    named = {name for finding in findings.findings if finding.is_error for name in finding.cells}
-    return [cell for cell in run.cells if cell.state is State.FAIL and cell.id not in named]
+    named = {name for finding in stored.findings.findings if finding.is_error for name in finding.cells}
+    return [cell for cell in stored.run.cells if cell.state is State.FAIL and cell.id not in named]

@@ -3,13 +3,11 @@
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 TERMINAL_WIDTH = 80
 """Columns of what is told at length in a terminal."""
 MAX_LINE_LENGTH = 500
 _LABEL_WIDTH = 12
-_TAIL_BYTES = 256 * 1024
 
 # What a terminal would obey: CSI sequences (colours, cursor), terminated OSC ones (titles, links).
 _TERMINAL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -48,20 +46,3 @@ def format_labelled_lines(label: str, lines: Iterable[str], *, wrap: bool = True
         width = TERMINAL_WIDTH - _LABEL_WIDTH - 2 if wrap else 10**6
         for part, text in enumerate(textwrap.wrap(line, width, break_on_hyphens=False) or [""]):
             yield f"  {label if not (number or part) else '':<{_LABEL_WIDTH}}{text}".rstrip()
-
-
-def find_run_file(directory: Path, name: str) -> Path | None:
-    """A recorded file of a run, or None when it is missing or the name leads out of the run."""
-    path = (directory / name).resolve()
-    return path if path.is_relative_to(directory.resolve()) and path.is_file() else None
-
-
-def read_log_tail(directory: Path, log: str | None, lines: int = 40) -> tuple[str, ...]:
-    """The last lines of a cell's log, clean; none when there is no log."""
-    path = find_run_file(directory, log) if log else None
-    if path is None:
-        return ()
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        text = file.read().decode(errors="replace")
-    return tuple(clean_text(line) for line in text.rstrip("\n").split("\n")[-lines:])

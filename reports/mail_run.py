@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 
-from matrix.findings.evidence import index_cells, list_affected_cells
-from matrix.findings.finding import Finding, Findings
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import PROVEN_STATES
 from matrix.verdict.verdict_model import FindingChange
@@ -24,9 +23,7 @@ from reports.verdict_text import format_sentence
 
 
 def render_run_mail(
-    run: Run,
-    findings: Findings,
-    directory: Path,
+    stored: StoredRun,
     sending: MailOrigin = NO_ORIGIN,
     *,
     new: Iterable[FindingChange] | None = None,
@@ -36,22 +33,21 @@ def render_run_mail(
     ``new``: with a baseline, what is new since; its messages are marked with ``>>``.
     """
     keys = None if new is None else frozenset(key for one in new for key in one.keys)
-    subject = f"[kmatrix] Linux {run.source.version}: {summary.format_run_headline(run, findings)}"
-    body = mail_text.fit_body(partial(_render_run_body, run, findings, directory, keys))
-    log = mail_text.format_log_tail(finding_text.find_unexplained_cells(run, findings), directory)
+    subject = f"[kmatrix] Linux {stored.run.source.version}: {summary.format_run_headline(stored)}"
+    body = mail_text.fit_body(partial(_render_run_body, stored, keys))
+    log = mail_text.format_log_tail(stored, finding_text.find_unexplained_cells(stored))
     return render_mail(format_new_headers(subject, sending), [*body, *log])
 
 
-def _render_run_body(
-    run: Run, findings: Findings, directory: Path, new: frozenset[str] | None, room: MailLimits
-) -> Iterator[str]:
+def _render_run_body(stored: StoredRun, new: frozenset[str] | None, room: MailLimits) -> Iterator[str]:
+    run, findings = stored.run, stored.findings
     yield from _render_source_fields(run, room)
-    yield from wrap_paragraph(format_sentence(summary.format_run_headline(run, findings)), room.prose)
+    yield from wrap_paragraph(format_sentence(summary.format_run_headline(stored)), room.prose)
     for one in findings.findings[: room.findings]:
         yield from _render_finding_fields(run, one, room)
-        yield from _render_reproduction(run, one, directory)
+        yield from _render_reproduction(stored, one)
         yield from _render_messages(run, one, new, room)
-    yield from wrap_paragraph(" ".join(_list_omissions(run, findings, room)), room.prose)
+    yield from wrap_paragraph(" ".join(_list_omissions(stored, room)), room.prose)
 
 
 def _render_source_fields(run: Run, room: MailLimits) -> Iterator[str]:
@@ -88,10 +84,8 @@ def _render_finding_fields(run: Run, one: Finding, room: MailLimits) -> Iterator
     )
 
 
-def _render_reproduction(run: Run, one: Finding, directory: Path) -> Iterator[str]:
-    commands = mail_text.format_tree_commands(
-        run, list_affected_cells(index_cells(run), one)[0], directory, one
-    )
+def _render_reproduction(stored: StoredRun, one: Finding) -> Iterator[str]:
+    commands = mail_text.format_tree_commands(stored, stored.list_affected_cells(one)[0], one)
     if commands:
         yield "reproduce:"
         yield from (f"        {clean_text(command, 4000)}" for command in commands)
@@ -110,15 +104,15 @@ def _render_messages(run: Run, one: Finding, new: frozenset[str] | None, room: M
     yield ""
 
 
-def _list_omissions(run: Run, findings: Findings, room: MailLimits) -> Iterator[str]:
+def _list_omissions(stored: StoredRun, room: MailLimits) -> Iterator[str]:
     """What is only counted: findings without room, failures without a finding, cells that prove nothing."""
-    more = len(findings.findings) - room.findings
+    more = len(stored.findings.findings) - room.findings
     if more > 0:
         yield f"Not shown: {format_count(more, 'more finding')}."
-    failed = len(finding_text.find_unexplained_cells(run, findings))
+    failed = len(finding_text.find_unexplained_cells(stored))
     if failed:
         yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
-    for group in summary.group_unproven_cells(run)[: room.findings]:
+    for group in summary.group_unproven_cells(stored.run)[: room.findings]:
         yield format_sentence(f"{group.state}: {format_count(len(group.cells), 'cell')}: {group.title}")
-    gone = summary.format_unreachable(run)
+    gone = summary.format_unreachable(stored.run)
     yield from [format_sentence(gone)] if gone else []

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run, SourceRecord
 from reports import finding_text, summary
 from reports.explain import format_diagnostic
-from reports.formatting import clean_text, format_count, read_log_tail
+from reports.formatting import clean_text, format_count
 from reports.make_steps import RunLocation, find_diagnostic_ref, list_make_steps, parse_make_targets
 
 MAIL_WIDTH = 75
@@ -168,21 +169,21 @@ def format_messages(run: Run, finding: Finding, room: MailLimits) -> list[list[s
     return [list(lines) for lines in dict.fromkeys(map(tuple, told))][: room.toolchains]
 
 
-def format_tree_commands(run: Run, cell: Cell, directory: Path, finding: Finding | None = None) -> list[str]:
+def format_tree_commands(stored: StoredRun, cell: Cell, finding: Finding | None = None) -> list[str]:
     """The plain recipe, as far as somebody without the run's files can follow it."""
     ref = find_diagnostic_ref(cell, finding) if finding else None
-    steps = list_make_steps(run, cell, RunLocation(directory, Path()), ref)
+    steps = list_make_steps(cell, RunLocation(stored, Path()), ref)
     if all(place == "in tree" for place, _ in steps):
         return [command for _, command in steps]
-    base = run.bases.get(cell.base)
+    base = stored.run.bases.get(cell.base)
     digest = base.config_sha256 if base and base.config_sha256 else cell.config_sha256
     return [_CONFIG_NOT_INCLUDED.format(digest), *(command for place, command in steps if place == "in tree")]
 
 
-def format_log_tail(cells: Iterable[Cell], directory: Path) -> list[str]:
+def format_log_tail(stored: StoredRun, cells: Iterable[Cell]) -> list[str]:
     """The end of the log of the first of these cells."""
     cell = next(iter(cells), None)
-    tail = read_log_tail(directory, cell.log, _LOG_LINES_SHOWN) if cell else ()
+    tail = stored.read_log_tail(cell, _LOG_LINES_SHOWN) if cell else ()
     told = indent_verbatim(tail)
     return ["", f"The end of the log of {clean_text(cell.id)}:", "", *told] if cell and told else []
 

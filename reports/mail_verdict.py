@@ -6,13 +6,13 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import pairwise
 
-from matrix.findings.evidence import list_affected_cells
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import State
 from matrix.verdict.verdict_model import FindingChange, FindingStatus, Mailbox, PatchMail, Transition, Verdict
 from reports import finding_text, mail_text, verdict_text
-from reports.changes import CellChangeGroup, ReportedRun, RunChanges, format_arch_counts, is_finding_changed
+from reports.changes import CellChangeGroup, RunChanges, format_arch_counts, is_finding_changed
 from reports.formatting import clean_text, format_count
 from reports.mail_headers import NO_ORIGIN, MailOrigin, format_new_headers, format_reply_headers, render_mail
 from reports.mail_text import (
@@ -238,18 +238,16 @@ def _render_reproduction(changes: RunChanges) -> Iterator[str]:
         shown = changes.locate_finding(one)
         if shown:
             side, finding = shown
-            yield from _render_commands(
-                side, list_affected_cells(side.cells_by_id, finding)[0], changes, finding
-            )
+            yield from _render_commands(side, side.list_affected_cells(finding)[0], changes, finding)
             return
     for cell in _list_broken_cells(changes)[:1]:
         yield from _render_commands(changes.after, cell, changes)
 
 
 def _render_commands(
-    side: ReportedRun, cell: Cell, changes: RunChanges, finding: Finding | None = None
+    side: StoredRun, cell: Cell, changes: RunChanges, finding: Finding | None = None
 ) -> Iterator[str]:
-    commands = mail_text.format_tree_commands(side.run, cell, side.directory, finding)
+    commands = mail_text.format_tree_commands(side, cell, finding)
     if commands:
         tree = "with" if side is changes.after else "without"
         yield from wrap_paragraph(f"To see it, in a tree {tree} the patch:")
@@ -259,15 +257,11 @@ def _render_commands(
 def _list_broken_cells(changes: RunChanges) -> list[Cell]:
     """Cells of the after-side that broke, though no known error says why."""
     broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
-    return [
-        cell
-        for cell in finding_text.find_unexplained_cells(changes.after.run, changes.after.findings)
-        if cell.id in broken
-    ]
+    return [cell for cell in finding_text.find_unexplained_cells(changes.after) if cell.id in broken]
 
 
 def _render_log_tail(changes: RunChanges) -> list[str]:
-    return mail_text.format_log_tail(_list_broken_cells(changes), changes.after.directory)
+    return mail_text.format_log_tail(changes.after, _list_broken_cells(changes))
 
 
 def format_tested_by(who: Mailbox) -> str:
@@ -277,8 +271,8 @@ def format_tested_by(who: Mailbox) -> str:
 
 def render_verdict_mail(
     verdict: Verdict,
-    before: ReportedRun,
-    after: ReportedRun,
+    before: StoredRun,
+    after: StoredRun,
     sending: MailOrigin = NO_ORIGIN,
     *,
     tag: str = "",
@@ -299,7 +293,7 @@ def render_verdict_mail(
 
 def render_step_mails(
     verdict: Verdict,
-    sides: Sequence[ReportedRun],
+    sides: Sequence[StoredRun],
     sending: MailOrigin = NO_ORIGIN,
     *,
     tags: Mapping[str, str] | None = None,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config, unquote_value
-from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
-from reports.formatting import clean_text, find_run_file
+from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, StageRecord
+from reports.formatting import clean_text
 
 EXAMPLE_BUILD_DIR = "/tmp/kmatrix"  # noqa: S108 - shown to a person, never opened here
 MakeSteps = list[tuple[str, str]]
@@ -27,15 +28,15 @@ _OBJECT_LINE = re.compile(r"^ {2}[A-Z]+ (?:\[M\])? *(\S+)$|\*\*\* \[\S+: (\S+)\]
 
 @dataclass(frozen=True)
 class RunLocation:
-    """A run's directory, and how its paths are shown to whoever reads this."""
+    """A run, and its directory as it is shown: paths of the run are shown below it."""
 
-    directory: Path
+    stored: StoredRun
     display_path: Path
 
     @classmethod
-    def from_cwd(cls, directory: Path) -> "RunLocation":
-        """As somebody sees it who stands where this process does."""
-        return cls(directory, relativize_to_cwd(directory))
+    def from_cwd(cls, stored: StoredRun) -> "RunLocation":
+        """The run as it is reached from the working directory."""
+        return cls(stored, relativize_to_cwd(stored.directory))
 
 
 def relativize_to_cwd(path: Path) -> Path:
@@ -50,7 +51,7 @@ def find_diagnostic_ref(cell: Cell, finding: Finding) -> DiagnosticRef | None:
     return next((ref for ref in cell.diagnostics if ref.key in wanted), None)
 
 
-def list_make_steps(run: Run, cell: Cell, place: RunLocation, ref: DiagnosticRef | None = None) -> MakeSteps:
+def list_make_steps(cell: Cell, place: RunLocation, ref: DiagnosticRef | None = None) -> MakeSteps:
     """What to type to see this diagnostic of a cell, or what decided the cell.
 
     Empty when no command was recorded. A run that did not record how its bases start has the cell's whole
@@ -59,7 +60,7 @@ def list_make_steps(run: Run, cell: Cell, place: RunLocation, ref: DiagnosticRef
     stage = _find_stage(cell, ref)
     if stage is None or not stage.command:
         return []
-    base = run.bases.get(cell.base)
+    base = place.stored.run.bases.get(cell.base)
     start = _list_base_steps(base, cell, place) if base else []
     copied = (
         [("by hand", _format_copy_command(locate_recorded_config(place, cell.config_sha256)))]
@@ -81,7 +82,7 @@ def list_steps_for_config(
 
 
 def _format_build_step(cell: Cell, place: RunLocation, ref: DiagnosticRef | None) -> tuple[str, str]:
-    wanted = " ".join(map(shlex.quote, find_make_targets(cell, place.directory, ref)))
+    wanted = " ".join(map(shlex.quote, find_make_targets(cell, place.stored, ref)))
     return (
         "in tree",
         clean_text(f'{_format_make_prefix(cell)} -k -j"$(nproc)" {wanted}', _MAX_COMMAND_LENGTH),
@@ -142,11 +143,11 @@ def _format_copy_command(config: Path) -> str:
     return f"mkdir -p {EXAMPLE_BUILD_DIR} && cp {file} {EXAMPLE_BUILD_DIR}/.config"
 
 
-def find_make_targets(cell: Cell, directory: Path, ref: DiagnosticRef | None = None) -> tuple[str, ...]:
+def find_make_targets(cell: Cell, stored: StoredRun, ref: DiagnosticRef | None = None) -> tuple[str, ...]:
     """What make is asked for, so that this diagnostic comes up again; without one, the whole stage.
 
     The object virt/kvm/vfio.o is made as arch/powerpc/kvm/../../../virt/kvm/vfio.o, by the directory
-    arch/powerpc/kvm/: the cell's log, in the run's ``directory``, tells. Else it is the object's own
+    arch/powerpc/kvm/: the cell's log shows that. Else it is the object's own
     directory if that lies in one that was asked for, or all that was asked for.
     """
     stage = _find_stage(cell, ref)
@@ -154,7 +155,7 @@ def find_make_targets(cell: Cell, directory: Path, ref: DiagnosticRef | None = N
     made = ref.object if ref else None
     if made is None or "/" not in made or not made.endswith(".o"):
         return recorded
-    path = find_run_file(directory, cell.log) if cell.log else None
+    path = stored.find_file(cell.log) if cell.log else None
     through = _find_make_directory(made, path.read_text("utf-8", "replace") if path else "")
     if through:
         return (f"{through}/",)

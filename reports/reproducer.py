@@ -15,10 +15,11 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.finding import Finding
 from matrix.findings.fingerprint import GLOBAL_TOOLS
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import format_fragment
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
 from reports import finding_text, summary
-from reports.formatting import clean_text, find_run_file
+from reports.formatting import clean_text
 from reports.make_steps import find_diagnostic_ref, find_make_targets, merge_fragments
 from reports.style import print_line
 
@@ -32,13 +33,14 @@ _DIGITS = re.compile(r"[0-9]+")
 _REGEX_SPECIAL = re.compile(r"[.\[\]{}()*+?^$|\\]")
 
 
-def render_reproducer(run: Run, cell: Cell, directory: Path, finding: Finding | None) -> str:
+def render_reproducer(stored: StoredRun, cell: Cell, finding: Finding | None) -> str:
     """The script's text for a cell and a finding of it; without one, it asks whether the build fails.
 
-    ``directory`` is the run's: a base that is a .config, and the log that shows what makes the object, are
-    taken from there. Whatever a run holds is only text in the script, which runs outside of containers.
+    A base that is a .config, and the log that shows what makes the object, are taken from the run's
+    directory. Whatever a run holds is only text in the script, which runs outside of containers.
     """
     ref = find_diagnostic_ref(cell, finding) if finding else None
+    run = stored.run
     chain = run.toolchains[cell.toolchain]
     return _load_script_template().render(
         name=REPRODUCER_NAME,
@@ -54,8 +56,8 @@ def render_reproducer(run: Run, cell: Cell, directory: Path, finding: Finding | 
         deciding=cell.verified,
         patterns=_list_message_patterns(run, finding),
         **_collect_compiler_values(cell),
-        **_collect_config_values(run.bases.get(cell.base, BaseRecord()), cell, directory),
-        **_collect_target_values(cell, directory, ref),
+        **_collect_config_values(run.bases.get(cell.base, BaseRecord()), cell, stored),
+        **_collect_target_values(cell, stored, ref),
     )
 
 
@@ -106,13 +108,15 @@ def _collect_compiler_values(cell: Cell) -> dict[str, str]:
     }
 
 
-def _collect_config_values(base: BaseRecord, cell: Cell, directory: Path) -> dict[str, object]:
+def _collect_config_values(base: BaseRecord, cell: Cell, stored: StoredRun) -> dict[str, object]:
     """Where the configuration starts: a make target, or a whole .config; and what comes on top."""
     target = base.targets.get(cell.arch)
     digest = base.config_sha256 or cell.config_sha256
-    path = None if target else find_run_file(directory, f"configs/{digest}")
+    path = None if target else stored.find_file(f"configs/{digest}")
     if not target and path is None:
-        raise RequestError(f"{directory} has no configs/{digest} any more, which {cell.id} starts from")
+        raise RequestError(
+            f"{stored.directory} has no configs/{digest} any more, which {cell.id} starts from"
+        )
     return {
         "target": target,
         "seed": base.seed,
@@ -121,14 +125,14 @@ def _collect_config_values(base: BaseRecord, cell: Cell, directory: Path) -> dic
     }
 
 
-def _collect_target_values(cell: Cell, directory: Path, ref: DiagnosticRef | None) -> dict[str, str]:
+def _collect_target_values(cell: Cell, stored: StoredRun, ref: DiagnosticRef | None) -> dict[str, str]:
     """What is built, and what must have been made, so that silence says that the finding is gone."""
     if ref is not None and ref.stage == "configure":
         return {"targets": "", "object": "", "without": "make olddefconfig does not say it"}
     made = ref.object or "" if ref else ""
     made = made if made.endswith(".o") and "/" in made else ""
     return {
-        "targets": " ".join(map(_quote_shell_word, find_make_targets(cell, directory, ref))),
+        "targets": " ".join(map(_quote_shell_word, find_make_targets(cell, stored, ref))),
         "object": made,
         "without": f"{made or 'everything'} is made without it",
     }

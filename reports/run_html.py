@@ -10,13 +10,13 @@ from urllib.parse import quote
 from jinja2 import Template
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Finding, Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import State
 from matrix.verdict.verdict_model import CellChange
 from reports import finding_text, summary
-from reports.formatting import clean_text, format_count, format_duration, read_log_tail
+from reports.formatting import clean_text, format_count, format_duration
 from reports.grid import build_grid, find_spans
 from reports.jinja_templates import create_jinja_environment
 from reports.make_steps import RunLocation, list_make_steps
@@ -64,26 +64,23 @@ class CellSection:
     cards: tuple[CellCard, ...]
 
 
-def render_html(run: Run, findings: Findings, directory: Path) -> str:
-    """The whole page; ``directory`` is where the logs are, and where the page is meant to lie."""
+def render_html(stored: StoredRun) -> str:
+    """The whole page, which is meant to lie in the run's directory."""
+    run, findings = stored.run, stored.findings
     told = {
-        "Cells that failed": _build_sections(run, _group_failures(run, findings), directory),
-        "What could not be tried": _build_sections(run, _group_untried(run), directory),
+        "Cells that failed": _build_sections(stored, _group_failures(run, findings)),
+        "What could not be tried": _build_sections(stored, _group_untried(run)),
     }
     warned = _group_warned_cells(run)
-    cells = index_cells(run)
     return load_html_template("report.html.j2").render(
         run=run,
-        cells=cells,
+        cells=stored.cells_by_id,
         summary=summary,
         facts=summary.collect_run_facts(run),
         counts=summary.count_states(run.cells),
         grid=build_grid(run),
-        headline=summary.format_run_headline(run, findings),
-        findings=[
-            _build_finding(run, finding, list_affected_cells(cells, finding))
-            for finding in findings.findings[:_FINDINGS_SHOWN]
-        ],
+        headline=summary.format_run_headline(stored),
+        findings=[_build_finding(stored, finding) for finding in findings.findings[:_FINDINGS_SHOWN]],
         more=findings.findings[_FINDINGS_SHOWN:],
         named=_CELLS_SHOWN,
         finding_text=finding_text,
@@ -135,15 +132,15 @@ def _collect_linked_ids(
     return {*cards, *(cell.id for _, cells in warned for cell in cells)}
 
 
-def _build_finding(run: Run, finding: Finding, cells: Iterable[Cell]) -> HtmlFinding:
+def _build_finding(stored: StoredRun, finding: Finding) -> HtmlFinding:
     return HtmlFinding(
         finding=finding,
         conjunctions=tuple(
             (finding_text.format_conjunction(cube), tuple(finding_text.group_term_proofs(finding, number)))
             for number, cube in enumerate(finding.condition)
         ),
-        diagnostics=tuple(finding_text.label_diagnostics(run, finding).items()),
-        cells=tuple(cells),
+        diagnostics=tuple(finding_text.label_diagnostics(stored.run, finding).items()),
+        cells=tuple(stored.list_affected_cells(finding)),
     )
 
 
@@ -161,26 +158,26 @@ def _group_untried(run: Run) -> list[summary.OutcomeGroup]:
     return [group for group in summary.group_unproven_cells(run) if group.state in _ARTICLE_STATES]
 
 
-def _build_sections(run: Run, groups: Iterable[summary.OutcomeGroup], directory: Path) -> list[CellSection]:
+def _build_sections(stored: StoredRun, groups: Iterable[summary.OutcomeGroup]) -> list[CellSection]:
     return [
         CellSection(
             state=group.state,
             title=group.title,
             count=len(group.cells),
-            cards=tuple(_build_card(run, cell, directory) for cell in group.cells[:_CARDS_SHOWN]),
+            cards=tuple(_build_card(stored, cell) for cell in group.cells[:_CARDS_SHOWN]),
         )
         for group in groups
     ]
 
 
-def _build_card(run: Run, cell: Cell, directory: Path) -> CellCard:
-    messages = summary.list_cell_diagnostics(run, cell)
+def _build_card(stored: StoredRun, cell: Cell) -> CellCard:
+    messages = summary.list_cell_diagnostics(stored.run, cell)
     return CellCard(
         cell=cell,
         messages=tuple(messages[:_MESSAGES_SHOWN]),
         hidden_count=max(0, len(messages) - _MESSAGES_SHOWN),
-        log_tail=read_log_tail(directory, cell.log, _LOG_LINES_SHOWN),
-        commands=tuple(list_make_steps(run, cell, RunLocation(directory, Path()))),
+        log_tail=tuple(map(clean_text, stored.read_log_tail(cell, _LOG_LINES_SHOWN))),
+        commands=tuple(list_make_steps(cell, RunLocation(stored, Path()))),
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from jinja2 import Template
 
-from matrix.findings.evidence import index_cells, list_affected_cells
-from matrix.findings.finding import Finding, Findings
-from matrix.record.run_model import Cell, Run
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Cell
 from matrix.record.states import State
 from reports import finding_text, summary
 from reports.explain import format_diagnostic
@@ -28,22 +28,19 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]
 _HTML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-def render_markdown(run: Run, findings: Findings, directory: Path) -> str:
-    """The whole text; ``directory`` is where it is meant to lie, and paths are relative to it."""
-    place, cells = RunLocation(directory, Path()), index_cells(run)
+def render_markdown(stored: StoredRun) -> str:
+    """The whole text, which is meant to lie in the run's directory: paths are relative to that."""
+    run, findings, place = stored.run, stored.findings, RunLocation(stored, Path())
     told = load_markdown_template("report.md.j2").render(
         run=run,
         summary=summary,
         facts=summary.collect_run_facts(run),
         counts=summary.count_states(run.cells),
         grid=build_grid(run),
-        headline=summary.format_run_headline(run, findings),
-        findings=[
-            _build_markdown_finding(run, finding, list_affected_cells(cells, finding), place)
-            for finding in findings.findings[:_FINDINGS_SHOWN]
-        ],
+        headline=summary.format_run_headline(stored),
+        findings=[_build_markdown_finding(finding, place) for finding in findings.findings[:_FINDINGS_SHOWN]],
         more=max(0, len(findings.findings) - _FINDINGS_SHOWN),
-        failures=summary.group_failures(finding_text.find_unexplained_cells(run, findings)),
+        failures=summary.group_failures(finding_text.find_unexplained_cells(stored)),
         state=_format_cell_state,
         shown=_CELLS_SHOWN,
     )
@@ -93,18 +90,15 @@ class _MarkdownFinding:
     commands: tuple[str, ...]
 
 
-def _build_markdown_finding(
-    run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation
-) -> _MarkdownFinding:
+def _build_markdown_finding(finding: Finding, place: RunLocation) -> _MarkdownFinding:
+    cells = place.stored.list_affected_cells(finding)
     lines = [
         line
-        for one in finding_text.label_diagnostics(run, finding).values()
+        for one in finding_text.label_diagnostics(place.stored.run, finding).values()
         for line in format_diagnostic(one)[:_EXCERPT_SHOWN]
     ]
     steps = (
-        list_make_steps(run, cells[0], place, find_diagnostic_ref(cells[0], finding))
-        if finding.is_error
-        else []
+        list_make_steps(cells[0], place, find_diagnostic_ref(cells[0], finding)) if finding.is_error else []
     )
     facts = [
         ("severity", finding_text.format_severity(finding)),

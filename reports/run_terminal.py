@@ -10,13 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from matrix.findings.evidence import index_cells, list_affected_cells
-from matrix.findings.finding import Finding, Findings
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import State
 from reports import finding_text, summary
 from reports.explain import format_diagnostic
-from reports.formatting import clean_text, find_run_file, format_count
+from reports.formatting import clean_text, format_count
 from reports.grid import build_grid, render_grid
 from reports.make_steps import MakeSteps, RunLocation, list_make_steps
 from reports.style import STATE_SIGNS, STATE_STYLES, format_state_counts, print_line, replace_unencodable
@@ -28,7 +28,7 @@ _STATE_WIDTH = len(State.UNREACHABLE)
 def show_plan(run: Run, console: Console) -> None:
     """A line per request, in plan order, and the totals."""
     replace_unencodable(console)
-    cells = index_cells(run)
+    cells = {cell.id: cell for cell in run.cells}
     for cell in run.cells:
         _show_request(cell, _format_reason(cells, cell), console)
     print_line(console, "" if run.cells else "no requests")
@@ -77,42 +77,42 @@ _FLAGS_SHOWN = 8
 _REPORT_WIDTH = 80
 
 
-def render_text(run: Run, findings: Findings, directory: Path) -> str:
+def render_text(stored: StoredRun) -> str:
     """The end summary without colour, 80 columns wide where its lines can be broken."""
-    return _render_plain(run, findings, RunLocation(directory, Path()), _REPORT_WIDTH)
+    return _render_plain(RunLocation(stored, Path()), _REPORT_WIDTH)
 
 
-def show_run_summary(run: Run, findings: Findings, directory: Path, console: Console) -> None:
+def show_run_summary(stored: StoredRun, console: Console) -> None:
     """The end summary: what ran, the findings, the grid, where the report lies, what to type next."""
     replace_unencodable(console)
-    place = RunLocation.from_cwd(directory)
+    place = RunLocation.from_cwd(stored)
     if console.is_terminal:
-        _show_sections(run, findings, place, console)
+        _show_sections(place, console)
     else:
-        console.file.write(_render_plain(run, findings, place, console.width))
+        console.file.write(_render_plain(place, console.width))
 
 
-def _render_plain(run: Run, findings: Findings, place: RunLocation, width: int) -> str:
+def _render_plain(place: RunLocation, width: int) -> str:
     """Without colour, and without the blanks that a table puts at the end of its lines."""
     out = StringIO()
-    _show_sections(
-        run, findings, place, Console(file=out, width=width, color_system=None, force_terminal=False)
-    )
+    _show_sections(place, Console(file=out, width=width, color_system=None, force_terminal=False))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _show_sections(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
-    _show_header(run, findings, console)
-    _show_findings(run, findings, place, console)
+def _show_sections(place: RunLocation, console: Console) -> None:
+    run = place.stored.run
+    _show_header(place.stored, console)
+    _show_findings(place, console)
     _show_grid(run, console)
-    _show_unexplained(run, findings, place, console)
+    _show_unexplained(place, console)
     _show_unproven(run, console)
-    _show_next_commands(run, findings, place, console)
+    _show_next_commands(place, console)
 
 
-def _show_header(run: Run, findings: Findings, console: Console) -> None:
+def _show_header(stored: StoredRun, console: Console) -> None:
+    run = stored.run
     print_line(console)
-    print_line(console, Text(summary.format_run_headline(run, findings), _choose_headline_style(run)))
+    print_line(console, Text(summary.format_run_headline(stored), _choose_headline_style(run)))
     print_line(console)
     _show_facts(summary.collect_run_facts(run), console)
 
@@ -144,13 +144,13 @@ def _show_grid(run: Run, console: Console) -> None:
     )
 
 
-def _show_findings(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
+def _show_findings(place: RunLocation, console: Console) -> None:
     """Each finding in short, the most severe first; `./inv explain` tells the rest."""
-    cells = index_cells(run)
+    findings = place.stored.findings
     for finding in findings.findings[:_FINDINGS_SHOWN]:
-        _show_finding(run, finding, console)
+        _show_finding(place.stored.run, finding, console)
         if finding.is_error:
-            _show_cells(tuple(list_affected_cells(cells, finding)), place, console)
+            _show_cells(tuple(place.stored.list_affected_cells(finding)), place, console)
     if len(findings.findings) > _FINDINGS_SHOWN:
         print_line(console)
         print_line(console, f"… and {len(findings.findings) - _FINDINGS_SHOWN} more findings: ./inv explain")
@@ -183,8 +183,8 @@ def _show_message(lines: list[str], console: Console) -> None:
             print_line(console, text)
 
 
-def _show_unexplained(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
-    for group in summary.group_failures(finding_text.find_unexplained_cells(run, findings)):
+def _show_unexplained(place: RunLocation, console: Console) -> None:
+    for group in summary.group_failures(finding_text.find_unexplained_cells(place.stored)):
         _show_group(group, console)
         _show_cells(group.cells, place, console)
 
@@ -231,14 +231,16 @@ def _format_warnings(run: Run) -> str:
     return "warnings: " + "; ".join(told) if told else ""
 
 
-def _show_next_commands(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
+def _show_next_commands(place: RunLocation, console: Console) -> None:
     """Where the report lies, and the commands that go on from here."""
     print_line(console)
-    written = find_run_file(place.directory, "report.html")
-    name = run.id if place.directory.name == run.id else str(place.directory)
+    findings, name = place.stored.findings, place.stored.name
+    written = place.stored.find_file("report.html")
     other = "markdown" if written else "html"
     _show_labelled_line(
-        console, "kept in", str(place.display_path if place.display_path.name else place.directory.name)
+        console,
+        "kept in",
+        str(place.display_path if place.display_path.name else place.stored.directory.name),
     )
     if written:
         _show_labelled_line(console, "report", str(place.display_path / "report.html"))
@@ -247,14 +249,14 @@ def _show_next_commands(run: Run, findings: Findings, place: RunLocation, consol
         _show_labelled_line(
             console, "", f"./inv explain --finding {findings.findings[0].id} --run {shlex.quote(name)}"
         )
-    for label, line in _list_unexplained_steps(run, findings, place):
+    for label, line in _list_unexplained_steps(place):
         _show_labelled_line(console, label, line)
 
 
-def _list_unexplained_steps(run: Run, findings: Findings, place: RunLocation) -> MakeSteps:
+def _list_unexplained_steps(place: RunLocation) -> MakeSteps:
     """How to see a failure that no finding explains; `./inv explain` says it for the others."""
-    cells = finding_text.find_unexplained_cells(run, findings)
-    return list_make_steps(run, cells[0], place) if cells else []
+    cells = finding_text.find_unexplained_cells(place.stored)
+    return list_make_steps(cells[0], place) if cells else []
 
 
 def _show_labelled_line(console: Console, label: str, text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Compiler, Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from reports.formatting import clean_text, format_count, format_duration
@@ -139,8 +139,9 @@ def format_resolved_target(cells: Mapping[str, Cell], cell: Cell) -> str:
     return clean_text(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))
 
 
-def format_run_headline(run: Run, findings: Findings) -> str:
+def format_run_headline(stored: StoredRun) -> str:
     """The run's outcome in one sentence, the worst first."""
+    run, findings = stored.run, stored.findings
     states = count_states(run.cells)
     tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
     untried = sum(states.get(state, 0) for state in UNTRIED_STATES)

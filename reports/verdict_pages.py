@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.evidence import list_affected_cells
+from matrix.findings.stored_run import StoredRun
 from matrix.verdict.verdict_model import CellChange, FindingChange, Verdict
 from reports import finding_text, run_html, run_markdown, verdict_text
-from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, ReportedRun, RunChanges
+from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, RunChanges
 from reports.explain import format_diagnostic
 from reports.make_steps import RunLocation, find_diagnostic_ref, list_make_steps
 
@@ -36,7 +36,7 @@ class _ChangedFinding:
         return [line for _, one in self.messages for line in format_diagnostic(one)[:_EXCERPT_SHOWN]]
 
 
-def render_verdict_html(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> str:
+def render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
     """The whole page: self-contained, in the look of a run's."""
     report = {"before": _link_run_report(before, after), "after": _link_run_report(after, after)}
 
@@ -48,14 +48,14 @@ def render_verdict_html(verdict: Verdict, before: ReportedRun, after: ReportedRu
     return page.render(_collect_template_values(verdict, before, after), report=report, cell_link=link_cell)
 
 
-def render_verdict_markdown(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> str:
+def render_verdict_markdown(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
     """The whole text: GitHub-flavoured, for a comment or a wiki."""
     page = run_markdown.load_markdown_template("verdict.md.j2")
     text = page.render(_collect_template_values(verdict, before, after), shown=_CELLS_SHOWN)
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def _collect_template_values(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> dict[str, object]:
+def _collect_template_values(verdict: Verdict, before: StoredRun, after: StoredRun) -> dict[str, object]:
     """What both templates are given."""
     changes = RunChanges.from_verdict(verdict, before, after)
     return {
@@ -78,23 +78,22 @@ def _build_changed_finding(one: FindingChange, changes: RunChanges) -> _ChangedF
     if shown is None:
         return _ChangedFinding(one, (), "", ())
     side, finding = shown
-    cell = list_affected_cells(side.cells_by_id, finding)[0]
-    place = RunLocation(side.directory, Path(_relativize_to_after(side.directory, changes.after)))
+    cell = side.list_affected_cells(finding)[0]
+    place = RunLocation(side, Path(_relativize_to_after(side.directory, changes.after)))
     return _ChangedFinding(
         change=one,
         messages=tuple(changes.label_messages(one).items()),
         tree="after" if side is changes.after else "before",
         commands=tuple(
-            command
-            for _, command in list_make_steps(side.run, cell, place, find_diagnostic_ref(cell, finding))
+            command for _, command in list_make_steps(cell, place, find_diagnostic_ref(cell, finding))
         ),
     )
 
 
-def _link_run_report(side: ReportedRun, after: ReportedRun) -> str:
+def _link_run_report(side: StoredRun, after: StoredRun) -> str:
     """The URL of a run's own report."""
     return run_html.format_relative_url(_relativize_to_after(side.directory / "report.html", after))
 
 
-def _relativize_to_after(path: Path, after: ReportedRun) -> str:
+def _relativize_to_after(path: Path, after: StoredRun) -> str:
     return os.path.relpath(path, after.directory)

@@ -8,9 +8,10 @@ from io import StringIO
 from rich.console import Console
 from rich.text import Text
 
+from matrix.findings.stored_run import StoredRun
 from matrix.verdict.verdict_model import FindingChange, Verdict
 from reports import finding_text, verdict_text
-from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, CellChangeGroup, ReportedRun, RunChanges
+from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, CellChangeGroup, RunChanges
 from reports.explain import format_diagnostic
 from reports.formatting import TERMINAL_WIDTH, clean_text, format_count, format_labelled_lines
 from reports.style import STATE_STYLES, print_line, replace_unencodable
@@ -22,7 +23,7 @@ _SYMBOLS_SHOWN = 12
 _EXCERPT_SHOWN = 6
 
 
-def render_verdict_text(verdict: Verdict, before: ReportedRun, after: ReportedRun) -> str:
+def render_verdict_text(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
     """The verdict without colour; prose in 80 columns, what tools said as it is."""
     out = StringIO()
     _show_verdict_lines(
@@ -34,13 +35,13 @@ def render_verdict_text(verdict: Verdict, before: ReportedRun, after: ReportedRu
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def show_verdict(verdict: Verdict, before: ReportedRun, after: ReportedRun, console: Console) -> None:
+def show_verdict(verdict: Verdict, before: StoredRun, after: StoredRun, console: Console) -> None:
     """What came out in one sentence, then findings, cells, symbols and what else differs, then both runs."""
     replace_unencodable(console)
     _show_verdict_lines(verdict, before, after, console)
 
 
-def _show_verdict_lines(verdict: Verdict, before: ReportedRun, after: ReportedRun, console: Console) -> None:
+def _show_verdict_lines(verdict: Verdict, before: StoredRun, after: StoredRun, console: Console) -> None:
     changes = RunChanges.from_verdict(verdict, before, after)
     for line in (
         *_render_headline(verdict, changes),
@@ -126,6 +127,5 @@ def _render_next_command(changes: RunChanges) -> Iterator[str]:
     shown = next(filter(None, map(changes.locate_finding, changes.findings)), None)
     if shown:
         side, finding = shown
-        name = side.run.id if side.directory.name == side.run.id else str(side.directory)
-        command = f"./inv explain --finding {finding.id} --run {shlex.quote(clean_text(name, 4000))}"
+        command = f"./inv explain --finding {finding.id} --run {shlex.quote(clean_text(side.name, 4000))}"
         yield from format_labelled_lines("next", [command], wrap=False)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from matrix.findings.finding import Condition
+from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
 from matrix.verdict.gates import explain_not_fixed
 from matrix.verdict.verdict_model import (
@@ -25,7 +26,6 @@ from reports.changes import (
     FINDING_STATUS_STATES,
     TRANSITION_STATES,
     CellChangeGroup,
-    ReportedRun,
     RunChanges,
     format_arch_counts,
 )
@@ -295,7 +295,7 @@ def list_base_notes(verdict: Verdict) -> list[str]:
     return [clean_text(line) for line in (verdict.base_differs or named, *verdict.notes) if line]
 
 
-def compare_run_facts(before: ReportedRun, after: ReportedRun) -> dict[str, tuple[str, ...]]:
+def compare_run_facts(before: StoredRun, after: StoredRun) -> dict[str, tuple[str, ...]]:
     """What decides about both runs, by name; once where they agree."""
     sides = [
         {**summary.collect_run_facts(told.run), "cells": (_format_state_counts(told),)}
@@ -315,6 +315,6 @@ def _prefix_lines(when: str, lines: Iterable[str]) -> list[str]:
     return [f"{when}: {line}" for line in lines]
 
 
-def _format_state_counts(told: ReportedRun) -> str:
+def _format_state_counts(told: StoredRun) -> str:
     counts: dict[State, int] = summary.count_states(told.run.cells)
     return ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.commands.stored_findings import filter_cells_by_toolchain, select_finding
 from matrix.errors import RequestError
-from matrix.findings.evidence import index_cells, list_affected_cells
-from matrix.findings.finding import Finding, Findings
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun, filter_cells_by_toolchain
 from matrix.fs import translate_disk_full, write_atomically
 from matrix.plan import escape_path_part
-from matrix.record.run_model import Cell, Run
+from matrix.record.run_model import Cell
 from matrix.record.states import State
-from matrix.record.stored_run import find_cell
 
 
 @dataclass(frozen=True)
@@ -28,33 +26,30 @@ class ReproTarget:
         return f"repro-{name}-{self.cell.arch}-{escape_path_part(self.cell.toolchain)}.sh"
 
 
-def select_repro_target(run: Run, findings: Findings, finding: str, cell: str, toolchain: str) -> ReproTarget:
+def select_repro_target(stored: StoredRun, finding: str, cell: str, toolchain: str) -> ReproTarget:
     """What was asked for by name. Without a finding, the cell must be named.
 
     RequestError when a name is none of the run's, or the two do not belong together.
     """
     if not cell:
-        found = select_finding(findings, finding)
-        return ReproTarget(_find_first_cell(run, found, toolchain), found)
-    here = find_cell(run, cell)
+        asked = stored.select_finding(finding)
+        affected = stored.list_affected_cells(asked)
+        return ReproTarget(filter_cells_by_toolchain(asked, affected, toolchain)[0], asked)
+    target = stored.find_cell(cell)
     if finding:
-        found = select_finding(findings, finding)
-        if here.id not in found.cells:
+        asked = stored.select_finding(finding)
+        if target.id not in asked.cells:
             raise RequestError(
-                f"{found.id} was not seen in {here.id}", f"it was in {found.cells[0]}, for example"
+                f"{asked.id} was not seen in {target.id}", f"it was in {asked.cells[0]}, for example"
             )
-        return ReproTarget(here, found)
-    if here.state is not State.FAIL:
+        return ReproTarget(target, asked)
+    if target.state is not State.FAIL:
         raise RequestError(
-            f"{here.id} did not fail ({here.state}), so there is nothing to reproduce",
+            f"{target.id} did not fail ({target.state}), so there is nothing to reproduce",
             "name a finding of it: --finding",
         )
-    mine = next((one for one in findings.findings if one.is_error and here.id in one.cells), None)
-    return ReproTarget(here, mine)
-
-
-def _find_first_cell(run: Run, found: Finding, toolchain: str) -> Cell:
-    return filter_cells_by_toolchain(found, list_affected_cells(index_cells(run), found), toolchain)[0]
+    errors = (one for one in stored.findings.findings if one.is_error and target.id in one.cells)
+    return ReproTarget(target, next(errors, None))
 
 
 def write_script(script: str, path: Path) -> Path:

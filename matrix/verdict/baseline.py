@@ -13,11 +13,11 @@ from matrix.catalog.load import read_toml, validate_toml_data
 from matrix.catalog.types import TomlModel, UniqueNames
 from matrix.errors import RequestError
 from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from matrix.record.states import compute_run_exit_code as code_of
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
 
 
@@ -110,8 +110,8 @@ class Regression:
 
 
 def compare_with_baseline(
-    baseline: RunData,
-    this: RunData,
+    baseline: StoredRun,
+    this: StoredRun,
     ledger: KnownIssues = NO_KNOWN_ISSUES,
     *,
     allow_lost: bool = False,
@@ -159,7 +159,7 @@ class _RegressionFilter:
     """A verdict read as a regression: what was there before may stay, what is known may come."""
 
     verdict: Verdict
-    current: RunData
+    current: StoredRun
     known_issues: KnownIssues
 
     @cached_property
@@ -225,13 +225,13 @@ def _is_added_cell_error(row: FindingChange) -> bool:
     return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
 
-def compute_excused_exit_code(this: RunData, ledger: KnownIssues, *, werror: bool = False) -> int:
+def compute_excused_exit_code(this: StoredRun, ledger: KnownIssues, *, werror: bool = False) -> int:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
     states = (_excuse_state(cell.state, cell.id, this, ledger) for cell in this.run.cells)
     return code_of(states, interrupted=this.run.interrupted, werror=werror)
 
 
-def _excuse_state(state: State, cell: str, side: RunData, ledger: KnownIssues) -> State:
+def _excuse_state(state: State, cell: str, side: StoredRun, ledger: KnownIssues) -> State:
     """A cell's state if it did not show what is known. A failure without a finding stays one."""
     names = side.findings_by_cell.get(cell, {})
     if state not in {State.FAIL, State.WARN} or not names:

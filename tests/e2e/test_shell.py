@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from matrix.engine.connect import connect_engine
-from matrix.record.stored_run import load_run
+from matrix.record.run_directory import load_run
 from tests.e2e.conftest import Kmatrix, one
 from tests.minitree import REGRESSION, WARNING
 

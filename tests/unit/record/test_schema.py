@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.journal import Journal
+from matrix.record.run_directory import load_run
 from matrix.record.run_model import Cell, Host, Run, SourceRecord, Tool
 from matrix.record.schema import RUN_SCHEMA_FILE, build_run_schema, write_schema
 from matrix.record.states import State
-from matrix.record.stored_run import load_run
 
 SHA = "ab" * 32
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.findings.derive import derive_findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from reports import RUN_FORMATS, render_run, write_run_reports
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def told_as(run: Run, directory: Path, name: str) -> str:
-    return render_run(run, derive_findings(run, {}), directory, name)
+    return render_run(StoredRun(run, directory), name)
 
 
 def page(run: Run, directory: Path = NOWHERE) -> Page:
@@ -271,7 +271,7 @@ def test_an_unknown_format_names_the_nearest() -> None:
 
 
 def test_all_formats_are_written_into_the_run(tmp_path: Path) -> None:
-    files = write_run_reports(the_story(), derive_findings(the_story(), {}), tmp_path)
+    files = write_run_reports(StoredRun(the_story(), tmp_path))
     assert sorted(file.name for file in files) == ["report.html", "report.md", "report.txt"]
     assert all(file.read_text("utf-8") for file in files)
 

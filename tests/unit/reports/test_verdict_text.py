@@ -36,8 +36,8 @@ from tests.fakes.verdicts import (
     broken_story,
     header_fix,
     kconfig_fix,
+    kept_in,
     patched,
-    told,
     turning,
 )
 from tests.unit.reports.test_run_html import ANYTHING, Page, commands
@@ -512,7 +512,7 @@ def test_all_formats_are_written_beside_the_run_after_and_both_runs_have_their_r
 ) -> None:
     case = header_fix()
     sides = [
-        told(a_side(side.run), tmp_path / name) for name, side in (("b", case.before), ("a", case.after))
+        kept_in(a_side(side.run), tmp_path / name) for name, side in (("b", case.before), ("a", case.after))
     ]
     for side in sides:
         side.directory.mkdir(parents=True)
