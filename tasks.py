@@ -25,7 +25,7 @@ from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_b
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
-from matrix.commands.repro import select_repro_target, write_script
+from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import PROJECT_ROOT
 from matrix.commands.settings import OPTIONS, Option, resolve_profile
@@ -39,16 +39,31 @@ from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
 from matrix.source.mbox.series import read_series
 from matrix.verdict.baseline import compare_with_baseline
-from matrix.verdict.verdict_model import Mailbox, Verdict
-from reports import render_run, render_verdict, write_run_reports, write_verdict_reports
+from reports import (
+    DEFAULT_FORMAT,
+    FORMATS,
+    NO_OPTIONS,
+    ReportOptions,
+    show_compared_runs,
+    show_run,
+    write_run_reports,
+    write_verdict_reports,
+)
 from reports.explain import show_config_explanation, show_explanation
+from reports.finding_text import describe_repro_target
 from reports.progress import display_progress
-from reports.reproducer import render_reproducer, show_reproducer
 from reports.run_terminal import show_plan, show_run_summary
-from reports.task_output import show_checks, show_leftovers, show_regression, show_shell_banner
-from reports.verdict_terminal import show_verdict
+from reports.task_output import (
+    show_checks,
+    show_leftovers,
+    show_regression,
+    show_reproducer,
+    show_shell_banner,
+)
 
 RUNS_DIRECTORY = PROJECT_ROOT / "runs"
+_FORMAT_NAMES = " or ".join([", ".join(list(FORMATS)[:-1]), list(FORMATS)[-1]])
+_FORMAT_OPTION = ("format", DEFAULT_FORMAT, f"{_FORMAT_NAMES}; but for the terminal, on stdout")
 _PROFILE_OPTION = Option("profile", "a built-in profile (kvm-vfio, quick) or a TOML file; default kvm-vfio")
 _OPTIONS_BY_NAME = {option.name: option for option in (_PROFILE_OPTION, *OPTIONS)}
 _OPTION_NAMES = tuple(_OPTIONS_BY_NAME)
@@ -210,7 +225,7 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
 @_define_task(
     own=[
         _RUN_OPTION,
-        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        _FORMAT_OPTION,
         ("baseline", "", "a mail marks with >> what is new since this run: its directory, or its name"),
     ]
 )
@@ -218,27 +233,15 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
     kept = find_verdict(run, RUNS_DIRECTORY)
     if kept is not None:
-        _show_verdict(*kept, format)
+        show_compared_runs(*kept, format, Console())
         return 0
     stored = _load_stored_run(run)
-    if format == "terminal":
-        show_run_summary(stored, Console())
-    else:
-        new = compare_with_baseline(_load_stored_run(baseline), stored).new_findings if baseline else None
-        sys.stdout.write(render_run(stored, format, new))
+    options = NO_OPTIONS
+    if baseline and format != DEFAULT_FORMAT:
+        regression = compare_with_baseline(_load_stored_run(baseline), stored)
+        options = ReportOptions(new_findings=regression.new_findings)
+    show_run(stored, format, Console(), options)
     return 0
-
-
-def _show_verdict(
-    verdict: Verdict,
-    runs: Sequence[StoredRun],
-    format: str,  # noqa: A002
-    tester: Mailbox | None = None,
-) -> None:
-    if format == "terminal":
-        show_verdict(verdict, runs[0], runs[-1], Console())
-    else:
-        sys.stdout.write(render_verdict(verdict, runs[0], runs[-1], format, tester))
 
 
 def _load_stored_run(run: str) -> StoredRun:
@@ -254,7 +257,7 @@ def _load_stored_run(run: str) -> StoredRun:
         ("each", False, "build after every patch of a series"),
         ("fixes", [], "a finding of the base that it must mend, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
-        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        _FORMAT_OPTION,
         ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
     ],
 )
@@ -272,7 +275,7 @@ def patch(
     with display_progress(Console(stderr=format != "terminal")) as emit:
         judged = evaluate_patch(profile, asked, emit, _read_command_line())
     write_verdict_reports(judged.verdict, judged.runs, judged.tester)
-    _show_verdict(judged.verdict, judged.runs, format, judged.tester)
+    show_compared_runs(judged.verdict, judged.runs, format, Console(), ReportOptions(tester=judged.tester))
     if judged.untested_reason:
         sys.stderr.write(f"kmatrix: no Tested-by: {judged.untested_reason}\n")
     return judged.exit_code
@@ -285,7 +288,7 @@ def patch(
         ("fixes", [], "a finding of the first that must be gone, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         ("werror", False, "exit 101 for new warnings"),
-        ("format", "terminal", "terminal, html, markdown, text or mail; but for the terminal, on stdout"),
+        _FORMAT_OPTION,
     ]
 )
 def compare(
@@ -300,7 +303,7 @@ def compare(
     """Two runs: what is new, fixed, lost, still there."""
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    _show_verdict(verdict, runs, format)
+    show_compared_runs(verdict, runs, format, Console())
     return code
 
 
@@ -339,13 +342,14 @@ def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) ->
 def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int:
     """Write the reproducer of a finding or a cell: one POSIX sh script that stands alone."""
     stored = _load_stored_run(run)
-    subject = select_repro_target(stored, finding, cell, toolchain)
-    script = render_reproducer(stored, subject.cell, subject.finding)
+    target = select_repro_target(stored, finding, cell, toolchain)
+    about = describe_repro_target(stored.run, target.cell, target.finding)
+    script = render_reproducer(stored, target, about)
     if out == "-":
         sys.stdout.write(script)
     else:
         show_reproducer(
-            write_script(script, Path(out) if out else stored.directory / subject.script_name), Console()
+            write_script(script, Path(out) if out else stored.directory / target.script_name), Console()
         )
     return 0
 

@@ -1,4 +1,4 @@
-"""Lines and paths as tools print them, made comparable: no colours, one name for each file."""
+"""Foreign text: lines and paths as tools print them, made comparable, and made fit to be shown."""
 
 import posixpath
 import re
@@ -28,6 +28,23 @@ def clean_log_line(line: str) -> str:
     """A line without escapes, line end or anything that is no valid Unicode text; cut where it is endless."""
     valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
     return _ESCAPES.sub("", valid).rstrip("\r\n")
+
+
+MAX_SHOWN_LENGTH = 500
+# What a terminal would obey: CSI sequences (colours, cursor), terminated OSC ones (titles, links).
+_TERMINAL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+# C0 but tab, DEL, C1, and what reorders or joins text (bidi controls, zero-width, lone surrogates).
+_INVISIBLE_CHARACTERS = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def clean_text(text: str, limit: int = MAX_SHOWN_LENGTH) -> str:
+    """Foreign text as one harmless line of at most ``limit`` characters; tabs stay."""
+    line = _TERMINAL_ESCAPES.sub("", text[: 4 * limit]).replace("\r\n", " ").replace("\n", " ")
+    line = _INVISIBLE_CHARACTERS.sub("\ufffd", line)
+    cut = len(line) > limit or len(text) > 4 * limit
+    return line[: limit - 1] + "…" if cut else line
 
 
 def strip_suggestion(message: str) -> str:

@@ -13,7 +13,7 @@ from matrix.errors import RejectedPatchError
 from matrix.record.states import Evidence, State
 from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import CellFindingStatus, FindingStatus, Transition
-from reports import render_verdict, write_verdict_reports
+from reports import FORMATS, NO_OPTIONS, write_verdict_reports
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.mails import a_mail, a_mbox, answering
 from tests.minitree import REGRESSION, TREE
@@ -205,7 +205,7 @@ def test_of_a_series_each_patch_is_told_and_the_one_that_does_not_apply_is_named
     assert judged.exit_code == 1, "not all that was asked about could be tried"
     names = {file.name for file in write_verdict_reports(judged.verdict, judged.runs)}
     assert {"mail.txt", "mail-1.txt", "mail-2.txt"} <= names
-    mail = render_verdict(judged.verdict, judged.runs[0], judged.runs[-1], "mail")
+    mail = FORMATS["mail"].render_verdict(judged.verdict, judged.runs[0], judged.runs[-1], NO_OPTIONS)
     assert "Subject: Re: [PATCH 0/3] vfio: step 0\n" in mail
     assert "In-Reply-To: <m0@example.org>\n" in mail
     assert "step 3" in mail

@@ -12,9 +12,9 @@ from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.protocol import LABEL, ContainerSpec, Mount
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
-from reports.reproducer import render_reproducer
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.history import CULPRIT, History
+from tests.fakes.scripts import script_of
 from tests.minitree import KCONFIG, REGRESSION, patched
 
 pytestmark = pytest.mark.engine
@@ -48,7 +48,7 @@ def write(kmatrix: Kmatrix, run: Run, path: Path, toolchain: str = "gcc-14") -> 
     stored = StoredRun(run, kmatrix.directory)
     (found,) = stored.findings.findings
     cell = next(cell for cell in stored.list_affected_cells(found) if cell.toolchain == toolchain)
-    path.write_text(render_reproducer(stored, cell, found))
+    path.write_text(script_of(stored, cell, found))
     return path
 
 

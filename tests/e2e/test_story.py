@@ -28,8 +28,8 @@ from matrix.source.fetch import fetch_tree
 from matrix.source.mbox.series import read_series
 from matrix.source.snapshot import link_tree, list_files
 from matrix.verdict.verdict_model import CellFindingStatus, FindingStatus, Transition
-from reports.reproducer import render_reproducer
 from tests.fakes.history import CULPRIT, History
+from tests.fakes.scripts import script_of
 from tests.minitree import PATCHES
 
 pytestmark = [pytest.mark.engine, pytest.mark.kernel]
@@ -263,7 +263,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"
     stored = story.stored(broken)
-    script.write_text(render_reproducer(stored, stored.list_affected_cells(found)[0], found))
+    script.write_text(script_of(stored, stored.list_affected_cells(found)[0], found))
     said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"))
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said
     assert f"git bisect skip {history.commits['Another breakage']}" in history.git("bisect", "log")

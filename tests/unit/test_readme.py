@@ -20,7 +20,7 @@ from matrix.commands.settings import OPTIONS, format_environment_variable, resol
 from matrix.errors import KmatrixError
 from matrix.plan import plan_requests
 from matrix.record.states import State
-from reports import RUN_FORMATS
+from reports import FORMATS
 from reports.style import STATE_SIGNS
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ README = BOTH["README.md"]
 ROWS: dict[str, Any] = {"arches": Arch, "toolchains": Toolchain, "bases": Base, "knobs": Knob}
 ENOUGH = {"arch": ("x86",), "toolchain": ("gcc-14",), "focus": ("drivers/vfio/",)}
 OF_OTHERS = {"--upgrade"}
-REPRODUCER = (ROOT / "reports/templates/repro.sh.j2").read_text()
+REPRODUCER = (ROOT / "matrix/commands/templates/repro.sh.j2").read_text()
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
@@ -173,7 +173,7 @@ def test_the_exit_codes_are_all_there() -> None:
 def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
-    assert set(RUN_FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
+    assert set(FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
 
 
 @pytest.mark.parametrize("name", BOTH)

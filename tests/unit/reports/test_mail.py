@@ -19,10 +19,10 @@ from matrix.record.run_model import GitState, PatchRecord, Run
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.verdict_model import Mailbox, PatchMail, VerdictPatch
-from reports import render_run, render_verdict
+from reports import FORMATS, NO_OPTIONS
+from reports.limits import MAIL_BODY_LINES
 from reports.mail_headers import MailOrigin
 from reports.mail_run import render_run_mail
-from reports.mail_text import MAX_BODY_LINES
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run
 from tests.fakes.sides import NOWHERE, OTHER, a_side, turned
@@ -38,7 +38,7 @@ from tests.fakes.verdicts import (
     patched,
     turning,
 )
-from tests.unit.reports.test_run_html import ANYTHING, commands
+from tests.unit.reports.test_pages import ANYTHING, commands
 from tests.unit.reports.test_verdict_text import (
     CASES,
     ON_POWERPC,
@@ -255,7 +255,7 @@ def test_a_failure_without_a_known_error_has_the_end_of_its_log_after_all_else(t
     log.write_text("early\n" * 99 + "Tested-by: Nobody <n@example.org>\nld: oops\n")
     lines = body(render_verdict_mail(case.verdict, case.before, side))
     start = lines.index(f"The end of the log of {cells[0].id}:")
-    assert start < MAX_BODY_LINES
+    assert start < MAIL_BODY_LINES
     assert lines[start + 2 :] == ["  early"] * 18 + ["|   Tested-by: Nobody <n@example.org>", "  ld: oops"]
 
 
@@ -265,7 +265,7 @@ def test_prose_has_75_columns_and_all_of_it_less_than_sixty_lines(case: Any) -> 
     mail = render_verdict_mail(
         made.verdict, made.before, made.after, MailOrigin(JANE), tag=format_tested_by(JANE)
     )
-    assert len(body(mail)) < MAX_BODY_LINES
+    assert len(body(mail)) < MAIL_BODY_LINES
     prose = [line for line in body(mail) if not line.startswith(("  ", ">", "Tested-by"))]
     assert max(map(len, prose)) <= 75
 
@@ -290,7 +290,7 @@ def test_the_fullest_mail_has_less_than_sixty_lines() -> None:
         notes=("note " * 99,) * 9,
     )
     mail = render_verdict_mail(*case.given, tag=format_tested_by(JANE))
-    assert len(body(mail)) < MAX_BODY_LINES
+    assert len(body(mail)) < MAIL_BODY_LINES
     assert mail.endswith("\n\nTested-by: Jane Doe <jane@example.org> # build\n")
     assert "This breaks 26 cells (26 new errors), loses 26 cells" in " ".join(body(mail))
     assert "Not shown: " in mail
@@ -597,7 +597,7 @@ def test_a_config_that_is_not_in_the_mail_is_named_and_no_path() -> None:
 
 
 def test_an_ordinary_run_reads_like_this() -> None:
-    assert render_run(a_side(broken_story()), "mail") == THE_RUN
+    assert FORMATS["mail"].render_run(a_side(broken_story()), NO_OPTIONS) == THE_RUN
 
 
 def test_what_is_new_is_marked_only_with_a_baseline() -> None:
@@ -620,7 +620,7 @@ def test_an_ordinary_mail_has_less_than_sixty_lines_too() -> None:
     patches = tuple(PatchRecord(name=f"{i:04}.patch", sha256="c" * 64) for i in range(200))
     run = a_run([*cells, a_cell("x86", symbols={"A": "0 " * 300}, state=State.OOM)], many)
     told = run_told(run.model_copy(update={"source": run.source.model_copy(update={"patches": patches})}))
-    assert len(body(told)) < MAX_BODY_LINES
+    assert len(body(told)) < MAIL_BODY_LINES
     assert "\npatches:   0000.patch, 0001.patch, " in told
     lines = body(told)
     starts = [lines.index(line) for line in lines if line.startswith(("patches:", "base:"))]
@@ -673,7 +673,7 @@ def test_where_nothing_was_built_nothing_is_claimed() -> None:
 
 
 def test_it_begins_with_its_headers() -> None:
-    mail = render_verdict(*header_fix().given, "mail")
+    mail = FORMATS["mail"].render_verdict(*header_fix().given, NO_OPTIONS)
     assert mail.startswith("To: Jason Gunthorpe <jgg@example.com>\n")
     assert message_from_string(mail).defects == []
     assert str(NOWHERE) not in mail

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matrix.diagnostics.log_text import clean_text
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Compiler, GitState, ToolchainRecord
 from matrix.record.states import State
 from reports import summary
-from reports.formatting import clean_text, format_duration
+from reports.formatting import format_duration
 from reports.grid import build_grid, find_spans
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from matrix.findings.make_steps import RunLocation, find_make_targets, list_make_steps
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
 from matrix.record.states import State
-from reports.make_steps import RunLocation, find_make_targets, list_make_steps
 from tests.fakes.runs import GCC_ERROR, STORY, a_cell, a_run
 
 FRAGMENT = {"KVM_BOOK3S_64": "y", "MODULES": "n", "VFIO": "n"}
