@@ -140,9 +140,9 @@ def _join_symbols(symbols: Sequence[str]) -> str:
 
 def _format_differences(answer: ConfigExplanation, apart: ConfigDifferences, run: Run) -> Iterator[str]:
     """What else tells the .config from the cell that has the finding."""
-    mine = answer.user_config.origin
-    yield from format_labelled_lines("compiler", _format_compiler_pair(mine.compiler, apart.compiler))
-    made_for = f"your .config was made for {mine.version}; " if mine.version else ""
+    origin = answer.user_config.origin
+    yield from format_labelled_lines("compiler", _format_compiler_pair(origin.compiler, apart.compiler))
+    made_for = f"your .config was made for {origin.version}; " if origin.version else ""
     yield from format_labelled_lines("source", [f"{made_for}the run built {format_source(run)}"])
     if answer.changed_by_conf:
         count = format_count(len(answer.changed_by_conf), "symbol")
@@ -152,10 +152,10 @@ def _format_differences(answer: ConfigExplanation, apart: ConfigDifferences, run
     yield from format_labelled_lines("base", _format_base_difference(answer, apart))
 
 
-def _format_compiler_pair(mine: ConfigCompiler | None, theirs: ConfigCompiler | None) -> list[str]:
-    if mine is not None and mine == theirs:
-        return [f"the same: {mine.text}"]
-    pair = (("yours is", mine), ("the run's is", theirs))
+def _format_compiler_pair(users: ConfigCompiler | None, runs: ConfigCompiler | None) -> list[str]:
+    if users is not None and users == runs:
+        return [f"the same: {users.text}"]
+    pair = (("yours is", users), ("the run's is", runs))
     words = [f"{whose} {compiler.text}" for whose, compiler in pair if compiler]
     return ["; ".join(words)] if words else []
 
@@ -192,10 +192,10 @@ def _format_config_commands(answer: ConfigExplanation, location: RunLocation) ->
     )
     yield from (f"    {command}" for _, command in steps)
     if answer.differences.differing_symbols and cell.config_sha256:
-        theirs, mine = locate_recorded_config(location, cell.config_sha256), relativize_to_cwd(file)
+        pair = locate_recorded_config(location, cell.config_sha256), relativize_to_cwd(file)
         yield ""
         yield "  what else differs from the cell that has it, symbol by symbol"
-        yield f"    scripts/diffconfig {shlex.quote(str(theirs))} {shlex.quote(str(mine))}"
+        yield f"    scripts/diffconfig {shlex.join(map(str, pair))}"
 
 
 def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Console) -> None:

@@ -130,9 +130,9 @@ def format_diagnostic(diagnostic: Diagnostic) -> list[str]:
     lines = [
         summary.format_diagnostic_title(diagnostic),
         *diagnostic.excerpt[: limits.EXCERPT_LINES],
-        *(f"note: {note}" for note in diagnostic.notes[: limits.NOTES]),
     ]
-    return [shorten_line(line, limits.LINE_LENGTH) for line in lines]
+    notes = (shorten_line(note, limits.LINE_LENGTH) for note in diagnostic.notes[: limits.NOTES])
+    return [*(shorten_line(line, limits.LINE_LENGTH) for line in lines), *(f"note: {note}" for note in notes)]
 
 
 def find_unexplained_cells(stored: StoredRun) -> list[Cell]:

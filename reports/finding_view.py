@@ -108,11 +108,14 @@ class FindingView:
     @cached_property
     def messages(self) -> tuple[CompilerMessage, ...]:
         """The first message of each toolchain, once where several print the same."""
+        run = self.location.stored.run
         return tuple(
             CompilerMessage(
-                label, one, tuple(finding_text.format_diagnostic(one)[: self.limits.message_lines])
+                label,
+                diagnostic,
+                tuple(finding_text.format_diagnostic(diagnostic)[: self.limits.message_lines]),
             )
-            for label, one in finding_text.label_diagnostics(self.location.stored.run, self.finding).items()
+            for label, diagnostic in finding_text.label_diagnostics(run, self.finding).items()
         )
 
     @property

@@ -1,7 +1,7 @@
 """A mail as text that begins with its headers: what ``git send-email`` and ``mutt -H`` take.
 
 All that comes out of another mail is foreign: no subject, name or id of it adds a header, and what is no
-address or no id is left out. There is no Message-ID: whoever sends it gives it one.
+address or no id is left out. There is no Message-ID: the mailer that sends it adds that.
 """
 
 import re
@@ -15,7 +15,7 @@ from matrix.diagnostics.log_text import clean_text
 from matrix.verdict.verdict_model import Mailbox, PatchMail
 from reports.limits import MAIL_REFERENCES
 
-# As in "a dot-atom at a host"; what RFC 5322 allows beyond that, nobody has.
+# As in "a dot-atom at a host"; what RFC 5322 allows beyond that is not in use.
 _ADDRESS_PATTERN = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,250}", re.ASCII)
 _MESSAGE_ID_PATTERN = re.compile(r"[!-;=?-~]{1,250}")
 _REPLY_PREFIX = re.compile(r"(?:re:\s*)+", re.IGNORECASE)
@@ -28,7 +28,7 @@ _MAX_ENCODED_LENGTH = 75
 
 @dataclass(frozen=True)
 class MailOrigin:
-    """What whoever sends a mail puts into it: who they are, and when; without, their mailer does."""
+    """Who sends a mail, and when; where they are missing, the mailer adds them."""
 
     sender: Mailbox | None = None
     date: datetime | None = None

@@ -277,7 +277,7 @@ def render_verdict_mail(
 ) -> str:
     """The answer to a patch, or to a whole series; ``tag`` is its last line, where one was earned.
 
-    What came in no mail has its verdict under a subject of ours, and addressed to nobody.
+    What came in no mail has its verdict under a subject of its own, without addressees.
     """
     first = next(iter(verdict.patches), None)
     asked = ReplyContext(
@@ -302,11 +302,11 @@ def render_step_mails(
     name. ValueError when there is not one run more than steps.
     """
     steps, mails = verdict.steps or (), []
-    for number, (step, (one, two)) in enumerate(zip(steps, pairwise(sides), strict=True)):
+    for number, (step, (previous, stored)) in enumerate(zip(steps, pairwise(sides), strict=True)):
         patch = verdict.patches[number]
-        before = ("Built on top of the patches before it.",) if number else ()
-        asked = ReplyContext(patch.mail, patch.name, before, (tags or {}).get(patch.name, ""))
-        mails.append(_render_reply(RunChanges.from_verdict(step, one, two), asked, sending))
+        notes = ("Built on top of the patches before it.",) if number else ()
+        asked = ReplyContext(patch.mail, patch.name, notes, (tags or {}).get(patch.name, ""))
+        mails.append(_render_reply(RunChanges.from_verdict(step, previous, stored), asked, sending))
     return mails
 
 

@@ -15,7 +15,7 @@ from matrix.record.states import State
 from reports import limits, summary
 from reports.finding_text import find_unexplained_cells
 from reports.finding_view import FindingView
-from reports.formatting import TERMINAL_WIDTH, format_count
+from reports.formatting import TERMINAL_WIDTH, format_count, shorten_line
 from reports.grid import build_grid, render_grid
 from reports.style import (
     STATE_SIGNS,
@@ -73,7 +73,7 @@ def _show_request(cell: Cell, reason: str, console: Console) -> None:
 
 def _format_reason(cells: Mapping[str, Cell], cell: Cell) -> str:
     """Why, and the cell that the tree made of it."""
-    reason = cell.reason or ""
+    reason = shorten_line(cell.reason or "", limits.LINE_LENGTH)
     return f"{reason} → {summary.format_resolved_target(cells, cell)}".strip() if cell.resolves_to else reason
 
 

@@ -122,9 +122,9 @@ def count_warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}
     flags = {
-        key: format_warning_flag(one.flag) if one.flag else one.tool
-        for key, one in run.diagnostics.items()
-        if one.severity == "warning"
+        key: format_warning_flag(diagnostic.flag) if diagnostic.flag else diagnostic.tool
+        for key, diagnostic in run.diagnostics.items()
+        if diagnostic.severity == "warning"
     }
     for cell in run.cells:
         for ref in cell.diagnostics:

@@ -123,27 +123,27 @@ class ReportedLeftover(Protocol):
     def size(self) -> int: ...
 
 
-def show_checks(found: Sequence[ReportedCheck], console: Console) -> None:
+def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
     """A line for each thing, and below what is not well, what to do."""
-    width = max((len(item.subject) for item in found), default=0)
-    for item in found:
-        mark = StyledLine("ok  ", "green") if item.ok else StyledLine("BAD ", "bold red")
-        print_line(console, mark.append(f"{item.subject:{width}}  {item.message}"))
-        if not item.ok and item.advice:
-            print_line(console, f"    {'':{width}}  → {item.advice}")
+    width = max((len(check.subject) for check in checks), default=0)
+    for check in checks:
+        mark = StyledLine("ok  ", "green") if check.ok else StyledLine("BAD ", "bold red")
+        print_line(console, mark.append(f"{check.subject:{width}}  {check.message}"))
+        if not check.ok and check.advice:
+            print_line(console, f"    {'':{width}}  → {check.advice}")
 
 
-def show_leftovers(found: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:
+def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:
     """A line for each thing that can go, and their sum."""
-    for item in found:
-        print_line(console, f"{item.kind:10} {format_size(item.size):>10}  {item.name}")
-    total = format_size(sum(item.size for item in found))
-    if not found:
+    for leftover in leftovers:
+        print_line(console, f"{leftover.kind:10} {format_size(leftover.size):>10}  {leftover.name}")
+    total = format_size(sum(leftover.size for leftover in leftovers))
+    if not leftovers:
         console.print("Nothing to sweep.")
     elif removed:
-        console.print(f"Removed {len(found)} things, {total}.")
+        console.print(f"Removed {len(leftovers)} things, {total}.")
     else:
-        console.print(f"{len(found)} things, {total}. To remove them: ./inv sweep --yes")
+        console.print(f"{len(leftovers)} things, {total}. To remove them: ./inv sweep --yes")
 
 
 def format_size(count: int) -> str:

@@ -73,7 +73,9 @@ def select_repro_target(stored: StoredRun, finding: str, cell: str, toolchain: s
             f"{target.id} did not fail ({target.state}), so there is nothing to reproduce",
             "name a finding of it: --finding",
         )
-    errors = (one for one in stored.findings.findings if one.is_error and target.id in one.cells)
+    errors = (
+        finding for finding in stored.findings.findings if finding.is_error and target.id in finding.cells
+    )
     return ReproTarget(target, next(errors, None))
 
 
@@ -134,7 +136,7 @@ def _wrap_comment(about: Iterable[str]) -> Iterator[str]:
 def _list_image_builds(chain: ToolchainRecord) -> list[dict[str, str]]:
     """The images to build, in order: the tag of each is what the next is built from."""
     parents = [_FROM_LINE.search(text) for text in chain.recipe[1:]]
-    tags = [found[1] for found in parents if found] + [chain.image]
+    tags = [match[1] for match in parents if match] + [chain.image]
     return [
         {"tag": tag, "text": _strip_heredoc_end(text)} for tag, text in zip(tags, chain.recipe, strict=False)
     ]
@@ -171,12 +173,12 @@ def _collect_target_values(cell: Cell, stored: StoredRun, ref: DiagnosticRef | N
     """What is built, and what must have been made, so that silence says that the finding is gone."""
     if ref is not None and ref.stage == "configure":
         return {"targets": "", "object": "", "gone_message": "make olddefconfig does not say it"}
-    made = ref.object or "" if ref else ""
-    made = made if made.endswith(".o") and "/" in made else ""
+    object_ = ref.object or "" if ref else ""
+    object_ = object_ if object_.endswith(".o") and "/" in object_ else ""
     return {
         "targets": " ".join(map(_quote_shell_word, find_make_targets(cell, stored, ref))),
-        "object": made,
-        "gone_message": f"{made or 'everything'} is made without it",
+        "object": object_,
+        "gone_message": f"{object_ or 'everything'} is made without it",
     }
 
 
@@ -191,14 +193,15 @@ def _list_message_patterns(run: Run, finding: Finding | None) -> list[str]:
     return sorted({_build_message_pattern(run.diagnostics[key]) for key in keys if key in run.diagnostics})
 
 
-def _build_message_pattern(one: Diagnostic) -> str:
+def _build_message_pattern(diagnostic: Diagnostic) -> str:
     """A message in its file, with any quotes and any numbers: those change with versions and lines.
 
     A linker or modpost names the object or address that wants a symbol; the symbol alone is the problem.
     """
-    placed = one.file is not None and one.line is not None and one.tool not in GLOBAL_TOOLS
-    where = f"(^|[ /]){_escape_regex(str(one.file))}:[0-9]+:.*" if placed else ""
-    return where + _QUOTE_CHARACTER.sub(".{1,3}", _DIGITS.sub("[0-9]+", _escape_regex(one.message)))
+    has_line = diagnostic.file is not None and diagnostic.line is not None
+    has_line = has_line and diagnostic.tool not in GLOBAL_TOOLS
+    where = f"(^|[ /]){_escape_regex(str(diagnostic.file))}:[0-9]+:.*" if has_line else ""
+    return where + _QUOTE_CHARACTER.sub(".{1,3}", _DIGITS.sub("[0-9]+", _escape_regex(diagnostic.message)))
 
 
 def _escape_regex(text: str) -> str:

@@ -22,8 +22,8 @@ _TAIL_BYTES = 256 * 1024
 def load_run(directory: Path) -> Run:
     """The run in this directory.
 
-    One that was killed has its cells in the journal only: they are taken from there. RequestError when
-    there is no run, or one that this version cannot read.
+    A run that was killed has its cells in the journal only: they are taken from there. RequestError when
+    there is no run, or when this version cannot read it.
     """
     try:
         text = (directory / RUN_FILE).read_text("utf-8", "replace")
@@ -48,11 +48,13 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])
-            found = {key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()}
+            cell_diagnostics = {
+                key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
+            }
         except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
             continue  # the line that was being written when the power went
         cells[cell.id] = cell
-        diagnostics |= found
+        diagnostics |= cell_diagnostics
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
 
 

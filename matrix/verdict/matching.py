@@ -11,7 +11,7 @@ from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import PROVEN_STATES, State
 
-# States that say all they can of a stage: what it should have made was tried, or there was nothing.
+# After these nothing of a stage is left to try: what it should have made was tried, or there was nothing.
 _TRIED_STATES = PROVEN_STATES | {State.EMPTY}
 
 
@@ -55,9 +55,9 @@ def _explain_disjoint_runs(before: Run, after: Run) -> str:
     if symbols[0] != symbols[1]:
         return f": the symbols are {_format_names(symbols[0])} there, {_format_names(symbols[1])} here"
     for axis in (*LANE_AXES, *sorted(symbols[0])):
-        there, here = (_list_axis_values(run, axis) for run in (before, after))
-        if not there & here:
-            return f": {axis} is {_format_names(there)} there, {_format_names(here)} here"
+        before_values, after_values = (_list_axis_values(run, axis) for run in (before, after))
+        if not before_values & after_values:
+            return f": {axis} is {_format_names(before_values)} there, {_format_names(after_values)} here"
     return ""
 
 
@@ -75,12 +75,12 @@ def has_run_stages(cell: Cell, stages: Iterable[str]) -> bool:
 
 
 MatchedIds = dict[str, tuple[str, ...]]
-"""Finding's id on one side → the ids of those that it meets on the other."""
+"""Finding's id on one side → the ids of those on the other that have a key in common with it."""
 
 
 @dataclass(frozen=True)
 class FindingMatches:
-    """Two sides, and what meets what."""
+    """Two sides, and which of their findings are the same problems."""
 
     before: StoredRun
     after: StoredRun
@@ -95,9 +95,10 @@ class FindingMatches:
 
     def has_same_findings(self, before: str, after: str) -> bool:
         """Whether two cells, by their ids, show the same problems."""
-        here, there = self.before.findings_by_cell.get(before, {}), self.after.findings_by_cell.get(after, {})
-        return _all_have_match(here.keys(), there.keys(), self.after_ids) and _all_have_match(
-            there.keys(), here.keys(), self.before_ids
+        before_findings = self.before.findings_by_cell.get(before, {}).keys()
+        after_findings = self.after.findings_by_cell.get(after, {}).keys()
+        return _all_have_match(before_findings, after_findings, self.after_ids) and _all_have_match(
+            after_findings, before_findings, self.before_ids
         )
 
 
@@ -107,10 +108,10 @@ def _all_have_match(ids: Set[str], others: Set[str], met: MatchedIds) -> bool:
 
 def _match_findings(side: StoredRun, other: StoredRun) -> Iterator[tuple[str, tuple[str, ...]]]:
     owners: dict[str, list[str]] = {}
-    order = {name: place for place, name in enumerate(other.findings_by_id)}
+    order = {name: number for number, name in enumerate(other.findings_by_id)}
     for finding in other.findings.findings:
         for key in finding.keys:
             owners.setdefault(key, []).append(finding.id)
     for finding in side.findings.findings:
-        found = dict.fromkeys(name for key in finding.keys for name in owners.get(key, ()))
-        yield finding.id, tuple(sorted(found, key=order.__getitem__))
+        matches = dict.fromkeys(name for key in finding.keys for name in owners.get(key, ()))
+        yield finding.id, tuple(sorted(matches, key=order.__getitem__))

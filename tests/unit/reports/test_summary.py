@@ -3,12 +3,8 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from matrix.diagnostics.log_text import clean_text
 from matrix.findings.stored_run import StoredRun
-from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Compiler, GitState, ToolchainRecord
 from matrix.record.states import State
 from reports import summary
@@ -174,54 +170,6 @@ def test_neighbouring_values_are_joined_under_their_parent_only() -> None:
 )
 def test_durations_read_easily(seconds: float, told: str) -> None:
     assert format_duration(seconds) == told
-
-
-@pytest.mark.parametrize(
-    ("raw", "cleaned"),
-    [
-        ("\x1b[1;31merror\x1b[0m", "error"),
-        ("\x1b]8;;https://example.org\x07flag\x1b]8;;\x07", "flag"),
-        ("a\x00b\x08c\rd", "a\ufffdb\ufffdc\ufffdd"),
-        ("a\nb\r\nc", "a b c"),
-        ("tab\tstays", "tab\tstays"),
-        ("\u202eright\u200b", "\ufffdright\ufffd"),
-        ("\udcff", "\ufffd"),
-        ("x" * 10_000, "x" * 499 + "…"),
-        ("x" * 500, "x" * 500),
-    ],
-)
-def test_foreign_text_becomes_one_harmless_line(raw: str, cleaned: str) -> None:
-    assert clean_text(raw) == cleaned
-
-
-@given(st.text(st.characters(codec=None, exclude_categories=())))
-def test_whatever_comes_in_can_be_written_and_stays_short(raw: str) -> None:
-    line = clean_text(raw, 40)
-    line.encode()
-    assert len(line) <= 40
-    assert not any(char < " " and char != "\t" for char in line)
-
-
-def test_the_tail_of_a_log_survives_bytes_that_are_no_text(tmp_path: Path) -> None:
-    (tmp_path / "build.log").write_bytes(b"first\n" * 50 + b"caf\xe9 \x1b[31mred\n")
-    cell = a_cell().model_copy(update={"log": "build.log"})
-    tail = RunDirectory(a_run(), tmp_path).read_log_tail(cell, 3)
-    assert tuple(map(clean_text, tail)) == ("first", "first", "caf\ufffd red")
-
-
-@pytest.mark.parametrize("log", [None, "missing.log", "../secret", "/etc/hostname", "."])
-def test_a_log_outside_the_run_or_missing_has_no_tail(tmp_path: Path, log: str | None) -> None:
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "run").mkdir()
-    cell = a_cell().model_copy(update={"log": log})
-    assert RunDirectory(a_run(), tmp_path / "run").read_log_tail(cell, 40) == ()
-
-
-def test_a_link_that_leads_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "build.log").symlink_to(tmp_path / "secret")
-    assert RunDirectory(a_run(), tmp_path / "run").find_file("build.log") is None
 
 
 def test_the_story_is_what_it_says() -> None:
