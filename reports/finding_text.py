@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.finding import Assumption, Finding, Proof, Where
-from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import State
 from matrix.verdict.verdict_model import SideFinding
 from reports import limits, summary
 from reports.formatting import format_count, shorten_line
@@ -133,12 +131,6 @@ def format_diagnostic(diagnostic: Diagnostic) -> list[str]:
     ]
     notes = (shorten_line(note, limits.LINE_LENGTH) for note in diagnostic.notes[: limits.NOTES])
     return [*(shorten_line(line, limits.LINE_LENGTH) for line in lines), *(f"note: {note}" for note in notes)]
-
-
-def find_unexplained_cells(stored: StoredRun) -> list[Cell]:
-    """Failing cells that no finding with an error names: they must not vanish."""
-    named = {name for finding in stored.findings.findings if finding.is_error for name in finding.cells}
-    return [cell for cell in stored.run.cells if cell.state is State.FAIL and cell.id not in named]
 
 
 def describe_repro_target(run: Run, cell: Cell, finding: Finding | None) -> list[str]:

@@ -10,7 +10,6 @@ from matrix.record.states import PROVEN_STATES
 from matrix.verdict.verdict_model import FindingChange
 from reports import mail_text, summary
 from reports.changes import format_arch_counts
-from reports.finding_text import find_unexplained_cells
 from reports.finding_view import FindingView
 from reports.formatting import format_count
 from reports.limits import MailLimits
@@ -37,7 +36,7 @@ def render_run_mail(
     keys = None if new is None else frozenset(key for change in new for key in change.keys)
     subject = f"[kmatrix] Linux {stored.run.source.version}: {summary.format_run_headline(stored)}"
     body = mail_text.fit_body(partial(_render_run_body, stored, keys))
-    log = mail_text.format_log_tail(stored, find_unexplained_cells(stored))
+    log = mail_text.format_log_tail(stored, stored.find_unexplained_cells())
     return render_mail(format_new_headers(subject, sending), [*body, *log])
 
 
@@ -107,7 +106,7 @@ def _list_omissions(stored: StoredRun, most: MailLimits) -> Iterator[str]:
     more = len(stored.findings.findings) - most.findings
     if more > 0:
         yield f"Not shown: {format_count(more, 'more finding')}."
-    failed = len(find_unexplained_cells(stored))
+    failed = len(stored.find_unexplained_cells())
     if failed:
         yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
     for group in summary.group_unproven_cells(stored.run)[: most.findings]:

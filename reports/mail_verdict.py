@@ -255,7 +255,7 @@ def _render_commands(
 def _list_broken_cells(changes: RunChanges) -> list[Cell]:
     """Cells of the after-side that broke, though no known error says why."""
     broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
-    return [cell for cell in finding_text.find_unexplained_cells(changes.after) if cell.id in broken]
+    return [cell for cell in changes.after.find_unexplained_cells() if cell.id in broken]
 
 
 def _render_log_tail(changes: RunChanges) -> list[str]:

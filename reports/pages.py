@@ -21,7 +21,6 @@ from matrix.record.states import State
 from matrix.verdict.verdict_model import CellChange, Verdict
 from reports import limits, summary, verdict_text
 from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, RunChanges
-from reports.finding_text import find_unexplained_cells
 from reports.finding_view import FindingView, view_finding_change
 from reports.formatting import shorten_line
 from reports.grid import build_grid
@@ -93,7 +92,7 @@ def render_markdown(stored: StoredRun) -> str:
         load_markdown_template("report.md.j2"),
         **_collect_run_values(stored, shown),
         more_findings=max(0, len(stored.findings.findings) - shown.findings),
-        failures=summary.group_failures(find_unexplained_cells(stored)),
+        failures=summary.group_failures(stored.find_unexplained_cells()),
         format_state=_format_cell_state,
         cells_shown=shown.cells,
     )

@@ -13,7 +13,6 @@ from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import State
 from reports import limits, summary
-from reports.finding_text import find_unexplained_cells
 from reports.finding_view import FindingView
 from reports.formatting import TERMINAL_WIDTH, format_count, shorten_line
 from reports.grid import build_grid, render_grid
@@ -163,7 +162,7 @@ def _show_message_line(line: StyledLine, console: Console) -> None:
 
 
 def _show_unexplained(location: RunLocation, console: Console) -> None:
-    for group in summary.group_failures(find_unexplained_cells(location.stored)):
+    for group in summary.group_failures(location.stored.find_unexplained_cells()):
         _show_group(group, console)
         _show_cells(group.cells, location, console)
 
@@ -224,7 +223,7 @@ def _show_next_commands(location: RunLocation, console: Console) -> None:
     for finding in stored.findings.findings[:1]:
         _show_labelled_line(console, "", f"./inv explain --finding {finding.id} --run {name}")
     # How to see a failure that no finding explains; `./inv explain` shows it for the others.
-    for cell in find_unexplained_cells(stored)[:1]:
+    for cell in stored.find_unexplained_cells()[:1]:
         for where, command in list_make_steps(cell, location):
             _show_labelled_line(console, where, command)
 

@@ -66,6 +66,11 @@ class StoredRun(RunDirectory):
         affected = [self.cells_by_id[name] for name in finding.cells if name in self.cells_by_id]
         return sorted(affected, key=lambda cell: cell.state is not State.FAIL)
 
+    def find_unexplained_cells(self) -> list[Cell]:
+        """Failing cells that no finding with an error names: they must not vanish."""
+        named = {name for finding in self.findings.findings if finding.is_error for name in finding.cells}
+        return [cell for cell in self.run.cells if cell.state is State.FAIL and cell.id not in named]
+
     def find_finding(self, name: str) -> Finding:
         """The finding of this id (``F1``, ``f1``) or with this key. RequestError when there is none."""
         for finding in self.findings.findings:

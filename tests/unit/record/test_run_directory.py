@@ -23,7 +23,7 @@ def test_a_cell_that_the_run_lacks_is_refused_with_the_nearest() -> None:
     stored = RunDirectory(a_run([a_cell()]), Path())
     (cell,) = stored.run.cells
     assert stored.find_cell(cell.id) == cell
-    with pytest.raises(RequestError, match="nearest: .powerpc"):
+    with pytest.raises(RequestError, match=r"nearest: .powerpc"):
         stored.find_cell(cell.id.replace("powerpc", "powerpx"))
 
 
