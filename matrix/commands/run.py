@@ -29,6 +29,7 @@ from matrix.commands.session import (
 )
 from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.exit_codes import ExitCode
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
@@ -66,9 +67,9 @@ def run_matrix(
     emit: EventSink,
     argv: Sequence[str] = (),
     world: Environment = LOCAL_ENVIRONMENT,
-    before: tuple[Run, Path] | None = None,
-) -> tuple[Run, Path]:
-    """Plan, build and record one run; returns it with its directory.
+    before: StoredRun | None = None,
+) -> StoredRun:
+    """Plan, build and record one run.
 
     ``before`` is what this returned for the tree before a change: cells that the change does not reach are
     taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
@@ -86,7 +87,8 @@ def run_matrix(
         if profile.out is None:
             link_latest_run(directory)
         known = _find_reusable_run(before, ready, emit) if before else None
-        return _execute_plan(ready, points, record, directory, emit, build=True, before=known), directory
+        done = _execute_plan(ready, points, record, directory, emit, build=True, before=known)
+        return StoredRun(done, directory)
 
 
 def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_ENVIRONMENT) -> Run:
@@ -145,10 +147,10 @@ def _build_blank_run(
     )
 
 
-def _find_reusable_run(before: tuple[Run, Path], ready: Session, emit: EventSink) -> ReusableRun | None:
-    known = load_reusable_run(*before, ready.tree, ready.cache)
+def _find_reusable_run(before: StoredRun, ready: Session, emit: EventSink) -> ReusableRun | None:
+    known = load_reusable_run(before, ready.tree, ready.cache)
     if known is None:
-        emit(ProgressNote(f"The source of {before[0].id} is not in the cache: every cell is built."))
+        emit(ProgressNote(f"The source of {before.run.id} is not in the cache: every cell is built."))
     return known
 
 

@@ -13,9 +13,8 @@ from matrix.catalog.load import Catalog
 from matrix.findings.finding import Finding
 from matrix.findings.truth_table import Cube
 from matrix.kconfig.config import Config, ConfigCompiler, ConfigOrigin, SymbolCheck, verify_symbols
+from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell
-
-_FIELDS = ("arch", "toolchain", "base")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class TermCheck:
 
     @property
     def is_symbol(self) -> bool:
-        return self.axis not in _FIELDS
+        return self.axis not in LANE_AXES
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,13 @@ class ConfigChecker:
         return tuple(
             UnprovenSymbol(name, has, seen, unproven)
             for name, seen, unproven in (*assumed, *context)
-            if name not in _FIELDS
+            if name not in LANE_AXES
             and (has := self._read_symbol_value(name, mine.arch, mine.resolved, seen)) not in seen
         )
 
     def _check_terms(self, cube: Cube, cell: Cell, mine: ResolvedConfig) -> Iterator[TermCheck]:
         for axis, needs in cube.items():
-            judged = self._check_field_term if axis in _FIELDS else self._check_symbol_term
+            judged = self._check_field_term if axis in LANE_AXES else self._check_symbol_term
             yield judged(axis, needs, cell, mine)
 
     def _check_field_term(
@@ -148,7 +147,7 @@ class ConfigChecker:
     ) -> TermCheck:
         has = {"arch": mine.arch, "toolchain": mine.toolchain}.get(axis)
         holds = None if has is None else has in needs
-        return TermCheck(axis, needs, has or "", has or "", getattr(cell, axis), (), holds)
+        return TermCheck(axis, needs, has or "", has or "", cell.axes[axis], (), holds)
 
     def _check_symbol_term(
         self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
@@ -178,8 +177,7 @@ class ConfigChecker:
 
 
 def _is_cell_in_cube(cell: Cell, cube: Cube) -> bool:
-    values = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
-    return all(values.get(axis) in named for axis, named in cube.items())
+    return all(cell.axes.get(axis) in values for axis, values in cube.items())
 
 
 def fit_other_arch(cells: Sequence[Cell], arch: str) -> ConditionFit | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from matrix.findings.finding import Finding
 from matrix.findings.truth_table import TruthTable
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import COMPLETE_STATES, State
@@ -50,18 +49,6 @@ def is_problem_absent(cell: Cell, objects: Iterable[str], stages: Iterable[str],
     return bool(ended & set(stages))
 
 
-def index_cells(run: Run) -> dict[str, Cell]:
-    """A run's cells by their ids."""
-    return {cell.id: cell for cell in run.cells}
-
-
-def list_affected_cells(cells: Mapping[str, Cell], finding: Finding) -> list[Cell]:
-    """Those of a run's cells, given by their ids, that have a finding; failing ones first, in plan order: the
-    first is the one to look at."""
-    having = [cells[name] for name in finding.cells if name in cells]
-    return sorted(having, key=lambda cell: cell.state is not State.FAIL)
-
-
 K = TypeVar("K")
 AxisPoint = tuple[str, ...]
 
@@ -87,7 +74,7 @@ class CellIndex:
     def from_run(cls, run: Run, made: MadeObjects) -> "CellIndex":
         """The index of a run's cells. Time and memory grow with their number times that of the axes."""
         named = dict.fromkeys((name for cell in run.cells for name in cell.request), "")
-        values = [named | _read_cell_axes(cell) for cell in run.cells]
+        values = [named | cell.axes for cell in run.cells]
         occurring = _collect_axis_values(run, values)
         axes = {name: among for name, among in occurring.items() if len(among) > 1}
         points = [tuple(row.get(name, "") for name in axes) for row in values]
@@ -147,10 +134,6 @@ class CellIndex:
         for (arch, toolchain), mask in self._lane_masks.items():
             if mask & cells:
                 yield arch, toolchain, mask & cells
-
-
-def _read_cell_axes(cell: Cell) -> dict[str, str]:
-    return {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
 
 
 def _collect_axis_values(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:

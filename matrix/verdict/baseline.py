@@ -14,6 +14,7 @@ from matrix.catalog.types import TomlModel, UniqueNames
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode, choose_exit_code
 from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.states import (
     COMPLETE_STATES,
     PROVEN_STATES,
@@ -22,7 +23,6 @@ from matrix.record.states import (
     compute_run_exit_code,
 )
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
 
 
@@ -116,8 +116,8 @@ class Regression:
 
 
 def compare_with_baseline(
-    baseline: RunData,
-    this: RunData,
+    baseline: StoredRun,
+    this: StoredRun,
     known_issues: KnownIssues = NO_KNOWN_ISSUES,
     *,
     allow_lost: bool = False,
@@ -161,7 +161,7 @@ class _RegressionFilter:
     """Selects what fails a run: not what was there before, and not what is known."""
 
     verdict: Verdict
-    current: RunData
+    current: StoredRun
     known_issues: KnownIssues
 
     @cached_property
@@ -227,13 +227,15 @@ def _is_added_cell_error(row: FindingChange) -> bool:
     return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
 
-def compute_excused_exit_code(this: RunData, known_issues: KnownIssues, *, werror: bool = False) -> ExitCode:
+def compute_excused_exit_code(
+    this: StoredRun, known_issues: KnownIssues, *, werror: bool = False
+) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
     states = (_excuse_state(cell.state, cell.id, this, known_issues) for cell in this.run.cells)
     return compute_run_exit_code(states, interrupted=this.run.interrupted, werror=werror)
 
 
-def _excuse_state(state: State, cell: str, side: RunData, known_issues: KnownIssues) -> State:
+def _excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:
     """A cell's state without its known findings. A failure that no finding explains stays one."""
     names = side.findings_by_cell.get(cell, {})
     if state not in {State.FAIL, State.WARN} or not names:

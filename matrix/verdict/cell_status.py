@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from matrix.verdict.environment import EnvironmentComparison
-from matrix.verdict.run_data import CellPair, FindingMatches
+from matrix.verdict.matching import CellPair, FindingMatches
 from matrix.verdict.verdict_model import CellChange, Transition
 
 # Both sides came out alike, so nothing is claimed of the patch or of the environment.

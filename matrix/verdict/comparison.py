@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 import matrix
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run, Tool
 from matrix.verdict.cell_status import ALIKE_TRANSITIONS, compare_cells
 from matrix.verdict.environment import ConfigComparison, EnvironmentComparison, has_settled_config
 from matrix.verdict.finding_status import FindingComparison
 from matrix.verdict.gates import check_fix
-from matrix.verdict.run_data import FindingMatches, RunData, pair_cells
+from matrix.verdict.matching import FindingMatches, pair_cells
 from matrix.verdict.verdict_model import (
     CellChange,
     ComparedRun,
@@ -21,8 +22,8 @@ from matrix.verdict.verdict_model import (
 
 
 def compare_runs(
-    before: RunData,
-    after: RunData,
+    before: StoredRun,
+    after: StoredRun,
     *,
     fixes: Sequence[str] = (),
     touched: Collection[str] = (),

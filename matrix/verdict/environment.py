@@ -11,10 +11,11 @@ from functools import cached_property, lru_cache
 
 from matrix.findings.evidence import CellIndex
 from matrix.findings.minimize import minimize_condition
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
 from matrix.record.run_model import BaseRecord, Cell, Compiler, Run
 from matrix.record.states import State
-from matrix.verdict.run_data import CellPair, RunData
+from matrix.verdict.matching import CellPair
 from matrix.verdict.verdict_model import EnvironmentDifference, SymbolChange, SymbolFlip
 
 # A parsed .config is about a megabyte. Pairs come lane by lane, so the same ones are needed again soon.
@@ -26,8 +27,8 @@ _DigestPair = tuple[str, str]
 class ConfigComparison:
     """The configurations of two sides, compared. Equal digests are never read, each pair of others once."""
 
-    before: RunData
-    after: RunData
+    before: StoredRun
+    after: StoredRun
     pairs: tuple[CellPair, ...]
 
     def diff_pair(self, pair: CellPair) -> tuple[SymbolFlip, ...] | None:
@@ -85,10 +86,10 @@ def _read_digests(pair: CellPair) -> _DigestPair | None:
     return before.config_sha256, after.config_sha256
 
 
-def _cache_configs(side: RunData, cells: Iterable[Cell | None]) -> Callable[[str], Config | None]:
+def _cache_configs(side: StoredRun, cells: Iterable[Cell | None]) -> Callable[[str], Config | None]:
     """Digest → the configuration, parsed once for as long as it stays in the cache."""
     by_digest = {str(cell.config_sha256): cell for cell in cells if cell}
-    return lru_cache(_CONFIGS_CACHED)(lambda digest: side.load_config(by_digest[digest]))
+    return lru_cache(_CONFIGS_CACHED)(lambda digest: side.find_config(by_digest[digest]))
 
 
 def _diff_configs(before: Config | None, after: Config | None) -> tuple[SymbolFlip, ...] | None:

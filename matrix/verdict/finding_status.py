@@ -15,11 +15,12 @@ from typing import NamedTuple
 from matrix.diagnostics.diagnostic import Severity
 from matrix.findings.evidence import is_problem_absent
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import COMPLETE_STATES, PROVEN_STATES, Evidence, State
 from matrix.verdict.cell_status import explain_untried
 from matrix.verdict.environment import ConfigComparison, EnvironmentComparison
-from matrix.verdict.run_data import CellPair, FindingMatches, RunData, has_run_stages
+from matrix.verdict.matching import CellPair, FindingMatches, has_run_stages
 from matrix.verdict.verdict_model import (
     CellFindingStatus,
     FindingChange,
@@ -47,7 +48,7 @@ class _FindingWhereabouts(NamedTuple):
     stages: frozenset[str]
 
 
-def _locate_finding(side: RunData, cell: Cell, finding: Finding) -> _FindingWhereabouts:
+def _locate_finding(side: StoredRun, cell: Cell, finding: Finding) -> _FindingWhereabouts:
     refs = side.findings_by_cell[cell.id][finding.id]
     return _FindingWhereabouts(
         frozenset(ref.object for ref in refs if ref.object), frozenset(ref.stage for ref in refs)
@@ -86,7 +87,9 @@ def _format_missing_stages(whereabouts: _FindingWhereabouts, cell: Cell) -> str:
     )
 
 
-def _check_failing_cell(pair: CellPair, whereabouts: _FindingWhereabouts, side: RunData) -> CellFindingCheck:
+def _check_failing_cell(
+    pair: CellPair, whereabouts: _FindingWhereabouts, side: StoredRun
+) -> CellFindingCheck:
     """A cell that fails for another reason lacks it only where all of its objects were made."""
     after = pair.cell
     missing = sorted(whereabouts.objects - side.made_objects.get(after.id, frozenset()))

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode, choose_exit_code
 from matrix.findings.finding import Condition
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -65,7 +65,7 @@ def explain_not_fixed(row: FindingChange) -> str:
     return ""
 
 
-def explain_withheld_tested_by(verdict: Verdict, after: RunData, objects: Collection[str]) -> str:
+def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Collection[str]) -> str:
     """Why a Tested-by is not earned; empty when it is.
 
     ``objects`` are those that the patch touches, relative to the build directory: of the sources that it
@@ -98,11 +98,10 @@ def _explain_untested_cell(row: FindingChange, cell: CellChange) -> str:
 
 
 def _meets_condition(cell: CellChange, condition: Condition) -> bool:
-    has = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
-    return any(all(has.get(axis) in values for axis, values in cube.items()) for cube in condition)
+    return any(all(cell.axes.get(axis) in values for axis, values in cube.items()) for cube in condition)
 
 
-def _has_compiled_any(cell: Cell, side: RunData, objects: frozenset[str]) -> bool:
+def _has_compiled_any(cell: Cell, side: StoredRun, objects: frozenset[str]) -> bool:
     """Whether one of these was compiled without an error in a cell of this run."""
     if cell.evidence is Evidence.UNAFFECTED or not any(stage.compiled for stage in cell.stages):
         return False

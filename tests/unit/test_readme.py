@@ -22,7 +22,7 @@ from matrix.errors import KmatrixError
 from matrix.exit_codes import LADDER, ExitCode
 from matrix.plan import plan_requests
 from matrix.record.states import State
-from reports import RUN_FORMATS
+from reports import FORMATS
 
 ROOT = Path(__file__).parents[2]
 BOTH = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}
@@ -30,7 +30,7 @@ README = BOTH["README.md"]
 ROWS: dict[str, Any] = {"arches": Arch, "toolchains": Toolchain, "bases": Base, "knobs": Knob}
 ENOUGH = {"arch": ("x86",), "toolchain": ("gcc-14",), "focus": ("drivers/vfio/",)}
 OF_OTHERS = {"--upgrade"}
-REPRODUCER = (ROOT / "reports/templates/repro.sh.j2").read_text()
+REPRODUCER = (ROOT / "matrix/commands/templates/repro.sh.j2").read_text()
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
@@ -184,7 +184,7 @@ def test_the_order_of_the_exit_codes_is_the_ladders() -> None:
 def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
-    assert set(RUN_FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
+    assert set(FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
 
 
 def test_what_a_sweep_leaves_is_told_as_it_is() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matrix.record.states import PROVEN_STATES, State
-from reports.run_html import load_html_template
+from reports.jinja_templates import load_html_template
 from reports.style import STATE_SIGNS, STATE_STYLES
 from reports.summary import group_unproven_cells
 from tests.fakes.runs import a_cell, a_run
@@ -33,20 +33,17 @@ SHOW = """
 import json
 from pathlib import Path
 
-from matrix.findings.derive import derive_findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State, compute_run_exit_code, find_worst_state
-from reports.mail_run import render_run_mail
-from reports.run_html import render_html
-from reports.run_markdown import render_markdown
-from reports.run_terminal import render_text
+from reports import FORMATS, NO_OPTIONS
 from tests.fakes.runs import a_cell, a_run
 
 run = a_run([a_cell(state=State.THROTTLED), a_cell("x86")])
-findings = derive_findings(run, {})
-renderers = (render_html, render_markdown, render_text, render_run_mail)
-told = {render.__name__: render(run, findings, Path()) for render in renderers}
+stored = StoredRun(run, Path())
+shown = {name: row.render_run(stored, NO_OPTIONS) for name, row in FORMATS.items()}
 worst = find_worst_state([State.PASS, State.NOT_RUN, State.THROTTLED])
-print(json.dumps({"told": told, "worst": worst, "exit": compute_run_exit_code(c.state for c in run.cells)}))
+code = compute_run_exit_code(cell.state for cell in run.cells)
+print(json.dumps({"shown": shown, "worst": worst, "exit": code}))
 """
 
 
@@ -88,7 +85,7 @@ def test_a_new_state_is_one_row(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     assert (shown["worst"], shown["exit"]) == ("throttled", 2)
-    for text in shown["told"].values():
+    for text in shown["shown"].values():
         assert "waited for the machine to cool" in text
         assert "1 throttled" in text or "Throttled: 1 cell" in text
-    assert ".infra, .throttled { color: var(--violet)" in shown["told"]["render_html"]
+    assert ".infra, .throttled { color: var(--violet)" in shown["shown"]["html"]
