@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from rich.console import Console
 
-from matrix.catalog.types import find_compiler_and_linker
+from matrix.catalog.types import ROOT_IMAGE, find_compiler_and_linker
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.finding import Finding
@@ -22,7 +22,6 @@ from reports.formatting import clean_text, find_run_file
 from reports.make_steps import find_diagnostic_ref, find_make_targets, merge_fragments
 from reports.style import print_line
 
-DEFAULT_ROOT_IMAGE = "debian:trixie-slim"
 REPRODUCER_NAME = "repro.sh"
 _MAX_WORD_LENGTH = 4000
 _HEREDOC_END = "KMATRIX_EOF"
@@ -46,7 +45,7 @@ def render_reproducer(run: Run, cell: Cell, directory: Path, finding: Finding | 
         run=clean_text(run.id),
         about=list(_list_comment_lines(run, cell, finding)),
         title=finding.title if finding else f"{cell.id} fails",
-        upstream=DEFAULT_ROOT_IMAGE,
+        upstream=ROOT_IMAGE.upstream,
         image=chain.image,
         image_id=chain.image_id,
         recipe_root=chain.root,

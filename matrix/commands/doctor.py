@@ -1,18 +1,17 @@
 """What is wrong with this machine and what to do about it; and what can go."""
 
 import shutil
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
-from matrix.engine.protocol import ContainerLimits, ContainerSpec, Engine
+from matrix.engine.protocol import ContainerLimits, Engine
+from matrix.engine.step import Step, StepRunner
 from matrix.errors import MachineError
 from matrix.source.cache import SourceCache
 
@@ -74,15 +73,9 @@ def _check_isolation(engine: Engine, user: str) -> HealthCheck:
     if image is None:
         return HealthCheck("isolation", False, "not known before the base image is there", "./inv setup")
     lines: list[str] = []
-    container = ContainerSpec(
-        name=f"kmatrix-doctor-{uuid4().hex[:12]}",
-        image=image,
-        command=("sh", "-c", _PROBE_SCRIPT),
-        user=user,
-        limits=ContainerLimits(memory=_PROBE_MEMORY, seconds=60),
-    )
+    steps = StepRunner(engine, user, "doctor", ContainerLimits(memory=_PROBE_MEMORY, seconds=60))
     try:
-        engine.run_container(container, lines.append, threading.Event())
+        steps.run(Step(image, ("sh", "-c", _PROBE_SCRIPT)), lines.append)
     except MachineError as error:
         return HealthCheck("isolation", False, str(error), error.hint)
     return _evaluate_probe(lines, user)

@@ -13,7 +13,6 @@ from pathlib import Path
 import matrix
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
-from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import (
     ImageRecipe,
@@ -21,7 +20,6 @@ from matrix.engine.images import (
     ensure_named_image,
     ensure_toolchain_image,
     read_first_lines,
-    render_dockerfiles,
 )
 from matrix.engine.protocol import Engine, EngineInfo
 from matrix.errors import EngineError, MachineError, RequestError
@@ -212,8 +210,8 @@ def _build_toolchain_record(
     return ToolchainRecord(
         image=resolve_image_ref(name, catalog.toolchains[name]),
         image_id=image,
-        root=ROOT_IMAGE if isinstance(wanted, ImageRecipe) else "",
-        recipe=render_dockerfiles(wanted) if isinstance(wanted, ImageRecipe) else (),
+        root=wanted.root.tag if isinstance(wanted, ImageRecipe) else "",
+        recipe=wanted.dockerfiles if isinstance(wanted, ImageRecipe) else (),
         compilers=compilers,
     )
 

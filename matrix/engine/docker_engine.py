@@ -1,4 +1,4 @@
-"""The engine behind which Docker stands: the only module that knows docker-py.
+"""The engine that is Docker: the only module that imports docker-py.
 
 Everything that goes wrong on the way to the engine and back becomes an EngineError; what a caller's
 ``on_line`` raises passes through untouched.
@@ -22,7 +22,7 @@ import requests
 import urllib3.exceptions
 from docker.types.daemon import CancellableStream
 
-from matrix.engine import docker_cli
+from matrix.engine import docker_host
 from matrix.engine.docker_api import (
     IMAGE_LABEL_VALUE,
     LineDecoder,
@@ -178,13 +178,13 @@ class DockerEngine:
                 self._discard_container(api, made)
 
     def run_interactively(self, container: ContainerSpec) -> int:
-        program = docker_cli.find_docker_client()
-        body = build_interactive_request(container, terminal=docker_cli.is_terminal())
+        program = docker_host.find_docker_client()
+        body = build_interactive_request(container, terminal=docker_host.is_terminal())
         with self._open_client() as api:
             made = self._create_container(api, container.name, body)
             discard = partial(self._discard_container, api, made)
             try:
-                docker_cli.start_attached(program, self.url, made, discard)
+                docker_host.start_attached(program, self.url, made, discard)
                 return self._wait_for_exit_code(api, made, container.name)
             finally:
                 discard()
@@ -337,6 +337,11 @@ class DockerEngine:
     def remove_image(self, ref: str) -> None:
         with self._open_checked_client(f"remove the image {ref}") as api, suppress(docker.errors.NotFound):
             api.remove_image(ref, force=True)
+
+
+def connect_docker() -> DockerEngine:
+    """Docker on this machine. EngineError when there is none, it refuses, or is too old."""
+    return DockerEngine(docker_host.find_docker())
 
 
 def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:

@@ -1,14 +1,14 @@
 """The container in which a stranger's archive or patch is opened: this room's only use of the engine."""
 
 import os
-import secrets
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matrix.engine.protocol import LABEL, ContainerLimits, ContainerResult, ContainerSpec, Engine, Mount
+from matrix.engine.protocol import ContainerLimits, ContainerResult, Engine, Mount
+from matrix.engine.step import Step, StepRunner
 from matrix.errors import InterruptedRunError, MachineError
 
 _MAX_KEPT_LINES = 400
@@ -52,19 +52,16 @@ class Sandbox:
         MachineError when a limit ended it, InterruptedRunError when the user did.
         """
         lines: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
-        container = ContainerSpec(
-            name=f"kmatrix-source-{secrets.token_hex(4)}",
+        step = Step(
             image=self.image,
             command=("bash", "-euo", "pipefail", "-c", script, "kmatrix", *arguments),
-            user=self.user,
             mounts=tuple(mounts),
             env={"HOME": "/tmp", "LC_ALL": "C.UTF-8"},  # noqa: S108 - the container's own
-            labels={LABEL: "source"},
             workdir="/tmp",  # noqa: S108
-            limits=ContainerLimits(seconds=_TIMEOUT_SECONDS),
             network=network,
         )
-        ended = self.engine.run_container(container, lines.append, self.cancel)
+        limits = ContainerLimits(seconds=_TIMEOUT_SECONDS)
+        ended = StepRunner(self.engine, self.user, "source", limits, self.cancel).run(step, lines.append)
         _raise_limit_errors(ended)
         return SandboxResult(ended.exit, tuple(lines))
 
