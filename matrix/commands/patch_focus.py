@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from matrix.builder.run_context import resolve_focus
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile
-from matrix.commands.session import resolve_focus
 
 _SOURCE_SUFFIXES = (".c", ".S")
 _KBUILD_FILES = ("Kconfig", "Makefile", "Kbuild")

@@ -1,12 +1,19 @@
-"""What a recorded run was made with, found again: its profile, its image, its very tree."""
+"""What a recorded run was made with, restored: its profile, its image, its very tree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Profile
-from matrix.commands.session import Session, ensure_images, fetch_source, resolve_image_ref
-from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.commands.session import (
+    LOCAL_ENVIRONMENT,
+    Environment,
+    ensure_images,
+    fetch_source,
+    resolve_image_ref,
+)
+from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
 from matrix.record.events import EventSink, ProgressNote
@@ -18,34 +25,28 @@ from matrix.source.spec import PackageSpec, RevisionSpec, parse_source_spec
 
 @contextmanager
 def restore_session(
-    run: Run,
-    toolchain: str,
-    emit: EventSink,
-    *,
-    engine: Engine | None = None,
-    cache: SourceCache | None = None,
+    run: Run, toolchain: str, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
 ) -> Iterator[Session]:
-    """What `prepare` gave this run, with one of its toolchains; no sweep takes it away meanwhile.
+    """The session that this run was made in, with one of its toolchains; no sweep takes it away meanwhile.
 
     A missing image is made and a missing source is fetched. RequestError when the source cannot be had, or
     is another now.
     """
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    engine = engine or connect_engine()
-    cache = cache or SourceCache()
+    engine, cache = environment.find_engine(), environment.open_cache()
     with cache.lock_shared():
-        about = engine.query_info()
-        user = choose_container_user(rootless=about.rootless)
-        chain = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
+        info = engine.query_info()
+        user = choose_container_user(rootless=info.rootless)
+        record = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
         tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
-        yield Session(profile, catalog, engine, about, user, cache, tree, {toolchain: chain})
+        yield Session(profile, catalog, engine, info, user, cache, tree, {toolchain: record})
 
 
 def _restore_toolchain(
     recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: EventSink
 ) -> ToolchainRecord:
-    """The recorded image, or, said so, the one that its recipe makes today."""
+    """The recorded image, or, with a note, the one that its recipe makes today."""
     if engine.find_image_id(recorded.image_id):
         return recorded
     if name not in catalog.toolchains:
@@ -62,13 +63,13 @@ def _restore_toolchain(
 
 
 def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
-    found = cache.find(source.digest)
-    if found is None:
+    cached = cache.find(source.digest)
+    if cached is None:
         return None
     git = source.git
     return SourceTree(
         spec=source.spec,
-        path=found.path,
+        path=cached.path,
         version=source.version,
         digest=source.digest,
         git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
@@ -83,8 +84,8 @@ def _refetch_tree(
     emit(ProgressNote(f"The source of {run.id} is not in the cache any more: fetching it again."))
     hint = "./inv run, with the options of that run, makes another to take instead"
     try:
-        same = profile.model_copy(update={"source": _pin_spec(run.source, cache)})
-        tree = fetch_source(same, engine, cache, user, emit)
+        pinned = profile.model_copy(update={"source": _pin_spec(run.source, cache)})
+        tree = fetch_source(pinned, engine, cache, user, emit)
     except RequestError as error:
         raise RequestError(
             f"the source of {run.id} is gone, and not to be had again: {error}", hint
@@ -101,7 +102,7 @@ def _pin_spec(source: SourceRecord, cache: SourceCache) -> str:
     match parse_source_spec(source.spec):
         case PackageSpec(name=name, version="") if source.package:
             newest = (cache.read_spec_entry(source.spec) or {}).get("package")
-            # In the cache a package is called as it was asked for: one that is still the newest is found so.
+            # The cache keeps a package under the spec that asked for it: the newest one has no version.
             return source.spec if newest == source.package else f"debian:{name}={source.package}"
         case RevisionSpec(path=path) if source.git:
             return f"{path}@{source.git.commit}"

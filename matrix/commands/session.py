@@ -1,4 +1,4 @@
-"""What a job needs before it can plan: engine, images, source. Makes what is missing."""
+"""What a command needs before it can plan: engine, images, source. Makes what is missing."""
 
 import hashlib
 import platform
@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 import matrix
+from matrix.builder.run_context import Session, resolve_focus
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
 from matrix.engine.connect import choose_container_user, connect_engine
@@ -48,27 +49,28 @@ _GIT_IDENT = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
 
 
 @dataclass(frozen=True)
-class Session:
-    """Everything that a plan is made with."""
+class Environment:
+    """What a command works with: an engine, a cache and a folder of runs; this machine's own by default."""
 
-    profile: Profile
-    catalog: Catalog
-    engine: Engine
-    engine_info: EngineInfo
-    user: str
-    cache: SourceCache
-    tree: SourceTree
-    toolchains: dict[str, ToolchainRecord]
+    engine: Engine | None = None
+    cache: SourceCache | None = None
+    runs: Path = PROJECT_ROOT / "runs"
+
+    def find_engine(self) -> Engine:
+        """The engine that was given, or this machine's. EngineError when it has none."""
+        return self.engine or connect_engine()
+
+    def open_cache(self) -> SourceCache:
+        """The cache that was given, or this user's."""
+        return self.cache or SourceCache()
+
+
+LOCAL_ENVIRONMENT = Environment()
 
 
 @contextmanager
 def prepare_session(
-    profile: Profile,
-    emit: EventSink,
-    *,
-    engine: Engine | None = None,
-    cache: SourceCache | None = None,
-    make: bool = True,
+    profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT, *, make: bool = True
 ) -> Iterator[Session]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
@@ -77,8 +79,7 @@ def prepare_session(
     """
     catalog = load_catalog().with_profile(profile)
     _check_inputs_readable(profile, catalog)
-    engine = engine or connect_engine()
-    cache = cache or SourceCache()
+    engine, cache = environment.find_engine(), environment.open_cache()
     with cache.lock_shared():
         if not make:
             _check_nothing_missing(profile, catalog, engine, cache)
@@ -88,8 +89,8 @@ def prepare_session(
 def _build_session(
     profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache, emit: EventSink
 ) -> Session:
-    about = engine.query_info()
-    user = choose_container_user(rootless=about.rootless)
+    info = engine.query_info()
+    user = choose_container_user(rootless=info.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     _check_focus(profile, catalog, tree)
@@ -97,7 +98,7 @@ def _build_session(
         name: _build_toolchain_record(engine, catalog, profile, name, image, user)
         for name, image in images.items()
     }
-    return Session(profile, catalog, engine, about, user, cache, tree, toolchains)
+    return Session(profile, catalog, engine, info, user, cache, tree, toolchains)
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
@@ -124,11 +125,11 @@ def ensure_images(
     """Toolchain → image id; built or pulled where missing."""
     ids = {}
     for name in toolchains:
-        wanted = resolve_image(name, catalog.toolchains[name])
-        if isinstance(wanted, ImageRecipe):
-            ids[name] = ensure_toolchain_image(engine, wanted, emit, install=install)
+        image = resolve_image(name, catalog.toolchains[name])
+        if isinstance(image, ImageRecipe):
+            ids[name] = ensure_toolchain_image(engine, image, emit, install=install)
         else:
-            ids[name] = ensure_named_image(engine, wanted, emit)
+            ids[name] = ensure_named_image(engine, image, emit)
     return ids
 
 
@@ -141,8 +142,8 @@ def resolve_image(name: str, row: Toolchain) -> ImageRecipe | str:
 
 def resolve_image_ref(name: str, row: Toolchain) -> str:
     """What a toolchain's image is called, whether it is there or not."""
-    wanted = resolve_image(name, row)
-    return wanted.tag if isinstance(wanted, ImageRecipe) else wanted
+    image = resolve_image(name, row)
+    return image.tag if isinstance(image, ImageRecipe) else image
 
 
 def fetch_source(
@@ -162,18 +163,10 @@ def fetch_source(
 
 def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
     """The profile's patches in order, a series as its patches; RequestError when one cannot be read."""
-    given = [read_series(patch) for patch in profile.patch]
-    for note in chain.from_iterable(series.notes for series in given):
+    all_series = [read_series(patch) for patch in profile.patch]
+    for note in chain.from_iterable(series.notes for series in all_series):
         emit(ProgressNote(note))
-    return [patch for series in given for patch in series.patches]
-
-
-def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
-    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
-    asked for."""
-    own = catalog.arches[arch].srcarch
-    paths = (path.replace("{srcarch}", own) for path in profile.focus)
-    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
+    return [patch for series in all_series for patch in series.patches]
 
 
 def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
@@ -191,12 +184,12 @@ def _check_focus(profile: Profile, catalog: Catalog, tree: SourceTree) -> None:
 
 
 def _build_toolchain_record(
-    engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
+    engine: Engine, catalog: Catalog, profile: Profile, name: str, image_id: str, user: str
 ) -> ToolchainRecord:
-    """Image and versions, asked of the tools themselves, for every arch of the profile."""
+    """Image and versions, which the tools themselves print, for every arch of the profile."""
     makes = [{**catalog.build_make_variables(arch, name), **profile.make} for arch in profile.arch]
     pairs = [find_compiler_and_linker(make) for make in makes]
-    lines = read_first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
+    lines = read_first_lines(engine, image_id, [f"{tool} --version" for pair in pairs for tool in pair], user)
     compilers = {}
     for index, arch in enumerate(profile.arch):
         version, binutils = lines[2 * index : 2 * index + 2]
@@ -206,12 +199,12 @@ def _build_toolchain_record(
                 "name another image, or other make variables, in the profile's toolchain",
             )
         compilers[arch] = Compiler(version=version, binutils=binutils)
-    wanted = resolve_image(name, catalog.toolchains[name])
+    image = resolve_image(name, catalog.toolchains[name])
     return ToolchainRecord(
         image=resolve_image_ref(name, catalog.toolchains[name]),
-        image_id=image,
-        root=wanted.root.tag if isinstance(wanted, ImageRecipe) else "",
-        recipe=wanted.dockerfiles if isinstance(wanted, ImageRecipe) else (),
+        image_id=image_id,
+        root=image.root.tag if isinstance(image, ImageRecipe) else "",
+        recipe=image.dockerfiles if isinstance(image, ImageRecipe) else (),
         compilers=compilers,
     )
 
@@ -219,15 +212,15 @@ def _build_toolchain_record(
 def build_base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
     """How a base's configurations start, as a run records it, and the text of its .config if it is one."""
     base = catalog.bases[name]
-    given, extra = read_base_texts(base)
+    text, fragment = read_base_texts(base)
     targets = {arch: catalog.find_base_target(arch, name) for arch in arches}
     record = BaseRecord(
         targets={arch: target for arch, target in targets.items() if target is not None},
         seed=base.seed,
-        config_sha256=hashlib.sha256(given.encode()).hexdigest() if given is not None else None,
-        fragment=tuple(extra.splitlines()),
+        config_sha256=hashlib.sha256(text.encode()).hexdigest() if text is not None else None,
+        fragment=tuple(fragment.splitlines()),
     )
-    return record, given
+    return record, text
 
 
 def build_source_record(tree: SourceTree) -> SourceRecord:
@@ -243,35 +236,35 @@ def build_source_record(tree: SourceTree) -> SourceRecord:
     )
 
 
-def build_host_record(about: EngineInfo) -> Host:
+def build_host_record(info: EngineInfo) -> Host:
     """The machine as a run records it."""
     return Host(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpus=about.cpus,
-        memory=about.memory,
-        engine=f"{about.name} {about.version}",
-        isolation=f"containers, cgroup {about.cgroup}{', rootless' if about.rootless else ''}",
+        cpus=info.cpus,
+        memory=info.memory,
+        engine=f"{info.name} {info.version}",
+        isolation=f"containers, cgroup {info.cgroup}{', rootless' if info.rootless else ''}",
     )
 
 
 def build_tool_record() -> Tool:
     """kmatrix itself: version, and the commit of its checkout where git knows it."""
-    asked = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
+    command = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10).stdout.strip()
+        commit = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
-        said = ""
-    return Tool(version=matrix.__version__, commit=said or None)
+        commit = ""
+    return Tool(version=matrix.__version__, commit=commit.strip() or None)
 
 
 def read_git_identity() -> Mailbox:
-    """Who git says runs this. RequestError where git does not know."""
-    asked = ["git", "var", "GIT_AUTHOR_IDENT"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    found = _GIT_IDENT.match(done.stdout)
-    if done.returncode or found is None:
+    """The user's name and address as git has them. RequestError where git has none."""
+    command = ["git", "var", "GIT_AUTHOR_IDENT"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    match = _GIT_IDENT.match(process.stdout)
+    if process.returncode or match is None:
         raise RequestError(
             "git does not know who you are, so no tag can name you",
             "git config --global user.name 'Your Name'; git config --global user.email you@example.org",
         )
-    return Mailbox(name=found["name"], address=found["address"])
+    return Mailbox(name=match["name"], address=match["address"])

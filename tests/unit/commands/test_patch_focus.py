@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from matrix.builder.run_context import resolve_focus
 from matrix.catalog.load import load_catalog, load_profile
 from matrix.commands.patch_focus import find_focus_additions
-from matrix.commands.session import resolve_focus
 
 CATALOG = load_catalog()
 PROFILE = load_profile("kvm-vfio").model_copy(update={"arch": ("powerpc", "x86")})
