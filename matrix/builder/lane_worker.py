@@ -48,6 +48,7 @@ def run_lanes(context: RunContext) -> None:
             if not all(future.done() and future.exception() is None for future in futures):
                 context.steps.cancel.set()
                 pool.shutdown(wait=True, cancel_futures=True)
+    # A fault of the machine is in its cells' rows by now: what a thread still raises here is a bug.
     for future in futures:
         if not future.cancelled():
             future.result()
@@ -78,21 +79,16 @@ class LaneWorker:
         try:
             with self._open_directories:
                 # Every request before any cell: the order of the builds depends on all configurations.
-                reachable = []
-                for request in self.lane.requests:
-                    cell = self._resolve_request(request)
-                    if cell is not None and self.context.build:
-                        reachable.append(cell)
-                unknown = self._finish_reused(reachable)
-                if unknown:
-                    sources = CommandFileReader(self._directory)
-                    for cell in self._order_cells(unknown):
-                        self._finish_cell(self._build_cell(cell, sources))
+                reachable = [*filter(None, map(self._resolve_request, self.lane.requests))]
+                if self.context.build:
+                    for cell in self._order_cells(self._finish_reused(reachable)):
+                        self._finish_cell(self._build_cell(cell))
         except MachineError as error:
             for request in self.lane.requests:
                 if request.id not in self._finished_ids:
                     self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
         finally:
+            # From their next step on, the other lanes compile with this one's jobs too.
             self.context.budget.release_lane()
             self.context.emit(LaneFinished(self.lane.name))
 
@@ -123,6 +119,10 @@ class LaneWorker:
         return session.create_resolver(self._runner, session.catalog, session.profile.fixed)
 
     @cached_property
+    def _sources(self) -> CommandFileReader:
+        return CommandFileReader(self._directory)
+
+    @cached_property
     def _reuse(self) -> ReuseChain:
         return ReuseChain(self.context.reusable_run)
 
@@ -136,6 +136,7 @@ class LaneWorker:
         self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
         log = self._create_log(request)
         try:
+            # The store first: what is known there needs neither a container nor the lane's directory.
             resolution = self._resolver.find_stored(request)
             if resolution is None:
                 self._directory.prepare_configure()
@@ -204,7 +205,7 @@ class LaneWorker:
         order = plan_visiting_order([self._parse_config(cell.resolution) for cell in cells])
         return [cells[index] for index in order]
 
-    def _build_cell(self, reachable: _ReachableCell, sources: CommandFileReader) -> CellResult:
+    def _build_cell(self, reachable: _ReachableCell) -> CellResult:
         """Build a cell, unless it is known; a fault of the machine is a result, and ends no other cell."""
         cell = reachable.cell
         reason = self.context.find_stop_reason()
@@ -215,6 +216,7 @@ class LaneWorker:
         if known is not None:
             return known
         stages = self.context.session.find_stages(self.lane.arch)
+        # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
         build = CellBuild(
             cell,
             reachable.resolution,
@@ -228,7 +230,7 @@ class LaneWorker:
             result = build.run()
             if result.cell.state in COMPLETE_STATES:
                 # Read now: the next cell overwrites the command files.
-                result = replace(result, sources=sources.find_cell_sources(result.objects))
+                result = replace(result, sources=self._sources.find_cell_sources(result.objects))
         except MachineError as error:
             return fail_cell(cell, str(error))
         self._reuse.add_built(reachable.inputs, result)
@@ -245,5 +247,6 @@ class LaneWorker:
             "sources_sha256": journal.store_sources(result.sources),
         }
         cell = result.cell.model_copy(update=digests)
+        # On disk before it is displayed: what the user was shown survives a crash.
         journal.record_finished_cell(cell, result.diagnostics)
         self.context.emit(CellFinished(cell, result.first_error))

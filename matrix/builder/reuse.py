@@ -55,6 +55,7 @@ def read_recorded_inputs(run: Run, cell: Cell) -> CellInputs | None:
 
 
 def _strip_jobs_option(command: str) -> str:
+    # The share of the jobs changes with the lanes at work, and nothing that is made depends on it.
     return shlex.join(word for word in shlex.split(command) if not _JOBS_OPTION.fullmatch(word))
 
 
@@ -64,18 +65,18 @@ def explain_unaffected(before: State, change: ManifestDiff, sources: Set[str] | 
     The cell must have been made on the tree before the change, and have the same inputs now. ``sources`` are
     the .c, .h and .S files that went into it, None where they are not known.
     """
-    left = [path for path in change.paths if classify_impact(path) is not Impact.NOTHING]
-    if not left:
+    relevant = [path for path in change.paths if classify_impact(path) is not Impact.NOTHING]
+    if not relevant:
         # Whatever make's result was, a failure too: it would read the very same files again.
         return _explain_nothing_read(change) if before in PROVEN_STATES | {State.EMPTY} else None
     # A cell that failed was not made whole: its sources are not all of what its build would read.
-    if before not in COMPLETE_STATES or sources is None or not sources.isdisjoint(left):
+    if before not in COMPLETE_STATES or sources is None or not sources.isdisjoint(relevant):
         return None
     # A new file can shadow another that was included, and where one is gone another may be found.
     moved = {*change.added, *change.removed}
-    if not all(_is_plain_source(path) and path not in moved for path in left):
+    if not all(_is_plain_source(path) and path not in moved for path in relevant):
         return None
-    return f"what changed went into no object here: {_format_first_paths(left)}"
+    return f"what changed went into no object here: {_format_first_paths(relevant)}"
 
 
 def _is_plain_source(path: str) -> bool:
@@ -166,6 +167,7 @@ class ReuseChain:
 
     def find_result(self, cell: Cell, inputs: CellInputs, log: CellLog) -> CellResult | None:
         """The cell with a result that is known already; None when it has to be built."""
+        # In this order: the earlier run answers before any cell of this lane was built.
         return self._find_unaffected(cell, inputs, log) or self._find_same_config(cell, inputs)
 
     def add_built(self, inputs: CellInputs, result: CellResult) -> None:

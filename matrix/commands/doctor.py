@@ -19,7 +19,7 @@ _GIB = 2**30
 _MIN_FREE_DISK = 15 * _GIB
 _MIN_MEMORY = 4 * _GIB
 _PROBE_MEMORY = 512 * 2**20
-# What a container says of its own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
+# Prints a container's own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
 _PROBE_SCRIPT = """
 cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
 grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
@@ -31,7 +31,7 @@ true
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """One thing that was looked at. ``todo`` is the command or advice where it is not well."""
+    """One thing that was checked. ``advice`` is what to do where it is not well."""
 
     subject: str
     ok: bool
@@ -42,25 +42,25 @@ class HealthCheck:
 def diagnose_machine(profile: Profile) -> list[HealthCheck]:
     """Engine, isolation, disk, memory, images, source, in this order."""
     cache = SourceCache()
-    found = [*_check_disk(cache)]
+    disk = [*_check_disk(cache)]
     try:
         engine = connect_engine()
-        about = engine.query_info()
+        info = engine.query_info()
     except MachineError as error:
-        return [HealthCheck("engine", False, str(error), error.hint), *found]
-    engine_line = f"{about.name} {about.version}, cgroup {about.cgroup}, {about.storage}"
+        return [HealthCheck("engine", False, str(error), error.hint), *disk]
+    engine_line = f"{info.name} {info.version}, cgroup {info.cgroup}, {info.storage}"
     memory = HealthCheck(
         "memory",
-        about.memory >= _MIN_MEMORY,
-        f"{about.memory / _GIB:.1f} GiB, {about.cpus} processors",
+        info.memory >= _MIN_MEMORY,
+        f"{info.memory / _GIB:.1f} GiB, {info.cpus} processors",
         "use fewer lanes: --lanes 1",
     )
     images = list(_check_images(engine, profile))
-    isolation = _check_isolation(engine, choose_container_user(rootless=about.rootless))
+    isolation = _check_isolation(engine, choose_container_user(rootless=info.rootless))
     return [
         HealthCheck("engine", True, engine_line),
         isolation,
-        *found,
+        *disk,
         memory,
         *images,
         _check_source(cache, profile),
@@ -83,27 +83,27 @@ def _check_isolation(engine: Engine, user: str) -> HealthCheck:
 
 def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
     words = " ".join(lines).split()
-    lacks = [
+    missing = [
         name
-        for name, held in (
+        for name, is_applied in (
             ("the memory limit", bool(lines) and lines[0].strip() == str(_PROBE_MEMORY)),
             ("dropped capabilities", "0000000000000000" in words),
             ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
             ("a read-only root", "writable" not in words),
             ("the user", user.partition(":")[0] in words),
         )
-        if not held
+        if not is_applied
     ]
-    if lacks:
+    if missing:
         return HealthCheck(
-            "isolation", False, f"the engine does not apply: {', '.join(lacks)}", "use a rootful engine"
+            "isolation", False, f"the engine does not apply: {', '.join(missing)}", "use a rootful engine"
         )
     return HealthCheck("isolation", True, "limits, dropped capabilities and the read-only root are applied")
 
 
 def _check_disk(cache: SourceCache) -> Iterator[HealthCheck]:
-    place = next(path for path in (cache.root, *cache.root.parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    directory = next(path for path in (cache.root, *cache.root.parents) if path.exists())
+    free = shutil.disk_usage(directory).free
     yield HealthCheck(
         "disk",
         free >= _MIN_FREE_DISK,
@@ -116,15 +116,16 @@ def _check_images(engine: Engine, profile: Profile) -> Iterator[HealthCheck]:
     catalog = load_catalog().with_profile(profile)
     for name in profile.toolchain:
         ref = resolve_image_ref(name, catalog.toolchains[name])
-        there = engine.find_image_id(ref) is not None
-        yield HealthCheck(f"image {name}", there, ref if there else f"{ref} is not there", "./inv setup")
+        is_present = engine.find_image_id(ref) is not None
+        message = ref if is_present else f"{ref} is not there"
+        yield HealthCheck(f"image {name}", is_present, message, "./inv setup")
 
 
 def _check_source(cache: SourceCache, profile: Profile) -> HealthCheck:
     if not profile.source.startswith("debian:"):
-        there = Path(profile.source.partition("@")[0]).exists()
-        return HealthCheck("source", there, profile.source, "name a kernel tree: --source DIR")
-    facts = cache.read_spec_entry(profile.source)
-    if facts is None:
+        is_present = Path(profile.source.partition("@")[0]).exists()
+        return HealthCheck("source", is_present, profile.source, "name a kernel tree: --source DIR")
+    entry = cache.read_spec_entry(profile.source)
+    if entry is None:
         return HealthCheck("source", False, f"{profile.source} is not fetched", "./inv setup")
     return HealthCheck("source", True, f"{profile.source} is in {cache.root}")

@@ -1,4 +1,4 @@
-"""Making this machine ready: an engine, images, a source. The one job that may change the machine."""
+"""Making this machine ready: an engine, images, a source. The one command that may change the machine."""
 
 import os
 import subprocess
@@ -24,8 +24,8 @@ def set_up_machine(profile: Profile, emit: EventSink) -> None:
     """Find or install an engine, then build the profile's images and fetch its source."""
     catalog = load_catalog().with_profile(profile)
     engine = _find_or_install_engine(emit)
-    about = engine.query_info()
-    emit(ProgressNote(f"Engine: {about.name} {about.version}."))
+    info = engine.query_info()
+    emit(ProgressNote(f"Engine: {info.name} {info.version}."))
     ensure_images(engine, catalog, profile.toolchain, emit, install=True)
     emit(ProgressNote(f"Images: {', '.join(profile.toolchain)} are there."))
     tree = _fetch_tree(profile, engine, emit)

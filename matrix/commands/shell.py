@@ -21,7 +21,7 @@ from matrix.resolve.make_runner import MakeRunner
 MAKE_VARIABLE = "make_again"
 """The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
 
-# bash, for its line editing, where the image has it: one of somebody's own may have no more than sh. No
+# bash, for its line editing, where the image has it: a user's own image may have no more than sh. No
 # startup files: Debian's complains about a user without a name, and makes a prompt of it.
 _SHELL_COMMAND = ("sh", "-c", 'command -v bash >/dev/null && exec bash --norc "$@"; exec sh "$@"', "sh")
 _PROMPT = "kmatrix$ "

@@ -23,7 +23,7 @@ _INSTALL_COMMAND = f"apt-get install {' '.join(_BOOTSTRAP_PACKAGES)}"
 
 @dataclass(frozen=True)
 class HostSystem:
-    """What the bootstrap asks of the machine, so that a test can answer instead."""
+    """What the bootstrap needs of the machine; a test has one of its own."""
 
     def has_program(self, program: str) -> bool:
         """Whether a program is on PATH."""

@@ -1,4 +1,4 @@
-"""The container in which a stranger's archive or patch is opened: this room's only use of the engine."""
+"""The container in which a foreign archive or patch is opened: this package's only use of the engine."""
 
 import os
 import threading
@@ -24,8 +24,8 @@ class SandboxResult:
 
     def find_value(self, key: str) -> str:
         """What follows ``key=`` on the last line that starts with it; empty when there is none."""
-        found = [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
-        return found[-1] if found else ""
+        values = [line.partition("=")[2] for line in self.lines if line.startswith(f"{key}=")]
+        return values[-1] if values else ""
 
     def has_text(self, text: str) -> bool:
         return any(text in line for line in self.lines)
