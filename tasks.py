@@ -47,7 +47,6 @@ from reports import (
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.progress import display_progress
-from reports.run_terminal import show_plan, show_run_summary
 from reports.task_output import (
     show_checks,
     show_leftovers,
@@ -55,6 +54,7 @@ from reports.task_output import (
     show_reproducer,
     show_shell_banner,
 )
+from reports.terminal import show_plan, show_run_summary
 
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
 _FORMAT_NAMES = " or ".join([", ".join(list(FORMATS)[:-1]), list(FORMATS)[-1]])

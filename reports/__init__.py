@@ -13,8 +13,7 @@ from matrix.verdict.verdict_model import FindingChange, Mailbox, Verdict
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
-from reports.run_terminal import render_text, show_run_summary
-from reports.verdict_terminal import render_verdict_text, show_verdict
+from reports.terminal import render_text, render_verdict_text, show_run_summary, show_verdict
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from matrix.verdict.verdict_model import (
 )
 from reports import FORMATS, NO_OPTIONS, find_format, verdict_text, write_verdict_reports
 from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES
-from reports.verdict_terminal import show_verdict
+from reports.terminal import show_verdict
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING
 from tests.fakes.sides import OTHER, a_side, newer
 from tests.fakes.verdicts import (

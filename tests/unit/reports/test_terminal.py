@@ -13,8 +13,8 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from reports.grid import build_grid, render_grid
-from reports.run_terminal import render_text, show_plan, show_run_summary
 from reports.style import STATE_SIGNS, STATE_STYLES
+from reports.terminal import render_text, show_plan, show_run_summary
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 RUN = Path("/nowhere/20250601-120000-kvm-vfio")
