@@ -1,7 +1,6 @@
 """kmatrix's tasks: each calls a command, shows what it emits, and exits with its code. No logic here."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,41 +17,51 @@ from matrix.command_line import (
     read_command_line,
 )
 from matrix.commands import develop
-from matrix.commands.compare import (
-    apply_baseline,
-    compare_run_directories,
-    find_new_findings,
-    parse_baseline_options,
-)
+from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
-from matrix.commands.repro import select_repro_target, write_script
+from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
-from matrix.commands.stored_findings import derive_run_findings, find_finding, select_finding, write_findings
 from matrix.commands.sweep import sweep_leftovers
+from matrix.exit_codes import ExitCode
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
-from matrix.record.stored_run import find_run_directory, load_run
 from matrix.source.mbox.series import read_series
-from matrix.verdict.verdict_model import Mailbox, Verdict
-from reports import render_run, render_verdict, write_run_reports, write_verdict_reports
-from reports.changes import ReportedRun
+from matrix.verdict.baseline import compare_with_baseline
+from reports import (
+    DEFAULT_FORMAT,
+    FORMATS,
+    NO_OPTIONS,
+    ReportOptions,
+    show_compared_runs,
+    show_run,
+    write_run_reports,
+    write_verdict_reports,
+)
 from reports.explain import show_config_explanation, show_explanation
+from reports.finding_text import describe_repro_target
 from reports.progress import display_progress
-from reports.reproducer import render_reproducer, show_reproducer
 from reports.run_terminal import show_plan, show_run_summary
-from reports.task_output import show_checks, show_leftovers, show_regression, show_shell_banner
-from reports.verdict_terminal import show_verdict
+from reports.task_output import (
+    show_checks,
+    show_leftovers,
+    show_regression,
+    show_reproducer,
+    show_shell_banner,
+)
 
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
+_FORMAT_NAMES = " or ".join([", ".join(list(FORMATS)[:-1]), list(FORMATS)[-1]])
 _FORMAT_OPTION: TaskOption = (
     "format",
-    "terminal",
-    "terminal, html, markdown, text or mail; but for the terminal, on stdout",
+    DEFAULT_FORMAT,
+    f"{_FORMAT_NAMES}; but for the terminal, on stdout",
 )
 
 
@@ -76,14 +85,13 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     console = Console()
     measure = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
     with display_progress(console) as emit:
-        done, directory = run_matrix(profile, emit, read_command_line())
-    findings = derive_run_findings(done, directory)
-    write_findings(findings, directory)
-    write_run_reports(done, findings, directory)
-    show_run_summary(done, findings, directory, console)
+        stored = run_matrix(profile, emit, read_command_line())
+    stored.write_findings()
+    write_run_reports(stored)
+    show_run_summary(stored, console)
     if measure is None:
-        return _compute_exit_code(done, profile)
-    held = apply_baseline(done, directory, measure, werror=profile.werror)
+        return _compute_exit_code(stored.run, profile)
+    held = apply_baseline(stored, measure, werror=profile.werror)
     show_regression(held.regression, held.known_issues, console)
     return held.exit_code
 
@@ -119,42 +127,19 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
     kept = find_verdict(run, RUNS_DIRECTORY)
     if kept is not None:
-        _show_verdict(kept[0], [_load_stored_run(directory) for directory in kept[1]], format)
+        show_compared_runs(*kept, format, Console())
         return 0
-    done, directory = _find_stored_run(run)
-    findings = derive_run_findings(done, directory)
-    if format == "terminal":
-        show_run_summary(done, findings, directory, Console())
-    else:
-        new = (
-            find_new_findings(find_run_directory(baseline, RUNS_DIRECTORY), done, directory)
-            if baseline
-            else None
-        )
-        sys.stdout.write(render_run(done, findings, directory, format, new))
+    stored = _load_stored_run(run)
+    options = NO_OPTIONS
+    if baseline and format != DEFAULT_FORMAT:
+        regression = compare_with_baseline(_load_stored_run(baseline), stored)
+        options = ReportOptions(new_findings=regression.new_findings)
+    show_run(stored, format, Console(), options)
     return 0
 
 
-def _load_stored_run(directory: Path) -> ReportedRun:
-    done = load_run(directory)
-    return ReportedRun(done, derive_run_findings(done, directory), directory)
-
-
-def _show_verdict(
-    verdict: Verdict,
-    sides: Sequence[ReportedRun],
-    format: str,  # noqa: A002
-    tester: Mailbox | None = None,
-) -> None:
-    if format == "terminal":
-        show_verdict(verdict, sides[0], sides[-1], Console())
-    else:
-        sys.stdout.write(render_verdict(verdict, sides[0], sides[-1], format, tester))
-
-
-def _find_stored_run(run: str) -> tuple[Run, Path]:
-    directory = find_run_directory(run, RUNS_DIRECTORY)
-    return load_run(directory), directory
+def _load_stored_run(run: str) -> StoredRun:
+    return StoredRun.load(find_run_directory(run, RUNS_DIRECTORY))
 
 
 @define_task(
@@ -183,9 +168,8 @@ def patch(
     asked = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
     with display_progress(Console(stderr=format != "terminal")) as emit:
         judged = evaluate_patch(profile, asked, emit, read_command_line())
-    sides = [_load_stored_run(directory) for directory in judged.directories]
-    write_verdict_reports(judged.verdict, sides, judged.tester)
-    _show_verdict(judged.verdict, sides, format, judged.tester)
+    write_verdict_reports(judged.verdict, judged.runs, judged.tester)
+    show_compared_runs(judged.verdict, judged.runs, format, Console(), ReportOptions(tester=judged.tester))
     if judged.untested_reason:
         sys.stderr.write(f"kmatrix: no Tested-by: {judged.untested_reason}\n")
     return judged.exit_code
@@ -197,7 +181,7 @@ def patch(
         ("after", POSITIONAL, "the run that is compared with it"),
         ("fixes", [], "a finding of the first that must be gone, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
-        ("werror", False, "exit 101 for new warnings"),
+        ("werror", False, f"exit {ExitCode.WARNED} for new warnings"),
         _FORMAT_OPTION,
     ]
 )
@@ -211,9 +195,9 @@ def compare(
     format: str,  # noqa: A002
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    directories = [find_run_directory(name, RUNS_DIRECTORY) for name in (before, after)]
-    verdict, code = compare_run_directories(*directories, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    _show_verdict(verdict, [_load_stored_run(directory) for directory in directories], format)
+    runs = [_load_stored_run(name) for name in (before, after)]
+    verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
+    show_compared_runs(verdict, runs, format, Console())
     return code
 
 
@@ -228,16 +212,15 @@ def compare(
 )
 def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) -> int:
     """A finding: its condition, its proof, its scope, how to see it, or why your .config does not show it."""
-    done, directory = _find_stored_run(run)
-    findings = derive_run_findings(done, directory)
+    stored = _load_stored_run(run)
     asked = parse_config_request(config, toolchain, out)
     if asked is not None:
         with display_progress(Console(stderr=True)) as emit:
-            told = explain_config(done, directory, select_finding(findings, finding), asked, emit)
-        show_config_explanation(done, told, directory, Console())
+            answer = explain_config(stored, stored.select_finding(finding), asked, emit)
+        show_config_explanation(stored, answer, Console())
         return 0
-    shown = [find_finding(findings, finding)] if finding else findings.findings
-    show_explanation(done, shown, directory, Console())
+    shown = [stored.find_finding(finding)] if finding else stored.findings.findings
+    show_explanation(stored, shown, Console())
     return 0
 
 
@@ -252,14 +235,15 @@ def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) ->
 )
 def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int:
     """Write the reproducer of a finding or a cell: one POSIX sh script that stands alone."""
-    done, directory = _find_stored_run(run)
-    subject = select_repro_target(done, derive_run_findings(done, directory), finding, cell, toolchain)
-    script = render_reproducer(done, subject.cell, directory, subject.finding)
+    stored = _load_stored_run(run)
+    target = select_repro_target(stored, finding, cell, toolchain)
+    about = describe_repro_target(stored.run, target.cell, target.finding)
+    script = render_reproducer(stored, target, about)
     if out == "-":
         sys.stdout.write(script)
     else:
         show_reproducer(
-            write_script(script, Path(out) if out else directory / subject.script_name), Console()
+            write_script(script, Path(out) if out else stored.directory / target.script_name), Console()
         )
     return 0
 
@@ -276,11 +260,11 @@ def shell(*, cell: str, run: str, command: str) -> int:
 
     Without a terminal, the shell reads its commands from stdin. What is done there is gone afterwards.
     """
-    done, directory = _find_stored_run(run)
+    stored = _load_stored_run(run)
     console = Console(stderr=True)
     with ExitStack() as until_left:
         with display_progress(console) as emit:
-            room = until_left.enter_context(open_cell_shell(done, directory, cell, emit))
+            room = until_left.enter_context(open_cell_shell(stored, cell, emit))
         if not command:
             show_shell_banner(room.cell, room.make_command, MAKE_VARIABLE, console)
         return room.run_shell(command)
@@ -309,7 +293,7 @@ def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
     checks = diagnose_machine(profile)
     show_checks(checks, Console())
-    return 0 if all(check.ok for check in checks) else 2
+    return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
 @define_task(own=[("yes", False, "remove it; without this, only show it")])

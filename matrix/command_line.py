@@ -22,6 +22,7 @@ from invoke.util import helpline
 import matrix
 from matrix.commands.settings import OPTIONS, PROFILE_OPTION, Option, resolve_profile
 from matrix.errors import KmatrixError, format_nearest
+from matrix.exit_codes import ExitCode
 
 CommandTask = Task[Callable[..., None]]
 TaskOption = tuple[str, object, str]
@@ -120,16 +121,18 @@ def _report_errors() -> Iterator[None]:
     except BrokenPipeError:
         # The reader has gone (`| head`). Python flushes once more at its end: that must not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=1) from None
+        raise Exit(code=ExitCode.WRONG_REQUEST) from None
     except KmatrixError as error:
         _exit_with_message(error.exit_code, f"kmatrix: {error}", error.hint)
     except KeyboardInterrupt:
-        _exit_with_message(130, "kmatrix: interrupted")
+        _exit_with_message(ExitCode.INTERRUPTED, "kmatrix: interrupted")
     except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is reported as one
         if os.environ.get("KMATRIX_TRACEBACK"):
             traceback.print_exc()
         _exit_with_message(
-            70, f"kmatrix: this is a bug: {type(error).__name__}: {error}", "KMATRIX_TRACEBACK=1 shows where"
+            ExitCode.BUG,
+            f"kmatrix: this is a bug: {type(error).__name__}: {error}",
+            "KMATRIX_TRACEBACK=1 shows where",
         )
 
 
@@ -183,7 +186,9 @@ class TaskProgram(Program):
             unknown = _UNKNOWN_WORD.fullmatch(str(error))
             if unknown is None:
                 raise
-            _exit_with_message(1, *self._describe_unknown_word(unknown["word"], error.context))
+            _exit_with_message(
+                ExitCode.WRONG_REQUEST, *self._describe_unknown_word(unknown["word"], error.context)
+            )
 
     def _describe_unknown_word(self, word: str, context: ParserContext | None) -> tuple[str, str]:
         if not word.startswith("-"):

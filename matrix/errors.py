@@ -6,6 +6,9 @@ caught once, in ``matrix/command_line.py``.
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
+
+from matrix.exit_codes import ExitCode
 
 
 class KmatrixError(Exception):
@@ -15,7 +18,7 @@ class KmatrixError(Exception):
     type, where there is one), or empty.
     """
 
-    exit_code = 70
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -25,7 +28,7 @@ class KmatrixError(Exception):
 class RequestError(KmatrixError):
     """What was asked for is wrong: an option, a profile, a selection, a patch, a source."""
 
-    exit_code = 1
+    exit_code = ExitCode.WRONG_REQUEST
 
 
 class RejectedPatchError(RequestError):
@@ -39,7 +42,7 @@ class RejectedPatchError(RequestError):
 class MachineError(KmatrixError):
     """The machine let us down: no engine, no image, no space, no network."""
 
-    exit_code = 2
+    exit_code = ExitCode.MACHINE_FAULT
 
 
 class EngineError(MachineError):
@@ -53,7 +56,7 @@ class DiskFullError(MachineError):
 class InterruptedRunError(KmatrixError):
     """The user stopped it."""
 
-    exit_code = 130
+    exit_code = ExitCode.INTERRUPTED
 
 
 def format_nearest(word: str, words: Iterable[str]) -> str:

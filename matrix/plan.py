@@ -12,6 +12,9 @@ from pathlib import PurePosixPath
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 
+LANE_AXES = ("arch", "toolchain", "base")
+"""The axes beside the symbols: their values make a lane."""
+
 _LONGEST_ID = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+@-]")
 
@@ -43,6 +46,11 @@ class Request:
         return dict(self.symbols)
 
     @property
+    def axes(self) -> dict[str, str]:
+        """Axis → value: arch, toolchain, base, then the symbols."""
+        return {"arch": self.arch, "toolchain": self.toolchain, "base": self.base, **self.symbol_values}
+
+    @property
     def id(self) -> str:
         """``powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n``: printed from the fields, never parsed."""
         symbols = ",".join(f"{name}={escape_path_part(value)}" for name, value in self.symbols)
@@ -66,7 +74,6 @@ class Request:
 
 
 _FIELD_TERMS = re.compile(r"\w+=[^,/]*(,\w+=[^,/]*)*")
-_AXES = ("arch", "toolchain", "base")
 
 
 def list_axes(profile: Profile) -> dict[str, tuple[str, ...]]:
@@ -138,18 +145,13 @@ def _compile_term(term: str, points: Sequence[Request]) -> Callable[[Request], b
     if not _FIELD_TERMS.fullmatch(term):
         return lambda point: fnmatchcase(point.id, term) or fnmatchcase(point.id, f"{term.rstrip('/')}/*")
     wanted = [part.partition("=")[::2] for part in term.split(",")]
-    known = {*_AXES, *(name for point in points[:1] for name in point.symbol_values)}
+    known = {*LANE_AXES, *(name for point in points[:1] for name in point.symbol_values)}
     for name, _ in wanted:
         if name not in known:
             raise RequestError(
                 f"--select {term!r}: there is no axis {name}", f"axes: {', '.join(sorted(known))}"
             )
-    return lambda point: all(fnmatchcase(read_axis_value(point, name), value) for name, value in wanted)
-
-
-def read_axis_value(point: Request, name: str) -> str:
-    """The value of one axis by its name."""
-    return str(getattr(point, name)) if name in _AXES else point.symbol_values[name]
+    return lambda point: all(fnmatchcase(point.axes[name], value) for name, value in wanted)
 
 
 def compute_plan_digest(points: Iterable[Request]) -> str:

@@ -1,123 +1,140 @@
-"""A run, told: the formats by name. Nothing here decides anything; it only says what the record holds."""
+"""Reports of runs and verdicts: the formats by name, and what shows them and writes their files."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+
+from rich.console import Console
 
 from matrix.errors import RequestError, format_nearest
-from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
-from matrix.record.run_model import Run
 from matrix.verdict.verdict_model import FindingChange, Mailbox, Verdict
-from reports.changes import ReportedRun
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
-from reports.run_html import render_html
-from reports.run_markdown import render_markdown
-from reports.run_terminal import render_text
-from reports.verdict_pages import render_verdict_html, render_verdict_markdown
-from reports.verdict_terminal import render_verdict_text
-
-F = TypeVar("F")
+from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
+from reports.run_terminal import render_text, show_run_summary
+from reports.verdict_terminal import render_verdict_text, show_verdict
 
 
 @dataclass(frozen=True)
-class RunFormat:
-    """A way to tell a run: the file that it makes in the run's directory, and what makes its text.
+class ReportOptions:
+    """What a report may have besides: the findings that are new since a baseline, which a run's mail marks
+    (None without a baseline), and the tester whose tag ends a verdict's mail."""
 
-    Without a file it is only made when somebody asks for it.
-    """
-
-    file: str | None
-    render: Callable[[Run, Findings, Path], str]
+    new_findings: tuple[FindingChange, ...] | None = None
+    tester: Mailbox | None = None
 
 
-RUN_FORMATS: dict[str, RunFormat] = {
-    "html": RunFormat("report.html", render_html),
-    "markdown": RunFormat("report.md", render_markdown),
-    "text": RunFormat("report.txt", render_text),
-    "terminal": RunFormat("report.txt", render_text),
-    "mail": RunFormat(None, render_run_mail),
-}
+NO_OPTIONS = ReportOptions()
 
 
 @dataclass(frozen=True)
-class VerdictFormat:
-    """The same for a verdict, which lies in the after-run's directory."""
+class ReportFormat:
+    """How a run and a verdict are rendered, and the file of each: a run's lies in its directory, a verdict's
+    in that of its after-run. Without a file it is only made when it is asked for."""
 
-    file: str | None
-    render: Callable[[Verdict, ReportedRun, ReportedRun], str]
+    run_file: str | None
+    render_run: Callable[[StoredRun, ReportOptions], str]
+    verdict_file: str | None
+    render_verdict: Callable[[Verdict, StoredRun, StoredRun, ReportOptions], str]
 
 
-VERDICT_FORMATS: dict[str, VerdictFormat] = {
-    "html": VerdictFormat("verdict.html", render_verdict_html),
-    "markdown": VerdictFormat("verdict.md", render_verdict_markdown),
-    "text": VerdictFormat("verdict.txt", render_verdict_text),
-    "terminal": VerdictFormat("verdict.txt", render_verdict_text),
-    "mail": VerdictFormat(None, render_verdict_mail),
+def _create_plain_format(
+    run_file: str | None,
+    render_run: Callable[[StoredRun], str],
+    verdict_file: str | None,
+    render_verdict: Callable[[Verdict, StoredRun, StoredRun], str],
+) -> ReportFormat:
+    """A format that has nothing besides, whatever the options."""
+    return ReportFormat(
+        run_file,
+        lambda stored, _: render_run(stored),
+        verdict_file,
+        lambda verdict, before, after, _: render_verdict(verdict, before, after),
+    )
+
+
+def _render_run_mail(stored: StoredRun, options: ReportOptions) -> str:
+    return render_run_mail(stored, new=options.new_findings)
+
+
+def _render_verdict_mail(
+    verdict: Verdict, before: StoredRun, after: StoredRun, options: ReportOptions
+) -> str:
+    tag = format_tested_by(options.tester) if options.tester else ""
+    return render_verdict_mail(verdict, before, after, tag=tag)
+
+
+DEFAULT_FORMAT = "terminal"
+FORMATS: dict[str, ReportFormat] = {
+    DEFAULT_FORMAT: _create_plain_format(None, render_text, None, render_verdict_text),
+    "html": _create_plain_format("report.html", render_html, "verdict.html", render_verdict_html),
+    "markdown": _create_plain_format("report.md", render_markdown, "verdict.md", render_verdict_markdown),
+    "text": _create_plain_format("report.txt", render_text, "verdict.txt", render_verdict_text),
+    "mail": ReportFormat(None, _render_run_mail, "mail.txt", _render_verdict_mail),
 }
 
 
-def render_run(
-    run: Run,
-    findings: Findings,
-    directory: Path,
+def find_format(name: str) -> ReportFormat:
+    """The format of this name. RequestError, with the nearest one, when there is none."""
+    if name not in FORMATS:
+        raise RequestError(
+            f"there is no report format {name!r}{format_nearest(name, FORMATS)}",
+            f"formats: {', '.join(FORMATS)}",
+        )
+    return FORMATS[name]
+
+
+def show_run(stored: StoredRun, name: str, console: Console, options: ReportOptions = NO_OPTIONS) -> None:
+    """Show a run in one format: in a terminal with colours, in any other as its file would have it."""
+    if name == DEFAULT_FORMAT:
+        show_run_summary(stored, console)
+    else:
+        console.file.write(find_format(name).render_run(stored, options))
+
+
+def show_compared_runs(
+    verdict: Verdict,
+    runs: Sequence[StoredRun],
     name: str,
-    new: Iterable[FindingChange] | None = None,
-) -> str:
-    """The run in one format. RequestError for a name that is none. A mail marks what is new since a baseline,
-    where there is one."""
-    if name == "mail":
-        return render_run_mail(run, findings, directory, new=new)
-    return _find_format(RUN_FORMATS, name).render(run, findings, directory)
+    console: Console,
+    options: ReportOptions = NO_OPTIONS,
+) -> None:
+    """The same for a verdict. ``runs`` are the one before and those after each step."""
+    if name == DEFAULT_FORMAT:
+        show_verdict(verdict, runs[0], runs[-1], console)
+    else:
+        console.file.write(find_format(name).render_verdict(verdict, runs[0], runs[-1], options))
 
 
-def write_run_reports(run: Run, findings: Findings, directory: Path) -> list[Path]:
+def write_run_reports(stored: StoredRun) -> list[Path]:
     """Write every format into the run's directory; returns the files. DiskFullError when it is full."""
-    files = {one.file: one.render for one in RUN_FORMATS.values() if one.file}
-    return _write_files({file: make(run, findings, directory) for file, make in files.items()}, directory)
-
-
-def render_verdict(
-    verdict: Verdict, before: ReportedRun, after: ReportedRun, name: str, tester: Mailbox | None = None
-) -> str:
-    """The verdict in one format; a mail has the tester's tag. RequestError for a name that is none."""
-    if name == "mail":
-        return render_verdict_mail(verdict, before, after, tag=format_tested_by(tester) if tester else "")
-    return _find_format(VERDICT_FORMATS, name).render(verdict, before, after)
+    rows = [row for row in FORMATS.values() if row.run_file]
+    texts = {str(row.run_file): row.render_run(stored, NO_OPTIONS) for row in rows}
+    return _write_files(texts, stored.directory)
 
 
 def write_verdict_reports(
-    verdict: Verdict, sides: Sequence[ReportedRun], tester: Mailbox | None = None
+    verdict: Verdict, runs: Sequence[StoredRun], tester: Mailbox | None = None
 ) -> list[Path]:
-    """Write every format, and the mails, into the after-run's directory; returns the files.
+    """Write every format, and a mail for each step, into the after-run's directory; returns the files.
 
-    ``sides`` are the run before and those after each step; each gets the reports of a run, which the verdict
+    ``runs`` are the one before and those after each step; each gets the reports of a run, which the verdict
     refers to. DiskFullError when the disk is full.
     """
-    for side in sides:
-        write_run_reports(side.run, side.findings, side.directory)
-    before, after = sides[0], sides[-1]
-    texts = {one.file: one.render(verdict, before, after) for one in VERDICT_FORMATS.values() if one.file} | {
-        "mail.txt": render_verdict(verdict, before, after, "mail", tester)
-    }
+    for stored in runs:
+        write_run_reports(stored)
+    before, after, options = runs[0], runs[-1], ReportOptions(tester=tester)
+    rows = [row for row in FORMATS.values() if row.verdict_file]
+    texts = {str(row.verdict_file): row.render_verdict(verdict, before, after, options) for row in rows}
     if verdict.steps:
-        mails = enumerate(render_step_mails(verdict, sides), 1)
+        mails = enumerate(render_step_mails(verdict, runs), 1)
         texts |= {f"mail-{number}.txt": mail for number, mail in mails}
     return _write_files(texts, after.directory)
 
 
-def _find_format(formats: Mapping[str, F], name: str) -> F:
-    if name not in formats:
-        raise RequestError(
-            f"there is no report format {name!r}{format_nearest(name, formats)}",
-            f"formats: {', '.join(formats)}",
-        )
-    return formats[name]
-
-
 def _write_files(texts: Mapping[str, str], directory: Path) -> list[Path]:
-    for file, told in texts.items():
-        write_atomically(directory / file, told)
+    for file, text in texts.items():
+        write_atomically(directory / file, text)
     return [directory / file for file in texts]

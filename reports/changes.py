@@ -1,15 +1,13 @@
-"""Two runs against each other, as every format tells them: what is looked at, counted and grouped."""
+"""Two runs against each other, as every format shows them: what is looked at, counted and grouped."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
-from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.evidence import index_cells
-from matrix.findings.finding import Finding, Findings
-from matrix.record.run_model import Cell, Run
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, Evidence, State
 from matrix.verdict.gates import explain_not_fixed
 from matrix.verdict.verdict_model import (
@@ -19,13 +17,10 @@ from matrix.verdict.verdict_model import (
     FindingChange,
     FindingStatus,
     PatchStep,
-    SideFinding,
     SymbolChange,
     Transition,
     Verdict,
 )
-from reports import finding_text
-from reports.formatting import clean_text
 
 TRANSITION_STATES: dict[Transition, State] = {
     Transition.BROKEN: State.FAIL,
@@ -37,7 +32,7 @@ TRANSITION_STATES: dict[Transition, State] = {
     Transition.STILL_FAILING: State.WARN,
     Transition.UNCHANGED: State.UNREACHABLE,
 }
-"""What became of cells, in the order in which it is told, and the state whose look it has."""
+"""What became of cells, in the order in which it is shown, and the state whose look it has."""
 FINDING_STATUS_STATES: dict[FindingStatus, State] = {
     FindingStatus.NEW: State.FAIL,
     FindingStatus.LOST: State.FAIL,
@@ -49,25 +44,6 @@ FINDING_STATUS_STATES: dict[FindingStatus, State] = {
 # An enum's member and the other's of the same value are one key: these are never to be one dict.
 _TRANSITION_ORDER, _FINDING_STATUS_ORDER = list(TRANSITION_STATES), list(FINDING_STATUS_STATES)
 _UNAFFECTED_REASON = "the same .config, and nothing of what went into it is changed"
-
-
-@dataclass(frozen=True)
-class ReportedRun:
-    """One of the two runs: its record, its findings, and the directory where it lies."""
-
-    run: Run
-    findings: Findings
-    directory: Path
-
-    @cached_property
-    def cells_by_id(self) -> dict[str, Cell]:
-        """Its cells by their ids."""
-        return index_cells(self.run)
-
-    def find_finding(self, seen: SideFinding | None) -> Finding | None:
-        """The first of this run's findings that a verdict speaks of."""
-        ids = seen.ids if seen else ()
-        return next((one for one in self.findings.findings if one.id in ids), None)
 
 
 @dataclass(frozen=True)
@@ -88,8 +64,8 @@ class RunChanges:
     ``missed`` are findings that were asked for and are not fixed, as they were called.
     """
 
-    before: ReportedRun
-    after: ReportedRun
+    before: StoredRun
+    after: StoredRun
     cells: tuple[CellChange, ...]
     findings: tuple[FindingChange, ...]
     symbols: tuple[SymbolChange, ...]
@@ -97,31 +73,27 @@ class RunChanges:
     unfixed_names: frozenset[str] = frozenset()
 
     @classmethod
-    def from_verdict(cls, what: Verdict | PatchStep, before: ReportedRun, after: ReportedRun) -> "RunChanges":
-        """Findings in the order in which they are told: new, lost, not known, fixed, still there."""
-        findings = sorted(what.findings, key=lambda one: _FINDING_STATUS_ORDER.index(one.fate))
-        found = cls(before, after, what.cells, tuple(findings), what.symbols)
+    def from_verdict(cls, what: Verdict | PatchStep, before: StoredRun, after: StoredRun) -> "RunChanges":
+        """Findings in the order in which they are shown: new, lost, not known, fixed, still there."""
+        findings = sorted(what.findings, key=lambda change: _FINDING_STATUS_ORDER.index(change.fate))
+        changes = cls(before, after, what.cells, tuple(findings), what.symbols)
         if isinstance(what, PatchStep):
-            return found
-        missed = frozenset(one.finding for one in what.fixes if not one.fixed)
-        return replace(found, differences=what.differences, unfixed_names=missed)
+            return changes
+        unfixed = frozenset(fix.finding for fix in what.fixes if not fix.fixed)
+        return replace(changes, differences=what.differences, unfixed_names=unfixed)
 
     def select_cells(self, transition: Transition) -> list[CellChange]:
         """The cells of both plans of which this became."""
         return [cell for cell in self.cells if cell.transition is transition and cell.is_in_both_plans]
 
-    def locate_finding(self, change: FindingChange) -> tuple[ReportedRun, Finding] | None:
+    def locate_finding(self, change: FindingChange) -> tuple[StoredRun, Finding] | None:
         """The run that shows a finding, the after-side where it is there, and the finding in it."""
         for side, seen in ((self.after, change.after), (self.before, change.before)):
-            finding = side.find_finding(seen)
+            ids = seen.ids if seen else ()
+            finding = next((finding for finding in side.findings.findings if finding.id in ids), None)
             if finding:
                 return side, finding
         return None
-
-    def label_messages(self, change: FindingChange) -> dict[str, Diagnostic]:
-        """Toolchain → what it says of a finding."""
-        shown = self.locate_finding(change)
-        return finding_text.label_diagnostics(shown[0].run, shown[1]) if shown else {}
 
     @cached_property
     def compared_cells(self) -> tuple[Cell, ...]:
@@ -134,19 +106,19 @@ class RunChanges:
     @cached_property
     def cell_groups(self) -> tuple[CellChangeGroup, ...]:
         """The cells that are not as they were, or fail as they did; what is to be blamed first."""
-        found: dict[tuple[Transition, State | None, State | None, str], list[CellChange]] = {}
+        alike: dict[tuple[Transition, State | None, State | None, str], list[CellChange]] = {}
         for cell in self.cells:
             if cell.transition is not Transition.UNCHANGED:
                 key = (cell.transition, cell.before, cell.after, _format_reason(cell))
-                found.setdefault(key, []).append(cell)
-        made = (CellChangeGroup(*key, tuple(cells)) for key, cells in found.items())
-        return tuple(sorted(made, key=lambda group: _TRANSITION_ORDER.index(group.transition)))
+                alike.setdefault(key, []).append(cell)
+        groups = (CellChangeGroup(*key, tuple(cells)) for key, cells in alike.items())
+        return tuple(sorted(groups, key=lambda group: _TRANSITION_ORDER.index(group.transition)))
 
     @cached_property
     def unaffected_reasons(self) -> dict[str, int]:
         """Why the patch cannot reach cells that were not built again → how many, of those looked at."""
         reasons = (
-            clean_text(cell.reason or _UNAFFECTED_REASON)
+            cell.reason or _UNAFFECTED_REASON
             for cell in self.compared_cells
             if cell.evidence is Evidence.UNAFFECTED
         )
@@ -155,30 +127,32 @@ class RunChanges:
     @cached_property
     def new_errors(self) -> list[FindingChange]:
         """Findings that are an error where they were none."""
-        return [one for one in self.findings if one.new_in and one.new_error]
+        return [change for change in self.findings if change.new_in and change.new_error]
 
     @cached_property
     def new_warnings(self) -> list[FindingChange]:
         """Findings that are where they were not, and no error there."""
-        return [one for one in self.findings if one.new_in and not one.new_error]
+        return [change for change in self.findings if change.new_in and not change.new_error]
 
     @cached_property
     def fixed_findings(self) -> list[FindingChange]:
         """Findings that are known to be fixed."""
-        return [one for one in self.findings if not explain_not_fixed(one)]
+        return [change for change in self.findings if not explain_not_fixed(change)]
 
     @cached_property
     def unfixed_findings(self) -> list[FindingChange]:
         """Findings that were asked for, and are not known to be fixed."""
         names = {form for name in self.unfixed_names for form in (name, name.upper())}
-        return [one for one in self.findings if one.before and names & {*one.before.ids, *one.keys}]
+        return [
+            change for change in self.findings if change.before and names & {*change.before.ids, *change.keys}
+        ]
 
-    def select_remaining(self, fate: FindingStatus) -> list[FindingChange]:
-        """Findings of before of which something became, though they are not known to be fixed; those that
-        were asked for are told apart. Of ones that are `fixed`, nobody knows why they are gone."""
-        others = (one for one in self.findings if one.before and one.fate is fate)
+    def select_remaining(self, status: FindingStatus) -> list[FindingChange]:
+        """Findings of before of which something became, though they are not known to be fixed, without those
+        that were asked for. For those among them that are `fixed` there is no reason why they are gone."""
+        others = (change for change in self.findings if change.before and change.fate is status)
         known = [*self.fixed_findings, *self.unfixed_findings]
-        return [one for one in others if is_finding_changed(one) and one not in known]
+        return [change for change in others if is_finding_changed(change) and change not in known]
 
 
 def is_finding_changed(change: FindingChange) -> bool:
@@ -192,9 +166,9 @@ def is_finding_changed(change: FindingChange) -> bool:
 
 def format_arch_counts(cells: Iterable[Cell | CellChange]) -> str:
     """``arm64 20, powerpc 26``."""
-    return clean_text(", ".join(f"{arch} {count}" for arch, count in Counter(c.arch for c in cells).items()))
+    return ", ".join(f"{arch} {count}" for arch, count in Counter(cell.arch for cell in cells).items())
 
 
 def _format_reason(cell: CellChange) -> str:
     """Why nothing is claimed of it, or why it is lost."""
-    return clean_text(cell.why or (cell.reason or "" if cell.transition is Transition.LOST else ""))
+    return cell.why or (cell.reason or "" if cell.transition is Transition.LOST else "")

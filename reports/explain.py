@@ -1,14 +1,10 @@
-"""A finding explained: what, under which condition, with which proof, where, and how to see it."""
+"""`./inv explain`: a finding at length, and somebody's .config held against it."""
 
 import shlex
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.text import Text
 
-from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.check_config import (
     ConfigChange,
     ConfigDifferences,
@@ -17,37 +13,33 @@ from matrix.findings.check_config import (
     UnprovenSymbol,
     UserConfig,
 )
-from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Finding
-from matrix.kconfig.config import ConfigCompiler
-from matrix.record.run_model import Cell, Run
-from reports import finding_text
-from reports.formatting import TERMINAL_WIDTH, clean_text, format_count, format_labelled_lines
-from reports.make_steps import (
+from matrix.findings.make_steps import (
     RunLocation,
     find_diagnostic_ref,
-    list_make_steps,
     list_steps_for_config,
     locate_recorded_config,
     relativize_to_cwd,
 )
-from reports.style import print_line, replace_unencodable
-from reports.summary import format_diagnostic_title, format_source
+from matrix.findings.stored_run import StoredRun
+from matrix.kconfig.config import ConfigCompiler
+from matrix.record.run_model import Run
+from reports import finding_text, limits
+from reports.finding_view import FindingView
+from reports.formatting import format_count, format_labelled_lines, join_first, wrap_text
+from reports.style import StyledLine, print_line, print_lines, replace_unencodable
+from reports.summary import format_source
 
-_SYMBOLS_SHOWN = 4
 
-
-def show_config_explanation(run: Run, answer: ConfigExplanation, directory: Path, console: Console) -> None:
+def show_config_explanation(stored: StoredRun, answer: ConfigExplanation, console: Console) -> None:
     """The answer first, then what it rests on, then what to type; prose in 80 columns, commands as they
     are."""
     replace_unencodable(console)
-    place = RunLocation.from_cwd(directory)
-    for line in _format_headline(answer):
-        print_line(console, Text(line, "bold"))
+    print_lines(console, [StyledLine(line, "bold") for line in _format_headline(answer)])
     for line in (
-        *_format_outcome(answer, run, place),
-        *_format_config_facts(answer, run),
-        *_format_config_commands(answer, place),
+        *_format_outcome(answer, stored),
+        *_format_config_facts(answer, stored.run),
+        *_format_config_commands(answer, RunLocation.from_cwd(stored)),
     ):
         print_line(console, line)
 
@@ -55,12 +47,10 @@ def show_config_explanation(run: Run, answer: ConfigExplanation, directory: Path
 def _format_headline(answer: ConfigExplanation) -> Iterator[str]:
     """What the .config misses, or that it misses nothing."""
     finding, fit = answer.finding, answer.fit
-    told = [_format_missed_term(term, answer.user_config, finding) for term in fit.missed_terms]
+    missed = [_format_missed_term(term, answer.user_config, finding) for term in fit.missed_terms]
     met = f"your .config meets the condition of {finding.id} already: {_format_cube(answer)}"
-    for line in told or [met]:
-        yield from textwrap.wrap(
-            clean_text(line), TERMINAL_WIDTH, subsequent_indent="  ", break_on_hyphens=False
-        )
+    for line in missed or [met]:
+        yield from wrap_text(line, rest="  ")
 
 
 def _format_missed_term(term: TermCheck, given: UserConfig, finding: Finding) -> str:
@@ -69,8 +59,8 @@ def _format_missed_term(term: TermCheck, given: UserConfig, finding: Finding) ->
         return f"your .config is for {term.actual}; {finding.id} was seen {seen} only"
     if term.axis == "toolchain":
         compiler = given.origin.compiler
-        made = compiler.text if compiler else term.actual
-        return f"your .config was made with {made}; {finding.id} comes {seen} only"
+        actual = compiler.text if compiler else term.actual
+        return f"your .config was made with {actual}; {finding.id} comes {seen} only"
     if term.actual in term.needed:
         lacks = ", ".join(f"{check.symbol}={check.got}" for check in term.failed_checks)
         wants = ", ".join(f"{check.symbol}={check.want}" for check in term.failed_checks)
@@ -89,13 +79,12 @@ def _format_cube(answer: ConfigExplanation) -> str:
     return finding_text.format_conjunction(answer.finding.condition[answer.fit.cube_index])
 
 
-def _format_outcome(answer: ConfigExplanation, run: Run, place: RunLocation) -> Iterator[str]:
+def _format_outcome(answer: ConfigExplanation, stored: StoredRun) -> Iterator[str]:
     """What became of the change."""
     yield ""
     if answer.differences is None:
         yield "  an arch cannot be changed in a .config; how to make one that shows it:"
-        name = shlex.quote(_format_run_name(run, place))
-        yield f"    ./inv explain --finding {answer.finding.id} --run {name}"
+        yield f"    ./inv explain --finding {answer.finding.id} --run {shlex.quote(stored.name)}"
     elif answer.change is None:
         yield from _wrap_paragraph(
             "a compiler cannot be changed in a .config: make it with the other one, as below"
@@ -105,26 +94,20 @@ def _format_outcome(answer: ConfigExplanation, run: Run, place: RunLocation) -> 
     elif answer.change.file is None:
         yield from _wrap_paragraph("the tree's conf does not reach that from your .config:")
         for reason in answer.change.unreachable_reasons:
-            yield from textwrap.wrap(
-                clean_text(reason), TERMINAL_WIDTH, initial_indent="    ", subsequent_indent="      "
-            )
+            yield from wrap_text(reason, first="    ", rest="      ", hyphens=True)
     else:
         yield "  with this change the tree's conf reaches the condition; it is written to"
-        yield f"    {clean_text(str(relativize_to_cwd(answer.change.file)))}"
-
-
-def _format_run_name(run: Run, place: RunLocation) -> str:
-    return run.id if place.directory.name == run.id else str(place.directory)
+        yield f"    {relativize_to_cwd(answer.change.file)}"
 
 
 def _wrap_paragraph(text: str) -> list[str]:
-    return textwrap.wrap(clean_text(text), TERMINAL_WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return wrap_text(text, first="  ", rest="  ", hyphens=True)
 
 
 def _format_config_facts(answer: ConfigExplanation, run: Run) -> Iterator[str]:
     finding, fit = answer.finding, answer.fit
     yield ""
-    yield from format_labelled_lines("finding", [clean_text(f"{finding.id}  {finding.title}")])
+    yield from format_labelled_lines("finding", [f"{finding.id}  {finding.title}"])
     if answer.differences is None:
         yield from format_labelled_lines("condition", finding_text.format_condition(finding))
         return
@@ -132,82 +115,71 @@ def _format_config_facts(answer: ConfigExplanation, run: Run) -> Iterator[str]:
     yield from format_labelled_lines("condition", [_format_cube(answer) + nearest])
     holding = {term.axis: (term.actual,) for term in fit.terms if term.holds}
     yield from format_labelled_lines("holds", [finding_text.format_conjunction(holding)] if holding else [])
-    open_ = [
+    unknown = [
         finding_text.format_conjunction({term.axis: term.needed}) for term in fit.terms if term.holds is None
     ]
-    yield from format_labelled_lines("not known", (f"{told}: your .config does not say" for told in open_))
+    yield from format_labelled_lines("not known", (f"{term}: your .config does not say" for term in unknown))
     if answer.change is not None:
         yield from _format_change(answer.change)
     yield from _format_differences(answer, answer.differences, run)
 
 
 def _format_change(change: ConfigChange) -> Iterator[str]:
-    yield from format_labelled_lines(
-        "change", [clean_text(", ".join(f"{name}={to}" for name, to in change.requested.items()))]
-    )
-    if change.side_effects:
-        yield from format_labelled_lines(
-            "",
-            [
-                (
-                    f"{format_count(len(change.side_effects), 'symbol')} followed: "
-                    f"{_format_side_effects(change.side_effects)}"
-                )
-            ],
-        )
+    requested = ", ".join(f"{name}={to}" for name, to in change.requested.items())
+    yield from format_labelled_lines("change", [requested])
+    followed = [f"{name} {before} -> {after}" for name, (before, after) in change.side_effects.items()]
+    if followed:
+        count = format_count(len(followed), "symbol")
+        yield from format_labelled_lines("", [f"{count} followed: {_join_symbols(followed)}"])
 
 
-def _format_side_effects(symbols: Mapping[str, tuple[str, str]]) -> str:
-    """``VFIO_PCI m -> y, …``: the first few, and how many more there are."""
-    return _join_first([f"{name} {before} -> {after}" for name, (before, after) in symbols.items()])
-
-
-def _join_first(told: Sequence[str]) -> str:
-    more = len(told) - _SYMBOLS_SHOWN
-    return clean_text(", ".join(told[:_SYMBOLS_SHOWN]) + (f", and {more} more" if more > 0 else ""))
+def _join_symbols(symbols: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    return join_first(symbols, limits.FOLLOWED_SYMBOLS, ", and ")
 
 
 def _format_differences(answer: ConfigExplanation, apart: ConfigDifferences, run: Run) -> Iterator[str]:
     """What else tells the .config from the cell that has the finding."""
-    mine = answer.user_config.origin
-    yield from format_labelled_lines("compiler", _format_compiler_pair(mine.compiler, apart.compiler))
-    made_for = f"your .config was made for {mine.version}; " if mine.version else ""
-    yield from format_labelled_lines("source", [f"{clean_text(made_for)}the run built {format_source(run)}"])
+    origin = answer.user_config.origin
+    yield from format_labelled_lines("compiler", _format_compiler_pair(origin.compiler, apart.compiler))
+    made_for = f"your .config was made for {origin.version}; " if origin.version else ""
+    yield from format_labelled_lines("source", [f"{made_for}the run built {format_source(run)}"])
     if answer.changed_by_conf:
-        bent = format_count(len(answer.changed_by_conf), "symbol")
-        yield from format_labelled_lines(
-            "",
-            [f"its conf changes {bent} of your file by itself: {_join_first(list(answer.changed_by_conf))}"],
-        )
+        count = format_count(len(answer.changed_by_conf), "symbol")
+        symbols = _join_symbols(list(answer.changed_by_conf))
+        yield from format_labelled_lines("", [f"its conf changes {count} of your file by itself: {symbols}"])
     yield from format_labelled_lines("not proven", map(_format_unproven_symbol, apart.unproven_symbols))
     yield from format_labelled_lines("base", _format_base_difference(answer, apart))
 
 
-def _format_compiler_pair(mine: ConfigCompiler | None, theirs: ConfigCompiler | None) -> list[str]:
-    told = [f"{whose} {one.text}" for whose, one in (("yours is", mine), ("the run's is", theirs)) if one]
-    same = mine is not None and mine == theirs
-    return [clean_text(f"the same: {mine.text}" if same and mine else "; ".join(told))] if told else []
+def _format_compiler_pair(users: ConfigCompiler | None, runs: ConfigCompiler | None) -> list[str]:
+    if users is not None and users == runs:
+        return [f"the same: {users.text}"]
+    pair = (("yours is", users), ("the run's is", runs))
+    words = [f"{whose} {compiler.text}" for whose, compiler in pair if compiler]
+    return ["; ".join(words)] if words else []
 
 
-def _format_unproven_symbol(one: UnprovenSymbol) -> str:
-    seen = finding_text.format_conjunction({one.symbol: one.seen})
-    if one.assumed:
-        return clean_text(
-            f"{one.symbol}={one.actual}: it was seen with {seen} only, and no cell says whether that matters"
-        )
-    return clean_text(f"{one.symbol}={one.actual}: every cell of the run has {seen}")
+def _format_unproven_symbol(symbol: UnprovenSymbol) -> str:
+    seen = finding_text.format_conjunction({symbol.symbol: symbol.seen})
+    why = (
+        f"it was seen with {seen} only, and no cell says whether that matters"
+        if symbol.assumed
+        else f"every cell of the run has {seen}"
+    )
+    return f"{symbol.symbol}={symbol.actual}: {why}"
 
 
 def _format_base_difference(answer: ConfigExplanation, apart: ConfigDifferences) -> list[str]:
     if apart.differing_symbols is None:
         return []
     if not apart.differing_symbols:
-        return [f"every symbol is as in {clean_text(answer.fit.cell.id)}"]
+        return [f"every symbol is as in {answer.fit.cell.id}"]
     differ = "symbol differs" if apart.differing_symbols == 1 else "symbols differ"
-    return [f"{apart.differing_symbols} {differ} from the .config of {clean_text(answer.fit.cell.id)}"]
+    return [f"{apart.differing_symbols} {differ} from the .config of {answer.fit.cell.id}"]
 
 
-def _format_config_commands(answer: ConfigExplanation, place: RunLocation) -> Iterator[str]:
+def _format_config_commands(answer: ConfigExplanation, location: RunLocation) -> Iterator[str]:
     """How to see it with this .config, and how to see what differs."""
     change, cell = answer.change, answer.fit.cell
     file = change.file if change else answer.user_config.path
@@ -216,123 +188,97 @@ def _format_config_commands(answer: ConfigExplanation, place: RunLocation) -> It
     yield ""
     yield "  to see it, in a kernel tree, with a cross compiler"
     steps = list_steps_for_config(
-        cell, place, relativize_to_cwd(file), find_diagnostic_ref(cell, answer.finding)
+        cell, location, relativize_to_cwd(file), find_diagnostic_ref(cell, answer.finding)
     )
     yield from (f"    {command}" for _, command in steps)
     if answer.differences.differing_symbols and cell.config_sha256:
-        theirs, mine = locate_recorded_config(place, cell.config_sha256), relativize_to_cwd(file)
+        pair = locate_recorded_config(location, cell.config_sha256), relativize_to_cwd(file)
         yield ""
         yield "  what else differs from the cell that has it, symbol by symbol"
-        yield clean_text(f"    scripts/diffconfig {shlex.quote(str(theirs))} {shlex.quote(str(mine))}")
+        yield f"    scripts/diffconfig {shlex.join(map(str, pair))}"
 
 
-_CELLS_SHOWN = 6
-_EXCERPT_SHOWN = 8
-_NOTES_SHOWN = 4
-
-
-def show_explanation(run: Run, shown: Sequence[Finding], directory: Path, console: Console) -> None:
+def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Console) -> None:
     """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
     replace_unencodable(console)
-    place = RunLocation.from_cwd(directory)
     if not shown:
+        count = len(stored.run.cells)
         print_line(
-            console,
-            f"{clean_text(run.id)} has no findings: no compiler said anything in its {len(run.cells)} cells.",
+            console, f"{stored.run.id} has no findings: no compiler said anything in its {count} cells."
         )
-    cells = index_cells(run)
     for number, finding in enumerate(shown):
-        lines = render_explanation(run, finding, list_affected_cells(cells, finding), place)
-        print_line(console, Text("\n").join([*([Text()] if number else []), *lines]))
+        view = FindingView(RunLocation.from_cwd(stored), finding, limits.EXPLANATION)
+        print_lines(console, [*([""] if number else []), *render_explanation(view)])
 
 
-def render_explanation(run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation) -> list[Text]:
-    """The lines of one finding's explanation; ``cells`` are those that have it."""
-    head = textwrap.wrap(
-        f"{finding.id}  {clean_text(finding.title)}", TERMINAL_WIDTH, subsequent_indent="    "
-    )
+def render_explanation(view: FindingView) -> list[StyledLine | str]:
+    """The lines of one finding's explanation."""
+    head = wrap_text(f"{view.id}  {view.title}", rest="    ", hyphens=True)
     return [
-        *(Text(line, "bold") for line in head),
-        Text(),
-        *map(Text, _format_facts(finding)),
-        *map(Text, _format_proof_lines(finding)),
-        *map(Text, _format_scope_lines(finding)),
-        *map(Text, _format_messages(run, finding)),
-        *map(Text, _format_cells(run, finding, cells, place)),
+        *(StyledLine(line, "bold") for line in head),
+        "",
+        *_format_facts(view),
+        *_format_proof_lines(view),
+        *_format_scope_lines(view),
+        *_format_messages(view),
+        *_format_cells(view),
+        *_format_commands(view),
     ]
 
 
-def _format_facts(finding: Finding) -> Iterator[str]:
-    yield from format_labelled_lines("severity", [finding_text.format_severity(finding)])
-    yield from format_labelled_lines("condition", finding_text.format_condition(finding))
-    if finding.context:
-        yield from format_labelled_lines(
-            "context", [f"{finding_text.format_context(finding)} everywhere, so nothing else is known"]
-        )
-    yield from format_labelled_lines("assumed", map(finding_text.format_assumption, finding.assumes))
-    if not finding.minimal:
+def _format_facts(view: FindingView) -> Iterator[str]:
+    yield from format_labelled_lines("severity", [view.severity])
+    yield from format_labelled_lines("condition", view.condition)
+    if view.context:
+        yield from format_labelled_lines("context", [f"{view.context} everywhere, so nothing else is known"])
+    yield from format_labelled_lines("assumed", view.assumptions)
+    if not view.finding.minimal:
         yield from format_labelled_lines("", ["a smaller condition may exist: the search was cut short"])
 
 
-def _format_proof_lines(finding: Finding) -> Iterator[str]:
-    yield from format_labelled_lines("proof", [finding_text.format_proof(finding)])
-    for number in range(len(finding.condition)):
-        if len(finding.condition) > 1:
-            yield from format_labelled_lines(
-                "", [f"{finding_text.format_conjunction(finding.condition[number])}:"]
-            )
-        for term in finding_text.group_term_proofs(finding, number):
-            for one in term.neighbours:
-                told = f"{one.flip}: {one.from_} -> {one.to}: {finding_text.format_neighbour(one)}"
-                yield from format_labelled_lines("", [clean_text(told)])
-                if one.cell and one.has_finding is not None:
-                    yield from format_labelled_lines("", [f"  {clean_text(one.cell)}"], wrap=False)
+def _format_proof_lines(view: FindingView) -> Iterator[str]:
+    yield from format_labelled_lines("proof", [view.proof])
+    for conjunction in view.conjunctions:
+        if len(view.conjunctions) > 1:
+            yield from format_labelled_lines("", [f"{conjunction.text}:"])
+        for neighbour in conjunction.neighbours:
+            proof = neighbour.proof
+            line = f"{proof.flip}: {proof.from_} -> {proof.to}: {neighbour.outcome}"
+            yield from format_labelled_lines("", [line])
+            if proof.cell and proof.has_finding is not None:
+                yield from format_labelled_lines("", [f"  {proof.cell}"], wrap=False)
 
 
-def _format_scope_lines(finding: Finding) -> Iterator[str]:
-    yield from format_labelled_lines("seen", finding_text.format_scope(finding.scope.seen))
-    yield from format_labelled_lines("absent", finding_text.format_scope(finding.scope.absent))
-    yield from format_labelled_lines("not known", finding_text.format_scope(finding.scope.unknown))
+def _format_scope_lines(view: FindingView) -> Iterator[str]:
+    for name, lines in view.scope.items():
+        yield from format_labelled_lines(name, lines)
 
 
-def _format_messages(run: Run, finding: Finding) -> Iterator[str]:
-    for who, one in finding_text.label_diagnostics(run, finding).items():
+def _format_messages(view: FindingView) -> Iterator[str]:
+    for message in view.messages:
         yield ""
-        yield f"  {who}"
-        yield from (f"    {line}" for line in format_diagnostic(one))
-    more = len(finding.diagnostics) - len(finding.severity)
-    if more > 0:
-        yield f"    and {format_count(more, 'more message')} of the same problem"
+        yield f"  {message.label}"
+        yield from (f"    {line}" for line in message.lines)
+    if view.hidden_message_count:
+        yield f"    and {format_count(view.hidden_message_count, 'more message')} of the same problem"
 
 
-def format_diagnostic(one: Diagnostic) -> list[str]:
-    """A diagnostic as the compiler printed it, and what it noted."""
-    excerpt = [clean_text(line) for line in one.excerpt[:_EXCERPT_SHOWN]]
-    return [
-        format_diagnostic_title(one),
-        *excerpt,
-        *(f"note: {clean_text(note)}" for note in one.notes[:_NOTES_SHOWN]),
-    ]
-
-
-def _format_cells(run: Run, finding: Finding, cells: Sequence[Cell], place: RunLocation) -> Iterator[str]:
+def _format_cells(view: FindingView) -> Iterator[str]:
     yield ""
-    yield f"  cells: {len(cells)}"
-    for cell in cells[:_CELLS_SHOWN]:
-        yield f"    {clean_text(cell.id)}"
-        yield from [f"      {clean_text(str(place.display_path / cell.log))}"] if cell.log else []
-    if len(cells) > _CELLS_SHOWN:
-        yield f"    … and {format_count(len(cells) - _CELLS_SHOWN, 'more cell')}"
-    yield from _format_commands(run, finding, cells[0], place)
+    yield f"  cells: {len(view.affected_cells)}"
+    for cell in view.cells:
+        yield f"    {cell.id}"
+        yield from [f"      {view.location.display_path / cell.log}"] if cell.log else []
+    if view.hidden_cell_count:
+        yield f"    … and {format_count(view.hidden_cell_count, 'more cell')}"
 
 
-def _format_commands(run: Run, finding: Finding, cell: Cell, place: RunLocation) -> Iterator[str]:
-    steps = list_make_steps(run, cell, place, find_diagnostic_ref(cell, finding))
-    if steps:
+def _format_commands(view: FindingView) -> Iterator[str]:
+    commands = view.commands
+    if commands:
         yield ""
         yield "  to see it, in a kernel tree, with a cross compiler"
-        yield from (f"    {command}" for _, command in steps)
-    named = run.id if place.directory.name == run.id else str(place.directory)
+        yield from (f"    {command}" for command in commands)
     yield ""
     yield "  or in a container, with a script that stands alone"
-    yield f"    ./inv repro --finding {finding.id} --run {shlex.quote(named)}"
+    yield f"    ./inv repro --finding {view.id} --run {shlex.quote(view.location.stored.name)}"

@@ -1,14 +1,13 @@
-"""Findings in words, for every format: severity, condition, proof, assumptions, scope."""
+"""A finding in words, for every format: severity, condition, proof, assumptions, scope, messages."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.finding import Assumption, Finding, Findings, Proof, Where
+from matrix.findings.finding import Assumption, Finding, Proof, Where
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import State
 from matrix.verdict.verdict_model import SideFinding
-from reports.formatting import clean_text, format_count
+from reports import limits, summary
+from reports.formatting import format_count, shorten_line
 
 _FIELD_WORDS = {"arch": "on", "toolchain": "with", "base": "from base"}
 _EVERY_BUILT_CELL = "in every cell that was built"
@@ -16,28 +15,12 @@ FIELD_PREFIXES = (*(f"{word} " for word in _FIELD_WORDS.values()), _EVERY_BUILT_
 """What a conjunction begins with that names no symbol."""
 
 
-@dataclass(frozen=True)
-class TermProof:
-    """What proves one term of a condition: the axis, whether it is shown to be necessary, the neighbours."""
-
-    axis: str
-    necessary: bool
-    neighbours: tuple[Proof, ...]
-
-
 def format_severity(finding: Finding | SideFinding) -> str:
     """``error with gcc-14; warning with clang-19``."""
     groups: dict[str, list[str]] = {}
-    for toolchain, worst in finding.severity.items():
-        groups.setdefault(worst, []).append(toolchain)
-    return clean_text(
-        "; ".join(f"{worst} with {', '.join(names)}" for worst, names in sorted(groups.items()))
-    )
-
-
-def format_worst_severity(finding: Finding) -> str:
-    """``error`` or ``warning``."""
-    return "error" if finding.is_error else "warning"
+    for toolchain, severity in finding.severity.items():
+        groups.setdefault(severity, []).append(toolchain)
+    return "; ".join(f"{severity} with {', '.join(names)}" for severity, names in sorted(groups.items()))
 
 
 def format_conjunction(cube: Mapping[str, Sequence[str]]) -> str:
@@ -48,7 +31,7 @@ def format_conjunction(cube: Mapping[str, Sequence[str]]) -> str:
     fields = [
         f"{word} {_format_alternatives(cube[name])}" for name, word in _FIELD_WORDS.items() if name in cube
     ]
-    return clean_text(" ".join([*filter(None, [", ".join(symbols)]), *fields])) or _EVERY_BUILT_CELL
+    return " ".join([*filter(None, [", ".join(symbols)]), *fields]) or _EVERY_BUILT_CELL
 
 
 def _format_alternatives(values: Sequence[str]) -> str:
@@ -57,94 +40,102 @@ def _format_alternatives(values: Sequence[str]) -> str:
 
 def format_condition(finding: Finding | SideFinding) -> list[str]:
     """A line for each conjunction; those after the first begin with "or"."""
-    told = [format_conjunction(cube) for cube in finding.condition]
-    return [told[0], *(f"or {line}" for line in told[1:])] if told else []
+    lines = [format_conjunction(cube) for cube in finding.condition]
+    return [lines[0], *(f"or {line}" for line in lines[1:])] if lines else []
 
 
-def format_context(finding: Finding) -> str:
-    """The axes that had one value, which nothing can be said about: ``base=defconfig``."""
-    return clean_text(", ".join(f"{name}={value}" for name, value in finding.context.items()))
-
-
-def group_term_proofs(finding: Finding, number: int) -> list[TermProof]:
-    """The proof of one conjunction, term by term."""
+def group_proofs_by_axis(finding: Finding, number: int) -> dict[str, list[Proof]]:
+    """The proof of one conjunction: axis → the neighbours that differ in it."""
     groups: dict[str, list[Proof]] = {}
-    for one in finding.proof:
-        if one.of == number:
-            groups.setdefault(one.flip, []).append(one)
-    return [
-        TermProof(axis, any(one.has_finding is False for one in among), tuple(among))
-        for axis, among in groups.items()
-    ]
+    for proof in finding.proof:
+        if proof.of == number:
+            groups.setdefault(proof.flip, []).append(proof)
+    return groups
 
 
 def format_proof(finding: Finding) -> str:
     """What the proof amounts to, in one sentence."""
     if not finding.proof:
         return "there is nothing to prove: every cell that was built has it"
-    all_terms = [
-        term for number in range(len(finding.condition)) for term in group_term_proofs(finding, number)
-    ]
-    open_ = [term.axis for term in all_terms if not term.necessary]
-    if open_:
-        return f"not shown to be necessary, as no such neighbour was built: {', '.join(open_)}"
+    unproven = list(_list_unproven_axes(finding))
+    if unproven:
+        return f"not shown to be necessary, as no such neighbour was built: {', '.join(unproven)}"
     return "each term is necessary: a neighbour that differs in it alone was built without the finding"
 
 
-def format_neighbour(one: Proof) -> str:
-    """What one neighbour says: ``pass, without it``, or why it says nothing."""
-    if one.cell is None:
+def _list_unproven_axes(finding: Finding) -> Iterator[str]:
+    for number in range(len(finding.condition)):
+        for axis, proofs in group_proofs_by_axis(finding, number).items():
+            if not any(proof.has_finding is False for proof in proofs):
+                yield axis
+
+
+def format_neighbour(proof: Proof) -> str:
+    """What one neighbour proves: ``pass, without it``, or why it proves nothing."""
+    if proof.cell is None:
         return "no such cell was planned"
-    if one.has_finding is None:
-        reason = "" if one.reason == one.state else f": {one.reason}"
-        return clean_text(f"says nothing: {one.state}{reason}")
-    return f"{one.state}, {'also has it' if one.has_finding else 'without it'}"
+    if proof.has_finding is None:
+        reason = "" if proof.reason == proof.state else f": {proof.reason}"
+        return f"says nothing: {proof.state}{reason}"
+    return f"{proof.state}, {'also has it' if proof.has_finding else 'without it'}"
 
 
-def format_assumption(one: Assumption) -> str:
+def format_assumption(assumption: Assumption) -> str:
     """Why an axis is no term though the finding was seen at some of its values only."""
-    cells = ", ".join(f"{count} {state}" for state, count in one.because.items())
-    told = "no such cell was planned" if cells.startswith("1 not planned") else f"no such cell says ({cells})"
-    return clean_text(
-        f"{one.axis}={_format_alternatives(one.seen)} wherever it was seen; whether it also comes with "
-        f"{one.axis}={_format_alternatives(one.unknown)} is not known: {told}"
+    cells = ", ".join(f"{count} {state}" for state, count in assumption.because.items())
+    why = "no such cell was planned" if cells.startswith("1 not planned") else f"no such cell says ({cells})"
+    return (
+        f"{assumption.axis}={_format_alternatives(assumption.seen)} wherever it was seen; whether it also "
+        f"comes with {assumption.axis}={_format_alternatives(assumption.unknown)} is not known: {why}"
     )
 
 
-def format_scope(where: Iterable[Where]) -> list[str]:
+def format_scope(lanes: Iterable[Where]) -> list[str]:
     """Lanes, those of the same toolchains together: ``arm64, x86 with gcc-14, clang-19: 26 cells``."""
-    chains: dict[str, list[Where]] = {}
-    for one in where:
-        chains.setdefault(one.arch, []).append(one)
+    by_arch: dict[str, list[Where]] = {}
+    for lane in lanes:
+        by_arch.setdefault(lane.arch, []).append(lane)
     groups: dict[tuple[str, ...], list[Where]] = {}
-    for among in chains.values():
-        groups.setdefault(tuple(one.toolchain for one in among), []).extend(among)
-    return [_format_lanes(names, among) for names, among in groups.items()]
+    for same_arch in by_arch.values():
+        groups.setdefault(tuple(lane.toolchain for lane in same_arch), []).extend(same_arch)
+    return [_format_lanes(toolchains, group) for toolchains, group in groups.items()]
 
 
-def _format_lanes(toolchains: tuple[str, ...], among: list[Where]) -> str:
-    arches = ", ".join(dict.fromkeys(one.arch for one in among))
-    counted: dict[str, int] = {}
-    for one in among:
-        for state, count in (one.because or {"": one.cells}).items():
-            counted[state] = counted.get(state, 0) + count
-    told = (f"{count} {state}" if state else format_count(count, "cell") for state, count in counted.items())
-    return clean_text(f"{arches} with {', '.join(toolchains)}: {', '.join(told)}")
+def _format_lanes(toolchains: tuple[str, ...], lanes: list[Where]) -> str:
+    arches = ", ".join(dict.fromkeys(lane.arch for lane in lanes))
+    counts: dict[str, int] = {}
+    for lane in lanes:
+        for state, count in (lane.because or {"": lane.cells}).items():
+            counts[state] = counts.get(state, 0) + count
+    words = (f"{count} {state}" if state else format_count(count, "cell") for state, count in counts.items())
+    return f"{arches} with {', '.join(toolchains)}: {', '.join(words)}"
 
 
 def label_diagnostics(run: Run, finding: Finding) -> dict[str, Diagnostic]:
-    """``gcc-13, gcc-14 say`` → their telling diagnostic, as far as the run still has it."""
-    chains: dict[str, list[str]] = {}
+    """``gcc-13, gcc-14 say`` → their first diagnostic, as far as the run still has it."""
+    toolchains: dict[str, list[str]] = {}
     for toolchain, key in zip(finding.severity, finding.diagnostics, strict=False):
-        chains.setdefault(key, []).append(toolchain)
+        toolchains.setdefault(key, []).append(toolchain)
     return {
-        clean_text(f"{', '.join(names)} {'says' if len(names) == 1 else 'say'}"): run.diagnostics[key]
-        for key, names in chains.items()
+        f"{', '.join(names)} {'says' if len(names) == 1 else 'say'}": run.diagnostics[key]
+        for key, names in toolchains.items()
         if key in run.diagnostics
     }
 
 
-def find_unexplained_cells(run: Run, findings: Findings) -> list[Cell]:
-    """Failing cells that no finding with an error names: they must not vanish."""
-    named = {name for finding in findings.findings if finding.is_error for name in finding.cells}
-    return [cell for cell in run.cells if cell.state is State.FAIL and cell.id not in named]
+def format_diagnostic(diagnostic: Diagnostic) -> list[str]:
+    """A diagnostic as the compiler printed it, and its notes."""
+    lines = [
+        summary.format_diagnostic_title(diagnostic),
+        *diagnostic.excerpt[: limits.EXCERPT_LINES],
+    ]
+    notes = (shorten_line(note, limits.LINE_LENGTH) for note in diagnostic.notes[: limits.NOTES])
+    return [*(shorten_line(line, limits.LINE_LENGTH) for line in lines), *(f"note: {note}" for note in notes)]
+
+
+def describe_repro_target(run: Run, cell: Cell, finding: Finding | None) -> list[str]:
+    """What a reproducer is about, a line for each fact: the problem, its cell, the source, the compiler."""
+    problem = [finding.title, *format_condition(finding)] if finding else ["fails:"]
+    compiler = run.toolchains[cell.toolchain].compilers.get(cell.arch)
+    versions = [compiler.version, compiler.binutils] if compiler else []
+    return [*problem, cell.id, summary.format_source(run), *versions]

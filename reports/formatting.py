@@ -1,30 +1,13 @@
-"""Foreign text made fit to be shown: no control characters, no endless lines, and no surprises."""
+"""Durations, counts and lines of 80 columns, as every report writes them."""
 
-import re
 import textwrap
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+
+from matrix.foreign_text import clean_text
 
 TERMINAL_WIDTH = 80
 """Columns of what is told at length in a terminal."""
-MAX_LINE_LENGTH = 500
 _LABEL_WIDTH = 12
-_TAIL_BYTES = 256 * 1024
-
-# What a terminal would obey: CSI sequences (colours, cursor), terminated OSC ones (titles, links).
-_TERMINAL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-# C0 but tab, DEL, C1, and what reorders or joins text (bidi controls, zero-width, lone surrogates).
-_INVISIBLE_CHARACTERS = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-
-
-def clean_text(text: str, limit: int = MAX_LINE_LENGTH) -> str:
-    """Foreign text as one harmless line of at most ``limit`` characters; tabs stay."""
-    line = _TERMINAL_ESCAPES.sub("", text[: 4 * limit]).replace("\r\n", " ").replace("\n", " ")
-    line = _INVISIBLE_CHARACTERS.sub("\ufffd", line)
-    cut = len(line) > limit or len(text) > 4 * limit
-    return line[: limit - 1] + "…" if cut else line
 
 
 def format_duration(seconds: float) -> str:
@@ -42,26 +25,35 @@ def format_count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def shorten_line(line: str, limit: int) -> str:
+    """A line of at most ``limit`` characters; where it is cut, an ellipsis ends it."""
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def join_first(words: Sequence[str], limit: int, more: str) -> str:
+    """The first words with commas between them, and how many more there are: ``a, b, 3 more``.
+
+    ``more`` stands before that number, and has the comma if there is to be one.
+    """
+    rest = len(words) - limit
+    return ", ".join(words[:limit]) + (f"{more}{rest} more" if rest > 0 else "")
+
+
+def wrap_text(
+    text: str, first: str = "", rest: str = "", width: int = TERMINAL_WIDTH, *, hyphens: bool = False
+) -> list[str]:
+    """Prose in lines of the terminal's width; they begin with ``first``, then with ``rest``.
+
+    Foreign text is cleaned before, so that it is measured as it is shown. ``hyphens``: break there, too.
+    """
+    return textwrap.wrap(
+        clean_text(text), width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=hyphens
+    )
+
+
 def format_labelled_lines(label: str, lines: Iterable[str], *, wrap: bool = True) -> Iterator[str]:
     """Lines beside a label, which stands before the first one; wrapped unless they are to be copied."""
     for number, line in enumerate(lines):
-        width = TERMINAL_WIDTH - _LABEL_WIDTH - 2 if wrap else 10**6
-        for part, text in enumerate(textwrap.wrap(line, width, break_on_hyphens=False) or [""]):
+        parts = wrap_text(line, width=TERMINAL_WIDTH - _LABEL_WIDTH - 2) if wrap else [line]
+        for part, text in enumerate(parts or [""]):
             yield f"  {label if not (number or part) else '':<{_LABEL_WIDTH}}{text}".rstrip()
-
-
-def find_run_file(directory: Path, name: str) -> Path | None:
-    """A recorded file of a run, or None when it is missing or the name leads out of the run."""
-    path = (directory / name).resolve()
-    return path if path.is_relative_to(directory.resolve()) and path.is_file() else None
-
-
-def read_log_tail(directory: Path, log: str | None, lines: int = 40) -> tuple[str, ...]:
-    """The last lines of a cell's log, clean; none when there is no log."""
-    path = find_run_file(directory, log) if log else None
-    if path is None:
-        return ()
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        text = file.read().decode(errors="replace")
-    return tuple(clean_text(line) for line in text.rstrip("\n").split("\n")[-lines:])

@@ -4,11 +4,8 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from string import ascii_lowercase
 
-from rich.text import Text
-
 from matrix.record.run_model import Cell, Run
-from reports.formatting import clean_text
-from reports.style import STATE_SIGNS, STATE_STYLES
+from reports.style import STATE_SIGNS, STATE_STYLES, StyledLine
 
 GridValues = tuple[str, ...]
 
@@ -96,8 +93,7 @@ def _read_values(cell: Cell, symbols: GridValues) -> GridValues:
 
 
 def _build_heading(cell: Cell, fields: GridValues) -> GridValues:
-    parts = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base}
-    return tuple(parts[field] for field in fields)
+    return tuple(cell.axes[field] for field in fields)
 
 
 _MAX_VALUE_LENGTH = 4
@@ -105,32 +101,32 @@ _ColumnSlots = list[tuple[int, int]]
 """Columns that stand side by side: the index of each, and the blanks before it."""
 
 
-def render_grid(grid: Grid, width: int) -> list[Text]:
+def render_grid(grid: Grid, width: int) -> list[StyledLine]:
     """The grid in at most ``width`` characters where that can be: wide ones continue underneath."""
     columns, key = _abbreviate_values(grid)
     wide = max((len(value) for column in columns for value in column), default=1)
-    headings = [*(_format_heading(grid, row.heading) for row in grid.rows), *map(clean_text, grid.symbols)]
+    headings = [*(_format_heading(grid, row.heading) for row in grid.rows), *grid.symbols]
     head = max(map(len, headings), default=0)
-    lines: list[Text] = []
+    lines: list[StyledLine] = []
     for slots in _split_columns(grid, wide, width - head - 1):
-        lines += [Text()] if lines else []
+        lines += [StyledLine()] if lines else []
         lines += _render_symbol_lines(grid, columns, slots, head, wide)
         lines += _render_row_lines(grid, slots, head, wide)
     return lines + key
 
 
-def _abbreviate_values(grid: Grid) -> tuple[tuple[GridValues, ...], list[Text]]:
+def _abbreviate_values(grid: Grid) -> tuple[tuple[GridValues, ...], list[StyledLine]]:
     """The columns with long values as letters, and a line per symbol that explains its letters."""
     levels: list[GridValues] = []
-    key: list[Text] = []
+    key: list[StyledLine] = []
     for level, symbol in enumerate(grid.symbols):
-        values = tuple(clean_text(column[level]) for column in grid.columns)
+        values = tuple(column[level] for column in grid.columns)
         distinct = [value for value in dict.fromkeys(values) if value]
         if max(map(len, distinct), default=0) > _MAX_VALUE_LENGTH:
             short = {value: _abbreviation_of_index(index) for index, value in enumerate(distinct)}
             values = tuple(short.get(value, "") for value in values)
-            told = "  ".join(f"{letter} = {value}" for value, letter in short.items())
-            key.append(Text(f"{clean_text(symbol)}: {told}", style="dim"))
+            meanings = "  ".join(f"{letter} = {value}" for value, letter in short.items())
+            key.append(StyledLine(f"{symbol}: {meanings}", style="dim"))
         levels.append(values)
     return tuple(zip(*levels, strict=True)) or grid.columns, key
 
@@ -157,18 +153,18 @@ def _split_columns(grid: Grid, wide: int, room: int) -> list[_ColumnSlots]:
 
 def _render_symbol_lines(
     grid: Grid, columns: tuple[GridValues, ...], slots: _ColumnSlots, head: int, wide: int
-) -> list[Text]:
+) -> list[StyledLine]:
     lines = []
     for level, symbol in enumerate(grid.symbols):
         values = "".join(" " * gap + columns[index][level].rjust(wide) for index, gap in slots)
-        lines.append(Text(f"{clean_text(symbol):>{head}} {values}", style="dim"))
+        lines.append(StyledLine(f"{symbol:>{head}} {values}", style="dim"))
     return lines
 
 
-def _render_row_lines(grid: Grid, slots: _ColumnSlots, head: int, wide: int) -> list[Text]:
+def _render_row_lines(grid: Grid, slots: _ColumnSlots, head: int, wide: int) -> list[StyledLine]:
     lines = []
     for row in grid.rows:
-        line = Text(f"{_format_heading(grid, row.heading):<{head}} ")
+        line = StyledLine(f"{_format_heading(grid, row.heading):<{head}} ")
         for index, gap in slots:
             cell = row.cells[index]
             line.append(" " * (gap + wide - 1))
@@ -179,9 +175,5 @@ def _render_row_lines(grid: Grid, slots: _ColumnSlots, head: int, wide: int) -> 
 
 def _format_heading(grid: Grid, heading: GridValues) -> str:
     """``arm64    gcc-14``: the parts, each as wide as the widest of its field."""
-    widths = [
-        max(len(clean_text(row.heading[field])) for row in grid.rows) for field in range(len(grid.fields))
-    ]
-    return "  ".join(
-        f"{clean_text(part):<{width}}" for part, width in zip(heading, widths, strict=True)
-    ).rstrip()
+    widths = [max(len(row.heading[field]) for row in grid.rows) for field in range(len(grid.fields))]
+    return "  ".join(f"{part:<{width}}" for part, width in zip(heading, widths, strict=True)).rstrip()

@@ -1,16 +1,59 @@
-"""What HTML and Markdown have in common: Jinja2, strict, and deaf to control characters."""
+"""HTML and Markdown pages: their templates, and what escapes foreign text in them."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import re
+from collections.abc import Sequence
+from functools import cache
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from reports.formatting import clean_text
+from matrix.foreign_text import clean_text
+from matrix.record.run_model import RequestedCell
+from reports import summary
+from reports.formatting import format_count, format_duration
+from reports.grid import find_spans
+from reports.style import STATE_SIGNS, select_states
 
-# Log lines come here cut already; commands and paths are longer and must stay whole.
+# Messages are cut already; commands and paths are longer and must stay whole.
 _MAX_VALUE_LENGTH = 8000
+_BACKTICKS = re.compile("`+")
+# What means something anywhere, an underscore at a word's edge, and what begins a heading or a list.
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#+-]|(?<=^\d)[.)])")
+_HTML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
-def create_jinja_environment(*, escape: bool) -> Environment:
-    """Templates of ``reports/templates``; an unknown name is an error, and so is none at all."""
+@cache
+def load_html_template(name: str) -> Template:
+    """A page's template, with what all pages are given."""
+    environment = _create_environment(escape=True)
+    environment.filters |= {
+        "anchor": format_anchor,
+        "fragment": quote_anchor,
+        "link": format_relative_url,
+        "duration": format_duration,
+    }
+    environment.globals |= {
+        "title": summary.format_diagnostic_title,
+        "spans": find_spans,
+        "plural": format_count,
+        "signs": STATE_SIGNS,
+        "select_states": select_states,
+    }
+    return environment.get_template(name)
+
+
+@cache
+def load_markdown_template(name: str) -> Template:
+    """A text's template, with what all of them are given."""
+    environment = _create_environment(escape=False)
+    environment.filters |= {"text": escape_markdown, "code": format_code_span}
+    environment.globals |= {"plural": format_count, "fence": format_fence}
+    return environment.get_template(name)
+
+
+def _create_environment(*, escape: bool) -> Environment:
+    """Templates of ``reports/templates``. A name that a template is not given is an error."""
     return Environment(
         loader=PackageLoader("reports"),
         autoescape=escape,  # noqa: S701 - Markdown escapes in its own way
@@ -23,5 +66,46 @@ def create_jinja_environment(*, escape: bool) -> Environment:
 
 
 def _clean_foreign_value(value: object) -> object:
+    """Every value that a template prints comes through here: none can bring control characters."""
     foreign = isinstance(value, str) and not isinstance(value, Markup)
     return clean_text(str(value), _MAX_VALUE_LENGTH) if foreign else value
+
+
+def format_anchor(cell: RequestedCell) -> str:
+    """The cell's id as an HTML id: the same, but for blanks, which an id may not have."""
+    return re.sub(r"\s", "_", clean_text(cell.id))
+
+
+def quote_anchor(cell: RequestedCell) -> str:
+    """What stands behind ``#`` in a link to the cell."""
+    return quote(format_anchor(cell), safe="/=,+@~:")
+
+
+def format_relative_url(path: str) -> str:
+    """A path inside the run as a relative URL; never an absolute one, whatever it contains."""
+    return "./" + quote(clean_text(path, 4000).lstrip("/"), safe="/=,+@~")
+
+
+# What escapes must see a text as it will be printed: a removed control character may join two others.
+def escape_markdown(words: str) -> str:
+    """Words that mean only themselves: nothing is emphasised, linked, mentioned, or HTML."""
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", clean_text(words).translate(_HTML_ENTITIES))
+
+
+def format_code_span(words: str) -> str:
+    """A code span that holds whatever the words hold."""
+    line = clean_text(words, 4000)
+    if not line:
+        return ""
+    ticks = "`" * (_count_longest_backticks(line) + 1)
+    return f"{ticks} {line} {ticks}" if "`" in line else f"{ticks}{line}{ticks}"
+
+
+def format_fence(lines: Sequence[str]) -> str:
+    """A fence that none of these lines closes."""
+    printed = (clean_text(line, _MAX_VALUE_LENGTH) for line in lines)
+    return "`" * max(3, max(map(_count_longest_backticks, printed), default=0) + 1)
+
+
+def _count_longest_backticks(line: str) -> int:
+    return max(map(len, _BACKTICKS.findall(line)), default=0)

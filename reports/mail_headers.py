@@ -1,7 +1,7 @@
 """A mail as text that begins with its headers: what ``git send-email`` and ``mutt -H`` take.
 
 All that comes out of another mail is foreign: no subject, name or id of it adds a header, and what is no
-address or no id is left out. There is no Message-ID: whoever sends it gives it one.
+address or no id is left out. There is no Message-ID: the mailer that sends it adds that.
 """
 
 import re
@@ -11,10 +11,11 @@ from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr
 
+from matrix.foreign_text import clean_text
 from matrix.verdict.verdict_model import Mailbox, PatchMail
-from reports.formatting import clean_text
+from reports.limits import MAIL_REFERENCES
 
-# As in "a dot-atom at a host"; what RFC 5322 allows beyond that, nobody has.
+# As in "a dot-atom at a host"; what RFC 5322 allows beyond that is not in use.
 _ADDRESS_PATTERN = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,250}", re.ASCII)
 _MESSAGE_ID_PATTERN = re.compile(r"[!-;=?-~]{1,250}")
 _REPLY_PREFIX = re.compile(r"(?:re:\s*)+", re.IGNORECASE)
@@ -23,13 +24,11 @@ _MAX_SUBJECT_LENGTH = 250
 # RFC 5322 asks for at most 78 characters a line, RFC 2047 for at most 76 where a word is encoded.
 _MAX_LINE_LENGTH = 78
 _MAX_ENCODED_LENGTH = 75
-# The first says which thread it is, the last ones where in it.
-_MAX_REFERENCES = 20
 
 
 @dataclass(frozen=True)
 class MailOrigin:
-    """What whoever sends a mail puts into it: who they are, and when; without, their mailer does."""
+    """Who sends a mail, and when; where they are missing, the mailer adds them."""
 
     sender: Mailbox | None = None
     date: datetime | None = None
@@ -50,7 +49,7 @@ def format_new_headers(subject: str, sending: MailOrigin) -> list[str]:
 
 
 def format_reply_headers(mail: PatchMail, sending: MailOrigin) -> list[str]:
-    """The headers of an answer to a mail, to its sender and everybody who had it, but for ourselves."""
+    """The headers of an answer to a mail, to its sender and everybody who had it, without our own."""
     to, cc = _choose_recipients(mail, sending.sender)
     ids = list(filter(_MESSAGE_ID_PATTERN.fullmatch, [*mail.references, mail.message_id]))
     return [
@@ -59,8 +58,8 @@ def format_reply_headers(mail: PatchMail, sending: MailOrigin) -> list[str]:
         *_format_address_list("Cc", cc),
         _format_subject("Re: " + _REPLY_PREFIX.sub("", mail.subject.strip(), count=1)),
         *_format_date(sending),
-        *_fold_header("In-Reply-To", [f"<{one}>" for one in ids[-1:] if one == mail.message_id]),
-        *_fold_header("References", [f"<{one}>" for one in (*ids[:1], *ids[1:][-_MAX_REFERENCES:])]),
+        *_fold_header("In-Reply-To", [f"<{id_}>" for id_ in ids[-1:] if id_ == mail.message_id]),
+        *_fold_header("References", [f"<{id_}>" for id_ in (*ids[:1], *ids[1:][-MAIL_REFERENCES:])]),
     ]
 
 
@@ -82,32 +81,31 @@ def _choose_recipients(mail: PatchMail, sender: Mailbox | None) -> tuple[list[Ma
 
 def _take_unseen(people: Iterable[Mailbox], seen: set[str]) -> list[Mailbox]:
     """Those that were not seen yet; now they are."""
-    found: dict[str, Mailbox] = {}
-    for one in people:
-        if one.address.lower() not in seen:
-            found.setdefault(one.address.lower(), one)
-    seen.update(found)
-    return list(found.values())
+    unseen: dict[str, Mailbox] = {}
+    for mailbox in people:
+        if mailbox.address.lower() not in seen:
+            unseen.setdefault(mailbox.address.lower(), mailbox)
+    seen.update(unseen)
+    return list(unseen.values())
 
 
 def _format_address_list(name: str, people: Iterable[Mailbox]) -> list[str]:
     """A header of addresses; none where there are none. Each address is whole in its line."""
-    told = [_format_mailbox(one) for one in people if _ADDRESS_PATTERN.fullmatch(one.address)]
-    return _fold_header(name, [*(f"{one}," for one in told[:-1]), *told[-1:]])
+    known = (mailbox for mailbox in people if _ADDRESS_PATTERN.fullmatch(mailbox.address))
+    addresses = list(map(_format_mailbox, known))
+    return _fold_header(name, [*(f"{address}," for address in addresses[:-1]), *addresses[-1:]])
 
 
-def _format_mailbox(one: Mailbox) -> str:
-    name = _clean_header_text(one.name, _MAX_NAME_LENGTH)
-    return (
-        f"{_encode_header(name, '')} <{one.address}>"
-        if _needs_encoding(name)
-        else formataddr((name, one.address))
-    )
+def _format_mailbox(mailbox: Mailbox) -> str:
+    name = _clean_header_text(mailbox.name, _MAX_NAME_LENGTH)
+    if _needs_encoding(name):
+        return f"{_encode_header(name, '')} <{mailbox.address}>"
+    return formataddr((name, mailbox.address))
 
 
 def _format_subject(text: str) -> str:
-    told = _clean_header_text(text, _MAX_SUBJECT_LENGTH)
-    return f"Subject: {_encode_header(told, 'Subject') if _needs_encoding(told) else told}"
+    subject = _clean_header_text(text, _MAX_SUBJECT_LENGTH)
+    return f"Subject: {_encode_header(subject, 'Subject') if _needs_encoding(subject) else subject}"
 
 
 def _clean_header_text(text: str, limit: int) -> str:

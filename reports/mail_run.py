@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
 
-from matrix.findings.evidence import index_cells, list_affected_cells
-from matrix.findings.finding import Finding, Findings
+from matrix.findings.stored_run import StoredRun
+from matrix.foreign_text import clean_text
 from matrix.record.run_model import Run
 from matrix.record.states import PROVEN_STATES
 from matrix.verdict.verdict_model import FindingChange
-from reports import finding_text, mail_text, summary
+from reports import mail_text, summary
 from reports.changes import format_arch_counts
-from reports.formatting import clean_text, format_count
+from reports.finding_view import FindingView
+from reports.formatting import format_count
+from reports.limits import MailLimits
 from reports.mail_headers import NO_ORIGIN, MailOrigin, format_new_headers, render_mail
 from reports.mail_text import (
-    MailLimits,
     format_marked_lines,
     format_verbatim_field,
     format_wrapped_field,
@@ -24,9 +24,7 @@ from reports.verdict_text import format_sentence
 
 
 def render_run_mail(
-    run: Run,
-    findings: Findings,
-    directory: Path,
+    stored: StoredRun,
     sending: MailOrigin = NO_ORIGIN,
     *,
     new: Iterable[FindingChange] | None = None,
@@ -35,90 +33,83 @@ def render_run_mail(
 
     ``new``: with a baseline, what is new since; its messages are marked with ``>>``.
     """
-    keys = None if new is None else frozenset(key for one in new for key in one.keys)
-    subject = f"[kmatrix] Linux {run.source.version}: {summary.format_run_headline(run, findings)}"
-    body = mail_text.fit_body(partial(_render_run_body, run, findings, directory, keys))
-    log = mail_text.format_log_tail(finding_text.find_unexplained_cells(run, findings), directory)
+    keys = None if new is None else frozenset(key for change in new for key in change.keys)
+    subject = f"[kmatrix] Linux {stored.run.source.version}: {summary.format_run_headline(stored)}"
+    body = mail_text.fit_body(partial(_render_run_body, stored, keys))
+    log = mail_text.format_log_tail(stored, stored.find_unexplained_cells())
     return render_mail(format_new_headers(subject, sending), [*body, *log])
 
 
-def _render_run_body(
-    run: Run, findings: Findings, directory: Path, new: frozenset[str] | None, room: MailLimits
-) -> Iterator[str]:
-    yield from _render_source_fields(run, room)
-    yield from wrap_paragraph(format_sentence(summary.format_run_headline(run, findings)), room.prose)
-    for one in findings.findings[: room.findings]:
-        yield from _render_finding_fields(run, one, room)
-        yield from _render_reproduction(run, one, directory)
-        yield from _render_messages(run, one, new, room)
-    yield from wrap_paragraph(" ".join(_list_omissions(run, findings, room)), room.prose)
+def _render_run_body(stored: StoredRun, new: frozenset[str] | None, most: MailLimits) -> Iterator[str]:
+    yield from _render_source_fields(stored.run, most)
+    yield from wrap_paragraph(format_sentence(summary.format_run_headline(stored)), most.prose)
+    for finding in stored.findings.findings[: most.findings]:
+        view = mail_text.view_finding(stored, finding, most)
+        yield from _render_finding_fields(view, most)
+        yield from _render_reproduction(view)
+        yield from _render_messages(view, new, most)
+    yield from wrap_paragraph(" ".join(_list_omissions(stored, most)), most.prose)
 
 
-def _render_source_fields(run: Run, room: MailLimits) -> Iterator[str]:
+def _render_source_fields(run: Run, most: MailLimits) -> Iterator[str]:
     built = [cell for cell in run.cells if cell.state in PROVEN_STATES]
-    yield from format_wrapped_field("tree", [mail_text.format_source_reference(run.source)], room.prose)
-    yield from format_wrapped_field("patches", [mail_text.format_patch_names(run.source)], room.prose)
-    yield from format_wrapped_field("base", [_format_bases(run)], room.prose)
+    yield from format_wrapped_field("tree", [mail_text.format_source_reference(run.source)], most.prose)
+    yield from format_wrapped_field("patches", [mail_text.format_patch_names(run.source)], most.prose)
+    yield from format_wrapped_field("base", [_format_bases(run)], most.prose)
     yield from format_wrapped_field(
-        "cells", [f"{len(built)} ({format_arch_counts(built)})" if built else "none was built"], room.prose
+        "cells", [f"{len(built)} ({format_arch_counts(built)})" if built else "none was built"], most.prose
     )
     yield ""
 
 
 def _format_bases(run: Run) -> str:
     """The configurations that the cells start from: ``defconfig (ppc64le_defconfig on powerpc)``."""
-    told = []
+    bases = []
     for name in dict.fromkeys(cell.base for cell in run.cells):
         record = run.bases.get(name)
         others = {a: t for a, t in record.targets.items() if t != name} if record else {}
         other = ", ".join(f"{target} on {arch}" for arch, target in others.items())
-        told.append(f"{name} ({other})" if other else name)
-    return ", ".join(told) or "none"
+        bases.append(f"{name} ({other})" if other else name)
+    return ", ".join(bases) or "none"
 
 
-def _render_finding_fields(run: Run, one: Finding, room: MailLimits) -> Iterator[str]:
-    yield from format_wrapped_field("condition", finding_text.format_condition(one), room.prose)
-    yield from format_wrapped_field(
-        "severity",
-        [f"{finding_text.format_severity(one)}; {format_count(len(one.cells), 'cell')}"],
-        room.prose,
-    )
-    yield from format_verbatim_field(
-        "compiler", mail_text.format_compilers(run, one.severity), room.toolchains
-    )
+def _render_finding_fields(view: FindingView, most: MailLimits) -> Iterator[str]:
+    count = format_count(len(view.finding.cells), "cell")
+    compilers = mail_text.format_compilers(view.location.stored.run, view.finding.severity)
+    yield from format_wrapped_field("condition", view.condition, most.prose)
+    yield from format_wrapped_field("severity", [f"{view.severity}; {count}"], most.prose)
+    yield from format_verbatim_field("compiler", compilers, most.toolchains)
 
 
-def _render_reproduction(run: Run, one: Finding, directory: Path) -> Iterator[str]:
-    commands = mail_text.format_tree_commands(
-        run, list_affected_cells(index_cells(run), one)[0], directory, one
-    )
+def _render_reproduction(view: FindingView) -> Iterator[str]:
+    commands = mail_text.format_tree_commands(view.location.stored, view.affected_cells[0], view.finding)
     if commands:
         yield "reproduce:"
         yield from (f"        {clean_text(command, 4000)}" for command in commands)
     yield ""
 
 
-def _render_messages(run: Run, one: Finding, new: frozenset[str] | None, room: MailLimits) -> Iterator[str]:
-    """What the compilers say, in the robot's words for what is new."""
-    kinds = sorted({f"{severity}s" for severity in one.severity.values()})
+def _render_messages(view: FindingView, new: frozenset[str] | None, most: MailLimits) -> Iterator[str]:
+    """What the compilers print, in the robot's words for what is new."""
+    kinds = sorted({f"{severity}s" for severity in view.finding.severity.values()})
     known = "" if new is None else " (new ones prefixed by >>)"
-    mark = ">>" if new and not new.isdisjoint(one.keys) else ""
+    mark = ">>" if new and not new.isdisjoint(view.finding.keys) else ""
     yield f"All {' and '.join(kinds)}{known}:"
     yield ""
-    for lines in mail_text.format_messages(run, one, room):
+    for lines in mail_text.list_messages(view, most):
         yield from format_marked_lines(lines, mark)
     yield ""
 
 
-def _list_omissions(run: Run, findings: Findings, room: MailLimits) -> Iterator[str]:
+def _list_omissions(stored: StoredRun, most: MailLimits) -> Iterator[str]:
     """What is only counted: findings without room, failures without a finding, cells that prove nothing."""
-    more = len(findings.findings) - room.findings
+    more = len(stored.findings.findings) - most.findings
     if more > 0:
         yield f"Not shown: {format_count(more, 'more finding')}."
-    failed = len(finding_text.find_unexplained_cells(run, findings))
+    failed = len(stored.find_unexplained_cells())
     if failed:
         yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
-    for group in summary.group_unproven_cells(run)[: room.findings]:
+    for group in summary.group_unproven_cells(stored.run)[: most.findings]:
         yield format_sentence(f"{group.state}: {format_count(len(group.cells), 'cell')}: {group.title}")
-    gone = summary.format_unreachable(run)
-    yield from [format_sentence(gone)] if gone else []
+    unreachable = summary.format_unreachable(stored.run)
+    yield from [format_sentence(unreachable)] if unreachable else []

@@ -1,18 +1,25 @@
-"""What both kinds of mail say of a run: the source, the compilers, the make lines, how to see a finding."""
+"""What both kinds of mail are made of: paragraphs, fields, quotations; the source, the compilers, the make
+lines.
+
+The functions that make lines clean foreign text, and it cannot be done later, for all lines at once: a line
+is measured and wrapped, and looked at for what tools for patches would obey, as it will be sent.
+"""
 
 import re
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from matrix.findings.finding import Finding
+from matrix.findings.make_steps import RunLocation, find_diagnostic_ref, list_make_steps, parse_make_targets
+from matrix.findings.stored_run import StoredRun
+from matrix.foreign_text import clean_text
 from matrix.record.run_model import Cell, Run, SourceRecord
-from reports import finding_text, summary
-from reports.explain import format_diagnostic
-from reports.formatting import clean_text, format_count, read_log_tail
-from reports.make_steps import RunLocation, find_diagnostic_ref, list_make_steps, parse_make_targets
+from reports import limits, summary
+from reports.finding_view import FindingView
+from reports.formatting import format_count
+from reports.limits import MailLimits
 
 MAIL_WIDTH = 75
 """Columns of prose, as for a commit's message: with a few marks of quotation it still fits in 80."""
@@ -45,8 +52,8 @@ def indent_verbatim(lines: Iterable[str], limit: int = 240) -> list[str]:
 
     A mail's line has at most 998 bytes, and a character up to four.
     """
-    told = [escape_mail_line(f"{_INDENT}{clean_text(line, limit)}".rstrip()) for line in lines]
-    return [*told, ""] if told else []
+    indented = [escape_mail_line(f"{_INDENT}{clean_text(line, limit)}".rstrip()) for line in lines]
+    return [*indented, ""] if indented else []
 
 
 def format_wrapped_field(name: str, lines: Iterable[str], most: int = 6) -> list[str]:
@@ -62,8 +69,8 @@ def format_verbatim_field(name: str, lines: Iterable[str], most: int = 6) -> lis
     return _prefix_field_name(name, list(map(clean_text, lines)), most)
 
 
-def _prefix_field_name(name: str, told: list[str], most: int) -> list[str]:
-    shown = told if len(told) <= most else [*told[: most - 1], f"{told[most - 1]} …"]
+def _prefix_field_name(name: str, lines: list[str], most: int) -> list[str]:
+    shown = lines if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1]} …"]
     return [f"{'' if number else f'{name}:':<{_FIELD_WIDTH}}{line}" for number, line in enumerate(shown)]
 
 
@@ -91,34 +98,7 @@ def join_with_and(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
-_LOG_LINES_SHOWN = 20
 _CONFIG_NOT_INCLUDED = "# with a .config that is not in this mail, of sha256 {}"
-MAX_BODY_LINES = 60
-"""Lines of a mail's body before any log: it stays below."""
-
-
-@dataclass(frozen=True)
-class MailLimits:
-    """How much of each kind a mail has; smaller ones are tried until it is short enough.
-
-    ``excerpt`` are the lines of one compiler's message, ``prose`` those of one paragraph; ``makes`` is for
-    whatever there is one of for each toolchain.
-    """
-
-    quote: int
-    findings: int
-    excerpt: int
-    cells: int
-    toolchains: int
-    prose: int
-
-
-MAIL_LIMITS = (
-    MailLimits(quote=8, findings=4, excerpt=5, cells=8, toolchains=8, prose=6),
-    MailLimits(quote=8, findings=3, excerpt=1, cells=4, toolchains=8, prose=5),
-    MailLimits(quote=4, findings=2, excerpt=1, cells=2, toolchains=4, prose=3),
-    MailLimits(quote=2, findings=1, excerpt=1, cells=1, toolchains=2, prose=2),
-)
 
 
 def format_source_reference(source: SourceRecord) -> str:
@@ -130,68 +110,73 @@ def format_source_reference(source: SourceRecord) -> str:
     spec = source.spec if package else PurePosixPath(source.spec.rstrip("/")).name
     if git:
         dirty = ", with changes that are not committed" if git.dirty else ""
-        return clean_text(f"Linux {source.version}, {git.describe} (commit {git.commit}{dirty})")
-    return clean_text(
-        f"Linux {source.version}, {f'{spec} {source.package}'.strip()}, sha256 {source.digest[:12]}"
-    )
+        return f"Linux {source.version}, {git.describe} (commit {git.commit}{dirty})"
+    return f"Linux {source.version}, {f'{spec} {source.package}'.strip()}, sha256 {source.digest[:12]}"
 
 
 def format_patch_names(source: SourceRecord) -> str:
     """The patches on top, by their names; empty where there are none."""
-    return clean_text(", ".join(PurePosixPath(patch.name).name for patch in source.patches))
+    return ", ".join(PurePosixPath(patch.name).name for patch in source.patches)
 
 
-def format_compilers(run: Run, among: Collection[str] | None = None) -> list[str]:
+def format_compilers(run: Run, toolchains: Collection[str] | None = None) -> list[str]:
     """A line for each of these toolchains (or all), or for each of its arches where they differ."""
     known = summary.format_toolchains(run).items()
-    return [f"{name}: {line}" for name, lines in known if among is None or name in among for line in lines]
+    return [
+        f"{name}: {line}"
+        for name, lines in known
+        if toolchains is None or name in toolchains
+        for line in lines
+    ]
 
 
 def format_make_lines(cells: Iterable[Cell], shown: int) -> list[str]:
     """The make lines, each with the number of cells that it built, the most frequent first."""
     lines = Counter(filter(None, map(_format_make_line, cells)))
-    told = [f"{line}  # {format_count(count, 'cell')}" for line, count in lines.most_common(shown)]
-    return told + ([f"# and {format_count(len(lines) - shown, 'more line')}"] if len(lines) > shown else [])
+    first = [f"{line}  # {format_count(count, 'cell')}" for line, count in lines.most_common(shown)]
+    return first + ([f"# and {format_count(len(lines) - shown, 'more line')}"] if len(lines) > shown else [])
 
 
 def _format_make_line(cell: Cell) -> str:
     targets = " ".join(parse_make_targets(cell.stages[-1])) if cell.stages else ""
-    return clean_text(f"make {cell.make} -k {targets}", 4000) if targets else ""
+    return f"make {cell.make} -k {targets}" if targets else ""
 
 
-def format_messages(run: Run, finding: Finding, room: MailLimits) -> list[list[str]]:
-    """What each toolchain says of a finding, once where two say the same."""
-    told = (
-        format_diagnostic(one)[: room.excerpt]
-        for one in finding_text.label_diagnostics(run, finding).values()
-    )
-    return [list(lines) for lines in dict.fromkeys(map(tuple, told))][: room.toolchains]
+def view_finding(stored: StoredRun, finding: Finding, most: MailLimits) -> FindingView:
+    """What a mail shows of a finding. Paths of the run are shown as its directory has them."""
+    shown = limits.FindingLimits(most.findings, most.cells, most.excerpt)
+    return FindingView(RunLocation(stored, Path()), finding, shown)
 
 
-def format_tree_commands(run: Run, cell: Cell, directory: Path, finding: Finding | None = None) -> list[str]:
+def list_messages(view: FindingView, most: MailLimits) -> list[tuple[str, ...]]:
+    """The lines of each message of a finding, once where two are the same."""
+    return list(dict.fromkeys(message.lines for message in view.messages))[: most.toolchains]
+
+
+def format_tree_commands(stored: StoredRun, cell: Cell, finding: Finding | None = None) -> list[str]:
     """The plain recipe, as far as somebody without the run's files can follow it."""
     ref = find_diagnostic_ref(cell, finding) if finding else None
-    steps = list_make_steps(run, cell, RunLocation(directory, Path()), ref)
-    if all(place == "in tree" for place, _ in steps):
-        return [command for _, command in steps]
-    base = run.bases.get(cell.base)
+    steps = list_make_steps(cell, RunLocation(stored, Path()), ref)
+    in_tree = [command for where, command in steps if where == "in tree"]
+    if len(in_tree) == len(steps):
+        return in_tree
+    base = stored.run.bases.get(cell.base)
     digest = base.config_sha256 if base and base.config_sha256 else cell.config_sha256
-    return [_CONFIG_NOT_INCLUDED.format(digest), *(command for place, command in steps if place == "in tree")]
+    return [_CONFIG_NOT_INCLUDED.format(digest), *in_tree]
 
 
-def format_log_tail(cells: Iterable[Cell], directory: Path) -> list[str]:
+def format_log_tail(stored: StoredRun, cells: Iterable[Cell]) -> list[str]:
     """The end of the log of the first of these cells."""
     cell = next(iter(cells), None)
-    tail = read_log_tail(directory, cell.log, _LOG_LINES_SHOWN) if cell else ()
-    told = indent_verbatim(tail)
-    return ["", f"The end of the log of {clean_text(cell.id)}:", "", *told] if cell and told else []
+    tail = indent_verbatim(stored.read_log_tail(cell, limits.MAIL_LOG_LINES) if cell else ())
+    return ["", f"The end of the log of {clean_text(cell.id)}:", "", *tail] if cell and tail else []
 
 
 def fit_body(body: Callable[[MailLimits], Iterable[str]]) -> list[str]:
-    """A mail's body in the largest room in which it stays below the limit."""
+    """A mail's body with as much of each kind as it may have and yet stay short."""
     lines: list[str] = []
-    for room in MAIL_LIMITS:
-        lines = list(body(room))
-        if len(lines) < MAX_BODY_LINES:
+    for most in limits.MAIL_LIMITS:
+        lines = list(body(most))
+        if len(lines) < limits.MAIL_BODY_LINES:
             break
     return lines

@@ -1,4 +1,4 @@
-"""What an answer to a patch says: what it fixes, breaks, loses, with what it was built, how to see it."""
+"""The answer to a patch: what it fixes, breaks, loses, with what it was built, how to see it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,18 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import pairwise
 
-from matrix.findings.evidence import list_affected_cells
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.foreign_text import clean_text
 from matrix.record.run_model import Cell
 from matrix.record.states import State
 from matrix.verdict.verdict_model import FindingChange, FindingStatus, Mailbox, PatchMail, Transition, Verdict
-from reports import finding_text, mail_text, verdict_text
-from reports.changes import CellChangeGroup, ReportedRun, RunChanges, format_arch_counts, is_finding_changed
-from reports.formatting import clean_text, format_count
+from reports import finding_text, limits, mail_text, verdict_text
+from reports.changes import CellChangeGroup, RunChanges, format_arch_counts, is_finding_changed
+from reports.formatting import format_count
+from reports.limits import MailLimits
 from reports.mail_headers import NO_ORIGIN, MailOrigin, format_new_headers, format_reply_headers, render_mail
 from reports.mail_text import (
-    MailLimits,
     escape_mail_line,
     format_quotation,
     indent_verbatim,
@@ -34,8 +35,6 @@ _TRANSITION_LABELS: dict[Transition, str] = {
 }
 # Whoever has to act on these wants to know which.
 _LISTED_TRANSITIONS = frozenset({Transition.BROKEN, Transition.LOST})
-_SYMBOLS_SHOWN = 3
-_DIFFERENCES_SHOWN = 2
 _MAX_NAME_LENGTH = 40
 
 
@@ -61,9 +60,8 @@ def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
     """Sentences on what does not apply, which patch alone does harm, what was built on."""
     for number, patch in enumerate(verdict.patches, 1):
         if patch.refused:
-            what = (
-                f"Patch {number} of {len(verdict.patches)} ({clean_text(patch.subject or patch.name, 120)})"
-            )
+            subject = clean_text(patch.subject or patch.name, 120)
+            what = f"Patch {number} of {len(verdict.patches)} ({subject})"
             yield verdict_text.format_sentence(
                 f"{what} does not apply, so this is on what stands before it: {patch.refused}"
             )
@@ -75,29 +73,29 @@ def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
     yield from map(verdict_text.format_sentence, verdict_text.list_base_notes(verdict))
 
 
-def _render_verdict_body(changes: RunChanges, asked: ReplyContext, room: MailLimits) -> Iterator[str]:
-    write = partial(wrap_paragraph, most=room.prose)
-    yield from _render_quoted_mail(asked.mail, room)
+def _render_verdict_body(changes: RunChanges, asked: ReplyContext, most: MailLimits) -> Iterator[str]:
+    write = partial(wrap_paragraph, most=most.prose)
+    yield from _render_quoted_mail(asked.mail, most)
     yield from write(_format_opening(changes))
     yield from write(" ".join(asked.notes))
-    yield from _render_findings(changes, room)
-    yield from _render_groups(changes, room)
-    yield from write(" ".join(_list_omissions(changes, room)))
+    yield from _render_findings(changes, most)
+    yield from _render_groups(changes, most)
+    yield from write(" ".join(_list_omissions(changes, most)))
     yield from write(
         " ".join(
-            verdict_text.format_sentence(verdict_text.format_symbol_change(one))
-            for one in changes.symbols[:_SYMBOLS_SHOWN]
+            verdict_text.format_sentence(verdict_text.format_symbol_change(change))
+            for change in changes.symbols[: limits.MAIL_SYMBOL_CHANGES]
         )
     )
     yield from write(" ".join(_list_build_facts(changes)))
-    yield from indent_verbatim(mail_text.format_compilers(changes.after.run)[: room.toolchains])
-    yield from indent_verbatim(mail_text.format_make_lines(changes.compared_cells, room.toolchains), 4000)
+    yield from indent_verbatim(mail_text.format_compilers(changes.after.run)[: most.toolchains])
+    yield from indent_verbatim(mail_text.format_make_lines(changes.compared_cells, most.toolchains), 4000)
     yield from write(_format_other_differences(changes))
     yield from _render_reproduction(changes)
     yield from [clean_text(asked.tag)] if asked.tag else []
 
 
-def _render_quoted_mail(mail: PatchMail | None, room: MailLimits) -> Iterator[str]:
+def _render_quoted_mail(mail: PatchMail | None, most: MailLimits) -> Iterator[str]:
     if mail and mail.quote:
         who = (
             " ".join(clean_text(mail.sender.name or mail.sender.address, _MAX_NAME_LENGTH).split())
@@ -105,7 +103,7 @@ def _render_quoted_mail(mail: PatchMail | None, room: MailLimits) -> Iterator[st
         )
         day = _format_date(mail.date)
         yield escape_mail_line(f"On {day}, {who} wrote:" if day else f"{who} writes:")
-        yield from format_quotation(mail.quote, room.quote)
+        yield from format_quotation(mail.quote, most.quote)
 
 
 def _format_date(date: str) -> str:
@@ -119,66 +117,68 @@ def _format_date(date: str) -> str:
 def _format_opening(changes: RunChanges) -> str:
     """The verdict in a sentence, the worst first."""
     parts = verdict_text.list_outcome_phrases(changes, partial(_format_finding_names, changes))
-    said = join_with_and(parts) if parts[0].startswith("nothing") else f"this {join_with_and(parts)}"
+    opening = join_with_and(parts) if parts[0].startswith("nothing") else f"this {join_with_and(parts)}"
     left = " The run was interrupted, so not everything was tried." if changes.after.run.interrupted else ""
-    return verdict_text.format_sentence(said) + left
+    return verdict_text.format_sentence(opening) + left
 
 
-def _format_finding_names(changes: RunChanges, among: Sequence[FindingChange]) -> str:
+def _format_finding_names(changes: RunChanges, findings: Sequence[FindingChange]) -> str:
     """Findings by what they are, as ids say nothing to others: ``the error below``, ``2 errors``; by where
     they are, if several are below."""
-    kinds = {"error" if one.before and one.before.is_error else "warning" for one in among}
+    kinds = {"error" if change.before and change.before.is_error else "warning" for change in findings}
     kind = kinds.pop() if len(kinds) == 1 else "finding"
-    if len(among) > 1:
-        return format_count(len(among), kind)
-    where = (
-        "below" if len(_list_reported_findings(changes)) == 1 else f"in {among[0].title.partition(': ')[0]}"
-    )
-    return f"the {kind} {where}"
+    if len(findings) > 1:
+        return format_count(len(findings), kind)
+    if len(_list_reported_findings(changes)) == 1:
+        return f"the {kind} below"
+    return f"the {kind} in {findings[0].title.partition(': ')[0]}"
 
 
 def _list_reported_findings(changes: RunChanges) -> list[FindingChange]:
     """Findings of which something became, or that were asked for."""
-    return [one for one in changes.findings if is_finding_changed(one) or one in changes.unfixed_findings]
+    return [
+        change
+        for change in changes.findings
+        if is_finding_changed(change) or change in changes.unfixed_findings
+    ]
 
 
-def _render_findings(changes: RunChanges, room: MailLimits) -> Iterator[str]:
-    for one in _list_reported_findings(changes)[: room.findings]:
-        yield from _render_finding(one, changes, room)
+def _render_findings(changes: RunChanges, most: MailLimits) -> Iterator[str]:
+    for change in _list_reported_findings(changes)[: most.findings]:
+        yield from _render_finding(change, changes, most)
 
 
-def _render_finding(one: FindingChange, changes: RunChanges, room: MailLimits) -> Iterator[str]:
+def _render_finding(change: FindingChange, changes: RunChanges, most: MailLimits) -> Iterator[str]:
     """Its condition and its messages, then what became of it."""
-    seen = one.before or one.after
-    when = "Before" if one.before else "New" if one.fate is FindingStatus.NEW else "After"
+    seen = change.before or change.after
+    when = "Before" if change.before else "New" if change.fate is FindingStatus.NEW else "After"
     if seen:
         condition = verdict_text.format_condition_phrase(seen.condition)
-        yield from wrap_paragraph(f"{when}, {condition} ({finding_text.format_severity(seen)}):", room.prose)
-    shown = changes.locate_finding(one)
-    messages = mail_text.format_messages(shown[0].run, shown[1], room) if shown else []
-    yield from indent_verbatim([line for lines in messages for line in lines] or [one.title])
-    moved = one.before and one.after and one.before.condition != one.after.condition
-    now = f", now {verdict_text.format_condition_phrase(one.after.condition)}" if moved and one.after else ""
-    became = verdict_text.format_finding_status(one) + now
-    yield from wrap_paragraph(
-        verdict_text.format_sentence(f"after: {became}" if one.before else became), room.prose
-    )
+        yield from wrap_paragraph(f"{when}, {condition} ({finding_text.format_severity(seen)}):", most.prose)
+    located = changes.locate_finding(change)
+    messages = mail_text.list_messages(mail_text.view_finding(*located, most), most) if located else []
+    yield from indent_verbatim([line for lines in messages for line in lines] or [change.title])
+    outcome = verdict_text.format_finding_status(change)
+    if change.before and change.after and change.before.condition != change.after.condition:
+        outcome += f", now {verdict_text.format_condition_phrase(change.after.condition)}"
+    sentence = verdict_text.format_sentence(f"after: {outcome}" if change.before else outcome)
+    yield from wrap_paragraph(sentence, most.prose)
 
 
 def _list_reported_groups(changes: RunChanges) -> list[CellChangeGroup]:
-    """Cells that did not come out as before, but for those that a finding tells of as fixed."""
-    told_of = {Transition.UNKNOWN} | ({Transition.FIXED} if changes.fixed_findings else set())
-    return [group for group in changes.cell_groups if group.transition not in told_of]
+    """Cells that did not come out as before, without those that a fixed finding is reported for."""
+    left_out = {Transition.UNKNOWN} | ({Transition.FIXED} if changes.fixed_findings else set())
+    return [group for group in changes.cell_groups if group.transition not in left_out]
 
 
-def _render_groups(changes: RunChanges, room: MailLimits) -> Iterator[str]:
-    for group in _list_reported_groups(changes)[: room.findings]:
+def _render_groups(changes: RunChanges, most: MailLimits) -> Iterator[str]:
+    for group in _list_reported_groups(changes)[: most.findings]:
         why = f": {group.why}" if group.why else ""
         line = f"{_TRANSITION_LABELS[group.transition]}: {verdict_text.format_group_counts(group)}{why}"
-        yield from wrap_paragraph(verdict_text.format_sentence(line), room.prose)
-        named = group.cells[: room.cells] if group.transition in _LISTED_TRANSITIONS else ()
+        yield from wrap_paragraph(verdict_text.format_sentence(line), most.prose)
+        named = group.cells[: most.cells] if group.transition in _LISTED_TRANSITIONS else ()
         yield from indent_verbatim(cell.id for cell in named)
-    yield from wrap_paragraph(_format_unknown_cells(changes), room.prose)
+    yield from wrap_paragraph(_format_unknown_cells(changes), most.prose)
 
 
 def _format_unknown_cells(changes: RunChanges) -> str:
@@ -196,16 +196,16 @@ def _format_unknown_cells(changes: RunChanges) -> str:
 
 def _format_other_differences(changes: RunChanges) -> str:
     """What else than the patch may have changed an outcome."""
-    if not any(one.matters for one in changes.differences):
+    if not any(difference.matters for difference in changes.differences):
         return ""
-    lines = verdict_text.format_differences(changes, _DIFFERENCES_SHOWN)
+    lines = verdict_text.format_differences(changes, limits.MAIL_DIFFERENCES)
     return verdict_text.format_sentence(f"besides the patch, this differs: {'; '.join(lines)}")
 
 
-def _list_omissions(changes: RunChanges, room: MailLimits) -> Iterator[str]:
+def _list_omissions(changes: RunChanges, most: MailLimits) -> Iterator[str]:
     """What is only counted: what there is no room for, and findings of which nothing became."""
-    more = len(_list_reported_findings(changes)) - room.findings
-    cells = sum(len(group.cells) for group in _list_reported_groups(changes)[room.findings :])
+    more = len(_list_reported_findings(changes)) - most.findings
+    cells = sum(len(group.cells) for group in _list_reported_groups(changes)[most.findings :])
     same = len(changes.findings) - len(_list_reported_findings(changes))
     if more > 0:
         yield f"Not shown: {format_count(more, 'more finding')} of which something became."
@@ -216,40 +216,36 @@ def _list_omissions(changes: RunChanges, room: MailLimits) -> Iterator[str]:
 
 
 def _list_build_facts(changes: RunChanges) -> Iterator[str]:
-    run, looked = changes.after.run, changes.compared_cells
+    run, compared = changes.after.run, changes.compared_cells
     source = changes.before.run.source
     patched = f", with {mail_text.format_patch_names(source)}" if source.patches else ""
-    arches = f" ({format_arch_counts(looked)})" if looked else ""
+    arches = f" ({format_arch_counts(compared)})" if compared else ""
     yield verdict_text.format_sentence(
         f"Built with kmatrix {run.tool.version} on {mail_text.format_source_reference(source)}{patched}: "
-        f"{format_count(len(looked), 'cell')}{arches}"
+        f"{format_count(len(compared), 'cell')}{arches}"
     )
     for reason, count in changes.unaffected_reasons.items():
         yield verdict_text.format_sentence(f"{count} of them did not have to be built again: {reason}")
     lost = sum(cell.after is State.UNREACHABLE for cell in changes.select_cells(Transition.LOST))
-    gone = sum(cell.state is State.UNREACHABLE for cell in run.cells) - lost
-    if gone:
-        yield f"No configuration satisfies {format_count(gone, 'more request')}."
+    unreachable = sum(cell.state is State.UNREACHABLE for cell in run.cells) - lost
+    if unreachable:
+        yield f"No configuration satisfies {format_count(unreachable, 'more request')}."
 
 
 def _render_reproduction(changes: RunChanges) -> Iterator[str]:
     """The plain recipe of the first finding, or of the first cell that broke without one."""
-    for one in _list_reported_findings(changes):
-        shown = changes.locate_finding(one)
-        if shown:
-            side, finding = shown
-            yield from _render_commands(
-                side, list_affected_cells(side.cells_by_id, finding)[0], changes, finding
-            )
-            return
+    for located in filter(None, map(changes.locate_finding, _list_reported_findings(changes))):
+        side, finding = located
+        yield from _render_commands(side, side.list_affected_cells(finding)[0], changes, finding)
+        return
     for cell in _list_broken_cells(changes)[:1]:
         yield from _render_commands(changes.after, cell, changes)
 
 
 def _render_commands(
-    side: ReportedRun, cell: Cell, changes: RunChanges, finding: Finding | None = None
+    side: StoredRun, cell: Cell, changes: RunChanges, finding: Finding | None = None
 ) -> Iterator[str]:
-    commands = mail_text.format_tree_commands(side.run, cell, side.directory, finding)
+    commands = mail_text.format_tree_commands(side, cell, finding)
     if commands:
         tree = "with" if side is changes.after else "without"
         yield from wrap_paragraph(f"To see it, in a tree {tree} the patch:")
@@ -259,33 +255,29 @@ def _render_commands(
 def _list_broken_cells(changes: RunChanges) -> list[Cell]:
     """Cells of the after-side that broke, though no known error says why."""
     broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
-    return [
-        cell
-        for cell in finding_text.find_unexplained_cells(changes.after.run, changes.after.findings)
-        if cell.id in broken
-    ]
+    return [cell for cell in changes.after.find_unexplained_cells() if cell.id in broken]
 
 
 def _render_log_tail(changes: RunChanges) -> list[str]:
-    return mail_text.format_log_tail(_list_broken_cells(changes), changes.after.directory)
+    return mail_text.format_log_tail(changes.after, _list_broken_cells(changes))
 
 
 def format_tested_by(who: Mailbox) -> str:
-    """The tag of whoever ran it, and of nobody else; a verdict has to earn it."""
+    """The tag of whoever ran it. Only a verdict without anything bad earns it."""
     return clean_text(f"Tested-by: {' '.join(who.name.split())} <{who.address}> # build")
 
 
 def render_verdict_mail(
     verdict: Verdict,
-    before: ReportedRun,
-    after: ReportedRun,
+    before: StoredRun,
+    after: StoredRun,
     sending: MailOrigin = NO_ORIGIN,
     *,
     tag: str = "",
 ) -> str:
     """The answer to a patch, or to a whole series; ``tag`` is its last line, where one was earned.
 
-    What came in no mail has its verdict under a subject of ours, and addressed to nobody.
+    What came in no mail has its verdict under a subject of its own, without addressees.
     """
     first = next(iter(verdict.patches), None)
     asked = ReplyContext(
@@ -299,7 +291,7 @@ def render_verdict_mail(
 
 def render_step_mails(
     verdict: Verdict,
-    sides: Sequence[ReportedRun],
+    sides: Sequence[StoredRun],
     sending: MailOrigin = NO_ORIGIN,
     *,
     tags: Mapping[str, str] | None = None,
@@ -310,11 +302,11 @@ def render_step_mails(
     name. ValueError when there is not one run more than steps.
     """
     steps, mails = verdict.steps or (), []
-    for number, (step, (one, two)) in enumerate(zip(steps, pairwise(sides), strict=True)):
+    for number, (step, (previous, stored)) in enumerate(zip(steps, pairwise(sides), strict=True)):
         patch = verdict.patches[number]
-        before = ("Built on top of the patches before it.",) if number else ()
-        asked = ReplyContext(patch.mail, patch.name, before, (tags or {}).get(patch.name, ""))
-        mails.append(_render_reply(RunChanges.from_verdict(step, one, two), asked, sending))
+        notes = ("Built on top of the patches before it.",) if number else ()
+        asked = ReplyContext(patch.mail, patch.name, notes, (tags or {}).get(patch.name, ""))
+        mails.append(_render_reply(RunChanges.from_verdict(step, previous, stored), asked, sending))
     return mails
 
 

@@ -11,7 +11,6 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from matrix.record.events import (
     CellFinished,
@@ -23,12 +22,18 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.states import State
-from reports.formatting import clean_text, format_count, format_duration
-from reports.style import STATE_STYLES, format_state_counts, print_line, replace_unencodable
+from matrix.record.states import QUIET_STATES, State
+from reports.formatting import format_count, format_duration
+from reports.style import (
+    STATE_STYLES,
+    StyledLine,
+    format_state_counts,
+    join_lines,
+    print_lines,
+    replace_unencodable,
+)
 
 SecondsClock = Callable[[], float]
-_QUIET_STATES = frozenset({State.PASS, State.UNREACHABLE})
 _RESERVED_LINES = 6
 
 
@@ -111,16 +116,18 @@ class _PlainDisplay:
     def show_event(self, event: ProgressEvent) -> None:
         with self._lock:
             self._progress.apply_event(event)
-            line = self._format_event(event)
-            if line is not None:
-                print_line(self._console, line)
+            lines = self._format_event(event)
+            if lines:
+                print_lines(self._console, lines)
 
-    def _format_event(self, event: ProgressEvent) -> Text | None:
+    def _format_event(self, event: ProgressEvent) -> list[StyledLine]:
         if isinstance(event, OutputLine):
-            return Text(f"  {clean_text(event.text)}", "dim")
+            return [StyledLine(f"  {event.text}", "dim")]
         if isinstance(event, CellFinished):
             done, total = self._progress.finished_count, self._progress.total or "?"
-            return Text(f"[{done:>{len(str(total))}}/{total}] ", "dim").append_text(_format_cell(event))
+            head, *rest = _format_cell(event)
+            count = StyledLine(f"[{done:>{len(str(total))}}/{total}] ", "dim")
+            return [count.append(head), *(StyledLine("", "dim").append(line) for line in rest)]
         return _format_note(event)
 
 
@@ -136,10 +143,12 @@ class _LiveDisplay:
         with self._lock:
             self._progress.apply_event(event)
         # Printed without the lock: the refresher holds rich's own locks while it waits for ours.
-        if isinstance(event, CellFinished) and event.cell.state not in _QUIET_STATES:
-            print_line(self._console, _format_cell(event))
-        elif (line := _format_note(event)) is not None:
-            print_line(self._console, line)
+        if isinstance(event, CellFinished):
+            lines = [] if event.cell.state in QUIET_STATES else _format_cell(event)
+        else:
+            lines = _format_note(event)
+        if lines:
+            print_lines(self._console, lines)
 
     def render(self) -> RenderableType:
         with self._lock:
@@ -147,23 +156,25 @@ class _LiveDisplay:
 
     def _build_parts(self) -> Iterator[RenderableType]:
         if self._progress.total:
-            yield Text()
+            yield StyledLine()
             yield self._render_progress()
-            yield format_state_counts(self._progress.count_states(), self._console.width)
+            yield join_lines(format_state_counts(self._progress.count_states(), self._console.width))
             yield from self._render_lanes()
         if self._progress.output:
-            yield Text(clean_text(self._progress.output), "dim", no_wrap=True, overflow="ellipsis")
+            output = StyledLine(self._progress.output, "dim")
+            output.no_wrap, output.overflow = True, "ellipsis"
+            yield output
 
     def _render_progress(self) -> RenderableType:
         progress = self._progress
         remaining = progress.estimate_remaining()
         elapsed = _format_seconds(progress.measure_elapsed())
-        told = f"{progress.finished_count}/{progress.total} cells   {elapsed}"
+        counts = f"{progress.finished_count}/{progress.total} cells   {elapsed}"
         if remaining is not None:
-            told += f", about {_format_seconds(remaining)} left"
+            counts += f", about {_format_seconds(remaining)} left"
         line = Table.grid(padding=(0, 2), expand=False)
         line.add_row(
-            ProgressBar(total=progress.total, completed=progress.finished_count, width=24), Text(told)
+            ProgressBar(total=progress.total, completed=progress.finished_count, width=24), StyledLine(counts)
         )
         return line
 
@@ -176,10 +187,10 @@ class _LiveDisplay:
         table.add_column(no_wrap=True, justify="right", style="dim")
         for cell, stage, since in lanes[:room]:
             seconds = _format_seconds(self._progress.clock() - since)
-            table.add_row(Text(clean_text(cell)), Text(clean_text(stage)), Text(seconds))
+            table.add_row(StyledLine(cell), StyledLine(stage), StyledLine(seconds))
         yield table
         if len(lanes) > room:
-            yield Text(f"and {len(lanes) - room} more lanes", "dim")
+            yield StyledLine(f"and {len(lanes) - room} more lanes", "dim")
 
 
 def _format_seconds(seconds: float) -> str:
@@ -187,20 +198,20 @@ def _format_seconds(seconds: float) -> str:
     return format_duration(round(seconds)).replace(".0 s", " s")
 
 
-def _format_note(event: ProgressEvent) -> Text | None:
+def _format_note(event: ProgressEvent) -> list[StyledLine]:
     if isinstance(event, ProgressNote):
-        return Text(clean_text(event.text))
+        return [StyledLine(event.text)]
     if isinstance(event, RunStarted):
-        told = f"run {event.run}: {format_count(event.cells, 'cell')} in {format_count(event.lanes, 'lane')}"
-        return Text(clean_text(f"{told}, kept in {event.directory}"))
-    return None
+        counts = f"{format_count(event.cells, 'cell')} in {format_count(event.lanes, 'lane')}"
+        return [StyledLine(f"run {event.run}: {counts}, kept in {event.directory}")]
+    return []
 
 
-def _format_cell(event: CellFinished) -> Text:
-    """``pass  powerpc/gcc-14/defconfig/KVM=y  9.4 s``, and the reason or title where there is one."""
+def _format_cell(event: CellFinished) -> list[StyledLine]:
+    """``pass  powerpc/gcc-14/defconfig/KVM=y  9.4 s`` and the reason, or the title on a line of its own."""
     cell = event.cell
-    line = Text().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(clean_text(cell.id))
+    line = StyledLine().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(cell.id)
     line.append(f"  {format_duration(cell.seconds)}" if cell.stages else "", "dim")
     if event.title:
-        return line.append(f"\n      {clean_text(event.title)}")
-    return line.append(f"  {clean_text(cell.reason)}" if cell.reason else "", "dim")
+        return [line, StyledLine(f"      {event.title}")]
+    return [line.append(f"  {cell.reason}" if cell.reason else "", "dim")]

@@ -1,135 +1,122 @@
-"""A run in a terminal at its end, and the same without colour as a text file."""
+"""A run in a terminal at its end, and the same without colour as a text file; a plan."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
-from matrix.findings.evidence import index_cells, list_affected_cells
-from matrix.findings.finding import Finding, Findings
+from matrix.findings.make_steps import RunLocation, list_make_steps
+from matrix.findings.stored_run import StoredRun
+from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import State
-from reports import finding_text, summary
-from reports.explain import format_diagnostic
-from reports.formatting import clean_text, find_run_file, format_count
+from matrix.record.states import PROVEN_STATES, State, find_worst_state
+from reports import limits, summary
+from reports.finding_view import FindingView
+from reports.formatting import TERMINAL_WIDTH, format_count, shorten_line
 from reports.grid import build_grid, render_grid
-from reports.make_steps import MakeSteps, RunLocation, list_make_steps
-from reports.style import STATE_SIGNS, STATE_STYLES, format_state_counts, print_line, replace_unencodable
-from reports.summary import format_resolved_target
+from reports.style import (
+    STATE_SIGNS,
+    STATE_STYLES,
+    StyledLine,
+    format_state_counts,
+    print_columns,
+    print_line,
+    print_lines,
+    replace_unencodable,
+)
 
-_STATE_WIDTH = len(State.UNREACHABLE)
+_STATE_WIDTH = max(map(len, State))
+_LABEL_WIDTH = 9
 
 
 def show_plan(run: Run, console: Console) -> None:
     """A line per request, in plan order, and the totals."""
     replace_unencodable(console)
-    cells = index_cells(run)
+    cells = {cell.id: cell for cell in run.cells}
     for cell in run.cells:
         _show_request(cell, _format_reason(cells, cell), console)
     print_line(console, "" if run.cells else "no requests")
-    print_line(console, Text(format_plan_totals(run), "bold"))
+    print_line(console, StyledLine(format_plan_totals(run), "bold"))
 
 
 def format_plan_totals(run: Run) -> str:
     """``144 requests, 98 reachable, 46 unreachable, 8 lanes``."""
     states = [cell.state for cell in run.cells]
-    gone = states.count(State.UNREACHABLE)
-    reached = sum(cell.is_reachable for cell in run.cells)
-    unknown = len(states) - gone - reached
-    lanes = {(cell.arch, cell.toolchain, cell.base) for cell in run.cells}
-    told = [
+    unreachable = states.count(State.UNREACHABLE)
+    reachable = sum(cell.is_reachable for cell in run.cells)
+    unknown = len(states) - unreachable - reachable
+    lanes = {tuple(cell.axes[axis] for axis in LANE_AXES) for cell in run.cells}
+    counts = [
         format_count(len(states), "request"),
-        f"{reached} reachable",
-        f"{gone} unreachable",
+        f"{reachable} reachable",
+        f"{unreachable} unreachable",
+        *([f"{unknown} unknown"] if unknown else []),
+        format_count(len(lanes), "lane"),
     ]
-    told += [f"{unknown} unknown"] if unknown else []
-    return ", ".join([*told, format_count(len(lanes), "lane")])
+    return ", ".join(counts)
 
 
-def _show_request(cell: Cell, words: str, console: Console) -> None:
+def _show_request(cell: Cell, reason: str, console: Console) -> None:
     state = "reachable" if cell.is_reachable else cell.state.value
     style = "green" if cell.is_reachable else STATE_STYLES[cell.state]
-    line = Text(f"{state:<{_STATE_WIDTH}}  ", style).append(clean_text(cell.id), "default")
-    if words and console.is_terminal and line.cell_len + len(words) + 2 > console.width:
-        words = f"\n{'':<{_STATE_WIDTH + 2}}{words}"
-    elif words:
-        words = f"  {words}"
-    print_line(console, line.append(words, "dim"))
+    line = StyledLine(f"{state:<{_STATE_WIDTH}}  ", style).append(cell.id, "default")
+    if not reason:
+        print_line(console, line)
+    elif console.is_terminal and line.cell_len + len(reason) + 2 > console.width:
+        print_lines(console, [line, StyledLine("", style).append(f"{'':<{_STATE_WIDTH + 2}}{reason}", "dim")])
+    else:
+        print_line(console, line.append(f"  {reason}", "dim"))
 
 
 def _format_reason(cells: Mapping[str, Cell], cell: Cell) -> str:
     """Why, and the cell that the tree made of it."""
-    told = clean_text(cell.reason or "")
-    return f"{told} → {format_resolved_target(cells, cell)}".strip() if cell.resolves_to else told
+    reason = shorten_line(cell.reason or "", limits.LINE_LENGTH)
+    return f"{reason} → {summary.format_resolved_target(cells, cell)}".strip() if cell.resolves_to else reason
 
 
-__all__ = ["render_text", "show_plan", "show_run_summary"]
-
-_FINDINGS_SHOWN = 20
-_CELLS_SHOWN = 6
-_EXCERPT_SHOWN = 6
-_FLAGS_SHOWN = 8
-_REPORT_WIDTH = 80
-
-
-def render_text(run: Run, findings: Findings, directory: Path) -> str:
+def render_text(stored: StoredRun) -> str:
     """The end summary without colour, 80 columns wide where its lines can be broken."""
-    return _render_plain(run, findings, RunLocation(directory, Path()), _REPORT_WIDTH)
+    return _render_plain(RunLocation(stored, Path()), TERMINAL_WIDTH)
 
 
-def show_run_summary(run: Run, findings: Findings, directory: Path, console: Console) -> None:
+def show_run_summary(stored: StoredRun, console: Console) -> None:
     """The end summary: what ran, the findings, the grid, where the report lies, what to type next."""
     replace_unencodable(console)
-    place = RunLocation.from_cwd(directory)
+    location = RunLocation.from_cwd(stored)
     if console.is_terminal:
-        _show_sections(run, findings, place, console)
+        _show_sections(location, console)
     else:
-        console.file.write(_render_plain(run, findings, place, console.width))
+        console.file.write(_render_plain(location, console.width))
 
 
-def _render_plain(run: Run, findings: Findings, place: RunLocation, width: int) -> str:
+def _render_plain(location: RunLocation, width: int) -> str:
     """Without colour, and without the blanks that a table puts at the end of its lines."""
     out = StringIO()
-    _show_sections(
-        run, findings, place, Console(file=out, width=width, color_system=None, force_terminal=False)
-    )
+    _show_sections(location, Console(file=out, width=width, color_system=None, force_terminal=False))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def _show_sections(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
-    _show_header(run, findings, console)
-    _show_findings(run, findings, place, console)
-    _show_grid(run, console)
-    _show_unexplained(run, findings, place, console)
-    _show_unproven(run, console)
-    _show_next_commands(run, findings, place, console)
+def _show_sections(location: RunLocation, console: Console) -> None:
+    _show_header(location.stored, console)
+    _show_findings(location, console)
+    _show_grid(location.stored.run, console)
+    _show_unexplained(location, console)
+    _show_unproven(location.stored.run, console)
+    _show_next_commands(location, console)
 
 
-def _show_header(run: Run, findings: Findings, console: Console) -> None:
-    print_line(console)
-    print_line(console, Text(summary.format_run_headline(run, findings), _choose_headline_style(run)))
-    print_line(console)
-    _show_facts(summary.collect_run_facts(run), console)
+def _show_header(stored: StoredRun, console: Console) -> None:
+    style = _choose_headline_style(stored.run)
+    print_lines(console, ["", StyledLine(summary.format_run_headline(stored), style), ""])
+    facts = summary.collect_run_facts(stored.run)
+    print_columns(console, ((StyledLine(name, "dim"), lines) for name, lines in facts.items()), gap=2)
 
 
 def _choose_headline_style(run: Run) -> str:
-    states = summary.count_states(run.cells)
-    worst = next((state for state in (State.FAIL, State.WARN, State.PASS) if state in states), State.OOM)
-    return f"bold {STATE_STYLES[worst]}"
-
-
-def _show_facts(facts: Mapping[str, Iterable[str]], console: Console) -> None:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, values in facts.items():
-        table.add_row(Text(name), Text("\n".join(values)))
-    console.print(table)
+    proven = PROVEN_STATES & {cell.state for cell in run.cells}
+    return f"bold {STATE_STYLES[find_worst_state(proven) if proven else State.INFRA]}"
 
 
 def _show_grid(run: Run, console: Console) -> None:
@@ -137,125 +124,108 @@ def _show_grid(run: Run, console: Console) -> None:
         return
     print_line(console)
     for line in render_grid(build_grid(run), console.width - 2):
-        print_line(console, Text("  ").append_text(line))
+        print_line(console, StyledLine("  ").append(line))
     print_line(console)
-    console.print(
-        Padding(format_state_counts(summary.count_states(run.cells), console.width - 2), (0, 0, 0, 2))
-    )
+    counts = format_state_counts(summary.count_states(run.cells), console.width - 2)
+    print_lines(console, (StyledLine("  ").append(line) for line in counts))
 
 
-def _show_findings(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
-    """Each finding in short, the most severe first; `./inv explain` tells the rest."""
-    cells = index_cells(run)
-    for finding in findings.findings[:_FINDINGS_SHOWN]:
-        _show_finding(run, finding, console)
+def _show_findings(location: RunLocation, console: Console) -> None:
+    """Each finding in short, the most severe first; `./inv explain` shows the rest."""
+    findings = location.stored.findings.findings
+    for finding in findings[: limits.TERMINAL.findings]:
+        view = FindingView(location, finding, limits.TERMINAL)
+        _show_finding(view, console)
         if finding.is_error:
-            _show_cells(tuple(list_affected_cells(cells, finding)), place, console)
-    if len(findings.findings) > _FINDINGS_SHOWN:
-        print_line(console)
-        print_line(console, f"… and {len(findings.findings) - _FINDINGS_SHOWN} more findings: ./inv explain")
+            _show_cells(view.affected_cells, location, console)
+    more = len(findings) - limits.TERMINAL.findings
+    if more > 0:
+        print_lines(console, ["", f"… and {more} more findings: ./inv explain"])
 
 
-def _show_finding(run: Run, finding: Finding, console: Console) -> None:
+def _show_finding(view: FindingView, console: Console) -> None:
+    counts = f"{view.severity}; {format_count(len(view.finding.cells), 'cell')}"
     print_line(console)
-    state = State.FAIL if finding.is_error else State.WARN
-    told = [
-        *finding_text.format_condition(finding),
-        f"{finding_text.format_severity(finding)}; {format_count(len(finding.cells), 'cell')}",
-    ]
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(Text(finding.id, STATE_STYLES[state]), Text(clean_text(finding.title), "bold"))
-    table.add_row(Text(), Text("\n".join(told)))
-    console.print(table)
-    for one in finding_text.label_diagnostics(run, finding).values():
-        _show_message(format_diagnostic(one)[:_EXCERPT_SHOWN], console)
+    head = StyledLine(view.id, STATE_STYLES[view.state]), [StyledLine(view.title, "bold")]
+    print_columns(console, [head, (StyledLine(), [*view.condition, counts])], gap=1)
+    for line in view.message_lines:
+        _show_message_line(StyledLine(f"  {line}", "dim"), console)
 
 
-def _show_message(lines: list[str], console: Console) -> None:
-    for line in lines:
-        text = Text(f"  {line}", "dim")
-        if console.is_terminal:
-            # Cut, not wrapped: the caret below must stay under what it points at.
-            console.print(text, no_wrap=True, overflow="ellipsis")
-        else:
-            print_line(console, text)
+def _show_message_line(line: StyledLine, console: Console) -> None:
+    if console.is_terminal:
+        # Cut, not wrapped: the caret below must stay under what it points at.
+        console.print(line, no_wrap=True, overflow="ellipsis")
+    else:
+        print_line(console, line)
 
 
-def _show_unexplained(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
-    for group in summary.group_failures(finding_text.find_unexplained_cells(run, findings)):
+def _show_unexplained(location: RunLocation, console: Console) -> None:
+    for group in summary.group_failures(location.stored.find_unexplained_cells()):
         _show_group(group, console)
-        _show_cells(group.cells, place, console)
+        _show_cells(group.cells, location, console)
 
 
 def _show_group(group: summary.OutcomeGroup, console: Console) -> None:
     print_line(console)
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    style = STATE_STYLES[group.state]
-    table.add_row(Text(STATE_SIGNS[group.state], style), Text(group.title, "bold"))
-    console.print(table)
+    sign = StyledLine(STATE_SIGNS[group.state], STATE_STYLES[group.state])
+    print_columns(console, [(sign, [StyledLine(group.title, "bold")])], gap=1)
 
 
-def _show_cells(cells: tuple[Cell, ...], place: RunLocation, console: Console) -> None:
+def _show_cells(cells: Sequence[Cell], location: RunLocation, console: Console) -> None:
     """Each cell's id, and where its log lies."""
-    for cell in cells[:_CELLS_SHOWN]:
-        print_line(console, f"  {clean_text(cell.id)}")
+    for cell in cells[: limits.TERMINAL.cells]:
+        print_line(console, f"  {cell.id}")
         if cell.log:
-            print_line(console, Text(f"    {clean_text(str(place.display_path / cell.log))}", "dim"))
-    if len(cells) > _CELLS_SHOWN:
-        print_line(console, f"  … and {format_count(len(cells) - _CELLS_SHOWN, 'more cell')}, in the report")
+            print_line(console, StyledLine(f"    {location.display_path / cell.log}", "dim"))
+    more = len(cells) - limits.TERMINAL.cells
+    if more > 0:
+        print_line(console, f"  … and {format_count(more, 'more cell')}, in the report")
 
 
 def _show_unproven(run: Run, console: Console) -> None:
     """What neither passed nor failed: cells that prove nothing, warnings, unreachable requests."""
     for group in summary.group_unproven_cells(run):
         _show_group(group, console)
-        ids = [clean_text(cell.id) for cell in group.cells]
-        for line in ids[:_CELLS_SHOWN]:
-            print_line(console, f"  {line}")
-        if len(ids) > _CELLS_SHOWN:
-            print_line(console, f"  … and {format_count(len(ids) - _CELLS_SHOWN, 'more cell')}")
-    for told in filter(None, (_format_warnings(run), summary.format_unreachable(run))):
+        for cell in group.cells[: limits.TERMINAL.cells]:
+            print_line(console, f"  {cell.id}")
+        more = len(group.cells) - limits.TERMINAL.cells
+        if more > 0:
+            print_line(console, f"  … and {format_count(more, 'more cell')}")
+    for paragraph in filter(None, (_format_warnings(run), summary.format_unreachable(run))):
         print_line(console)
-        console.print(Text(told, overflow="fold"))
+        console.print(StyledLine(paragraph), overflow="fold")
 
 
 def _format_warnings(run: Run) -> str:
-    counted = summary.count_warnings(run)
-    told = [f"{c.warnings} × {c.flag} in {format_count(c.cells, 'cell')}" for c in counted[:_FLAGS_SHOWN]]
-    rest = sum(count.warnings for count in counted[_FLAGS_SHOWN:])
-    told += [f"{rest} others"] if rest else []
-    return "warnings: " + "; ".join(told) if told else ""
+    counts = summary.count_warnings(run)
+    words = [
+        f"{count.warnings} × {count.flag} in {format_count(count.cells, 'cell')}"
+        for count in counts[: limits.WARNING_FLAGS]
+    ]
+    rest = sum(count.warnings for count in counts[limits.WARNING_FLAGS :])
+    words += [f"{rest} others"] if rest else []
+    return "warnings: " + "; ".join(words) if words else ""
 
 
-def _show_next_commands(run: Run, findings: Findings, place: RunLocation, console: Console) -> None:
-    """Where the report lies, and the commands that go on from here."""
+def _show_next_commands(location: RunLocation, console: Console) -> None:
+    """Where the report lies, and the commands that go on from there."""
+    stored = location.stored
+    name, has_page = shlex.quote(stored.name), stored.find_file("report.html") is not None
+    kept = location.display_path if location.display_path.name else stored.directory.name
     print_line(console)
-    written = find_run_file(place.directory, "report.html")
-    name = run.id if place.directory.name == run.id else str(place.directory)
-    other = "markdown" if written else "html"
-    _show_labelled_line(
-        console, "kept in", str(place.display_path if place.display_path.name else place.directory.name)
-    )
-    if written:
-        _show_labelled_line(console, "report", str(place.display_path / "report.html"))
-    _show_labelled_line(console, "next", f"./inv report --run {shlex.quote(name)} --format {other}")
-    if findings.findings:
-        _show_labelled_line(
-            console, "", f"./inv explain --finding {findings.findings[0].id} --run {shlex.quote(name)}"
-        )
-    for label, line in _list_unexplained_steps(run, findings, place):
-        _show_labelled_line(console, label, line)
-
-
-def _list_unexplained_steps(run: Run, findings: Findings, place: RunLocation) -> MakeSteps:
-    """How to see a failure that no finding explains; `./inv explain` says it for the others."""
-    cells = finding_text.find_unexplained_cells(run, findings)
-    return list_make_steps(run, cells[0], place) if cells else []
+    _show_labelled_line(console, "kept in", str(kept))
+    if has_page:
+        _show_labelled_line(console, "report", str(location.display_path / "report.html"))
+    other = "markdown" if has_page else "html"
+    _show_labelled_line(console, "next", f"./inv report --run {name} --format {other}")
+    for finding in stored.findings.findings[:1]:
+        _show_labelled_line(console, "", f"./inv explain --finding {finding.id} --run {name}")
+    # How to see a failure that no finding explains; `./inv explain` shows it for the others.
+    for cell in stored.find_unexplained_cells()[:1]:
+        for where, command in list_make_steps(cell, location):
+            _show_labelled_line(console, where, command)
 
 
 def _show_labelled_line(console: Console, label: str, text: str) -> None:
-    print_line(console, Text(f"{label:<9}", "dim").append(clean_text(text, 4000), "default not dim"))
+    print_line(console, StyledLine(f"{label:<{_LABEL_WIDTH}}", "dim").append(text, "default not dim"))

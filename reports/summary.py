@@ -1,4 +1,4 @@
-"""What a run amounts to, as values: counts, failures, reasons. Every format tells these same facts."""
+"""What a run amounts to, as values: counts, failures, reasons. Every format shows these same facts."""
 
 import re
 from collections import Counter
@@ -6,21 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
+from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Compiler, Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
-from reports.formatting import clean_text, format_count, format_duration
+from reports import limits
+from reports.formatting import format_count, format_duration, shorten_line
 
-_REASONS_SHOWN = 6
 _PROGRAM_PREFIX = re.compile(r"^\S*-(?=gcc\b|clang\b|ld\b|ld\.)")
-_DEFAULT_REASONS = {
-    State.EMPTY: "nothing of the stage belongs to this configuration, so nothing was proven",
-    State.TIMEOUT: "ran out of time",
-    State.OOM: "ran out of memory",
-    State.INFRA: "the machine failed, not the kernel",
-    State.CANCELLED: "interrupted",
-    State.NOT_RUN: "never started",
-}
 
 
 @dataclass(frozen=True)
@@ -50,8 +43,8 @@ def count_states(cells: Iterable[Cell]) -> dict[State, int]:
 def list_cell_diagnostics(run: Run, cell: Cell) -> list[Diagnostic]:
     """A cell's diagnostics, each once, errors first."""
     keys = dict.fromkeys(ref.key for ref in cell.diagnostics)
-    found = [run.diagnostics[key] for key in keys if key in run.diagnostics]
-    return sorted(found, key=lambda diagnostic: diagnostic.severity != "error")
+    known = [run.diagnostics[key] for key in keys if key in run.diagnostics]
+    return sorted(known, key=lambda diagnostic: diagnostic.severity != "error")
 
 
 def format_location(diagnostic: Diagnostic) -> str:
@@ -71,15 +64,20 @@ def format_diagnostic_title(diagnostic: Diagnostic) -> str:
     """A diagnostic in one line, as compilers print it."""
     promoted = "-Werror," if diagnostic.promoted else ""
     tail = f" [{promoted}{format_warning_flag(diagnostic.flag)}]" if diagnostic.flag else ""
-    return clean_text(f"{format_location(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}")
+    return shorten_line(
+        f"{format_location(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}",
+        limits.LINE_LENGTH,
+    )
 
 
 def _format_unknown_failure(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
     stage = cell.deciding_stage
     if cell.reason or stage is None:
-        return clean_text(cell.reason or "failed, and its log has no error that kmatrix knows")
-    return clean_text(f"{stage.name} ended with exit code {stage.exit}: {stage.command}")
+        return cell.reason or cell.state.row.reason
+    return shorten_line(
+        f"{stage.name} ended with exit code {stage.exit}: {stage.command}", limits.LINE_LENGTH
+    )
 
 
 def group_failures(cells: Iterable[Cell]) -> list[OutcomeGroup]:
@@ -87,38 +85,38 @@ def group_failures(cells: Iterable[Cell]) -> list[OutcomeGroup]:
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(_format_unknown_failure(cell), []).append(cell)
-    return [OutcomeGroup(State.FAIL, told, tuple(among)) for told, among in groups.items()]
+    return [OutcomeGroup(State.FAIL, title, tuple(alike)) for title, alike in groups.items()]
 
 
 def group_unproven_cells(run: Run) -> list[OutcomeGroup]:
     """Cells that were planned and prove nothing (empty, timeout, …), by state and reason."""
     groups: dict[tuple[State, str], list[Cell]] = {}
     for cell in run.cells:
-        if cell.state in _DEFAULT_REASONS:
-            reason = clean_text(cell.reason or _DEFAULT_REASONS[cell.state])
+        if cell.state not in PROVEN_STATES | {State.UNREACHABLE}:
+            reason = cell.reason or cell.state.row.reason
             groups.setdefault((cell.state, reason), []).append(cell)
     return [OutcomeGroup(state, reason, tuple(cells)) for (state, reason), cells in groups.items()]
 
 
 def format_unreachable(run: Run) -> str:
     """One line: how many requests no configuration satisfies, and why; empty when there are none."""
-    gone = [cell for cell in run.cells if cell.state is State.UNREACHABLE]
-    if not gone:
+    unreachable = [cell for cell in run.cells if cell.state is State.UNREACHABLE]
+    if not unreachable:
         return ""
-    reasons = Counter(clean_text(cell.reason or "no reason recorded") for cell in gone).most_common()
-    told = [f"{count} × {reason}" for reason, count in reasons[:_REASONS_SHOWN]]
-    rest = sum(count for _, count in reasons[_REASONS_SHOWN:])
-    told += [f"{rest} for other reasons"] if rest else []
-    return f"{len(gone)} of {format_count(len(run.cells), 'request')} unreachable: {'; '.join(told)}"
+    reasons = Counter(cell.reason or cell.state.row.reason for cell in unreachable).most_common()
+    words = [f"{count} × {reason}" for reason, count in reasons[: limits.UNREACHABLE_REASONS]]
+    rest = sum(count for _, count in reasons[limits.UNREACHABLE_REASONS :])
+    words += [f"{rest} for other reasons"] if rest else []
+    return f"{len(unreachable)} of {format_count(len(run.cells), 'request')} unreachable: {'; '.join(words)}"
 
 
 def count_warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}
     flags = {
-        key: clean_text(format_warning_flag(one.flag) if one.flag else one.tool)
-        for key, one in run.diagnostics.items()
-        if one.severity == "warning"
+        key: format_warning_flag(diagnostic.flag) if diagnostic.flag else diagnostic.tool
+        for key, diagnostic in run.diagnostics.items()
+        if diagnostic.severity == "warning"
     }
     for cell in run.cells:
         for ref in cell.diagnostics:
@@ -133,29 +131,30 @@ def count_warnings(run: Run) -> list[FlagCount]:
 def format_resolved_target(cells: Mapping[str, Cell], cell: Cell) -> str:
     """What an unreachable cell resolves to: the symbols of one of these, by their ids, where all else is the
     same, or its id."""
-    made = cells.get(cell.resolves_to or "")
-    if made is None or (made.arch, made.toolchain, made.base) != (cell.arch, cell.toolchain, cell.base):
-        return clean_text(cell.resolves_to or "")
-    return clean_text(",".join(f"{symbol}={value}" for symbol, value in made.request.items()))
+    target = cells.get(cell.resolves_to or "")
+    if target is None or any(target.axes[axis] != cell.axes[axis] for axis in LANE_AXES):
+        return cell.resolves_to or ""
+    return ",".join(f"{symbol}={value}" for symbol, value in target.request.items())
 
 
-def format_run_headline(run: Run, findings: Findings) -> str:
+def format_run_headline(stored: StoredRun) -> str:
     """The run's outcome in one sentence, the worst first."""
+    run, findings = stored.run, stored.findings
     states = count_states(run.cells)
     tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
     untried = sum(states.get(state, 0) for state in UNTRIED_STATES)
-    told = {"failed": states.get(State.FAIL, 0), "could not be tried": untried}
-    said = [f"{count} {what}" for what, count in told.items() if count]
-    if said:
-        said[0] = said[0].replace(" ", f" of {format_count(tried, 'cell')} ", 1)
+    bad = {"failed": states.get(State.FAIL, 0), "could not be tried": untried}
+    parts = [f"{count} {what}" for what, count in bad.items() if count]
+    if parts:
+        parts[0] = parts[0].replace(" ", f" of {format_count(tried, 'cell')} ", 1)
     elif PROVEN_STATES & states.keys():
-        said = [f"{format_count(tried, 'cell')} tried, none failed"]
-        said += [f"{states[State.EMPTY]} had nothing to compile"] if State.EMPTY in states else []
+        parts = [f"{format_count(tried, 'cell')} tried, none failed"]
+        parts += [f"{states[State.EMPTY]} had nothing to compile"] if State.EMPTY in states else []
     else:
-        said = ["nothing was proven: no cell compiled anything"]
-    said += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
-    said += [format_count(len(findings.findings), "finding")] if findings.findings else []
-    return ("interrupted: " if run.interrupted else "") + ", ".join(said)
+        parts = ["nothing was proven: no cell compiled anything"]
+    parts += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
+    parts += [format_count(len(findings.findings), "finding")] if findings.findings else []
+    return ("interrupted: " if run.interrupted else "") + ", ".join(parts)
 
 
 def measure_wall_time(run: Run) -> float | None:
@@ -166,45 +165,40 @@ def measure_wall_time(run: Run) -> float | None:
 def format_source(run: Run) -> str:
     """The source in one line: version, spec, digest, revision, patches."""
     spec = f"{run.source.spec} {run.source.package}".strip()
-    told = [f"Linux {run.source.version}", spec, f"sha256 {run.source.digest[:12]}"]
+    parts = [f"Linux {run.source.version}", spec, f"sha256 {run.source.digest[:12]}"]
     if run.source.git:
-        told.append(run.source.git.describe + (" (dirty)" if run.source.git.dirty else ""))
+        parts.append(run.source.git.describe + (" (dirty)" if run.source.git.dirty else ""))
     if run.source.patches:
-        told.append("patched with " + ", ".join(patch.name for patch in run.source.patches))
-    return clean_text(", ".join(told))
+        parts.append("patched with " + ", ".join(patch.name for patch in run.source.patches))
+    return ", ".join(parts)
 
 
 def format_toolchains(run: Run) -> dict[str, tuple[str, ...]]:
     """Each toolchain's compiler and binutils, one line for all arches that have the same."""
-    return {
-        clean_text(name): _format_compiler_versions(record.compilers)
-        for name, record in run.toolchains.items()
-    }
+    return {name: _format_compiler_versions(record.compilers) for name, record in run.toolchains.items()}
 
 
 def _format_compiler_versions(compilers: Mapping[str, Compiler]) -> tuple[str, ...]:
     arches: dict[str, list[str]] = {}
     for arch, compiler in compilers.items():
-        told = (_PROGRAM_PREFIX.sub("", text) for text in (compiler.version, compiler.binutils))
-        arches.setdefault(clean_text(", ".join(filter(None, told))), []).append(arch)
+        versions = (_PROGRAM_PREFIX.sub("", text) for text in (compiler.version, compiler.binutils))
+        arches.setdefault(", ".join(filter(None, versions)), []).append(arch)
     if len(arches) == 1:
         return tuple(arches)
-    return tuple(clean_text(f"{', '.join(names)}: {versions}") for versions, names in arches.items())
+    return tuple(f"{', '.join(names)}: {versions}" for versions, names in arches.items())
 
 
 def format_host(run: Run) -> str:
     """Where it ran, in one line."""
     memory = f"{run.host.memory / 2**30:.0f} GiB"
-    return clean_text(
-        ", ".join((run.host.system, format_count(run.host.cpus, "CPU"), memory, run.host.engine))
-    )
+    return ", ".join((run.host.system, format_count(run.host.cpus, "CPU"), memory, run.host.engine))
 
 
 def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
     """What decides about a run, by name: its source, its toolchains, where and how long it ran."""
     took = measure_wall_time(run)
     return {
-        "run": (clean_text(run.id),),
+        "run": (run.id,),
         "source": (format_source(run),),
         **format_toolchains(run),
         "machine": (format_host(run),),

@@ -1,18 +1,20 @@
-"""What doctor and sweep found, for the terminal."""
+"""What single tasks print in a terminal: a run against its baseline, a shell's banner, a reproducer, a
+machine's state."""
 
+import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
-from rich.text import Text
 
 from matrix.record.run_model import Cell
 from matrix.verdict.baseline import KnownIssues, Regression
 from matrix.verdict.verdict_model import CellChange, FindingChange
-from reports.formatting import clean_text, format_count, format_labelled_lines
-from reports.style import STATE_STYLES, print_line, replace_unencodable
-
-_REGRESSIONS_SHOWN = 10
+from reports.formatting import format_count, format_labelled_lines
+from reports.limits import REGRESSIONS
+from reports.style import STATE_STYLES, StyledLine, print_line, replace_unencodable
+from reports.verdict_text import format_state_change
 
 
 def show_regression(regression: Regression | None, ledger: KnownIssues, console: Console) -> None:
@@ -24,7 +26,7 @@ def show_regression(regression: Regression | None, ledger: KnownIssues, console:
 
 
 def _render_regression(regression: Regression) -> Iterator[str]:
-    baseline = clean_text(regression.verdict.before.run)
+    baseline = regression.verdict.before.run
     yield f"against the baseline {baseline}: {_format_regression_outcome(regression)}"
     yield from format_labelled_lines("new", _render_finding_rows(regression.new_findings))
     yield from format_labelled_lines("broken", _render_cell_rows(regression.broken_cells))
@@ -41,57 +43,57 @@ def _format_regression_outcome(regression: Regression) -> str:
         f"{format_count(len(regression.lost_cells), 'cell')} lost": regression.lost_cells,
         f"{format_count(len(regression.undecided_cells), 'cell')} not known": regression.undecided_cells,
     }
-    return ", ".join(words for words, among in counted.items() if among) or "nothing is new or lost"
+    return ", ".join(words for words, rows in counted.items() if rows) or "nothing is new or lost"
 
 
 def _render_finding_rows(rows: Sequence[FindingChange]) -> Iterator[str]:
-    for row in rows[:_REGRESSIONS_SHOWN]:
+    for row in rows[:REGRESSIONS]:
         ids = " ".join(row.after.ids) if row.after else ""
-        yield clean_text(f"{ids}  {row.title}")
-    yield from [f"and {len(rows) - _REGRESSIONS_SHOWN} more"] if len(rows) > _REGRESSIONS_SHOWN else []
+        yield f"{ids}  {row.title}"
+    yield from [f"and {len(rows) - REGRESSIONS} more"] if len(rows) > REGRESSIONS else []
 
 
 def _render_cell_rows(rows: Sequence[CellChange]) -> Iterator[str]:
-    for row in rows[:_REGRESSIONS_SHOWN]:
+    for row in rows[:REGRESSIONS]:
         why = row.reason or row.why
-        yield clean_text(f"{row.id}: {row.before or 'not planned'} -> {row.after or 'not planned'}") + (
-            f": {clean_text(why)}" if why else ""
-        )
-    yield from [f"and {len(rows) - _REGRESSIONS_SHOWN} more"] if len(rows) > _REGRESSIONS_SHOWN else []
+        yield f"{row.id}: {format_state_change(row)}" + (f": {why}" if why else "")
+    yield from [f"and {len(rows) - REGRESSIONS} more"] if len(rows) > REGRESSIONS else []
 
 
 def _list_plan_changes(regression: Regression) -> list[str]:
-    told = []
-    if regression.removed_count:
-        told.append(f"{format_count(regression.removed_count, 'cell')} of the baseline are not in this run")
-    if regression.added_count:
-        told.append(f"{format_count(regression.added_count, 'cell')} of this run are not in the baseline")
-    return told
+    removed, added = regression.removed_count, regression.added_count
+    changes = [f"{format_count(removed, 'cell')} of the baseline are not in this run"] if removed else []
+    changes += [f"{format_count(added, 'cell')} of this run are not in the baseline"] if added else []
+    return changes
 
 
 def _render_known_issues(ledger: KnownIssues) -> Iterator[str]:
     for finding, row in ledger.excused_by.items():
-        yield from format_labelled_lines("excused", [clean_text(f"{finding} is known: {row}")])
+        yield from format_labelled_lines("excused", [f"{finding} is known: {row}"])
     for row, findings in ledger.expired.items():
-        yield from format_labelled_lines(
-            "expired", [clean_text(f"{row} excuses {', '.join(findings)} no more")]
-        )
+        yield from format_labelled_lines("expired", [f"{row} excuses {', '.join(findings)} no more"])
     if ledger.unseen:
-        yield from format_labelled_lines(
-            "unseen", [clean_text(f"{', '.join(ledger.unseen)}: not seen any more, and can go")]
-        )
-
-
-_MAX_MAKE_LENGTH = 4000
+        rows = ", ".join(ledger.unseen)
+        yield from format_labelled_lines("unseen", [f"{rows}: not seen any more, and can go"])
 
 
 def show_shell_banner(cell: Cell, make: str, variable: str, console: Console) -> None:
     """The cell, its state, the command that decided it (``variable`` holds it inside), and the way out."""
     replace_unencodable(console)
-    print_line(console, Text(f"{clean_text(cell.id)}  ").append(cell.state, STATE_STYLES[cell.state]))
+    print_line(console, StyledLine(f"{cell.id}  ").append(cell.state, STATE_STYLES[cell.state]))
     print_line(console, f'Its make command; here, eval "${variable}" runs it:')
-    print_line(console, f"  {clean_text(make, _MAX_MAKE_LENGTH)}")
+    print_line(console, f"  {make}")
     print_line(console, "All that is done here is gone when you leave: exit")
+
+
+def show_reproducer(path: Path, console: Console) -> None:
+    """Where the script is, and how it is run."""
+    typed = shlex.quote(str(path.absolute()))
+    print_line(console, str(path))
+    print_line(console, "in a kernel tree")
+    print_line(console, f"  sh {typed}")
+    print_line(console, "to find the commit")
+    print_line(console, f"  git bisect run sh {typed}")
 
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -121,27 +123,27 @@ class ReportedLeftover(Protocol):
     def size(self) -> int: ...
 
 
-def show_checks(found: Sequence[ReportedCheck], console: Console) -> None:
+def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
     """A line for each thing, and below what is not well, what to do."""
-    width = max((len(item.subject) for item in found), default=0)
-    for item in found:
-        mark = Text("ok  ", "green") if item.ok else Text("BAD ", "bold red")
-        console.print(mark + Text(f"{item.subject:{width}}  {item.message}"), soft_wrap=True)
-        if not item.ok and item.advice:
-            console.print(Text(f"    {'':{width}}  → {item.advice}"), soft_wrap=True)
+    width = max((len(check.subject) for check in checks), default=0)
+    for check in checks:
+        mark = StyledLine("ok  ", "green") if check.ok else StyledLine("BAD ", "bold red")
+        print_line(console, mark.append(f"{check.subject:{width}}  {check.message}"))
+        if not check.ok and check.advice:
+            print_line(console, f"    {'':{width}}  → {check.advice}")
 
 
-def show_leftovers(found: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:
+def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:
     """A line for each thing that can go, and their sum."""
-    for item in found:
-        console.print(Text(f"{item.kind:10} {format_size(item.size):>10}  {item.name}"), soft_wrap=True)
-    total = format_size(sum(item.size for item in found))
-    if not found:
+    for leftover in leftovers:
+        print_line(console, f"{leftover.kind:10} {format_size(leftover.size):>10}  {leftover.name}")
+    total = format_size(sum(leftover.size for leftover in leftovers))
+    if not leftovers:
         console.print("Nothing to sweep.")
     elif removed:
-        console.print(f"Removed {len(found)} things, {total}.")
+        console.print(f"Removed {len(leftovers)} things, {total}.")
     else:
-        console.print(f"{len(found)} things, {total}. To remove them: ./inv sweep --yes")
+        console.print(f"{len(leftovers)} things, {total}. To remove them: ./inv sweep --yes")
 
 
 def format_size(count: int) -> str:

@@ -26,7 +26,7 @@ from matrix.errors import MachineError
 from matrix.fs import translate_disk_full
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
-from matrix.record.states import UNTRIED_STATES, State
+from matrix.record.states import CUT_SHORT_STATES, PROVEN_STATES, UNTRIED_STATES, State
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import classify_step
@@ -120,9 +120,7 @@ class CellBuild:
             return StageRecord(
                 name=name, state=State.EMPTY, command=self.stages.format_command(name, self.runner)
             )
-        if last.state in {State.CANCELLED, State.TIMEOUT, State.OOM, State.INFRA, State.NOT_RUN} or (
-            name == "modules" and last.state is State.FAIL
-        ):
+        if last.state in UNTRIED_STATES or (name == "modules" and last.state is State.FAIL):
             return StageRecord(
                 name=name, state=State.NOT_RUN, command=self.stages.format_command(name, self.runner)
             )
@@ -146,7 +144,7 @@ class CellBuild:
         state = classify_step(ended, lines)
         seen, objects, made = self._collect_diagnostics(name, lines, moment)
         self.lane.save_state()
-        if state in {State.PASS, State.FAIL}:
+        if state in PROVEN_STATES:
             # Only now: whoever dies before loses the lane, and not its warnings alone.
             self.lane.mark_idle()
         if state is State.FAIL and not any(item.diagnostic.severity == "error" for item in seen):
@@ -256,8 +254,6 @@ class CellBuild:
                 self.lane.warnings[item] = ObjectWarnings(listed=item in belonging, diagnostics=warnings)
 
 
-# Whoever stops a make stops it after what the tools have said. Not `infra`: a full disk makes them say much.
-_CUT_SHORT_STATES = frozenset({State.TIMEOUT, State.OOM, State.CANCELLED})
 _FINAL_ERROR_TOOLS = frozenset({"gcc", "clang", "as", "ld", "lld", "modpost"})
 
 
@@ -265,7 +261,7 @@ def _apply_final_errors(state: State, seen: list[Occurrence]) -> State:
     """A failure that was seen is final: an error with its place in the source stands, whatever came after."""
     errors = (item.diagnostic for item in seen if item.diagnostic.severity == "error")
     refused = any(error.tool in _FINAL_ERROR_TOOLS and error.line is not None for error in errors)
-    return State.FAIL if refused and state in _CUT_SHORT_STATES else state
+    return State.FAIL if refused and state in CUT_SHORT_STATES else state
 
 
 def _refine_pass(state: State, objects: frozenset[str], seen: list[Occurrence]) -> State:

@@ -8,7 +8,7 @@ from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.fs import translate_disk_full
 from matrix.plan import Request
 from matrix.record.run_model import Cell, DiagnosticRef, StageRecord, Verified
-from matrix.record.states import Evidence, State, find_worst_state
+from matrix.record.states import COMPLETE_STATES, Evidence, State, StateKind, find_worst_state
 from matrix.resolve.resolution import Resolution
 
 StageOccurrence = tuple[Occurrence, str]
@@ -97,10 +97,9 @@ def finish_cell(
     objects: frozenset[str] = frozenset(),
 ) -> CellResult:
     state = find_worst_state(record.state for record in _select_proving_records(records))
-    tried = state not in {State.CANCELLED, State.NOT_RUN}
     update = {
         "state": state,
-        "evidence": Evidence.BUILT if tried else None,
+        "evidence": None if state.row.kind is StateKind.ABANDONED else Evidence.BUILT,
         "stages": tuple(records),
         "diagnostics": tuple(_build_diagnostic_refs(seen)),
         "log": log.name if log.path.exists() else None,
@@ -112,7 +111,7 @@ def finish_cell(
 def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:
     """Configuring well proves nothing about a build: it counts only when it went wrong, or warned."""
     first, *stages = records
-    if not stages or first.state not in {State.PASS, State.WARN}:
+    if not stages or first.state not in COMPLETE_STATES:
         return records
     proven = any(record.state is not State.EMPTY for record in stages)
     return [first, *stages] if proven else stages

@@ -11,14 +11,13 @@ import shlex
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from matrix.builder.cell_record import CellLog, CellResult
 from matrix.errors import MachineError
 from matrix.kernel_files import Impact, classify_impact
-from matrix.record.run_model import Cell, Run
-from matrix.record.states import COMPLETE_STATES, PROVEN_STATES, Evidence, State
-from matrix.record.stored_run import load_cell_objects, load_cell_sources
+from matrix.record.run_directory import RunDirectory
+from matrix.record.run_model import AxesKey, Cell, Run
+from matrix.record.states import ANSWERED_STATES, COMPLETE_STATES, Evidence, State
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
 from matrix.source.manifest import ManifestDiff, compare_manifests
@@ -64,7 +63,7 @@ def explain_unaffected(before: State, change: ManifestDiff, sources: Set[str] | 
     left = [path for path in change.paths if classify_impact(path) is not Impact.NOTHING]
     if not left:
         # Whatever make's answer was, a failure too: it reads the very same files again.
-        return _explain_nothing_read(change) if before in PROVEN_STATES | {State.EMPTY} else None
+        return _explain_nothing_read(change) if before in ANSWERED_STATES else None
     if before not in COMPLETE_STATES or sources is None or not sources.isdisjoint(left):
         return None
     # A new file can shadow another that was included, and where one is gone another may be found.
@@ -90,15 +89,11 @@ def _format_first_paths(paths: Sequence[str]) -> str:
     return ", ".join(paths[:_MAX_PATHS]) + (f" and {more} more" if more > 0 else "")
 
 
-_CellAxes = tuple[str, str, str, tuple[tuple[str, str], ...]]
-
-
 @dataclass(frozen=True)
 class ReusableRun:
-    """A run, its directory, and what differs between its tree and the one that is built now."""
+    """A run, and what differs between its tree and the one that is built now."""
 
-    run: Run
-    directory: Path
+    stored: RunDirectory
     change: ManifestDiff
 
     def reuse_cell(self, cell: Cell, given: CellInputs, log: CellLog) -> CellResult | None:
@@ -106,46 +101,43 @@ class ReusableRun:
 
         Its log is copied. None when make has to be asked: `matrix.builder.reuse` has the rules.
         """
-        row = self._cells_by_axes.get(_read_cell_axes(cell))
-        if row is None or row.evidence is None or read_recorded_inputs(self.run, row) != given:
+        row = self._cells_by_axes.get(cell.axes_key)
+        if row is None or row.evidence is None or read_recorded_inputs(self.stored.run, row) != given:
             return None
-        sources = load_cell_sources(self.directory, row)
+        sources = self.stored.load_sources(row)
         reason = explain_unaffected(row.state, self.change, sources)
         if reason is None:
             return None
         update = {name: getattr(row, name) for name in ("state", "stages", "diagnostics")}
         update |= {"evidence": Evidence.UNAFFECTED, "evidence_from": self._find_origin(row), "reason": reason}
         update |= {"log": self._copy_log(row, log)}
-        said = {ref.key: self.run.diagnostics[ref.key] for ref in row.diagnostics}
-        objects = load_cell_objects(self.directory, row)
+        said = {ref.key: self.stored.run.diagnostics[ref.key] for ref in row.diagnostics}
+        objects = self.stored.load_objects(row)
         return CellResult(cell.model_copy(update=update), said, objects, sources or frozenset())
 
     @cached_property
-    def _cells_by_axes(self) -> dict[_CellAxes, Cell]:
-        return {_read_cell_axes(cell): cell for cell in self.run.cells}
+    def _cells_by_axes(self) -> dict[AxesKey, Cell]:
+        return {cell.axes_key: cell for cell in self.stored.run.cells}
 
     def _find_origin(self, row: Cell) -> str:
         """Where it was built: a run that took it over itself says where from."""
         if row.evidence is Evidence.UNAFFECTED and row.evidence_from:
             return row.evidence_from
-        return f"{self.run.id}/{row.id}"
+        return f"{self.stored.run.id}/{row.id}"
 
     def _copy_log(self, row: Cell, log: CellLog) -> str | None:
-        kept = self.directory / str(row.log)
+        kept = self.stored.directory / str(row.log)
         if row.log is None or not kept.is_file():
             return None
         log.write_lines(kept.read_text("utf-8", "replace").removesuffix("\n").split("\n"))
         return log.name
 
 
-def load_reusable_run(run: Run, directory: Path, tree: SourceTree, cache: SourceCache) -> ReusableRun | None:
+def load_reusable_run(stored: RunDirectory, tree: SourceTree, cache: SourceCache) -> ReusableRun | None:
     """What a run can say about ``tree``; None when the tree that it was made on is not in the cache."""
     try:
-        change = compare_manifests(cache.load_manifest(run.source.digest), cache.load_manifest(tree.digest))
+        before = cache.load_manifest(stored.run.source.digest)
+        change = compare_manifests(before, cache.load_manifest(tree.digest))
     except MachineError:
         return None
-    return ReusableRun(run, directory, change)
-
-
-def _read_cell_axes(cell: Cell) -> _CellAxes:
-    return cell.arch, cell.toolchain, cell.base, tuple(sorted(cell.request.items()))
+    return ReusableRun(stored, change)

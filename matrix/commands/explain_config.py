@@ -16,7 +16,6 @@ from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.commands.restore import restore_session
 from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, build_make_context
-from matrix.commands.stored_findings import filter_cells_by_toolchain
 from matrix.errors import MachineError, RequestError
 from matrix.findings.check_config import (
     ConditionFit,
@@ -30,15 +29,15 @@ from matrix.findings.check_config import (
     fit_other_arch,
 )
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun, filter_cells_by_toolchain
 from matrix.fs import translate_disk_full, write_atomically
 from matrix.kconfig.config import Config, ConfigCompiler, parse_origin
 from matrix.kconfig.definitions import read_tree_definitions
 from matrix.plan import Request, escape_path_part
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import generate_run_id
-from matrix.record.run_model import Cell, Run
+from matrix.record.run_model import Cell
 from matrix.record.states import State
-from matrix.record.stored_run import load_cell_config
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution
@@ -94,18 +93,18 @@ def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
 
 
 def explain_config(
-    run: Run,
-    directory: Path,
+    stored: StoredRun,
     finding: Finding,
     asked: ConfigCheckRequest,
     emit: EventSink,
     world: Environment = LOCAL_ENVIRONMENT,
 ) -> ConfigExplanation:
-    """Hold a .config against a finding of the run in this directory; write the changed one.
+    """Hold a .config against a finding of a run; write the changed one.
 
     RequestError for a .config, toolchain or file that will not do, before any work; MachineError when conf
     could not be run.
     """
+    run = stored.run
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     given = load_user_config(asked.config, catalog)
@@ -117,7 +116,7 @@ def explain_config(
         finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain
     )
     _check_output_free(asked)
-    case = _ConfigCheck(run, directory, finding, given, profile)
+    case = _ConfigCheck(stored, finding, given, profile)
     cells = [cell for cell in cells if cell.toolchain == case.pick_toolchain(cells)]
     with _open_config_resolver(case, cells[0], emit, world) as desk:
         return _build_explanation(case, cells, asked, desk)
@@ -132,15 +131,14 @@ def _check_output_free(asked: ConfigCheckRequest) -> None:
 class _ConfigCheck:
     """A run's finding and a user's .config for an arch on which it was seen."""
 
-    run: Run
-    directory: Path
+    stored: StoredRun
     finding: Finding
     user_config: UserConfig
     profile: Profile
 
     @property
     def checker(self) -> ConfigChecker:
-        return ConfigChecker(load_catalog().with_profile(self.profile), self.run.axes)
+        return ConfigChecker(load_catalog().with_profile(self.profile), self.stored.run.axes)
 
     def pick_toolchain(self, cells: list[Cell]) -> str:
         """Pick the cells' toolchain that is nearest to the compiler that the .config was made with."""
@@ -150,12 +148,14 @@ class _ConfigCheck:
         """Find the run's toolchain that the .config stands for; None where it names no compiler."""
         if asked.toolchain or self.user_config.origin.compiler is None:
             return asked.toolchain or None
-        return self.pick_toolchain([cell for cell in self.run.cells if cell.arch == self.user_config.arch])
+        return self.pick_toolchain(
+            [cell for cell in self.stored.run.cells if cell.arch == self.user_config.arch]
+        )
 
     def read_recorded_config(self, cell: Cell) -> str:
         """A cell's .config as the run has kept it, or an empty text."""
         try:
-            return load_cell_config(self.directory, cell)
+            return self.stored.load_config(cell)
         except RequestError:
             return ""
 
@@ -210,7 +210,9 @@ def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: s
     """Write the changed .config. Its default name holds its digest, so that it replaces no other file."""
     name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    path = Path(asked.out) if asked.out else case.directory / f"{case.finding.id}-{name}-{digest}.config"
+    path = (
+        Path(asked.out) if asked.out else case.stored.directory / f"{case.finding.id}-{name}-{digest}.config"
+    )
     try:
         with translate_disk_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -270,7 +272,8 @@ def _open_config_resolver(
     case: _ConfigCheck, cell: Cell, emit: EventSink, world: Environment
 ) -> Iterator[_ConfigResolver]:
     """Open a resolver with the run's own tree, a cell's image and make line, and the .config as a base."""
-    with restore_session(case.run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
+    run = case.stored.run
+    with restore_session(run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
         emit(
             ProgressNote(
                 f"Asking the conf of Linux {ready.tree.version} "

@@ -19,12 +19,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
-from matrix.commands.compare import load_run_data
 from matrix.commands.focus import find_focus_additions, name_object
 from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, choose_run_directory, run_matrix
 from matrix.commands.session import fetch_source, prepare_session, read_git_identity
-from matrix.commands.stored_findings import derive_run_findings, write_findings
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
+from matrix.exit_codes import ExitCode
+from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import check_directory_unused
@@ -34,14 +34,10 @@ from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
 
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
-
-BuiltRun = tuple[Run, Path]
-"""A run and its directory."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +70,14 @@ def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mappin
 
 @dataclass(frozen=True)
 class PatchResult:
-    """A verdict and the directories of the runs that it rests on: before, and after each step.
+    """A verdict and the runs that it rests on: before, and after each step.
 
     ``tester`` is whom a Tested-by names where one is earned; ``untested_reason`` why it is not earned.
     """
 
     verdict: Verdict
-    directories: tuple[Path, ...]
-    exit_code: int
+    runs: tuple[StoredRun, ...]
+    exit_code: ExitCode
     tester: Mailbox | None = None
     untested_reason: str = ""
 
@@ -173,29 +169,31 @@ class _PatchEvaluation:
 
     def build_and_compare(self) -> PatchResult:
         before = self._build_run(self.trial.profile, "before", None)
-        afters = list(self._build_after_runs(before))
-        sides = [load_run_data(*built) for built in (before, *afters)]
-        verdict = self._build_verdict(sides)
-        directories = tuple(directory for _, directory in (before, *afters))
+        runs = (before, *self._build_after_runs(before))
+        verdict = self._build_verdict(runs)
         write_atomically(
-            directories[-1] / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
+            runs[-1].directory / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
         )
         code, tester = self._compute_exit_code(verdict), self.request.tester
         why = (
-            explain_withheld_tested_by(verdict, sides[-1], self._find_touched_objects(verdict, sides[0]))
+            explain_withheld_tested_by(verdict, runs[-1], self._find_touched_objects(verdict, before))
             if tester
             else ""
         )
-        return PatchResult(verdict, directories, code or int(bool(why)), None if why else tester, why)
+        if why and code is ExitCode.PASSED:
+            code = ExitCode.WRONG_REQUEST
+        return PatchResult(verdict, runs, code, None if why else tester, why)
 
-    def _compute_exit_code(self, verdict: Verdict) -> int:
-        code = compute_verdict_exit_code(
-            verdict, allow_lost=self.request.allow_lost, werror=self.trial.profile.werror
+    def _compute_exit_code(self, verdict: Verdict) -> ExitCode:
+        return compute_verdict_exit_code(
+            verdict,
+            allow_lost=self.request.allow_lost,
+            werror=self.trial.profile.werror,
+            # Not all that was asked about could be tried, as not all of it applies.
+            incomplete=self.trial.rejection is not None,
         )
-        # Not all that was asked about could be tried, as not all of it applies.
-        return RejectedPatchError.exit_code if self.trial.rejection and code in (0, 101) else code
 
-    def _build_after_runs(self, before: BuiltRun) -> Sequence[BuiltRun]:
+    def _build_after_runs(self, before: StoredRun) -> Sequence[StoredRun]:
         files = self.trial.files
         if not self.request.each_patch or len(files) == 1:
             return [self._build_run(_add_patches(self.trial.profile, files), "after", before)]
@@ -205,16 +203,16 @@ class _PatchEvaluation:
             built.append(self._build_run(profile, f"after-{count}", built[-1]))
         return built[1:]
 
-    def _build_run(self, profile: Profile, name: str, before: BuiltRun | None) -> BuiltRun:
+    def _build_run(self, profile: Profile, name: str, before: StoredRun | None) -> StoredRun:
         self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
         profile = profile.model_copy(update={"out": str(self.directory / name)})
-        done, directory = run_matrix(profile, self.emit, self.argv, self.environment, before)
-        if done.interrupted:
+        stored = run_matrix(profile, self.emit, self.argv, self.environment, before)
+        if stored.run.interrupted:
             raise InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
-        write_findings(derive_run_findings(done, directory), directory)
-        return done, directory
+        stored.write_findings()
+        return stored
 
-    def _build_verdict(self, sides: Sequence[RunData]) -> Verdict:
+    def _build_verdict(self, sides: Sequence[StoredRun]) -> Verdict:
         series, before = self.request.series, sides[0].run
         touched = {path for one in self._applied_patches for path in one.paths}
         verdict = compare_runs(
@@ -237,7 +235,7 @@ class _PatchEvaluation:
     def _applied_patches(self) -> Sequence[PatchFile]:
         return self.request.series.patches[: len(self.trial.files)]
 
-    def _build_steps(self, sides: Sequence[RunData], touched: set[str]) -> Sequence[PatchStep] | None:
+    def _build_steps(self, sides: Sequence[StoredRun], touched: set[str]) -> Sequence[PatchStep] | None:
         if len(sides) < 3:
             return None
         return [
@@ -259,7 +257,7 @@ class _PatchEvaluation:
             refused=refused,
         )
 
-    def _find_touched_objects(self, verdict: Verdict, before: RunData) -> set[str]:
+    def _find_touched_objects(self, verdict: Verdict, before: StoredRun) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
         changed = (PurePosixPath(path) for one in self._applied_patches for path in one.paths)
@@ -268,8 +266,8 @@ class _PatchEvaluation:
         return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
 
 
-def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[Path, ...]] | None:
-    """A kept verdict and its runs' directories, by the directory of all that, or its name under ``runs``.
+def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]] | None:
+    """A kept verdict and its runs, by the directory of all that, or its name under ``runs``.
 
     None where there is none. RequestError for one that cannot be read.
     """
@@ -277,7 +275,8 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[Path, ...]] | No
         steps = {int(number): path for path in place.glob("after-*") if (number := path.name[6:]).isdigit()}
         afters = [steps[number] for number in sorted(steps)] or [place / "after"]
         if (afters[-1] / VERDICT_FILE).is_file():
-            return _read_verdict(afters[-1] / VERDICT_FILE), (place / "before", *afters)
+            verdict = _read_verdict(afters[-1] / VERDICT_FILE)
+            return verdict, tuple(map(StoredRun.load, (place / "before", *afters)))
     return None
 
 

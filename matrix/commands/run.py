@@ -28,6 +28,8 @@ from matrix.commands.session import (
     prepare_session,
 )
 from matrix.engine.protocol import ContainerLimits, Engine
+from matrix.exit_codes import ExitCode
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
@@ -65,9 +67,9 @@ def run_matrix(
     emit: EventSink,
     argv: Sequence[str] = (),
     world: Environment = LOCAL_ENVIRONMENT,
-    before: tuple[Run, Path] | None = None,
-) -> tuple[Run, Path]:
-    """Plan, build and record one run; returns it with its directory.
+    before: StoredRun | None = None,
+) -> StoredRun:
+    """Plan, build and record one run.
 
     ``before`` is what this returned for the tree before a change: cells that the change does not reach are
     taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
@@ -85,7 +87,8 @@ def run_matrix(
         if profile.out is None:
             link_latest_run(directory)
         known = _find_reusable_run(before, ready, emit) if before else None
-        return _execute_plan(ready, points, record, directory, emit, build=True, before=known), directory
+        done = _execute_plan(ready, points, record, directory, emit, build=True, before=known)
+        return StoredRun(done, directory)
 
 
 def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_ENVIRONMENT) -> Run:
@@ -101,11 +104,12 @@ def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_EN
         return _execute_plan(ready, points, record, Path(place), emit, build=False)
 
 
-def compute_plan_exit_code(planned: Run) -> int:
-    """A plan's exit code: 0 when every request is known to be reachable or not."""
-    open_ = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.is_reachable]
-    known = not open_ and not planned.interrupted
-    return 0 if known else compute_run_exit_code(open_, interrupted=planned.interrupted)
+def compute_plan_exit_code(planned: Run) -> ExitCode:
+    """A plan's exit code: it has passed when every request is known to be reachable or not."""
+    unknown = [c.state for c in planned.cells if c.state is not State.UNREACHABLE and not c.is_reachable]
+    if not unknown and not planned.interrupted:
+        return ExitCode.PASSED
+    return compute_run_exit_code(unknown, interrupted=planned.interrupted)
 
 
 def _check_knob_conflicts(ready: Session, points: Sequence[Request]) -> None:
@@ -143,10 +147,10 @@ def _build_blank_run(
     )
 
 
-def _find_reusable_run(before: tuple[Run, Path], ready: Session, emit: EventSink) -> ReusableRun | None:
-    known = load_reusable_run(*before, ready.tree, ready.cache)
+def _find_reusable_run(before: StoredRun, ready: Session, emit: EventSink) -> ReusableRun | None:
+    known = load_reusable_run(before, ready.tree, ready.cache)
     if known is None:
-        emit(ProgressNote(f"The source of {before[0].id} is not in the cache: every cell is built."))
+        emit(ProgressNote(f"The source of {before.run.id} is not in the cache: every cell is built."))
     return known
 
 

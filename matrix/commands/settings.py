@@ -10,6 +10,7 @@ from typing import Any
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
+from matrix.exit_codes import ExitCode
 from matrix.plan import find_matching_terms
 
 DEFAULT_PROFILE = "kvm-vfio"
@@ -91,7 +92,7 @@ OPTIONS = (
     Option("timeout", "time limit of a cell, such as 30m or 2h"),
     Option("deadline", "start no new cell after this long, such as 2h"),
     Option("fail-fast", "start no new cell after a failure", _parse_switch),
-    Option("werror", "exit 101 when there were warnings and no failure", _parse_switch),
+    Option("werror", f"exit {ExitCode.WARNED} when there were warnings and no failure", _parse_switch),
     Option("out", "directory of this run (default: runs/<run-id>)"),
 )
 

@@ -17,10 +17,10 @@ from matrix.commands.run import build_make_context
 from matrix.commands.session import Session
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
+from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink
-from matrix.record.run_model import Cell, Run
+from matrix.record.run_model import Cell
 from matrix.record.states import State
-from matrix.record.stored_run import find_cell, load_cell_config
 from matrix.resolve.make_runner import MakeContext, MakeRunner
 from matrix.source.cache import SourceCache
 
@@ -54,8 +54,7 @@ class CellShell:
 
 @contextmanager
 def open_cell_shell(
-    run: Run,
-    directory: Path,
+    stored: StoredRun,
     name: str,
     emit: EventSink,
     *,
@@ -67,10 +66,10 @@ def open_cell_shell(
     RequestError when the run has no such cell, the cell no configuration of its own, or its source cannot
     be had again.
     """
-    cell = find_cell(run, name)
-    _check_cell_reachable(cell, directory)
-    config = load_cell_config(directory, cell)
-    with restore_session(run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
+    cell = stored.find_cell(name)
+    _check_cell_reachable(cell, stored.directory)
+    config = stored.load_config(cell)
+    with restore_session(stored.run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
         make = cell.make_variables
         image = ready.toolchains[cell.toolchain].image_id
         stages = Stages(ready.profile.stage, resolve_focus(ready.profile, ready.catalog, cell.arch))

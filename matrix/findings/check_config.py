@@ -1,8 +1,8 @@
-"""A .config held against a finding's condition: what holds, what it misses, what else differs. Pure.
+"""Check a .config against a finding's condition: what holds, what it misses, what else differs. Pure.
 
 A symbol means what its knob proves on the .config's arch: `KVM=y` on powerpc is `KVM_BOOK3S_64=y`, too. A
-.config has no arch or compiler that could be changed in it, but it says what they were; of its base it
-says nothing.
+.config names the arch and the compiler that it was made for, which cannot be changed in it. Its base is not
+recorded in it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,13 @@ from matrix.catalog.load import Catalog
 from matrix.findings.finding import Finding
 from matrix.findings.truth_table import Cube
 from matrix.kconfig.config import Config, ConfigCompiler, ConfigOrigin, SymbolCheck, verify_symbols
+from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell
-
-_FIELDS = ("arch", "toolchain", "base")
 
 
 @dataclass(frozen=True)
 class UserConfig:
-    """Somebody's .config: the file, its text, what it holds, and the arch that it is for."""
+    """A user's .config: the file, its text, its symbols, and the arch that it is for."""
 
     path: Path
     text: str
@@ -45,10 +44,10 @@ class ResolvedConfig:
 
 @dataclass(frozen=True)
 class TermCheck:
-    """One axis of a conjunction: the values of which it ``needs`` one, and the one that the .config has.
+    """One axis of a conjunction: it needs one of the values ``needed``, ``actual`` is the .config's.
 
-    ``written`` is what the file had before the tree's conf saw it. ``lacks`` are the failed checks of the
-    value ``asked`` for. ``holds`` is None where a .config cannot say.
+    ``written`` is the file's value before the tree's conf was run. ``failed_checks`` are those of the value
+    that is ``wanted``. ``holds`` is None where a .config does not record it.
     """
 
     axis: str
@@ -61,13 +60,12 @@ class TermCheck:
 
     @property
     def is_symbol(self) -> bool:
-        return self.axis not in _FIELDS
+        return self.axis not in LANE_AXES
 
 
 @dataclass(frozen=True)
 class ConditionFit:
-    """A .config against one conjunction (its index is ``of``), and the cell with the finding that it is
-    nearest to."""
+    """A .config against one conjunction, and the cell with the finding that it is nearest to."""
 
     cube_index: int
     cell: Cell
@@ -92,8 +90,8 @@ class ConditionFit:
 class UnprovenSymbol:
     """A symbol that no term names, at a value at which the finding was never seen.
 
-    ``assumed``: the run looked at other values, and no cell could say whether they matter; otherwise all of
-    its cells have this one value.
+    ``assumed``: the run has cells with other values, and none of them shows whether they matter. Otherwise
+    all of its cells have one value.
     """
 
     symbol: str
@@ -104,7 +102,7 @@ class UnprovenSymbol:
 
 @dataclass(frozen=True)
 class ConfigChecker:
-    """What the fit of a .config is judged on: the catalog with the run's own rows, the run's axes."""
+    """Checks a .config, with the catalog that has the run's own rows, and the run's axes."""
 
     catalog: Catalog
     axes: Mapping[str, tuple[str, ...]]
@@ -128,20 +126,20 @@ class ConfigChecker:
     def find_unproven_symbols(
         self, finding: Finding, fit: ConditionFit, fixed: Mapping[str, str], mine: ResolvedConfig
     ) -> tuple[UnprovenSymbol, ...]:
-        """What the condition does not name, and is not known not to matter. ``fixed`` are the run's."""
-        assumed = ((one.axis, one.seen, True) for one in finding.assumes if one.of == fit.cube_index)
+        """The symbols that the condition does not name, and that may matter. ``fixed`` are the run's."""
+        assumed = ((a.axis, a.seen, True) for a in finding.assumes if a.of == fit.cube_index)
         one_valued = {**finding.context, **fixed}
         context = ((name, (value,), False) for name, value in one_valued.items())
         return tuple(
             UnprovenSymbol(name, has, seen, unproven)
             for name, seen, unproven in (*assumed, *context)
-            if name not in _FIELDS
+            if name not in LANE_AXES
             and (has := self._read_symbol_value(name, mine.arch, mine.resolved, seen)) not in seen
         )
 
     def _check_terms(self, cube: Cube, cell: Cell, mine: ResolvedConfig) -> Iterator[TermCheck]:
         for axis, needs in cube.items():
-            judged = self._check_field_term if axis in _FIELDS else self._check_symbol_term
+            judged = self._check_field_term if axis in LANE_AXES else self._check_symbol_term
             yield judged(axis, needs, cell, mine)
 
     def _check_field_term(
@@ -149,7 +147,7 @@ class ConfigChecker:
     ) -> TermCheck:
         has = {"arch": mine.arch, "toolchain": mine.toolchain}.get(axis)
         holds = None if has is None else has in needs
-        return TermCheck(axis, needs, has or "", has or "", getattr(cell, axis), (), holds)
+        return TermCheck(axis, needs, has or "", has or "", cell.axes[axis], (), holds)
 
     def _check_symbol_term(
         self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
@@ -179,14 +177,13 @@ class ConfigChecker:
 
 
 def _is_cell_in_cube(cell: Cell, cube: Cube) -> bool:
-    values = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
-    return all(values.get(axis) in named for axis, named in cube.items())
+    return all(cell.axes.get(axis) in values for axis, values in cube.items())
 
 
 def fit_other_arch(cells: Sequence[Cell], arch: str) -> ConditionFit | None:
-    """The fit of a .config for an arch that none of these cells, which have the finding, has; else None.
+    """The fit of a .config whose arch none of these cells, which have the finding, has; else None.
 
-    Nothing else is judged then: the symbols of another arch are others.
+    Only the arch is in it, as another arch has other symbols.
     """
     seen = tuple(dict.fromkeys(cell.arch for cell in cells))
     if arch in seen:
@@ -195,8 +192,10 @@ def fit_other_arch(cells: Sequence[Cell], arch: str) -> ConditionFit | None:
 
 
 def find_nearest_toolchain(known: Mapping[str, ConfigCompiler | None], mine: ConfigCompiler | None) -> str:
-    """The toolchain whose compiler is nearest to this one: its family, then its major version, then the
-    order. Where nothing is known of either, the first."""
+    """The toolchain whose compiler is nearest to this one: by family, then by major version, then by order.
+
+    It is the first where the compiler of either is not known.
+    """
 
     def measure_distance(name: str) -> tuple[bool, int]:
         theirs = known[name]
@@ -209,8 +208,9 @@ def find_nearest_toolchain(known: Mapping[str, ConfigCompiler | None], mine: Con
 class ConfigChange:
     """What the missed symbols ask of a .config, and what the tree's conf made of that.
 
-    ``asked`` is what was appended, symbol → value; ``followed`` are other symbols, with (before, after).
-    ``unreached`` says why it is not to be had, where it is not; else the new .config is in ``file``.
+    ``requested`` is what was appended, symbol → value; ``side_effects`` are other symbols, with (before,
+    after). Where the change cannot be had there are ``unreachable_reasons``, else the new .config is in
+    ``file``.
     """
 
     requested: Mapping[str, str]
@@ -221,8 +221,10 @@ class ConfigChange:
 
 @dataclass(frozen=True)
 class ConfigDifferences:
-    """What else tells a .config from the cell that has the finding. ``symbols`` counts those that differ in
-    the two whole configurations, None where the run has lost its own."""
+    """What else differs between a .config and the cell that has the finding.
+
+    ``differing_symbols`` counts those of the two whole configurations, None where the run has lost its own.
+    """
 
     compiler: ConfigCompiler | None
     unproven_symbols: tuple[UnprovenSymbol, ...]
@@ -231,8 +233,11 @@ class ConfigDifferences:
 
 @dataclass(frozen=True)
 class ConfigExplanation:
-    """Why somebody does or does not see a finding. ``by_itself``: what the run's tree makes of the file
-    without any change, symbol → (there, then). All but the fit is missing where the arch is another."""
+    """Why a user does or does not see a finding.
+
+    ``changed_by_conf``: what the run's tree makes of the file without any change, symbol → (before, after).
+    Where the arch is another, there is only the fit.
+    """
 
     user_config: UserConfig
     finding: Finding

@@ -1,37 +1,142 @@
-"""A run → its findings: problems, each with its condition, proof and scope."""
+"""A run → its findings: problems with their names and words, each with its condition, proof and scope."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import matrix
+from matrix.diagnostics.diagnostic import Diagnostic, Severity
 from matrix.findings.evidence import CellIndex, MadeObjects
 from matrix.findings.finding import Finding, Findings
-from matrix.findings.grouping import Problem, group_into_problems
+from matrix.findings.fingerprint import compute_finding_keys, format_problem_title
+from matrix.findings.grouping import DiagnosticGroup, ObjectDiagnostic, group_diagnostics
 from matrix.findings.minimize import minimize_condition
+from matrix.findings.proof import ProofSearch
 from matrix.record.run_model import Run, Tool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem, wherever it was seen. ``severity`` is the worst by toolchain.
+
+    ``diagnostics`` are keys of the run's: first the telling one of each toolchain, in the order of
+    ``severity`` (one key may stand there for several), then the rest. ``cells`` are ids in plan order;
+    ``objects`` and ``stages`` are where it came up.
+    """
+
+    title: str
+    keys: tuple[str, ...]
+    severity: dict[str, Severity]
+    diagnostics: tuple[str, ...]
+    cells: tuple[str, ...]
+    objects: tuple[str, ...]
+    stages: tuple[str, ...]
 
 
 def derive_findings(run: Run, made: MadeObjects) -> Findings:
     """The findings of a run, most severe first. ``made``: what its failing cells made all the same."""
-    evidence = CellIndex.from_run(run, made)
-    problems = group_into_problems(run, made)
-    found = (_build_finding(f"F{number}", problem, evidence) for number, problem in enumerate(problems, 1))
-    return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=tuple(found))
+    index = CellIndex.from_run(run, made)
+    problems = enumerate(group_into_problems(run, made), 1)
+    findings = tuple(_build_finding(f"F{number}", problem, index) for number, problem in problems)
+    return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
 
 
-def _build_finding(name: str, problem: Problem, evidence: CellIndex) -> Finding:
-    seen = evidence.mask_cells(problem.cells)
-    absent = evidence.find_absent_cells(problem.objects, problem.stages) & ~seen
-    cover = minimize_condition(evidence.table, seen, absent)
+def _build_finding(name: str, problem: Problem, index: CellIndex) -> Finding:
+    seen = index.mask_cells(problem.cells)
+    absent = index.find_absent_cells(problem.objects, problem.stages) & ~seen
+    cover = minimize_condition(index.table, seen, absent)
+    proof = ProofSearch(index, seen, absent)
     return Finding(
         id=name,
         title=problem.title,
         keys=problem.keys,
         severity=problem.severity,
         condition=cover.cubes,
-        context=evidence.context,
+        context=index.context,
         minimal=cover.minimal,
-        proof=tuple(evidence.prove_terms(cover.cubes, seen, absent)),
-        assumes=tuple(evidence.find_assumptions(cover.cubes, seen)),
-        scope=evidence.compute_scope(seen, absent),
+        proof=tuple(proof.prove_terms(cover.cubes)),
+        assumes=tuple(proof.find_assumptions(cover.cubes)),
+        scope=proof.compute_scope(),
         cells=problem.cells,
         objects=problem.objects,
         diagnostics=problem.diagnostics,
     )
+
+
+def group_into_problems(run: Run, made: MadeObjects) -> tuple[Problem, ...]:
+    """The problems of a run: those that any toolchain refuses first, then by their first cell."""
+    groups = group_diagnostics(run, made)
+    keys = _find_distinct_keys(groups, run.diagnostics)
+    problems = [_build_problem(run, group, its) for group, its in zip(groups, keys, strict=True)]
+    ranked = sorted(
+        zip(groups, problems, strict=True),
+        key=lambda pair: (_is_warning_only(pair[1]), min(pair[0].cells), pair[1].title),
+    )
+    return tuple(problem for _, problem in ranked)
+
+
+def _is_warning_only(problem: Problem) -> bool:
+    return "error" not in problem.severity.values()
+
+
+def _find_distinct_keys(
+    groups: Sequence[DiagnosticGroup], diagnostics: Mapping[str, Diagnostic]
+) -> list[frozenset[str]]:
+    """Each group's keys, without those that one toolchain gives two problems: they do not tell them apart.
+
+    What another toolchain prints under other conditions may well be the same problem, and keeps its key. A
+    group with no other key keeps those that it shares, as it must have one.
+    """
+    keys = [_collect_keys(group, diagnostics) for group in groups]
+    uses = Counter(
+        (key, toolchain)
+        for group, its_keys in zip(groups, keys, strict=True)
+        for toolchain in group.toolchains
+        for key in its_keys
+    )
+    shared = {key for (key, _), count in uses.items() if count > 1}
+    return [its_keys - shared or its_keys for its_keys in keys]
+
+
+def _collect_keys(group: DiagnosticGroup, diagnostics: Mapping[str, Diagnostic]) -> frozenset[str]:
+    return frozenset().union(
+        *(compute_finding_keys(diagnostics[key], name) for key, name in group.toolchains_by_diagnostic)
+    )
+
+
+def _build_problem(run: Run, group: DiagnosticGroup, keys: Iterable[str]) -> Problem:
+    ranked = sorted(
+        group.toolchains_by_diagnostic, key=lambda entry: _rank_diagnostic(run.diagnostics[entry[0]], entry)
+    )
+    telling = _pick_by_toolchain(run, group, ranked)
+    first, first_object = ranked[0]
+    first_keys = tuple(telling.values())
+    rest = dict.fromkeys(key for key, _ in ranked if key not in first_keys)
+    return Problem(
+        # One that came up in several objects is not named after the first of them.
+        title=format_problem_title(run.diagnostics[first], first_object if len(group.objects) == 1 else None),
+        keys=tuple(sorted(keys)),
+        severity={name: run.diagnostics[key].severity for name, key in telling.items()},
+        diagnostics=(*first_keys, *rest),
+        cells=tuple(run.cells[number].id for number in sorted(group.cells)),
+        objects=tuple(sorted(group.objects)),
+        stages=tuple(sorted(group.stages)),
+    )
+
+
+def _rank_diagnostic(diagnostic: Diagnostic, entry: ObjectDiagnostic) -> tuple[bool, bool, str, int, str]:
+    """Errors first, then those that name a symbol; then as they stand in the source."""
+    is_warning = diagnostic.severity != "error"
+    return (is_warning, not diagnostic.symbols, diagnostic.file or "", diagnostic.line or 0, entry[0])
+
+
+def _pick_by_toolchain(
+    run: Run, group: DiagnosticGroup, ranked: Sequence[ObjectDiagnostic]
+) -> dict[str, str]:
+    """Toolchain, in plan order → the key of the first of these diagnostics that it prints."""
+    best: dict[str, str] = {}
+    for entry in ranked:
+        for toolchain in group.toolchains_by_diagnostic[entry]:
+            best.setdefault(toolchain, entry[0])
+    planned = [name for name in run.axes.get("toolchain", ()) if name in best]
+    return {name: best[name] for name in [*planned, *sorted(best.keys() - set(planned))]}

@@ -1,16 +1,14 @@
-"""What the cells of a run testify about a condition: neighbours, gaps and scope.
+"""Which cells of a run show that a problem is absent: one by one, and for all cells at once.
 
 Sets of cells are bit masks (bit i is the run's cell i), so that a thousand findings over a hundred thousand
 cells cost operations on whole machine words and not on cells.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from matrix.findings.finding import Assumption, Finding, Proof, Scope, Where
-from matrix.findings.truth_table import Cube, TruthTable
+from matrix.findings.truth_table import TruthTable
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import COMPLETE_STATES, State
 
@@ -51,32 +49,8 @@ def is_problem_absent(cell: Cell, objects: Iterable[str], stages: Iterable[str],
     return bool(ended & set(stages))
 
 
-def index_cells(run: Run) -> dict[str, Cell]:
-    """A run's cells by their ids."""
-    return {cell.id: cell for cell in run.cells}
-
-
-def list_affected_cells(cells: Mapping[str, Cell], finding: Finding) -> list[Cell]:
-    """Those of a run's cells, given by their ids, that have a finding; failing ones first, in plan order: the
-    first is the one to look at."""
-    having = [cells[name] for name in finding.cells if name in cells]
-    return sorted(having, key=lambda cell: cell.state is not State.FAIL)
-
-
 K = TypeVar("K")
 AxisPoint = tuple[str, ...]
-_NOT_PLANNED = "not planned"
-_NONZERO_BYTE = re.compile(rb"[^\0]")
-
-
-class _TermTest(NamedTuple):
-    """A term put to the test: conjunction ``of``, its cells, and the axis to be flipped ``to`` a value."""
-
-    cube_index: int
-    cube: Cube
-    axis: str
-    to: str
-    seen_mask: int
 
 
 @dataclass(frozen=True)
@@ -100,20 +74,20 @@ class CellIndex:
     def from_run(cls, run: Run, made: MadeObjects) -> "CellIndex":
         """The index of a run's cells. Time and memory grow with their number times that of the axes."""
         named = dict.fromkeys((name for cell in run.cells for name in cell.request), "")
-        values = [named | _read_cell_axes(cell) for cell in run.cells]
+        values = [named | cell.axes for cell in run.cells]
         occurring = _collect_axis_values(run, values)
         axes = {name: among for name, among in occurring.items() if len(among) > 1}
-        rows = [tuple(row.get(name, "") for name in axes) for row in values]
-        size = len(rows)
+        points = [tuple(row.get(name, "") for name in axes) for row in values]
+        size = len(points)
         return cls(
             cells=run.cells,
             axes=axes,
             context={name: among[0] for name, among in occurring.items() if len(among) == 1},
-            table=TruthTable(axes, (dict(zip(axes, row, strict=True)) for row in rows)),
+            table=TruthTable(axes, (dict(zip(axes, point, strict=True)) for point in points)),
             _numbers_by_id={cell.id: number for number, cell in enumerate(run.cells)},
-            _axis_positions={name: place for place, name in enumerate(axes)},
-            _point_of_cell=rows,
-            _cell_at_point={row: number for number, row in enumerate(rows)},
+            _axis_positions={name: position for position, name in enumerate(axes)},
+            _point_of_cell=points,
+            _cell_at_point={point: number for number, point in enumerate(points)},
             _state_masks=_group_into_masks(((cell.state.value, n) for n, cell in enumerate(run.cells)), size),
             _object_masks=_mask_made_objects(run, made),
             _stage_masks=_group_into_masks(_list_ended_stages(run.cells), size),
@@ -129,125 +103,37 @@ class CellIndex:
     def find_absent_cells(self, objects: Iterable[str], stages: Iterable[str]) -> int:
         """The cells that a problem of these objects and stages, if they do not show it, is absent from.
 
-        The same as asking `lacks` of every cell.
+        The same as asking `is_problem_absent` of every cell.
         """
-        found = 0
+        absent = 0
         for state in COMPLETE_STATES:
-            found |= self._state_masks.get(state.value, 0)
-        by_object = [self._object_masks.get(item, 0) for item in objects]
+            absent |= self._state_masks.get(state.value, 0)
+        by_object = [self._object_masks.get(name, 0) for name in objects]
         by_stage = [self._stage_masks.get(stage, 0) for stage in stages]
+        # A stage's end counts only for a problem that has no object.
         for mask in by_object or by_stage:
-            found |= mask
-        return found
+            absent |= mask
+        return absent
 
-    def prove_terms(self, cubes: Sequence[Cube], seen: int, absent: int) -> Iterator[Proof]:
-        """For each term of each conjunction, and each value outside it, the neighbour that tells most."""
-        for number, cube in enumerate(cubes):
-            mine = self.table.find_matching_rows(cube) & seen
-            for axis, named in cube.items():
-                outside = (value for value in self.axes[axis] if value not in named)
-                for value in outside:
-                    yield self._prove_term(_TermTest(number, cube, axis, value, mine), absent, seen)
-
-    def _prove_term(self, pair: "_TermTest", absent: int, seen: int) -> Proof:
-        """A neighbour without the finding proves the term; one that is dumb, or has it, is second best."""
-        across = self.table.find_matching_rows({**pair.cube, pair.axis: (pair.to,)})
-        for wanted in (across & absent, across & ~(seen | absent), across & seen):
-            for here, there in self._find_neighbour_pairs(pair, wanted):
-                return self._build_proof(pair, here, there, seen, absent)
-        first = next(_list_set_bits(pair.seen_mask))
-        return Proof(
-            of=pair.cube_index,
-            flip=pair.axis,
-            from_=self._read_axis_value(first, pair.axis),
-            to=pair.to,
-            reason=_NOT_PLANNED,
-        )
-
-    def _find_neighbour_pairs(self, pair: "_TermTest", wanted: int) -> Iterator[tuple[int, int]]:
-        """(cell with the finding, wanted cell) that differ in the pair's axis alone."""
-        near = pair.seen_mask.bit_count() <= wanted.bit_count()
-        for number in _list_set_bits(pair.seen_mask if near else wanted):
-            for value in [pair.to] if near else pair.cube[pair.axis]:
-                other = self._cell_at_point.get(self._move_point(number, pair.axis, value))
-                if other is not None and (wanted if near else pair.seen_mask) >> other & 1:
-                    yield (number, other) if near else (other, number)
-
-    def _move_point(self, number: int, axis: str, value: str) -> AxisPoint:
-        at = self._axis_positions[axis]
-        point = self._point_of_cell[number]
-        return (*point[:at], value, *point[at + 1 :])
-
-    def _read_axis_value(self, number: int, axis: str) -> str:
+    def read_axis_value(self, number: int, axis: str) -> str:
+        """The value of an axis in the cell of this number."""
         return self._point_of_cell[number][self._axis_positions[axis]]
 
-    def _build_proof(self, pair: "_TermTest", here: int, there: int, seen: int, absent: int) -> Proof:
-        cell = self.cells[there]
-        known = True if seen >> there & 1 else False if absent >> there & 1 else None
-        return Proof(
-            of=pair.cube_index,
-            flip=pair.axis,
-            from_=self._read_axis_value(here, pair.axis),
-            to=pair.to,
-            beside=self.cells[here].id,
-            cell=cell.id,
-            state=cell.state,
-            has_finding=known,
-            reason=_explain_unknown(cell) if known is None else None,
-        )
+    def find_neighbour(self, number: int, axis: str, value: str) -> int | None:
+        """The cell that differs from this one in an axis alone, with this value there; None without one."""
+        position, point = self._axis_positions[axis], self._point_of_cell[number]
+        return self._cell_at_point.get((*point[:position], value, *point[position + 1 :]))
 
-    def find_assumptions(self, cubes: Sequence[Cube], seen: int) -> Iterator[Assumption]:
-        """The axes that a conjunction leaves out only because no cell says whether they matter.
+    def count_states(self, cells: int) -> dict[str, int]:
+        """State → how many of these cells, given as a mask, are in it."""
+        counts = {state: (mask & cells).bit_count() for state, mask in self._state_masks.items()}
+        return {state: count for state, count in counts.items() if count}
 
-        No cell without the finding meets a conjunction; so where it was seen at some values of an axis
-        only, every cell at the others proves nothing.
-        """
-        for number, cube in enumerate(cubes):
-            inside = self.table.find_matching_rows(cube)
-            for axis in (name for name in self.axes if name not in cube):
-                here = {
-                    v for v in self.axes[axis] if self.table.find_matching_rows({axis: (v,)}) & inside & seen
-                }
-                others = tuple(value for value in self.axes[axis] if value not in here)
-                if others:
-                    among = inside & self.table.find_matching_rows({axis: others})
-                    yield Assumption(
-                        of=number,
-                        axis=axis,
-                        seen=tuple(value for value in self.axes[axis] if value in here),
-                        unknown=others,
-                        because=self._count_states(among) or {_NOT_PLANNED: 1},
-                    )
-
-    def _count_states(self, cells: int) -> dict[str, int]:
-        counted = {state: (mask & cells).bit_count() for state, mask in self._state_masks.items()}
-        return {state: count for state, count in counted.items() if count}
-
-    def compute_scope(self, seen: int, absent: int) -> Scope:
-        """Where it was seen, where it is absent, where nobody could look; by arch and toolchain."""
-        everywhere = (1 << len(self.cells)) - 1
-        unknown = everywhere & ~(seen | absent)
-        return Scope(
-            seen=self._count_by_lane(seen),
-            absent=self._count_by_lane(absent),
-            unknown=tuple(
-                where.model_copy(update={"because": self._count_states(unknown & mask)})
-                for where, mask in self._split_by_lane(unknown)
-            ),
-        )
-
-    def _count_by_lane(self, cells: int) -> tuple[Where, ...]:
-        return tuple(where for where, _ in self._split_by_lane(cells))
-
-    def _split_by_lane(self, cells: int) -> Iterator[tuple[Where, int]]:
+    def split_by_lane(self, cells: int) -> Iterator[tuple[str, str, int]]:
+        """(arch, toolchain, those of these cells that it has), where it has any."""
         for (arch, toolchain), mask in self._lane_masks.items():
-            count = (mask & cells).bit_count()
-            if count:
-                yield Where(arch=arch, toolchain=toolchain, cells=count), mask
-
-
-def _read_cell_axes(cell: Cell) -> dict[str, str]:
-    return {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
+            if mask & cells:
+                yield arch, toolchain, mask & cells
 
 
 def _collect_axis_values(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
@@ -256,10 +142,10 @@ def _collect_axis_values(run: Run, rows: Sequence[Mapping[str, str]]) -> dict[st
     for row in rows:
         for name, value in row.items():
             seen.setdefault(name, {})[value] = None
-    ordered = {name: run.axes.get(name, ()) for name in (*run.axes, *seen) if name in seen}
+    planned = {name: run.axes.get(name, ()) for name in (*run.axes, *seen) if name in seen}
     return {
-        name: tuple(dict.fromkeys([*(v for v in among if v in seen[name]), *seen[name]]))
-        for name, among in ordered.items()
+        name: tuple(dict.fromkeys([*(value for value in values if value in seen[name]), *seen[name]]))
+        for name, values in planned.items()
     }
 
 
@@ -273,51 +159,37 @@ def _list_ended_stages(cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
 def _mask_made_objects(run: Run, made: MadeObjects) -> dict[str, int]:
     """Object → the cells that made it, of those objects that a diagnostic names.
 
-    A cell that made most of them is told by those that it lacks: cells differ in few objects.
+    A cell that made most of them is recorded by those that it lacks: cells differ in few objects.
     """
     named = {ref.object for cell in run.cells for ref in cell.diagnostics if ref.object}
     known = named & frozenset().union(*made.values())
     most, has, lacks = [], [], []
     for number, cell in enumerate(run.cells):
-        its = known & made.get(cell.id, frozenset())
-        if 2 * len(its) > len(known):
+        objects = known & made.get(cell.id, frozenset())
+        if 2 * len(objects) > len(known):
             most.append(number)
-            lacks += [(item, number) for item in known - its]
+            lacks += [(name, number) for name in known - objects]
         else:
-            has += [(item, number) for item in its]
+            has += [(name, number) for name in objects]
     size = len(run.cells)
-    rich, having, lacking = (
+    made_most, having, lacking = (
         _mask_from_numbers(most, size),
         _group_into_masks(has, size),
         _group_into_masks(lacks, size),
     )
-    return {item: having.get(item, 0) | rich & ~lacking.get(item, 0) for item in known}
-
-
-def _explain_unknown(cell: Cell) -> str:
-    if cell.state is State.FAIL:
-        return "it fails for another reason, and what it made tells nothing"
-    return cell.reason or cell.state.value
+    return {name: having.get(name, 0) | made_most & ~lacking.get(name, 0) for name in known}
 
 
 def _group_into_masks(pairs: Iterable[tuple[K, int]], size: int) -> dict[K, int]:
-    numbers: dict[K, list[int]] = {}
+    numbers_by_key: dict[K, list[int]] = {}
     for key, number in pairs:
-        numbers.setdefault(key, []).append(number)
-    return {key: _mask_from_numbers(among, size) for key, among in numbers.items()}
+        numbers_by_key.setdefault(key, []).append(number)
+    return {key: _mask_from_numbers(numbers, size) for key, numbers in numbers_by_key.items()}
 
 
 def _mask_from_numbers(numbers: Iterable[int], size: int) -> int:
     """The mask of these numbers. Bytes are set first: shifting a long integer for each would be quadratic."""
-    field = bytearray(size // 8 + 1)
+    mask = bytearray(size // 8 + 1)
     for number in numbers:
-        field[number // 8] |= 1 << number % 8
-    return int.from_bytes(field, "little")
-
-
-def _list_set_bits(mask: int) -> Iterator[int]:
-    """The numbers in a mask, ascending."""
-    data = mask.to_bytes(mask.bit_length() // 8 + 1, "little")
-    for found in _NONZERO_BYTE.finditer(data):
-        byte = found[0][0]
-        yield from (8 * found.start() + bit for bit in range(8) if byte >> bit & 1)
+        mask[number // 8] |= 1 << number % 8
+    return int.from_bytes(mask, "little")

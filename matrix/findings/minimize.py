@@ -1,23 +1,23 @@
 """The smallest condition under which a finding appears: multi-valued two-level logic minimisation.
 
 The cells of a run are a truth table over the axes: a finding was *seen* in some, is *absent* from some, and
-of all others (and of every point of the product that is no cell) nobody knows. A condition is a set of
+of all others (and of every point of the product that is no cell) nothing is known. A condition is a set of
 conjunctions that covers every seen cell and no absent one. Fewest conjunctions win, then fewest terms (an
-axis that is constrained in a conjunction is one term, however many values it names). What ties is decided
-by: fewest cells of which nobody knows, fewest values named, the conjunctions' axes and values in plan order.
+axis that is constrained in a conjunction is one term, however many values it names). Ties are decided by:
+fewest cells of which nothing is known, fewest values named, the conjunctions' axes and values in plan order.
 
-A term names only values at which the finding was seen, so one conjunction for all seen cells has no choice
-of values but only of axes: `_alone` tries the sets of axes by size, around those that all of them need. Where
-one does not do, `_primes` makes the largest conjunctions around a seen cell: what is absent and differs from
-it in one axis is shut out there; then, as long as an absent cell is inside, one of the axes in which the two
-differ must shut it out, and each choice is followed. `Search` then picks conjunctions, branch and bound,
-always around the first seen cell that is not covered yet; cells of which no conjunction covers two take one
-each, and that bounds it. What ties is decided among such covers, by largest conjunctions.
+1. A term names only values at which the finding was seen, so one conjunction for all seen cells has no choice
+   of values but only of axes: `_find_single_cube` tries the sets of axes by size, around those that all need.
+2. Where one is not enough, `CoverSearch` makes the largest conjunctions around a seen cell. An absent cell
+   that differs from it in one axis is shut out there; then, as long as an absent cell is inside, one of the
+   axes in which the two differ must shut it out, and each choice is followed.
+3. It picks among them, branch and bound, always around the first seen cell that is not covered yet. Cells of
+   which no conjunction covers two take one each, and that bounds it.
 
 Sets of cells are bit masks, so a step costs a few operations on words of the machine, about 1 µs for each
-10,000 cells. Steps are counted and limited (`question.limit`: 20,000, fewer above 10,000 cells): when they
-run out, the best cover found so far is completed greedily and says that it is not known to be minimal. The
-number of steps does not depend on the machine, nor the answer on the order of the cells.
+10,000 cells. Steps are counted and limited (`compute_step_limit`: 20,000, fewer above 10,000 cells). When
+they run out, the better of the best cover so far and a greedy one is the answer, marked as not known to be
+minimal. The number of steps does not depend on the machine, nor the answer on the order of the cells.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ from matrix.findings.truth_table import CoverProblem, Literals, TruthTable, comp
 
 @dataclass
 class CoverSearch:
-    """Branch and bound over the largest conjunctions. ``steps`` are those left; 0 when they ran out."""
+    """Branch and bound over the largest conjunctions. ``steps_left`` is 0 when the steps ran out."""
 
     problem: CoverProblem
     steps_left: int = 0
@@ -54,31 +54,37 @@ class CoverSearch:
     def _compute_cost(self, cubes: tuple[Literals, ...]) -> tuple[Any, ...]:
         return (len(cubes), *self.problem.compute_cost(cubes))
 
-    def _extend_cover(self, open_: int, chosen: tuple[Literals, ...]) -> None:
-        if not open_:
+    def _extend_cover(self, uncovered: int, chosen: tuple[Literals, ...]) -> None:
+        """Try every way to cover these rows as well. ``chosen`` covers all other seen rows."""
+        if not uncovered:
             cost = self._compute_cost(chosen)
             if self._best is None or cost < self._best_cost:
                 self._best, self._best_cost = chosen, cost
             return
-        for literals, rows in self._find_primes(self.problem.table.find_first_point(open_)).cubes:
-            left, more = open_ & ~rows, (*chosen, literals)
+        # Any cover has a conjunction around this one row, so no other row need be branched on: the choices
+        # are the largest conjunctions around it, and not all of the table's.
+        for literals, rows in self._find_primes(self.problem.table.find_first_point(uncovered)).cubes:
+            left, more = uncovered & ~rows, (*chosen, literals)
             if self._is_worse_than_best(more, left):
                 continue
             if not self._take_step():
                 return
             self._extend_cover(left, more)
 
-    def _is_worse_than_best(self, chosen: tuple[Literals, ...], open_: int) -> bool:
-        """Whether these, and what the open rows take at least, cannot equal the best any more.
+    def _is_worse_than_best(self, chosen: tuple[Literals, ...], uncovered: int) -> bool:
+        """Whether these, and what the uncovered rows take at least, cannot equal the best any more.
 
-        Of rows that no conjunction covers together, each takes one.
+        Of rows that no conjunction covers together, each takes one. A cover that only equals the best so far
+        is followed: ties are decided at its end, where the values that it names are known.
         """
-        count, named = len(chosen), count_terms(chosen)
-        while self._best is not None and (count, named) <= self._best_cost[:2]:
-            if not open_:
+        count, terms = len(chosen), count_terms(chosen)
+        while self._best is not None and (count, terms) <= self._best_cost[:2]:
+            if not uncovered:
                 return False
-            around = self._find_primes(self.problem.table.find_first_point(open_))
-            count, named, open_ = count + 1, named + around.fewest_terms, open_ & ~around.covered_rows
+            primes = self._find_primes(self.problem.table.find_first_point(uncovered))
+            # All rows that share a conjunction with this one go, so the next takes another conjunction.
+            uncovered &= ~primes.covered_rows
+            count, terms = count + 1, terms + primes.fewest_terms
         return self._best is not None
 
     def _take_step(self) -> bool:
@@ -87,17 +93,18 @@ class CoverSearch:
 
     def _find_primes(self, point: tuple[int, ...]) -> "_PrimeCubes":
         if point not in self._primes_by_point:
-            found = [
+            cubes = [
                 (literals, self.problem.find_covered_rows(literals)) for literals in self._expand_point(point)
             ]
             self._primes_by_point[point] = _PrimeCubes(
-                cubes=tuple(sorted(found, key=self._prime_sort_key)),
-                covered_rows=reduce(or_, (rows for _, rows in found), 0),
-                fewest_terms=min((count_terms([literals]) for literals, _ in found), default=0),
+                cubes=tuple(sorted(cubes, key=self._prime_sort_key)),
+                covered_rows=reduce(or_, (rows for _, rows in cubes), 0),
+                fewest_terms=min((count_terms([literals]) for literals, _ in cubes), default=0),
             )
         return self._primes_by_point[point]
 
     def _prime_sort_key(self, pair: tuple[Literals, int]) -> tuple[object, ...]:
+        # What covers most comes first: a good cover found early cuts off most of the search.
         literals, rows = pair
         return (
             -(rows & self.problem.seen).bit_count(),
@@ -106,31 +113,32 @@ class CoverSearch:
         )
 
     def _expand_point(self, point: tuple[int, ...]) -> list[Literals]:
+        """The largest conjunctions around a point that let no absent row in."""
         start = self._find_forced_terms(point)
-        todo, known, done = (
-            [(start, self.problem.find_covered_rows(start) & self.problem.absent)],
-            {start},
-            [],
-        )
+        todo = [(start, self.problem.find_covered_rows(start) & self.problem.absent)]
+        known, closed = {start}, []
+        # Each entry of ``todo`` has the absent rows that it still lets in.
         while todo and self._take_step():
-            literals, inside = todo.pop()
-            if not inside:
-                done.append(literals)
+            literals, intruders = todo.pop()
+            if not intruders:
+                closed.append(literals)
                 continue
-            for further, left in self._exclude_intruder(
-                literals, point, self.problem.table.find_first_point(inside, point)
-            ):
-                if further not in known:
-                    known.add(further)
-                    todo.append((further, inside & left))
-        return self._keep_largest(done)
+            # One that agrees with the point wherever it can differs in few axes, and leaves few choices.
+            intruder = self.problem.table.find_first_point(intruders, point)
+            for narrower, rows in self._exclude_intruder(literals, point, intruder):
+                # Several orders of exclusion lead to one conjunction.
+                if narrower not in known:
+                    known.add(narrower)
+                    todo.append((narrower, intruders & rows))
+        return self._keep_largest(closed)
 
     def _find_forced_terms(self, point: tuple[int, ...]) -> Literals:
-        """What an absent row demands that differs in one axis: no choice is left there, and little after."""
+        """The terms that absent rows force which differ from the point in one axis: only that axis can shut
+        them out, so there is no choice, and few are left for the search."""
         literals: list[int | None] = []
-        for place, rows in enumerate(self.problem.table.find_neighbours(point)):
-            gone = self.problem.table.project_values(place, rows & self.problem.absent)
-            literals.append(self.problem.values[place] & ~gone if gone else None)
+        for axis, rows in enumerate(self.problem.table.find_neighbours(point)):
+            excluded = self.problem.table.project_values(axis, rows & self.problem.absent)
+            literals.append(self.problem.values[axis] & ~excluded if excluded else None)
         return tuple(literals)
 
     def _exclude_intruder(
@@ -140,19 +148,21 @@ class CoverSearch:
 
         With it the rows that the narrowed term lets in.
         """
-        for place, (mine, its) in enumerate(zip(point, intruder, strict=True)):
-            if mine != its:
-                before = literals[place]
-                bits = (self.problem.values[place] if before is None else before) & ~(1 << its)
+        for axis, (own, other) in enumerate(zip(point, intruder, strict=True)):
+            if own != other:
+                term = literals[axis]
+                bits = (self.problem.values[axis] if term is None else term) & ~(1 << other)
                 yield (
-                    (*literals[:place], bits, *literals[place + 1 :]),
-                    self.problem.table.find_rows_with_values(place, bits),
+                    (*literals[:axis], bits, *literals[axis + 1 :]),
+                    self.problem.table.find_rows_with_values(axis, bits),
                 )
 
-    def _keep_largest(self, found: Sequence[Literals]) -> list[Literals]:
-        """Those that lie in no other. Each is one number, whose ones let a value in, so that is one step."""
-        widths = [len(among) + 1 for among in self.problem.table.masks]
-        codes = {_encode_literals(literals, widths): literals for literals in found}
+    def _keep_largest(self, cubes: Sequence[Literals]) -> list[Literals]:
+        """Those that lie in no other. Each is one number, whose ones let a value in: comparing two is one
+        operation."""
+        # One bit more than there are values, which only a missing term sets: it is larger than any term.
+        widths = [len(masks) + 1 for masks in self.problem.table.masks]
+        codes = {_encode_literals(literals, widths): literals for literals in cubes}
         largest: list[int] = []
         for code in sorted(codes, key=int.bit_count, reverse=True):
             if all(code & ~other for other in largest):
@@ -160,12 +170,13 @@ class CoverSearch:
         return [codes[code] for code in largest]
 
     def _build_greedy_cover(self) -> tuple[Literals, ...]:
-        """A cover without a claim: around each seen row one conjunction, grown as far as it goes."""
-        open_, chosen = self.problem.seen, []
-        while open_:
-            literals = self._shorten_cube(self._grow_cube(self.problem.table.find_first_point(open_)))
+        """Some cover, in few steps: around each seen row one conjunction, grown as far as it goes."""
+        uncovered, chosen = self.problem.seen, []
+        while uncovered:
+            literals = self._shorten_cube(self._grow_cube(self.problem.table.find_first_point(uncovered)))
             chosen.append(literals)
-            open_ &= ~self.problem.find_covered_rows(literals)
+            uncovered &= ~self.problem.find_covered_rows(literals)
+        # Later conjunctions may cover all that an earlier one was made for.
         for literals in list(chosen):
             others = (self.problem.find_covered_rows(other) for other in chosen if other is not literals)
             if not self.problem.seen & ~reduce(or_, others, 0):
@@ -173,26 +184,34 @@ class CoverSearch:
         return tuple(chosen)
 
     def _shorten_cube(self, literals: Literals) -> Literals:
-        """With only the values that were seen in it, and without the terms that are idle then."""
+        """The conjunction with only the values that were seen in it, without the terms that are idle then.
+
+        Fewer terms let more seen rows in, and so more values: it is repeated until nothing changes.
+        """
         shorter = self.problem.drop_idle_terms(self.problem.tighten_terms(literals), range(len(literals)))
         return literals if shorter == literals else self._shorten_cube(shorter)
 
     def _grow_cube(self, point: tuple[int, ...]) -> Literals:
+        """The conjunction of a point alone, each term in turn widened as far as no absent row comes in."""
         literals: Literals = tuple(1 << index for index in point)
-        for place, bits in enumerate(self.problem.values):
-            for wider in (None, bits, *(1 << i for i in range(bits.bit_length()) if bits >> i & 1)):
-                old = literals[place]
-                if old is None:
+        for axis, bits in enumerate(self.problem.values):
+            # Without the term, with all values at which it was seen, with each of them.
+            for addition in (None, bits, *(1 << i for i in range(bits.bit_length()) if bits >> i & 1)):
+                term = literals[axis]
+                if term is None:
                     break
-                tried = (*literals[:place], None if wider is None else old | wider, *literals[place + 1 :])
-                if not self.problem.find_covered_rows(tried) & self.problem.absent:
-                    literals = tried
+                wider = None if addition is None else term | addition
+                candidate = (*literals[:axis], wider, *literals[axis + 1 :])
+                if not self.problem.admits_absent(candidate):
+                    literals = candidate
         return literals
 
 
 class _PrimeCubes(NamedTuple):
-    """The largest conjunctions around a seen row with the rows that they cover, those that cover most first;
-    all rows that any of them covers; how many terms the shortest has."""
+    """The largest conjunctions around a seen row with the rows that they cover, those that cover most first.
+
+    ``covered_rows``: all rows that any of them covers; ``fewest_terms``: how many the shortest has.
+    """
 
     cubes: tuple[tuple[Literals, int], ...]
     covered_rows: int
@@ -208,7 +227,7 @@ def _encode_literals(literals: Literals, widths: Sequence[int]) -> int:
 
 @dataclass(frozen=True)
 class Cover:
-    """The conjunctions, any of which may hold. ``minimal``: proven that no smaller condition exists."""
+    """The conjunctions, any of which may hold. ``minimal``: it is proven that no smaller condition exists."""
 
     cubes: tuple[dict[str, tuple[str, ...]], ...]
     minimal: bool
@@ -221,44 +240,47 @@ def minimize_condition(table: TruthTable, seen: int, absent: int) -> Cover:
     """
     if not seen:
         return Cover((), minimal=True)
-    question = CoverProblem(table, seen, absent & ~seen)
-    alone = _find_single_cube(question)
-    if alone is not None:
-        literals, proven = alone
-        return Cover((question.to_cube(literals),), minimal=proven)
-    search = CoverSearch(question)
-    cubes = sorted(search.find_best_cover(), key=question.sort_key)
-    return Cover(tuple(question.to_cube(literals) for literals in cubes), minimal=search.steps_left > 0)
+    problem = CoverProblem(table, seen, absent & ~seen)
+    single = _find_single_cube(problem)
+    if single is not None:
+        literals, proven = single
+        return Cover((problem.to_cube(literals),), minimal=proven)
+    search = CoverSearch(problem)
+    cubes = sorted(search.find_best_cover(), key=problem.sort_key)
+    return Cover(tuple(problem.to_cube(literals) for literals in cubes), minimal=search.steps_left > 0)
 
 
-def _find_single_cube(question: CoverProblem) -> tuple[Literals, bool] | None:
-    """The best single conjunction and whether that is proven, or None where one does not do.
+def _find_single_cube(problem: CoverProblem) -> tuple[Literals, bool] | None:
+    """The best single conjunction and whether that is proven, or None where one is not enough.
 
     An axis without which an absent row comes in is in all of them; so the choice is among the others only.
     """
-    whole = question.values
-    if question.admits_absent(whole):
+    whole = problem.values
+    # All terms at all values that were seen: no conjunction for every seen row is narrower.
+    if problem.admits_absent(whole):
         return None
     useful = [
-        place
-        for place, bits in enumerate(whole)
-        if question.table.find_rows_with_values(place, bits) != question.table.all_rows
+        axis
+        for axis, bits in enumerate(whole)
+        if problem.table.find_rows_with_values(axis, bits) != problem.table.all_rows
     ]
-    needed = [place for place in useful if question.admits_absent(_keep_terms(whole, {*useful} - {place}))]
-    rest = [place for place in useful if place not in needed]
-    steps = compute_step_limit(question.table)
+    needed = [axis for axis in useful if problem.admits_absent(_keep_terms(whole, {*useful} - {axis}))]
+    rest = [axis for axis in useful if axis not in needed]
+    steps = compute_step_limit(problem.table)
+    # By size, so the first size at which any fits is the smallest; all of that size are compared.
     for size in range(len(rest) + 1):
-        tried = islice(combinations(rest, size), steps)
-        among = [_keep_terms(whole, (*needed, *chosen)) for chosen in tried]
-        steps -= len(among)
+        candidates = [
+            _keep_terms(whole, (*needed, *chosen)) for chosen in islice(combinations(rest, size), steps)
+        ]
+        steps -= len(candidates)
         if not steps:
-            return question.drop_idle_terms(_keep_terms(whole, useful), rest), False
-        fitting = [literals for literals in among if not question.admits_absent(literals)]
+            return problem.drop_idle_terms(_keep_terms(whole, useful), rest), False
+        fitting = [literals for literals in candidates if not problem.admits_absent(literals)]
         if fitting:
-            return min(fitting, key=lambda literals: question.compute_cost([literals])), True
+            return min(fitting, key=lambda literals: problem.compute_cost([literals])), True
     raise AssertionError("all terms together exclude every absent row, and some of them do not")
 
 
-def _keep_terms(whole: Sequence[int], places: Iterable[int]) -> Literals:
-    chosen = frozenset(places)
-    return tuple(bits if place in chosen else None for place, bits in enumerate(whole))
+def _keep_terms(whole: Sequence[int], axes: Iterable[int]) -> Literals:
+    kept = frozenset(axes)
+    return tuple(bits if axis in kept else None for axis, bits in enumerate(whole))

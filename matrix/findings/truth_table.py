@@ -13,73 +13,76 @@ Cube = Mapping[str, tuple[str, ...]]
 class TruthTable:
     """The cells of a run as a multi-valued truth table. Bit i of a mask is row i.
 
-    ``axes`` are those with two values or more, in plan order; a row has a value for each. ``unique``: no two
-    rows have the same.
+    ``axes`` are those with two values or more, in plan order; a row has a value for each. An axis is given by
+    its position among them. ``has_unique_rows``: no two rows have the same values.
     """
 
     def __init__(self, axes: Mapping[str, Sequence[str]], rows: Iterable[Mapping[str, str]]) -> None:
         self.axes = {name: tuple(values) for name, values in axes.items()}
-        self.masks = [[0] * len(values) for values in self.axes.values()]
-        index = [(name, {v: i for i, v in enumerate(values)}) for name, values in self.axes.items()]
+        positions = [(name, {v: i for i, v in enumerate(values)}) for name, values in self.axes.items()]
+        # Bytes first, integers at the end: setting a bit of a long integer copies all of it.
         fields = [[bytearray() for _ in values] for values in self.axes.values()]
         self.row_count = 0
         points = set()
         for row in rows:
             points.add(tuple(row[name] for name in self.axes))
-            for (name, places), among in zip(index, fields, strict=True):
-                field = among[places[row[name]]]
+            for (name, position_of), fields_of_axis in zip(positions, fields, strict=True):
+                field = fields_of_axis[position_of[row[name]]]
                 field.extend(bytes(self.row_count // 8 + 1 - len(field)))
                 field[self.row_count // 8] |= 1 << self.row_count % 8
             self.row_count += 1
-        self.masks = [[int.from_bytes(field, "little") for field in among] for among in fields]
+        self.masks = [[int.from_bytes(field, "little") for field in of_axis] for of_axis in fields]
         self.all_rows = (1 << self.row_count) - 1
         self.has_unique_rows = len(points) == self.row_count
         self._rows_by_values: dict[tuple[int, int], int] = {}
 
     def find_matching_rows(self, cube: Cube) -> int:
         """The rows that meet a conjunction."""
-        found = self.all_rows
-        for place, (name, values) in enumerate(self.axes.items()):
+        rows = self.all_rows
+        for axis, (name, values) in enumerate(self.axes.items()):
             if name in cube:
-                wanted = 0
-                for value in cube[name]:
-                    wanted |= self.masks[place][values.index(value)]
-                found &= wanted
-        return found
+                bits = sum(1 << values.index(value) for value in cube[name])
+                rows &= self.find_rows_with_values(axis, bits)
+        return rows
 
-    def find_rows_with_values(self, place: int, bits: int) -> int:
+    def find_rows_with_values(self, axis: int, bits: int) -> int:
         """The rows that have one of these values of an axis."""
-        if (place, bits) not in self._rows_by_values:
-            chosen = (mask for index, mask in enumerate(self.masks[place]) if bits >> index & 1)
-            self._rows_by_values[place, bits] = reduce(or_, chosen, 0)
-        return self._rows_by_values[place, bits]
+        # A search asks for the same few terms again and again.
+        if (axis, bits) not in self._rows_by_values:
+            chosen = (mask for index, mask in enumerate(self.masks[axis]) if bits >> index & 1)
+            self._rows_by_values[axis, bits] = reduce(or_, chosen, 0)
+        return self._rows_by_values[axis, bits]
 
-    def project_values(self, place: int, rows: int) -> int:
+    def project_values(self, axis: int, rows: int) -> int:
         """The values of an axis that these rows have, as bits."""
-        return sum(1 << index for index, mask in enumerate(self.masks[place]) if mask & rows)
+        return sum(1 << index for index, mask in enumerate(self.masks[axis]) if mask & rows)
 
     def find_first_point(self, rows: int, near: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The values (as indices) of the first of these rows, in the order of the axes' values.
 
         With ``near`` its value comes before the others of each axis.
         """
+        # The first by its values and not by its number: so the order of the cells decides nothing.
         point = []
-        for place, among in enumerate(self.masks):
-            index = near[place] if near and among[near[place]] & rows else 0
-            while not among[index] & rows:
+        for axis, masks in enumerate(self.masks):
+            index = near[axis] if near and masks[near[axis]] & rows else 0
+            while not masks[index] & rows:
                 index += 1
-            rows &= among[index]
+            rows &= masks[index]
             point.append(index)
         return tuple(point)
 
     def find_neighbours(self, point: tuple[int, ...]) -> list[int]:
         """For each axis the rows that have all values of a point but in that axis."""
-        mine = [among[index] for among, index in zip(self.masks, point, strict=True)]
-        before = accumulate(mine, and_, initial=self.all_rows)
-        after = [*accumulate(reversed(mine), and_, initial=self.all_rows)][-2::-1]
-        return [one & two & ~mask for one, two, mask in zip(before, after, mine, strict=False)]
+        # The rows that agree in all axes before this one, and in all after it: two passes for all axes
+        # together, where intersecting the others of each axis anew would be quadratic.
+        own = [masks[index] for masks, index in zip(self.masks, point, strict=True)]
+        before = accumulate(own, and_, initial=self.all_rows)
+        after = [*accumulate(reversed(own), and_, initial=self.all_rows)][-2::-1]
+        return [left & right & ~mask for left, right, mask in zip(before, after, own, strict=False)]
 
 
+# A step's time grows with the rows, so above 10,000 of them their product is what is limited.
 _STEPS = 20_000
 _STEPS_TIMES_ROWS = 200_000_000
 _LEAST_STEPS = 100
@@ -102,39 +105,44 @@ class CoverProblem:
 
     def __post_init__(self) -> None:
         self.values = tuple(
-            self.table.project_values(place, self.seen) for place in range(len(self.table.axes))
+            self.table.project_values(axis, self.seen) for axis in range(len(self.table.axes))
         )
-        open_ = 0 if self.table.has_unique_rows else self.seen
-        while open_:
-            same = self.find_covered_rows(tuple(1 << index for index in self.table.find_first_point(open_)))
-            self.absent, open_ = self.absent & ~same, open_ & ~same
+        # With unique rows, which is the rule, a seen row has no twin.
+        unchecked = 0 if self.table.has_unique_rows else self.seen
+        while unchecked:
+            point = self.table.find_first_point(unchecked)
+            twins = self.find_covered_rows(tuple(1 << index for index in point))
+            self.absent, unchecked = self.absent & ~twins, unchecked & ~twins
 
     def find_covered_rows(self, literals: Literals) -> int:
         """The rows that meet a conjunction."""
-        terms = ((place, bits) for place, bits in enumerate(literals) if bits is not None)
+        terms = ((axis, bits) for axis, bits in enumerate(literals) if bits is not None)
         return reduce(and_, starmap(self.table.find_rows_with_values, terms), self.table.all_rows)
 
     def admits_absent(self, literals: Literals) -> bool:
         """Whether an absent row meets a conjunction."""
         return self.find_covered_rows(literals) & self.absent != 0
 
-    def drop_idle_terms(self, literals: Literals, places: Iterable[int]) -> Literals:
-        """A conjunction without those of these terms that it can do without, one after the other."""
-        for place in places:
-            tried = (*literals[:place], None, *literals[place + 1 :])
-            literals = literals if self.admits_absent(tried) else tried
+    def drop_idle_terms(self, literals: Literals, axes: Iterable[int]) -> Literals:
+        """A conjunction without those of its terms on these axes that it can do without, one after the other.
+
+        One after the other, as two may each be idle only because the other is there.
+        """
+        for axis in axes:
+            shorter = (*literals[:axis], None, *literals[axis + 1 :])
+            literals = literals if self.admits_absent(shorter) else shorter
         return literals
 
     def tighten_terms(self, literals: Literals) -> Literals:
-        """The same rows seen, with only the values that they have."""
-        mine = self.find_covered_rows(literals) & self.seen
+        """The conjunction with only the values of the seen rows that meet it. No seen row leaves it."""
+        rows = self.find_covered_rows(literals) & self.seen
         return tuple(
-            None if bits is None else self.table.project_values(place, mine)
-            for place, bits in enumerate(literals)
+            None if bits is None else self.table.project_values(axis, rows)
+            for axis, bits in enumerate(literals)
         )
 
     def to_cube(self, literals: Literals) -> dict[str, tuple[str, ...]]:
-        """A conjunction in the words of the axes."""
+        """A conjunction by the names of its axes and values."""
         return {
             name: tuple(value for index, value in enumerate(values) if bits >> index & 1)
             for (name, values), bits in zip(
@@ -145,17 +153,20 @@ class CoverProblem:
 
     def sort_key(self, literals: Literals) -> tuple[tuple[int, int], ...]:
         """Where a conjunction stands among others: its axes and values in plan order."""
-        return tuple(
-            (place, bits) for place, bits in enumerate(self.tighten_terms(literals)) if bits is not None
-        )
+        tight = self.tighten_terms(literals)
+        return tuple((axis, bits) for axis, bits in enumerate(tight) if bits is not None)
 
     def compute_cost(self, cubes: Sequence[Literals]) -> tuple[object, ...]:
-        """What decides between two conditions of as many conjunctions; smaller is better."""
+        """What decides between two conditions of as many conjunctions; smaller is better.
+
+        Of as many terms, the one that claims less wins: fewer cells of which nothing is known, then fewer
+        values. The order of the plan comes last, only so that there is always one answer.
+        """
         tight = [self.tighten_terms(literals) for literals in cubes]
-        met = reduce(or_, map(self.find_covered_rows, tight), 0)
-        named = sum(bits.bit_count() for literals in tight for bits in literals if bits is not None)
-        unknown = (met & ~(self.seen | self.absent)).bit_count()
-        return (count_terms(cubes), unknown, named, sorted(map(self.sort_key, cubes)))
+        covered = reduce(or_, map(self.find_covered_rows, tight), 0)
+        values = sum(bits.bit_count() for literals in tight for bits in literals if bits is not None)
+        unknown = (covered & ~(self.seen | self.absent)).bit_count()
+        return (count_terms(cubes), unknown, values, sorted(map(self.sort_key, cubes)))
 
 
 def count_terms(cubes: Iterable[Literals]) -> int:

@@ -1,4 +1,4 @@
-"""What happens while a job goes on, as values. Jobs emit them; only reports turn them into text."""
+"""Events of a command at work, as values. Commands emit them; only reports turn them into text."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from matrix.record.run_model import Cell
 
 @dataclass(frozen=True)
 class ProgressNote:
-    """A sentence for the user: a step of the preparation that began or ended."""
+    """A sentence for the user on a step of the preparation."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class OutputLine:
-    """A line of some long step's own output (an image build, an installation)."""
+    """A line of a long step's own output (an image build, an installation)."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The plan is known: how many cells, and where the run is written."""
+    """The plan is made: how many cells and lanes it has, and where the run is written."""
 
     run: str
     directory: Path
@@ -33,7 +33,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A lane turned to something: the id of a cell, and ``configure`` or the stage."""
+    """A lane began a stage of a cell, or to ``configure`` it. ``cell`` is its id."""
 
     lane: str
     cell: str
@@ -42,7 +42,7 @@ class StageStarted:
 
 @dataclass(frozen=True)
 class LaneFinished:
-    """A lane has no more to do."""
+    """A lane has finished its cells."""
 
     lane: str
 

@@ -1,7 +1,7 @@
 """A run's directory while it is being written.
 
-``run.json`` is written before anything is built, every finished cell is appended to ``cells.jsonl`` and
-synced, and ``run.json`` is written again from all of it at the end, however the end came.
+``run.json`` is written before anything is built. Every finished cell is appended to ``cells.jsonl`` and
+synced. At the end, also of an interrupted run, ``run.json`` is written again from all of it.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ _NOT_ALLOWED_IN_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def sanitize_container_name(text: str) -> str:
-    """The text as it may stand in a container's name."""
+    """The text without characters that a container's name may not have."""
     return _NOT_ALLOWED_IN_NAME.sub("-", text)[:80].strip("-") or "run"
 
 
 def generate_run_id(profile: str, now: datetime) -> str:
-    """``20261122-093015-kvm-vfio``: sorts by time, and says what it was."""
+    """``20261122-093015-kvm-vfio``: ids sort by time, and have the profile in them."""
     return sanitize_container_name(f"{now:%Y%m%d-%H%M%S}-{profile}")
 
 
 def check_directory_unused(directory: Path) -> None:
-    """RequestError when something is in the directory already, or it cannot be looked into."""
+    """RequestError when something is in the directory already, or it cannot be read."""
     try:
         used = directory.exists() and any(directory.iterdir())
     except OSError as error:
@@ -49,7 +49,7 @@ def check_directory_unused(directory: Path) -> None:
 
 
 def claim_run_directory(directory: Path) -> None:
-    """Make the run's directory ours. RequestError when something is in it already."""
+    """Create the run's directory and its journal. RequestError when something is in it already."""
     check_directory_unused(directory)
     try:
         with translate_disk_full(directory):
@@ -69,7 +69,7 @@ def _error_from_unwritable(directory: Path, error: OSError) -> RequestError:
 
 
 class Journal:
-    """Collects outcomes and keeps them on disk. Safe to use from every lane's thread."""
+    """Collects outcomes and keeps them on disk. Lanes may use it from their threads at once."""
 
     def __init__(self, directory: Path, run: Run) -> None:
         self.directory = directory
@@ -86,7 +86,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Every line was flushed when it was written; what a full disk kept back is told already.
+        # Every line was flushed when it was written, and a full disk was an error then.
         with suppress(OSError):
             self._file.close()
 
@@ -95,7 +95,7 @@ class Journal:
         self._append_cell(cell, diagnostics)
 
     def record_planned_cell(self, cell: Cell) -> None:
-        """What is known of a cell before it is built; a later line on it takes this one's place."""
+        """Append what is known of a cell before it is built; a later line on it replaces this one."""
         self._append_cell(cell, {})
 
     def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
@@ -115,18 +115,18 @@ class Journal:
         self._store_text("configs", digest, text)
 
     def _store_text(self, folder: str, digest: str, text: str) -> None:
-        place = self.directory / folder / digest
-        if not place.exists():
-            with translate_disk_full(place):
-                place.parent.mkdir(exist_ok=True)
-            write_atomically(place, text)
+        path = self.directory / folder / digest
+        if not path.exists():
+            with translate_disk_full(path):
+                path.parent.mkdir(exist_ok=True)
+            write_atomically(path, text)
 
     def store_objects(self, objects: Iterable[str]) -> str | None:
-        """Store a list of objects under its digest, once; returns the digest, None for an empty list."""
+        """Store a list of objects under its digest, once. Returns the digest, None for an empty list."""
         return self._store_name_list("objects", objects)
 
     def store_sources(self, sources: Iterable[str]) -> str | None:
-        """The same for the source files that a cell was made of."""
+        """Store the list of the source files that a cell was made of, in the same way."""
         return self._store_name_list("sources", sources)
 
     def _store_name_list(self, folder: str, names: Iterable[str]) -> str | None:
@@ -137,7 +137,7 @@ class Journal:
         return digest if text else None
 
     def snapshot_run(self) -> Run:
-        """The run as it stands, cells in plan order."""
+        """The run with the outcomes so far, cells in plan order."""
         with self._lock:
             cells = tuple(self._cells[cell.id] for cell in self._run.cells)
             return self._run.model_copy(
@@ -145,7 +145,7 @@ class Journal:
             )
 
     def close(self, *, interrupted: bool) -> Run:
-        """Write ``run.json`` for the last time."""
+        """Write ``run.json`` for the last time, with the end of the run."""
         self._run = self._run.model_copy(update={"finished": datetime.now(UTC), "interrupted": interrupted})
         return self._write_run()
 
@@ -156,9 +156,10 @@ class Journal:
 
 
 def link_latest_run(directory: Path) -> None:
-    """``latest`` beside the run's directory points to it."""
+    """Point the link ``latest`` beside the run's directory to it."""
     link = directory.parent / "latest"
-    fresh = directory.parent / f".latest.{os.getpid()}"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(directory.name)
-    fresh.replace(link)
+    # Replaced and not removed first: another run may follow the link at any moment.
+    new_link = directory.parent / f".latest.{os.getpid()}"
+    new_link.unlink(missing_ok=True)
+    new_link.symlink_to(directory.name)
+    new_link.replace(link)

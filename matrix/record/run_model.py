@@ -1,4 +1,4 @@
-"""run.json as types: what a run was asked to do, on what, with what, and what came out.
+"""The types of run.json: what a run was asked to do, on what, with what, and what came out.
 
 The published JSON Schema is made from these. Adding an optional key keeps the schema's number; readers
 ignore keys that they do not know.
@@ -14,10 +14,12 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.states import Evidence, State
 
 SCHEMA_VERSION: Literal[1] = 1
+AxesKey = frozenset[tuple[str, str]]
+"""A cell's values on all axes, as a key."""
 
 
 class Record(BaseModel):
-    """Base of everything on disk: frozen, and deaf to unknown keys."""
+    """Base of all types on disk. Values are frozen; keys that a type does not have are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -116,7 +118,27 @@ class DiagnosticRef(Record):
     stage: str
 
 
-class Cell(Record):
+class RequestedCell(Record):
+    """What was asked for: a cell's id, and its value on every axis. ``request`` has the symbols'."""
+
+    id: str
+    arch: str
+    toolchain: str
+    base: str
+    request: dict[str, str]
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """Axis → value: arch, toolchain, base, then the symbols."""
+        return {"arch": self.arch, "toolchain": self.toolchain, "base": self.base, **self.request}
+
+    @property
+    def axes_key(self) -> AxesKey:
+        """What cells of several runs are matched by: an id may be cut, and is never parsed."""
+        return frozenset(self.axes.items())
+
+
+class Cell(RequestedCell):
     """One request and everything that is known about it. Starts as `not-run`.
 
     ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
@@ -125,11 +147,6 @@ class Cell(Record):
     cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``.
     """
 
-    id: str
-    arch: str
-    toolchain: str
-    base: str
-    request: dict[str, str]
     fragment: dict[str, str] = Field(default_factory=dict)
     verified: tuple[Verified, ...] = ()
     config_sha256: str | None = None
@@ -152,8 +169,10 @@ class Cell(Record):
 
     @property
     def deciding_stage(self) -> StageRecord | None:
-        """The stage that decided the state, the first that failed or the last that came to it; where none
-        did, the last that ran."""
+        """The stage that decided the state: the first that failed, or the last that has this state.
+
+        Where none has it, the last that ran.
+        """
         deciding = [stage for stage in self.stages if stage.state is self.state] or list(self.stages[-1:])
         if not deciding:
             return None

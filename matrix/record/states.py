@@ -1,22 +1,176 @@
-"""What can come out of a cell, and what a whole run amounts to: states, evidence, exit codes."""
+"""What can come out of a cell: one row for each state, the sets that follow from the rows, evidence."""
 
 from collections.abc import Iterable
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Self
+
+from matrix.exit_codes import ExitCode, choose_exit_code
+
+
+class StateKind(Enum):
+    """What a state proves."""
+
+    COMPLETE = auto()
+    """Everything that belongs to the stage was made."""
+    REFUSED = auto()
+    """The tree was refused."""
+    EMPTY = auto()
+    """Nothing belongs to the stage."""
+    UNREACHABLE = auto()
+    """There is nothing that could be built."""
+    STOPPED = auto()
+    """The machine stopped it: a limit or a fault, never the kernel's."""
+    ABANDONED = auto()
+    """It was never begun, or given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateRow:
+    """One row of the table.
+
+    ``rank``: the lowest among a cell's stages is the cell's; in tens, so that a new one fits between.
+    ``sign`` and ``style`` (rich's) are its look in every report. ``meaning`` is README's. ``reason`` stands
+    where a cell has no reason of its own. ``is_cut_short``: whatever ended it did so after the tools had
+    printed their messages. ``is_quiet``: there is nothing to look at in such a cell.
+    """
+
+    name: str
+    kind: StateKind
+    rank: int
+    sign: str
+    style: str
+    meaning: str
+    reason: str = ""
+    is_cut_short: bool = False
+    is_quiet: bool = False
 
 
 class State(StrEnum):
     """The outcome of a cell or of one of its stages."""
 
-    PASS = "pass"  # noqa: S105 - an outcome
-    WARN = "warn"
-    FAIL = "fail"
-    EMPTY = "empty"
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    OOM = "oom"
-    INFRA = "infra"
-    CANCELLED = "cancelled"
-    NOT_RUN = "not-run"
+    row: StateRow
+
+    def __new__(cls, row: StateRow) -> Self:
+        state = str.__new__(cls, row.name)
+        state._value_ = row.name
+        state.row = row
+        return state
+
+    PASS = StateRow(
+        name="pass",
+        kind=StateKind.COMPLETE,
+        rank=90,
+        sign=".",
+        style="green",
+        meaning="built; no diagnostics",
+        is_quiet=True,
+    )
+    WARN = StateRow(
+        name="warn",
+        kind=StateKind.COMPLETE,
+        rank=80,
+        sign="w",
+        style="yellow",
+        meaning="built; warnings",
+    )
+    # A failure that was seen is final, so it outranks the machine's faults.
+    FAIL = StateRow(
+        name="fail",
+        kind=StateKind.REFUSED,
+        rank=10,
+        sign="F",
+        style="bold red",
+        meaning="the compiler, linker, modpost, Kconfig or make refused the tree",
+        reason="failed, and its log has no error that kmatrix knows",
+    )
+    # The best of all, only because any stage that proves something replaces it.
+    EMPTY = StateRow(
+        name="empty",
+        kind=StateKind.EMPTY,
+        rank=100,
+        sign="e",
+        style="cyan",
+        meaning="nothing of the stage belongs to this configuration: nothing was proven",
+        reason="nothing of the stage belongs to this configuration, so nothing was proven",
+    )
+    UNREACHABLE = StateRow(
+        name="unreachable",
+        kind=StateKind.UNREACHABLE,
+        rank=70,
+        sign="-",
+        style="dim",
+        meaning="no configuration satisfies the request",
+        reason="no reason recorded",
+        is_quiet=True,
+    )
+    TIMEOUT = StateRow(
+        name="timeout",
+        kind=StateKind.STOPPED,
+        rank=30,
+        sign="T",
+        style="magenta",
+        meaning="ran into the time limit",
+        reason="ran out of time",
+        is_cut_short=True,
+    )
+    OOM = StateRow(
+        name="oom",
+        kind=StateKind.STOPPED,
+        rank=20,
+        sign="O",
+        style="magenta",
+        meaning="ran into the memory limit",
+        reason="ran out of memory",
+        is_cut_short=True,
+    )
+    # Not cut short: a full disk makes the tools print errors that are not the tree's.
+    INFRA = StateRow(
+        name="infra",
+        kind=StateKind.STOPPED,
+        rank=40,
+        sign="!",
+        style="magenta",
+        meaning="the machine or the engine failed",
+        reason="the machine failed, not the kernel",
+    )
+    CANCELLED = StateRow(
+        name="cancelled",
+        kind=StateKind.ABANDONED,
+        rank=50,
+        sign="c",
+        style="blue",
+        meaning="interrupted while it was built",
+        reason="interrupted",
+        is_cut_short=True,
+    )
+    NOT_RUN = StateRow(
+        name="not-run",
+        kind=StateKind.ABANDONED,
+        rank=60,
+        sign="?",
+        style="blue",
+        meaning="never started",
+        reason="never started",
+    )
+
+
+def _select_states(*kinds: StateKind) -> frozenset[State]:
+    return frozenset(state for state in State if state.row.kind in kinds)
+
+
+COMPLETE_STATES = _select_states(StateKind.COMPLETE)
+"""States in which everything that belongs to a stage was made."""
+PROVEN_STATES = COMPLETE_STATES | _select_states(StateKind.REFUSED)
+"""States that prove something of the tree: it was compiled, or refused."""
+ANSWERED_STATES = PROVEN_STATES | _select_states(StateKind.EMPTY)
+"""States in which a stage was tried as far as it can be, though it may have nothing to make."""
+STOPPED_STATES = _select_states(StateKind.STOPPED)
+"""States that are the machine's: a limit, or a fault."""
+UNTRIED_STATES = STOPPED_STATES | _select_states(StateKind.ABANDONED)
+"""States in which what was planned was not tried to its end."""
+CUT_SHORT_STATES = frozenset(state for state in State if state.row.is_cut_short)
+QUIET_STATES = frozenset(state for state in State if state.row.is_quiet)
 
 
 class Evidence(StrEnum):
@@ -28,40 +182,20 @@ class Evidence(StrEnum):
     RESUMED = "resumed"
 
 
-# A cell's state is the worst of its stages. A failure that was seen is final, so `fail` outranks the
-# machine's faults; `empty` is the best only because any stage that proves something replaces it.
-_WORST_FIRST = (
-    State.FAIL,
-    State.OOM,
-    State.TIMEOUT,
-    State.INFRA,
-    State.CANCELLED,
-    State.NOT_RUN,
-    State.UNREACHABLE,
-    State.WARN,
-    State.PASS,
-    State.EMPTY,
-)
-UNTRIED_STATES = frozenset({State.OOM, State.TIMEOUT, State.INFRA, State.CANCELLED, State.NOT_RUN})
-PROVEN_STATES = frozenset({State.PASS, State.WARN, State.FAIL})
-COMPLETE_STATES = frozenset({State.PASS, State.WARN})
-"""States in which everything that belongs to a stage was made."""
-
-
 def find_worst_state(states: Iterable[State]) -> State:
     """The worst of some states; of none, `not-run`."""
-    return min(states, key=_WORST_FIRST.index, default=State.NOT_RUN)
+    return min(states, key=lambda state: state.row.rank, default=State.NOT_RUN)
 
 
-def compute_run_exit_code(states: Iterable[State], *, interrupted: bool = False, werror: bool = False) -> int:
+def compute_run_exit_code(
+    states: Iterable[State], *, interrupted: bool = False, werror: bool = False
+) -> ExitCode:
     """The exit code that a run with these cell states deserves."""
     seen = set(states)
-    if interrupted:
-        return 130
-    if State.FAIL in seen:
-        return 100
-    if seen & UNTRIED_STATES:
-        return 2
-    if not seen & PROVEN_STATES:
-        return 1
-    return 101 if werror and State.WARN in seen else 0
+    return choose_exit_code(
+        interrupted=interrupted,
+        failed=State.FAIL in seen,
+        untried=not seen.isdisjoint(UNTRIED_STATES),
+        unproven=seen.isdisjoint(PROVEN_STATES),
+        warned=werror and State.WARN in seen,
+    )

@@ -1,4 +1,4 @@
-"""A run against a baseline, and against what is known: it fails only on what is new or lost."""
+"""A run against a baseline and known issues: it fails only for what is new or lost."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,17 @@ from pydantic import AfterValidator
 from matrix.catalog.load import read_toml, validate_toml_data
 from matrix.catalog.types import TomlModel, UniqueNames
 from matrix.errors import RequestError
+from matrix.exit_codes import ExitCode, choose_exit_code
 from matrix.findings.finding import Findings
-from matrix.record.run_model import Run
-from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
-from matrix.record.states import compute_run_exit_code as code_of
+from matrix.findings.stored_run import StoredRun
+from matrix.record.states import (
+    COMPLETE_STATES,
+    PROVEN_STATES,
+    UNTRIED_STATES,
+    State,
+    compute_run_exit_code,
+)
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
 
 
@@ -34,7 +39,7 @@ def _require_link(text: str) -> str:
 
 
 class KnownIssue(TomlModel):
-    """One row: findings with any of these keys do not fail a run, up to and with the day that it expires."""
+    """One row: findings with any of these keys do not fail a run, up to and with the day it expires."""
 
     keys: UniqueNames
     reason: Annotated[str, AfterValidator(_require_text)]
@@ -44,10 +49,10 @@ class KnownIssue(TomlModel):
 
 @dataclass(frozen=True)
 class KnownIssues:
-    """A file of known findings held against those of a run.
+    """The rows of a file of known issues, matched with the findings of a run.
 
-    ``protects``: finding's id → the row that it is excused by. ``expired``: rows that would excuse these ids,
-    but do not any more. ``unseen``: rows that no finding meets, which can go if the run looked there.
+    ``excused_by``: finding's id → the row that excuses it. ``expired``: row → the ids that it does not excuse
+    any more. ``unseen``: rows that no finding matches, which can go if the run looked there.
     """
 
     excused_by: Mapping[str, str]
@@ -76,10 +81,11 @@ def match_known_issues(findings: Findings, known: Mapping[str, KnownIssue], toda
     """Which findings are excused on this day, by which rows; which rows are out of date."""
     rows = {name: tuple(_find_matching_ids(findings, row.keys)) for name, row in known.items()}
     seen = {name: ids for name, ids in rows.items() if ids}
-    good = {name: ids for name, ids in seen.items() if known[name].expires >= today}
+    valid = {name: ids for name, ids in seen.items() if known[name].expires >= today}
     return KnownIssues(
-        excused_by={finding: name for name, ids in reversed(good.items()) for finding in ids},
-        expired={name: ids for name, ids in seen.items() if name not in good},
+        # Of two rows that excuse one finding, the first of the file is named.
+        excused_by={finding: name for name, ids in reversed(valid.items()) for finding in ids},
+        expired={name: ids for name, ids in seen.items() if name not in valid},
         unseen=tuple(name for name in rows if name not in seen),
     )
 
@@ -91,15 +97,15 @@ def _find_matching_ids(findings: Findings, keys: Iterable[str]) -> Iterable[str]
 
 @dataclass(frozen=True)
 class Regression:
-    """What is new or lost since a baseline. ``code`` is the run's exit code.
+    """What is new or lost since a baseline. ``exit_code`` is the run's.
 
-    ``new`` are findings, ``broken`` and ``lost`` cells; ``excused`` are findings that would be new, and are
-    known. ``undecided``: cells of both plans of which nothing can be said. ``gone`` and ``added`` count the
-    cells that only the baseline, and only this run, has in its plan.
+    ``excused_findings`` would be new, but are known. ``undecided_cells`` are those of both plans of which
+    nothing is claimed. ``removed_count`` and ``added_count``: the cells that only the baseline, and only this
+    run, has in its plan.
     """
 
     verdict: Verdict
-    exit_code: int
+    exit_code: ExitCode
     new_findings: tuple[FindingChange, ...]
     broken_cells: tuple[CellChange, ...]
     lost_cells: tuple[CellChange, ...]
@@ -110,61 +116,57 @@ class Regression:
 
 
 def compare_with_baseline(
-    baseline: RunData,
-    this: RunData,
-    ledger: KnownIssues = NO_KNOWN_ISSUES,
+    baseline: StoredRun,
+    this: StoredRun,
+    known_issues: KnownIssues = NO_KNOWN_ISSUES,
     *,
     allow_lost: bool = False,
     werror: bool = False,
 ) -> Regression:
     """What is new or lost in a run since its baseline, and the exit code that it deserves for that.
 
-    Cells are compared where both plans have them. An error in a cell that the baseline has not is new unless
-    the baseline has the finding elsewhere: nobody vouches for it. The code is 130 for an interrupted run, 100
-    for what is new or lost, 2 where nothing can be said, 101 with ``werror`` and new warnings, else 0.
-    RequestError when nothing is common.
+    Cells are compared where both plans have them. An error in a cell that the baseline does not have is new,
+    unless the baseline has the finding elsewhere. The run has failed when something is new or lost, and
+    counts as untried where nothing is claimed; ``werror``: new warnings count. RequestError when the two have
+    no cell in common.
     """
-    judged = _RegressionFilter(compare_runs(baseline, this), this, ledger)
-    failing = [*judged.new_errors, *judged.broken_cells, *(() if allow_lost else judged.lost_cells)]
-    undecided = judged.find_undecided_cells(werror=werror)
+    selection = _RegressionFilter(compare_runs(baseline, this), this, known_issues)
+    failing = [
+        *selection.new_errors,
+        *selection.broken_cells,
+        *(() if allow_lost else selection.lost_cells),
+    ]
+    undecided = selection.find_undecided_cells(werror=werror)
     return Regression(
-        verdict=judged.verdict,
-        exit_code=_compute_exit_code(
-            this.run, bool(failing), bool(undecided), warns=werror and bool(judged.new_findings)
+        verdict=selection.verdict,
+        exit_code=choose_exit_code(
+            interrupted=this.run.interrupted,
+            failed=bool(failing),
+            untried=bool(undecided),
+            unproven=not any(cell.state in PROVEN_STATES for cell in this.run.cells),
+            warned=werror and bool(selection.new_findings),
         ),
-        new_findings=judged.new_findings,
-        broken_cells=judged.broken_cells,
-        lost_cells=judged.lost_cells,
-        excused_findings=tuple(row for row in judged.appeared_findings if judged.is_excused(row)),
+        new_findings=selection.new_findings,
+        broken_cells=selection.broken_cells,
+        lost_cells=selection.lost_cells,
+        excused_findings=tuple(row for row in selection.appeared_findings if selection.is_excused(row)),
         undecided_cells=undecided,
-        removed_count=sum(cell.after is None for cell in judged.verdict.cells),
-        added_count=sum(cell.before is None for cell in judged.verdict.cells),
+        removed_count=sum(cell.after is None for cell in selection.verdict.cells),
+        added_count=sum(cell.before is None for cell in selection.verdict.cells),
     )
-
-
-def _compute_exit_code(run: Run, failing: bool, undecided: bool, *, warns: bool) -> int:
-    if run.interrupted:
-        return 130
-    if failing:
-        return 100
-    if undecided:
-        return 2
-    if not any(cell.state in PROVEN_STATES for cell in run.cells):
-        return 1
-    return 101 if warns else 0
 
 
 @dataclass(frozen=True)
 class _RegressionFilter:
-    """A verdict read as a regression: what was there before may stay, what is known may come."""
+    """Selects what fails a run: not what was there before, and not what is known."""
 
     verdict: Verdict
-    current: RunData
+    current: StoredRun
     known_issues: KnownIssues
 
     @cached_property
     def appeared_findings(self) -> tuple[FindingChange, ...]:
-        """Findings that are where the baseline had them not, or where only this run looks."""
+        """Findings in cells where the baseline does not have them, or that only this run has."""
         return tuple(row for row in self.verdict.findings if row.new_in or _is_added_cell_error(row))
 
     def is_excused(self, row: FindingChange) -> bool:
@@ -188,14 +190,14 @@ class _RegressionFilter:
         return tuple(cell for cell in self.verdict.cells if cell.transition is Transition.LOST)
 
     def find_undecided_cells(self, *, werror: bool) -> tuple[CellChange, ...]:
-        """What this run could not try; and what it shows that may have been there before, or not."""
+        """Cells that this run could not try; and those of which it is not known what was there before."""
         hidden = {
             name
             for row in self.verdict.findings
             if row.before is None and not self.is_excused(row) and (werror or _is_error_after(row))
             for name in row.unknown_in
         }
-        harmless = {State.PASS} if werror else {State.PASS, State.WARN}
+        harmless = COMPLETE_STATES - {State.WARN} if werror else COMPLETE_STATES
         return tuple(
             cell
             for cell in self.verdict.cells
@@ -221,22 +223,24 @@ def _is_error_after(row: FindingChange) -> bool:
 
 
 def _is_added_cell_error(row: FindingChange) -> bool:
-    """An error that the baseline has nowhere, in cells that it does not have either."""
+    """Whether it is an error that the baseline has nowhere, in cells that it does not have either."""
     return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
 
-def compute_excused_exit_code(this: RunData, ledger: KnownIssues, *, werror: bool = False) -> int:
+def compute_excused_exit_code(
+    this: StoredRun, known_issues: KnownIssues, *, werror: bool = False
+) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
-    states = (_excuse_state(cell.state, cell.id, this, ledger) for cell in this.run.cells)
-    return code_of(states, interrupted=this.run.interrupted, werror=werror)
+    states = (_excuse_state(cell.state, cell.id, this, known_issues) for cell in this.run.cells)
+    return compute_run_exit_code(states, interrupted=this.run.interrupted, werror=werror)
 
 
-def _excuse_state(state: State, cell: str, side: RunData, ledger: KnownIssues) -> State:
-    """A cell's state if it did not show what is known. A failure without a finding stays one."""
+def _excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:
+    """A cell's state without its known findings. A failure that no finding explains stays one."""
     names = side.findings_by_cell.get(cell, {})
     if state not in {State.FAIL, State.WARN} or not names:
         return state
-    left = [name for name in names if name not in ledger.excused_by]
+    left = [name for name in names if name not in known_issues.excused_by]
     failing = any(side.is_error(cell, name) for name in left)
     if state is State.FAIL and (failing or not any(side.is_error(cell, name) for name in names)):
         return State.FAIL

@@ -5,28 +5,28 @@ from collections.abc import Callable, Iterator
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from matrix.verdict.environment import EnvironmentComparison
-from matrix.verdict.run_data import CellPair, FindingMatches
+from matrix.verdict.matching import CellPair, FindingMatches
 from matrix.verdict.verdict_model import CellChange, Transition
 
-# These say that both sides came out alike, which nothing is to be blamed for.
+# Both sides came out alike, so nothing is claimed of the patch or of the environment.
 ALIKE_TRANSITIONS = frozenset({Transition.UNCHANGED, Transition.STILL_FAILING})
 
 
 def compare_cells(
-    pairs: tuple[CellPair, ...], matches: FindingMatches, likeness: EnvironmentComparison
+    pairs: tuple[CellPair, ...], matches: FindingMatches, environment: EnvironmentComparison
 ) -> Iterator[CellChange]:
     """Each request of both plans, and what became of it, in the order of the pairs."""
     for pair in pairs:
-        transition, why = _judge_pair(pair, matches, likeness.explain_differences)
+        transition, why = _judge_pair(pair, matches, environment.explain_differences)
         yield _build_cell_change(pair, transition, why, matches)
 
 
 def classify_transition(before: State, after: State, *, same: bool) -> Transition:
-    """What it means when a cell's state was the one and is the other, ``same``: with the same findings."""
+    """What became of a cell that had the one state and has the other. ``same``: with the same findings."""
     if {before, after} & UNTRIED_STATES:
         return Transition.UNKNOWN
     if after not in PROVEN_STATES:
-        # Also a failure that cannot be built any more: nobody knows whether it is gone.
+        # Also a failure that cannot be built any more: it is not known to be gone.
         return Transition.LOST if before in PROVEN_STATES else Transition.UNCHANGED
     if after is State.FAIL:
         return _classify_failure(before, same=same)
@@ -44,18 +44,18 @@ def _classify_failure(before: State, *, same: bool) -> Transition:
 
 
 def _judge_pair(
-    pair: CellPair, matches: FindingMatches, unlike: Callable[[CellPair], str]
+    pair: CellPair, matches: FindingMatches, explain_differences: Callable[[CellPair], str]
 ) -> tuple[Transition, str | None]:
     before, after = pair
     if before is None or after is None:
         return Transition.UNKNOWN, f"not planned {'before' if before is None else 'after'}"
-    found = classify_transition(
+    transition = classify_transition(
         before.state, after.state, same=matches.has_same_findings(before.id, after.id)
     )
-    if found is Transition.UNKNOWN:
-        return found, explain_untried(before, "before") or explain_untried(after, "after")
-    why = "" if found in ALIKE_TRANSITIONS else unlike(pair)
-    return (Transition.UNKNOWN, why) if why else (found, None)
+    if transition is Transition.UNKNOWN:
+        return transition, explain_untried(before, "before") or explain_untried(after, "after")
+    why = "" if transition in ALIKE_TRANSITIONS else explain_differences(pair)
+    return (Transition.UNKNOWN, why) if why else (transition, None)
 
 
 def explain_untried(cell: Cell, when: str) -> str:
@@ -66,7 +66,7 @@ def explain_untried(cell: Cell, when: str) -> str:
 
 
 def _build_cell_change(
-    pair: CellPair, found: Transition, why: str | None, matches: FindingMatches
+    pair: CellPair, transition: Transition, why: str | None, matches: FindingMatches
 ) -> CellChange:
     before, after = pair
     cell = pair.cell
@@ -76,7 +76,7 @@ def _build_cell_change(
         toolchain=cell.toolchain,
         base=cell.base,
         request=cell.request,
-        transition=found,
+        transition=transition,
         before=before.state if before else None,
         after=after.state if after else None,
         why=why,

@@ -1,15 +1,16 @@
-"""Two sides → the verdict: cells, findings, symbols; and what one patch of a series alone changed."""
+"""Two runs → the verdict: cells, findings, symbols; and what one patch of a series alone changed."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 
 import matrix
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run, Tool
 from matrix.verdict.cell_status import ALIKE_TRANSITIONS, compare_cells
 from matrix.verdict.environment import ConfigComparison, EnvironmentComparison, has_settled_config
 from matrix.verdict.finding_status import FindingComparison
 from matrix.verdict.gates import check_fix
-from matrix.verdict.run_data import FindingMatches, RunData, pair_cells
+from matrix.verdict.matching import FindingMatches, pair_cells
 from matrix.verdict.verdict_model import (
     CellChange,
     ComparedRun,
@@ -21,34 +22,34 @@ from matrix.verdict.verdict_model import (
 
 
 def compare_runs(
-    before: RunData,
-    after: RunData,
+    before: StoredRun,
+    after: StoredRun,
     *,
     fixes: Sequence[str] = (),
     touched: Collection[str] = (),
     steps: Sequence[PatchStep] | None = None,
 ) -> Verdict:
-    """What the after-side changed.
+    """The verdict on what the after-side changed.
 
     ``fixes`` are findings of the before-side, by id or key, each answered with yes or no; ``touched`` the
     files that the patch changes, relative to the tree. RequestError when no cell is in both plans, or the
-    before-side does not know a finding. Time grows with the cells.
+    before-side does not have a finding. Time grows with the cells.
     """
-    found = pair_cells(before.run, after.run)
+    pairs = pair_cells(before.run, after.run)
     matches = FindingMatches(before, after)
-    likeness = EnvironmentComparison(before.run, after.run, found)
-    flips = ConfigComparison(before, after, found)
-    cells = tuple(compare_cells(found, matches, likeness))
+    environment = EnvironmentComparison(before.run, after.run, pairs)
+    configs = ConfigComparison(before, after, pairs)
+    cells = tuple(compare_cells(pairs, matches, environment))
     verdict = Verdict(
         tool=Tool(version=matrix.__version__),
         before=_summarize_run(before.run),
         after=_summarize_run(after.run),
-        differences=likeness.differences,
+        differences=environment.differences,
         counts=_count_transitions(cells),
         cells=cells,
-        findings=FindingComparison(matches, likeness, flips, touched).compare_findings(),
-        symbols=flips.find_symbol_changes(
-            pair for pair in found if has_settled_config(pair) and not likeness.explain_differences(pair)
+        findings=FindingComparison(matches, environment, configs, touched).compare_findings(),
+        symbols=configs.find_symbol_changes(
+            pair for pair in pairs if has_settled_config(pair) and not environment.explain_differences(pair)
         ),
         steps=None if steps is None else tuple(steps),
     )
@@ -71,14 +72,16 @@ def _count_transitions(cells: Sequence[CellChange]) -> dict[Transition, int]:
 
 
 def extract_patch_step(name: str, subject: str, verdict: Verdict) -> PatchStep:
-    """What one patch alone changed: its verdict against the run with the patches before it, without what
-    stayed as it was."""
+    """What one patch alone changed: its verdict against the run with the patches before it.
+
+    What stayed as it was is left out.
+    """
     return PatchStep(
         name=name,
         subject=subject,
         before=verdict.before.run,
         after=verdict.after.run,
         cells=tuple(cell for cell in verdict.cells if cell.transition not in ALIKE_TRANSITIONS),
-        findings=tuple(one for one in verdict.findings if one.fate is not FindingStatus.STILL or one.new_in),
+        findings=tuple(row for row in verdict.findings if row.fate is not FindingStatus.STILL or row.new_in),
         symbols=verdict.symbols,
     )

@@ -1,8 +1,8 @@
-"""What is not the same on both sides besides the source, and which cells that concerns.
+"""What differs between the two sides besides the source, and which cells that concerns.
 
 A compiler, a make variable, a stage or a line of the fragment changes outcomes as well as a patch does. Where
-one of them differs, cells that came out alike are compared all the same, as nothing is to be blamed there;
-of any that came out otherwise nothing is claimed.
+one of them differs, cells that came out alike are compared all the same, as there is nothing to explain. Of
+cells that came out otherwise nothing is claimed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -11,24 +11,24 @@ from functools import cached_property, lru_cache
 
 from matrix.findings.evidence import CellIndex
 from matrix.findings.minimize import minimize_condition
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
 from matrix.record.run_model import BaseRecord, Cell, Compiler, Run
 from matrix.record.states import State
-from matrix.verdict.run_data import CellPair, RunData
+from matrix.verdict.matching import CellPair
 from matrix.verdict.verdict_model import EnvironmentDifference, SymbolChange, SymbolFlip
 
-# A parsed .config is about a megabyte; pairs come lane by lane, so the same ones are asked for again soon.
+# A parsed .config is about a megabyte. Pairs come lane by lane, so the same ones are needed again soon.
 _CONFIGS_CACHED = 64
 _DigestPair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class ConfigComparison:
-    """What two sides' configurations say against each other. Equal digests are never read, and each pair of
-    others once."""
+    """The configurations of two sides, compared. Equal digests are never read, each pair of others once."""
 
-    before: RunData
-    after: RunData
+    before: StoredRun
+    after: StoredRun
     pairs: tuple[CellPair, ...]
 
     def diff_pair(self, pair: CellPair) -> tuple[SymbolFlip, ...] | None:
@@ -40,10 +40,14 @@ class ConfigComparison:
 
     @cached_property
     def _flips_by_digests(self) -> dict[_DigestPair, tuple[SymbolFlip, ...] | None]:
-        asked = {digests: pair for pair in self.pairs if (digests := _read_digests(pair))}
-        here = _cache_configs(self.before, (pair.before for pair in asked.values()))
-        there = _cache_configs(self.after, (pair.after for pair in asked.values()))
-        return {(one, two): _diff_configs(here(one), there(two)) for one, two in asked if one != two}
+        pairs = {digests: pair for pair in self.pairs if (digests := _read_digests(pair))}
+        load_before = _cache_configs(self.before, (pair.before for pair in pairs.values()))
+        load_after = _cache_configs(self.after, (pair.after for pair in pairs.values()))
+        return {
+            (before, after): _diff_configs(load_before(before), load_after(after))
+            for before, after in pairs
+            if before != after
+        }
 
     def find_symbol_changes(self, pairs: Iterable[CellPair]) -> tuple[SymbolChange, ...]:
         """Symbols that changed in these cells, those of the very same cells in one row, most cells first."""
@@ -61,14 +65,13 @@ class ConfigComparison:
     ) -> Iterator[SymbolChange]:
         if not cells:
             return
-        evidence = CellIndex.from_run(self.before.run, {})
-        everywhere = evidence.mask_cells(known)
-        together: dict[int, list[SymbolFlip]] = {}
-        for flip, among in cells.items():
-            together.setdefault(evidence.mask_cells(among), []).append(flip)
-        yield from (
-            _build_symbol_change(evidence, flips, mask, everywhere) for mask, flips in together.items()
-        )
+        index = CellIndex.from_run(self.before.run, {})
+        everywhere = index.mask_cells(known)
+        flips_by_mask: dict[int, list[SymbolFlip]] = {}
+        for flip, names in cells.items():
+            flips_by_mask.setdefault(index.mask_cells(names), []).append(flip)
+        for mask, flips in flips_by_mask.items():
+            yield _build_symbol_change(index, flips, mask, everywhere)
 
 
 def has_settled_config(pair: CellPair) -> bool:
@@ -83,23 +86,23 @@ def _read_digests(pair: CellPair) -> _DigestPair | None:
     return before.config_sha256, after.config_sha256
 
 
-def _cache_configs(side: RunData, cells: Iterable[Cell | None]) -> Callable[[str], Config | None]:
-    """Digest → the configuration, parsed once for as long as it is near."""
-    of = {str(cell.config_sha256): cell for cell in cells if cell}
-    return lru_cache(_CONFIGS_CACHED)(lambda digest: side.load_config(of[digest]))
+def _cache_configs(side: StoredRun, cells: Iterable[Cell | None]) -> Callable[[str], Config | None]:
+    """Digest → the configuration, parsed once for as long as it stays in the cache."""
+    by_digest = {str(cell.config_sha256): cell for cell in cells if cell}
+    return lru_cache(_CONFIGS_CACHED)(lambda digest: side.find_config(by_digest[digest]))
 
 
 def _diff_configs(before: Config | None, after: Config | None) -> tuple[SymbolFlip, ...] | None:
     if before is None or after is None:
         return None
     changed = before.diff(after).items()
-    return tuple(SymbolFlip(symbol=symbol, from_=one, to=other) for symbol, (one, other) in changed)
+    return tuple(SymbolFlip(symbol=symbol, from_=old, to=new) for symbol, (old, new) in changed)
 
 
 def _build_symbol_change(
-    evidence: CellIndex, flips: list[SymbolFlip], seen: int, everywhere: int
+    index: CellIndex, flips: list[SymbolFlip], seen: int, everywhere: int
 ) -> SymbolChange:
-    cover = minimize_condition(evidence.table, seen, everywhere & ~seen)
+    cover = minimize_condition(index.table, seen, everywhere & ~seen)
     return SymbolChange(
         flips=tuple(sorted(flips, key=lambda flip: flip.symbol)),
         cells=seen.bit_count(),
@@ -114,7 +117,7 @@ _UNRECORDED = Compiler(version="not recorded", binutils="not recorded")
 
 @dataclass(frozen=True)
 class EnvironmentComparison:
-    """Two runs, looked at for what they were made with."""
+    """What two runs were made with, compared."""
 
     before: Run
     after: Run
@@ -123,18 +126,13 @@ class EnvironmentComparison:
     @cached_property
     def differences(self) -> tuple[EnvironmentDifference, ...]:
         """Every difference once, those of the whole run first."""
-        found = [
-            *self._profile_differences,
-            *(one for pair in self.pairs for one in self._find_pair_differences(pair)),
-        ]
-        return tuple(dict.fromkeys(found))
+        of_pairs = (row for pair in self.pairs for row in self._find_pair_differences(pair))
+        return tuple(dict.fromkeys([*self._profile_differences, *of_pairs]))
 
     def explain_differences(self, pair: CellPair) -> str:
-        """Why an outcome that differs is not the patch's doing here; empty where nothing else can be."""
-        telling = (
-            one for one in (*self._profile_differences, *self._find_pair_differences(pair)) if one.matters
-        )
-        return "; ".join(_format_difference(one) for one in telling)
+        """Why an outcome that differs in this cell may not come from the patch; empty without a reason."""
+        differences = (*self._profile_differences, *self._find_pair_differences(pair))
+        return "; ".join(_format_difference(row) for row in differences if row.matters)
 
     @cached_property
     def _profile_differences(self) -> tuple[EnvironmentDifference, ...]:
@@ -163,34 +161,32 @@ class EnvironmentComparison:
         yield from _compare_make_inputs(before, after)
 
     def _compare_compilers(self, toolchain: str, arch: str) -> Iterator[EnvironmentDifference]:
-        here, there = self.before.toolchains.get(toolchain), self.after.toolchains.get(toolchain)
-        if here is None or there is None:
+        before, after = self.before.toolchains.get(toolchain), self.after.toolchains.get(toolchain)
+        if before is None or after is None:
             return
-        one, two = (record.compilers.get(arch, _UNRECORDED) for record in (here, there))
+        old, new = (record.compilers.get(arch, _UNRECORDED) for record in (before, after))
         where = f"{toolchain} {arch}"
-        for what, a, b in (
-            ("compiler", one.version, two.version),
-            ("binutils", one.binutils, two.binutils),
-        ):
-            if a != b:
-                yield EnvironmentDifference(what=what, where=where, before=a, after=b)
-        if here.image_id != there.image_id:
-            # Two builds of one recipe have two ids; only where no version is known the id must do.
-            matters = _UNRECORDED in (one, two)
+        if old.version != new.version:
+            yield EnvironmentDifference(what="compiler", where=where, before=old.version, after=new.version)
+        if old.binutils != new.binutils:
+            yield EnvironmentDifference(what="binutils", where=where, before=old.binutils, after=new.binutils)
+        if before.image_id != after.image_id:
+            # Two builds of one recipe have two ids: the id matters only where no version is known.
+            matters = _UNRECORDED in (old, new)
             yield EnvironmentDifference(
-                what="image", where=toolchain, before=here.image_id, after=there.image_id, matters=matters
+                what="image", where=toolchain, before=before.image_id, after=after.image_id, matters=matters
             )
 
     def _compare_bases(self, base: str, arch: str) -> Iterator[EnvironmentDifference]:
-        here, there = self.before.bases.get(base), self.after.bases.get(base)
-        if here is not None and there is not None:
-            one, two = _format_base(here, arch), _format_base(there, arch)
-            if one != two:
-                yield EnvironmentDifference(what="base", where=f"{base} {arch}", before=one, after=two)
+        before, after = self.before.bases.get(base), self.after.bases.get(base)
+        if before is not None and after is not None:
+            old, new = _format_base(before, arch), _format_base(after, arch)
+            if old != new:
+                yield EnvironmentDifference(what="base", where=f"{base} {arch}", before=old, after=new)
 
 
 def _format_profile_value(run: Run, key: str) -> str:
-    """A key of the recorded profile as text; the order of a list says nothing."""
+    """A key of the recorded profile as text; the order of a list makes no difference."""
     value = run.profile.get(key)
     return ", ".join(sorted(map(str, value))) if isinstance(value, list | tuple) else str(value or "")
 
@@ -207,9 +203,9 @@ def _compare_make_inputs(before: Cell, after: Cell) -> Iterator[EnvironmentDiffe
         where = f"{after.toolchain} {after.arch}"
         yield EnvironmentDifference(what="make", where=where, before=before.make, after=after.make)
     if before.fragment != after.fragment:
-        one, two = before.fragment.items(), after.fragment.items()
+        old, new = before.fragment.items(), after.fragment.items()
         yield EnvironmentDifference(
-            what="fragment", before=_format_symbols(one - two), after=_format_symbols(two - one)
+            what="fragment", before=_format_symbols(old - new), after=_format_symbols(new - old)
         )
 
 
@@ -217,6 +213,6 @@ def _format_symbols(items: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(items))
 
 
-def _format_difference(one: EnvironmentDifference) -> str:
-    place = f" of {one.where}" if one.where else ""
-    return f"{one.what}{place} differs: {one.before or 'none'} before, {one.after or 'none'} after"
+def _format_difference(row: EnvironmentDifference) -> str:
+    where = f" of {row.where}" if row.where else ""
+    return f"{row.what}{where} differs: {row.before or 'none'} before, {row.after or 'none'} after"

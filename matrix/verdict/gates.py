@@ -1,12 +1,13 @@
-"""Questions to a verdict: is a finding fixed, is a Tested-by earned, which exit code does it deserve."""
+"""Judgements on a verdict: whether a finding is fixed, whether a Tested-by is earned, the exit code."""
 
 from collections.abc import Collection
 
 from matrix.errors import RequestError
+from matrix.exit_codes import ExitCode, choose_exit_code
 from matrix.findings.finding import Condition
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -30,7 +31,7 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
         reason = explain_not_fixed(row)
         return FixCheck(finding=name, title=row.title, fixed=not reason, reason=reason or None)
     if has_usable_before_run(verdict):
-        known = ", ".join(name for one in verdict.findings if one.before for name in one.before.ids)
+        known = ", ".join(name for row in verdict.findings if row.before for name in row.before.ids)
         raise RequestError(
             f"the before-run {verdict.before.run} has no finding {name!r} (it has {known or 'none'})",
             f"./inv report --run {verdict.before.run} shows them",
@@ -64,19 +65,19 @@ def explain_not_fixed(row: FindingChange) -> str:
     return ""
 
 
-def explain_withheld_tested_by(verdict: Verdict, after: RunData, objects: Collection[str]) -> str:
+def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Collection[str]) -> str:
     """Why a Tested-by is not earned; empty when it is.
 
     ``objects`` are those that the patch touches, relative to the build directory: of the sources that it
-    changes, and those that include a header that it changes. What is vouched for are the findings that were
-    asked for, or else all that are fixed. A patch that breaks something has not passed a test.
+    changes, and those that include a header that it changes. The tag is for the findings that were asked for,
+    or else for all that are fixed. A patch that breaks something has not passed a test.
     """
-    refused = next((one for one in verdict.fixes if not one.fixed), None)
-    if refused is not None:
-        return f"{refused.finding} is not fixed: {refused.reason}"
+    unfixed = next((check for check in verdict.fixes if not check.fixed), None)
+    if unfixed is not None:
+        return f"{unfixed.finding} is not fixed: {unfixed.reason}"
     if has_breakage(verdict):
         return "something breaks with it"
-    rows = [row for one in verdict.fixes if (row := _find_asked_change(verdict, one.finding))]
+    rows = [row for check in verdict.fixes if (row := _find_asked_change(verdict, check.finding))]
     rows = rows or [row for row in verdict.findings if row.fate is FindingStatus.FIXED]
     excluded = any(row.why for row in rows if CellFindingStatus.NOT_BUILT in row.became)
     if not excluded and not any(
@@ -89,7 +90,7 @@ def explain_withheld_tested_by(verdict: Verdict, after: RunData, objects: Collec
 
 
 def _explain_untested_cell(row: FindingChange, cell: CellChange) -> str:
-    """Why a cell of a finding's condition spoils the test; empty where it does not, or is none of them."""
+    """Why a cell of a finding's condition was not tested; empty where it was, or is none of them."""
     condition = row.before.condition if row.before else ()
     if cell.after is not None and cell.after not in UNTRIED_STATES:
         return ""
@@ -97,12 +98,11 @@ def _explain_untested_cell(row: FindingChange, cell: CellChange) -> str:
 
 
 def _meets_condition(cell: CellChange, condition: Condition) -> bool:
-    has = {"arch": cell.arch, "toolchain": cell.toolchain, "base": cell.base, **cell.request}
-    return any(all(has.get(axis) in values for axis, values in cube.items()) for cube in condition)
+    return any(all(cell.axes.get(axis) in values for axis, values in cube.items()) for cube in condition)
 
 
-def _has_compiled_any(cell: Cell, side: RunData, objects: frozenset[str]) -> bool:
-    """Whether one of these was compiled in a cell of this run, and went well."""
+def _has_compiled_any(cell: Cell, side: StoredRun, objects: frozenset[str]) -> bool:
+    """Whether one of these was compiled without an error in a cell of this run."""
     if cell.evidence is Evidence.UNAFFECTED or not any(stage.compiled for stage in cell.stages):
         return False
     if cell.state is State.FAIL:
@@ -111,34 +111,38 @@ def _has_compiled_any(cell: Cell, side: RunData, objects: frozenset[str]) -> boo
 
 
 def has_breakage(verdict: Verdict) -> bool:
-    """Whether a cell broke, or an error is where it was not."""
+    """Whether a cell broke, or an error came up where it was not before."""
     return any(cell.transition is Transition.BROKEN for cell in verdict.cells) or any(
         row.new_error for row in verdict.findings
     )
 
 
 def compute_verdict_exit_code(
-    verdict: Verdict, *, allow_lost: bool = False, werror: bool = False, interrupted: bool = False
-) -> int:
-    """The exit code that a verdict deserves.
+    verdict: Verdict,
+    *,
+    allow_lost: bool = False,
+    werror: bool = False,
+    interrupted: bool = False,
+    incomplete: bool = False,
+) -> ExitCode:
+    """The exit code that a verdict deserves. What failed before does not count.
 
-    130 when this command was ``interrupted``; 2 without a usable before-run; 100 when something broke, was
-    lost (unless ``allow_lost``), or a finding that was asked for is not fixed; 2 when nothing can be said of
-    something that both plans have; 1 when no cell proves anything after; 101 with ``werror`` and new
-    warnings; else 0. What failed before does not count.
+    It has failed when something broke, was lost (unless ``allow_lost``), or a finding that was asked for is
+    not fixed. Without a usable before-run none of that is known, so it counts as untried, like anything of
+    both plans that nothing can be said of. It is unproven when no cell proves anything after, or when it is
+    ``incomplete``: not all that was asked about was built. ``werror``: new warnings count.
     """
-    if interrupted:
-        return 130
-    if not has_usable_before_run(verdict):
-        return 2
-    lost = not allow_lost and verdict.counts.get(Transition.LOST, 0)
-    if has_breakage(verdict) or lost or not all(one.fixed for one in verdict.fixes):
-        return 100
-    if _has_undecided(verdict):
-        return 2
-    if not any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells):
-        return 1
-    return 101 if werror and has_new_findings(verdict) else 0
+    usable = has_usable_before_run(verdict)
+    lost = not allow_lost and verdict.counts.get(Transition.LOST, 0) > 0
+    fixed = all(check.fixed for check in verdict.fixes)
+    proven = any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells)
+    return choose_exit_code(
+        interrupted=interrupted,
+        failed=usable and (has_breakage(verdict) or lost or not fixed),
+        untried=not usable or _has_undecided(verdict),
+        unproven=incomplete or not proven,
+        warned=werror and has_new_findings(verdict),
+    )
 
 
 def _has_undecided(verdict: Verdict) -> bool:
@@ -147,10 +151,10 @@ def _has_undecided(verdict: Verdict) -> bool:
 
 
 def has_new_findings(verdict: Verdict) -> bool:
-    """Whether a finding is where it was not."""
+    """Whether a finding came up where it was not before."""
     return any(row.new_in for row in verdict.findings)
 
 
 def has_usable_before_run(verdict: Verdict) -> bool:
-    """Whether the before-run says anything of the cells that both plans have."""
+    """Whether the before-run tried any of the cells that both plans have."""
     return any(cell.is_in_both_plans and cell.before not in UNTRIED_STATES for cell in verdict.cells)

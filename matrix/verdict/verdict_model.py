@@ -11,7 +11,7 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Severity
 from matrix.findings.finding import Condition
-from matrix.record.run_model import SCHEMA_VERSION, Record, SourceRecord, Tool
+from matrix.record.run_model import SCHEMA_VERSION, Record, RequestedCell, SourceRecord, Tool
 from matrix.record.states import Evidence, State
 
 
@@ -81,18 +81,13 @@ class EnvironmentDifference(Record):
     matters: bool = True
 
 
-class CellChange(Record):
+class CellChange(RequestedCell):
     """One cell on both sides. A state is None where that side's plan has no such cell.
 
     ``why`` says why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable
     after-side. ``findings_before`` and ``findings_after`` are ids, each of its own run.
     """
 
-    id: str
-    arch: str
-    toolchain: str
-    base: str
-    request: dict[str, str]
     transition: Transition
     before: State | None
     after: State | None

@@ -9,6 +9,7 @@ from matrix.cache_layout import CacheLayout
 from matrix.commands.run import Environment, run_matrix
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
+from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink, ProgressEvent
 from matrix.record.run_model import Cell, Run
 from matrix.source.cache import SourceCache
@@ -49,12 +50,13 @@ class Kmatrix:
         """A run with these options (underscores for hyphens), each a list of words."""
         return self.run_after(None, **options)
 
-    def run_after(self, before: tuple[Run, Path] | None, **options: list[str]) -> Run:
+    def run_after(self, before: StoredRun | None, **options: list[str]) -> Run:
         """The same after another run, from which unaffected cells are taken over."""
         given = {name.replace("_", "-"): words for name, words in options.items()}
         settled = resolve_profile({"profile": [str(self.profile)], **given}, {})
-        done, self.directory = run_matrix(settled, self._tell, ["test"], self.world, before)
-        return done
+        self.stored = run_matrix(settled, self._tell, ["test"], self.world, before)
+        self.directory = self.stored.directory
+        return self.stored.run
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from matrix.commands.explain_config import ConfigCheckRequest, explain_config
-from matrix.commands.stored_findings import derive_run_findings
 from matrix.findings.check_config import ConfigExplanation
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
+from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from matrix.record.stored_run import load_cell_config
 from tests.e2e.conftest import Kmatrix
 from tests.minitree import REGRESSION
 
@@ -33,16 +33,16 @@ def broken(kmatrix: Kmatrix) -> Run:
 
 
 def ask(kmatrix: Kmatrix, run: Run, file: Path) -> ConfigExplanation:
-    directory = kmatrix.place / "runs" / run.id
-    (finding,) = (one for one in derive_run_findings(run, directory).findings if one.is_error)
-    return explain_config(run, directory, finding, ConfigCheckRequest(file), kmatrix.on_event, kmatrix.world)
+    stored = StoredRun(run, kmatrix.place / "runs" / run.id)
+    (finding,) = (one for one in stored.findings.findings if one.is_error)
+    return explain_config(stored, finding, ConfigCheckRequest(file), kmatrix.on_event, kmatrix.world)
 
 
 def config_with(kmatrix: Kmatrix, run: Run, more: str = "", **symbols: str) -> Path:
     """The .config that a cell of the run was built with, as a file of somebody's own."""
     cell = next(cell for cell in run.cells if cell.request == symbols)
     file = kmatrix.place / "mine.config"
-    file.write_text(f"{load_cell_config(kmatrix.place / 'runs' / run.id, cell)}{more}")
+    file.write_text(f"{RunDirectory.load(kmatrix.place / 'runs' / run.id).load_config(cell)}{more}")
     return file
 
 

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from matrix.commands.compare import compare_run_directories, load_run_data
+from matrix.commands.compare import compare_stored_runs
 from matrix.commands.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict
 from matrix.commands.settings import resolve_profile
 from matrix.errors import RejectedPatchError
 from matrix.record.states import Evidence, State
-from matrix.record.stored_run import load_run
 from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import CellFindingStatus, FindingStatus, Transition
-from reports import render_verdict, write_verdict_reports
-from reports.changes import ReportedRun
+from reports import FORMATS, NO_OPTIONS, write_verdict_reports
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.mails import a_mail, a_mbox, answering
 from tests.minitree import REGRESSION, TREE
@@ -94,11 +92,6 @@ def _diff(old: str, new: str, name: str) -> str:
     )
 
 
-def told(directory: Path) -> ReportedRun:
-    run = load_run(directory)
-    return ReportedRun(run, load_run_data(run, directory).findings, directory)
-
-
 def turned(judged: PatchResult, *transitions: Transition) -> list[tuple[str, dict[str, str]]]:
     cells = (cell for cell in judged.verdict.cells if cell.transition in transitions)
     return [(cell.toolchain, cell.request) for cell in cells]
@@ -167,7 +160,7 @@ def test_a_fix_that_breaks_another_cell_is_told_by_that(desk: Desk) -> None:
 
 def test_a_patch_to_documentation_builds_nothing_and_says_why(desk: Desk) -> None:
     judged = desk.judge(desk.diff(**{"Documentation/vfio.rst": lambda _: "VFIO\n====\n"}))
-    after = load_run(judged.directories[-1])
+    after = judged.runs[-1].run
     assert judged.exit_code == 0
     assert judged.verdict.counts.keys() == {Transition.UNCHANGED, Transition.STILL_FAILING}
     built = [cell for cell in after.cells if cell.state is not State.UNREACHABLE]
@@ -180,9 +173,9 @@ def test_what_a_patch_built_never_reaches_the_bases_lane(desk: Desk) -> None:
     first = desk.judge(header)
     again = desk.judge(header)
     for judged in (first, again):
-        before = load_run(judged.directories[0])
+        before = judged.runs[0].run
         assert [cell.request for cell in before.cells if cell.state is State.FAIL] == [BROKEN, BROKEN]
-    assert find_verdict(str(again.directories[0].parent), desk.place) == (again.verdict, again.directories)
+    assert find_verdict(str(again.runs[0].directory.parent), desk.place) == (again.verdict, again.runs)
 
 
 def a_series(desk: Desk) -> str:
@@ -210,10 +203,9 @@ def test_of_a_series_each_patch_is_told_and_the_one_that_does_not_apply_is_named
     assert refused[:2] == [None, None]
     assert "0003-vfio-step-3" in str(refused[2])
     assert judged.exit_code == 1, "not all that was asked about could be tried"
-    sides = [told(directory) for directory in judged.directories]
-    names = {file.name for file in write_verdict_reports(judged.verdict, sides)}
+    names = {file.name for file in write_verdict_reports(judged.verdict, judged.runs)}
     assert {"mail.txt", "mail-1.txt", "mail-2.txt"} <= names
-    mail = render_verdict(judged.verdict, sides[0], sides[-1], "mail")
+    mail = FORMATS["mail"].render_verdict(judged.verdict, judged.runs[0], judged.runs[-1], NO_OPTIONS)
     assert "Subject: Re: [PATCH 0/3] vfio: step 0\n" in mail
     assert "In-Reply-To: <m0@example.org>\n" in mail
     assert "step 3" in mail
@@ -229,9 +221,9 @@ def test_a_patch_that_does_not_apply_leaves_nothing(desk: Desk) -> None:
 def test_two_runs_are_compared_by_their_fields(desk: Desk) -> None:
     select = ["KVM=y,VFIO=?"]
     good = desk.run(source=[desk.tree], select=select)
-    there = desk.directory
+    before = desk.stored
     desk.run(source=[desk.tree], patch=[str(REGRESSION)], select=[*select, "KVM=n"])
-    verdict, code = compare_run_directories(there, desk.directory)
+    verdict, code = compare_stored_runs(before, desk.stored)
     assert code == 100
     assert verdict.counts[Transition.BROKEN] == 2
     assert [found.fate for found in verdict.findings] == [FindingStatus.NEW]

@@ -8,12 +8,11 @@ import pytest
 
 from matrix.commands.run import plan_matrix
 from matrix.commands.settings import resolve_profile
-from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.connect import connect_engine
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import CellFinished, ProgressEvent, StageStarted
+from matrix.record.run_directory import load_run
 from matrix.record.states import Evidence, State, compute_run_exit_code
-from matrix.record.stored_run import load_run
 from matrix.resolve.make_runner import BUILD_MOUNT
 from reports import write_run_reports
 from tests.e2e.conftest import Kmatrix, by_state, one
@@ -134,7 +133,7 @@ def test_the_record_reports_and_logs_are_there_and_can_be_loaded_again(kmatrix: 
     for cell in done.cells:
         if cell.config_sha256:
             assert (kmatrix.directory / "configs" / cell.config_sha256).is_file()
-    written = write_run_reports(done, derive_run_findings(done, kmatrix.directory), kmatrix.directory)
+    written = write_run_reports(kmatrix.stored)
     assert all(file.stat().st_size for file in written)
     compilers = done.toolchains["gcc-14"].compilers["powerpc"]
     assert "gcc" in compilers.version

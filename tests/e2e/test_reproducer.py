@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.protocol import LABEL, ContainerSpec, Mount
-from matrix.findings.evidence import index_cells, list_affected_cells
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
-from reports.reproducer import render_reproducer
 from tests.e2e.conftest import Kmatrix
 from tests.fakes.history import CULPRIT, History
+from tests.fakes.scripts import script_of
 from tests.minitree import KCONFIG, REGRESSION, patched
 
 pytestmark = pytest.mark.engine
@@ -46,9 +45,10 @@ def script(kmatrix: Kmatrix, broken: Run, tmp_path: Path) -> Iterator[Path]:
 
 
 def write(kmatrix: Kmatrix, run: Run, path: Path, toolchain: str = "gcc-14") -> Path:
-    (found,) = derive_run_findings(run, kmatrix.directory).findings
-    cell = next(cell for cell in list_affected_cells(index_cells(run), found) if cell.toolchain == toolchain)
-    path.write_text(render_reproducer(run, cell, kmatrix.directory, found))
+    stored = StoredRun(run, kmatrix.directory)
+    (found,) = stored.findings.findings
+    cell = next(cell for cell in stored.list_affected_cells(found) if cell.toolchain == toolchain)
+    path.write_text(script_of(stored, cell, found))
     return path
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.record.stored_run import load_run
+from matrix.record.run_directory import load_run
 from tests.e2e.conftest import Kmatrix, one
 from tests.minitree import REGRESSION, WARNING
 

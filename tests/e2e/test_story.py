@@ -16,23 +16,21 @@ from matrix.commands.patch import PatchResult
 from matrix.commands.patch import evaluate_patch as judge
 from matrix.commands.run import Environment, run_matrix
 from matrix.commands.settings import resolve_profile
-from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import ensure_base_image
-from matrix.findings.evidence import index_cells, list_affected_cells
 from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
 from matrix.record.events import ProgressEvent
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from matrix.record.stored_run import load_cell_config
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
 from matrix.source.mbox.series import read_series
 from matrix.source.snapshot import link_tree, list_files
 from matrix.verdict.verdict_model import CellFindingStatus, FindingStatus, Transition
-from reports.reproducer import render_reproducer
 from tests.fakes.history import CULPRIT, History
+from tests.fakes.scripts import script_of
 from tests.minitree import PATCHES
 
 # A fixture of a single test compiles the real kernel, in several lanes and more than once.
@@ -70,10 +68,13 @@ class Story:
         if patches:
             options["patch"] = [str(patch) for patch in patches]
         world = Environment(connect_engine(), self.cache, self.place / "runs")
-        return run_matrix(resolve_profile(options, {}), self.events.append, ["test"], world)[0]
+        return run_matrix(resolve_profile(options, {}), self.events.append, ["test"], world).run
 
     def findings(self, done: Run) -> Findings:
-        return derive_run_findings(done, self.place / "runs" / done.id)
+        return self.stored(done).findings
+
+    def stored(self, done: Run) -> StoredRun:
+        return StoredRun(done, self.place / "runs" / done.id)
 
     def age_header(self) -> None:
         """Make the broken tree's header older than every object in the lanes."""
@@ -178,13 +179,12 @@ def test_in_the_very_lanes_of_the_good_tree_the_broken_one_fails_though_it_is_ol
 def test_the_maintainer_who_has_modules_on_is_told_and_gets_his_config_without_them(
     story: Story, broken: Run
 ) -> None:
-    directory = story.place / "runs" / broken.id
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     his = next(cell for cell in broken.cells if cell.request == {**BROKEN, "MODULES": "y"})
     file = story.place / "his.config"
-    file.write_text(str(load_cell_config(directory, his)))
+    file.write_text(str(story.stored(broken).load_config(his)))
     world = Environment(connect_engine(), story.cache, story.place / "runs")
-    told = explain_config(broken, directory, found, ConfigCheckRequest(file), story.events.append, world)
+    told = explain_config(story.stored(broken), found, ConfigCheckRequest(file), story.events.append, world)
     assert (told.user_config.arch, told.fit.cell.toolchain) == ("powerpc", "gcc-14")
     assert [(term.axis, term.actual, term.needed) for term in told.fit.missed_terms] == [
         ("MODULES", "y", ("n",))
@@ -264,8 +264,8 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     history = History(tmp_path / "tree", REGRESSION)
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"
-    cell = list_affected_cells(index_cells(broken), found)[0]
-    script.write_text(render_reproducer(broken, cell, story.place / "runs" / broken.id, found))
+    stored = story.stored(broken)
+    script.write_text(script_of(stored, stored.list_affected_cells(found)[0], found))
     said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"))
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said
     assert f"git bisect skip {history.commits['Another breakage']}" in history.git("bisect", "log")

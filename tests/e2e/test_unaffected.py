@@ -39,7 +39,7 @@ class Series:
     def __init__(self, place: Path) -> None:
         self.kmatrix = Kmatrix(place, PROFILE)
         self.base = self.run()
-        self.directory = self.kmatrix.directory
+        self.stored = self.kmatrix.stored
         self.base_lanes = self.lanes()
 
     def run(self, **options: list[str]) -> Run:
@@ -52,8 +52,7 @@ class Series:
             path.write_text(patch)
             patch = path
         self.kmatrix.events.clear()
-        before = self.base, self.directory
-        return self.kmatrix.run_after(before, source=[self.kmatrix.tree], patch=[str(patch)])
+        return self.kmatrix.run_after(self.stored, source=[self.kmatrix.tree], patch=[str(patch)])
 
     @property
     def built(self) -> set[str]:

@@ -2,30 +2,48 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import PROVEN_STATES, State
-from matrix.verdict.run_data import RunData
 from tests.fakes.runs import STORY, a_cell, a_run
 
 OBJECT = "arch/powerpc/kvm/vfio.o"
 OTHER_OBJECT = "drivers/vfio/main.o"
 OTHER = Diagnostic(severity="error", tool="gcc", file="kernel/fork.c", line=3, message="'other' undeclared")
 
+NOWHERE = Path("/nowhere")
 Objects = Mapping[str, Iterable[str]]
 Values = Mapping[str, Mapping[str, str]]
 
 
-def a_side(run: Run, objects: Objects | None = None, configs: Values | None = None) -> RunData:
+@dataclass(frozen=True)
+class KeptRun(StoredRun):
+    """A stored run whose lists of objects and configurations are in no directory."""
+
+    objects_of: Callable[[Cell], frozenset[str]]
+    config_of: Callable[[Cell], Config | None]
+
+    def load_objects(self, cell: Cell) -> frozenset[str]:
+        return self.objects_of(cell)
+
+    def find_config(self, cell: Cell) -> Config | None:
+        return self.config_of(cell)
+
+
+def a_side(run: Run, objects: Objects | None = None, configs: Values | None = None) -> StoredRun:
     """A run as a side. ``objects`` and ``configs`` are by cell: a built cell has both of our objects where
     nothing else is said, and a configuration is what was requested."""
     resolved = {name: Config(values) for name, values in (configs or {}).items()}
     cells = tuple(_resolved(cell, resolved.get(cell.id)) for cell in run.cells)
-    return RunData.from_run(
+    return KeptRun(
         run.model_copy(update={"cells": cells}),
+        NOWHERE / run.id,
         _lists(objects or {}),
         lambda cell: resolved.get(cell.id, Config(cell.request)),
     )
@@ -62,7 +80,7 @@ def alone(state: State, *diagnostics: Diagnostic, **fields: Any) -> Run:
     return a_run([a_cell(state=state, diagnostics=diagnostics, **fields)], diagnostics)
 
 
-def two(one: Run, other: Run) -> tuple[RunData, RunData]:
+def two(one: Run, other: Run) -> tuple[StoredRun, StoredRun]:
     return a_side(one), a_side(other)
 
 

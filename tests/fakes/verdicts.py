@@ -1,21 +1,20 @@
 """Verdicts on runs made by hand: the story before, and after this or that patch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, PatchRecord, Run, StageRecord
 from matrix.record.states import PROVEN_STATES, Evidence, State
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import Mailbox, PatchMail, Verdict, VerdictPatch
-from reports.changes import ReportedRun, RunChanges
+from reports.changes import RunChanges
 from tests.fakes.runs import the_story
 from tests.fakes.sides import OBJECT, OTHER_OBJECT, a_side, turned
 
-NOWHERE = Path("/nowhere")
 PATCH = PatchRecord(name="0001-kvm-vfio.patch", sha256="d" * 64)
 MAIL = PatchMail(
     message_id="0-v1-08396538817d+13c5-vfio_kvm_kconfig_jgg@example.com",
@@ -41,11 +40,11 @@ class Case:
     """A verdict and both of its sides, as a report is given them."""
 
     verdict: Verdict
-    before: ReportedRun
-    after: ReportedRun
+    before: StoredRun
+    after: StoredRun
 
     @property
-    def given(self) -> tuple[Verdict, ReportedRun, ReportedRun]:
+    def given(self) -> tuple[Verdict, StoredRun, StoredRun]:
         return self.verdict, self.before, self.after
 
     @property
@@ -57,15 +56,16 @@ class Case:
         return Case(self.verdict.model_copy(update=fields), self.before, self.after)
 
 
-def a_case(before: RunData, after: RunData, **fields: Any) -> Case:
+def a_case(before: StoredRun, after: StoredRun, **fields: Any) -> Case:
     """The verdict on two sides, about one patch that came in a mail."""
     asked = {name: fields.pop(name) for name in ("fixes", "touched", "steps") if name in fields}
     verdict = compare_runs(before, after, **asked).model_copy(update={"patches": (TOLD_PATCH,)} | fields)
-    return Case(verdict, told(before), told(after))
+    return Case(verdict, before, after)
 
 
-def told(side: RunData, directory: Path = NOWHERE) -> ReportedRun:
-    return ReportedRun(side.run, side.findings, directory / side.run.id)
+def kept_in(side: StoredRun, directory: Path) -> StoredRun:
+    """The same run, below another directory."""
+    return replace(side, directory=directory / side.run.id)
 
 
 def broken_story() -> Run:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import tasks
-from matrix.commands.stored_findings import derive_run_findings, write_findings
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_directory import load_run
 from matrix.record.run_model import Record
-from matrix.record.stored_run import load_run
 from matrix.verdict.verdict_model import Verdict
 
 OLD = Path(__file__).parents[1] / "old_run"
@@ -71,8 +71,7 @@ def test_findings_come_out_of_an_old_run_as_they_did(name: str, directory: Path)
     kept = directory / name / "findings.json"
     before = kept.read_bytes()
     kept.unlink()
-    run = load_run(directory / name)
-    write_findings(derive_run_findings(run, directory / name), directory / name)
+    StoredRun.load(directory / name).write_findings()
     assert kept.read_bytes() == before
 
 

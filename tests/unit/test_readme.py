@@ -19,10 +19,10 @@ from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
 from matrix.commands.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, MAX_UNUSED_DAYS
 from matrix.errors import KmatrixError
+from matrix.exit_codes import LADDER, ExitCode
 from matrix.plan import plan_requests
 from matrix.record.states import State
-from reports import RUN_FORMATS
-from reports.style import STATE_SIGNS
+from reports import FORMATS
 
 ROOT = Path(__file__).parents[2]
 BOTH = {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}
@@ -30,7 +30,7 @@ README = BOTH["README.md"]
 ROWS: dict[str, Any] = {"arches": Arch, "toolchains": Toolchain, "bases": Base, "knobs": Knob}
 ENOUGH = {"arch": ("x86",), "toolchain": ("gcc-14",), "focus": ("drivers/vfio/",)}
 OF_OTHERS = {"--upgrade"}
-REPRODUCER = (ROOT / "reports/templates/repro.sh.j2").read_text()
+REPRODUCER = (ROOT / "matrix/commands/templates/repro.sh.j2").read_text()
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
@@ -162,19 +162,29 @@ def test_a_default_that_is_told_is_the_profiles_own(key: str) -> None:
 
 
 def test_the_states_are_all_there_with_their_signs() -> None:
-    rows = re.findall(r"^\| `(.)` \| `([a-z-]+)` \|", README, re.MULTILINE)
-    assert {State(state): sign for sign, state in rows} == STATE_SIGNS
+    rows = re.findall(r"^\| `(.)` \| `([a-z-]+)` \| (.*) \|$", README, re.MULTILINE)
+    assert rows == [(state.row.sign, state, state.row.meaning) for state in State]
 
 
-def test_the_exit_codes_are_all_there() -> None:
+def test_the_exit_codes_are_all_there_with_their_meanings() -> None:
+    rows = re.findall(r"^\| code \| meaning \|\n\|[-|]+\n((?:\|.*\n)+)", README, re.MULTILINE)
+    assert rows == ["".join(f"| {code} | {code.meaning} |\n" for code in ExitCode)]
     errors: list[type[KmatrixError]] = [KmatrixError, *KmatrixError.__subclasses__()]
-    assert {int(code) for code in column("code")} == {error.exit_code for error in errors} | {0, 100, 101}
+    ends_of_runs = {ExitCode.PASSED, ExitCode.FAILED, ExitCode.WARNED}
+    assert set(ExitCode) == {error.exit_code for error in errors} | ends_of_runs
+
+
+def test_the_order_of_the_exit_codes_is_the_ladders() -> None:
+    """Of a run, 1 never holds together with a code that comes after it."""
+    told = re.search(r"When several hold: ([0-9, ]+)\.", README)
+    assert told
+    assert told[1].split(", ") == [str(code) for code in LADDER if code is not ExitCode.WRONG_REQUEST]
 
 
 def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
-    assert set(RUN_FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
+    assert set(FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
 
 
 def test_what_a_sweep_leaves_is_told_as_it_is() -> None:

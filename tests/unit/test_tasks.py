@@ -21,8 +21,9 @@ import tasks
 from matrix.catalog.load import load_profile
 from matrix.commands.settings import OPTIONS
 from matrix.errors import DiskFullError, EngineError
+from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.run_model import Cell, Run
+from matrix.record.run_model import Cell
 from matrix.record.states import State
 from tests.fakes.runs import a_cell, a_run, the_story
 
@@ -425,7 +426,7 @@ def _room(monkeypatch: pytest.MonkeyPatch, enter: Callable[[str], int]) -> Cell:
     cell = a_cell(state=State.FAIL)
 
     @contextmanager
-    def opened(_run: Run, _directory: Path, name: str, emit: EventSink) -> Iterator[SimpleNamespace]:
+    def opened(_stored: StoredRun, name: str, emit: EventSink) -> Iterator[SimpleNamespace]:
         emit(ProgressNote(f"opening {name}"))
         yield SimpleNamespace(
             cell=cell, make_command="make -C /src ARCH=powerpc drivers/vfio/", run_shell=enter
@@ -482,7 +483,7 @@ def _built(
     values = ("y", "m", "n")
     cells = [a_cell(symbols={"KVM": value}, state=s) for value, s in zip(values, states, strict=False)]
     done = a_run(cells, interrupted=interrupted)
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_: (done, tmp_path))
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(done, tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from matrix.builder.reuse import (
     read_recorded_inputs,
 )
 from matrix.record.journal import Journal
+from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Cell
 from matrix.record.states import Evidence, State
 from matrix.source.manifest import ManifestDiff
@@ -214,7 +215,9 @@ class Story:
             request=self.row.request,
             config_sha256=self.row.config_sha256,
         ).model_copy(update=fields or {})
-        before = ReusableRun(self.run, self.place / "before", change or changed("drivers/net/other.c"))
+        before = ReusableRun(
+            RunDirectory(self.run, self.place / "before"), change or changed("drivers/net/other.c")
+        )
         log = CellLog(self.place / "after.log", "cells/planned/build.log")
         return before.reuse_cell(planned, now or self.given, log)
 

@@ -14,10 +14,10 @@ from matrix.commands.explain_config import (
     load_user_config,
     parse_config_request,
 )
-from matrix.commands.stored_findings import derive_run_findings
 from matrix.engine.protocol import ContainerResult
 from matrix.errors import MachineError, RequestError
 from matrix.findings.check_config import ConfigExplanation
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Run
 from tests.fakes.kernel import Job, Made, Symbol
@@ -50,11 +50,10 @@ class Maintainer(Desk):
         self, text: str = MODULES_ON, toolchain: str = "", out: str = "", run: Run | None = None
     ) -> ConfigExplanation:
         self.file.write_text(text)
-        (finding,) = derive_run_findings(self.done, self.directory).findings
+        (finding,) = StoredRun(self.done, self.directory).findings.findings
         asked = ConfigCheckRequest(self.file, toolchain, out)
-        return explain_config(
-            run or self.done, self.directory, finding, asked, self.events.append, self.world
-        )
+        stored = StoredRun(run or self.done, self.directory)
+        return explain_config(stored, finding, asked, self.events.append, self.world)
 
     def configures(self, **symbols: Symbol) -> None:
         """Further symbols, or other ones, in another tree's Kconfig: nothing that was resolved holds."""

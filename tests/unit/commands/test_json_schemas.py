@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 from matrix.commands.json_schemas import PUBLISHED_SCHEMAS, RUN_SCHEMA, PublishedSchema
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.journal import Journal
+from matrix.record.run_directory import load_run
 from matrix.record.run_model import Cell, Host, Run, SourceRecord, Tool
 from matrix.record.states import State
-from matrix.record.stored_run import load_run
 
 SHA = "ab" * 32
 

@@ -57,11 +57,11 @@ def test_a_fix_is_told_with_its_runs_and_its_patch_and_found_again(judge: Judge)
     assert (judged.exit_code, judged.tester, judged.untested_reason) == (0, TESTER, "")
     assert judged.verdict.counts == {Transition.FIXED: 1, Transition.UNCHANGED: 1}
     assert [found.fate for found in judged.verdict.findings] == [FindingStatus.FIXED]
-    place = judged.directories[0].parent
-    assert [directory.name for directory in judged.directories] == ["before", "after"]
+    place = judged.runs[0].directory.parent
+    assert [stored.directory.name for stored in judged.runs] == ["before", "after"]
     assert (place / "patches/fix.patch").read_text() == FIX
-    assert find_verdict(place.name, judge.world.runs) == (judged.verdict, judged.directories)
-    assert all((directory / "findings.json").exists() for directory in judged.directories)
+    assert find_verdict(place.name, judge.world.runs) == (judged.verdict, judged.runs)
+    assert all((stored.directory / "findings.json").exists() for stored in judged.runs)
 
 
 def test_a_tag_that_is_not_earned_is_refused_and_told(judge: Judge) -> None:
@@ -90,9 +90,9 @@ def test_nothing_is_left_of_a_request_that_was_wrong(judge: Judge) -> None:
 
 def test_a_damaged_verdict_is_told(judge: Judge) -> None:
     judged = judge.judged()
-    (judged.directories[-1] / "verdict.json").write_text("{}")
+    (judged.runs[-1].directory / "verdict.json").write_text("{}")
     with pytest.raises(RequestError, match="is damaged"):
-        find_verdict(str(judged.directories[0].parent), judge.world.runs)
+        find_verdict(str(judged.runs[0].directory.parent), judge.world.runs)
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -128,18 +128,19 @@ def test_the_tester_is_who_git_says_and_nobody_without(
 
 
 def test_a_run_is_held_against_its_baseline_and_what_is_known(judge: Judge) -> None:
-    broken = judge.run()
-    there = judge.directory
-    measure = parse_baseline_options(str(there), "", judge.world.runs)
+    judge.run()
+    broken = judge.stored
+    measure = parse_baseline_options(str(broken.directory), "", judge.world.runs)
     assert measure is not None
-    held = apply_baseline(broken, there, measure)
+    held = apply_baseline(broken, measure)
     assert held.exit_code == 0, "what failed there may fail here"
     (judge.tree / "drivers/vfio/vfio.c").write_text("int v;\n")
-    good = judge.run()
+    judge.run()
+    good = judge.stored
     back = parse_baseline_options(str(judge.directory), "", judge.world.runs)
     assert back is not None
-    assert apply_baseline(broken, there, back).exit_code == 100
-    assert apply_baseline(good, judge.directory, measure).exit_code == 0
+    assert apply_baseline(broken, back).exit_code == 100
+    assert apply_baseline(good, measure).exit_code == 0
 
 
 def test_without_a_baseline_nothing_is_measured_and_a_wrong_one_is_refused(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.engine.protocol import ContainerResult
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import CellFinished, EventSink, LaneFinished, ProgressEvent, ProgressNote
+from matrix.record.run_directory import RunDirectory, load_run
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import Evidence, State, compute_run_exit_code
-from matrix.record.stored_run import load_cell_objects, load_run
 from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Job, Kernel, Made, Messages, Symbol
@@ -88,10 +88,11 @@ class Desk:
 
     def run(self, **options: list[str]) -> Run:
         self.kernel.jobs.clear()
-        done, self.directory = run_matrix(
+        self.stored = run_matrix(
             resolve_profile(self._settled(options), {}), self._tell, ["test"], self.world
         )
-        return done
+        self.directory = self.stored.directory
+        return self.stored.run
 
     def plan(self, **options: list[str]) -> Run:
         return plan_matrix(resolve_profile(self._settled(options), {}), self._tell, self.world)
@@ -165,8 +166,8 @@ def test_a_cell_records_what_was_appended_to_its_base_and_which_objects_belong_t
     done = desk.run()
     built = cell_of(done, "MODULES=n,VFIO=y")
     assert built.fragment == {"MODULES": "n", "VFIO": "y"}
-    assert load_cell_objects(desk.directory, built) == {VFIO}
-    assert load_cell_objects(desk.directory, cell_of(done, "MODULES=n,VFIO=n")) == frozenset()
+    assert RunDirectory.load(desk.directory).load_objects(built) == {VFIO}
+    assert RunDirectory.load(desk.directory).load_objects(cell_of(done, "MODULES=n,VFIO=n")) == frozenset()
     assert cell_of(done, "MODULES=n,VFIO=m").fragment == {"MODULES": "n", "VFIO": "m"}
 
 
@@ -175,7 +176,7 @@ def test_a_failing_cell_records_what_it_tried(desk: Desk) -> None:
     desk.says(VFIO, always(ERROR))
     (failed,) = desk.run().cells
     assert failed.state is State.FAIL
-    assert VFIO in load_cell_objects(desk.directory, failed)
+    assert VFIO in RunDirectory.load(desk.directory).load_objects(failed)
 
 
 def test_a_run_records_how_its_base_starts_and_what_its_images_are_made_of(desk: Desk) -> None:

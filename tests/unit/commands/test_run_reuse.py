@@ -9,10 +9,11 @@ import pytest
 from matrix.commands.run import run_matrix
 from matrix.commands.settings import resolve_profile
 from matrix.errors import MachineError
+from matrix.findings.stored_run import StoredRun
 from matrix.record.events import ProgressNote
+from matrix.record.run_directory import RunDirectory, load_run
 from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
-from matrix.record.stored_run import load_cell_objects, load_cell_sources, load_run
 from tests.fakes.kernel import Made
 from tests.unit.commands.test_run import (
     CELL,
@@ -48,15 +49,17 @@ class Patching:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def before(self, **options: list[str]) -> tuple[Run, Path]:
-        return self.desk.run(**options), self.desk.directory
+    def before(self, **options: list[str]) -> StoredRun:
+        self.desk.run(**options)
+        return self.desk.stored
 
-    def after(self, before: tuple[Run, Path], **options: list[str]) -> Run:
+    def after(self, before: StoredRun, **options: list[str]) -> Run:
         """Run again, on the tree as it is now. What make is asked is in ``self.asked``."""
         self.desk.kernel.jobs.clear()
         settled = resolve_profile(self.desk._settled(options), {})
-        done, self.directory = run_matrix(settled, self.desk._tell, ["test"], self.desk.world, before)
-        return done
+        stored = run_matrix(settled, self.desk._tell, ["test"], self.desk.world, before)
+        self.directory = stored.directory
+        return stored.run
 
     @property
     def asked(self) -> list[str]:
@@ -73,8 +76,9 @@ def evidence(done: Run) -> list[Evidence | None]:
 
 
 def test_a_run_records_what_each_cell_was_made_of(patching: Patching) -> None:
-    done, directory = patching.before()
-    assert [load_cell_sources(directory, cell) for cell in done.cells] == [
+    before = patching.before()
+    done, directory = before.run, before.directory
+    assert [RunDirectory.load(directory).load_sources(cell) for cell in done.cells] == [
         frozenset({"drivers/vfio/vfio.c"}),
         frozenset({"drivers/vfio/vfio.c", "drivers/vfio/group.c", HEADER}),
     ]
@@ -83,22 +87,24 @@ def test_a_run_records_what_each_cell_was_made_of(patching: Patching) -> None:
 
 def test_an_object_that_its_lane_made_for_another_cell_is_no_part_of_a_cell(patching: Patching) -> None:
     patching.desk.asks(TWO.replace('"n", "y"', '"y", "n"'))
-    done, directory = patching.before()
-    assert [len(load_cell_sources(directory, cell) or ()) for cell in done.cells] == [3, 1]
+    before = patching.before()
+    done, directory = before.run, before.directory
+    assert [len(RunDirectory.load(directory).load_sources(cell) or ()) for cell in done.cells] == [3, 1]
 
 
 def test_what_a_cell_that_failed_had_made_may_be_a_part_of_any_other(patching: Patching) -> None:
     """Where a failure kept kbuild from writing its list, nobody knows whose an object is."""
     patching.desk.asks(TWO.replace('"n", "y"', '"y", "n"'))
     patching.desk.says(VFIO, lambda config: [ERROR] if config["GROUP"] == "y" else [], sees=("GROUP",))
-    done, directory = patching.before()
+    before = patching.before()
+    done, directory = before.run, before.directory
     assert states(done) == ["fail", "pass"]
-    assert "drivers/vfio/group.c" in (load_cell_sources(directory, done.cells[1]) or ())
+    assert "drivers/vfio/group.c" in (RunDirectory.load(directory).load_sources(done.cells[1]) or ())
 
 
 def test_a_cell_that_failed_records_no_sources(patching: Patching) -> None:
     patching.desk.says(GROUP, always(ERROR.replace("vfio.c", "group.c")), symbol="GROUP")
-    done, _ = patching.before()
+    done = patching.before().run
     assert states(done) == ["warn", "fail"]
     assert [cell.sources_sha256 is None for cell in done.cells] == [False, True]
 
@@ -109,7 +115,7 @@ def test_a_change_of_documentation_asks_make_nothing_and_says_why(patching: Patc
     done = patching.after(before)
     assert patching.asked == []
     assert evidence(done) == BOTH
-    assert states(done) == states(before[0]) == ["warn", "warn"]
+    assert states(done) == states(before.run) == ["warn", "warn"]
     assert {cell.reason for cell in done.cells} == {
         "only documentation changed, which no build reads: Documentation/vfio.rst"
     }
@@ -147,14 +153,14 @@ def test_nothing_is_built_that_an_unaffected_cell_stands_for_in_the_record(patch
     before = patching.before()
     patching.put("lib/other.c", "int changed;\n")
     done = patching.after(before)
-    was = {cell.id: cell for cell in before[0].cells}
-    logs = {cell.id: (before[1] / str(cell.log)).read_text() for cell in before[0].cells}
-    shutil.rmtree(before[1])
+    was = {cell.id: cell for cell in before.run.cells}
+    logs = {cell.id: (before.directory / str(cell.log)).read_text() for cell in before.run.cells}
+    shutil.rmtree(before.directory)
     for cell in done.cells:
-        assert cell.evidence_from == f"{before[0].id}/{cell.id}"
+        assert cell.evidence_from == f"{before.run.id}/{cell.id}"
         assert cell.stages == was[cell.id].stages
-        assert VFIO in load_cell_objects(patching.directory, cell)
-        assert "drivers/vfio/vfio.c" in (load_cell_sources(patching.directory, cell) or ())
+        assert VFIO in RunDirectory.load(patching.directory).load_objects(cell)
+        assert "drivers/vfio/vfio.c" in (RunDirectory.load(patching.directory).load_sources(cell) or ())
         assert (patching.directory / str(cell.log)).read_text() == logs[cell.id]
         assert [done.diagnostics[ref.key].message for ref in cell.diagnostics] == ["unused variable 'x'"]
     assert load_run(patching.directory) == done
@@ -178,9 +184,8 @@ def test_a_failure_stands_after_a_change_of_documentation(patching: Patching) ->
     done = patching.after(before)
     assert patching.asked == []
     assert states(done) == ["warn", "fail"]
-    assert load_cell_objects(patching.directory, done.cells[1]) == load_cell_objects(
-        before[1], before[0].cells[1]
-    )
+    taken_over = RunDirectory(done, patching.directory).load_objects(done.cells[1])
+    assert taken_over == before.load_objects(before.run.cells[1])
 
 
 def test_what_the_machine_kept_from_an_answer_is_tried_again(patching: Patching) -> None:
@@ -234,11 +239,11 @@ def test_a_cell_that_the_run_before_did_not_have_is_built(patching: Patching) ->
 def test_a_third_run_names_the_run_that_built(patching: Patching) -> None:
     first = patching.before()
     patching.put("lib/other.c", "int second;\n")
-    second = patching.after(first), patching.directory
+    second = StoredRun(patching.after(first), patching.directory)
     patching.put("lib/other.c", "int third;\n")
     third = patching.after(second)
     assert evidence(third) == BOTH
-    assert {cell.evidence_from for cell in third.cells} == {f"{first[0].id}/{c.id}" for c in first[0].cells}
+    assert {cell.evidence_from for cell in third.cells} == {f"{first.run.id}/{c.id}" for c in first.run.cells}
 
 
 def test_the_base_must_be_the_tree_that_the_run_before_was_made_on(patching: Patching) -> None:
@@ -253,13 +258,13 @@ def test_a_base_that_is_not_in_the_cache_any_more_leaves_everything_to_make(patc
     before = patching.before()
     patching.put("Documentation/vfio.rst", "VFIO\n")
     assert patching.desk.world.cache is not None
-    patching.desk.world.cache.remove(before[0].source.digest)
+    patching.desk.world.cache.remove(before.run.source.digest)
     with pytest.raises(MachineError):
-        patching.desk.world.cache.load_manifest(before[0].source.digest)
+        patching.desk.world.cache.load_manifest(before.run.source.digest)
     done = patching.after(before)
     assert evidence(done) == [Evidence.BUILT, Evidence.BUILT]
     assert any(
-        isinstance(event, ProgressNote) and before[0].id in event.text for event in patching.desk.events
+        isinstance(event, ProgressNote) and before.run.id in event.text for event in patching.desk.events
     )
 
 

@@ -15,10 +15,11 @@ from matrix.commands.sweep import sweep_leftovers
 from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import ContainerSpec, LineCallback
 from matrix.errors import EngineError, RequestError
+from matrix.findings.stored_run import StoredRun
 from matrix.record.events import ProgressNote
+from matrix.record.run_directory import load_run
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from matrix.record.stored_run import load_run
 from tests.fakes.kernel import Job
 from tests.unit.commands.test_run import CELL, VFIO, WARNING, Desk, always, applying
 
@@ -51,8 +52,8 @@ class Visitor:
         desk.events.clear()
         with _playing(desk, play):
             cache, engine = desk.world.cache, desk.world.engine
-            done = run or load_run(directory)
-            with open_cell_shell(done, directory, cell, desk.on_event, engine=engine, cache=cache) as room:
+            stored = StoredRun(run or load_run(directory), directory)
+            with open_cell_shell(stored, cell, desk.on_event, engine=engine, cache=cache) as room:
                 return room.run_shell(command)
 
     def notes(self) -> str:

@@ -30,7 +30,7 @@ def a_stage(state: State) -> tuple[StageRecord, ...]:
 def made_up(point: tuple[str, ...], what: str) -> Cell:
     """A cell: it says something, or passes, or is in a state that proves nothing."""
     arch, *values = point
-    state = State.FAIL if what in SAID or what == "fail" else State(what)
+    state = State.FAIL if what in SAID or what == "fail" else next(state for state in State if state == what)
     cell = a_cell(arch, symbols=dict(zip(SYMBOLS, values, strict=True)), state=state)
     refs = [DiagnosticRef(key=SAID[what][0].key, object=SAID[what][1], stage="focus")] if what in SAID else []
     return cell.model_copy(update={"diagnostics": tuple(refs), "stages": a_stage(state)})

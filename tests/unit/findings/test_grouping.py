@@ -7,8 +7,8 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site
 from matrix.diagnostics.log_parser import parse_diagnostics
+from matrix.findings.derive import Problem, group_into_problems
 from matrix.findings.fingerprint import compute_finding_keys, extract_construct
-from matrix.findings.grouping import Problem, group_into_problems
 from matrix.record.run_model import Cell, DiagnosticRef, Run
 from matrix.record.states import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run, the_story

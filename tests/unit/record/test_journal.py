@@ -15,9 +15,9 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
 from matrix.record.journal import Journal, claim_run_directory, generate_run_id, link_latest_run
+from matrix.record.run_directory import RunDirectory, find_run_directory, load_run
 from matrix.record.run_model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
 from matrix.record.states import Evidence, State
-from matrix.record.stored_run import find_run_directory, load_cell_objects, load_cell_sources, load_run
 
 STARTED = datetime(2026, 11, 22, 9, 30, 15, tzinfo=UTC)
 BROKEN = Diagnostic(
@@ -256,8 +256,8 @@ def test_a_list_of_objects_is_kept_once_and_read_back_by_the_cell(directory: Pat
         assert journal.store_objects([]) is None
     assert names(directory / "objects") == [digest]
     row = a_row("y", State.PASS, objects_sha256=digest)
-    assert load_cell_objects(directory, row) == {"virt/kvm/vfio.o", "a.o"}
-    assert load_cell_objects(directory, a_row("y", State.PASS)) == frozenset()
+    assert RunDirectory.load(directory).load_objects(row) == {"virt/kvm/vfio.o", "a.o"}
+    assert RunDirectory.load(directory).load_objects(a_row("y", State.PASS)) == frozenset()
 
 
 def test_a_list_of_sources_is_kept_under_its_digest_and_none_is_not_an_empty_one(directory: Path) -> None:
@@ -265,10 +265,12 @@ def test_a_list_of_sources_is_kept_under_its_digest_and_none_is_not_an_empty_one
         digest = journal.store_sources({"virt/kvm/vfio.c", "include/linux/vfio.h"})
         assert journal.store_sources([]) is None
     row = a_row("n", State.PASS, sources_sha256=digest)
-    assert load_cell_sources(directory, row) == frozenset({"virt/kvm/vfio.c", "include/linux/vfio.h"})
-    assert load_cell_sources(directory, a_row("y", State.PASS)) is None
+    assert RunDirectory.load(directory).load_sources(row) == frozenset(
+        {"virt/kvm/vfio.c", "include/linux/vfio.h"}
+    )
+    assert RunDirectory.load(directory).load_sources(a_row("y", State.PASS)) is None
     (directory / "sources" / str(digest)).unlink()
-    assert load_cell_sources(directory, row) is None
+    assert RunDirectory.load(directory).load_sources(row) is None
 
 
 # A run that was killed

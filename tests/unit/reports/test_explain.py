@@ -20,6 +20,7 @@ from matrix.findings.check_config import (
 )
 from matrix.findings.derive import derive_findings
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config, ConfigCompiler, ConfigOrigin
 from matrix.record.run_model import Cell, Run
 from reports.explain import show_config_explanation
@@ -95,7 +96,7 @@ def answered(
 
 def told(answer: ConfigExplanation, run: Run = RUN) -> str:
     out = StringIO()
-    show_config_explanation(run, answer, DIRECTORY, Console(file=out, width=80, color_system=None))
+    show_config_explanation(StoredRun(run, DIRECTORY), answer, Console(file=out, width=80, color_system=None))
     return out.getvalue()
 
 

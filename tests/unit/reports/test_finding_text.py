@@ -7,6 +7,7 @@ from rich.console import Console
 
 from matrix.findings.derive import derive_findings
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from reports import finding_text
@@ -32,7 +33,8 @@ def three_toolchains() -> tuple[Run, Finding]:
 
 def explained(run: Run) -> str:
     out = StringIO()
-    show_explanation(run, derive_findings(run, {}).findings, NOWHERE, Console(file=out, width=80))
+    stored = StoredRun(run, NOWHERE)
+    show_explanation(stored, stored.findings.findings, Console(file=out, width=80))
     return out.getvalue()
 
 

@@ -14,32 +14,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.derive import derive_findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import GitState, PatchRecord, Run
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.verdict_model import Mailbox, PatchMail, VerdictPatch
-from reports import render_run, render_verdict
+from reports import FORMATS, NO_OPTIONS
+from reports.limits import MAIL_BODY_LINES
 from reports.mail_headers import MailOrigin
 from reports.mail_run import render_run_mail
-from reports.mail_text import MAX_BODY_LINES
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run
-from tests.fakes.sides import OTHER, a_side, turned
+from tests.fakes.sides import NOWHERE, OTHER, a_side, turned
 from tests.fakes.verdicts import (
     MAIL,
-    NOWHERE,
     TOLD_PATCH,
     Case,
     a_case,
     broken_story,
     header_fix,
     kconfig_fix,
+    kept_in,
     patched,
-    told,
     turning,
 )
-from tests.unit.reports.test_run_html import ANYTHING, commands
+from tests.unit.reports.test_pages import ANYTHING, commands
 from tests.unit.reports.test_verdict_text import (
     CASES,
     ON_POWERPC,
@@ -187,8 +186,7 @@ def different(count: int, *, excerpt: tuple[str, ...], message: str = "") -> lis
 
 
 def run_told(run: Run, **fields: Any) -> str:
-    side = told(a_side(run))
-    return render_run_mail(side.run, side.findings, side.directory, **fields)
+    return render_run_mail(a_side(run), **fields)
 
 
 def test_the_answer_reads_like_this() -> None:
@@ -251,13 +249,13 @@ def test_findings_of_which_nothing_became_are_counted() -> None:
 def test_a_failure_without_a_known_error_has_the_end_of_its_log_after_all_else(tmp_path: Path) -> None:
     cells = turning(RUN, {"arch": "x86", "toolchain": "gcc-14", "KVM": "y"}, State.FAIL)
     case = after(*cells)
-    side = told(a_side(case.after.run), tmp_path)
+    side = kept_in(a_side(case.after.run), tmp_path)
     log = side.directory / str(cells[0].log)
     log.parent.mkdir(parents=True)
     log.write_text("early\n" * 99 + "Tested-by: Nobody <n@example.org>\nld: oops\n")
     lines = body(render_verdict_mail(case.verdict, case.before, side))
     start = lines.index(f"The end of the log of {cells[0].id}:")
-    assert start < MAX_BODY_LINES
+    assert start < MAIL_BODY_LINES
     assert lines[start + 2 :] == ["  early"] * 18 + ["|   Tested-by: Nobody <n@example.org>", "  ld: oops"]
 
 
@@ -267,7 +265,7 @@ def test_prose_has_75_columns_and_all_of_it_less_than_sixty_lines(case: Any) -> 
     mail = render_verdict_mail(
         made.verdict, made.before, made.after, MailOrigin(JANE), tag=format_tested_by(JANE)
     )
-    assert len(body(mail)) < MAX_BODY_LINES
+    assert len(body(mail)) < MAIL_BODY_LINES
     prose = [line for line in body(mail) if not line.startswith(("  ", ">", "Tested-by"))]
     assert max(map(len, prose)) <= 75
 
@@ -292,7 +290,7 @@ def test_the_fullest_mail_has_less_than_sixty_lines() -> None:
         notes=("note " * 99,) * 9,
     )
     mail = render_verdict_mail(*case.given, tag=format_tested_by(JANE))
-    assert len(body(mail)) < MAX_BODY_LINES
+    assert len(body(mail)) < MAIL_BODY_LINES
     assert mail.endswith("\n\nTested-by: Jane Doe <jane@example.org> # build\n")
     assert "This breaks 26 cells (26 new errors), loses 26 cells" in " ".join(body(mail))
     assert "Not shown: " in mail
@@ -491,7 +489,7 @@ def test_a_series_that_breaks_on_the_way_says_where() -> None:
 
 def test_each_patch_has_an_answer_of_its_own() -> None:
     case, runs = a_series()
-    sides = [told(a_side(run)) for run in runs]
+    sides = [a_side(run) for run in runs]
     first, second = render_step_mails(case.verdict, sides, tags={"2.patch": "Tested-by: J <j@x.org> # build"})
     assert [read(mail)["In-Reply-To"] for mail in (first, second)] == ["<1@x.org>", "<2@x.org>"]
     assert "This breaks 4 cells (1 new error)." in first
@@ -505,7 +503,7 @@ def test_each_patch_has_an_answer_of_its_own() -> None:
 def test_answers_to_each_take_a_run_for_each() -> None:
     case, runs = a_series()
     with pytest.raises(ValueError, match="zip"):
-        render_step_mails(case.verdict, [told(a_side(run)) for run in runs[:2]])
+        render_step_mails(case.verdict, [a_side(run) for run in runs[:2]])
 
 
 def test_a_patch_that_does_not_apply_is_named_with_what_was_built_until_there() -> None:
@@ -599,8 +597,7 @@ def test_a_config_that_is_not_in_the_mail_is_named_and_no_path() -> None:
 
 
 def test_an_ordinary_run_reads_like_this() -> None:
-    side = told(a_side(broken_story()))
-    assert render_run(side.run, side.findings, side.directory, "mail") == THE_RUN
+    assert FORMATS["mail"].render_run(a_side(broken_story()), NO_OPTIONS) == THE_RUN
 
 
 def test_what_is_new_is_marked_only_with_a_baseline() -> None:
@@ -623,7 +620,7 @@ def test_an_ordinary_mail_has_less_than_sixty_lines_too() -> None:
     patches = tuple(PatchRecord(name=f"{i:04}.patch", sha256="c" * 64) for i in range(200))
     run = a_run([*cells, a_cell("x86", symbols={"A": "0 " * 300}, state=State.OOM)], many)
     told = run_told(run.model_copy(update={"source": run.source.model_copy(update={"patches": patches})}))
-    assert len(body(told)) < MAX_BODY_LINES
+    assert len(body(told)) < MAIL_BODY_LINES
     assert "\npatches:   0000.patch, 0001.patch, " in told
     lines = body(told)
     starts = [lines.index(line) for line in lines if line.startswith(("patches:", "base:"))]
@@ -651,7 +648,7 @@ def test_a_run_that_failed_without_a_known_error_ends_with_its_log(tmp_path: Pat
     log.parent.mkdir(parents=True)
     log.write_text("ld: oops\n")
     run = a_run([cell])
-    told = render_run_mail(run, derive_findings(run, {}), tmp_path)
+    told = render_run_mail(StoredRun(run, tmp_path))
     assert "Failed without an error that kmatrix knows: 1 cell." in told
     assert told.endswith(f"\n\nThe end of the log of {cell.id}:\n\n  ld: oops\n")
 
@@ -660,7 +657,7 @@ def test_a_log_that_was_as_bad_before_is_not_told(tmp_path: Path) -> None:
     silent = turning(RUN, {"arch": "x86", "toolchain": "gcc-14", "KVM": "y"}, State.FAIL)
     run = turned(RUN, *silent)
     case = a_case(a_side(run), a_side(patched(run, *silent)))
-    side = told(a_side(case.after.run), tmp_path)
+    side = kept_in(a_side(case.after.run), tmp_path)
     log = side.directory / str(silent[0].log)
     log.parent.mkdir(parents=True)
     log.write_text("ld: oops\n")
@@ -676,7 +673,7 @@ def test_where_nothing_was_built_nothing_is_claimed() -> None:
 
 
 def test_it_begins_with_its_headers() -> None:
-    mail = render_verdict(*header_fix().given, "mail")
+    mail = FORMATS["mail"].render_verdict(*header_fix().given, NO_OPTIONS)
     assert mail.startswith("To: Jason Gunthorpe <jgg@example.com>\n")
     assert message_from_string(mail).defects == []
     assert str(NOWHERE) not in mail

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.derive import derive_findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from reports.grid import build_grid, render_grid
@@ -69,12 +69,8 @@ next     ./inv report --run 20250601-120000-kvm-vfio --format html
 
 def shown(run: Run, width: int = 80, directory: Path = RUN) -> str:
     out = StringIO()
-    show_run_summary(
-        run,
-        derive_findings(run, {}),
-        directory,
-        Console(file=out, width=width, force_terminal=True, color_system=None),
-    )
+    console = Console(file=out, width=width, force_terminal=True, color_system=None)
+    show_run_summary(StoredRun(run, directory), console)
     return out.getvalue()
 
 
@@ -86,7 +82,7 @@ def planned(run: Run, width: int = 80, *, terminal: bool = True) -> list[str]:
 
 def test_the_story_reads_like_this() -> None:
     run = the_story(("powerpc",))
-    assert render_text(run, derive_findings(run, {}), RUN) == THE_STORY
+    assert render_text(StoredRun(run, RUN)) == THE_STORY
 
 
 def test_every_state_has_a_sign_of_its_own_and_a_style() -> None:
@@ -189,20 +185,20 @@ def test_markup_in_an_id_is_only_text() -> None:
 def test_no_message_reaches_the_terminal_as_a_command(words: str) -> None:
     odd = Diagnostic(severity="error", tool="gcc", file=words, message=words, excerpt=(words,), flag=words)
     run = a_run([a_cell(state=State.FAIL, diagnostics=[odd], reason=words)], [odd])
-    told = render_text(run, derive_findings(run, {}), RUN)
+    told = render_text(StoredRun(run, RUN))
     assert not any(char < " " and char not in "\n\t" for char in told)
 
 
 def test_a_stream_that_lacks_the_signs_gets_question_marks(tmp_path: Path) -> None:
     file = tmp_path / "out"
     with file.open("w", encoding="ascii") as stream:
-        show_run_summary(the_story(), derive_findings(the_story(), {}), RUN, Console(file=stream, width=80))
+        show_run_summary(StoredRun(the_story(), RUN), Console(file=stream, width=80))
     assert "18 ? KVM=m" in file.read_text()
 
 
 def test_what_is_piped_has_no_blanks_at_the_ends_of_its_lines() -> None:
     out = StringIO()
-    show_run_summary(the_story(), derive_findings(the_story(), {}), RUN, Console(file=out, width=80))
+    show_run_summary(StoredRun(the_story(), RUN), Console(file=out, width=80))
     assert [line for line in out.getvalue().splitlines() if line != line.rstrip()] == []
     assert "F1 " in out.getvalue()
 

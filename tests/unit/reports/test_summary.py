@@ -3,19 +3,16 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from matrix.findings.derive import derive_findings
-from matrix.findings.evidence import index_cells
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Compiler, GitState, ToolchainRecord
 from matrix.record.states import State
 from reports import summary
-from reports.formatting import clean_text, find_run_file, format_duration, read_log_tail
+from reports.formatting import format_duration
 from reports.grid import build_grid, find_spans
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 
-NONE = derive_findings(a_run(), {})
+NOWHERE = Path("/nowhere")
 
 
 def test_errors_come_before_warnings_and_each_once() -> None:
@@ -92,17 +89,18 @@ def test_warnings_are_counted_by_flag_with_the_cells_that_show_them() -> None:
 )
 def test_the_headline_says_the_worst_first(states: list[State], told: str) -> None:
     cells = [a_cell(symbols={"A": str(i)}, state=state) for i, state in enumerate(states)]
-    assert summary.format_run_headline(a_run(cells), NONE) == told
+    assert summary.format_run_headline(StoredRun(a_run(cells), NOWHERE)) == told
 
 
 def test_the_headline_counts_the_findings() -> None:
     run = the_story()
-    assert summary.format_run_headline(run, derive_findings(run, {})) == "2 of 98 cells failed, 1 finding"
+    assert summary.format_run_headline(StoredRun(run, NOWHERE)) == "2 of 98 cells failed, 1 finding"
 
 
 def test_an_interrupted_run_says_so_first() -> None:
     run = a_run([a_cell(), a_cell("s390", state=State.CANCELLED)], interrupted=True)
-    assert summary.format_run_headline(run, NONE) == "interrupted: 1 of 2 cells could not be tried"
+    headline = summary.format_run_headline(StoredRun(run, NOWHERE))
+    assert headline == "interrupted: 1 of 2 cells could not be tried"
 
 
 def test_the_source_is_told_with_its_package_revision_and_patches() -> None:
@@ -130,9 +128,10 @@ def test_one_compiler_for_all_arches_is_told_once_and_different_ones_by_arch() -
 def test_an_unreachable_cell_resolves_to_a_neighbour_by_its_symbols() -> None:
     run = the_story(("powerpc",))
     cell = next(c for c in run.cells if c.request == {"KVM": "m", "MODULES": "n", "VFIO": "n"})
-    assert summary.format_resolved_target(index_cells(run), cell) == "KVM=y,MODULES=n,VFIO=n"
+    cells = StoredRun(run, NOWHERE).cells_by_id
+    assert summary.format_resolved_target(cells, cell) == "KVM=y,MODULES=n,VFIO=n"
     stranger = cell.model_copy(update={"resolves_to": "x86/gcc-14/other"})
-    assert summary.format_resolved_target(index_cells(run), stranger) == "x86/gcc-14/other"
+    assert summary.format_resolved_target(cells, stranger) == "x86/gcc-14/other"
 
 
 def test_the_grid_has_a_place_for_every_cell_and_its_columns_in_plan_order() -> None:
@@ -171,52 +170,6 @@ def test_neighbouring_values_are_joined_under_their_parent_only() -> None:
 )
 def test_durations_read_easily(seconds: float, told: str) -> None:
     assert format_duration(seconds) == told
-
-
-@pytest.mark.parametrize(
-    ("raw", "cleaned"),
-    [
-        ("\x1b[1;31merror\x1b[0m", "error"),
-        ("\x1b]8;;https://example.org\x07flag\x1b]8;;\x07", "flag"),
-        ("a\x00b\x08c\rd", "a\ufffdb\ufffdc\ufffdd"),
-        ("a\nb\r\nc", "a b c"),
-        ("tab\tstays", "tab\tstays"),
-        ("\u202eright\u200b", "\ufffdright\ufffd"),
-        ("\udcff", "\ufffd"),
-        ("x" * 10_000, "x" * 499 + "…"),
-        ("x" * 500, "x" * 500),
-    ],
-)
-def test_foreign_text_becomes_one_harmless_line(raw: str, cleaned: str) -> None:
-    assert clean_text(raw) == cleaned
-
-
-@given(st.text(st.characters(codec=None, exclude_categories=())))
-def test_whatever_comes_in_can_be_written_and_stays_short(raw: str) -> None:
-    line = clean_text(raw, 40)
-    line.encode()
-    assert len(line) <= 40
-    assert not any(char < " " and char != "\t" for char in line)
-
-
-def test_the_tail_of_a_log_survives_bytes_that_are_no_text(tmp_path: Path) -> None:
-    (tmp_path / "build.log").write_bytes(b"first\n" * 50 + b"caf\xe9 \x1b[31mred\n")
-    tail = read_log_tail(tmp_path, "build.log", 3)
-    assert tail == ("first", "first", "caf\ufffd red")
-
-
-@pytest.mark.parametrize("log", [None, "missing.log", "../secret", "/etc/hostname", "."])
-def test_a_log_outside_the_run_or_missing_has_no_tail(tmp_path: Path, log: str | None) -> None:
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "run").mkdir()
-    assert read_log_tail(tmp_path / "run", log) == ()
-
-
-def test_a_link_that_leads_out_of_the_run_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "build.log").symlink_to(tmp_path / "secret")
-    assert find_run_file(tmp_path / "run", "build.log") is None
 
 
 def test_the_story_is_what_it_says() -> None:

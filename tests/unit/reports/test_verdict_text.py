@@ -24,7 +24,7 @@ from matrix.verdict.verdict_model import (
     Transition,
     VerdictPatch,
 )
-from reports import VERDICT_FORMATS, render_verdict, verdict_text, write_verdict_reports
+from reports import FORMATS, NO_OPTIONS, find_format, verdict_text, write_verdict_reports
 from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES
 from reports.verdict_terminal import show_verdict
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING
@@ -36,11 +36,11 @@ from tests.fakes.verdicts import (
     broken_story,
     header_fix,
     kconfig_fix,
+    kept_in,
     patched,
-    told,
     turning,
 )
-from tests.unit.reports.test_run_html import ANYTHING, Page, commands
+from tests.unit.reports.test_pages import ANYTHING, Page, commands
 
 ON_POWERPC = {"arch": "powerpc", **STORY}
 RUN = broken_story()
@@ -85,7 +85,7 @@ def after(*turned: Any, diagnostics: tuple[Diagnostic, ...] = (), **asked: Any) 
 
 
 def told_as(case: Case, name: str) -> str:
-    return render_verdict(case.verdict, case.before, case.after, name)
+    return find_format(name).render_verdict(*case.given, NO_OPTIONS)
 
 
 def headline(case: Case) -> str:
@@ -512,7 +512,7 @@ def test_all_formats_are_written_beside_the_run_after_and_both_runs_have_their_r
 ) -> None:
     case = header_fix()
     sides = [
-        told(a_side(side.run), tmp_path / name) for name, side in (("b", case.before), ("a", case.after))
+        kept_in(a_side(side.run), tmp_path / name) for name, side in (("b", case.before), ("a", case.after))
     ]
     for side in sides:
         side.directory.mkdir(parents=True)
@@ -520,4 +520,4 @@ def test_all_formats_are_written_beside_the_run_after_and_both_runs_have_their_r
     assert sorted(file.name for file in files) == ["mail.txt", "verdict.html", "verdict.md", "verdict.txt"]
     assert all(file.parent == sides[1].directory and file.stat().st_size for file in files)
     assert all((side.directory / "report.html").stat().st_size for side in sides)
-    assert set(VERDICT_FORMATS) == {"html", "markdown", "text", "terminal", "mail"}
+    assert set(FORMATS) == {"html", "markdown", "text", "terminal", "mail"}

@@ -4,10 +4,9 @@ from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import SymbolChange, SymbolFlip
 from tests.fakes.runs import a_cell, a_run
-from tests.fakes.sides import Values, a_side, alone, newer, turned
+from tests.fakes.sides import NOWHERE, KeptRun, Values, a_side, alone, newer, turned
 
 OFF = {"KVM_VFIO": "n"}
 ON = {"KVM_VFIO": "y"}
@@ -63,7 +62,7 @@ def test_equal_digests_are_not_read_and_each_other_once() -> None:
 
     before = with_digests(matrix(), "one", "one", "one", "same")
     after = with_digests(matrix(), "two", "three", "two", "same")
-    one, other = (RunData.from_run(run, lambda _: frozenset(), config) for run in (before, after))
+    one, other = (KeptRun(run, NOWHERE, lambda _: frozenset(), config) for run in (before, after))
     (row,) = compare_runs(one, other).symbols
     assert row.cells == 3
     assert sorted(read) == ["one", "three", "two"]
@@ -72,7 +71,7 @@ def test_equal_digests_are_not_read_and_each_other_once() -> None:
 def test_configurations_that_are_not_kept_say_nothing() -> None:
     run = matrix()
     kept = a_side(run)
-    lost = RunData(turned(run), kept.findings, {}, kept.load_objects, lambda _: None)
+    lost = KeptRun(turned(run), NOWHERE, kept.load_objects, lambda _: None)
     assert compare_runs(kept, lost).symbols == ()
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Site
 from matrix.findings.finding import Findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, DiagnosticRef, Run
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import CellFindingStatus, FindingChange, FindingStatus, SymbolFlip
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
@@ -20,11 +20,11 @@ WITHOUT = {"objects": (OTHER_OBJECT,)}
 LINK = Diagnostic(severity="error", tool="ld", message="undefined reference to `f'", symbols=("f",))
 
 
-def changes(before: RunData, after: RunData, **options: Any) -> list[FindingChange]:
+def changes(before: StoredRun, after: StoredRun, **options: Any) -> list[FindingChange]:
     return list(compare_runs(before, after, **options).findings)
 
 
-def the_change(before: RunData, after: RunData, **options: Any) -> FindingChange:
+def the_change(before: StoredRun, after: StoredRun, **options: Any) -> FindingChange:
     (found,) = changes(before, after, **options)
     return found
 
@@ -46,7 +46,7 @@ def with_refs(*refs: tuple[Diagnostic, str | None], **fields: Any) -> Run:
     return a_run([cell], [one for one, _ in refs])
 
 
-def listing(run: Run, *objects: str, config: Mapping[str, str] | None = None) -> RunData:
+def listing(run: Run, *objects: str, config: Mapping[str, str] | None = None) -> StoredRun:
     """A side whose cells all have these objects, and this configuration."""
     configs = {} if config is None else {cell.id: config for cell in run.cells}
     return a_side(run, {cell.id: objects for cell in run.cells}, configs)
@@ -315,20 +315,16 @@ def test_a_warning_that_becomes_an_error_is_new_as_an_error() -> None:
     assert (back.fate, back.new_error, back.new_in) == (FindingStatus.STILL, False, ())
 
 
-def keyed(run: Run, *keys: tuple[str, ...]) -> RunData:
+def keyed(run: Run, *keys: tuple[str, ...]) -> StoredRun:
     """A side whose findings have these keys, in place of their own."""
     side = a_side(run)
     rows = [
         one.model_copy(update={"keys": among})
         for one, among in zip(side.findings.findings, keys, strict=True)
     ]
-    return RunData(
-        run,
-        Findings(run=run.id, tool=run.tool, findings=tuple(rows)),
-        side.made_objects,
-        side.load_objects,
-        side.load_config,
-    )
+    # What was derived once is kept there.
+    side.__dict__["findings"] = Findings(run=run.id, tool=run.tool, findings=tuple(rows))
+    return side
 
 
 def test_a_finding_that_falls_into_two_is_one_row_with_both_their_conditions() -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
-from matrix.verdict.run_data import RunData
 from matrix.verdict.verdict_model import FixCheck
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
@@ -29,12 +29,12 @@ def failing_cell() -> Cell:
     return a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
 
 
-def fixes(before: RunData, after: RunData, name: str = "F1", **options: Any) -> FixCheck:
+def fixes(before: StoredRun, after: StoredRun, name: str = "F1", **options: Any) -> FixCheck:
     (answer,) = compare_runs(before, after, fixes=[name], **options).fixes
     return answer
 
 
-def listing(run: Run, *objects: str, config: dict[str, str] | None = None) -> RunData:
+def listing(run: Run, *objects: str, config: dict[str, str] | None = None) -> StoredRun:
     configs = {} if config is None else {cell.id: config for cell in run.cells}
     return a_side(run, {cell.id: objects for cell in run.cells}, configs)
 
@@ -90,7 +90,7 @@ def test_a_passing_cell_without_a_list_of_objects_proves_no_fix() -> None:
 
 
 def tag(
-    before: RunData, after: RunData, objects: Iterable[str] = (OBJECT,), names: Iterable[str] = ()
+    before: StoredRun, after: StoredRun, objects: Iterable[str] = (OBJECT,), names: Iterable[str] = ()
 ) -> str:
     return explain_withheld_tested_by(compare_runs(before, after, fixes=list(names)), after, list(objects))
 

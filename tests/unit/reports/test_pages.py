@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.findings.derive import derive_findings
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from reports import RUN_FORMATS, render_run, write_run_reports
-from reports.run_markdown import escape_markdown, format_code_span, format_fence
+from reports import FORMATS, NO_OPTIONS, find_format, write_run_reports
+from reports.jinja_templates import escape_markdown, format_code_span, format_fence
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 VOID = {"meta", "br", "link", "hr"}
@@ -56,7 +56,7 @@ class Page(HTMLParser):
 
 
 def told_as(run: Run, directory: Path, name: str) -> str:
-    return render_run(run, derive_findings(run, {}), directory, name)
+    return find_format(name).render_run(StoredRun(run, directory), NO_OPTIONS)
 
 
 def page(run: Run, directory: Path = NOWHERE) -> Page:
@@ -186,7 +186,7 @@ def commands(told: str) -> list[str]:
     return [char for char in told if (char < " " and char not in "\n\t") or char in "\x7f\x9b\u202e"]
 
 
-@pytest.mark.parametrize("name", RUN_FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_control_characters_reach_no_report(name: str) -> None:
     told = told_as(hostile("a\x00b\x1b[31mc\x9bd\u202ee\rf\n\ng"), NOWHERE, name)
     assert commands(told) == []
@@ -271,11 +271,11 @@ def test_an_unknown_format_names_the_nearest() -> None:
 
 
 def test_all_formats_are_written_into_the_run(tmp_path: Path) -> None:
-    files = write_run_reports(the_story(), derive_findings(the_story(), {}), tmp_path)
+    files = write_run_reports(StoredRun(the_story(), tmp_path))
     assert sorted(file.name for file in files) == ["report.html", "report.md", "report.txt"]
     assert all(file.read_text("utf-8") for file in files)
 
 
-@pytest.mark.parametrize("name", RUN_FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_every_format_tells_a_run_of_nothing(name: str) -> None:
     assert "nothing was proven" in told_as(a_run(), NOWHERE, name)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from matrix.findings.make_steps import RunLocation, find_make_targets, list_make_steps
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, StageRecord
 from matrix.record.states import State
-from reports.make_steps import RunLocation, find_make_targets, list_make_steps
 from tests.fakes.runs import GCC_ERROR, STORY, a_cell, a_run
 
-HERE = RunLocation(Path("nowhere"), Path("runs/a b"))
 FRAGMENT = {"KVM_BOOK3S_64": "y", "MODULES": "n", "VFIO": "n"}
 OBJECT = DiagnosticRef(key=GCC_ERROR.key, object="virt/kvm/vfio.o", stage="focus")
 MAKE = "make O=/tmp/kmatrix ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-"
@@ -25,17 +25,22 @@ def run_of(cell: Cell, **base: object) -> Run:
     return a_run([cell], [GCC_ERROR], bases={"defconfig": start})
 
 
-def logged(place: Path, cell: Cell, *lines: str) -> Path:
+def in_runs(run: Run) -> RunLocation:
+    """A run whose directory is not there, shown as ``runs/a b``."""
+    return RunLocation(StoredRun(run, Path("nowhere")), Path("runs/a b"))
+
+
+def logged(place: Path, cell: Cell, *lines: str) -> StoredRun:
     path = place / str(cell.log)
     path.parent.mkdir(parents=True)
     path.write_text("\n".join(lines) + "\n")
-    return place
+    return StoredRun(run_of(cell), place)
 
 
 def test_it_makes_the_base_the_change_the_config_and_the_directory(tmp_path: Path) -> None:
     cell = failing()
-    logged(tmp_path, cell, "  CC      arch/powerpc/kvm/../../../virt/kvm/vfio.o")
-    assert list_make_steps(run_of(cell), cell, RunLocation(tmp_path, Path()), OBJECT) == [
+    stored = logged(tmp_path, cell, "  CC      arch/powerpc/kvm/../../../virt/kvm/vfio.o")
+    assert list_make_steps(cell, RunLocation(stored, Path()), OBJECT) == [
         ("in tree", f"{MAKE} ppc64le_defconfig"),
         ("in tree", "scripts/config --file /tmp/kmatrix/.config -e KVM_BOOK3S_64 -d MODULES -d VFIO"),
         ("in tree", f"{MAKE} olddefconfig"),
@@ -45,7 +50,7 @@ def test_it_makes_the_base_the_change_the_config_and_the_directory(tmp_path: Pat
 
 def test_without_an_object_the_whole_stage_is_made() -> None:
     cell = failing()
-    assert list_make_steps(run_of(cell), cell, HERE)[-1][1].endswith(" arch/powerpc/kvm/ drivers/vfio/")
+    assert list_make_steps(cell, in_runs(run_of(cell)))[-1][1].endswith(" arch/powerpc/kvm/ drivers/vfio/")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_an_object_outside_its_directory_is_made_by_the_directory_that_the_log_s
 
 def test_an_object_below_what_was_asked_for_is_made_by_its_own_directory(tmp_path: Path) -> None:
     ref = OBJECT.model_copy(update={"object": "drivers/vfio/pci/vfio_pci_core.o"})
-    assert find_make_targets(failing(), tmp_path, ref) == ("drivers/vfio/pci/",)
+    assert find_make_targets(failing(), StoredRun(a_run(), tmp_path), ref) == ("drivers/vfio/pci/",)
 
 
 @pytest.mark.parametrize("made", ["virt/kvm/vfio.o", "vmlinux", ".tmp_vmlinux1", None])
@@ -75,7 +80,10 @@ def test_what_no_directory_is_known_for_takes_all_that_was_asked_for(
     tmp_path: Path, made: str | None
 ) -> None:
     ref = OBJECT.model_copy(update={"object": made})
-    assert find_make_targets(failing(), tmp_path, ref) == ("arch/powerpc/kvm/", "drivers/vfio/")
+    assert find_make_targets(failing(), StoredRun(a_run(), tmp_path), ref) == (
+        "arch/powerpc/kvm/",
+        "drivers/vfio/",
+    )
 
 
 def test_the_stage_is_the_one_in_which_it_came_up() -> None:
@@ -85,15 +93,16 @@ def test_the_stage_is_the_one_in_which_it_came_up() -> None:
         for name, state in names
     )
     cell = failing(stages=stages)
-    assert find_make_targets(cell, Path(), OBJECT.model_copy(update={"object": None})) == ("focus",)
-    assert find_make_targets(cell, Path()) == ("vmlinux",)
+    stored = StoredRun(run_of(cell), Path())
+    assert find_make_targets(cell, stored, OBJECT.model_copy(update={"object": None})) == ("focus",)
+    assert find_make_targets(cell, stored) == ("vmlinux",)
 
 
 def test_values_are_asked_for_as_scripts_config_wants_them() -> None:
     asked = {"A": "m", "N": "64", "H": "0x10", "S": '"a \\"b\\""', "W": "word"}
     cell = failing(fragment=asked)
     command = list_make_steps(
-        run_of(cell, fragment=("CONFIG_BASE=y", "# CONFIG_OFF is not set")), cell, HERE
+        cell, in_runs(run_of(cell, fragment=("CONFIG_BASE=y", "# CONFIG_OFF is not set")))
     )[1][1]
     assert command.partition(".config ")[2] == (
         """-e BASE -d OFF -m A --set-val N 64 --set-val H 0x10 --set-str S 'a "b"' --set-str W word"""
@@ -102,17 +111,17 @@ def test_values_are_asked_for_as_scripts_config_wants_them() -> None:
 
 def test_a_base_that_is_a_file_is_copied_and_a_random_one_has_its_seed() -> None:
     cell = failing()
-    assert list_make_steps(run_of(cell, targets={}, config_sha256="abc"), cell, HERE)[0] == (
+    assert list_make_steps(cell, in_runs(run_of(cell, targets={}, config_sha256="abc")))[0] == (
         "by hand",
         "mkdir -p /tmp/kmatrix && cp 'runs/a b/configs/abc' /tmp/kmatrix/.config",
     )
     seeded = run_of(cell, targets={"powerpc": "randconfig"}, seed=7)
-    assert list_make_steps(seeded, cell, HERE)[0][1] == f"KCONFIG_SEED=7 {MAKE} randconfig"
+    assert list_make_steps(cell, in_runs(seeded))[0][1] == f"KCONFIG_SEED=7 {MAKE} randconfig"
 
 
 def test_an_old_run_has_the_whole_config_copied() -> None:
     cell = failing()
-    copy, make = list_make_steps(a_run([cell], [GCC_ERROR]), cell, HERE)
+    copy, make = list_make_steps(cell, in_runs(a_run([cell], [GCC_ERROR])))
     assert copy == (
         "by hand",
         f"mkdir -p /tmp/kmatrix && cp 'runs/a b/configs/{cell.config_sha256}' /tmp/kmatrix/.config",
@@ -121,4 +130,4 @@ def test_an_old_run_has_the_whole_config_copied() -> None:
 
 
 def test_a_cell_that_never_ran_has_none() -> None:
-    assert list_make_steps(a_run(), a_cell(symbols=STORY, state=State.NOT_RUN), HERE) == []
+    assert list_make_steps(a_cell(symbols=STORY, state=State.NOT_RUN), in_runs(a_run())) == []

@@ -14,10 +14,11 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.derive import derive_findings
 from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord, Verified
 from matrix.record.states import State
-from reports.reproducer import render_reproducer
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run
+from tests.fakes.scripts import script_of
 from tests.fakes.tools import FakeTools
 
 SHELLS = {
@@ -82,7 +83,7 @@ def ask(tools: FakeTools, tmp_path: Path) -> Run_:
     ) -> "subprocess.CompletedProcess[str]":
         done = run or story()
         script = tmp_path / "repro.sh"
-        script.write_text(render_reproducer(done, done.cells[0], tmp_path, about or finding(done)))
+        script.write_text(script_of(StoredRun(done, tmp_path), done.cells[0], about or finding(done)))
         ended = tools.run_script(shell, script, *words)
         assert not list(tools.temporary.iterdir()), "nothing temporary is left"
         return ended
@@ -196,7 +197,7 @@ def test_interrupted_it_stops_at_once_and_leaves_nothing(
     tools.configure_kernel(build='echo $$ >"$src/pid.new"; mv "$src/pid.new" "$src/pid"; sleep 30')
     script = tmp_path / "repro.sh"
     run = story()
-    script.write_text(render_reproducer(run, run.cells[0], tmp_path, finding(run)))
+    script.write_text(script_of(StoredRun(run, tmp_path), run.cells[0], finding(run)))
     with subprocess.Popen(
         [*shell, str(script), *words], cwd=tools.tree, env=tools.build_environment()
     ) as process:
@@ -399,7 +400,7 @@ def test_a_random_base_has_its_seed_and_a_file_is_carried_along(
 def test_a_base_that_the_run_lost_is_refused(tmp_path: Path) -> None:
     run = story(base=BaseRecord(config_sha256="abc"))
     with pytest.raises(RequestError, match="configs/abc"):
-        render_reproducer(run, run.cells[0], tmp_path, finding(run))
+        script_of(StoredRun(run, tmp_path), run.cells[0], finding(run))
 
 
 KCONFIG_SAYS = Diagnostic(
@@ -455,7 +456,7 @@ def test_without_a_finding_it_asks_whether_the_build_fails(
     tools.configure_kernel(build=build)
     run = story()
     script = tmp_path / "repro.sh"
-    script.write_text(render_reproducer(run, run.cells[0], tmp_path, None))
+    script.write_text(script_of(StoredRun(run, tmp_path), run.cells[0], None))
     assert tools.run_script(SH, script).returncode == code
 
 
@@ -474,7 +475,7 @@ def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: FakeTools, tm
     base = BaseRecord(targets={"powerpc": EVIL}, fragment=("CONFIG_A=y",))
     run = a_run([cell], [said], bases={"defconfig": base}, toolchains={"gcc-14": chain}, id="run")
     script = tmp_path / "repro.sh"
-    script.write_text(render_reproducer(run, cell, tmp_path, finding(run)))
+    script.write_text(script_of(StoredRun(run, tmp_path), cell, finding(run)))
     for shell in SHELLS.values():
         for words in ([], ["--host"], ["--help"]):
             tools.run_script(shell, script, *words)
@@ -485,6 +486,6 @@ def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: FakeTools, tm
 def test_every_shell_can_read_it(shell: tuple[str, ...], tmp_path: Path) -> None:
     run = story(toolchains={"gcc-14": RECIPE, "clang-19": RECIPE})
     script = tmp_path / "repro.sh"
-    script.write_text(render_reproducer(run, run.cells[0], tmp_path, finding(run)))
+    script.write_text(script_of(StoredRun(run, tmp_path), run.cells[0], finding(run)))
     read = subprocess.run([*shell, "-n", str(script)], capture_output=True, text=True, check=False)
     assert (read.returncode, read.stderr) == (0, "")

@@ -1,0 +1,48 @@
+"""The exit codes: their numbers, their meaning, and which one it is when several hold."""
+
+from enum import IntEnum
+from typing import Self
+
+
+class ExitCode(IntEnum):
+    """How a task ends. ``meaning`` is README's."""
+
+    meaning: str
+
+    PASSED = 0, "every cell that was built passed"
+    WRONG_REQUEST = 1, "the request was wrong, or nothing was proven: no cell compiled anything"
+    MACHINE_FAULT = 2, "the machine let us down, so something that was planned was not tried"
+    BUG = 70, "kmatrix itself is wrong: a bug"
+    FAILED = 100, "at least one cell failed"
+    WARNED = 101, "with `--werror`: warnings, and no failure"
+    INTERRUPTED = 130, "interrupted"
+
+    def __new__(cls, number: int, meaning: str) -> Self:
+        code = int.__new__(cls, number)
+        code._value_ = number
+        code.meaning = meaning
+        return code
+
+
+LADDER = (
+    ExitCode.INTERRUPTED,
+    ExitCode.FAILED,
+    ExitCode.MACHINE_FAULT,
+    ExitCode.WRONG_REQUEST,
+    ExitCode.WARNED,
+    ExitCode.PASSED,
+)
+"""The codes of a run or a verdict, the one that wins first. A failure that was seen is final; what could not
+be tried never counts as passed."""
+
+
+def choose_exit_code(
+    *, interrupted: bool, failed: bool, untried: bool, unproven: bool, warned: bool
+) -> ExitCode:
+    """The first code of the ladder that holds.
+
+    ``untried``: something that was planned could not be tried. ``unproven``: nothing was compiled, or not all
+    that was asked about can be answered. ``warned``: warnings, where they are asked to count.
+    """
+    holds = (interrupted, failed, untried, unproven, warned, True)
+    return next(code for code, held in zip(LADDER, holds, strict=True) if held)

@@ -1,0 +1,158 @@
+"""A run as it is kept on disk: its record, and the files beside it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import RequestError, format_nearest
+from matrix.kconfig.config import Config
+from matrix.record.journal import JOURNAL_FILE, RUN_FILE
+from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+
+# Enough for the last lines that a report shows; a log may have hundreds of megabytes.
+_TAIL_BYTES = 256 * 1024
+
+
+def load_run(directory: Path) -> Run:
+    """The run in this directory.
+
+    A run that was killed has its cells in the journal only: they are taken from there. RequestError when
+    there is no run, or when this version cannot read it.
+    """
+    try:
+        text = (directory / RUN_FILE).read_text("utf-8", "replace")
+    except OSError as error:
+        raise RequestError(f"{directory} holds no run: {error.strerror}", "./inv run makes one") from error
+    try:
+        schema = json.loads(text).get("schema")
+        if schema != SCHEMA_VERSION:
+            raise RequestError(
+                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
+            )
+        run = Run.model_validate_json(text)
+    except (ValidationError, ValueError, AttributeError) as error:
+        raise RequestError(f"{directory / RUN_FILE} is damaged: {error}") from error
+    return run if run.finished else _complete_from_journal(directory, run)
+
+
+def _complete_from_journal(directory: Path, run: Run) -> Run:
+    cells = {cell.id: cell for cell in run.cells}
+    diagnostics = dict(run.diagnostics)
+    for line in _read_lines(directory / JOURNAL_FILE):
+        try:
+            entry = json.loads(line)
+            cell = Cell.model_validate(entry["cell"])
+            cell_diagnostics = {
+                key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
+            }
+        except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
+            continue  # the line that was being written when the power went
+        cells[cell.id] = cell
+        diagnostics |= cell_diagnostics
+    return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        # A power failure can leave anything at the end.
+        return path.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run with the directory that it is kept in. Its files are read when they are asked for."""
+
+    run: Run
+    directory: Path
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """The run in this directory. RequestError as `load_run` has it."""
+        return cls(load_run(directory), directory)
+
+    @cached_property
+    def cells_by_id(self) -> dict[str, Cell]:
+        return {cell.id: cell for cell in self.run.cells}
+
+    @property
+    def name(self) -> str:
+        """What ``--run`` takes: the run's id where its directory is called so, else the directory."""
+        return self.run.id if self.directory.name == self.run.id else str(self.directory)
+
+    def find_cell(self, name: str) -> Cell:
+        """The cell of this id. RequestError, with the nearest one, when the run has none."""
+        if name not in self.cells_by_id:
+            raise RequestError(
+                f"the run {self.run.id} has no cell {name!r}{format_nearest(name, self.cells_by_id)}",
+                "its report names the cells",
+            )
+        return self.cells_by_id[name]
+
+    def find_file(self, name: str) -> Path | None:
+        """A recorded file of the run, or None when it is missing or the name leads out of the run."""
+        path = (self.directory / name).resolve()
+        return path if path.is_relative_to(self.directory.resolve()) and path.is_file() else None
+
+    def load_objects(self, cell: Cell) -> frozenset[str]:
+        """The objects known to belong to a cell's stages, relative to the build directory; none where the
+        run kept no list."""
+        if cell.objects_sha256 is None:
+            return frozenset()
+        return frozenset(_read_lines(self.directory / "objects" / cell.objects_sha256))
+
+    def load_sources(self, cell: Cell) -> frozenset[str] | None:
+        """The source files that a cell was made of, relative to the tree; None where no list is kept."""
+        path = self.directory / "sources" / str(cell.sources_sha256)
+        return frozenset(_read_lines(path)) if path.is_file() else None
+
+    def load_config(self, cell: Cell) -> str:
+        """The text of a cell's ``.config``.
+
+        RequestError when it has none (with what became of the cell), or when the file is damaged.
+        """
+        if cell.config_sha256 is None:
+            log = self.directory / cell.log if cell.log else None
+            why = f"its log says why: {log}" if log else "the run's report may say why"
+            raise RequestError(f"{cell.id} has no configuration: {cell.reason or cell.state}", why)
+        path = self.directory / "configs" / cell.config_sha256
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            message = f"{path} cannot be read: {error.strerror}"
+            raise RequestError(message, "./inv run makes another") from error
+        if hashlib.sha256(content).hexdigest() != cell.config_sha256:
+            raise RequestError(f"{path} is damaged: it is not what its name says", "./inv run makes another")
+        return content.decode("utf-8", "replace")
+
+    def find_config(self, cell: Cell) -> Config | None:
+        """A cell's ``.config`` as a value; None where it is not kept, or cannot be read."""
+        try:
+            return Config.parse(self.load_config(cell))
+        except RequestError:
+            return None
+
+    def read_log_tail(self, cell: Cell, lines: int) -> tuple[str, ...]:
+        """The last lines of a cell's log, as the tools wrote them; none when there is no log."""
+        path = self.find_file(cell.log) if cell.log else None
+        if path is None:
+            return ()
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+        return tuple(text.rstrip("\n").split("\n")[-lines:])
+
+
+def find_run_directory(spec: str, runs: Path) -> Path:
+    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
+    for candidate in (Path(spec), runs / spec):
+        if (candidate / RUN_FILE).is_file():
+            return candidate.resolve()
+    raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")

@@ -1,0 +1,83 @@
+"""How much of each kind the reports show. The rest is counted, and stands in the run's JSON files."""
+
+from dataclasses import dataclass
+
+LINE_LENGTH = 500
+"""Characters of a message, a line of code or a reason; commands and paths stay whole."""
+EXCERPT_LINES = 8
+"""Lines of code below a compiler's message."""
+NOTES = 4
+"""Notes below a compiler's message."""
+
+
+@dataclass(frozen=True)
+class FindingLimits:
+    """What a format shows of findings. ``message_lines`` are those of one compiler's message."""
+
+    findings: int
+    cells: int
+    message_lines: int = 1 + EXCERPT_LINES + NOTES
+
+
+TERMINAL = FindingLimits(findings=20, cells=6, message_lines=6)
+EXPLANATION = FindingLimits(findings=1, cells=6)
+MARKDOWN = FindingLimits(findings=40, cells=20, message_lines=6)
+# Nobody reads on after as many, and no browser loads them: the others have a row of a table each.
+HTML = FindingLimits(findings=100, cells=50)
+VERDICT_PAGE = FindingLimits(findings=100, cells=20, message_lines=6)
+
+UNREACHABLE_REASONS = 6
+WARNING_FLAGS = 8
+REGRESSIONS = 10
+"""Findings, and cells, that are new or lost since a baseline."""
+
+HTML_CARDS = 20
+"""Cells of one outcome that have an article of their own in the page of a run."""
+HTML_CELL_MESSAGES = 30
+HTML_WARNED_GROUPS = 100
+HTML_LOG_LINES = 40
+
+CELL_GROUPS = 20
+"""Groups of cells that changed alike, in a terminal."""
+SYMBOL_CHANGES = 12
+SYMBOL_FLIPS = 6
+"""Symbols that changed in the very same cells."""
+SETTLED_SYMBOLS = 3
+"""Symbols that explain why an object is not built any more."""
+DIFFERENCES = 10
+"""Differences between two runs besides their sources."""
+FINDING_IDS = 3
+FOLLOWED_SYMBOLS = 4
+"""Symbols that conf changed by itself in somebody's .config."""
+
+MAIL_LOG_LINES = 20
+MAIL_REFERENCES = 20
+"""Ids of a thread beside its first: that one says which thread it is, the last ones where in it."""
+MAIL_SYMBOL_CHANGES = 3
+MAIL_DIFFERENCES = 2
+MAIL_BODY_LINES = 60
+"""Lines of a mail's body before any log: it stays below."""
+
+
+@dataclass(frozen=True)
+class MailLimits:
+    """How much of each kind a mail has; smaller ones are tried until it is short enough.
+
+    ``excerpt`` are the lines of one compiler's message, ``prose`` those of one paragraph; ``toolchains`` is
+    for whatever there is one of for each toolchain.
+    """
+
+    quote: int
+    findings: int
+    excerpt: int
+    cells: int
+    toolchains: int
+    prose: int
+
+
+MAIL_LIMITS = (
+    MailLimits(quote=8, findings=4, excerpt=5, cells=8, toolchains=8, prose=6),
+    MailLimits(quote=8, findings=3, excerpt=1, cells=4, toolchains=8, prose=5),
+    MailLimits(quote=4, findings=2, excerpt=1, cells=2, toolchains=4, prose=3),
+    MailLimits(quote=2, findings=1, excerpt=1, cells=1, toolchains=2, prose=2),
+)

@@ -1,0 +1,233 @@
+"""A run and a verdict as HTML and as GitHub-flavoured Markdown.
+
+An HTML page is one self-contained file: no script, nothing from elsewhere, light and dark. The pages of a
+verdict lie in the after-run's directory, and the HTML one links to the reports of both runs.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Template
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.finding import Finding
+from matrix.findings.make_steps import MakeSteps, RunLocation, list_make_steps
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import QUIET_STATES, STOPPED_STATES, State
+from matrix.verdict.verdict_model import CellChange, Verdict
+from reports import limits, summary, verdict_text
+from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, RunChanges
+from reports.finding_view import FindingView, view_finding_change
+from reports.formatting import shorten_line
+from reports.grid import build_grid
+from reports.jinja_templates import (
+    format_relative_url,
+    load_html_template,
+    load_markdown_template,
+    quote_anchor,
+)
+
+
+@dataclass(frozen=True)
+class CellCard:
+    """A cell and everything that its article shows. ``commands``: where, and what to type there."""
+
+    cell: Cell
+    messages: tuple[Diagnostic, ...]
+    hidden_count: int
+    log_tail: tuple[str, ...]
+    commands: MakeSteps
+
+
+@dataclass(frozen=True)
+class CellSection:
+    """Cells shown together: what they have in common, how many they are, and a card for each of the first."""
+
+    state: State
+    title: str
+    count: int
+    cards: tuple[CellCard, ...]
+
+
+@dataclass(frozen=True)
+class WarnedGroup:
+    """Cells with the very same warnings."""
+
+    messages: list[Diagnostic]
+    cells: list[Cell]
+
+
+def render_html(stored: StoredRun) -> str:
+    """The whole page, which is meant to lie in the run's directory."""
+    run = stored.run
+    sections = {
+        "Cells that failed": _build_sections(stored, _group_failures(stored)),
+        "What could not be tried": _build_sections(stored, _group_stopped(run)),
+    }
+    warned_groups = _group_warned_cells(run)
+    return load_html_template("report.html.j2").render(
+        **_collect_run_values(stored, limits.HTML),
+        cells=stored.cells_by_id,
+        more_findings=[
+            FindingView(RunLocation(stored, Path()), finding, limits.HTML)
+            for finding in stored.findings.findings[limits.HTML.findings :]
+        ],
+        cell_sections=sections,
+        warned_groups=warned_groups,
+        linked_cells=_collect_linked_ids(sections, warned_groups),
+    )
+
+
+def render_markdown(stored: StoredRun) -> str:
+    """The whole text, which is meant to lie in the run's directory: paths are relative to that."""
+    shown = limits.MARKDOWN
+    return _render_markdown_template(
+        load_markdown_template("report.md.j2"),
+        **_collect_run_values(stored, shown),
+        more_findings=max(0, len(stored.findings.findings) - shown.findings),
+        failures=summary.group_failures(stored.find_unexplained_cells()),
+        format_state=_format_cell_state,
+        cells_shown=shown.cells,
+    )
+
+
+def _collect_run_values(stored: StoredRun, shown: limits.FindingLimits) -> dict[str, object]:
+    """What both templates of a run are given."""
+    run, location = stored.run, RunLocation(stored, Path())
+    findings = stored.findings.findings[: shown.findings]
+    return {
+        "run": run,
+        "summary": summary,
+        "facts": summary.collect_run_facts(run),
+        "counts": summary.count_states(run.cells),
+        "grid": build_grid(run),
+        "headline": summary.format_run_headline(stored),
+        "findings": [FindingView(location, finding, shown) for finding in findings],
+    }
+
+
+def _render_markdown_template(template: Template, **values: object) -> str:
+    """Parts that are left out leave blank lines: one is enough."""
+    return re.sub(r"\n{3,}", "\n\n", template.render(**values))
+
+
+def _format_cell_state(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.state is State.UNREACHABLE:
+        return cell.state.row.sign
+    return str(cell.state) if cell.state in QUIET_STATES else f"**{cell.state}**"
+
+
+def _collect_linked_ids(
+    sections: Mapping[str, list[CellSection]], warned_groups: Iterable[WarnedGroup]
+) -> set[str]:
+    """The ids of the cells that the page shows before the table of all: links lead there."""
+    cards = (card.cell.id for some in sections.values() for section in some for card in section.cards)
+    return {*cards, *(cell.id for group in warned_groups for cell in group.cells)}
+
+
+def _group_failures(stored: StoredRun) -> list[summary.OutcomeGroup]:
+    """Failing cells, each under the first finding that explains it; then those that none does."""
+    left = {cell.id: cell for cell in stored.run.cells if cell.state is State.FAIL}
+    groups = []
+    for finding in (finding for finding in stored.findings.findings if finding.is_error):
+        cells = tuple(left.pop(name) for name in finding.cells if name in left)
+        groups += [_group_by_finding(finding, cells)] if cells else []
+    return [*groups, *summary.group_failures(left.values())]
+
+
+def _group_by_finding(finding: Finding, cells: tuple[Cell, ...]) -> summary.OutcomeGroup:
+    return summary.OutcomeGroup(State.FAIL, f"{finding.id} {finding.title}", cells)
+
+
+def _group_stopped(run: Run) -> list[summary.OutcomeGroup]:
+    """Cells that the machine stopped: their logs are worth a look, unlike those of empty ones."""
+    return [group for group in summary.group_unproven_cells(run) if group.state in STOPPED_STATES]
+
+
+def _build_sections(stored: StoredRun, groups: Iterable[summary.OutcomeGroup]) -> list[CellSection]:
+    return [
+        CellSection(
+            state=group.state,
+            title=group.title,
+            count=len(group.cells),
+            cards=tuple(_build_card(stored, cell) for cell in group.cells[: limits.HTML_CARDS]),
+        )
+        for group in groups
+    ]
+
+
+def _build_card(stored: StoredRun, cell: Cell) -> CellCard:
+    messages = summary.list_cell_diagnostics(stored.run, cell)
+    tail = stored.read_log_tail(cell, limits.HTML_LOG_LINES)
+    return CellCard(
+        cell=cell,
+        messages=tuple(messages[: limits.HTML_CELL_MESSAGES]),
+        hidden_count=max(0, len(messages) - limits.HTML_CELL_MESSAGES),
+        log_tail=tuple(shorten_line(line, limits.LINE_LENGTH) for line in tail),
+        commands=list_make_steps(cell, RunLocation(stored, Path())),
+    )
+
+
+def _group_warned_cells(run: Run) -> list[WarnedGroup]:
+    """Cells in `warn`, those with the very same warnings together; the first groups only: all warnings are
+    findings too."""
+    groups: dict[frozenset[str], list[Cell]] = {}
+    for cell in run.cells:
+        if cell.state is State.WARN:
+            groups.setdefault(frozenset(ref.key for ref in cell.diagnostics), []).append(cell)
+    return [
+        WarnedGroup(summary.list_cell_diagnostics(run, cells[0])[: limits.HTML_CELL_MESSAGES], cells)
+        for cells in list(groups.values())[: limits.HTML_WARNED_GROUPS]
+    ]
+
+
+def render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
+    """The whole page, in the look of a run's."""
+    report = {"before": _link_run_report(before, after), "after": _link_run_report(after, after)}
+
+    def link_cell(cell: CellChange) -> str:
+        """To the cell, on the after-side where that has it."""
+        return f"{report['before' if cell.after is None else 'after']}#{quote_anchor(cell)}"
+
+    return load_html_template("verdict.html.j2").render(
+        **_collect_verdict_values(verdict, before, after), report=report, cell_link=link_cell
+    )
+
+
+def render_verdict_markdown(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
+    """The whole text, for a comment or a wiki."""
+    return _render_markdown_template(
+        load_markdown_template("verdict.md.j2"),
+        **_collect_verdict_values(verdict, before, after),
+        cells_shown=limits.VERDICT_PAGE.cells,
+    )
+
+
+def _collect_verdict_values(verdict: Verdict, before: StoredRun, after: StoredRun) -> dict[str, object]:
+    """What both templates of a verdict are given."""
+    changes, shown = RunChanges.from_verdict(verdict, before, after), limits.VERDICT_PAGE
+    return {
+        "verdict": verdict,
+        "changes": changes,
+        "headline": verdict_text.format_verdict_headline(changes),
+        "summary_lines": verdict_text.collect_summary_lines(verdict, changes),
+        "findings": [
+            view_finding_change(changes, change, shown) for change in changes.findings[: shown.findings]
+        ],
+        "more_findings": max(0, len(changes.findings) - shown.findings),
+        "facts": verdict_text.compare_run_facts(before, after),
+        "verdict_text": verdict_text,
+        "transition_states": TRANSITION_STATES,
+        "finding_states": FINDING_STATUS_STATES,
+    }
+
+
+def _link_run_report(side: StoredRun, after: StoredRun) -> str:
+    """The URL of a run's own report, in the after-run's directory."""
+    return format_relative_url(os.path.relpath(side.directory / "report.html", after.directory))
