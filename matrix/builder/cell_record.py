@@ -1,10 +1,12 @@
-"""A cell's row: as it is planned, and as it stands when its stages have spoken. Pure, but for its log."""
+"""A cell's row: as it is planned, and as it is once its stages were made. Pure, but for its log."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.engine.protocol import LineCallback
 from matrix.fs import translate_disk_full
 from matrix.plan import Request
 from matrix.record.run_model import Cell, DiagnosticRef, StageRecord, Verified
@@ -12,7 +14,7 @@ from matrix.record.states import COMPLETE_STATES, Evidence, State, StateKind, fi
 from matrix.resolve.resolution import Resolution
 
 StageOccurrence = tuple[Occurrence, str]
-"""Something that was said, and the name of the stage that said it."""
+"""Something that a tool printed, and the name of the stage in which it did."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,19 @@ class CellLog:
     path: Path
     name: str
 
+    @contextmanager
+    def open_sink(self) -> Iterator[LineCallback]:
+        """What appends a line to the log, at once, while the ``with`` block runs."""
+        with (
+            translate_disk_full(self.path),
+            self.path.open("a", encoding="utf-8", buffering=1) as file,
+        ):
+
+            def append_line(line: str) -> None:
+                file.write(f"{line}\n")
+
+            yield append_line
+
     def write_lines(self, lines: Iterable[str]) -> None:
         with translate_disk_full(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -30,7 +45,7 @@ class CellLog:
 @dataclass(frozen=True)
 class CellResult:
     """A finished cell, with its diagnostics by key, the objects known to belong to its stages, and the source
-    files that went into them (none where nobody knows)."""
+    files that went into them (none where they are not known)."""
 
     cell: Cell
     diagnostics: Mapping[str, Diagnostic]
@@ -85,27 +100,33 @@ def finish_unconfigured_cell(cell: Cell, resolution: Resolution, log: CellLog) -
     return finish_cell(cell, [resolution.stage], pair_with_stage("configure", resolution.diagnostics), log)
 
 
-def pair_with_stage(stage: str, seen: Iterable[Occurrence]) -> list[StageOccurrence]:
-    return [(item, stage) for item in seen]
+def fail_cell(cell: Cell, reason: str) -> CellResult:
+    """A cell that a fault of the machine ended: nothing is known of it."""
+    return CellResult(cell.model_copy(update={"state": State.INFRA, "reason": reason}), {})
+
+
+def pair_with_stage(stage: str, occurrences: Iterable[Occurrence]) -> list[StageOccurrence]:
+    return [(item, stage) for item in occurrences]
 
 
 def finish_cell(
     cell: Cell,
     records: list[StageRecord],
-    seen: list[StageOccurrence],
+    occurrences: list[StageOccurrence],
     log: CellLog,
     objects: frozenset[str] = frozenset(),
 ) -> CellResult:
+    """A cell of these stages, in order: its state is the worst of those that prove something."""
     state = find_worst_state(record.state for record in _select_proving_records(records))
     update = {
         "state": state,
         "evidence": None if state.row.kind is StateKind.ABANDONED else Evidence.BUILT,
         "stages": tuple(records),
-        "diagnostics": tuple(_build_diagnostic_refs(seen)),
+        "diagnostics": tuple(_build_diagnostic_refs(occurrences)),
         "log": log.name if log.path.exists() else None,
     }
-    said = {item.diagnostic.key: item.diagnostic for item, _ in seen}
-    return CellResult(cell.model_copy(update=update), said, objects)
+    diagnostics = {item.diagnostic.key: item.diagnostic for item, _ in occurrences}
+    return CellResult(cell.model_copy(update=update), diagnostics, objects)
 
 
 def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:
@@ -117,11 +138,11 @@ def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:
     return [first, *stages] if proven else stages
 
 
-def _build_diagnostic_refs(seen: list[StageOccurrence]) -> Iterator[DiagnosticRef]:
-    """One for each diagnostic of each object: a later stage that says it again adds nothing."""
+def _build_diagnostic_refs(occurrences: list[StageOccurrence]) -> Iterator[DiagnosticRef]:
+    """One for each diagnostic of each object: a later stage that repeats it adds nothing."""
     known: set[tuple[str, str | None]] = set()
-    for item, stage in seen:
-        mark = (item.diagnostic.key, item.object)
-        if mark not in known:
-            known.add(mark)
+    for item, stage in occurrences:
+        pair = (item.diagnostic.key, item.object)
+        if pair not in known:
+            known.add(pair)
             yield DiagnosticRef(key=item.diagnostic.key, object=item.object, stage=stage)

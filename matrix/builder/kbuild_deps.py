@@ -3,8 +3,8 @@
 For each file that it makes, ``.FILE.cmd`` holds the command and, for what a compiler made, ``source_FILE``
 and ``deps_FILE``: sources below /src, and generated files relative to the build directory. A lane's
 directory holds files of every configuration that it visited. So a cell counts as made of all that any
-command file names, but for objects that kbuild's lists named for other configurations only: too much rather
-than too little, since what is missing here would pass for built.
+command file names, but for objects that kbuild's lists named for other configurations only. That is too much
+rather than too little: a cell is not built again for a change of a source that is missing.
 """
 
 import os
@@ -27,7 +27,7 @@ _GENERIC_WRAPPER = re.compile(r"\s*#include <asm-generic/\S+>\s*")
 
 # What make generates without a command file → the sources that go in, beside those that other command files
 # name (of the assembly behind *-offsets.h, of host programs), .config, and what reaches everything anyway:
-# Makefiles, scripts, tables. Of 6.12; what is not here is not known.
+# Makefiles, scripts, tables. Of 6.12; what is missing is not known.
 _GENERATED_INPUTS: Mapping[str, tuple[str, ...]] = {
     "*-offsets.h": (),
     "include/generated/bounds.h": (),
@@ -77,38 +77,40 @@ class CommandFileReader:
     def find_cell_sources(self, objects: Set[str]) -> frozenset[str]:
         """The sources of the cell that was just built without failure, and to which ``objects`` belong.
 
-        Relative to the tree, .c, .h and .S only. None at all when nobody knows what some object, or a
+        Relative to the tree, .c, .h and .S only. None at all when it is not known what some object, or a
         generated file that went in, was made of.
         """
-        made, archives = self._find_command_files()
+        command_files, archives = self._find_command_files()
         linked = {name for archive in archives for name in read_archive_members(archive, self.lane.build)}
         others = self.lane.listed_objects - objects - linked
-        named = [(target, self._parse_command_file(path)) for target, path in made if target not in others]
+        parsed = [
+            (target, self._parse_command_file(path)) for target, path in command_files if target not in others
+        ]
         # tools/ has a build system of its own, which names its sources as seen from their directory.
-        ours = [one.generated for target, one in named if not target.startswith("tools/")]
-        targets = {target for target, _ in made}
-        inputs = [self._find_generated_inputs(name) for name in set(chain.from_iterable(ours)) - targets]
+        generated = [file.generated for target, file in parsed if not target.startswith("tools/")]
+        targets = {target for target, _ in command_files}
+        inputs = [self._find_generated_inputs(name) for name in set(chain.from_iterable(generated)) - targets]
         if None in inputs or not objects <= targets:
             return frozenset()
-        return frozenset(chain(*filter(None, inputs), *(one.sources for _, one in named)))
+        return frozenset(chain(*filter(None, inputs), *(file.sources for _, file in parsed)))
 
     def _find_command_files(self) -> tuple[list[tuple[str, str]], list[Path]]:
-        """(file that was made, its command file) of everything in the directory, and the libraries there.
+        """(target, its command file) of everything in the directory, and the libraries.
 
         What links with a library (lib.a) is on none of kbuild's lists when MODULES=n.
         """
-        made: list[tuple[str, str]] = []
+        command_files: list[tuple[str, str]] = []
         archives: list[Path] = []
         for folder, _, names in os.walk(self.lane.build):
-            place = os.path.relpath(folder, self.lane.build)
+            relative = os.path.relpath(folder, self.lane.build)
             for name in names:
                 if name == "lib.a":
                     archives.append(Path(folder, name))
                 # A .d is left by what is no object (missing-syscalls), or by an object that failed.
                 elif name[0] == "." and name.endswith((".cmd", ".d")):
-                    target = os.path.normpath(f"{place}/{name[1:].rpartition('.')[0]}")
-                    made.append((target, f"{folder}/{name}"))
-        return made, archives
+                    target = os.path.normpath(f"{relative}/{name[1:].rpartition('.')[0]}")
+                    command_files.append((target, f"{folder}/{name}"))
+        return command_files, archives
 
     def _parse_command_file(self, path: str) -> _CommandFile:
         written = Path(path).stat().st_mtime_ns
@@ -133,7 +135,7 @@ class CommandFileReader:
         return self._names_by_word[word]
 
     def _find_generated_inputs(self, name: str) -> tuple[str, ...] | None:
-        """The sources that go into a generated file that has no command file; None where nobody knows."""
+        """The sources of a generated file that has no command file; None where they are not known."""
         for pattern, sources in _GENERATED_INPUTS.items():
             if fnmatchcase(name, pattern):
                 return sources

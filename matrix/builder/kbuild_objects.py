@@ -1,6 +1,6 @@
 """Which objects belong to a configuration, read from what kbuild leaves in the build directory.
 
-A lane's directory holds objects of configurations that it left, so a file's presence says nothing.
+A lane's directory holds objects of configurations that it left, so that a file exists proves nothing.
 kbuild lists what belongs: ``built-in.a`` (a thin archive; ``vmlinux.a`` for the whole kernel),
 ``modules.order`` and, for each module, ``.mod``. It does not visit a directory that nothing in the
 configuration needs, and leaves its old lists there; so they are removed before each build.
@@ -23,7 +23,7 @@ def remove_object_lists(build: Path, targets: Iterable[str]) -> None:
     inside = build.resolve()
     for target in targets:
         folder = build if target in _WHOLE_TREE_LISTS else build / to_make_target(target)
-        # A link that a stranger's makefile left there may lead anywhere.
+        # A link that a foreign makefile left may lead anywhere.
         if folder.resolve().is_relative_to(inside):
             for name in _WHOLE_TREE_LISTS.get(target, _DIRECTORY_LISTS):
                 (folder / name).unlink(missing_ok=True)
@@ -33,8 +33,8 @@ def read_listed_objects(build: Path, targets: Iterable[str]) -> frozenset[str]:
     """The objects of these targets in the configuration just built, relative to the build directory.
 
     A target is a directory (``drivers/vfio/``), an object of one, ``vmlinux`` or ``modules``. Where a
-    failure kept kbuild from writing a list, the objects that only it names are missing: add what the log
-    saw made.
+    failure kept kbuild from writing a list, the objects that only it names are missing: add those that the
+    log shows compiled.
     """
     return frozenset(name for target in targets for name in _read_target_objects(build, target))
 
@@ -74,12 +74,12 @@ def read_archive_members(archive: Path, build: Path) -> Iterator[str]:
         return
     if not data.startswith(_THIN_MAGIC):
         return
-    at = len(_THIN_MAGIC)
-    while at + _HEADER_SIZE <= len(data):
-        header = data[at : at + _HEADER_SIZE]
+    offset = len(_THIN_MAGIC)
+    while offset + _HEADER_SIZE <= len(data):
+        header = data[offset : offset + _HEADER_SIZE]
         length = int(header[48:58])
         if header.startswith(b"//"):
-            table = data[at + _HEADER_SIZE : at + _HEADER_SIZE + length]
+            table = data[offset + _HEADER_SIZE : offset + _HEADER_SIZE + length]
             yield from (
                 _normalize_path(archive.parent / name.decode(), build)
                 for name in _NAME_TABLE_ENTRY.findall(table)
@@ -87,7 +87,7 @@ def read_archive_members(archive: Path, build: Path) -> Iterator[str]:
             return
         # Only the symbol and name tables have contents in a thin archive; the name table comes before
         # the first member.
-        at += _HEADER_SIZE + length + length % 2
+        offset += _HEADER_SIZE + length + length % 2
 
 
 def _read_module_objects(build: Path, order: Path) -> Iterator[str]:
@@ -116,8 +116,10 @@ def _normalize_path(path: Path, build: Path) -> str:
 
 
 def find_made_since(build: Path, objects: Iterable[str], moment: int) -> frozenset[str]:
-    """Those whose file is at least as new as ``moment``: nanoseconds of a file made before the build,
-    in the same directory, so that clock and granularity are the same."""
+    """The objects whose file is at least as new as ``moment``, in nanoseconds.
+
+    The moment is the time of a file in the same file system: clock and granularity are the same.
+    """
     return frozenset(name for name in objects if _read_mtime(build / name) >= moment)
 
 

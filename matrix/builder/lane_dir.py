@@ -1,9 +1,9 @@
 """A lane's directory: kept from cell to cell and from run to run, and dropped when it cannot be trusted.
 
-``build/`` is what the container sees. Beside it ``lane.json`` remembers which tree the objects were
-built from and which warnings belong to which object, since kbuild prints those only when it compiles;
-``busy`` stands while a container works in it. A container that was killed leaves objects half-written under a
-valid time stamp, so a lane that is found busy is dropped.
+``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree the objects were built
+from and which warnings belong to which object, since kbuild prints those only when it compiles. ``busy``
+exists while a container works in the directory. A container that was killed leaves objects half-written
+under a valid time stamp, so a lane that is busy when it is opened is dropped.
 """
 
 import hashlib
@@ -23,16 +23,17 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
+from matrix.record.states import UNTRIED_STATES, State
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
 from matrix.source.manifest import compare_manifests, touch_files
 
 
 class ObjectWarnings(BaseModel):
-    """What the compiler said when it made an object that was then not made again.
+    """The warnings of an object from when it was last compiled: make does not repeat them.
 
-    ``listed``: the object belonged to the configuration's own lists, so it goes when they no longer name it.
-    Others (host tools, prepared headers, the link) are made for every configuration.
+    ``listed``: the object was on the configuration's own lists, so its warnings hold while the lists name
+    it. Others (host tools, prepared headers, the link) are made for every configuration.
     """
 
     listed: bool
@@ -40,9 +41,13 @@ class ObjectWarnings(BaseModel):
 
 
 class _LaneState(BaseModel):
-    """``changed``: every file that ever differed between the trees this lane has seen. An object that no
-    cell needed since may still be of any of them, so each further tree must show all these files as new.
-    ``listed``: the objects of every configuration that was built here."""
+    """The content of ``lane.json``.
+
+    ``copy_`` identifies the cache's copy of the tree. ``changed``: every file that ever differed between the
+    trees this lane has built. An object that no cell needed since may still be of any of them, so each
+    further tree must show all these files as new. ``listed``: the objects of every configuration that was
+    built here.
+    """
 
     tree: str
     copy_: str
@@ -53,10 +58,11 @@ class _LaneState(BaseModel):
 
 @dataclass
 class LaneDirectory:
-    """One lane's place on disk, locked for this process.
+    """One lane's directory, locked for this process.
 
-    ``listed``: what kbuild's lists named in any configuration that was built here. What they never named is
-    made for every configuration (host tools, prepared headers, the vdso).
+    ``owner`` is the container's user (``uid:gid``). ``listed_objects``: what kbuild's lists named in any
+    configuration that was built here. What they never named is made for every configuration (host tools,
+    prepared headers, the vdso).
     """
 
     root: Path
@@ -72,34 +78,46 @@ class LaneDirectory:
 
     @property
     def is_broken(self) -> bool:
-        """A container began to work here and did not end as it should."""
+        """Whether a container was killed here: some object may be half-written."""
         return (self.root / "busy").exists()
 
     def mark_busy(self) -> int:
-        """A container is about to work here. Returns the moment, in this file system's own nanoseconds."""
+        """Mark that a container is about to work here; the moment, in the file system's own nanoseconds."""
         mark = self.root / "busy"
+        # A new file: its time is what the objects' times are compared with, by the same clock.
         mark.unlink(missing_ok=True)
         with translate_disk_full(mark):
             mark.touch()
         return mark.stat().st_mtime_ns
 
     def mark_idle(self) -> None:
-        """It ended by itself: every object is whole."""
+        """Mark that the container ended by itself: every object is whole."""
         (self.root / "busy").unlink(missing_ok=True)
 
+    def prepare_configure(self) -> None:
+        """Make the directory ready for conf: empty where it cannot be trusted, and marked busy."""
+        if self.is_broken:
+            self.reset_build()
+        self.mark_busy()
+
+    def finish_step(self, state: State) -> None:
+        """Mark the directory idle where make came to its own end, whatever that was."""
+        if state not in UNTRIED_STATES:
+            self.mark_idle()
+
     def save_state(self) -> None:
-        """Write down what the objects were built from and what was said of them."""
-        memory = _LaneState(
+        """Write down what the objects were built from, and their warnings."""
+        state = _LaneState(
             tree=self.tree.digest,
             copy_=_identify_copy(self.tree),
             changed=self.changed_files,
             listed=tuple(sorted(self.listed_objects)),
             warnings=self.warnings,
         )
-        write_atomically(self.root / "lane.json", memory.model_dump_json())
+        write_atomically(self.root / "lane.json", state.model_dump_json())
 
     def reset_build(self) -> None:
-        """An empty build directory that the container's user owns."""
+        """Make the build directory anew: empty, and owned by the container's user."""
         shutil.rmtree(self.build, ignore_errors=True)
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
@@ -109,53 +127,54 @@ class LaneDirectory:
         self.save_state()
 
     def put_config(self, text: str) -> None:
-        """Make this the configuration. An unchanged one keeps its time stamp, so that kbuild need not look
-        at it again; another is the container user's to edit."""
+        """Make this the configuration. The container's user may edit it: syncconfig does."""
         path = self.build / ".config"
+        # An unchanged one keeps its time stamp: with a new one kbuild would run syncconfig again.
         if not path.exists() or path.read_text("utf-8", "replace") != text:
             write_atomically(path, text)
             _change_owner(path, self.owner)
 
     def remove_objects(self, objects: Iterable[str]) -> None:
-        """Remove these objects, so that make makes them again.
-
-        Their names come out of a stranger's log, and what is on the way to them out of a stranger's makefile:
-        a path that leads out of the directory is left alone.
-        """
+        """Remove these objects, so that make makes them again."""
         inside = self.build.resolve()
         for name in objects:
             path = self.build / name
+            # The name comes out of a foreign log, and links on the way out of a foreign makefile: what
+            # leads out of the directory is left alone.
             if path.parent.resolve().is_relative_to(inside):
                 path.unlink(missing_ok=True)
 
     def remove_warned_objects(self) -> None:
-        """Remove what warned when it was made: made again, it warns again, to whoever looks now."""
+        """Remove every object that has warnings: compiled again, it prints them again."""
         self.remove_objects(self.warnings)
         self.warnings = {}
         self.save_state()
 
 
 def _change_owner(path: Path, owner: str) -> None:
+    # Only root can; for any other user, the container's user is the caller.
     user, group = (int(part) for part in owner.split(":"))
     if os.geteuid() == 0:
         os.chown(path, user, group)
 
 
 def _identify_copy(tree: SourceTree) -> str:
-    """Which copy of the tree this is: one that was fetched again has its old time stamps again."""
-    state = tree.path.stat()
-    return f"{state.st_dev}:{state.st_ino}:{state.st_ctime_ns}"
+    """Which copy of the tree this is."""
+    # The digest alone is not enough: a tree that was fetched again has its old time stamps again, and so
+    # lost those that `touch_files` had given to it.
+    status = tree.path.stat()
+    return f"{status.st_dev}:{status.st_ino}:{status.st_ctime_ns}"
 
 
 def format_lane_key(fields: Mapping[str, str]) -> str:
     """A directory name: readable, and different for whatever must not share objects."""
-    mark = hashlib.sha256(json.dumps(sorted(fields.items())).encode()).hexdigest()[:12]
-    return f"{escape_path_part(fields['arch'])}-{escape_path_part(fields['toolchain'])[:40]}-{mark}"
+    digest = hashlib.sha256(json.dumps(sorted(fields.items())).encode()).hexdigest()[:12]
+    return f"{escape_path_part(fields['arch'])}-{escape_path_part(fields['toolchain'])[:40]}-{digest}"
 
 
 @contextmanager
 def open_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
-    """The lane's directory, ready to build ``tree``. A second process finds it locked and takes a twin.
+    """Open the lane's directory, ready to build ``tree``; while another process holds it, a second one.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
     of the base's.
@@ -169,10 +188,10 @@ def open_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Ite
 
 @contextmanager
 def open_lane_copy(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
-    """A directory that is nobody else's and gone at the end, ready to build ``tree``.
+    """Open a directory of the caller's own, ready to build ``tree``, and remove it at the end.
 
-    It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. One
-    that a killed process left is an idle lane to a sweep.
+    It starts as a copy of the lane that builds this tree, or of its base's; empty where none is idle. What
+    a killed process leaves counts as an idle lane, which a sweep removes.
     """
     lanes = cache.layout.lanes
     with translate_disk_full(lanes):
@@ -215,19 +234,20 @@ def _prepare_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) 
 
 
 def _copy_first_idle(root: Path, *lanes: Path) -> None:
-    """Copy the first of these lanes that is whole and that nobody works in, with its time stamps."""
+    """Copy the first of these lanes that is whole and not in use, with its time stamps."""
     for lane in lanes:
         if (lane / "lane.json").exists() and _copy_if_idle(lane, root):
             return
 
 
 def _copy_if_idle(lane: Path, root: Path) -> bool:
+    # Shared: several processes may copy one idle lane at once.
     with try_lock_path(_lock_file(lane), shared=True) as free:
         if not free or (lane / "busy").exists():
             return False
         copied = subprocess.run(["cp", "-a", "--", lane / "build", lane / "lane.json", root], check=False)
     if copied.returncode:
-        # Half of it would mix with the next one's.
+        # Half a copy would mix with the next lane's.
         shutil.rmtree(root / "build", ignore_errors=True)
         (root / "lane.json").unlink(missing_ok=True)
     return copied.returncode == 0
@@ -239,6 +259,7 @@ def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
         root = lanes / (key if number == 1 else f"{key}.{number}")
         with translate_disk_full(root):
             root.mkdir(parents=True, exist_ok=True)
+        # Not awaited: the other process may hold it for hours, and objects can be made twice.
         with try_lock_path(_lock_file(root)) as free:
             if free:
                 yield root
@@ -247,27 +268,23 @@ def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
 
 
 def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) -> LaneDirectory | None:
-    """The lane as it was left, made fit for this tree; None when only a new one will do.
-
-    make compares time stamps: a header that differs but is older than the objects rebuilds nothing, and the
-    build passes falsely. So what differs gets a fresh time in our own copy of the tree; and where files
-    appeared or vanished (one can shadow another), or something changed that make does not follow, the
-    lane is dropped.
-    """
+    """The lane as it was left, made fit for this tree; None when only a new one will do."""
     try:
-        memory = _LaneState.model_validate_json((root / "lane.json").read_bytes())
+        state = _LaneState.model_validate_json((root / "lane.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
     if (root / "busy").exists() or not (root / "build").is_dir():
         return None
-    changed = memory.changed
-    if (memory.tree, memory.copy_) != (tree.digest, _identify_copy(tree)):
-        gap = _find_changed_files(memory.tree, tree.digest, cache)
-        if gap is None:
+    changed = state.changed
+    if (state.tree, state.copy_) != (tree.digest, _identify_copy(tree)):
+        differing = _find_changed_files(state.tree, tree.digest, cache)
+        if differing is None:
             return None
-        changed = tuple(sorted({*changed, *gap}))
+        changed = tuple(sorted({*changed, *differing}))
+        # make compares time stamps: a header that differs but is older than the objects would rebuild
+        # nothing, and the build would pass falsely. So what differs gets a fresh time in our own copy.
         touch_files(tree.path, changed)
-    lane = LaneDirectory(root, owner, tree, changed, set(memory.listed), dict(memory.warnings))
+    lane = LaneDirectory(root, owner, tree, changed, set(state.listed), dict(state.warnings))
     lane.save_state()
     return lane
 
@@ -278,8 +295,10 @@ def _find_changed_files(old: str, new: str, cache: SourceCache) -> tuple[str, ..
         return ()
     if cache.find(old) is None:
         return None
-    gap = compare_manifests(cache.load_manifest(old), cache.load_manifest(new))
-    moved = any(classify_impact(name) is not Impact.NOTHING for name in (*gap.added, *gap.removed))
-    if moved or any(classify_impact(name) is Impact.EVERYTHING for name in gap.changed):
+    diff = compare_manifests(cache.load_manifest(old), cache.load_manifest(new))
+    # A new file can shadow another that was included, and where one vanished another may be found instead.
+    moved = any(classify_impact(name) is not Impact.NOTHING for name in (*diff.added, *diff.removed))
+    # make has no dependency on what reaches everything, such as the scripts that it runs.
+    if moved or any(classify_impact(name) is Impact.EVERYTHING for name in diff.changed):
         return None
-    return gap.changed
+    return diff.changed

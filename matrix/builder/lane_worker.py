@@ -1,9 +1,10 @@
-"""What a lane does: resolve its requests, order the reachable ones, build them one after another."""
+"""Lanes at work, side by side: resolve the requests, order the reachable ones, build one after another."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cached_property
 from pathlib import Path
 
 from matrix.builder.cell_build import CellBuild
@@ -12,40 +13,55 @@ from matrix.builder.cell_record import (
     CellResult,
     create_blank_cell,
     create_resolved_cell,
+    fail_cell,
     finish_unconfigured_cell,
 )
 from matrix.builder.kbuild_deps import CommandFileReader
-from matrix.builder.lane_dir import LaneDirectory, open_lane
-from matrix.builder.lanes import Lane, RunContext, plan_visiting_order
-from matrix.builder.reuse import build_cell_inputs
+from matrix.builder.lane_dir import LaneDirectory
+from matrix.builder.lanes import Lane, plan_visiting_order
+from matrix.builder.reuse import CellInputs, ReuseChain, build_cell_inputs
+from matrix.builder.run_context import RunContext
 from matrix.errors import MachineError
 from matrix.fs import translate_disk_full
 from matrix.kconfig.config import Config
-from matrix.plan import Request
-from matrix.record.events import CellFinished, StageStarted
+from matrix.plan import Request, list_axes
+from matrix.record.events import CellFinished, LaneFinished, StageStarted
 from matrix.record.run_model import Cell
-from matrix.record.states import COMPLETE_STATES, UNTRIED_STATES, Evidence, State
+from matrix.record.states import COMPLETE_STATES, State
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution, find_actual_request
 from matrix.resolve.resolver import Resolver
 
 
-def resolve_in_lane(
-    place: LaneDirectory, resolver: Resolver, request: Request, log: Callable[[str], None]
-) -> Resolution:
-    """Resolve one request in a lane's directory, which is made anew where it cannot be trusted."""
-    if place.is_broken:
-        place.reset_build()
-    place.mark_busy()
-    resolution = resolver.resolve(request, log)
-    if resolution.stage.state not in UNTRIED_STATES:
-        place.mark_idle()
-    return resolution
+def run_lanes(context: RunContext) -> None:
+    """Work on all lanes, each in a thread, so many at once. Returns when all threads ended.
+
+    Ctrl-C and a lane's own exception cancel the rest; the exception is raised after everything stopped.
+    """
+    with ThreadPoolExecutor(context.budget.at_once, thread_name_prefix="lane") as pool:
+        futures = [pool.submit(LaneWorker(lane, context).run) for lane in context.lanes]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            # After a normal end nothing is left to cancel; after Ctrl-C or an exception all must stop.
+            if not all(future.done() and future.exception() is None for future in futures):
+                context.steps.cancel.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+    # A fault of the machine is in its cells' rows by now: what a thread still raises here is a bug.
+    for future in futures:
+        if not future.cancelled():
+            future.result()
 
 
-LaneOpener = Callable[[], LaneDirectory]
-"""A lane's directory, opened when it is first asked for."""
+@dataclass(frozen=True)
+class _ReachableCell:
+    """A cell whose request the tree can satisfy, before it is built."""
+
+    cell: Cell
+    resolution: Resolution
+    inputs: CellInputs
+    log: CellLog
 
 
 @dataclass
@@ -54,194 +70,183 @@ class LaneWorker:
 
     lane: Lane
     context: RunContext
-    _results_by_config: dict[str, CellResult] = field(default_factory=dict)
-    _parsed_configs: dict[str, Config] = field(default_factory=dict)
+    _open_directories: ExitStack = field(default_factory=ExitStack)
+    _configs_by_digest: dict[str, Config] = field(default_factory=dict)
     _finished_ids: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Resolve all, then build what is reachable. A fault of the machine ends this lane and no other."""
         try:
-            self._run_in_directory()
+            with self._open_directories:
+                # Every request before any cell: the order of the builds depends on all configurations.
+                reachable = [*filter(None, map(self._resolve_request, self.lane.requests))]
+                if self.context.build:
+                    for cell in self._order_cells(self._finish_reused(reachable)):
+                        self._finish_cell(self._build_cell(cell))
         except MachineError as error:
             for request in self.lane.requests:
                 if request.id not in self._finished_ids:
-                    row = create_blank_cell(request).model_copy(
-                        update={"state": State.INFRA, "reason": str(error)}
-                    )
-                    self._finish_cell(CellResult(row, {}))
+                    self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
+        finally:
+            # From their next step on, the other lanes compile with this one's jobs too.
+            self.context.budget.release_lane()
+            self.context.emit(LaneFinished(self.lane.name))
 
-    def _run_in_directory(self) -> None:
-        with ExitStack() as stack:
-            self._run_requests(cache(lambda: stack.enter_context(self._open_directory())))
-
-    def _open_directory(self) -> AbstractContextManager[LaneDirectory]:
-        plan, lane, site = self.context, self.lane, self.context.make_context
-        key = lane.compute_directory_key(
-            plan.stages_for_arch(lane.arch), plan.image_ids[lane.toolchain], plan.merge_make_variables(lane)
+    @cached_property
+    def _directory(self) -> LaneDirectory:
+        # Opened when it is first used. Only make needs it: it may be large, and a patched tree's starts as a
+        # copy, while all that a lane has to do may be in the stores.
+        session = self.context.session
+        stages = session.find_stages(self.lane.arch)
+        return self._open_directories.enter_context(
+            session.open_lane(self.lane, stages, self._runner.make_variables)
         )
-        return open_lane(key, site.tree, plan.cache, site.user)
 
-    def _run_requests(self, opened: LaneOpener) -> None:
-        """Only make needs the directory: it may be large, and a patched tree's starts as a copy."""
-        plan = self.context
-        image, variables = plan.image_ids[self.lane.toolchain], plan.merge_make_variables(self.lane)
-        workshop = MakeRunner(plan.make_context, image, variables, lambda: opened().build)
-        resolver = Resolver(workshop, plan.catalog, dict(plan.fixed_symbols), plan.cache.layout.resolutions)
-        ready = [
-            (cell, resolution)
-            for cell, resolution in self._resolve_requests(resolver, opened)
-            if resolution.is_reachable
-        ]
-        if plan.build:
-            self._build_cells(
-                [pair for pair in ready if not self._try_reuse(*pair, workshop)], opened, workshop
-            )
-
-    def _try_reuse(self, cell: Cell, resolution: Resolution, workshop: MakeRunner) -> bool:
-        """Whether the cell need not be built, as nothing changed for it; its row says so then."""
-        if self.context.reusable_run is None:
-            return False
-        stages = self.context.stages_for_arch(self.lane.arch)
-        commands = [stages.format_command(name, workshop) for name in stages.list_stages()]
-        now = build_cell_inputs(workshop.image, str(resolution.config_sha256), commands)
-        outcome = self.context.reusable_run.reuse_cell(cell, now, self._prepare_log(resolution.request))
-        if outcome is not None:
-            self._finish_cell(outcome)
-        return outcome is not None
-
-    def _build_cells(
-        self, ready: list[tuple[Cell, Resolution]], opened: LaneOpener, workshop: MakeRunner
-    ) -> None:
-        if not ready:
-            return
-        place = opened()
-        sources = CommandFileReader(place)
-        order = plan_visiting_order([self._parse_config(resolution) for _, resolution in ready])
-        for cell, resolution in (ready[index] for index in order):
-            build = partial(self._build_cell, cell, resolution, place, workshop, sources)
-            self._finish_cell(self._run_guarded(cell, build))
-
-    def _parse_config(self, resolution: Resolution) -> Config:
-        digest = str(resolution.config_sha256)
-        if digest not in self._parsed_configs:
-            self._parsed_configs[digest] = Config.parse(str(resolution.config))
-        return self._parsed_configs[digest]
-
-    def _resolve_requests(self, resolver: Resolver, opened: LaneOpener) -> list[tuple[Cell, Resolution]]:
-        resolved: list[tuple[Cell, Resolution]] = []
-        for request in self.lane.requests:
-            reason = self.context.find_stop_reason()
-            if reason:
-                self._record_stopped(request, resolver.runner.make_line, reason)
-                continue
-            self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
-            pair = self._resolve_request(request, resolver, opened)
-            if pair is not None:
-                resolved.append(pair)
-        return resolved
-
-    def _record_stopped(self, request: Request, make_line: str, reason: str) -> None:
-        cell = create_blank_cell(request).model_copy(update={"make": make_line, "reason": reason})
-        self.context.journal.record_planned_cell(cell)
-
-    def _resolve_request(
-        self, request: Request, resolver: Resolver, opened: LaneOpener
-    ) -> tuple[Cell, Resolution] | None:
-        log = self._prepare_log(request)
-        try:
-            resolution = resolver.find_stored(request) or resolve_in_lane(
-                opened(), resolver, request, lambda line: log.write_lines([line])
-            )
-        except MachineError as error:
-            cell = create_blank_cell(request).model_copy(update={"state": State.INFRA, "reason": str(error)})
-            self._finish_cell(CellResult(cell, {}))
-            return None
-        cell = self._plan_cell(resolution, resolver)
-        if resolution.config is not None:
-            self.context.journal.store_config(str(resolution.config_sha256), resolution.config)
-        if resolution.config is None:
-            self._finish_cell(finish_unconfigured_cell(cell, resolution, log))
-        elif cell.state is State.UNREACHABLE:
-            self._finish_cell(CellResult(cell, {}))
-        else:
-            self.context.journal.record_planned_cell(cell)
-        return cell, resolution
-
-    def _plan_cell(self, resolution: Resolution, resolver: Resolver) -> Cell:
-        known = (resolution, resolver.collect_fragment(resolution.request), resolver.runner.make_line)
-        if resolution.config is None or resolution.is_reachable:
-            return create_resolved_cell(*known)
-        config = self._parse_config(resolution)
-        became = find_actual_request(resolution.request, self.context.catalog, self.context.axes, config).id
-        other = became if became in self.context.request_ids and became != resolution.request.id else None
-        return create_resolved_cell(*known, self._explain_unreachable(resolution, config), other)
-
-    def _explain_unreachable(self, resolution: Resolution, config: Config) -> str:
-        """The first symbol that was not reached, axes before helpers, in words."""
-        definitions = self.context.definitions_for_arch(resolution.request.arch)
-        return explain_unreached(resolution, config, definitions, self.context.catalog)[0]
-
-    def _build_cell(
-        self,
-        cell: Cell,
-        resolution: Resolution,
-        place: LaneDirectory,
-        workshop: MakeRunner,
-        sources: CommandFileReader,
-    ) -> CellResult:
-        twin = self._results_by_config.get(str(resolution.config_sha256))
-        if twin is not None:
-            return _copy_same_config(cell, twin)
-        at = self._create_stage_callback(cell.id)
-        stages = self.context.stages_for_arch(self.lane.arch)
-        build = CellBuild(
-            cell, resolution, place, workshop, stages, self._prepare_log(resolution.request), at
+    @cached_property
+    def _runner(self) -> MakeRunner:
+        context, lane = self.context, self.lane
+        return context.session.create_make_runner(
+            context.steps,
+            lane.toolchain,
+            context.session.merge_make_variables(lane.arch, lane.toolchain),
+            lambda: self._directory.build,
+            context.budget.compute_share,
         )
-        outcome = build.run()
-        if outcome.cell.state in COMPLETE_STATES:
-            # Now, as the next cell makes its own files of these.
-            outcome = replace(outcome, sources=sources.find_cell_sources(outcome.objects))
-        if outcome.cell.state not in UNTRIED_STATES:
-            self._results_by_config[str(resolution.config_sha256)] = outcome
-        return outcome
 
-    def _create_stage_callback(self, cell: str) -> Callable[[str], None]:
-        return lambda stage: self.context.emit(StageStarted(self.lane.name, cell, stage))
+    @cached_property
+    def _resolver(self) -> Resolver:
+        session = self.context.session
+        return session.create_resolver(self._runner, session.catalog, session.profile.fixed)
 
-    def _run_guarded(self, cell: Cell, build: Callable[[], CellResult]) -> CellResult:
-        """The one place where the machine's exceptions become a cell's outcome."""
+    @cached_property
+    def _sources(self) -> CommandFileReader:
+        return CommandFileReader(self._directory)
+
+    @cached_property
+    def _reuse(self) -> ReuseChain:
+        return ReuseChain(self.context.reusable_run)
+
+    def _resolve_request(self, request: Request) -> _ReachableCell | None:
+        """Resolve a request, and record what came of it; a cell to build, or None."""
         reason = self.context.find_stop_reason()
         if reason:
-            return CellResult(cell.model_copy(update={"reason": reason}), {})
+            update = {"make": self._runner.make_line, "reason": reason}
+            self.context.journal.record_planned_cell(create_blank_cell(request).model_copy(update=update))
+            return None
+        self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
+        log = self._create_log(request)
         try:
-            return build()
+            # The store first: what is known there needs neither a container nor the lane's directory.
+            resolution = self._resolver.find_stored(request)
+            if resolution is None:
+                self._directory.prepare_configure()
+                resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
+                self._directory.finish_step(resolution.stage.state)
         except MachineError as error:
-            return CellResult(cell.model_copy(update={"state": State.INFRA, "reason": str(error)}), {})
+            self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
+            return None
+        return self._record_resolution(resolution, log)
 
-    def _finish_cell(self, outcome: CellResult) -> None:
-        if outcome.cell.state is State.FAIL:
-            self.context.cell_failed.set()
-        self._finished_ids.add(outcome.cell.id)
-        journal = self.context.journal
-        kept = {
-            "objects_sha256": journal.store_objects(outcome.objects),
-            "sources_sha256": journal.store_sources(outcome.sources),
-        }
-        cell = outcome.cell.model_copy(update=kept)
-        journal.record_finished_cell(cell, outcome.diagnostics)
-        self.context.emit(CellFinished(cell, outcome.first_error))
-
-    def _prepare_log(self, request: Request) -> CellLog:
+    def _create_log(self, request: Request) -> CellLog:
         name = Path("cells") / request.directory / "build.log"
         path = self.context.journal.directory / name
         with translate_disk_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         return CellLog(path, str(name))
 
+    def _record_resolution(self, resolution: Resolution, log: CellLog) -> _ReachableCell | None:
+        cell = self._plan_cell(resolution)
+        if resolution.config is None:
+            self._finish_cell(finish_unconfigured_cell(cell, resolution, log))
+            return None
+        digest = str(resolution.config_sha256)
+        self.context.journal.store_config(digest, resolution.config)
+        if cell.state is State.UNREACHABLE:
+            self._finish_cell(CellResult(cell, {}))
+            return None
+        self.context.journal.record_planned_cell(cell)
+        stages = self.context.session.find_stages(self.lane.arch)
+        commands = [stages.format_command(name, self._runner) for name in stages.list_stages()]
+        return _ReachableCell(cell, resolution, build_cell_inputs(self._runner.image, digest, commands), log)
 
-def _copy_same_config(cell: Cell, twin: CellResult) -> CellResult:
-    """Another request resolved to the same .config: what was built for it holds here."""
-    same = ("state", "stages", "diagnostics", "log")
-    update = {name: getattr(twin.cell, name) for name in same}
-    update |= {"evidence": Evidence.SAME_CONFIG, "evidence_from": twin.cell.id}
-    return replace(twin, cell=cell.model_copy(update=update))
+    def _plan_cell(self, resolution: Resolution) -> Cell:
+        """The cell before it is built; of one that is unreachable, why, and which cell it is instead."""
+        request, session = resolution.request, self.context.session
+        row = (resolution, self._resolver.collect_fragment(request), self._runner.make_line)
+        if resolution.config is None or resolution.is_reachable:
+            return create_resolved_cell(*row)
+        config = self._parse_config(resolution)
+        actual = find_actual_request(request, session.catalog, list_axes(session.profile), config).id
+        # Its own id: each axis has the value that was asked for, and a symbol beside them has not.
+        other = actual if actual in self.context.request_ids and actual != request.id else None
+        definitions = session.read_definitions(request.arch)
+        reason = explain_unreached(resolution, config, definitions, session.catalog)[0]
+        return create_resolved_cell(*row, reason, other)
+
+    def _parse_config(self, resolution: Resolution) -> Config:
+        """The configuration as a value. Many requests of a lane may have the same one."""
+        digest = str(resolution.config_sha256)
+        if digest not in self._configs_by_digest:
+            self._configs_by_digest[digest] = Config.parse(str(resolution.config))
+        return self._configs_by_digest[digest]
+
+    def _finish_reused(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
+        """Finish the cells for which a result is known already; the others."""
+        unknown = []
+        for cell in cells:
+            result = self._reuse.find_result(cell.cell, cell.inputs, cell.log)
+            if result is None:
+                unknown.append(cell)
+            else:
+                self._finish_cell(result)
+        return unknown
+
+    def _order_cells(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
+        order = plan_visiting_order([self._parse_config(cell.resolution) for cell in cells])
+        return [cells[index] for index in order]
+
+    def _build_cell(self, reachable: _ReachableCell) -> CellResult:
+        """Build a cell, unless it is known; a fault of the machine is a result, and ends no other cell."""
+        cell = reachable.cell
+        reason = self.context.find_stop_reason()
+        if reason:
+            return CellResult(cell.model_copy(update={"reason": reason}), {})
+        # Asked again at its turn: a cell that was built meanwhile may have had the same configuration.
+        known = self._reuse.find_result(cell, reachable.inputs, reachable.log)
+        if known is not None:
+            return known
+        stages = self.context.session.find_stages(self.lane.arch)
+        # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
+        build = CellBuild(
+            cell,
+            reachable.resolution,
+            self._directory,
+            self._runner,
+            stages,
+            reachable.log,
+            lambda stage: self.context.emit(StageStarted(self.lane.name, cell.id, stage)),
+        )
+        try:
+            result = build.run()
+            if result.cell.state in COMPLETE_STATES:
+                # Read now: the next cell overwrites the command files.
+                result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+        except MachineError as error:
+            return fail_cell(cell, str(error))
+        self._reuse.add_built(reachable.inputs, result)
+        return result
+
+    def _finish_cell(self, result: CellResult) -> None:
+        """Record a cell that is done; what is long goes into files of its own, by digest."""
+        if result.cell.state is State.FAIL:
+            self.context.cell_failed.set()
+        self._finished_ids.add(result.cell.id)
+        journal = self.context.journal
+        digests = {
+            "objects_sha256": journal.store_objects(result.objects),
+            "sources_sha256": journal.store_sources(result.sources),
+        }
+        cell = result.cell.model_copy(update=digests)
+        # On disk before it is displayed: what the user was shown survives a crash.
+        journal.record_finished_cell(cell, result.diagnostics)
+        self.context.emit(CellFinished(cell, result.first_error))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -124,6 +125,27 @@ class Toolchain(TomlModel):
         if built == (self.image is not None):
             raise ValueError("expected either template and version, or image")
         return self
+
+
+@dataclass(frozen=True)
+class RootImage:
+    """The root file system under an image that kmatrix builds: Debian, of one suite."""
+
+    suite: str
+
+    @property
+    def tag(self) -> str:
+        """What it is called on this machine."""
+        return f"kmatrix/root:{self.suite}"
+
+    @property
+    def upstream(self) -> str:
+        """The registry's image that it is taken from."""
+        return f"debian:{self.suite}-slim"
+
+
+ROOT_IMAGE = RootImage("trixie")
+"""What every image is built on whose recipe names no other. The templates install packages of this suite."""
 
 
 def find_compiler_and_linker(make: Mapping[str, str]) -> tuple[str, str]:

@@ -1,17 +1,16 @@
 """Checks of this machine, with advice where one fails."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
-from matrix.engine.protocol import ContainerLimits, ContainerSpec, Engine
+from matrix.engine.protocol import ContainerLimits, Engine
+from matrix.engine.step import Step, StepRunner
 from matrix.errors import MachineError
 from matrix.fs import measure_free_space
 from matrix.source.cache import SourceCache
@@ -20,7 +19,7 @@ _GIB = 2**30
 _MIN_FREE_DISK = 15 * _GIB
 _MIN_MEMORY = 4 * _GIB
 _PROBE_MEMORY = 512 * 2**20
-# Prints the limits that hold in a container: memory under cgroup v1 or v2, capabilities, privileges, user.
+# Prints a container's own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
 _PROBE_SCRIPT = """
 cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
 grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
@@ -32,7 +31,7 @@ true
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A check and its result. ``advice`` is the command or sentence to show where it failed."""
+    """One thing that was checked. ``advice`` is what to do where it is not well."""
 
     subject: str
     ok: bool
@@ -46,18 +45,18 @@ def diagnose_machine(profile: Profile) -> list[HealthCheck]:
     disk = _check_disk(cache)
     try:
         engine = connect_engine()
-        about = engine.query_info()
+        info = engine.query_info()
     except MachineError as error:
         return [HealthCheck("engine", False, str(error), error.hint), disk]
-    engine_line = f"{about.name} {about.version}, cgroup {about.cgroup}, {about.storage}"
+    engine_line = f"{info.name} {info.version}, cgroup {info.cgroup}, {info.storage}"
     memory = HealthCheck(
         "memory",
-        about.memory >= _MIN_MEMORY,
-        f"{about.memory / _GIB:.1f} GiB, {about.cpus} processors",
+        info.memory >= _MIN_MEMORY,
+        f"{info.memory / _GIB:.1f} GiB, {info.cpus} processors",
         "use fewer lanes: --lanes 1",
     )
     images = list(_check_images(engine, profile))
-    isolation = _check_isolation(engine, choose_container_user(rootless=about.rootless))
+    isolation = _check_isolation(engine, choose_container_user(rootless=info.rootless))
     return [
         HealthCheck("engine", True, engine_line),
         isolation,
@@ -77,15 +76,9 @@ def _check_isolation(engine: Engine, user: str) -> HealthCheck:
     if image is None:
         return HealthCheck("isolation", False, "not known before the base image is there", "./inv setup")
     lines: list[str] = []
-    container = ContainerSpec(
-        name=f"kmatrix-doctor-{uuid4().hex[:12]}",
-        image=image,
-        command=("sh", "-c", _PROBE_SCRIPT),
-        user=user,
-        limits=ContainerLimits(memory=_PROBE_MEMORY, seconds=60),
-    )
+    steps = StepRunner(engine, user, "doctor", ContainerLimits(memory=_PROBE_MEMORY, seconds=60))
     try:
-        engine.run_container(container, lines.append, threading.Event())
+        steps.run(Step(image, ("sh", "-c", _PROBE_SCRIPT)), lines.append)
     except MachineError as error:
         return HealthCheck("isolation", False, str(error), error.hint)
     return _evaluate_probe(lines, user)
@@ -95,14 +88,14 @@ def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
     words = " ".join(lines).split()
     missing = [
         name
-        for name, held in (
+        for name, is_applied in (
             ("the memory limit", bool(lines) and lines[0].strip() == str(_PROBE_MEMORY)),
             ("dropped capabilities", "0000000000000000" in words),
             ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
             ("a read-only root", "writable" not in words),
             ("the user", user.partition(":")[0] in words),
         )
-        if not held
+        if not is_applied
     ]
     if missing:
         return HealthCheck(
@@ -134,6 +127,7 @@ def _check_source(cache: SourceCache, profile: Profile) -> HealthCheck:
     if not profile.source.startswith("debian:"):
         is_present = Path(profile.source.partition("@")[0]).exists()
         return HealthCheck("source", is_present, profile.source, "name a kernel tree: --source DIR")
-    if cache.read_spec_entry(profile.source) is None:
+    entry = cache.read_spec_entry(profile.source)
+    if entry is None:
         return HealthCheck("source", False, f"{profile.source} is not fetched", "./inv setup")
     return HealthCheck("source", True, f"{profile.source} is in {cache.layout.root}")

@@ -1,4 +1,4 @@
-"""Compare a user's .config with a finding: what it misses, and whether the tree's conf can change that."""
+"""A user's own .config against a finding: what it misses, and whether the tree's conf can give it that."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from matrix.builder.cell_build import Stages
-from matrix.builder.lane_dir import LaneDirectory, open_lane
-from matrix.builder.lane_worker import resolve_in_lane
+from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lanes import Lane
-from matrix.builder.schedule import JobBudget
+from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
 from matrix.commands.restore import restore_session
-from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, build_make_context
+from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
 from matrix.errors import MachineError, RequestError
 from matrix.findings.check_config import (
     ConditionFit,
@@ -32,7 +31,6 @@ from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun, filter_cells_by_toolchain
 from matrix.fs import translate_disk_full, write_atomically
 from matrix.kconfig.config import Config, ConfigCompiler, parse_origin
-from matrix.kconfig.definitions import read_tree_definitions
 from matrix.plan import Request, escape_path_part
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import generate_run_id
@@ -48,8 +46,7 @@ _CONFIG_BASE = "given"
 
 @dataclass(frozen=True)
 class ConfigCheckRequest:
-    """The options of the task: the .config, a toolchain, and the file for the changed .config; the last two
-    may be empty."""
+    """The options: the .config, a toolchain, and the file of the changed one; the last two may be empty."""
 
     config: Path
     toolchain: str = ""
@@ -57,17 +54,17 @@ class ConfigCheckRequest:
 
 
 def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRequest | None:
-    """The request, or None without a .config. RequestError for an option that needs one."""
+    """What was asked, or None without a .config. RequestError for options that need one."""
     if config:
         return ConfigCheckRequest(Path(config), toolchain, out)
-    given = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
-    if given:
-        raise RequestError(f"{given[0]} needs a .config to hold against the finding", "add --config FILE")
+    unused = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
+    if unused:
+        raise RequestError(f"{unused[0]} needs a .config to hold against the finding", "add --config FILE")
     return None
 
 
 def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
-    """Read the user's .config. RequestError where it cannot be read, is empty, or is for no known arch."""
+    """A user's .config. RequestError with what is wrong with it."""
     try:
         text = path.expanduser().read_text("utf-8")
     except OSError as error:
@@ -78,18 +75,18 @@ def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
             "where it is compressed, unpack it first: zcat config.gz > my.config",
         ) from error
     try:
-        config, said = Config.parse(text), parse_origin(text)
+        config, origin = Config.parse(text), parse_origin(text)
     except RequestError as error:
         raise RequestError(f"--config {path}: {error}", error.hint) from error
     if not config:
         raise RequestError(f"--config {path} sets no symbol", "name the .config of a build directory")
-    arch = catalog.detect_arch(config, said.arch)
+    arch = catalog.detect_arch(config, origin.arch)
     if arch is None:
         raise RequestError(
             f"--config {path} does not say which arch it is for",
             "let make write it whole: make ARCH=… olddefconfig, in the directory that it is from",
         )
-    return UserConfig(path.expanduser().absolute(), text, config, said, arch)
+    return UserConfig(path.expanduser().absolute(), text, config, origin, arch)
 
 
 def explain_config(
@@ -97,7 +94,7 @@ def explain_config(
     finding: Finding,
     asked: ConfigCheckRequest,
     emit: EventSink,
-    world: Environment = LOCAL_ENVIRONMENT,
+    environment: Environment = LOCAL_ENVIRONMENT,
 ) -> ConfigExplanation:
     """Hold a .config against a finding of a run; write the changed one.
 
@@ -107,19 +104,19 @@ def explain_config(
     run = stored.run
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    given = load_user_config(asked.config, catalog)
+    user_config = load_user_config(asked.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
-    elsewhere = fit_other_arch(cells, given.arch)
-    if elsewhere is not None:
-        return ConfigExplanation(given, finding, elsewhere)
+    other_arch = fit_other_arch(cells, user_config.arch)
+    if other_arch is not None:
+        return ConfigExplanation(user_config, finding, other_arch)
     cells = filter_cells_by_toolchain(
-        finding, [cell for cell in cells if cell.arch == given.arch], asked.toolchain
+        finding, [cell for cell in cells if cell.arch == user_config.arch], asked.toolchain
     )
     _check_output_free(asked)
-    case = _ConfigCheck(stored, finding, given, profile)
+    case = _ConfigCheck(stored, finding, user_config, profile)
     cells = [cell for cell in cells if cell.toolchain == case.pick_toolchain(cells)]
-    with _open_config_resolver(case, cells[0], emit, world) as desk:
-        return _build_explanation(case, cells, asked, desk)
+    with _open_config_resolver(case, cells[0], emit, environment) as resolver:
+        return _build_explanation(case, cells, asked, resolver)
 
 
 def _check_output_free(asked: ConfigCheckRequest) -> None:
@@ -145,7 +142,7 @@ class _ConfigCheck:
         return find_nearest_toolchain(self._find_compilers(cells), self.user_config.origin.compiler)
 
     def find_origin_toolchain(self, asked: ConfigCheckRequest) -> str | None:
-        """Find the run's toolchain that the .config stands for; None where it names no compiler."""
+        """The run's toolchain that the .config stands for; None where it names no compiler."""
         if asked.toolchain or self.user_config.origin.compiler is None:
             return asked.toolchain or None
         return self.pick_toolchain(
@@ -153,7 +150,7 @@ class _ConfigCheck:
         )
 
     def read_recorded_config(self, cell: Cell) -> str:
-        """A cell's .config as the run has kept it, or an empty text."""
+        """A cell's .config as the run keeps it, or nothing."""
         try:
             return self.stored.load_config(cell)
         except RequestError:
@@ -169,45 +166,52 @@ class _ConfigCheck:
 
 
 def _build_explanation(
-    case: _ConfigCheck, cells: list[Cell], asked: ConfigCheckRequest, desk: "_ConfigResolver"
+    case: _ConfigCheck, cells: list[Cell], asked: ConfigCheckRequest, resolver: "_ConfigResolver"
 ) -> ConfigExplanation:
-    alone = Config.parse(str(desk.resolve_request(Request.from_symbols(*desk.lane_axes, {}), {}).config))
-    mine = ResolvedConfig(
+    alone = Config.parse(
+        str(resolver.resolve_request(Request.from_symbols(*resolver.lane_axes, {}), {}).config)
+    )
+    resolved = ResolvedConfig(
         case.user_config.arch, case.find_origin_toolchain(asked), case.user_config.config, alone
     )
-    ground = case.checker
-    fit = ground.find_closest_fit(case.finding, cells, mine)
-    change, after = (None, alone) if not fit.missing_symbols else _apply_change(case, fit, alone, asked, desk)
-    there = case.read_recorded_config(fit.cell)
-    others = ground.find_unproven_symbols(
-        case.finding, fit, case.profile.fixed, replace(mine, resolved=after)
+    checker = case.checker
+    fit = checker.find_closest_fit(case.finding, cells, resolved)
+    change, after = _apply_change(case, fit, alone, asked, resolver) if fit.missing_symbols else (None, alone)
+    recorded = case.read_recorded_config(fit.cell)
+    unproven = checker.find_unproven_symbols(
+        case.finding, fit, case.profile.fixed, replace(resolved, resolved=after)
     )
-    apart = ConfigDifferences(
-        parse_origin(there).compiler, others, after.count_differences(Config.parse(there)) if there else None
+    differences = ConfigDifferences(
+        parse_origin(recorded).compiler,
+        unproven,
+        after.count_differences(Config.parse(recorded)) if recorded else None,
     )
     return ConfigExplanation(
-        case.user_config, case.finding, fit, case.user_config.config.diff(alone), change, apart
+        case.user_config, case.finding, fit, case.user_config.config.diff(alone), change, differences
     )
 
 
 def _apply_change(
-    case: _ConfigCheck, fit: ConditionFit, alone: Config, asked: ConfigCheckRequest, desk: "_ConfigResolver"
+    case: _ConfigCheck,
+    fit: ConditionFit,
+    alone: Config,
+    asked: ConfigCheckRequest,
+    resolver: "_ConfigResolver",
 ) -> tuple[ConfigChange, Config]:
-    """Resolve the .config with what it misses; returns the change and the configuration that results."""
-    request = Request.from_symbols(*desk.lane_axes, {**fit.satisfied_symbols, **fit.missing_symbols})
-    resolution = desk.resolve_request(request, fit.satisfied_symbols)
+    """The change as the tree's conf takes it, and the configuration that comes of it."""
+    request = Request.from_symbols(*resolver.lane_axes, {**fit.satisfied_symbols, **fit.missing_symbols})
+    resolution = resolver.resolve_request(request, fit.satisfied_symbols)
     after = Config.parse(str(resolution.config))
-    fragment = desk.build_resolver(fit.satisfied_symbols).collect_fragment(request)
+    fragment = resolver.build_resolver(fit.satisfied_symbols).collect_fragment(request)
     followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
     if not resolution.is_reachable:
-        return ConfigChange(fragment, followed, desk.explain_unreached(resolution, after)), after
-    return ConfigChange(
-        fragment, followed, file=_write_changed_config(case, asked, str(resolution.config))
-    ), after
+        return ConfigChange(fragment, followed, resolver.explain_unreached(resolution, after)), after
+    path = _write_changed_config(case, asked, str(resolution.config))
+    return ConfigChange(fragment, followed, file=path), after
 
 
 def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: str) -> Path:
-    """Write the changed .config. Its default name holds its digest, so that it replaces no other file."""
+    """Write the changed .config; its path. Its own name holds its digest, so it replaces no other."""
     name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = (
@@ -226,12 +230,12 @@ def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: s
 
 @dataclass(frozen=True)
 class _ConfigResolver:
-    """Resolves a .config in a lane's directory, in the container of one toolchain."""
+    """Resolves requests on top of a .config, in a lane's directory and with one toolchain."""
 
-    make_runner: MakeRunner
-    lane_dir: LaneDirectory
+    session: Session
+    runner: MakeRunner
+    lane_directory: LaneDirectory
     catalog: Catalog
-    resolution_store: Path
     lane_axes: tuple[str, str, str]
 
     def build_resolver(self, kept: dict[str, str]) -> Resolver:
@@ -243,50 +247,47 @@ class _ConfigResolver:
         }
         merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
         catalog = replace(self.catalog, knobs={**self.catalog.knobs, **merged})
-        return Resolver(self.make_runner, catalog, {}, self.resolution_store)
+        return self.session.create_resolver(self.runner, catalog, {})
 
     def resolve_request(self, request: Request, kept: dict[str, str]) -> Resolution:
-        """RequestError when the tree's Kconfig refuses, MachineError when it could not be asked."""
-        resolution = resolve_in_lane(self.lane_dir, self.build_resolver(kept), request, lambda _: None)
+        """RequestError when the tree's Kconfig refuses, MachineError when make could not be run."""
+        self.lane_directory.prepare_configure()
+        resolution = self.build_resolver(kept).resolve(request, lambda _: None)
+        self.lane_directory.finish_step(resolution.stage.state)
         if resolution.config is None:
             raise _build_refusal_error(resolution)
         return resolution
 
     def explain_unreached(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
-        """The reasons why the tree's conf did not accept the request."""
-        srcarch = self.catalog.arches[self.lane_axes[0]].srcarch
-        definitions = read_tree_definitions(self.make_runner.context.tree.path, srcarch)
+        """Why the tree does not give what was asked for."""
+        definitions = self.session.read_definitions(self.lane_axes[0])
         return explain_unreached(resolution, config, definitions, self.catalog)
 
 
 def _build_refusal_error(resolution: Resolution) -> RequestError | MachineError:
     state = resolution.stage.state
     if state is State.FAIL:
-        said = next((item.diagnostic.message for item in resolution.diagnostics), "make failed")
-        return RequestError(f"the tree's conf takes no .config: {said}", "./inv plan says more")
+        message = next((item.diagnostic.message for item in resolution.diagnostics), "make failed")
+        return RequestError(f"the tree's conf takes no .config: {message}", "./inv plan says more")
     return MachineError(f"olddefconfig could not be run: {state}", "./inv doctor looks at this machine")
 
 
 @contextmanager
 def _open_config_resolver(
-    case: _ConfigCheck, cell: Cell, emit: EventSink, world: Environment
+    case: _ConfigCheck, cell: Cell, emit: EventSink, environment: Environment
 ) -> Iterator[_ConfigResolver]:
     """Open a resolver with the run's own tree, a cell's image and make line, and the .config as a base."""
-    run = case.stored.run
-    with restore_session(run, cell.toolchain, emit, engine=world.engine, cache=world.cache) as ready:
+    with restore_session(case.stored.run, cell.toolchain, emit, environment) as session:
         emit(
             ProgressNote(
-                f"Asking the conf of Linux {ready.tree.version} "
+                f"Asking the conf of Linux {session.tree.version} "
                 f"what it makes of {case.user_config.path.name}."
             )
         )
-        catalog = replace(ready.catalog, bases={_CONFIG_BASE: Base(file=str(case.user_config.path))})
-        image = ready.toolchains[cell.toolchain].image_id
+        catalog = replace(session.catalog, bases={_CONFIG_BASE: Base(file=str(case.user_config.path))})
         lane = Lane(cell.arch, cell.toolchain, _CONFIG_BASE, ())
-        key = lane.compute_directory_key(Stages("focus", ()), image, cell.make_variables)
-        budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
-        site = build_make_context(ready, generate_run_id("explain", datetime.now(UTC)), budget, 1)
-        with open_lane(key, ready.tree, ready.cache, ready.user) as place:
-            workshop = MakeRunner(site, image, cell.make_variables, lambda: place.build)
-            axes = (cell.arch, cell.toolchain, _CONFIG_BASE)
-            yield _ConfigResolver(workshop, place, catalog, ready.cache.layout.resolutions, axes)
+        axes, variables = (lane.arch, lane.toolchain, lane.base), cell.make_variables
+        steps = session.create_step_runner(generate_run_id("explain", datetime.now(UTC)))
+        with session.open_lane(lane, Stages("focus", ()), variables) as directory:
+            runner = session.create_make_runner(steps, lane.toolchain, variables, lambda: directory.build)
+            yield _ConfigResolver(session, runner, directory, catalog, axes)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from matrix.builder.run_context import resolve_focus
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
@@ -12,14 +13,6 @@ from matrix.source.kernel_tree import find_missing_paths
 _KBUILD_FILES = ("Kconfig", "Makefile", "Kbuild")
 # What make prepares for every target, and what it never compiles for the kernel.
 _NEVER_FOCUSED = ("Documentation", "include", "scripts", "tools", "usr", "certs")
-
-
-def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
-    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
-    asked for."""
-    own = catalog.arches[arch].srcarch
-    paths = (path.replace("{srcarch}", own) for path in profile.focus)
-    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
 
 
 def check_focus(profile: Profile, catalog: Catalog, tree: Path) -> None:

@@ -20,8 +20,14 @@ from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
 from matrix.commands.focus import find_focus_additions, name_object
-from matrix.commands.run import LOCAL_ENVIRONMENT, Environment, choose_run_directory, run_matrix
-from matrix.commands.session import fetch_source, prepare_session, read_git_identity
+from matrix.commands.run import choose_run_directory, run_matrix
+from matrix.commands.session import (
+    LOCAL_ENVIRONMENT,
+    Environment,
+    fetch_source,
+    prepare_session,
+    read_git_identity,
+)
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
@@ -38,6 +44,10 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Patc
 
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
+_SOURCE_SUFFIXES = (".c", ".S")
+
+BuiltRun = tuple[Run, Path]
+"""A run and its directory."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def evaluate_patch(
     asked: PatchRequest,
     emit: EventSink,
     argv: Sequence[str] = (),
-    world: Environment = LOCAL_ENVIRONMENT,
+    environment: Environment = LOCAL_ENVIRONMENT,
 ) -> PatchResult:
     """Build before and after, and compare.
 
@@ -95,17 +105,17 @@ def evaluate_patch(
     InterruptedRunError when the user stopped it: what was built is kept.
     """
     profile = profile.model_copy(update={"patch": (*profile.patch, *asked.base_patches)})
-    place = choose_run_directory(profile, f"{profile.name}-patch", world.runs, datetime.now(UTC))
+    place = choose_run_directory(profile, f"{profile.name}-patch", environment.runs, datetime.now(UTC))
     check_directory_unused(place)
     try:
-        trial = _try_patches(profile, asked.series, place, emit, world)
+        trial = _try_patches(profile, asked.series, place, emit, environment)
     except BaseException:
         # Nothing was built yet, so nothing of a request that is refused is kept.
         shutil.rmtree(place / _PATCHES_DIRECTORY, ignore_errors=True)
         with suppress(OSError):
             place.rmdir()
         raise
-    return _PatchEvaluation(trial, asked, place, emit, argv, world).build_and_compare()
+    return _PatchEvaluation(trial, asked, place, emit, argv, environment).build_and_compare()
 
 
 @dataclass(frozen=True)
@@ -119,20 +129,20 @@ class _TrialApplication:
 
 
 def _try_patches(
-    profile: Profile, series: PatchSeries, place: Path, emit: EventSink, world: Environment
+    profile: Profile, series: PatchSeries, place: Path, emit: EventSink, environment: Environment
 ) -> _TrialApplication:
     """Apply the patches to a copy of the source, before anything is built."""
     files = _write_patch_files(series.patches, place / _PATCHES_DIRECTORY)
-    with prepare_session(profile, emit, engine=world.engine, cache=world.cache) as ready:
+    with prepare_session(profile, emit, environment) as session:
         touched = {path for one in series.patches for path in one.paths}
-        more = find_focus_additions(profile, ready.catalog, ready.tree.path, touched)
+        more = find_focus_additions(profile, session.catalog, session.tree.path, touched)
         if more:
             emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
         focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
         try:
-            fetch_source(_add_patches(focused, files), ready.engine, ready.cache, ready.user, emit)
+            fetch_source(_add_patches(focused, files), session.engine, session.cache, session.user, emit)
         except RejectedPatchError as error:
-            count = error.patch_index - len(ready.tree.patches)
+            count = error.patch_index - len(session.tree.patches)
             if count < 1:
                 raise
             emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))

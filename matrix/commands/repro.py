@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from matrix.catalog.types import find_compiler_and_linker
+from matrix.catalog.types import ROOT_IMAGE, find_compiler_and_linker
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.finding import Finding
@@ -27,7 +27,6 @@ from matrix.plan import escape_path_part
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
 from matrix.record.states import State
 
-DEFAULT_ROOT_IMAGE = "debian:trixie-slim"
 REPRODUCER_NAME = "repro.sh"
 _MAX_WORD_LENGTH = 4000
 _HEREDOC_END = "KMATRIX_EOF"
@@ -95,7 +94,7 @@ def render_reproducer(stored: StoredRun, target: ReproTarget, about: Iterable[st
         run=clean_text(run.id),
         comment_lines=list(_wrap_comment(about)),
         title=finding.title if finding else f"{cell.id} fails",
-        upstream=DEFAULT_ROOT_IMAGE,
+        upstream=ROOT_IMAGE.upstream,
         image=chain.image,
         image_id=chain.image_id,
         recipe_root=chain.root,

@@ -3,10 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Profile
-from matrix.commands.session import Session, ensure_images, fetch_source, resolve_image_ref
-from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.commands.session import (
+    LOCAL_ENVIRONMENT,
+    Environment,
+    ensure_images,
+    fetch_source,
+    resolve_image_ref,
+)
+from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
 from matrix.record.events import EventSink, ProgressNote
@@ -18,12 +25,7 @@ from matrix.source.spec import PackageSpec, RevisionSpec, parse_source_spec
 
 @contextmanager
 def restore_session(
-    run: Run,
-    toolchain: str,
-    emit: EventSink,
-    *,
-    engine: Engine | None = None,
-    cache: SourceCache | None = None,
+    run: Run, toolchain: str, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
 ) -> Iterator[Session]:
     """The session that a recorded run was made in, with one of its toolchains.
 
@@ -32,8 +34,7 @@ def restore_session(
     """
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    engine = engine or connect_engine()
-    cache = cache or SourceCache()
+    engine, cache = environment.find_engine(), environment.open_cache()
     with cache.lock_shared():
         info = engine.query_info()
         user = choose_container_user(rootless=info.rootless)
@@ -62,13 +63,13 @@ def _restore_toolchain(
 
 
 def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
-    entry = cache.find(source.digest)
-    if entry is None:
+    cached = cache.find(source.digest)
+    if cached is None:
         return None
     git = source.git
     return SourceTree(
         spec=source.spec,
-        path=entry.path,
+        path=cached.path,
         version=source.version,
         digest=source.digest,
         git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
@@ -83,8 +84,8 @@ def _refetch_tree(
     emit(ProgressNote(f"The source of {run.id} is not in the cache any more: fetching it again."))
     hint = "./inv run, with the options of that run, makes another to take instead"
     try:
-        same = profile.model_copy(update={"source": _pin_spec(run.source, cache)})
-        tree = fetch_source(same, engine, cache, user, emit)
+        pinned = profile.model_copy(update={"source": _pin_spec(run.source, cache)})
+        tree = fetch_source(pinned, engine, cache, user, emit)
     except RequestError as error:
         raise RequestError(
             f"the source of {run.id} is gone, and not to be had again: {error}", hint
@@ -101,7 +102,7 @@ def _pin_spec(source: SourceRecord, cache: SourceCache) -> str:
     match parse_source_spec(source.spec):
         case PackageSpec(name=name, version="") if source.package:
             newest = (cache.read_spec_entry(source.spec) or {}).get("package")
-            # The cache has a package under the spec that it was fetched by: the newest under its plain spec.
+            # The cache keeps a package under the spec that asked for it: the newest one has no version.
             return source.spec if newest == source.package else f"debian:{name}={source.package}"
         case RevisionSpec(path=path) if source.git:
             return f"{path}@{source.git.commit}"

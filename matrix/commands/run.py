@@ -1,36 +1,31 @@
-"""The main job: plan, build, record. ``plan`` is the same without the building."""
+"""The main command: plan, build, record. ``plan`` is the same without the building."""
 
 import shlex
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-from matrix.builder.cell_build import Stages
 from matrix.builder.cell_record import create_blank_cell
-from matrix.builder.lanes import Lane, RunContext, group_into_lanes
+from matrix.builder.lane_worker import run_lanes
+from matrix.builder.lanes import group_into_lanes
 from matrix.builder.reuse import ReusableRun, load_reusable_run
-from matrix.builder.schedule import JobBudget, run_lanes
-from matrix.catalog.types import Profile, parse_duration, parse_size
-from matrix.commands.focus import resolve_focus
+from matrix.builder.run_context import JobBudget, RunContext, Session
+from matrix.catalog.types import Profile, parse_duration
 from matrix.commands.session import (
-    RUNS_DIRECTORY,
-    Session,
+    LOCAL_ENVIRONMENT,
+    Environment,
     build_base_record,
     build_host_record,
     build_source_record,
     build_tool_record,
     prepare_session,
 )
-from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
-from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
 from matrix.record.journal import (
@@ -42,31 +37,14 @@ from matrix.record.journal import (
 )
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
-from matrix.resolve.make_runner import MakeContext
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
-from matrix.source.cache import SourceCache
-
-# What one container may leave to the others and to the machine itself, in parts of its memory.
-_USABLE_MEMORY = 0.9
-
-
-@dataclass(frozen=True)
-class Environment:
-    """The engine, the cache and the folder of runs that a command works with; by default this machine's."""
-
-    engine: Engine | None = None
-    cache: SourceCache | None = None
-    runs: Path = RUNS_DIRECTORY
-
-
-LOCAL_ENVIRONMENT = Environment()
 
 
 def run_matrix(
     profile: Profile,
     emit: EventSink,
     argv: Sequence[str] = (),
-    world: Environment = LOCAL_ENVIRONMENT,
+    environment: Environment = LOCAL_ENVIRONMENT,
     before: StoredRun | None = None,
 ) -> StoredRun:
     """Plan, build and record one run.
@@ -75,33 +53,36 @@ def run_matrix(
     taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
     planned cell has its row.
     """
-    points = plan_requests(profile)
+    requests = plan_requests(profile)
     now = datetime.now(UTC)
-    directory = choose_run_directory(profile, profile.name, world.runs, now)
+    directory = choose_run_directory(profile, profile.name, environment.runs, now)
     check_directory_unused(directory)
-    with prepare_session(profile, emit, engine=world.engine, cache=world.cache) as ready:
-        _check_knob_conflicts(ready, points)
+    with prepare_session(profile, emit, environment) as session:
+        _check_knob_conflicts(session, requests)
         claim_run_directory(directory)
         name = directory.name if profile.out is None else generate_run_id(profile.name, now)
-        record = _build_blank_run(name, ready, points, now, argv)
+        record = _build_blank_run(name, session, requests, now, argv)
         if profile.out is None:
             link_latest_run(directory)
-        known = _find_reusable_run(before, ready, emit) if before else None
-        done = _execute_plan(ready, points, record, directory, emit, build=True, before=known)
-        return StoredRun(done, directory)
+        known = _find_reusable_run(before, session, emit) if before else None
+        with _record_run(session, requests, record, directory, emit, known=known) as context:
+            run_lanes(context)
+        return StoredRun(context.journal.snapshot_run(), directory)
 
 
-def plan_matrix(profile: Profile, emit: EventSink, world: Environment = LOCAL_ENVIRONMENT) -> Run:
+def plan_matrix(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
-    points = plan_requests(profile)
+    requests = plan_requests(profile)
     now = datetime.now(UTC)
     with (
-        prepare_session(profile, emit, engine=world.engine, cache=world.cache, build=False) as ready,
-        TemporaryDirectory(prefix="kmatrix-plan-") as place,
+        prepare_session(profile, emit, environment, build=False) as session,
+        TemporaryDirectory(prefix="kmatrix-plan-") as directory,
     ):
-        _check_knob_conflicts(ready, points)
-        record = _build_blank_run(generate_run_id("plan", now), ready, points, now, ())
-        return _execute_plan(ready, points, record, Path(place), emit, build=False)
+        _check_knob_conflicts(session, requests)
+        record = _build_blank_run(generate_run_id("plan", now), session, requests, now, ())
+        with _record_run(session, requests, record, Path(directory), emit, build=False) as context:
+            run_lanes(context)
+        return context.journal.snapshot_run()
 
 
 def compute_plan_exit_code(planned: Run) -> ExitCode:
@@ -112,140 +93,88 @@ def compute_plan_exit_code(planned: Run) -> ExitCode:
     return compute_run_exit_code(unknown, interrupted=planned.interrupted)
 
 
-def _check_knob_conflicts(ready: Session, points: Sequence[Request]) -> None:
+def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None:
     """Knobs that want different values of one symbol: refused before anything is written."""
-    for point in points:
-        collect_fragment_symbols(point, ready.catalog, ready.profile.fixed)
-        collect_proof_symbols(point, ready.catalog, ready.profile.fixed)
+    for request in requests:
+        collect_fragment_symbols(request, session.catalog, session.profile.fixed)
+        collect_proof_symbols(request, session.catalog, session.profile.fixed)
 
 
 def choose_run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
-    """Where a run that is called so is kept: ``--out``, or a new directory under ``runs``."""
+    """Where a run of this title is kept: ``--out``, or a new directory under ``runs``."""
     if profile.out is not None:
         return Path(profile.out).absolute()
     name = generate_run_id(title, now)
-    taken = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
-    return next(path for path in taken if not path.exists())
+    paths = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
+    return next(path for path in paths if not path.exists())
 
 
 def _build_blank_run(
-    name: str, ready: Session, points: Sequence[Request], now: datetime, argv: Sequence[str]
+    name: str, session: Session, requests: Sequence[Request], now: datetime, argv: Sequence[str]
 ) -> Run:
     return Run(
         id=name,
         tool=build_tool_record(),
         command=shlex.join(argv),
-        host=build_host_record(ready.engine_info),
+        host=build_host_record(session.engine_info),
         started=now,
-        profile=ready.profile.model_dump(mode="json", by_alias=True),
-        axes=list_axes(ready.profile),
-        plan_sha256=compute_plan_digest(points),
-        source=build_source_record(ready.tree),
-        toolchains=ready.toolchains,
-        bases={name: record for name, (record, _) in _build_base_records(ready).items()},
-        cells=tuple(create_blank_cell(point) for point in points),
+        profile=session.profile.model_dump(mode="json", by_alias=True),
+        axes=list_axes(session.profile),
+        plan_sha256=compute_plan_digest(requests),
+        source=build_source_record(session.tree),
+        toolchains=session.toolchains,
+        bases={name: record for name, (record, _) in _build_base_records(session).items()},
+        cells=tuple(create_blank_cell(request) for request in requests),
     )
 
 
-def _find_reusable_run(before: StoredRun, ready: Session, emit: EventSink) -> ReusableRun | None:
-    known = load_reusable_run(before, ready.tree, ready.cache)
+def _find_reusable_run(before: StoredRun, session: Session, emit: EventSink) -> ReusableRun | None:
+    known = load_reusable_run(before, session.tree, session.cache)
     if known is None:
         emit(ProgressNote(f"The source of {before.run.id} is not in the cache: every cell is built."))
     return known
 
 
-def _build_base_records(ready: Session) -> dict[str, tuple[BaseRecord, str | None]]:
-    profile = ready.profile
-    return {name: build_base_record(ready.catalog, name, profile.arch) for name in profile.base}
+def _build_base_records(session: Session) -> dict[str, tuple[BaseRecord, str | None]]:
+    profile = session.profile
+    return {name: build_base_record(session.catalog, name, profile.arch) for name in profile.base}
 
 
-def _execute_plan(
-    ready: Session,
-    points: Sequence[Request],
+@contextmanager
+def _record_run(
+    session: Session,
+    requests: Sequence[Request],
     record: Run,
     directory: Path,
     emit: EventSink,
     *,
-    build: bool,
-    before: ReusableRun | None = None,
-) -> Run:
-    lanes = group_into_lanes(points)
-    at_once = _count_parallel_lanes(ready, lanes)
-    budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, at_once)
-    site = build_make_context(ready, record.id, budget, at_once)
+    build: bool = True,
+    known: ReusableRun | None = None,
+) -> Iterator[RunContext]:
+    """What the lanes share. However the ``with`` block ends, the record is written; Ctrl-C is noted there."""
+    profile, lanes = session.profile, group_into_lanes(requests)
+    # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
+    at_once = min(profile.lanes or session.jobs, profile.jobs or len(lanes), len(lanes))
     interrupted = False
     with Journal(directory, record) as journal:
-        for base, text in _build_base_records(ready).values():
+        for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
-        emit(RunStarted(record.id, directory, len(points), len(lanes)))
+        emit(RunStarted(record.id, directory, len(requests), len(lanes)))
+        context = RunContext(
+            session,
+            lanes,
+            session.create_step_runner(record.id, at_once),
+            JobBudget(session.jobs, at_once, len(lanes)),
+            journal,
+            emit,
+            build=build,
+            deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
+            reusable_run=known,
+        )
         try:
-            plan = _build_run_context(ready, site, journal, emit, points, build=build, before=before)
-            run_lanes(lanes, plan, budget, at_once)
+            yield context
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            done = journal.close(interrupted=interrupted)
-    return done
-
-
-def _count_parallel_lanes(ready: Session, lanes: Sequence[Lane]) -> int:
-    jobs, most = ready.profile.jobs, len(lanes)
-    # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
-    return min(ready.profile.lanes or jobs or ready.engine_info.cpus, jobs or most, most)
-
-
-def build_make_context(ready: Session, run_id: str, budget: JobBudget, at_once: int) -> MakeContext:
-    """What the lanes of a run share, when so many are at work at once."""
-    profile = ready.profile
-    share = int(ready.engine_info.memory * _USABLE_MEMORY / at_once)
-    memory = parse_size(profile.memory) if profile.memory else share
-    return MakeContext(
-        engine=ready.engine,
-        tree=ready.tree,
-        conf_digest=ready.cache.load_manifest(ready.tree.digest).compute_conf_digest(),
-        run_id=run_id,
-        user=ready.user,
-        limits=ContainerLimits(memory=memory, seconds=parse_duration(profile.timeout)),
-        share_jobs=budget.compute_share,
-        cancel=threading.Event(),
-    )
-
-
-def _build_run_context(
-    ready: Session,
-    site: MakeContext,
-    journal: Journal,
-    emit: EventSink,
-    points: Sequence[Request],
-    *,
-    build: bool,
-    before: ReusableRun | None,
-) -> RunContext:
-    profile, catalog = ready.profile, ready.catalog
-
-    def stages_for_arch(arch: str) -> Stages:
-        return Stages(profile.stage, resolve_focus(profile, catalog, arch))
-
-    @cache
-    def definitions_for_arch(arch: str) -> Definitions:
-        return read_tree_definitions(ready.tree.path, catalog.arches[arch].srcarch)
-
-    return RunContext(
-        make_context=site,
-        cache=ready.cache,
-        catalog=catalog,
-        axes=list_axes(profile),
-        fixed_symbols=profile.fixed,
-        stages_for_arch=stages_for_arch,
-        build=build,
-        image_ids={name: record.image_id for name, record in ready.toolchains.items()},
-        user_variables=profile.make,
-        definitions_for_arch=definitions_for_arch,
-        journal=journal,
-        emit=emit,
-        request_ids=frozenset(point.id for point in points),
-        fail_fast=profile.fail_fast,
-        deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
-        reusable_run=before,
-    )
+            journal.close(interrupted=interrupted)

@@ -11,10 +11,10 @@ from itertools import chain
 from pathlib import Path
 
 import matrix
+from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
 from matrix.commands.focus import check_focus
-from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import (
     ImageRecipe,
@@ -22,7 +22,6 @@ from matrix.engine.images import (
     ensure_named_image,
     ensure_toolchain_image,
     read_first_lines,
-    render_dockerfiles,
 )
 from matrix.engine.protocol import Engine, EngineInfo
 from matrix.errors import EngineError, MachineError, RequestError
@@ -54,27 +53,28 @@ _GIT_IDENT = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
 
 
 @dataclass(frozen=True)
-class Session:
-    """Everything that a plan is made with."""
+class Environment:
+    """What a command works with: an engine, a cache and a folder of runs; this machine's own by default."""
 
-    profile: Profile
-    catalog: Catalog
-    engine: Engine
-    engine_info: EngineInfo
-    user: str
-    cache: SourceCache
-    tree: SourceTree
-    toolchains: dict[str, ToolchainRecord]
+    engine: Engine | None = None
+    cache: SourceCache | None = None
+    runs: Path = RUNS_DIRECTORY
+
+    def find_engine(self) -> Engine:
+        """The engine that was given, or this machine's. EngineError when it has none."""
+        return self.engine or connect_engine()
+
+    def open_cache(self) -> SourceCache:
+        """The cache that was given, or this user's."""
+        return self.cache or SourceCache()
+
+
+LOCAL_ENVIRONMENT = Environment()
 
 
 @contextmanager
 def prepare_session(
-    profile: Profile,
-    emit: EventSink,
-    *,
-    engine: Engine | None = None,
-    cache: SourceCache | None = None,
-    build: bool = True,
+    profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT, *, build: bool = True
 ) -> Iterator[Session]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
@@ -84,8 +84,7 @@ def prepare_session(
     """
     catalog = load_catalog().with_profile(profile)
     _check_inputs_readable(profile, catalog)
-    engine = engine or connect_engine()
-    cache = cache or SourceCache()
+    engine, cache = environment.find_engine(), environment.open_cache()
     with cache.lock_shared():
         if not build:
             _check_nothing_missing(profile, catalog, engine, cache)
@@ -101,8 +100,8 @@ def _build_session(
     *,
     needs_focus: bool,
 ) -> Session:
-    about = engine.query_info()
-    user = choose_container_user(rootless=about.rootless)
+    info = engine.query_info()
+    user = choose_container_user(rootless=info.rootless)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     if needs_focus:
@@ -111,7 +110,7 @@ def _build_session(
         name: _build_toolchain_record(engine, catalog, profile, name, image, user)
         for name, image in images.items()
     }
-    return Session(profile, catalog, engine, about, user, cache, tree, toolchains)
+    return Session(profile, catalog, engine, info, user, cache, tree, toolchains)
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
@@ -138,11 +137,11 @@ def ensure_images(
     """Build or pull the images that are missing; returns toolchain → image id."""
     ids = {}
     for name in toolchains:
-        wanted = resolve_image(name, catalog.toolchains[name])
-        if isinstance(wanted, ImageRecipe):
-            ids[name] = ensure_toolchain_image(engine, wanted, emit, install=install)
+        image = resolve_image(name, catalog.toolchains[name])
+        if isinstance(image, ImageRecipe):
+            ids[name] = ensure_toolchain_image(engine, image, emit, install=install)
         else:
-            ids[name] = ensure_named_image(engine, wanted, emit)
+            ids[name] = ensure_named_image(engine, image, emit)
     return ids
 
 
@@ -155,8 +154,8 @@ def resolve_image(name: str, row: Toolchain) -> ImageRecipe | str:
 
 def resolve_image_ref(name: str, row: Toolchain) -> str:
     """The name of a toolchain's image, whether the engine has it or not."""
-    wanted = resolve_image(name, row)
-    return wanted.tag if isinstance(wanted, ImageRecipe) else wanted
+    image = resolve_image(name, row)
+    return image.tag if isinstance(image, ImageRecipe) else image
 
 
 def fetch_source(
@@ -176,19 +175,19 @@ def fetch_source(
 
 def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
     """Read the profile's patches in order, a series as its patches; RequestError when one cannot be read."""
-    given = [read_series(patch) for patch in profile.patch]
-    for note in chain.from_iterable(series.notes for series in given):
+    all_series = [read_series(patch) for patch in profile.patch]
+    for note in chain.from_iterable(series.notes for series in all_series):
         emit(ProgressNote(note))
-    return [patch for series in given for patch in series.patches]
+    return [patch for series in all_series for patch in series.patches]
 
 
 def _build_toolchain_record(
-    engine: Engine, catalog: Catalog, profile: Profile, name: str, image: str, user: str
+    engine: Engine, catalog: Catalog, profile: Profile, name: str, image_id: str, user: str
 ) -> ToolchainRecord:
     """Describe an image with the versions that its tools print, for every arch of the profile."""
     makes = [{**catalog.build_make_variables(arch, name), **profile.make} for arch in profile.arch]
     pairs = [find_compiler_and_linker(make) for make in makes]
-    lines = read_first_lines(engine, image, [f"{tool} --version" for pair in pairs for tool in pair], user)
+    lines = read_first_lines(engine, image_id, [f"{tool} --version" for pair in pairs for tool in pair], user)
     compilers = {}
     for index, arch in enumerate(profile.arch):
         version, binutils = lines[2 * index : 2 * index + 2]
@@ -198,12 +197,12 @@ def _build_toolchain_record(
                 "name another image, or other make variables, in the profile's toolchain",
             )
         compilers[arch] = Compiler(version=version, binutils=binutils)
-    wanted = resolve_image(name, catalog.toolchains[name])
+    image = resolve_image(name, catalog.toolchains[name])
     return ToolchainRecord(
         image=resolve_image_ref(name, catalog.toolchains[name]),
-        image_id=image,
-        root=ROOT_IMAGE if isinstance(wanted, ImageRecipe) else "",
-        recipe=render_dockerfiles(wanted) if isinstance(wanted, ImageRecipe) else (),
+        image_id=image_id,
+        root=image.root.tag if isinstance(image, ImageRecipe) else "",
+        recipe=image.dockerfiles if isinstance(image, ImageRecipe) else (),
         compilers=compilers,
     )
 
@@ -211,15 +210,15 @@ def _build_toolchain_record(
 def build_base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
     """How a base's configurations start, as a run records it, and the text of its .config if it is a file."""
     base = catalog.bases[name]
-    given, extra = read_base_texts(base)
+    text, fragment = read_base_texts(base)
     targets = {arch: catalog.find_base_target(arch, name) for arch in arches}
     record = BaseRecord(
         targets={arch: target for arch, target in targets.items() if target is not None},
         seed=base.seed,
-        config_sha256=hashlib.sha256(given.encode()).hexdigest() if given is not None else None,
-        fragment=tuple(extra.splitlines()),
+        config_sha256=hashlib.sha256(text.encode()).hexdigest() if text is not None else None,
+        fragment=tuple(fragment.splitlines()),
     )
-    return record, given
+    return record, text
 
 
 def build_source_record(tree: SourceTree) -> SourceRecord:
@@ -235,14 +234,14 @@ def build_source_record(tree: SourceTree) -> SourceRecord:
     )
 
 
-def build_host_record(about: EngineInfo) -> Host:
+def build_host_record(info: EngineInfo) -> Host:
     """The machine as a run records it."""
     return Host(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cpus=about.cpus,
-        memory=about.memory,
-        engine=f"{about.name} {about.version}",
-        isolation=f"containers, cgroup {about.cgroup}{', rootless' if about.rootless else ''}",
+        cpus=info.cpus,
+        memory=info.memory,
+        engine=f"{info.name} {info.version}",
+        isolation=f"containers, cgroup {info.cgroup}{', rootless' if info.rootless else ''}",
     )
 
 
@@ -252,9 +251,9 @@ def build_tool_record() -> Tool:
 
 
 def _read_commit() -> str | None:
-    asked = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
+    command = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
     try:
-        output = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=10).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
     except (OSError, subprocess.TimeoutExpired):
         return None
     return output.strip() or None
@@ -264,10 +263,10 @@ def read_git_identity() -> Mailbox:
     """Read the user's name and address from git. RequestError where git has none."""
     command = ["git", "var", "GIT_AUTHOR_IDENT"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
-    ident = _GIT_IDENT.match(process.stdout)
-    if process.returncode or ident is None:
+    match = _GIT_IDENT.match(process.stdout)
+    if process.returncode or match is None:
         raise RequestError(
             "git does not know who you are, so no tag can name you",
             "git config --global user.name 'Your Name'; git config --global user.email you@example.org",
         )
-    return Mailbox(name=ident["name"], address=ident["address"])
+    return Mailbox(name=match["name"], address=match["address"])

@@ -1,4 +1,4 @@
-"""Make this machine ready: an engine, images, a source. Only the task `setup` may install anything."""
+"""Making this machine ready: an engine, images, a source. The one command that may change the machine."""
 
 import os
 import subprocess

@@ -8,21 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.builder.cell_build import Stages
-from matrix.builder.lane_dir import open_lane_copy
 from matrix.builder.lanes import Lane
-from matrix.builder.schedule import JobBudget
-from matrix.commands.focus import resolve_focus
 from matrix.commands.restore import restore_session
-from matrix.commands.run import build_make_context
-from matrix.commands.session import Session
-from matrix.engine.protocol import Engine
+from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
 from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink
 from matrix.record.run_model import Cell
 from matrix.record.states import State
-from matrix.resolve.make_runner import MakeContext, MakeRunner
-from matrix.source.cache import SourceCache
+from matrix.resolve.make_runner import MakeRunner
 
 MAKE_VARIABLE = "make_again"
 """The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
@@ -35,7 +29,7 @@ _PROMPT = "kmatrix$ "
 
 @dataclass(frozen=True)
 class CellShell:
-    """A cell's container, ready to be entered. ``make_command`` is the command that decided the cell."""
+    """A cell's container. ``make_command`` is the literal command that decided the cell's state."""
 
     cell: Cell
     make_command: str
@@ -57,9 +51,7 @@ def open_cell_shell(
     stored: StoredRun,
     name: str,
     emit: EventSink,
-    *,
-    engine: Engine | None = None,
-    cache: SourceCache | None = None,
+    environment: Environment = LOCAL_ENVIRONMENT,
 ) -> Iterator[CellShell]:
     """Open a shell in a cell's container. All that is done in it is gone after the ``with`` block.
 
@@ -69,16 +61,17 @@ def open_cell_shell(
     cell = stored.find_cell(name)
     _check_cell_reachable(cell, stored.directory)
     config = stored.load_config(cell)
-    with restore_session(stored.run, cell.toolchain, emit, engine=engine, cache=cache) as ready:
-        make = cell.make_variables
-        image = ready.toolchains[cell.toolchain].image_id
-        stages = Stages(ready.profile.stage, resolve_focus(ready.profile, ready.catalog, cell.arch))
-        key = Lane(cell.arch, cell.toolchain, cell.base, ()).compute_directory_key(stages, image, make)
-        with open_lane_copy(key, ready.tree, ready.cache, ready.user) as place:
-            place.put_config(config)
-            place.remove_warned_objects()
-            workshop = MakeRunner(_build_make_context(ready), image, make, lambda: place.build)
-            yield CellShell(cell, _find_deciding_command(cell, workshop, stages), workshop)
+    with restore_session(stored.run, cell.toolchain, emit, environment) as session:
+        stages, variables = session.find_stages(cell.arch), cell.make_variables
+        lane = Lane(cell.arch, cell.toolchain, cell.base, ())
+        steps = session.create_step_runner(f"shell-{secrets.token_hex(4)}")
+        with session.open_lane(lane, stages, variables, copy=True) as lane_directory:
+            lane_directory.put_config(config)
+            lane_directory.remove_warned_objects()
+            runner = session.create_make_runner(
+                steps, cell.toolchain, variables, lambda: lane_directory.build
+            )
+            yield CellShell(cell, _find_deciding_command(cell, runner, stages), runner)
 
 
 def _check_cell_reachable(cell: Cell, directory: Path) -> None:
@@ -91,14 +84,9 @@ def _check_cell_reachable(cell: Cell, directory: Path) -> None:
     )
 
 
-def _build_make_context(ready: Session) -> MakeContext:
-    budget = JobBudget(ready.profile.jobs or ready.engine_info.cpus, 1)
-    return build_make_context(ready, f"shell-{secrets.token_hex(4)}", budget, 1)
-
-
-def _find_deciding_command(cell: Cell, workshop: MakeRunner, stages: Stages) -> str:
-    """The recorded command; of a cell that was never built, the one that would be its last."""
+def _find_deciding_command(cell: Cell, runner: MakeRunner, stages: Stages) -> str:
+    """The recorded command; for a cell that was never built, the one that would be its last."""
     stage = cell.deciding_stage
     if stage is not None and stage.name != "configure":
         return stage.command
-    return shlex.join(workshop.build_command(stages.list_make_targets(stages.list_stages()[-1])))
+    return stages.format_command(stages.list_stages()[-1], runner)

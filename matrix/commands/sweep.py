@@ -13,8 +13,8 @@ from typing import NamedTuple
 from matrix.builder.lane_dir import is_lane_held
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
+from matrix.catalog.types import ROOT_IMAGE
 from matrix.commands.session import resolve_image_ref
-from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
@@ -152,7 +152,7 @@ def _find_outdated_images(engine: Engine | None) -> Iterator[Leftover]:
         return
     current = {resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items()}
     for ref, size in engine.list_images().items():
-        if ref not in current | {compute_base_tag(), ROOT_IMAGE}:
+        if ref not in current | {compute_base_tag(), ROOT_IMAGE.tag}:
             yield Leftover("image", ref, size, partial(engine.remove_image, ref))
 
 

@@ -1,6 +1,6 @@
 """The root file system under all images: found, pulled, or bootstrapped on this machine.
 
-With ``terminal``, the only module of the engine's room that runs programs of the host.
+With ``docker_host``, the only module of this package that runs programs of the host.
 """
 
 import os
@@ -12,13 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matrix.catalog.types import ROOT_IMAGE, RootImage
 from matrix.engine.protocol import Engine, LineCallback
 from matrix.errors import EngineError, MachineError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
-
-DEBIAN_SUITE = "trixie"
-ROOT_IMAGE = f"kmatrix/root:{DEBIAN_SUITE}"
-UPSTREAM_IMAGE = f"debian:{DEBIAN_SUITE}-slim"
 
 _BOOTSTRAP_PACKAGES = ("mmdebstrap", "debian-archive-keyring")
 _INSTALL_COMMAND = f"apt-get install {' '.join(_BOOTSTRAP_PACKAGES)}"
@@ -26,7 +23,7 @@ _INSTALL_COMMAND = f"apt-get install {' '.join(_BOOTSTRAP_PACKAGES)}"
 
 @dataclass(frozen=True)
 class HostSystem:
-    """What the bootstrap asks of the machine, so that a test can answer instead."""
+    """What the bootstrap needs of the machine; a test has one of its own."""
 
     def has_program(self, program: str) -> bool:
         """Whether a program is on PATH."""
@@ -56,53 +53,59 @@ class HostSystem:
 
 
 def ensure_root_image(
-    engine: Engine, emit: EventSink, *, install: bool = False, host: HostSystem | None = None
+    engine: Engine,
+    emit: EventSink,
+    *,
+    root: RootImage = ROOT_IMAGE,
+    install: bool = False,
+    host: HostSystem | None = None,
 ) -> str:
-    """The id of the root file system's image, and how it was come by, told through ``emit``.
+    """The id of the root file system's image; how it was come by goes to ``emit``.
 
     Tagged already: used. Else pulled when a registry answers, else bootstrapped with mmdebstrap, which
     is itself installed when ``install`` allows it. EngineError with the command to type otherwise.
     """
-    if found := engine.find_image_id(ROOT_IMAGE):
-        return found
-    emit(ProgressNote(f"Pulling {UPSTREAM_IMAGE} as the root file system of all images."))
-    if engine.pull_image(UPSTREAM_IMAGE):
-        engine.tag_image(UPSTREAM_IMAGE, ROOT_IMAGE)
-        emit(ProgressNote(f"The root file system was pulled: {UPSTREAM_IMAGE}."))
-        return _require_root_image(engine)
-    return _bootstrap_root_image(engine, emit, host or HostSystem(), install=install)
-
-
-def _require_root_image(engine: Engine) -> str:
-    found = engine.find_image_id(ROOT_IMAGE)
-    if found is None:
-        raise EngineError(f"the engine took the image {ROOT_IMAGE} and does not have it", hint="./inv doctor")
-    return found
-
-
-def _bootstrap_root_image(engine: Engine, emit: EventSink, host: HostSystem, *, install: bool) -> str:
+    if image := engine.find_image_id(root.tag):
+        return image
+    emit(ProgressNote(f"Pulling {root.upstream} as the root file system of all images."))
+    if engine.pull_image(root.upstream):
+        engine.tag_image(root.upstream, root.tag)
+        emit(ProgressNote(f"The root file system was pulled: {root.upstream}."))
+        return _require_root_image(engine, root)
     emit(
         ProgressNote(
-            f"No registry gives {UPSTREAM_IMAGE}: "
-            f"bootstrapping Debian {DEBIAN_SUITE} with mmdebstrap instead."
+            f"No registry gives {root.upstream}: bootstrapping Debian {root.suite} with mmdebstrap instead."
         )
     )
+    return _bootstrap_root_image(engine, root, emit, host or HostSystem(), install=install)
+
+
+def _require_root_image(engine: Engine, root: RootImage) -> str:
+    image = engine.find_image_id(root.tag)
+    if image is None:
+        raise EngineError(f"the engine took the image {root.tag} and does not have it", hint="./inv doctor")
+    return image
+
+
+def _bootstrap_root_image(
+    engine: Engine, root: RootImage, emit: EventSink, host: HostSystem, *, install: bool
+) -> str:
     if not host.has_program("mmdebstrap"):
-        _install_mmdebstrap(host, emit, install=install)
+        _install_mmdebstrap(root, host, emit, install=install)
     with tempfile.TemporaryDirectory(prefix="kmatrix-root-") as directory:
         tarball = Path(directory) / "root.tar"
-        command = ("mmdebstrap", "--variant=minbase", "--include=ca-certificates", DEBIAN_SUITE, str(tarball))
+        command = ("mmdebstrap", "--variant=minbase", "--include=ca-certificates", root.suite, str(tarball))
         _run_checked(host, command, emit)
-        made = engine.import_rootfs(tarball, ROOT_IMAGE)
+        image = engine.import_rootfs(tarball, root.tag)
     emit(ProgressNote("The root file system was bootstrapped with mmdebstrap and imported."))
-    return made
+    return image
 
 
-def _install_mmdebstrap(host: HostSystem, emit: EventSink, *, install: bool) -> None:
+def _install_mmdebstrap(root: RootImage, host: HostSystem, emit: EventSink, *, install: bool) -> None:
     if not (install and host.is_root() and host.has_program("apt-get")):
         as_root = f"as root: {_INSTALL_COMMAND}" if host.has_program("apt-get") else "install mmdebstrap"
         raise EngineError(
-            f"no registry gives {UPSTREAM_IMAGE}, and mmdebstrap, which could make it here, is not installed",
+            f"no registry gives {root.upstream}, and mmdebstrap, which could make it here, is not installed",
             hint=f"{as_root}; then try again",
         )
     apt_install(_BOOTSTRAP_PACKAGES, emit, host)
@@ -129,5 +132,7 @@ def _run_checked(host: HostSystem, command: Sequence[str], emit: EventSink) -> N
     emit(OutputLine(f"$ {shown}"))
     code = host.run_program(command, on_line, {"DEBIAN_FRONTEND": "noninteractive"})
     if code:
-        said = "\n".join(last)
-        raise MachineError(f"{shown} failed with exit code {code}:\n{said}", hint=f"try it by hand: {shown}")
+        output = "\n".join(last)
+        raise MachineError(
+            f"{shown} failed with exit code {code}:\n{output}", hint=f"try it by hand: {shown}"
+        )

@@ -1,4 +1,4 @@
-"""What the engine's HTTP API wants and gives, from and to our own words."""
+"""Requests and replies of the engine's HTTP API, made of and turned into the protocol's own types."""
 
 import codecs
 import io
@@ -59,7 +59,7 @@ class LineDecoder:
 
 
 _DOCTOR_HINT = "./inv doctor says what is wrong with the engine"
-# What an engine says, in lower case, and what to do about it.
+# A part of an engine's message, in lower case, and what to do about it.
 _HINTS_BY_MESSAGE = (
     ("no space left on device", "free some disk space: ./inv sweep removes what kmatrix no longer needs"),
     ("no such image", "./inv images builds what is missing"),
@@ -79,37 +79,37 @@ _HINTS_BY_MESSAGE = (
 )
 
 
-def find_hint(said: str, otherwise: str = _DOCTOR_HINT) -> str:
-    """What to do about something that an engine said."""
-    lowered = said.lower()
+def find_hint(message: str, otherwise: str = _DOCTOR_HINT) -> str:
+    """What to do about a message of the engine."""
+    lowered = message.lower()
     return next((hint for sign, hint in _HINTS_BY_MESSAGE if sign in lowered), otherwise)
 
 
-def error_from_refusal(what: str, said: str) -> EngineError:
-    """The engine answered, and its answer was no."""
-    return EngineError(f"the container engine could not {what}: {said}", hint=find_hint(said))
+def error_from_refusal(what: str, message: str) -> EngineError:
+    """The engine answered with an error."""
+    return EngineError(f"the container engine could not {what}: {message}", hint=find_hint(message))
 
 
-def error_from_silence(url: str, what: str, said: str, *, slow: bool) -> EngineError:
+def error_from_silence(url: str, what: str, detail: str, *, slow: bool) -> EngineError:
     """No answer at all: dead, restarted, or (``slow``) too busy to give one in time."""
     how = "gave no answer in time" if slow else "does not answer, or stopped in the middle"
-    message = f"the container engine at {url} {how}, asked to {what}: {said}"
+    message = f"the container engine at {url} {how}, asked to {what}: {detail}"
     return EngineError(message, hint=f"{_DOCTOR_HINT}; ./inv setup starts it")
 
 
 def error_from_build_failure(name: str, error: str, last: Sequence[str]) -> EngineError:
     """A step of an image's Dockerfile failed; ``last`` is the end of its output."""
-    said = "\n".join(("  " + line).rstrip() for line in (*last, error))
+    output = "\n".join(("  " + line).rstrip() for line in (*last, error))
     return EngineError(
-        f"the image {name} could not be built:\n{said}",
-        hint=find_hint(said, otherwise="mend what the lines above say, and try again: ./inv images"),
+        f"the image {name} could not be built:\n{output}",
+        hint=find_hint(output, otherwise="mend what the lines above say, and try again: ./inv images"),
     )
 
 
-def error_from_old_version(url: str, said: str) -> EngineError:
-    """It answers, in an older language than the client's."""
+def error_from_old_version(url: str, message: str) -> EngineError:
+    """The engine answers in an older version of the API than the client has."""
     return EngineError(
-        f"the container engine at {url} is too old: {said}",
+        f"the container engine at {url} is too old: {message}",
         hint="install a newer one: Docker 20.10 and later are known to work",
     )
 
@@ -145,7 +145,7 @@ def build_create_request(container: ContainerSpec) -> dict[str, Any]:
 
 
 def build_interactive_request(container: ContainerSpec, *, terminal: bool) -> dict[str, Any]:
-    """The same for a container that somebody types to. Its stdin ends when theirs does."""
+    """The same for a container on the caller's terminal. Its stdin ends when the caller's does."""
     return {
         **build_create_request(container),
         "AttachStdin": True,
@@ -162,7 +162,7 @@ def _build_host_config(container: ContainerSpec) -> dict[str, Any]:
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "Mounts": [_build_mount(mount) for mount in container.mounts],
-        # Nobody reads it: attaching gets the output, and a long build's second copy would fill the disk.
+        # Not needed: attaching gets the output, and a second copy of a long build's would fill the disk.
         "LogConfig": {"Type": "none", "Config": {}},
         **_build_limits(container.limits),
     }
@@ -208,7 +208,7 @@ def pack_build_context(files: Mapping[str, str]) -> io.BytesIO:
 
 
 def parse_engine_info(info: ApiReply, version: ApiReply) -> EngineInfo:
-    """GET /info and GET /version, as far as they concern us."""
+    """The engine's description, out of GET /info and GET /version."""
     components = version.get("Components") or [{}]
     podman = "podman" in components[0].get("Name", "").lower()
     return EngineInfo(
@@ -233,8 +233,8 @@ def parse_container_runs(containers: Iterable[ApiReply]) -> dict[str, str]:
 
 def parse_image_sizes(images: Iterable[ApiReply]) -> dict[str, int]:
     """Tags and bytes out of GET /images/json; what has lost its tag stands under its id."""
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for image in images:
         tags = [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
-        found.update(dict.fromkeys(tags or [image["Id"]], int(image["Size"])))
-    return found
+        sizes.update(dict.fromkeys(tags or [image["Id"]], int(image["Size"])))
+    return sizes

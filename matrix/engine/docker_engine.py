@@ -1,4 +1,4 @@
-"""The engine behind which Docker stands: the only module that knows docker-py.
+"""The engine that is Docker: the only module that imports docker-py.
 
 Everything that goes wrong on the way to the engine and back becomes an EngineError; what a caller's
 ``on_line`` raises passes through untouched.
@@ -22,7 +22,7 @@ import requests
 import urllib3.exceptions
 from docker.types.daemon import CancellableStream
 
-from matrix.engine import docker_cli
+from matrix.engine import docker_host
 from matrix.engine.docker_api import (
     IMAGE_LABEL_VALUE,
     LineDecoder,
@@ -157,13 +157,13 @@ class DockerEngine:
         yield from lines.flush()
 
     def _require_image_id(self, name: str) -> str:
-        made = self.find_image_id(name)
-        if made is None:
+        image_id = self.find_image_id(name)
+        if image_id is None:
             raise EngineError(
                 f"the engine ended its work on the image {name} and has no such image",
                 hint="it may have been restarted meanwhile: try again",
             )
-        return made
+        return image_id
 
     def run_container(
         self, container: ContainerSpec, on_line: LineCallback, cancel: threading.Event
@@ -171,30 +171,30 @@ class DockerEngine:
         if cancel.is_set():
             return ContainerResult(exit=0, seconds=0.0, cancelled=True)
         with self._open_client() as api:
-            made = self._create_container(api, container.name, build_create_request(container))
+            container_id = self._create_container(api, container.name, build_create_request(container))
             try:
-                return self._follow_container(api, made, container, on_line, cancel)
+                return self._follow_container(api, container_id, container, on_line, cancel)
             finally:
-                self._discard_container(api, made)
+                self._discard_container(api, container_id)
 
     def run_interactively(self, container: ContainerSpec) -> int:
-        program = docker_cli.find_docker_client()
-        body = build_interactive_request(container, terminal=docker_cli.is_terminal())
+        program = docker_host.find_docker_client()
+        body = build_interactive_request(container, terminal=docker_host.is_terminal())
         with self._open_client() as api:
-            made = self._create_container(api, container.name, body)
-            discard = partial(self._discard_container, api, made)
+            container_id = self._create_container(api, container.name, body)
+            discard = partial(self._discard_container, api, container_id)
             try:
-                docker_cli.start_attached(program, self.url, made, discard)
-                return self._wait_for_exit_code(api, made, container.name)
+                docker_host.start_attached(program, self.url, container_id, discard)
+                return self._wait_for_exit_code(api, container_id, container.name)
             finally:
                 discard()
 
-    def _wait_for_exit_code(self, api: docker.APIClient, made: str, name: str) -> int:
+    def _wait_for_exit_code(self, api: docker.APIClient, container_id: str, name: str) -> int:
         """The exit code of a container whose client has ended; EngineError when it did not end, or begin."""
         with self._translate_errors("wait for a container"):
             with _suppress_timeouts():
-                api.wait(made, timeout=_EXIT_TIMEOUT)
-            state: Mapping[str, Any] = api.inspect_container(made)["State"]
+                api.wait(container_id, timeout=_EXIT_TIMEOUT)
+            state: Mapping[str, Any] = api.inspect_container(container_id)["State"]
         if state["Status"] in _ENDED_STATUSES:
             return int(state["ExitCode"])
         raise error_from_refusal(
@@ -204,8 +204,8 @@ class DockerEngine:
     def _create_container(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
         with self._translate_errors(f"create the container {name}"):
             try:
-                made = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
-                return str(made["Id"])
+                reply = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+                return str(reply["Id"])
             except docker.errors.APIError:
                 raise
             except BaseException:
@@ -217,29 +217,29 @@ class DockerEngine:
     def _follow_container(
         self,
         api: docker.APIClient,
-        made: str,
+        container_id: str,
         container: ContainerSpec,
         on_line: LineCallback,
         cancel: threading.Event,
     ) -> ContainerResult:
         with self._attach_output(container.name) as stream:
             with self._translate_errors(f"start {container.name}"):
-                api.start(made)
+                api.start(container_id)
             started = time.monotonic()
             with ContainerWatchdog(
                 cancel,
                 container.limits.seconds,
-                partial(self._kill_container, made),
+                partial(self._kill_container, container_id),
                 partial(_close_stream, stream),
-            ) as guard:
+            ) as watchdog:
                 self._forward_lines(stream, on_line)
-                state = self._wait_for_exit_state(api, made, guard)
+                state = self._wait_for_exit_state(api, container_id, watchdog)
         return ContainerResult(
             exit=int(state["ExitCode"]),
             seconds=time.monotonic() - started,
             oom=bool(state.get("OOMKilled")),
-            timed_out=guard.stop_reason == "timed out",
-            cancelled=guard.stop_reason == "cancelled",
+            timed_out=watchdog.stop_reason == "timed out",
+            cancelled=watchdog.stop_reason == "cancelled",
         )
 
     @contextmanager
@@ -277,24 +277,24 @@ class DockerEngine:
             yield from stream
 
     def _wait_for_exit_state(
-        self, api: docker.APIClient, made: str, guard: ContainerWatchdog
+        self, api: docker.APIClient, container_id: str, watchdog: ContainerWatchdog
     ) -> Mapping[str, Any]:
         """The container's final state. Its output may have ended long before it does."""
         while True:
             with self._translate_errors("wait for a container"):
-                # The timeout is HTTP's and says nothing of the container; the guard keeps its time.
+                # The timeout is HTTP's and not the container's, which the watchdog keeps.
                 with _suppress_timeouts():
-                    api.wait(made, timeout=_WAIT_TIMEOUT)
-                state: Mapping[str, Any] = api.inspect_container(made)["State"]
+                    api.wait(container_id, timeout=_WAIT_TIMEOUT)
+                state: Mapping[str, Any] = api.inspect_container(container_id)["State"]
             if state["Status"] in _ENDED_STATUSES:
                 return state
-            if guard.failure is not None:
-                raise guard.failure
+            if watchdog.failure is not None:
+                raise watchdog.failure
 
-    def _kill_container(self, made: str) -> bool:
+    def _kill_container(self, container_id: str) -> bool:
         with self._open_checked_client("kill a container") as api:
             try:
-                api.kill(made)
+                api.kill(container_id)
             except docker.errors.APIError as error:
                 # 404: removed; 409 (Podman) and 500 (old Dockers): not running any more.
                 if error.status_code in (_HTTP_NOT_FOUND, 409) or "is not running" in str(error):
@@ -302,27 +302,27 @@ class DockerEngine:
                 raise
             return True
 
-    def _discard_container(self, api: docker.APIClient, made: str) -> None:
+    def _discard_container(self, api: docker.APIClient, container_id: str) -> None:
         # The outcome is known by now, or an error is on its way: a leftover must change neither.
         # It carries our label, so `containers` finds it.
         with suppress(EngineError):
-            self._force_remove_container(api, made)
+            self._force_remove_container(api, container_id)
 
-    def _force_remove_container(self, api: docker.APIClient, made: str) -> None:
-        with self._translate_errors(f"remove the container {made}"), suppress(docker.errors.NotFound):
+    def _force_remove_container(self, api: docker.APIClient, container_id: str) -> None:
+        with self._translate_errors(f"remove the container {container_id}"), suppress(docker.errors.NotFound):
             try:
-                api.remove_container(made, force=True, v=True)
+                api.remove_container(container_id, force=True, v=True)
             except docker.errors.APIError as error:
                 if error.status_code == _HTTP_NOT_FOUND:
                     raise
                 # "removal in progress", or a mount that some other process still looks at.
                 time.sleep(1)
-                api.remove_container(made, force=True, v=True)
+                api.remove_container(container_id, force=True, v=True)
 
     def list_containers(self) -> dict[str, str]:
         with self._open_checked_client("list the containers") as api:
-            found = api.containers(all=True, filters={"label": LABEL})
-        return parse_container_runs(found)
+            containers = api.containers(all=True, filters={"label": LABEL})
+        return parse_container_runs(containers)
 
     def remove_container(self, name: str) -> None:
         with self._open_client() as api:
@@ -337,6 +337,11 @@ class DockerEngine:
     def remove_image(self, ref: str) -> None:
         with self._open_checked_client(f"remove the image {ref}") as api, suppress(docker.errors.NotFound):
             api.remove_image(ref, force=True)
+
+
+def connect_docker() -> DockerEngine:
+    """Docker on this machine. EngineError when there is none, it refuses, or is too old."""
+    return DockerEngine(docker_host.find_docker())
 
 
 def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:

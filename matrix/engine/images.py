@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from uuid import uuid4
 
 import jinja2
 
 from matrix.catalog.load import load_catalog
-from matrix.engine.bootstrap import ROOT_IMAGE, ensure_root_image
-from matrix.engine.protocol import ContainerLimits, ContainerSpec, Engine
+from matrix.catalog.types import ROOT_IMAGE, RootImage
+from matrix.engine.bootstrap import ensure_root_image
+from matrix.engine.protocol import ContainerLimits, Engine
+from matrix.engine.step import Step, StepRunner
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
 
@@ -39,29 +40,31 @@ done
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """A toolchain whose image is built here: ``Blueprint("gcc-14", "gcc", 14)``.
+    """A toolchain whose image is built here: ``ImageRecipe("gcc-14", "gcc", 14)``.
 
-    ``family`` is the template's name, ``version`` the compiler's.
+    ``template`` names the file under ``dockerfiles/``, ``version`` is the compiler's, and ``root`` what the
+    image is built on, with its Debian suite.
     """
 
     name: str
     template: str
     version: int
+    root: RootImage = ROOT_IMAGE
+
+    @property
+    def dockerfiles(self) -> tuple[str, ...]:
+        """All Dockerfiles of the image, each on the one before; the first is on the root file system."""
+        return (_render_base_dockerfile(self.root), self.dockerfile)
 
     @property
     def dockerfile(self) -> str:
         """Its Dockerfile, on the base as it stands now."""
-        return render_dockerfile(self.name, self.template, self.version, compute_base_tag())
+        return render_dockerfile(self.name, self.template, self.version, compute_base_tag(self.root))
 
     @property
     def tag(self) -> str:
         """What its image is called, whether there is one or not."""
         return compute_image_tag(self.name, self.dockerfile)
-
-
-def render_dockerfiles(wanted: ImageRecipe) -> tuple[str, ...]:
-    """All Dockerfiles of a toolchain's image, each on the one before; the first is on ``bootstrap.ROOT``."""
-    return (render_dockerfile("base", "base", None, ROOT_IMAGE), wanted.dockerfile)
 
 
 @cache
@@ -116,9 +119,13 @@ def compute_image_tag(name: str, recipe: str) -> str:
     return f"kmatrix/{allowed}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def compute_base_tag() -> str:
+def compute_base_tag(root: RootImage = ROOT_IMAGE) -> str:
     """The tag of the image under all toolchains."""
-    return compute_image_tag("base", render_dockerfile("base", "base", None, ROOT_IMAGE))
+    return compute_image_tag("base", _render_base_dockerfile(root))
+
+
+def _render_base_dockerfile(root: RootImage) -> str:
+    return render_dockerfile("base", "base", None, root.tag)
 
 
 def ensure_base_image(engine: Engine, emit: EventSink, *, install: bool = False) -> str:
@@ -126,54 +133,56 @@ def ensure_base_image(engine: Engine, emit: EventSink, *, install: bool = False)
 
     ``install`` allows installing what the bootstrap needs on this machine.
     """
-    if found := engine.find_image_id(compute_base_tag()):
-        return found
+    root = ROOT_IMAGE
+    if image := engine.find_image_id(compute_base_tag(root)):
+        return image
     with _BUILD_LOCK:
-        return _ensure_base_locked(engine, emit, install=install)
+        return _ensure_base_locked(engine, root, emit, install=install)
 
 
 def ensure_toolchain_image(
-    engine: Engine, wanted: ImageRecipe, emit: EventSink, *, install: bool = False
+    engine: Engine, recipe: ImageRecipe, emit: EventSink, *, install: bool = False
 ) -> str:
     """The id (``sha256:…``) of a toolchain's image; built, with all under it, when it is not there.
 
     Raises EngineError with the end of the build's output when a step of it fails.
     """
-    if found := engine.find_image_id(wanted.tag):
-        return found
+    if image := engine.find_image_id(recipe.tag):
+        return image
     with _BUILD_LOCK:
-        _ensure_base_locked(engine, emit, install=install)
-        return _ensure_image_locked(engine, wanted.tag, wanted.dockerfile, emit)
+        _ensure_base_locked(engine, recipe.root, emit, install=install)
+        return _ensure_image_locked(engine, recipe.tag, recipe.dockerfile, emit)
 
 
 def ensure_named_image(engine: Engine, ref: str, emit: EventSink) -> str:
     """The id of an image that a profile names (by digest, id or tag): local, or else pulled."""
-    if found := engine.find_image_id(ref):
-        return found
+    if image := engine.find_image_id(ref):
+        return image
     emit(ProgressNote(f"Pulling the image {ref}."))
-    if engine.pull_image(ref) and (found := engine.find_image_id(ref)):
-        return found
+    if engine.pull_image(ref) and (image := engine.find_image_id(ref)):
+        return image
     raise EngineError(
         f"the image {ref} is not on this machine and no registry gives it",
         hint=f"check the name in the profile, or load the image and try again: docker pull {ref}",
     )
 
 
-def _ensure_base_locked(engine: Engine, emit: EventSink, *, install: bool) -> str:
-    wanted = compute_base_tag()
-    if found := engine.find_image_id(wanted):
-        return found
-    ensure_root_image(engine, emit, install=install)
-    return _ensure_image_locked(engine, wanted, render_dockerfile("base", "base", None, ROOT_IMAGE), emit)
+def _ensure_base_locked(engine: Engine, root: RootImage, emit: EventSink, *, install: bool) -> str:
+    tag = compute_base_tag(root)
+    if image := engine.find_image_id(tag):
+        return image
+    ensure_root_image(engine, emit, root=root, install=install)
+    return _ensure_image_locked(engine, tag, _render_base_dockerfile(root), emit)
 
 
-def _ensure_image_locked(engine: Engine, wanted: str, dockerfile: str, emit: EventSink) -> str:
-    if found := engine.find_image_id(wanted):
-        return found
-    emit(ProgressNote(f"Building the image {wanted}."))
-    built = engine.build_image(wanted, {"Dockerfile": dockerfile}, lambda line: emit(OutputLine(line)))
-    emit(ProgressNote(f"Built the image {wanted}."))
-    return built
+def _ensure_image_locked(engine: Engine, tag: str, dockerfile: str, emit: EventSink) -> str:
+    # Another lane may have built it while this one waited for the lock.
+    if image := engine.find_image_id(tag):
+        return image
+    emit(ProgressNote(f"Building the image {tag}."))
+    image = engine.build_image(tag, {"Dockerfile": dockerfile}, lambda line: emit(OutputLine(line)))
+    emit(ProgressNote(f"Built the image {tag}."))
+    return image
 
 
 def read_first_lines(engine: Engine, image: str, commands: Sequence[str], user: str) -> list[str]:
@@ -182,19 +191,13 @@ def read_first_lines(engine: Engine, image: str, commands: Sequence[str], user: 
     ``powerpc64le-linux-gnu-gcc --version`` gives what a record keeps of a compiler. A command that fails,
     or that the image lacks, gives an empty string. EngineError when the image has no shell.
     """
-    container = ContainerSpec(
-        name=f"kmatrix-ask-{uuid4().hex[:12]}",
-        image=image,
-        command=("sh", "-c", _FIRST_LINES_SCRIPT, "sh", *commands),
-        user=user,
-        limits=ContainerLimits(seconds=60),
-    )
+    step = Step(image, ("sh", "-c", _FIRST_LINES_SCRIPT, "sh", *commands))
     lines: list[str] = []
-    ended = engine.run_container(container, lines.append, threading.Event())
+    ended = StepRunner(engine, user, "ask", ContainerLimits(seconds=60)).run(step, lines.append)
     if ended.exit or ended.timed_out or len(lines) != len(commands):
-        said = "; ".join(lines[-3:])
+        output = "; ".join(lines[-3:])
         raise EngineError(
-            f"the image {image} does not tell its tools' versions (exit {ended.exit}): {said}",
+            f"the image {image} does not tell its tools' versions (exit {ended.exit}): {output}",
             hint=f"try it by hand: docker run --rm {image} {commands[0] if commands else 'true'}",
         )
     return lines

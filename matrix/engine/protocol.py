@@ -1,6 +1,6 @@
-"""The container engine in our own words. Docker stands behind it; its types never leak.
+"""What kmatrix needs of a container engine, in types of its own: Docker's never leave its modules.
 
-A failing command is a value (`Ended`); an engine that fails is an `EngineError`.
+A failing command is a value (`ContainerResult`); an engine that fails is an `EngineError`.
 """
 
 import threading
@@ -18,7 +18,7 @@ LABEL = "kmatrix"
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the engine says of itself. ``memory`` in bytes."""
+    """The engine's version, and the machine that its containers run on. ``memory`` in bytes."""
 
     name: str
     version: str

@@ -17,9 +17,9 @@ KILL_GRACE = 30.0
 class ContainerWatchdog:
     """While the ``with`` block runs, a thread watches the clock and the event.
 
-    ``kill`` says whether it killed something (False: it was over already) and raises EngineError when the
+    ``kill`` returns whether it killed something (False: it was over already) and raises EngineError when the
     engine fails. ``unblock`` must end whatever the block is waiting for: it is called when killing fails
-    or has no effect within ``grace`` seconds, and ``failure`` then says why.
+    or has no effect within ``grace`` seconds, and ``failure`` is then the reason.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class ContainerWatchdog:
         if killed:
             self.stop_reason = reason
         if not self._finished.wait(self._grace):
-            told = "was killed" if killed else "has ended"
+            end = "was killed" if killed else "has ended"
             self._fail_with(
                 EngineError(
-                    f"the container {told}, and {self._grace:g} s later the engine still holds on to it",
+                    f"the container {end}, and {self._grace:g} s later the engine still holds on to it",
                     hint="restart the engine; ./inv doctor says how",
                 )
             )

@@ -1,22 +1,15 @@
 """``make`` in a container: the one step that everything which touches a kernel tree is made of."""
 
 import shlex
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import count
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.engine.protocol import (
-    LABEL,
-    ContainerLimits,
-    ContainerResult,
-    ContainerSpec,
-    Engine,
-    LineCallback,
-    Mount,
-)
-from matrix.source.kernel_tree import SourceTree
+from matrix.engine.protocol import ContainerResult, LineCallback, Mount
+from matrix.engine.step import Step, StepRunner
+from matrix.fs import DISK_FULL_MESSAGES
+from matrix.record.states import State
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
 SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
@@ -35,35 +28,33 @@ _ENVIRONMENT = {
 }
 
 
+_DISK_FULL_ENDS = tuple(f": {message}" for message in DISK_FULL_MESSAGES)
+
+
 @dataclass(frozen=True)
-class MakeContext:
-    """What all lanes of a run share: engine, tree, who the containers run as, their limits.
+class MakeResult:
+    """How one make ended: its state, its output, and how long it took."""
 
-    ``seen_by_conf`` is the digest of what conf can see of the tree. ``jobs`` is asked at every step, so that
-    a lane takes over the cores of lanes that are done. ``cancel`` is set when the user interrupts.
-    """
-
-    engine: Engine
-    tree: SourceTree
-    conf_digest: str
-    run_id: str
-    user: str
-    limits: ContainerLimits
-    share_jobs: Callable[[], int]
-    cancel: threading.Event
-    container_numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    command: str
+    lines: tuple[str, ...]
+    state: State
+    exit: int
+    seconds: float
 
 
 @dataclass(frozen=True)
 class MakeRunner:
-    """One toolchain's container around one build directory and the site's tree.
+    """One toolchain's container around one build directory and a kernel tree.
 
-    ``directory`` is asked when there is something to run: many a cell needs none.
+    ``share_jobs`` is asked at every step, so that a lane takes over the cores of lanes that are done.
+    ``open_build_directory`` is asked when there is something to run: many a cell needs none.
     """
 
-    context: MakeContext
+    steps: StepRunner
+    tree: Path
     image: str
     make_variables: Mapping[str, str]
+    share_jobs: Callable[[], int]
     open_build_directory: Callable[[], Path]
 
     @property
@@ -71,58 +62,70 @@ class MakeRunner:
         """The variables as they are typed: ``ARCH=powerpc CROSS_COMPILE=powerpc64le-linux-gnu-``."""
         return " ".join(f"{name}={shlex.quote(value)}" for name, value in self.make_variables.items())
 
-    def build_command(self, targets: Iterable[str]) -> tuple[str, ...]:
-        """The literal make command. -k finds every error; without output sync two compilers' lines mix."""
-        variables = (f"{name}={value}" for name, value in self.make_variables.items())
-        jobs = f"-j{self.context.share_jobs()}"
-        return (
-            "make",
-            "-C",
-            SOURCE_MOUNT,
-            f"O={BUILD_MOUNT}",
-            "-k",
-            jobs,
-            "--output-sync=target",
-            *variables,
-            *targets,
-        )
+    def format_command(self, targets: Iterable[str]) -> str:
+        """The command that makes these targets, as it is typed."""
+        return shlex.join(self._build_command(targets))
 
     def run(
         self,
-        command: tuple[str, ...],
+        targets: Iterable[str],
         cell: str,
-        on_line: LineCallback,
+        log: LineCallback,
         *,
         env: Mapping[str, str] | None = None,
         spent: float = 0.0,
-    ) -> ContainerResult:
-        """Run one command for a cell, whose id the container carries as a label.
+    ) -> MakeResult:
+        """Make these targets for a cell. ``log`` takes the command, and each line of the output at once.
 
         ``spent``: seconds of the cell's time limit that its earlier steps have used.
         """
-        step = replace(
-            self._build_container((*_JOIN_STDERR, *command), cell, env or {}),
-            limits=self.context.limits.with_time_spent(spent),
-        )
-        return self.context.engine.run_container(step, on_line, self.context.cancel)
+        command = self._build_command(targets)
+        lines: list[str] = []
+
+        def keep_line(line: str) -> None:
+            lines.append(line)
+            log(line)
+
+        log(f"$ {shlex.join(command)}")
+        started = time.monotonic()
+        step = self._build_step((*_JOIN_STDERR, *command), cell, env or {})
+        ended = self.steps.with_time_spent(spent).run(step, keep_line)
+        seconds = time.monotonic() - started
+        return MakeResult(shlex.join(command), tuple(lines), _classify(ended, lines), ended.exit, seconds)
 
     def enter(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> int:
         """Run one command where a cell's steps run, on the caller's own terminal; its exit code."""
-        return self.context.engine.run_interactively(self._build_container(command, cell, env))
+        return self.steps.run_interactively(self._build_step(command, cell, env))
 
-    def _build_container(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> ContainerSpec:
-        site = self.context
-        return ContainerSpec(
-            name=f"kmatrix-{site.run_id}-{next(site.container_numbers)}",
+    def _build_command(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """The literal make command. -k finds every error; without output sync two compilers' lines mix."""
+        variables = (f"{name}={value}" for name, value in self.make_variables.items())
+        fixed = ("make", "-C", SOURCE_MOUNT, f"O={BUILD_MOUNT}", "-k")
+        return (*fixed, f"-j{self.share_jobs()}", "--output-sync=target", *variables, *targets)
+
+    def _build_step(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> Step:
+        build = Mount(self.open_build_directory(), BUILD_MOUNT, read_only=False)
+        return Step(
             image=self.image,
             command=command,
-            user=site.user,
-            mounts=(
-                Mount(site.tree.path, SOURCE_MOUNT),
-                Mount(self.open_build_directory(), BUILD_MOUNT, read_only=False),
-            ),
+            mounts=(Mount(self.tree, SOURCE_MOUNT), build),
             env={**_ENVIRONMENT, **env},
-            labels={LABEL: site.run_id, f"{LABEL}.cell": cell},
             workdir=BUILD_MOUNT,
-            limits=site.limits,
+            cell=cell,
         )
+
+
+def _classify(ended: ContainerResult, lines: Sequence[str]) -> State:
+    """The state that a make's end stands for: the machine's limits and faults come before the kernel's."""
+    if ended.cancelled:
+        return State.CANCELLED
+    if ended.timed_out:
+        return State.TIMEOUT
+    if ended.oom:
+        return State.OOM
+    if ended.exit == 0:
+        return State.PASS
+    # make itself ends with 1 or 2; anything else comes from the shell, or is a signal.
+    if ended.exit > 2 or any(line.rstrip().endswith(_DISK_FULL_ENDS) for line in lines):
+        return State.INFRA
+    return State.FAIL

@@ -1,7 +1,7 @@
 """Why a wanted value became another one, in words. Pure.
 
 The resolved .config alone decides what is reachable; these rules only find words for it, from the text of
-the Kconfig files, and the last of them always has some. The first rule that applies speaks:
+the Kconfig files, and the last of them always has some. The first rule that applies gives the reason:
 
 1. the symbol does not exist: everything else would be beside the point;
 2. it was wanted m and is a bool: true under every configuration, so it comes before MODULES;
@@ -38,9 +38,9 @@ def explain_unreached(
     failed = {check.symbol: check for check in resolution.checks if not check.is_satisfied}
     for name, value in request.symbols:
         setting = catalog.find_setting(request.arch, name, value)
-        mine = [failed.pop(symbol) for symbol in setting.proof if symbol in failed]
-        # A symbol that was set says more than one that follows from it: KVM has no prompt on powerpc.
-        first = sorted(mine, key=lambda check: check.symbol not in setting.set)[:1]
+        checks = [failed.pop(symbol) for symbol in setting.proof if symbol in failed]
+        # A symbol that was set explains more than one that follows from it: KVM has no prompt on powerpc.
+        first = sorted(checks, key=lambda check: check.symbol not in setting.set)[:1]
         labelled += [(check, f"{name}={value}") for check in first]
     labelled += [(check, f"{check.symbol}={check.want}") for check in failed.values()]
     return tuple(
@@ -132,12 +132,12 @@ def _explain_selected(case: _FailedCheck) -> str | None:
     """``selected by VFIO (=y)``: those whose value and condition together exceed what was wanted."""
     if not case.is_raised:
         return None
-    found = (
+    selectors = (
         f"{symbol} (={case.config.value_of(symbol)})"
         for symbol, condition in case.definitions.find_selectors(case.check.symbol)
         if _compute_forced_rank(case, symbol, condition) > rank_tristate(case.check.want)
     )
-    names = _join_first(found)
+    names = _join_first(selectors)
     return case.format_reason(f"{'' if case.is_own_label else 'is '}selected by {names}") if names else None
 
 
@@ -219,7 +219,7 @@ def _explain_outcome(case: _FailedCheck) -> str:
 
 
 def _join_first(words: Iterable[str], between: str = ", ") -> str:
-    """The first few of some words; that there are more is said."""
+    """The first few of some words, and how many more there are."""
     listed = list(words)
     more = len(listed) - _MAX_NAMES
     return between.join(listed[:_MAX_NAMES]) + (f" (and {more} more)" if more > 0 else "")

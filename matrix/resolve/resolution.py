@@ -1,4 +1,4 @@
-"""A resolution as a value, and what a configuration says about a request. Pure."""
+"""A resolution as a value, and whether a configuration has what a request asks for. Pure."""
 
 import hashlib
 from collections.abc import Mapping
@@ -51,11 +51,11 @@ def _merge_symbols(
 ) -> dict[str, str]:
     """A fixed symbol means what an axis of that one value means."""
     merged: dict[str, str] = {}
-    asked = {**fixed, **request.symbol_values}
-    for name, value in asked.items():
+    requested = {**fixed, **request.symbol_values}
+    for name, value in requested.items():
         symbols: Mapping[str, str] = getattr(catalog.find_setting(request.arch, name, value), part)
         for symbol, content in symbols.items():
-            if symbol != name and symbol in asked:
+            if symbol != name and symbol in requested:
                 continue  # an axis of its own: it decides, not the knob that would only help
             if merged.setdefault(symbol, content) != content:
                 raise RequestError(

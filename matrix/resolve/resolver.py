@@ -6,8 +6,7 @@ image, make line, base and fragment. Reachability is read from the resolved .con
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,59 +14,50 @@ from matrix.catalog.load import Catalog
 from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
-from matrix.engine.protocol import ContainerResult
 from matrix.errors import RequestError
-from matrix.fs import (
-    DISK_FULL_MESSAGES,
-    read_gzip_json,
-    record_use,
-    translate_disk_full,
-    write_atomically,
-    write_gzip_json,
-)
+from matrix.fs import read_gzip_json, record_use, translate_disk_full, write_atomically, write_gzip_json
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
 from matrix.plan import Request
 from matrix.record.run_model import StageRecord
 from matrix.record.states import State
-from matrix.resolve.make_runner import MakeRunner
+from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
-
-
-@dataclass(frozen=True)
-class ConfigureStep:
-    """One command's end: state, output, and the record of it."""
-
-    state: State
-    lines: tuple[str, ...]
-    record: StageRecord
 
 
 @dataclass
 class Resolver:
-    """Resolves the requests of one lane (one arch, toolchain and base) in the lane's build directory."""
+    """Resolves the requests of one lane (one arch, toolchain and base) in the lane's build directory.
+
+    ``conf_digest`` is of all that conf can see of the tree.
+    """
 
     runner: MakeRunner
     catalog: Catalog
-    fixed_symbols: dict[str, str]
+    conf_digest: str
+    fixed_symbols: Mapping[str, str]
     store_dir: Path
     _base_config: str | None = None
-    _base_failure: ConfigureStep | None = None
+    _base_failure: MakeResult | None = None
 
     def resolve(self, request: Request, log: Callable[[str], None]) -> Resolution:
         """The resolution of one request, out of the store where it is known. ``log`` takes every line."""
         known = self.find_stored(request)
         if known is not None:
             return known
-        base = self._load_base_config(request, log)
-        if base is None:
-            return self._resolve_without_base(request)
-        config = self.runner.open_build_directory() / ".config"
-        config.unlink(missing_ok=True)
-        write_atomically(config, base + format_fragment(self.collect_fragment(request)))
-        step = self._run_configure(request, ("olddefconfig",), log)
-        resolution = self._build_resolution(request, step, config)
-        if resolution.config is not None:
-            self._store_resolution(self._compute_key(request), resolution)
+        # A base that could not be made is not tried again for each request of the lane.
+        if self._base_config is None and self._base_failure is None:
+            self._load_base_config(request, log)
+        if self._base_failure is not None:
+            return _build_failed_resolution(request, self._base_failure)
+        path = self._remove_config()
+        write_atomically(path, str(self._base_config) + format_fragment(self.collect_fragment(request)))
+        result = self.runner.run(("olddefconfig",), request.id, log)
+        text = _read_made_config(path)
+        if result.state is not State.PASS or text is None:
+            return _build_failed_resolution(request, result)
+        record, diagnostics = _build_configure_record(result), parse_diagnostics(result.lines)
+        resolution = self._verify_resolution(request, text, record, diagnostics)
+        self._store_resolution(self._compute_key(request), resolution)
         return resolution
 
     def find_stored(self, request: Request) -> Resolution | None:
@@ -80,9 +70,9 @@ class Resolver:
 
     def _compute_key(self, request: Request) -> str:
         """Equal keys, equal .config: nothing else reaches conf."""
-        site, base = self.runner.context, self.catalog.bases[request.base]
+        base = self.catalog.bases[request.base]
         depends = [
-            site.conf_digest,
+            self.conf_digest,
             self.runner.image,
             self.runner.make_line,
             self.catalog.find_base_target(request.arch, request.base),
@@ -92,69 +82,26 @@ class Resolver:
         ]
         return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
-    def _load_base_config(self, request: Request, log: Callable[[str], None]) -> str | None:
-        """The base's .config with its own fragments; None where the tree's make refused to give one."""
-        if self._base_config is not None or self._base_failure is not None:
-            return self._base_config
+    def _load_base_config(self, request: Request, log: Callable[[str], None]) -> None:
+        """Set the base's .config with its own fragments, or the make that refused to give one."""
         base = self.catalog.bases[request.base]
-        given, extra = read_base_texts(base)
-        if given is None:
-            given = self._make_base_config(request, base, log)
-        if given is not None:
-            self._base_config = f"{given.rstrip()}\n{extra}"
-        return self._base_config
+        text, fragment = read_base_texts(base)
+        if text is None:
+            path = self._remove_config()
+            target = self.catalog.find_base_target(request.arch, request.base)
+            env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
+            result = self.runner.run((str(target),), request.id, log, env=env)
+            text = _read_made_config(path)
+            if result.state is not State.PASS or text is None:
+                self._base_failure = result
+                return
+        self._base_config = f"{text.rstrip()}\n{fragment}"
 
-    def _make_base_config(self, request: Request, base: Base, log: Callable[[str], None]) -> str | None:
-        target = self.catalog.find_base_target(request.arch, request.base)
-        config = self.runner.open_build_directory() / ".config"
-        config.unlink(missing_ok=True)
-        env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
-        step = self._run_configure(request, (str(target),), log, env)
-        text = _read_made_config(config)
-        if step.state is not State.PASS or text is None:
-            self._base_failure = step
-            return None
-        return text
-
-    def _run_configure(
-        self,
-        request: Request,
-        targets: Sequence[str],
-        log: Callable[[str], None],
-        env: dict[str, str] | None = None,
-    ) -> ConfigureStep:
-        command = self.runner.build_command(targets)
-        lines: list[str] = []
-
-        def on_line(line: str) -> None:
-            lines.append(line)
-            log(line)
-
-        log(f"$ {' '.join(command)}")
-        started = time.monotonic()
-        ended = self.runner.run(command, request.id, on_line, env=env)
-        state = classify_step(ended, lines)
-        record = StageRecord(
-            name="configure",
-            state=state,
-            command=" ".join(command),
-            exit=ended.exit,
-            seconds=round(time.monotonic() - started, 2),
-        )
-        return ConfigureStep(state, tuple(lines), record)
-
-    def _resolve_without_base(self, request: Request) -> Resolution:
-        """Without a base no request of the lane has a configuration; each says so, with the cause."""
-        step = self._base_failure
-        if step is None:
-            raise AssertionError("no base, and no step that failed to make it")
-        return Resolution(request, None, step.record, diagnostics=tuple(_find_failure_causes(step)))
-
-    def _build_resolution(self, request: Request, step: ConfigureStep, config: Path) -> Resolution:
-        text = _read_made_config(config)
-        if step.state is not State.PASS or text is None:
-            return Resolution(request, None, step.record, diagnostics=tuple(_find_failure_causes(step)))
-        return self._verify_resolution(request, text, step.record, parse_diagnostics(step.lines))
+    def _remove_config(self) -> Path:
+        """The path of the .config that conf is about to write. What an earlier cell left there is gone."""
+        path = self.runner.open_build_directory() / ".config"
+        path.unlink(missing_ok=True)
+        return path
 
     def _verify_resolution(
         self, request: Request, text: str, stage: StageRecord, diagnostics: Sequence[Occurrence]
@@ -189,6 +136,23 @@ class Resolver:
         with translate_disk_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_gzip_json(path, data, sync=True)
+
+
+def _build_failed_resolution(request: Request, result: MakeResult) -> Resolution:
+    """A request without a configuration, with the cause: its own olddefconfig, or its base's make."""
+    return Resolution(
+        request, None, _build_configure_record(result), diagnostics=tuple(_find_failure_causes(result))
+    )
+
+
+def _build_configure_record(result: MakeResult) -> StageRecord:
+    return StageRecord(
+        name="configure",
+        state=result.state,
+        command=result.command,
+        exit=result.exit,
+        seconds=round(result.seconds, 2),
+    )
 
 
 def _read_made_config(config: Path) -> str | None:
@@ -228,30 +192,11 @@ def _read_base_file(path: str) -> str:
         raise RequestError(f"the base's file {path} cannot be read: {error}") from error
 
 
-def _find_failure_causes(step: ConfigureStep) -> list[Occurrence]:
+def _find_failure_causes(result: MakeResult) -> list[Occurrence]:
     """Why configuring failed, in the tools' words; nothing for the machine's faults."""
-    if step.state is not State.FAIL:
+    if result.state is not State.FAIL:
         return []
-    seen = parse_diagnostics(step.lines)
-    if any(item.diagnostic.severity == "error" for item in seen):
-        return seen
-    return [*seen, Occurrence(summarize_unrecognized_log(step.lines), None)]
-
-
-_DISK_FULL_ENDS = tuple(f": {message}" for message in DISK_FULL_MESSAGES)
-
-
-def classify_step(ended: ContainerResult, lines: Sequence[str]) -> State:
-    """What a make's end says: the machine's limits and faults come before the kernel's."""
-    if ended.cancelled:
-        return State.CANCELLED
-    if ended.timed_out:
-        return State.TIMEOUT
-    if ended.oom:
-        return State.OOM
-    if ended.exit == 0:
-        return State.PASS
-    # make itself ends with 1 or 2; anything else is the shell's word or a signal.
-    if ended.exit > 2 or any(line.rstrip().endswith(_DISK_FULL_ENDS) for line in lines):
-        return State.INFRA
-    return State.FAIL
+    occurrences = parse_diagnostics(result.lines)
+    if any(item.diagnostic.severity == "error" for item in occurrences):
+        return occurrences
+    return [*occurrences, Occurrence(summarize_unrecognized_log(result.lines), None)]

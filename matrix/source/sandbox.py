@@ -1,17 +1,14 @@
-"""Run a script in a container, in which foreign archives are unpacked and patches applied.
-
-The only use of the engine in `matrix.source`.
-"""
+"""The container in which a foreign archive or patch is opened: this package's only use of the engine."""
 
 import os
-import secrets
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matrix.engine.protocol import LABEL, ContainerLimits, ContainerResult, ContainerSpec, Engine, Mount
+from matrix.engine.protocol import ContainerLimits, ContainerResult, Engine, Mount
+from matrix.engine.step import Step, StepRunner
 from matrix.errors import InterruptedRunError, MachineError
 from matrix.fs import DISK_FULL_MESSAGES
 
@@ -56,21 +53,18 @@ class Sandbox:
         MachineError when a limit ended it, InterruptedRunError when the user did.
         """
         lines: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
-        container = ContainerSpec(
-            name=f"kmatrix-source-{secrets.token_hex(4)}",
+        step = Step(
             image=self.image,
             command=("bash", "-euo", "pipefail", "-c", script, "kmatrix", *arguments),
-            user=self.user,
             mounts=tuple(mounts),
             env={"HOME": "/tmp", "LC_ALL": "C.UTF-8"},  # noqa: S108 - the container's own
-            labels={LABEL: "source"},
             workdir="/tmp",  # noqa: S108
-            limits=ContainerLimits(seconds=_TIMEOUT_SECONDS),
             network=network,
         )
-        result = self.engine.run_container(container, lines.append, self.cancel)
-        _raise_limit_errors(result)
-        return SandboxResult(result.exit, tuple(lines))
+        limits = ContainerLimits(seconds=_TIMEOUT_SECONDS)
+        ended = StepRunner(self.engine, self.user, "source", limits, self.cancel).run(step, lines.append)
+        _raise_limit_errors(ended)
+        return SandboxResult(ended.exit, tuple(lines))
 
     def chown_to_user(self, *paths: Path) -> None:
         """Give paths to the container's user. Only root can; without root it is the user of this process."""

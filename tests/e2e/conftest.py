@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from matrix.cache_layout import CacheLayout
-from matrix.commands.run import Environment, run_matrix
+from matrix.commands.run import run_matrix
+from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
 from matrix.findings.stored_run import StoredRun

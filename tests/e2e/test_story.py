@@ -14,7 +14,8 @@ from matrix.commands.explain_config import ConfigCheckRequest, explain_config
 from matrix.commands.patch import PatchRequest as AskedOfPatch
 from matrix.commands.patch import PatchResult
 from matrix.commands.patch import evaluate_patch as judge
-from matrix.commands.run import Environment, run_matrix
+from matrix.commands.run import run_matrix
+from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import ensure_base_image

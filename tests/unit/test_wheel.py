@@ -114,10 +114,10 @@ def test_the_catalog_is_read_before_any_engine_is_asked(installed: Installed, tm
 
 _READS_ITS_FILES = """
 from matrix.commands.session import build_tool_record
-from matrix.engine.images import ImageRecipe, list_image_templates, render_dockerfiles
+from matrix.engine.images import ImageRecipe, list_image_templates
 
 assert list_image_templates() == ("clang", "gcc")
-assert "gcc-14" in render_dockerfiles(ImageRecipe("gcc-14", "gcc", 14))[1]
+assert "gcc-14" in ImageRecipe("gcc-14", "gcc", 14).dockerfiles[1]
 assert build_tool_record().commit is None
 """
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matrix.builder.lanes import plan_visiting_order
-from matrix.builder.schedule import JobBudget
+from matrix.builder.run_context import JobBudget
 from matrix.kconfig.config import Config
 
 # A busy machine may take its time.
@@ -87,32 +87,32 @@ def test_the_way_through_the_story_is_shorter_than_in_plan_order() -> None:
 # The job budget
 
 
+def budget(jobs: int, at_once: int, lanes: int, done: int = 0) -> JobBudget:
+    """A budget of so many lanes, of which some are done."""
+    made = JobBudget(jobs, at_once, lanes)
+    for _ in range(done):
+        made.release_lane()
+    return made
+
+
 @pytest.mark.parametrize(
     ("jobs", "lanes", "share"), [(2, 1, 2), (8, 2, 4), (8, 3, 2), (2, 4, 1), (1, 1, 1), (3, 2, 1), (64, 8, 8)]
 )
 def test_lanes_share_the_jobs_and_each_has_at_least_one(jobs: int, lanes: int, share: int) -> None:
-    assert JobBudget(jobs, lanes).compute_share() == share
+    assert budget(jobs, lanes, lanes).compute_share() == share
 
 
 def test_a_lane_that_is_done_leaves_its_share_to_the_others() -> None:
-    budget = JobBudget(8, 4)
-    shares = []
-    for left in (3, 2, 1, 0):
-        budget.limit_lanes(left)
-        shares.append(budget.compute_share())
-    assert shares == [2, 4, 8, 8]
+    assert [budget(8, 4, 4, done).compute_share() for done in (1, 2, 3, 4)] == [2, 4, 8, 8]
 
 
 def test_lanes_that_wait_for_their_turn_take_nothing() -> None:
-    budget = JobBudget(8, 2)
-    budget.limit_lanes(15)
-    assert budget.compute_share() == 4
+    assert budget(8, 2, 16, 1).compute_share() == 4
 
 
 @steady
 @given(jobs=st.integers(1, 64), lanes=st.integers(1, 64), left=st.integers(0, 64))
 def test_all_shares_together_stay_within_the_budget_or_are_one_each(jobs: int, lanes: int, left: int) -> None:
-    budget = JobBudget(jobs, lanes)
-    budget.limit_lanes(left)
-    assert budget.compute_share() >= 1
-    assert budget.compute_share() == 1 or budget.compute_share() * min(lanes, left) <= jobs
+    share = budget(jobs, lanes, 64, 64 - left).compute_share()
+    assert share >= 1
+    assert share == 1 or share * min(lanes, left) <= jobs

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from matrix.builder.run_context import resolve_focus
 from matrix.catalog.load import load_catalog, load_profile
-from matrix.commands.focus import find_focus_additions, resolve_focus
+from matrix.commands.focus import find_focus_additions
 
 CATALOG = load_catalog()
 PROFILE = load_profile("kvm-vfio").model_copy(update={"arch": ("powerpc", "x86")})

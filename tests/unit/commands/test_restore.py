@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands import restore
 from matrix.commands.restore import restore_session
-from matrix.commands.session import Session
+from matrix.commands.session import Environment
 from matrix.errors import RequestError
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import GitState, Run
@@ -38,7 +39,7 @@ class Later(Desk):
 
     def ready(self, run: Run) -> Session:
         cache, engine = self.world.cache, self.world.engine
-        with restore_session(run, "gcc-14", self.events.append, engine=engine, cache=cache) as ready:
+        with restore_session(run, "gcc-14", self.events.append, Environment(engine, cache)) as ready:
             return ready
 
     def again(self, run: Run) -> SourceTree:
@@ -151,7 +152,7 @@ def test_a_toolchain_that_has_no_row_any_more_is_told(later: Later) -> None:
     cache, engine = later.world.cache, later.world.engine
     with (
         pytest.raises(RequestError, match="the image of gcc-9 is gone, and so is its row"),
-        restore_session(gone, "gcc-9", later.events.append, engine=engine, cache=cache),
+        restore_session(gone, "gcc-9", later.events.append, Environment(engine, cache)),
     ):
         pass
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from matrix.cache_layout import CacheLayout
-from matrix.commands.run import Environment, plan_matrix, run_matrix
+from matrix.commands.run import plan_matrix, run_matrix
+from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.engine.protocol import ContainerResult

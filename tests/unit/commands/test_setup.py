@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from matrix.catalog.load import load_profile
-from matrix.catalog.types import Profile
+from matrix.catalog.types import ROOT_IMAGE, Profile
 from matrix.commands import setup
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
-from matrix.engine.bootstrap import UPSTREAM_IMAGE
 from matrix.errors import EngineError
 from matrix.record.events import ProgressEvent, ProgressNote
 from matrix.source.kernel_tree import SourceTree
@@ -23,7 +22,7 @@ class Machine:
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        self.engine = FakeEngine(registry=[UPSTREAM_IMAGE])
+        self.engine = FakeEngine(registry=[ROOT_IMAGE.upstream])
         self.root, self.programs = True, {"apt-get"}
         self.silent = 10_000
         """How many times nobody answers before the engine does, once it was started."""

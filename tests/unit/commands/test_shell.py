@@ -51,9 +51,8 @@ class Visitor:
 
         desk.events.clear()
         with _playing(desk, play):
-            cache, engine = desk.world.cache, desk.world.engine
             stored = StoredRun(run or load_run(directory), directory)
-            with open_cell_shell(stored, cell, desk.on_event, engine=engine, cache=cache) as room:
+            with open_cell_shell(stored, cell, desk.on_event, desk.world) as room:
                 return room.run_shell(command)
 
     def notes(self) -> str:

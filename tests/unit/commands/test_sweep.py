@@ -12,10 +12,10 @@ import pytest
 
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
+from matrix.catalog.types import ROOT_IMAGE
 from matrix.commands import sweep
 from matrix.commands.session import resolve_image_ref
 from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, Leftover, sweep_leftovers
-from matrix.engine.bootstrap import ROOT_IMAGE
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import LABEL, ContainerSpec
 from matrix.errors import EngineError
@@ -24,7 +24,7 @@ from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
 
 CURRENT = tuple(resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items())
-KEPT = (compute_base_tag(), ROOT_IMAGE, *CURRENT)
+KEPT = (compute_base_tag(), ROOT_IMAGE.tag, *CURRENT)
 OLD = "kmatrix/gcc-14:0123456789ab"
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from matrix.engine import docker_engine
-from matrix.engine.connect import choose_container_user, connect_engine, read_engine_url
+from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.docker_api import (
     LineDecoder,
     build_create_request,
@@ -27,6 +27,7 @@ from matrix.engine.docker_api import (
     parse_image_sizes,
 )
 from matrix.engine.docker_engine import DockerEngine
+from matrix.engine.docker_host import read_docker_url
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
@@ -556,9 +557,9 @@ class TestConnect:
         return caught.value
 
     def test_docker_host_wins_over_the_default_socket(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert read_engine_url() == "unix:///var/run/docker.sock"
+        assert read_docker_url() == "unix:///var/run/docker.sock"
         monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
-        assert read_engine_url() == "unix:///elsewhere"
+        assert read_docker_url() == "unix:///elsewhere"
 
     def test_a_daemon_that_answers_is_an_engine(
         self, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
@@ -582,7 +583,7 @@ class TestConnect:
         def denied(*_: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("matrix.engine.connect.socket.socket.connect", denied)
+        monkeypatch.setattr("matrix.engine.docker_host.socket.socket.connect", denied)
         refusal = self._refusal(monkeypatch, f"unix://{tmp_path}/s")
         assert "permission denied" in str(refusal)
         assert "usermod -aG docker" in refusal.hint

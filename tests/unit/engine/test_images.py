@@ -7,8 +7,9 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from matrix.catalog.types import ROOT_IMAGE, RootImage
 from matrix.engine import images
-from matrix.engine.bootstrap import ROOT_IMAGE, UPSTREAM_IMAGE, HostSystem, ensure_root_image
+from matrix.engine.bootstrap import HostSystem, ensure_root_image
 from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import ContainerSpec, LineCallback
 from matrix.errors import EngineError, MachineError, RequestError
@@ -105,6 +106,15 @@ def test_every_template_names_all_four_machines_and_needs_no_particular_builder(
         assert "<<" not in blueprint.dockerfile
 
 
+def test_a_recipe_of_another_suite_is_another_image_on_another_root() -> None:
+    other = ImageRecipe("gcc-14", "gcc", 14, RootImage("sid"))
+    assert other.tag != GCC.tag
+    assert other.dockerfiles[0].startswith("FROM kmatrix/root:sid\n")
+    engine = FakeEngine(registry=["debian:sid-slim"])
+    images.ensure_toolchain_image(engine, other, Heard())
+    assert list(engine.built) == [images.compute_base_tag(other.root), other.tag]
+
+
 def test_a_template_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(RequestError, match="'tcc'") as caught:
         images.render_dockerfile("tcc-1", "tcc", 1, "p")
@@ -112,7 +122,7 @@ def test_a_template_that_is_not_there_is_refused_with_those_that_are() -> None:
 
 
 def test_ensure_builds_what_is_missing_from_the_ground_up_and_only_once() -> None:
-    engine = FakeEngine(registry=[UPSTREAM_IMAGE])
+    engine = FakeEngine(registry=[ROOT_IMAGE.upstream])
     made = images.ensure_toolchain_image(engine, GCC, Heard())
     assert list(engine.built) == [images.compute_base_tag(), GCC.tag]
     assert made == engine.find_image_id(GCC.tag)
@@ -124,7 +134,7 @@ def test_ensure_builds_what_is_missing_from_the_ground_up_and_only_once() -> Non
 
 
 def test_a_failed_build_is_the_engines_error_and_leaves_no_image() -> None:
-    engine = FakeEngine(images=[ROOT_IMAGE])
+    engine = FakeEngine(images=[ROOT_IMAGE.tag])
     engine.build_fails = "E: Unable to locate package gcc-14"
     with pytest.raises(EngineError, match="Unable to locate package"):
         images.ensure_toolchain_image(engine, GCC, Heard())
@@ -165,23 +175,27 @@ def test_first_lines_of_an_image_without_shell_is_an_error() -> None:
 
 class TestRootFileSystem:
     def test_one_that_is_there_is_used_in_silence(self) -> None:
-        engine, heard, host = FakeEngine(images=[ROOT_IMAGE], registry=[UPSTREAM_IMAGE]), Heard(), FakeHost()
-        assert ensure_root_image(engine, heard, host=host) == engine.find_image_id(ROOT_IMAGE)
+        engine, heard, host = (
+            FakeEngine(images=[ROOT_IMAGE.tag], registry=[ROOT_IMAGE.upstream]),
+            Heard(),
+            FakeHost(),
+        )
+        assert ensure_root_image(engine, heard, host=host) == engine.find_image_id(ROOT_IMAGE.tag)
         assert heard.events == []
 
     def test_it_is_pulled_when_a_registry_answers_and_says_so(self) -> None:
-        engine, heard, host = FakeEngine(registry=[UPSTREAM_IMAGE]), Heard(), FakeHost()
+        engine, heard, host = FakeEngine(registry=[ROOT_IMAGE.upstream]), Heard(), FakeHost()
         assert (
             ensure_root_image(engine, heard, host=host)
-            == engine.find_image_id(ROOT_IMAGE)
-            == engine.find_image_id(UPSTREAM_IMAGE)
+            == engine.find_image_id(ROOT_IMAGE.tag)
+            == engine.find_image_id(ROOT_IMAGE.upstream)
         )
         assert "was pulled" in heard.text
         assert host.ran == []
 
     def test_it_is_bootstrapped_when_no_registry_answers_and_says_so(self) -> None:
         engine, heard, host = FakeEngine(), Heard(), FakeHost({"mmdebstrap"}, root=False)
-        assert ensure_root_image(engine, heard, host=host) == engine.find_image_id(ROOT_IMAGE)
+        assert ensure_root_image(engine, heard, host=host) == engine.find_image_id(ROOT_IMAGE.tag)
         assert host.ran == ["mmdebstrap"]
         assert "was bootstrapped with mmdebstrap" in heard.text
         assert "was pulled" not in heard.text
@@ -210,7 +224,7 @@ class TestRootFileSystem:
         engine, host = FakeEngine(), FakeHost({"mmdebstrap"}, exit=25)
         with pytest.raises(MachineError, match="E: mmdebstrap says so"):
             ensure_root_image(engine, Heard(), host=host)
-        assert engine.find_image_id(ROOT_IMAGE) is None
+        assert engine.find_image_id(ROOT_IMAGE.tag) is None
 
     def test_an_engine_that_fails_is_not_a_registry_that_is_silent(self) -> None:
         engine, host = FakeEngine(), FakeHost({"mmdebstrap"})

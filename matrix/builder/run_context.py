@@ -1,0 +1,178 @@
+"""What a run is made with: what was prepared once, and what its lanes share."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from matrix.builder.cell_build import Stages
+from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
+from matrix.builder.lanes import Lane
+from matrix.builder.reuse import ReusableRun
+from matrix.catalog.load import Catalog
+from matrix.catalog.types import Profile, parse_duration, parse_size
+from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
+from matrix.engine.step import StepRunner
+from matrix.kconfig.definitions import Definitions, read_tree_definitions
+from matrix.record.events import EventSink
+from matrix.record.journal import Journal
+from matrix.record.run_model import ToolchainRecord
+from matrix.resolve.make_runner import MakeRunner
+from matrix.resolve.resolver import Resolver
+from matrix.source.cache import SourceCache
+from matrix.source.kernel_tree import SourceTree
+
+# What one container may leave to the others and to the machine itself, in parts of its memory.
+_USABLE_MEMORY = 0.9
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a command has prepared: a profile with its catalog, the engine, the images, the source.
+
+    ``user`` is who containers run as; ``toolchains`` are the records of the profile's images.
+    """
+
+    profile: Profile
+    catalog: Catalog
+    engine: Engine
+    engine_info: EngineInfo
+    user: str
+    cache: SourceCache
+    tree: SourceTree
+    toolchains: dict[str, ToolchainRecord]
+    _definitions: dict[str, Definitions] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> int:
+        """Compile jobs in all."""
+        return self.profile.jobs or self.engine_info.cpus
+
+    @cached_property
+    def conf_digest(self) -> str:
+        """The digest of all that conf can see of the tree."""
+        return self.cache.load_manifest(self.tree.digest).compute_conf_digest()
+
+    def find_stages(self, arch: str) -> Stages:
+        """What is built of each cell of an arch."""
+        return Stages(self.profile.stage, resolve_focus(self.profile, self.catalog, arch))
+
+    def merge_make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
+        """The make line of an arch and toolchain, with what the user added."""
+        return {**self.catalog.build_make_variables(arch, toolchain), **self.profile.make}
+
+    def read_definitions(self, arch: str) -> Definitions:
+        """The tree's Kconfig of an arch, read once."""
+        if arch not in self._definitions:
+            srcarch = self.catalog.arches[arch].srcarch
+            self._definitions[arch] = read_tree_definitions(self.tree.path, srcarch)
+        return self._definitions[arch]
+
+    def create_step_runner(self, owner: str, lanes_at_once: int = 1) -> StepRunner:
+        """What runs the containers of ``owner``, when so many lanes share the machine's memory."""
+        share = int(self.engine_info.memory * _USABLE_MEMORY / lanes_at_once)
+        memory = parse_size(self.profile.memory) if self.profile.memory else share
+        limits = ContainerLimits(memory=memory, seconds=parse_duration(self.profile.timeout))
+        return StepRunner(self.engine, self.user, owner, limits)
+
+    def create_make_runner(
+        self,
+        steps: StepRunner,
+        toolchain: str,
+        make_variables: Mapping[str, str],
+        open_build_directory: Callable[[], Path],
+        share_jobs: Callable[[], int] | None = None,
+    ) -> MakeRunner:
+        """``make`` of the session's tree with one of its toolchains; with all jobs unless they are shared."""
+        image = self.toolchains[toolchain].image_id
+        return MakeRunner(
+            steps,
+            self.tree.path,
+            image,
+            make_variables,
+            share_jobs or (lambda: self.jobs),
+            open_build_directory,
+        )
+
+    def create_resolver(
+        self, runner: MakeRunner, catalog: Catalog, fixed_symbols: Mapping[str, str]
+    ) -> Resolver:
+        """What resolves requests with this make."""
+        return Resolver(runner, catalog, self.conf_digest, fixed_symbols, self.cache.layout.resolutions)
+
+    def open_lane(
+        self, lane: Lane, stages: Stages, make_variables: Mapping[str, str], *, copy: bool = False
+    ) -> AbstractContextManager[LaneDirectory]:
+        """The directory of a lane, or a ``copy`` of it that is gone at the end."""
+        image = self.toolchains[lane.toolchain].image_id
+        key = lane.compute_directory_key(stages, image, make_variables)
+        opener = open_lane_copy if copy else open_lane
+        return opener(key, self.tree, self.cache, self.user)
+
+
+def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
+    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
+    asked for."""
+    own = catalog.arches[arch].srcarch
+    paths = (path.replace("{srcarch}", own) for path in profile.focus)
+    return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
+
+
+class JobBudget:
+    """The job budget over the lanes that are at work now: a lane that is done leaves its share.
+
+    ``lanes`` are to be worked on, ``at_once`` of them side by side.
+    """
+
+    def __init__(self, jobs: int, at_once: int, lanes: int) -> None:
+        self.at_once = at_once
+        self._jobs = jobs
+        self._lanes_left = lanes
+        self._lock = threading.Lock()
+
+    def compute_share(self) -> int:
+        """Compile jobs for one step, at least one."""
+        with self._lock:
+            return max(1, self._jobs // max(1, min(self.at_once, self._lanes_left)))
+
+    def release_lane(self) -> None:
+        """Count a lane as done."""
+        with self._lock:
+            self._lanes_left -= 1
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the lanes of one run share. Without ``build``: resolve only.
+
+    ``deadline`` is a ``time.monotonic()`` after which no new cell starts. What ``reusable_run`` can answer
+    is not built.
+    """
+
+    session: Session
+    lanes: tuple[Lane, ...]
+    steps: StepRunner
+    budget: JobBudget
+    journal: Journal
+    emit: EventSink
+    build: bool = True
+    deadline: float | None = None
+    reusable_run: ReusableRun | None = None
+    cell_failed: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def request_ids(self) -> frozenset[str]:
+        return frozenset(request.id for lane in self.lanes for request in lane.requests)
+
+    def find_stop_reason(self) -> str:
+        """Why no new cell may start, or nothing."""
+        if self.steps.cancel.is_set():
+            return "not started: interrupted"
+        if self.session.profile.fail_fast and self.cell_failed.is_set():
+            return "not started: --fail-fast, and a cell had failed"
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return "not started: the --deadline had passed"
+        return ""

@@ -1,0 +1,125 @@
+"""Docker on this machine: where its API answers, and its client program for a container on a terminal.
+
+Raw mode, window size, the end of stdin, Ctrl-C: all that is the client's trade, learned on many terminals.
+With the API alone it would be more code here than all of ``DockerEngine.run_container``. Only the last step
+is the client's: the container that it starts is made like any other.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from matrix.errors import EngineError
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+_CONNECT_TIMEOUT = 10.0
+# Its default, Ctrl-P Ctrl-Q, would take Ctrl-P from the shell inside, where it is the command before.
+_DETACH_OPTION = "--detach-keys=ctrl-^,ctrl-_,ctrl-^"
+_CLIENT_GRACE = 10.0
+"""Seconds that the client may take to end after its container."""
+
+
+def read_docker_url() -> str:
+    """Where Docker should be: DOCKER_HOST, else its usual socket."""
+    return os.environ.get("DOCKER_HOST", "").strip() or DEFAULT_URL
+
+
+def find_docker() -> str:
+    """Docker's URL, once something answers there. EngineError when there is none, or it refuses."""
+    url = read_docker_url()
+    _check_reachable(url)
+    return url
+
+
+def _check_reachable(url: str) -> None:
+    """Connect once without a client library, whose errors hide what the operating system answers."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 2375
+    except ValueError as error:
+        raise EngineError(
+            f"DOCKER_HOST is {url}, which is no address: {error}", "unset DOCKER_HOST"
+        ) from None
+    if parts.scheme == "unix":
+        _probe_unix_socket(url, Path(parts.path))
+    elif parts.scheme in ("tcp", "http", "https"):
+        _probe_tcp_port(url, parts.hostname or "localhost", port)
+    else:
+        raise EngineError(
+            f"DOCKER_HOST is {url}, and kmatrix knows engines at unix:// and tcp:// only",
+            hint="the engine must run on this machine, as its directories are mounted: unset DOCKER_HOST",
+        )
+
+
+def _probe_unix_socket(url: str, path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_CONNECT_TIMEOUT)
+            probe.connect(str(path))
+    except FileNotFoundError:
+        raise _error_from_no_answer(url, "there is no such socket") from None
+    except PermissionError:
+        raise EngineError(
+            f"the container engine at {url} does not let you in: permission denied",
+            hint='join its group (sudo usermod -aG docker "$USER"; then log in again), or run as root',
+        ) from None
+    except ConnectionRefusedError:
+        raise _error_from_no_answer(
+            url, "the socket is there, and nobody listens: the engine has stopped"
+        ) from None
+    except OSError as error:
+        raise _error_from_no_answer(url, error.strerror or str(error)) from None
+
+
+def _probe_tcp_port(url: str, host: str, port: int) -> None:
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT).close()
+    except OSError as error:
+        raise _error_from_no_answer(url, error.strerror or str(error)) from None
+
+
+def _error_from_no_answer(url: str, why: str) -> EngineError:
+    hint = "./inv setup installs and starts one where it may"
+    if os.environ.get("DOCKER_HOST"):
+        hint = f"DOCKER_HOST says so: start that engine, or unset DOCKER_HOST ({hint})"
+    return EngineError(f"no container engine answers at {url}: {why}", hint=hint)
+
+
+def is_terminal() -> bool:
+    """Whether both ends are a terminal. With stdout in a file, the container's terminal would put carriage
+    returns into it."""
+    return os.isatty(0) and os.isatty(1)
+
+
+def find_docker_client() -> str:
+    """Docker's client program. EngineError when it is not on PATH."""
+    program = shutil.which("docker")
+    if program is None:
+        raise EngineError(
+            "a prompt needs Docker's client, the program docker, which is not on PATH",
+            hint="install it: apt-get install docker-cli (before Debian 13: docker.io)",
+        )
+    return program
+
+
+def start_attached(program: str, url: str, container: str, stop: Callable[[], object]) -> None:
+    """Let the client start a container on this process's stdin, stdout and stderr; wait for its end.
+
+    ``url`` as in DOCKER_HOST. When the waiting is interrupted, ``stop`` must end the container: then the
+    client gives the terminal back as it found it, which a client that is killed does not.
+    """
+    command = (program, "start", "--attach", "--interactive", _DETACH_OPTION, container)
+    with subprocess.Popen(command, env={**os.environ, "DOCKER_HOST": url}) as process:
+        try:
+            process.wait()
+        except BaseException:
+            stop()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_CLIENT_GRACE)
+            process.kill()
+            raise
