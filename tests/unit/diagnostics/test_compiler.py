@@ -6,22 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
 from matrix.diagnostics.parser_state import MAX_LOG_LINE_LENGTH
+from tests.unit.diagnostics import parse_lines, parse_only
 
 _STEP = "  CC      drivers/a.o"
 _ERROR = "drivers/a.c:3:5: error: unknown type name 'foo'"
 _WARNING = "drivers/a.c:9:2: warning: unused variable 'x' [-Wunused-variable]"
-
-
-def _diagnostics(*lines: str) -> list[Diagnostic]:
-    return [diagnostic for diagnostic, _ in parse_diagnostics(lines)]
-
-
-def _only(*lines: str) -> Diagnostic:
-    [diagnostic] = _diagnostics(*lines)
-    return diagnostic
 
 
 def _object(*lines: str) -> str | None:
@@ -65,7 +56,7 @@ def test_an_empty_log_holds_nothing() -> None:
     ],
 )
 def test_consequences_and_news_are_no_diagnostics(line: str) -> None:
-    assert _diagnostics(_STEP, line) == []
+    assert parse_lines(_STEP, line) == []
 
 
 # Compilers
@@ -86,7 +77,7 @@ def test_consequences_and_news_are_no_diagnostics(line: str) -> None:
     ],
 )
 def test_severity_flag_and_promotion(text: str, severity: str, flag: str | None, promoted: bool) -> None:
-    found = _only(_STEP, f"drivers/a.c:1:1: {text}")
+    found = parse_only(_STEP, f"drivers/a.c:1:1: {text}")
     assert (found.severity, found.flag, found.promoted) == (severity, flag, promoted)
     assert "-W" not in found.message
 
@@ -107,7 +98,7 @@ def test_severity_flag_and_promotion(text: str, severity: str, flag: str | None,
     ],
 )
 def test_files_have_one_name(path: str, file: str | None) -> None:
-    assert _only(_STEP, f"{path}:3:5: error: no").file == file
+    assert parse_only(_STEP, f"{path}:3:5: error: no").file == file
 
 
 def test_other_roots_can_be_given() -> None:
@@ -117,17 +108,17 @@ def test_other_roots_can_be_given() -> None:
 
 
 def test_a_place_that_changes_with_every_run_is_left_out() -> None:
-    found = _only(_STEP, "/tmp/ccXoDgUL.s:20: Error: unrecognized opcode: `nope'")
+    found = parse_only(_STEP, "/tmp/ccXoDgUL.s:20: Error: unrecognized opcode: `nope'")
     assert (found.tool, found.file, found.line, found.symbols) == ("as", None, None, ("nope",))
 
 
 def test_symbols_are_the_quoted_identifiers_without_the_words_of_c() -> None:
     message = "cannot convert 'struct a' to 'int' in ‘b’, `c' or \"d\"; use '%ld' or 'a'"
-    assert _only(_STEP, f"a.c:1:1: error: {message}").symbols == ("a", "b", "c", "d")
+    assert parse_only(_STEP, f"a.c:1:1: error: {message}").symbols == ("a", "b", "c", "d")
 
 
 def test_gcc_names_the_function_until_it_is_back_at_top_level() -> None:
-    found = _diagnostics(
+    found = parse_lines(
         _STEP,
         "drivers/a.c: In function 'f':",
         _ERROR,
@@ -142,7 +133,7 @@ def test_gcc_names_the_function_until_it_is_back_at_top_level() -> None:
 
 
 def test_a_chain_of_includes_holds_for_the_whole_header_and_no_longer() -> None:
-    found = _diagnostics(
+    found = parse_lines(
         _STEP,
         "In file included from include/b.h:1,",
         "                 from drivers/a.c:2:",
@@ -157,20 +148,22 @@ def test_a_chain_of_includes_holds_for_the_whole_header_and_no_longer() -> None:
 def test_a_header_that_a_compiler_comes_back_to_is_included_as_before() -> None:
     chain = "In file included from drivers/a.c:2:"
     header = "include/c.h:3:5: warning: first"
-    found = _diagnostics(_STEP, chain, header, _ERROR, "include/c.h:9:5: warning: again")
+    found = parse_lines(_STEP, chain, header, _ERROR, "include/c.h:9:5: warning: again")
     assert [one.included_from for one in found] == [("drivers/a.c:2",), (), ("drivers/a.c:2",)]
 
 
 def test_gnu_as_names_the_instruction_that_clang_names() -> None:
     gnu = "a.S:2: Error: no such instruction: `badinsn %eax'"
     clang = "a.S:2:2: error: invalid instruction mnemonic 'badinsn'"
-    assert _only(_STEP, gnu).symbols == _only(_STEP, clang).symbols == ("badinsn",)
+    assert parse_only(_STEP, gnu).symbols == parse_only(_STEP, clang).symbols == ("badinsn",)
 
 
 def test_what_a_macro_of_the_assembler_made_is_where_the_macro_was_used() -> None:
-    gnu = _only(_STEP, "a.S:2: Error: no such instruction: `x 1'", "a.S:8:  Info: macro invoked from here")
+    gnu = parse_only(
+        _STEP, "a.S:2: Error: no such instruction: `x 1'", "a.S:8:  Info: macro invoked from here"
+    )
     assert gnu.notes == ("a.S:8: macro invoked from here",)
-    clang = _only(
+    clang = parse_only(
         _STEP,
         "<instantiation>:1:1: error: invalid instruction mnemonic 'x'",
         "x 1",
@@ -187,7 +180,7 @@ def test_what_a_macro_of_the_assembler_made_is_where_the_macro_was_used() -> Non
 def test_what_was_said_of_one_object_is_forgotten_at_the_next() -> None:
     header = "include/c.h:3:5: error: no"
     chain = "In file included from drivers/a.c:2:"
-    found = _diagnostics(_STEP, chain, header, chain, "  CC      drivers/b.o", header)
+    found = parse_lines(_STEP, chain, header, chain, "  CC      drivers/b.o", header)
     assert [diagnostic.included_from for diagnostic in found] == [("drivers/a.c:2",), ()]
 
 
@@ -195,38 +188,40 @@ def test_both_compilers_chains_run_outward() -> None:
     gcc = ["In file included from include/b.h:1,", "                 from drivers/a.c:2:"]
     clang = ["In file included from drivers/a.c:2:", "In file included from include/b.h:1:"]
     error = "include/c.h:3:5: error: no"
-    assert _only(_STEP, *gcc, error).included_from == _only(_STEP, *clang, error).included_from
+    assert parse_only(_STEP, *gcc, error).included_from == parse_only(_STEP, *clang, error).included_from
 
 
 def test_an_excerpt_without_line_numbers_is_recognised_by_its_carets() -> None:
-    found = _only(_STEP, _ERROR, "foo bar;", "^~~", "something else", "   indented")
+    found = parse_only(_STEP, _ERROR, "foo bar;", "^~~", "something else", "   indented")
     assert found.excerpt == ("foo bar;", "^~~")
 
 
 def test_the_excerpt_of_a_note_is_not_the_messages_own() -> None:
-    found = _only(_STEP, _ERROR, "    3 | foo bar;", "drivers/b.h:1:1: note: here", "    1 | struct foo;")
+    found = parse_only(
+        _STEP, _ERROR, "    3 | foo bar;", "drivers/b.h:1:1: note: here", "    1 | struct foo;"
+    )
     assert found.excerpt == ("    3 | foo bar;",)
     assert found.notes == ("drivers/b.h:1: here",)
 
 
 def test_a_message_within_anothers_excerpt_begins_a_new_diagnostic() -> None:
-    found = _diagnostics(_STEP, _ERROR, "    3 | foo bar;", _WARNING, "      | ^~~")
+    found = parse_lines(_STEP, _ERROR, "    3 | foo bar;", _WARNING, "      | ^~~")
     assert [len(diagnostic.excerpt) for diagnostic in found] == [1, 1]
     assert [diagnostic.severity for diagnostic in found] == ["error", "warning"]
 
 
 def test_who_compiles_is_told_by_what_only_one_compiler_prints() -> None:
-    assert _only(_STEP, _ERROR, "1 error generated.").tool == "clang"
-    assert _only(_STEP, "drivers/a.c: In function 'f':", _ERROR).tool == "gcc"
+    assert parse_only(_STEP, _ERROR, "1 error generated.").tool == "clang"
+    assert parse_only(_STEP, "drivers/a.c: In function 'f':", _ERROR).tool == "gcc"
 
 
 def test_a_log_has_one_compiler_where_an_object_does_not_tell() -> None:
     warned = [_STEP, _WARNING, "1 warning generated.", "  CC      drivers/b.o", "drivers/b.c:1:1: error: no"]
-    assert [diagnostic.tool for diagnostic in _diagnostics(*warned)] == ["clang", "clang"]
+    assert [diagnostic.tool for diagnostic in parse_lines(*warned)] == ["clang", "clang"]
 
 
 def test_an_internal_compiler_error_is_an_error_that_says_so() -> None:
-    found = _only(
+    found = parse_only(
         _STEP,
         "during RTL pass: expand",
         "drivers/a.c: In function 'f':",
@@ -239,13 +234,13 @@ def test_an_internal_compiler_error_is_an_error_that_says_so() -> None:
 
 
 def test_llvm_dying_is_clangs_error() -> None:
-    found = _only(_STEP, "LLVM ERROR: Cannot select: intrinsic %llvm.nope")
+    found = parse_only(_STEP, "LLVM ERROR: Cannot select: intrinsic %llvm.nope")
     assert (found.tool, found.message) == ("clang", "Cannot select: intrinsic %llvm.nope")
 
 
 def test_a_compilers_message_without_a_source_is_recognised_while_it_compiles() -> None:
     line = "warning: unknown warning option '-Wnope' [-Wunknown-warning-option]"
-    found = _only(_STEP, line, "1 warning generated.")
+    found = parse_only(_STEP, line, "1 warning generated.")
     assert (found.tool, found.flag) == ("clang", "-Wunknown-warning-option")
 
 
@@ -379,7 +374,7 @@ def test_no_message_grows_without_end(first: str, more: str) -> None:
 
 
 def test_a_diagnostic_keeps_no_more_of_a_line_than_a_line_can_be() -> None:
-    assert len(_only(_STEP, f"{_ERROR} {'x' * 10**6}").message) < MAX_LOG_LINE_LENGTH
+    assert len(parse_only(_STEP, f"{_ERROR} {'x' * 10**6}").message) < MAX_LOG_LINE_LENGTH
 
 
 @given(st.lists(st.one_of(st.text(), st.lists(_PIECES, max_size=12).map("".join))))

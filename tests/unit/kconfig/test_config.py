@@ -1,4 +1,4 @@
-"""Symbol values, .config files and fragments, and requests verified against them."""
+"""Symbol values, .config files and fragments, requests verified against them, and where they come from."""
 
 import time
 
@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from matrix.errors import RequestError
 from matrix.kconfig.config import (
     Config,
+    ConfigCompiler,
+    ConfigOrigin,
     SymbolCheck,
     check_symbol,
     check_value,
     format_fragment,
+    parse_origin,
     verify_symbols,
 )
 
@@ -229,3 +232,61 @@ def test_a_defconfig_is_read_and_compared_in_milliseconds() -> None:
     one, two = Config.parse(text), Config.parse(text.replace("_7=y", "_7=m"))
     assert [one.count_differences(two) for _ in range(100)] == [1] * 100
     assert time.perf_counter() - start < 1
+
+
+# Where a .config comes from
+
+GCC = """\
+CONFIG_CC_VERSION_TEXT="powerpc64le-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"
+CONFIG_CC_IS_GCC=y
+CONFIG_GCC_VERSION=140200
+CONFIG_CLANG_VERSION=0
+"""
+CLANG = """\
+CONFIG_CC_VERSION_TEXT="Debian clang version 19.1.7 (3+b1)"
+CONFIG_GCC_VERSION=0
+CONFIG_CC_IS_CLANG=y
+CONFIG_CLANG_VERSION=190107
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "arch", "version"),
+    [
+        ("# Linux/powerpc 6.12.118 Kernel Configuration", "powerpc", "6.12.118"),
+        ("# Linux/x86_64 5.4.0-rc3+ Kernel Configuration", "x86_64", "5.4.0-rc3+"),
+        ("# Miniature/arm64 6.12.0 configuration", "arm64", "6.12.0"),
+        ("# Linux kernel version: 2.6.32", None, None),
+        ("# CONFIG_A is not set", None, None),
+    ],
+)
+def test_the_head_tells_arch_and_version(line: str, arch: str | None, version: str | None) -> None:
+    origin = parse_origin(f"#\n# Automatically generated file; DO NOT EDIT.\n{line}\n#\nCONFIG_B=y\n")
+    assert origin == ConfigOrigin(arch, version, None)
+
+
+def test_its_symbols_tell_the_compiler() -> None:
+    text = "powerpc64le-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0"
+    assert parse_origin(GCC).compiler == ConfigCompiler("gcc", 140200, text)
+    assert parse_origin(CLANG).compiler == ConfigCompiler(
+        "clang", 190107, "Debian clang version 19.1.7 (3+b1)"
+    )
+
+
+def test_a_compiler_without_version_or_text_is_known_by_its_family() -> None:
+    assert parse_origin("CONFIG_CC_IS_GCC=y\n").compiler == ConfigCompiler("gcc", 0, "gcc")
+
+
+def test_another_family_is_farther_than_any_version() -> None:
+    exact, older, other = (
+        ConfigCompiler("gcc", 140200, ""),
+        ConfigCompiler("gcc", 40900, ""),
+        ConfigCompiler("clang", 140000, ""),
+    )
+    assert exact.measure_distance(ConfigCompiler("gcc", 140300, "")) == exact.measure_distance(exact)
+    assert exact.measure_distance(exact) < exact.measure_distance(older) < exact.measure_distance(other)
+
+
+def test_what_is_no_config_is_refused() -> None:
+    with pytest.raises(RequestError, match="line 1 is no line"):
+        parse_origin("make: *** No rule")

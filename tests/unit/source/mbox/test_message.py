@@ -5,8 +5,16 @@ import time
 import pytest
 
 from matrix.errors import RequestError
-from matrix.source.mbox.message import Mail, MailAddress, parse_mail, split_mailbox
-from tests.fakes.mails import FROM_GIT, FROM_LIST, a_diff, a_mail, a_mbox
+from matrix.source.mbox.message import (
+    Mail,
+    MailAddress,
+    PatchSubject,
+    extract_quote,
+    parse_mail,
+    parse_subject,
+    split_mailbox,
+)
+from tests.fakes.mails import FROM_GIT, FROM_LIST, a_diff, a_mail, a_mbox, a_patch
 
 
 def read(text: str | bytes) -> Mail:
@@ -233,3 +241,135 @@ def test_what_is_no_text_at_all_is_read_in_no_time() -> None:
     assert [parse_mail(piece) for piece in split_mailbox(noise)] == [None]
     assert b"\0" in read(b"From: A <a@example.org>\n\n" + noise).content
     assert time.monotonic() - started < 10
+
+
+# The subject
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "number", "total"),
+    [
+        ("[PATCH] fix it", 1, 0, 0),
+        ("[PATCH v2] fix it", 2, 0, 0),
+        ("[PATCH 1/2] fix it", 1, 1, 2),
+        ("[PATCH v3 0/3] fix it", 3, 0, 3),
+        ("[PATCH net-next v3 02/10] fix it", 3, 2, 10),
+        ("[PATCH 6.12 1/2 v4] fix it", 4, 1, 2),
+        ("[PATCHv2 1/2] fix it", 2, 1, 2),
+        ("[RFC PATCH v2 1/1] fix it", 2, 1, 1),
+        ("[RFCv2 1/1] fix it", 2, 1, 1),
+        ("[v2,2/3] fix it", 2, 2, 3),
+        ("[Some-list] [PATCH V2 1/2]fix it", 2, 1, 2),
+        ("[PATCH v2.1 1/2] fix it", 2, 1, 2),
+    ],
+)
+def test_the_brackets_say_version_and_number(text: str, version: int, number: int, total: int) -> None:
+    assert parse_subject(text) == PatchSubject("fix it", False, True, version, False, number, total)
+
+
+@pytest.mark.parametrize("text", ["[PATCH RESEND v2] fix it", "[RESEND][PATCH v2] fix it"])
+def test_what_is_sent_again_says_so(text: str) -> None:
+    assert parse_subject(text) == PatchSubject("fix it", is_tagged=True, version=2, is_resend=True)
+
+
+@pytest.mark.parametrize("text", ["fix it", "[kvm] fix it", "[1/0] fix it"])
+def test_other_brackets_make_no_patch(text: str) -> None:
+    assert not parse_subject(text).is_tagged
+
+
+@pytest.mark.parametrize("text", ["Re: [PATCH v2 1/2] fix it", "RE: fix it", "Aw: fix it", "Re[2]: fix it"])
+def test_a_reply_has_neither_version_nor_number(text: str) -> None:
+    assert parse_subject(text) == PatchSubject("fix it", is_reply=True)
+
+
+def test_only_a_number_zero_of_some_is_a_cover_letter() -> None:
+    texts = ["[PATCH 0/2] x", "[PATCH 00/12] x", "[PATCH 1/2] x", "[PATCH] x", "Re: [PATCH 0/2] x"]
+    assert [parse_subject(text).is_cover for text in texts] == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("word", ["3/2", "1/1000000000", "²/³", "1/2/3"])
+def test_what_cannot_be_a_number_is_none(word: str) -> None:
+    assert parse_subject(f"[PATCH {word}] fix it").total == 0
+
+
+def test_brackets_inside_a_title_belong_to_it() -> None:
+    assert parse_subject("[PATCH] a[1/2] [v2]").title == "a[1/2] [v2]"
+
+
+# What an answer quotes
+
+
+def mail_of(text: str, subject: str = "[PATCH] fix it") -> Mail:
+    return read(a_mail(subject, text))
+
+
+TEXT = "One.\nTwo.\n\nThree.\n\nFour.\n"
+
+
+def test_a_patch_s_message_is_quoted_without_trailers_diffstat_and_diff() -> None:
+    assert extract_quote(mail_of(a_patch(text="It breaks.\n\nSo fix it."))) == (
+        "It breaks.",
+        "",
+        "So fix it.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("most", "lines"),
+    [
+        (1, ("One.",)),
+        (3, ("One.", "Two.")),
+        (4, ("One.", "Two.", "", "Three.")),
+        (6, ("One.", "Two.", "", "Three.", "", "Four.")),
+    ],
+)
+def test_paragraphs_are_quoted_whole_as_far_as_they_fit(most: int, lines: tuple[str, ...]) -> None:
+    assert extract_quote(mail_of(TEXT), most) == lines
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "---\nv2: better\n",
+        "-- \n2.47.1\n",
+        a_diff(),
+        "--- a/x.c\n+++ b/x.c\n",
+        "A Person (2):\n  fix one\n  fix two\n",
+    ],
+)
+def test_a_quote_ends_where_the_message_does(end: str) -> None:
+    assert extract_quote(mail_of(f"One.\n\n{end}")) == ("One.",)
+
+
+def test_trailers_are_left_out_wherever_they_stand() -> None:
+    text = (
+        'One.\nFixes: 0123 ("x")\nReported-by: B <b@example.org>\n\nNote: this is text.\nCc: c@example.org\n'
+    )
+    assert extract_quote(mail_of(text)) == ("One.", "", "Note: this is text.")
+
+
+def test_who_the_author_is_in_a_message_sent_by_somebody_else_is_no_text() -> None:
+    assert extract_quote(mail_of("From: B <b@example.org>\n\nOne.\n")) == ("One.",)
+    assert extract_quote(mail_of("One.\n\nFrom: the beginning.\n")) == ("One.", "", "From: the beginning.")
+
+
+def test_of_a_reply_only_its_sender_s_own_words_are_quoted() -> None:
+    text = (
+        "On Wed, 20 Sep 2023, B wrote:\n\nB <b@example.org> writes:\n> It breaks.\n> It does.\nNot here.\n\n"
+        f"> Why?\n\nWhat about this?\n\n{a_diff()}"
+    )
+    assert extract_quote(mail_of(text, "Re: it breaks")) == ("Not here.", "", "What about this?")
+
+
+def test_what_a_compiler_printed_is_a_patch_s_own_though_it_looks_quoted() -> None:
+    text = "It says:\n\n>> x.c:1: warning: no\n   int x;\n"
+    assert extract_quote(mail_of(text)) == ("It says:", "", ">> x.c:1: warning: no", "   int x;")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "Signed-off-by: A <a@example.org>\n", a_diff()])
+def test_of_a_mail_without_words_nothing_is_quoted(text: str) -> None:
+    assert extract_quote(mail_of(text)) == ()
+
+
+def test_of_a_book_only_the_beginning_is_looked_at() -> None:
+    assert len(extract_quote(mail_of("One.\n" * 10_000), most=1000)) == 300
