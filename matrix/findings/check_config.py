@@ -107,24 +107,24 @@ class ConfigChecker:
     catalog: Catalog
     axes: Mapping[str, tuple[str, ...]]
 
-    def find_closest_fit(self, finding: Finding, cells: Sequence[Cell], mine: ResolvedConfig) -> ConditionFit:
+    def find_closest_fit(self, finding: Finding, cells: Sequence[Cell], user: ResolvedConfig) -> ConditionFit:
         """The fit to the nearest of a finding's conjunctions. ``cells`` are some of those that have it.
 
         Fewest missed terms win; then the cell that differs in fewest symbols; then the order of the
         conjunctions, and of the cells.
         """
         fits = (
-            ConditionFit(number, cell, tuple(self._check_terms(cube, cell, mine)))
+            ConditionFit(number, cell, tuple(self._check_terms(cube, cell, user)))
             for number, cube in enumerate(finding.condition)
             for cell in cells
             if _is_cell_in_cube(cell, cube)
         )
         return min(
-            fits, key=lambda fit: (len(fit.missed_terms), self._count_differing_symbols(fit.cell, mine))
+            fits, key=lambda fit: (len(fit.missed_terms), self._count_differing_symbols(fit.cell, user))
         )
 
     def find_unproven_symbols(
-        self, finding: Finding, fit: ConditionFit, fixed: Mapping[str, str], mine: ResolvedConfig
+        self, finding: Finding, fit: ConditionFit, fixed: Mapping[str, str], user: ResolvedConfig
     ) -> tuple[UnprovenSymbol, ...]:
         """The symbols that the condition does not name, and that may matter. ``fixed`` are the run's."""
         assumed = ((a.axis, a.seen, True) for a in finding.assumes if a.of == fit.cube_index)
@@ -134,46 +134,46 @@ class ConfigChecker:
             UnprovenSymbol(name, has, seen, unproven)
             for name, seen, unproven in (*assumed, *context)
             if name not in LANE_AXES
-            and (has := self._read_symbol_value(name, mine.arch, mine.resolved, seen)) not in seen
+            and (has := self._read_symbol_value(name, user.arch, user.resolved, seen)) not in seen
         )
 
-    def _check_terms(self, cube: Cube, cell: Cell, mine: ResolvedConfig) -> Iterator[TermCheck]:
+    def _check_terms(self, cube: Cube, cell: Cell, user: ResolvedConfig) -> Iterator[TermCheck]:
         for axis, needs in cube.items():
-            judged = self._check_field_term if axis in LANE_AXES else self._check_symbol_term
-            yield judged(axis, needs, cell, mine)
+            check_term = self._check_field_term if axis in LANE_AXES else self._check_symbol_term
+            yield check_term(axis, needs, cell, user)
 
     def _check_field_term(
-        self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
+        self, axis: str, needs: tuple[str, ...], cell: Cell, user: ResolvedConfig
     ) -> TermCheck:
-        has = {"arch": mine.arch, "toolchain": mine.toolchain}.get(axis)
+        has = {"arch": user.arch, "toolchain": user.toolchain}.get(axis)
         holds = None if has is None else has in needs
         return TermCheck(axis, needs, has or "", has or "", cell.axes[axis], (), holds)
 
     def _check_symbol_term(
-        self, axis: str, needs: tuple[str, ...], cell: Cell, mine: ResolvedConfig
+        self, axis: str, needs: tuple[str, ...], cell: Cell, user: ResolvedConfig
     ) -> TermCheck:
-        asked = cell.request[axis]
+        wanted = cell.request[axis]
         has, written = (
-            self._read_symbol_value(axis, mine.arch, config, needs)
-            for config in (mine.resolved, mine.written)
+            self._read_symbol_value(axis, user.arch, config, needs)
+            for config in (user.resolved, user.written)
         )
         # A symbol's own value may be one that is needed, and yet not proven: KVM=m on x86 without KVM_INTEL.
-        holds = has in needs and not self._find_failed_checks(axis, has, mine)
-        lacks = () if holds else self._find_failed_checks(axis, asked, mine)
-        return TermCheck(axis, needs, has, written, asked, lacks, holds)
+        holds = has in needs and not self._find_failed_checks(axis, has, user)
+        lacks = () if holds else self._find_failed_checks(axis, wanted, user)
+        return TermCheck(axis, needs, has, written, wanted, lacks, holds)
 
     def _read_symbol_value(self, symbol: str, arch: str, config: Config, first: Sequence[str]) -> str:
         """A symbol's value, of which ``first`` are tried before the axis's others."""
         values = dict.fromkeys([*first, *self.axes.get(symbol, ())])
         return self.catalog.match_symbol_value(arch, symbol, values, config)
 
-    def _find_failed_checks(self, symbol: str, value: str, mine: ResolvedConfig) -> tuple[SymbolCheck, ...]:
-        checks = verify_symbols(self.catalog.find_setting(mine.arch, symbol, value).proof, mine.resolved)
+    def _find_failed_checks(self, symbol: str, value: str, user: ResolvedConfig) -> tuple[SymbolCheck, ...]:
+        checks = verify_symbols(self.catalog.find_setting(user.arch, symbol, value).proof, user.resolved)
         return tuple(check for check in checks if not check.is_satisfied)
 
-    def _count_differing_symbols(self, cell: Cell, mine: ResolvedConfig) -> int:
+    def _count_differing_symbols(self, cell: Cell, user: ResolvedConfig) -> int:
         """In how many of its symbols a cell differs."""
-        return sum(bool(self._find_failed_checks(name, value, mine)) for name, value in cell.request.items())
+        return sum(bool(self._find_failed_checks(name, value, user)) for name, value in cell.request.items())
 
 
 def _is_cell_in_cube(cell: Cell, cube: Cube) -> bool:
@@ -191,22 +191,26 @@ def fit_other_arch(cells: Sequence[Cell], arch: str) -> ConditionFit | None:
     return ConditionFit(0, cells[0], (TermCheck("arch", seen, arch, arch, seen[0], (), holds=False),))
 
 
-def find_nearest_toolchain(known: Mapping[str, ConfigCompiler | None], mine: ConfigCompiler | None) -> str:
+def find_nearest_toolchain(
+    known: Mapping[str, ConfigCompiler | None], compiler: ConfigCompiler | None
+) -> str:
     """The toolchain whose compiler is nearest to this one: by family, then by major version, then by order.
 
     It is the first where the compiler of either is not known.
     """
 
     def measure_distance(name: str) -> tuple[bool, int]:
-        theirs = known[name]
-        return (True, 0) if mine is None or theirs is None else mine.measure_distance(theirs)
+        candidate = known[name]
+        if compiler is None or candidate is None:
+            return (True, 0)
+        return compiler.measure_distance(candidate)
 
     return min(known, key=measure_distance)
 
 
 @dataclass(frozen=True)
 class ConfigChange:
-    """What the missed symbols ask of a .config, and what the tree's conf made of that.
+    """The change of a .config that the missed symbols require, and what the tree's conf made of that.
 
     ``requested`` is what was appended, symbol → value; ``side_effects`` are other symbols, with (before,
     after). Where the change cannot be had there are ``unreachable_reasons``, else the new .config is in

@@ -1,4 +1,4 @@
-"""A run → its findings: problems with their names and words, each with its condition, proof and scope."""
+"""A run → its findings: each problem with its keys and its title, its condition, its proof and its scope."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ from matrix.record.run_model import Run, Tool
 class Problem:
     """One problem, wherever it was seen. ``severity`` is the worst by toolchain.
 
-    ``diagnostics`` are keys of the run's: first the telling one of each toolchain, in the order of
+    ``diagnostics`` are keys of the run's: first the main one of each toolchain, in the order of
     ``severity`` (one key may stand there for several), then the rest. ``cells`` are ids in plan order;
     ``objects`` and ``stages`` are where it came up.
     """
@@ -33,10 +33,13 @@ class Problem:
     stages: tuple[str, ...]
 
 
-def derive_findings(run: Run, made: MadeObjects) -> Findings:
-    """The findings of a run, most severe first. ``made``: what its failing cells made all the same."""
-    index = CellIndex.from_run(run, made)
-    problems = enumerate(group_into_problems(run, made), 1)
+def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
+    """The findings of a run, most severe first.
+
+    ``made_objects``: what its failing cells made without an error.
+    """
+    index = CellIndex.from_run(run, made_objects)
+    problems = enumerate(group_into_problems(run, made_objects), 1)
     findings = tuple(_build_finding(f"F{number}", problem, index) for number, problem in problems)
     return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
 
@@ -63,9 +66,9 @@ def _build_finding(name: str, problem: Problem, index: CellIndex) -> Finding:
     )
 
 
-def group_into_problems(run: Run, made: MadeObjects) -> tuple[Problem, ...]:
+def group_into_problems(run: Run, made_objects: MadeObjects) -> tuple[Problem, ...]:
     """The problems of a run: those that any toolchain refuses first, then by their first cell."""
-    groups = group_diagnostics(run, made)
+    groups = group_diagnostics(run, made_objects)
     keys = _find_distinct_keys(groups, run.diagnostics)
     problems = [_build_problem(run, group, its) for group, its in zip(groups, keys, strict=True)]
     ranked = sorted(
@@ -82,7 +85,7 @@ def _is_warning_only(problem: Problem) -> bool:
 def _find_distinct_keys(
     groups: Sequence[DiagnosticGroup], diagnostics: Mapping[str, Diagnostic]
 ) -> list[frozenset[str]]:
-    """Each group's keys, without those that one toolchain gives two problems: they do not tell them apart.
+    """Each group's keys, without those that one toolchain gives two problems: they identify neither.
 
     What another toolchain prints under other conditions may well be the same problem, and keeps its key. A
     group with no other key keeps those that it shares, as it must have one.
@@ -108,15 +111,15 @@ def _build_problem(run: Run, group: DiagnosticGroup, keys: Iterable[str]) -> Pro
     ranked = sorted(
         group.toolchains_by_diagnostic, key=lambda entry: _rank_diagnostic(run.diagnostics[entry[0]], entry)
     )
-    telling = _pick_by_toolchain(run, group, ranked)
+    main_by_toolchain = _pick_by_toolchain(run, group, ranked)
     first, first_object = ranked[0]
-    first_keys = tuple(telling.values())
+    first_keys = tuple(main_by_toolchain.values())
     rest = dict.fromkeys(key for key, _ in ranked if key not in first_keys)
     return Problem(
         # One that came up in several objects is not named after the first of them.
         title=format_problem_title(run.diagnostics[first], first_object if len(group.objects) == 1 else None),
         keys=tuple(sorted(keys)),
-        severity={name: run.diagnostics[key].severity for name, key in telling.items()},
+        severity={name: run.diagnostics[key].severity for name, key in main_by_toolchain.items()},
         diagnostics=(*first_keys, *rest),
         cells=tuple(run.cells[number].id for number in sorted(group.cells)),
         objects=tuple(sorted(group.objects)),

@@ -17,7 +17,7 @@ MadeObjects = Mapping[str, frozenset[str]]
 
 
 def find_made_objects(run: Run, objects_of: Callable[[Cell], frozenset[str]]) -> MadeObjects:
-    """What failing cells made all the same: of the objects that belong to them, those no error blames."""
+    """Failing cell → the objects that it made, without those that one of its errors is in."""
     return {
         cell.id: objects_of(cell) - _find_failed_objects(run, cell)
         for cell in run.cells
@@ -31,7 +31,9 @@ def _find_failed_objects(run: Run, cell: Cell) -> frozenset[str]:
     return frozenset(str(ref.object) for ref in refs if known[ref.key].severity == "error")
 
 
-def is_problem_absent(cell: Cell, objects: Iterable[str], stages: Iterable[str], made: MadeObjects) -> bool:
+def is_problem_absent(
+    cell: Cell, objects: Iterable[str], stages: Iterable[str], made_objects: MadeObjects
+) -> bool:
     """Whether this cell, which does not show a problem, was built without it.
 
     ``objects`` and ``stages`` are where the problem was seen elsewhere. A whole build lacks it. One that
@@ -44,7 +46,7 @@ def is_problem_absent(cell: Cell, objects: Iterable[str], stages: Iterable[str],
         return False
     wanted = frozenset(objects)
     if wanted:
-        return bool(wanted & made.get(cell.id, frozenset()))
+        return bool(wanted & made_objects.get(cell.id, frozenset()))
     ended = {stage.name for stage in cell.stages if stage.state in COMPLETE_STATES}
     return bool(ended & set(stages))
 
@@ -55,7 +57,7 @@ AxisPoint = tuple[str, ...]
 
 @dataclass(frozen=True)
 class CellIndex:
-    """A run's cells, indexed for questions about findings. ``context``: the axes that have one value."""
+    """A run's cells, indexed by values, states, objects and stages. ``context``: the axes with one value."""
 
     cells: tuple[Cell, ...]
     axes: dict[str, tuple[str, ...]]
@@ -71,25 +73,25 @@ class CellIndex:
     _lane_masks: dict[tuple[str, str], int]
 
     @classmethod
-    def from_run(cls, run: Run, made: MadeObjects) -> "CellIndex":
+    def from_run(cls, run: Run, made_objects: MadeObjects) -> "CellIndex":
         """The index of a run's cells. Time and memory grow with their number times that of the axes."""
         named = dict.fromkeys((name for cell in run.cells for name in cell.request), "")
-        values = [named | cell.axes for cell in run.cells]
-        occurring = _collect_axis_values(run, values)
-        axes = {name: among for name, among in occurring.items() if len(among) > 1}
-        points = [tuple(row.get(name, "") for name in axes) for row in values]
+        rows = [named | cell.axes for cell in run.cells]
+        occurring = _collect_axis_values(run, rows)
+        axes = {name: values for name, values in occurring.items() if len(values) > 1}
+        points = [tuple(row.get(name, "") for name in axes) for row in rows]
         size = len(points)
         return cls(
             cells=run.cells,
             axes=axes,
-            context={name: among[0] for name, among in occurring.items() if len(among) == 1},
+            context={name: values[0] for name, values in occurring.items() if len(values) == 1},
             table=TruthTable(axes, (dict(zip(axes, point, strict=True)) for point in points)),
             _numbers_by_id={cell.id: number for number, cell in enumerate(run.cells)},
             _axis_positions={name: position for position, name in enumerate(axes)},
             _point_of_cell=points,
             _cell_at_point={point: number for number, point in enumerate(points)},
             _state_masks=_group_into_masks(((cell.state.value, n) for n, cell in enumerate(run.cells)), size),
-            _object_masks=_mask_made_objects(run, made),
+            _object_masks=_mask_made_objects(run, made_objects),
             _stage_masks=_group_into_masks(_list_ended_stages(run.cells), size),
             _lane_masks=_group_into_masks(
                 (((cell.arch, cell.toolchain), n) for n, cell in enumerate(run.cells)), size
@@ -101,7 +103,7 @@ class CellIndex:
         return _mask_from_numbers((self._numbers_by_id[name] for name in cells), len(self.cells))
 
     def find_absent_cells(self, objects: Iterable[str], stages: Iterable[str]) -> int:
-        """The cells that a problem of these objects and stages, if they do not show it, is absent from.
+        """The cells from which a problem of these objects and stages is absent, unless they show it.
 
         The same as asking `is_problem_absent` of every cell.
         """
@@ -156,16 +158,16 @@ def _list_ended_stages(cells: Sequence[Cell]) -> Iterator[tuple[str, int]]:
             yield from ((stage.name, number) for stage in cell.stages if stage.state in COMPLETE_STATES)
 
 
-def _mask_made_objects(run: Run, made: MadeObjects) -> dict[str, int]:
+def _mask_made_objects(run: Run, made_objects: MadeObjects) -> dict[str, int]:
     """Object → the cells that made it, of those objects that a diagnostic names.
 
     A cell that made most of them is recorded by those that it lacks: cells differ in few objects.
     """
     named = {ref.object for cell in run.cells for ref in cell.diagnostics if ref.object}
-    known = named & frozenset().union(*made.values())
+    known = named & frozenset().union(*made_objects.values())
     most, has, lacks = [], [], []
     for number, cell in enumerate(run.cells):
-        objects = known & made.get(cell.id, frozenset())
+        objects = known & made_objects.get(cell.id, frozenset())
         if 2 * len(objects) > len(known):
             most.append(number)
             lacks += [(name, number) for name in known - objects]

@@ -16,11 +16,11 @@ Condition = tuple[dict[str, tuple[str, ...]], ...]
 
 
 class Proof(Record):
-    """What a cell says that differs from one with the finding in one axis alone.
+    """What a neighbour proves: a cell that differs from one with the finding in one axis alone.
 
     ``of`` is the conjunction's index. ``cell`` is the neighbour and ``beside`` the cell with the finding;
-    both are None where the plan has no such cell. ``has_finding`` is None where nobody knows,
-    with ``reason``.
+    both are None where the plan has no such cell. ``has_finding`` is None where it is not known,
+    and ``reason`` is why.
     """
 
     of: int = 0
@@ -36,7 +36,7 @@ class Proof(Record):
 
 class Assumption(Record):
     """An axis that a conjunction does not name, though the finding was seen at some of its values only and
-    no cell with another value says whether it matters.
+    no cell with another value shows whether it matters.
 
     ``because`` counts those cells by what they are (``unreachable``, ``empty``, ``fail``, ``not planned``).
     """
@@ -66,9 +66,9 @@ class Scope(Record):
 
 
 class Finding(Record):
-    """One problem. ``id`` is only its printed name; ``keys`` say which problem it is, in any run.
+    """One problem. ``id`` is only its printed name; ``keys`` identify the problem in any run.
 
-    ``diagnostics`` are keys into the run's: first the telling one of each toolchain, in the order of
+    ``diagnostics`` are keys into the run's: first the main one of each toolchain, in the order of
     ``severity`` (one may stand there for several), then the rest. ``minimal``: no smaller
     condition separates these cells; false when the search was cut short.
     """

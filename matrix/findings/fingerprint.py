@@ -57,7 +57,7 @@ def classify_diagnostic(diagnostic: Diagnostic, target: str | None) -> ProblemKi
 
 
 def find_blamed_site(diagnostic: Diagnostic) -> Site | None:
-    """The place that is to blame: the message's own, or where the macro is used that it lies in."""
+    """The place that is to blame: the message's own; for a message in a macro, where the macro is used."""
     sites = list_sites(diagnostic)
     return next((site for site in sites if not site.macro), sites[0] if sites else None)
 
@@ -90,21 +90,21 @@ def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozense
     includes the header elsewhere. So there are further keys: of the header that is to blame, of the line of
     source that is (where it is distinctive), and of what is named at the sites.
     """
-    made, location = target or diagnostic.file or diagnostic.tool, _find_location(diagnostic, target)
+    object_name, location = target or diagnostic.file or diagnostic.tool, _find_location(diagnostic, target)
     symbols, construct = "+".join(extract_quoted_symbols(diagnostic)) or "-", extract_construct(diagnostic)
-    keys = {f"{made} {symbols} {construct}", f"{location} {symbols} {construct}"}
+    keys = {f"{object_name} {symbols} {construct}", f"{location} {symbols} {construct}"}
     if diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols:
         # Linkers agree on the first word only: "undefined reference to", "undefined symbol:".
-        keys.add(f"{made} {symbols} {construct.partition(' ')[0]} …")
+        keys.add(f"{object_name} {symbols} {construct.partition(' ')[0]} …")
     site = find_blamed_site(diagnostic)
     if site is not None and site.code and len(set(_WORD.findall(site.code)) - C_KEYWORDS) > 1:
         keys.add(f"{location} `{site.code}`")
-    return frozenset(keys | _compute_site_keys(diagnostic, made))
+    return frozenset(keys | _compute_site_keys(diagnostic, object_name))
 
 
-def _compute_site_keys(diagnostic: Diagnostic, made: str) -> set[str]:
+def _compute_site_keys(diagnostic: Diagnostic, object_name: str) -> set[str]:
     return {
-        f"{made} {site.symbol} `{site.code}`"
+        f"{object_name} {site.symbol} `{site.code}`"
         for site in list_sites(diagnostic)
         if not site.macro and site.symbol and site.code and _is_distinctive(site.code, site.symbol)
     }
@@ -118,12 +118,12 @@ def _is_distinctive(code: str, symbol: str) -> bool:
 def format_problem_title(diagnostic: Diagnostic, target: str | None) -> str:
     """A problem in one line of at most 200 characters: its object, and what is wrong."""
     site = find_blamed_site(diagnostic)
-    made = target or (site.file if site else diagnostic.tool)
-    source = f"{site.file}: " if site and not _is_same_source(site.file, made) else ""
+    object_name = target or (site.file if site else diagnostic.tool)
+    source = f"{site.file}: " if site and not _is_same_source(site.file, object_name) else ""
     flag = f" [{diagnostic.flag}]" if diagnostic.flag else ""
-    title = f"{made}: {source}{diagnostic.message}{flag}"
+    title = f"{object_name}: {source}{diagnostic.message}{flag}"
     return title if len(title) <= 200 else f"{title[:199]}…"
 
 
-def _is_same_source(source: str, made: str) -> bool:
-    return posixpath.splitext(source)[0] == posixpath.splitext(made)[0] or source == made
+def _is_same_source(source: str, object_name: str) -> bool:
+    return posixpath.splitext(source)[0] == posixpath.splitext(object_name)[0] or source == object_name

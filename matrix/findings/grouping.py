@@ -136,9 +136,9 @@ def _build_config_key(cell: Cell) -> _ConfigKey:
     return (cell.arch, cell.base, *(f"{name}={value}" for name, value in sorted(cell.request.items())))
 
 
-def group_diagnostics(run: Run, made: MadeObjects) -> list[DiagnosticGroup]:
-    """The groups of a run's diagnostics. ``made``: what its failing cells made all the same."""
-    index = _RunIndex(run, made)
+def group_diagnostics(run: Run, made_objects: MadeObjects) -> list[DiagnosticGroup]:
+    """The groups of a run's diagnostics. ``made_objects``: what its failing cells made without an error."""
+    index = _RunIndex(run, made_objects)
     return _join_across_toolchains(_join_within_tools(_group_by_kind(index), index), index)
 
 
@@ -212,7 +212,7 @@ def _join_within_tools(groups: list[DiagnosticGroup], index: _RunIndex) -> list[
 
 
 def _join_cascades(groups: list[DiagnosticGroup], index: _RunIndex) -> list[DiagnosticGroup]:
-    """Join kinds that blame the same line, or where a note of one points at the line the other blames."""
+    """Join kinds with the same blamed line, or where a note of one points at the blamed line of the other."""
     joining = _DisjointGroups(groups)
     for pair in _find_touching_pairs(groups, index):
         first, second = map(joining.find_root, pair)
@@ -225,7 +225,7 @@ def _join_cascades(groups: list[DiagnosticGroup], index: _RunIndex) -> list[Diag
 
 
 def _find_touching_pairs(groups: Sequence[DiagnosticGroup], index: _RunIndex) -> list[tuple[int, int]]:
-    """Pairs of groups that meet in a line of an object, and one of them blames it.
+    """Pairs of groups that meet in a line of an object, which is the blamed line of at least one.
 
     Two notes that meet are no reason: a header's declaration is noted by problems that have nothing else in
     common.

@@ -71,7 +71,7 @@ def list_make_steps(cell: Cell, location: RunLocation, ref: DiagnosticRef | None
 def list_steps_for_config(
     cell: Cell, location: RunLocation, config: Path, ref: DiagnosticRef | None = None
 ) -> MakeSteps:
-    """What to type to see a diagnostic of a cell with somebody's own .config."""
+    """What to type to see a diagnostic of a cell with a user's own .config."""
     return [
         ("by hand", _format_copy_command(config)),
         ("in tree", f"{_format_make_prefix(cell)} olddefconfig"),
@@ -170,6 +170,6 @@ def parse_make_targets(stage: StageRecord) -> tuple[str, ...]:
     variables; and what the stage needs from those before it."""
     words = shlex.split(stage.command)
     others = [number for number, word in enumerate(words) if word.startswith("-") or "=" in word]
-    asked = tuple(words[max(others, default=0) + 1 :])
+    targets = tuple(words[max(others, default=0) + 1 :])
     # In an empty directory modpost knows no symbol of a kernel that was not built.
-    return ("vmlinux", *asked) if stage.name == "modules" else asked
+    return ("vmlinux", *targets) if stage.name == "modules" else targets

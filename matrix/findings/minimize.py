@@ -133,8 +133,11 @@ class CoverSearch:
         return self._keep_largest(closed)
 
     def _find_forced_terms(self, point: tuple[int, ...]) -> Literals:
-        """The terms that absent rows force which differ from the point in one axis: only that axis can shut
-        them out, so there is no choice, and few are left for the search."""
+        """The terms that every conjunction around the point needs.
+
+        An absent row that differs from the point in one axis can only be shut out there. That leaves few
+        absent rows for the search.
+        """
         literals: list[int | None] = []
         for axis, rows in enumerate(self.problem.table.find_neighbours(point)):
             excluded = self.problem.table.project_values(axis, rows & self.problem.absent)
@@ -144,7 +147,7 @@ class CoverSearch:
     def _exclude_intruder(
         self, literals: Literals, point: tuple[int, ...], intruder: tuple[int, ...]
     ) -> Iterator[tuple[Literals, int]]:
-        """The conjunction narrowed in one axis, for each axis that tells the intruder from the point.
+        """The conjunction narrowed in one axis, for each axis in which the intruder differs from the point.
 
         With it the rows that the narrowed term lets in.
         """
@@ -236,7 +239,7 @@ class Cover:
 def minimize_condition(table: TruthTable, seen: int, absent: int) -> Cover:
     """The smallest condition for what was seen in ``seen`` and is absent from ``absent`` (masks of rows).
 
-    A row in both, or with the very values of a seen one, cannot be told apart: it counts as seen.
+    A row in both, or with the very values of a seen one, counts as seen.
     """
     if not seen:
         return Cover((), minimal=True)

@@ -25,12 +25,12 @@ class StoredRun(RunDirectory):
 
     @cached_property
     def made_objects(self) -> MadeObjects:
-        """What its failing cells made all the same."""
+        """Failing cell's id → what it made without an error."""
         return find_made_objects(self.run, self.load_objects)
 
     @cached_property
     def findings(self) -> Findings:
-        """Its findings, derived anew: of an older kmatrix's run, too, they are this one's."""
+        """Its findings, derived by this version, whichever version recorded the run."""
         return derive_findings(self.run, self.made_objects)
 
     @cached_property

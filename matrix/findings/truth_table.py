@@ -95,7 +95,7 @@ Literals = tuple[int | None, ...]
 class CoverProblem:
     """One finding's rows in the table, and the values at which it was seen at all.
 
-    An absent row that has all values of a seen one is not among them: the axes cannot tell the two apart.
+    An absent row that has all values of a seen one is not among them: no condition separates the two.
     """
 
     table: TruthTable
@@ -124,9 +124,9 @@ class CoverProblem:
         return self.find_covered_rows(literals) & self.absent != 0
 
     def drop_idle_terms(self, literals: Literals, axes: Iterable[int]) -> Literals:
-        """A conjunction without those of its terms on these axes that it can do without, one after the other.
+        """A conjunction without its idle terms on these axes: those that shut no absent row out.
 
-        One after the other, as two may each be idle only because the other is there.
+        They are dropped one after the other, as of two terms each may be idle only beside the other.
         """
         for axis in axes:
             shorter = (*literals[:axis], None, *literals[axis + 1 :])
