@@ -117,20 +117,20 @@ class Regression:
 
 def compare_with_baseline(
     baseline: StoredRun,
-    this: StoredRun,
+    current: StoredRun,
     known_issues: KnownIssues = NO_KNOWN_ISSUES,
     *,
     allow_lost: bool = False,
     werror: bool = False,
 ) -> Regression:
-    """What is new or lost in a run since its baseline, and the exit code that it deserves for that.
+    """What is new or lost in a run since its baseline, and its exit code.
 
     Cells are compared where both plans have them. An error in a cell that the baseline does not have is new,
     unless the baseline has the finding elsewhere. The run has failed when something is new or lost, and
     counts as untried where nothing is claimed; ``werror``: new warnings count. RequestError when the two have
     no cell in common.
     """
-    selection = _RegressionFilter(compare_runs(baseline, this), this, known_issues)
+    selection = _RegressionFilter(compare_runs(baseline, current), current, known_issues)
     failing = [
         *selection.new_errors,
         *selection.broken_cells,
@@ -140,10 +140,10 @@ def compare_with_baseline(
     return Regression(
         verdict=selection.verdict,
         exit_code=choose_exit_code(
-            interrupted=this.run.interrupted,
+            interrupted=current.run.interrupted,
             failed=bool(failing),
             untried=bool(undecided),
-            unproven=not any(cell.state in PROVEN_STATES for cell in this.run.cells),
+            unproven=not any(cell.state in PROVEN_STATES for cell in current.run.cells),
             warned=werror and bool(selection.new_findings),
         ),
         new_findings=selection.new_findings,
@@ -228,11 +228,11 @@ def _is_added_cell_error(row: FindingChange) -> bool:
 
 
 def compute_excused_exit_code(
-    this: StoredRun, known_issues: KnownIssues, *, werror: bool = False
+    current: StoredRun, known_issues: KnownIssues, *, werror: bool = False
 ) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
-    states = (_excuse_state(cell.state, cell.id, this, known_issues) for cell in this.run.cells)
-    return compute_run_exit_code(states, interrupted=this.run.interrupted, werror=werror)
+    states = (_excuse_state(cell.state, cell.id, current, known_issues) for cell in current.run.cells)
+    return compute_run_exit_code(states, interrupted=current.run.interrupted, werror=werror)
 
 
 def _excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:

@@ -17,7 +17,7 @@ def compare_cells(
 ) -> Iterator[CellChange]:
     """Each request of both plans, and what became of it, in the order of the pairs."""
     for pair in pairs:
-        transition, why = _judge_pair(pair, matches, environment.explain_differences)
+        transition, why = _classify_pair(pair, matches, environment.explain_differences)
         yield _build_cell_change(pair, transition, why, matches)
 
 
@@ -43,7 +43,7 @@ def _classify_failure(before: State, *, same: bool) -> Transition:
     return Transition.STILL_FAILING if same else Transition.CHANGED
 
 
-def _judge_pair(
+def _classify_pair(
     pair: CellPair, matches: FindingMatches, explain_differences: Callable[[CellPair], str]
 ) -> tuple[Transition, str | None]:
     before, after = pair

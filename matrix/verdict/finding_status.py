@@ -289,11 +289,11 @@ class FindingComparison:
     def _explain_status(
         self, status: FindingStatus, checks: list[CellFindingCheck], flips: tuple[SymbolFlip, ...]
     ) -> str:
-        became = {check.status for check in checks}
-        if status is FindingStatus.STILL and CellFindingStatus.STILL not in became:
+        statuses = {check.status for check in checks}
+        if status is FindingStatus.STILL and CellFindingStatus.STILL not in statuses:
             return "gone where it was, and now in other cells"
         if status is FindingStatus.FIXED:
-            return self._explain_not_built(flips) if CellFindingStatus.NOT_BUILT in became else ""
+            return self._explain_not_built(flips) if CellFindingStatus.NOT_BUILT in statuses else ""
         deciding = {
             FindingStatus.UNKNOWN: (CellFindingStatus.UNKNOWN, CellFindingStatus.NOT_PLANNED),
             FindingStatus.LOST: (CellFindingStatus.LOST,),
@@ -312,12 +312,12 @@ class FindingComparison:
 
 def _decide_status(checks: Iterable[CellFindingCheck], *, is_matched: bool) -> FindingStatus:
     """The status of a before-finding; ``is_matched``: the after-side has it somewhere."""
-    became = {check.status for check in checks}
+    statuses = {check.status for check in checks}
     if is_matched:
         return FindingStatus.STILL
-    if became & {CellFindingStatus.UNKNOWN, CellFindingStatus.NOT_PLANNED}:
+    if statuses & {CellFindingStatus.UNKNOWN, CellFindingStatus.NOT_PLANNED}:
         return FindingStatus.UNKNOWN
-    return FindingStatus.LOST if CellFindingStatus.LOST in became else FindingStatus.FIXED
+    return FindingStatus.LOST if CellFindingStatus.LOST in statuses else FindingStatus.FIXED
 
 
 def _merge_findings(findings: Sequence[Finding]) -> SideFinding:

@@ -1,4 +1,4 @@
-"""Judgements on a verdict: whether a finding is fixed, whether a Tested-by is earned, the exit code."""
+"""Checks on a verdict: whether a finding is fixed, whether a Tested-by is earned, the exit code."""
 
 from collections.abc import Collection
 
@@ -122,22 +122,22 @@ def compute_verdict_exit_code(
     *,
     allow_lost: bool = False,
     werror: bool = False,
-    interrupted: bool = False,
     incomplete: bool = False,
 ) -> ExitCode:
-    """The exit code that a verdict deserves. What failed before does not count.
+    """The exit code of a verdict. What failed before does not count.
 
     It has failed when something broke, was lost (unless ``allow_lost``), or a finding that was asked for is
-    not fixed. Without a usable before-run none of that is known, so it counts as untried, like anything of
-    both plans that nothing can be said of. It is unproven when no cell proves anything after, or when it is
-    ``incomplete``: not all that was asked about was built. ``werror``: new warnings count.
+    not fixed. Without a usable before-run none of that is known, so it counts as untried, like any
+    cell or finding of both plans of which nothing is claimed. It is unproven when no cell proves anything
+    after, or when it is ``incomplete``: not all that was asked about was built. ``werror``: new warnings
+    count.
     """
     usable = has_usable_before_run(verdict)
     lost = not allow_lost and verdict.counts.get(Transition.LOST, 0) > 0
     fixed = all(check.fixed for check in verdict.fixes)
     proven = any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells)
     return choose_exit_code(
-        interrupted=interrupted,
+        interrupted=False,
         failed=usable and (has_breakage(verdict) or lost or not fixed),
         untried=not usable or _has_undecided(verdict),
         unproven=incomplete or not proven,

@@ -11,8 +11,6 @@ from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import ANSWERED_STATES
 
-# After these nothing of a stage is left to try: what it should have made was tried, or there was nothing.
-
 
 class CellPair(NamedTuple):
     """A request's cell on both sides; None where that side's plan has no such cell."""
@@ -64,8 +62,8 @@ def _list_axis_values(run: Run, axis: str) -> set[str]:
     return {cell.axes.get(axis, "") for cell in run.cells}
 
 
-def _format_names(words: Iterable[str]) -> str:
-    return ", ".join(sorted(words)) or "none"
+def _format_names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def has_run_stages(cell: Cell, stages: Iterable[str]) -> bool:
@@ -101,8 +99,8 @@ class FindingMatches:
         )
 
 
-def _all_have_match(ids: Set[str], others: Set[str], met: MatchedIds) -> bool:
-    return all(any(other in others for other in met[name]) for name in ids)
+def _all_have_match(ids: Set[str], others: Set[str], matches: MatchedIds) -> bool:
+    return all(any(other in others for other in matches[name]) for name in ids)
 
 
 def _match_findings(side: StoredRun, other: StoredRun) -> Iterator[tuple[str, tuple[str, ...]]]:

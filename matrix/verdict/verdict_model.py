@@ -17,7 +17,7 @@ from matrix.record.states import Evidence, State
 
 class Transition(StrEnum):
     """What became of a cell. `changed`: built on both sides, with other findings; `unchanged`: built with the
-    same ones, or built on neither side; `unknown`: nothing is claimed, and `why` says why."""
+    same ones, or built on neither side; `unknown`: nothing is claimed, and `why` has the reason."""
 
     FIXED = "fixed"
     BROKEN = "broken"
@@ -43,7 +43,7 @@ class CellFindingStatus(StrEnum):
     """What became of a finding in one cell that had it before.
 
     `built`: it names no object that kbuild lists (a link, a host program), and the stage came to its end;
-    `unlisted`: it does, the cell passes, and no list says whether the object was made for that.
+    `unlisted`: it does, the cell passes, and no list shows whether the object was made for that.
     """
 
     STILL = "still there"
@@ -84,7 +84,7 @@ class EnvironmentDifference(Record):
 class CellChange(RequestedCell):
     """One cell on both sides. A state is None where that side's plan has no such cell.
 
-    ``why`` says why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable
+    ``why`` is the reason why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable
     after-side. ``findings_before`` and ``findings_after`` are ids, each of its own run.
     """
 
@@ -155,7 +155,7 @@ class FindingChange(Record):
 
 class SymbolChange(Record):
     """Symbols that changed in the very same cells; ``cells`` counts them, ``condition`` is the smallest that
-    tells them from the others, over the axes of the before-side."""
+    separates them from the others, over the axes of the before-side."""
 
     flips: tuple[SymbolFlip, ...]
     cells: int
@@ -173,7 +173,7 @@ class FixCheck(Record):
 
 
 class Mailbox(Record):
-    """Somebody in a mail's header, decoded: ``name`` as it is shown, ``address`` without brackets."""
+    """A name and an address of a mail's header, decoded; ``address`` is without brackets."""
 
     name: str = ""
     address: str
@@ -227,7 +227,7 @@ class Verdict(Record):
     """Two runs compared: cells in plan order, findings with what is new first.
 
     ``patches`` are those that the verdict is on, none where any two runs are compared. ``base_commit`` is
-    what they name as theirs; ``base_differs`` says in a sentence how what was built on is not that, ``notes``
+    the base that they name; ``base_differs`` is a sentence on what was built on instead; ``notes`` are on
     what was chosen of what was given, or left out.
     """
 
