@@ -29,7 +29,7 @@ def compare_stored_runs(
     allow_lost: bool = False,
     werror: bool = False,
 ) -> tuple[Verdict, int]:
-    """The verdict on two runs, and the exit code that it deserves."""
+    """The verdict on two runs, and its exit code."""
     verdict = compare_runs(before, after, fixes=fixes)
     return verdict, compute_verdict_exit_code(verdict, allow_lost=allow_lost, werror=werror)
 
@@ -53,22 +53,22 @@ class BaselineResult:
 
 def parse_baseline_options(baseline: str, known: str, runs: Path) -> BaselineOptions | None:
     """What these options name; None without any. RequestError for what will not do, before any work."""
-    measure = BaselineOptions(
+    options = BaselineOptions(
         StoredRun.load(find_run_directory(baseline, runs)) if baseline else None,
         Path(known) if known else None,
     )
-    if measure.known is not None:
-        load_known_issues(measure.known)
-    return measure if baseline or known else None
+    if options.known is not None:
+        load_known_issues(options.known)
+    return options if baseline or known else None
 
 
-def apply_baseline(stored: StoredRun, measure: BaselineOptions, *, werror: bool = False) -> BaselineResult:
+def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool = False) -> BaselineResult:
     """A run's exit code where only what is new, lost or not known counts."""
-    ledger = NO_KNOWN_ISSUES
-    if measure.known is not None:
+    known_issues = NO_KNOWN_ISSUES
+    if options.known is not None:
         today = datetime.now(UTC).date()
-        ledger = match_known_issues(stored.findings, load_known_issues(measure.known), today)
-    if measure.baseline is None:
-        return BaselineResult(compute_excused_exit_code(stored, ledger, werror=werror), ledger)
-    regression = compare_with_baseline(measure.baseline, stored, ledger, werror=werror)
-    return BaselineResult(regression.exit_code, ledger, regression)
+        known_issues = match_known_issues(stored.findings, load_known_issues(options.known), today)
+    if options.baseline is None:
+        return BaselineResult(compute_excused_exit_code(stored, known_issues, werror=werror), known_issues)
+    regression = compare_with_baseline(options.baseline, stored, known_issues, werror=werror)
+    return BaselineResult(regression.exit_code, known_issues, regression)

@@ -92,7 +92,7 @@ def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
 def explain_config(
     stored: StoredRun,
     finding: Finding,
-    asked: ConfigCheckRequest,
+    options: ConfigCheckRequest,
     emit: EventSink,
     environment: Environment = LOCAL_ENVIRONMENT,
 ) -> ConfigExplanation:
@@ -104,24 +104,24 @@ def explain_config(
     run = stored.run
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    user_config = load_user_config(asked.config, catalog)
+    user_config = load_user_config(options.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
     other_arch = fit_other_arch(cells, user_config.arch)
     if other_arch is not None:
         return ConfigExplanation(user_config, finding, other_arch)
     cells = filter_cells_by_toolchain(
-        finding, [cell for cell in cells if cell.arch == user_config.arch], asked.toolchain
+        finding, [cell for cell in cells if cell.arch == user_config.arch], options.toolchain
     )
-    _check_output_free(asked)
+    _check_output_free(options)
     case = _ConfigCheck(stored, finding, user_config, profile)
     cells = [cell for cell in cells if cell.toolchain == case.pick_toolchain(cells)]
     with _open_config_resolver(case, cells[0], emit, environment) as resolver:
-        return _build_explanation(case, cells, asked, resolver)
+        return _build_explanation(case, cells, options, resolver)
 
 
-def _check_output_free(asked: ConfigCheckRequest) -> None:
-    if asked.out and Path(asked.out).exists():
-        raise RequestError(f"--out {asked.out} is there already", "name a file that does not exist yet")
+def _check_output_free(options: ConfigCheckRequest) -> None:
+    if options.out and Path(options.out).exists():
+        raise RequestError(f"--out {options.out} is there already", "name a file that does not exist yet")
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,10 @@ class _ConfigCheck:
         """Pick the cells' toolchain that is nearest to the compiler that the .config was made with."""
         return find_nearest_toolchain(self._find_compilers(cells), self.user_config.origin.compiler)
 
-    def find_origin_toolchain(self, asked: ConfigCheckRequest) -> str | None:
+    def find_origin_toolchain(self, options: ConfigCheckRequest) -> str | None:
         """The run's toolchain that the .config stands for; None where it names no compiler."""
-        if asked.toolchain or self.user_config.origin.compiler is None:
-            return asked.toolchain or None
+        if options.toolchain or self.user_config.origin.compiler is None:
+            return options.toolchain or None
         return self.pick_toolchain(
             [cell for cell in self.stored.run.cells if cell.arch == self.user_config.arch]
         )
@@ -166,17 +166,19 @@ class _ConfigCheck:
 
 
 def _build_explanation(
-    case: _ConfigCheck, cells: list[Cell], asked: ConfigCheckRequest, resolver: "_ConfigResolver"
+    case: _ConfigCheck, cells: list[Cell], options: ConfigCheckRequest, resolver: "_ConfigResolver"
 ) -> ConfigExplanation:
     alone = Config.parse(
         str(resolver.resolve_request(Request.from_symbols(*resolver.lane_axes, {}), {}).config)
     )
     resolved = ResolvedConfig(
-        case.user_config.arch, case.find_origin_toolchain(asked), case.user_config.config, alone
+        case.user_config.arch, case.find_origin_toolchain(options), case.user_config.config, alone
     )
     checker = case.checker
     fit = checker.find_closest_fit(case.finding, cells, resolved)
-    change, after = _apply_change(case, fit, alone, asked, resolver) if fit.missing_symbols else (None, alone)
+    change, after = (
+        _apply_change(case, fit, alone, options, resolver) if fit.missing_symbols else (None, alone)
+    )
     recorded = case.read_recorded_config(fit.cell)
     unproven = checker.find_unproven_symbols(
         case.finding, fit, case.profile.fixed, replace(resolved, resolved=after)
@@ -195,7 +197,7 @@ def _apply_change(
     case: _ConfigCheck,
     fit: ConditionFit,
     alone: Config,
-    asked: ConfigCheckRequest,
+    options: ConfigCheckRequest,
     resolver: "_ConfigResolver",
 ) -> tuple[ConfigChange, Config]:
     """The change as the tree's conf takes it, and the configuration that comes of it."""
@@ -206,16 +208,18 @@ def _apply_change(
     followed = {name: pair for name, pair in alone.diff(after).items() if name not in fragment}
     if not resolution.is_reachable:
         return ConfigChange(fragment, followed, resolver.explain_unreached(resolution, after)), after
-    path = _write_changed_config(case, asked, str(resolution.config))
+    path = _write_changed_config(case, options, str(resolution.config))
     return ConfigChange(fragment, followed, file=path), after
 
 
-def _write_changed_config(case: _ConfigCheck, asked: ConfigCheckRequest, text: str) -> Path:
+def _write_changed_config(case: _ConfigCheck, options: ConfigCheckRequest, text: str) -> Path:
     """Write the changed .config; its path. Its own name holds its digest, so it replaces no other."""
     name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = (
-        Path(asked.out) if asked.out else case.stored.directory / f"{case.finding.id}-{name}-{digest}.config"
+        Path(options.out)
+        if options.out
+        else case.stored.directory / f"{case.finding.id}-{name}-{digest}.config"
     )
     try:
         with translate_disk_full(path):
@@ -238,21 +242,21 @@ class _ConfigResolver:
     catalog: Catalog
     lane_axes: tuple[str, str, str]
 
-    def build_resolver(self, kept: dict[str, str]) -> Resolver:
-        """``kept`` are symbols that have their value already: they are verified, and nothing is set."""
+    def build_resolver(self, satisfied: dict[str, str]) -> Resolver:
+        """``satisfied`` are symbols that have their value already: they are verified, and nothing is set."""
         arch = self.lane_axes[0]
         knobs = {
             name: {arch: {value: Setting(set={}, proof=self.catalog.find_setting(arch, name, value).proof)}}
-            for name, value in kept.items()
+            for name, value in satisfied.items()
         }
         merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
         catalog = replace(self.catalog, knobs={**self.catalog.knobs, **merged})
         return self.session.create_resolver(self.runner, catalog, {})
 
-    def resolve_request(self, request: Request, kept: dict[str, str]) -> Resolution:
+    def resolve_request(self, request: Request, satisfied: dict[str, str]) -> Resolution:
         """RequestError when the tree's Kconfig refuses, MachineError when make could not be run."""
         self.lane_directory.prepare_configure()
-        resolution = self.build_resolver(kept).resolve(request, lambda _: None)
+        resolution = self.build_resolver(satisfied).resolve(request, lambda _: None)
         self.lane_directory.finish_step(resolution.stage.state)
         if resolution.config is None:
             raise _build_refusal_error(resolution)

@@ -44,10 +44,6 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, Patc
 
 VERDICT_FILE = "verdict.json"
 _PATCHES_DIRECTORY = "patches"
-_SOURCE_SUFFIXES = (".c", ".S")
-
-BuiltRun = tuple[Run, Path]
-"""A run and its directory."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ class PatchResult:
 
 def evaluate_patch(
     profile: Profile,
-    asked: PatchRequest,
+    request: PatchRequest,
     emit: EventSink,
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
@@ -104,18 +100,18 @@ def evaluate_patch(
     RequestError for what is wrong with the request, RejectedPatchError when not even the first patch applies.
     InterruptedRunError when the user stopped it: what was built is kept.
     """
-    profile = profile.model_copy(update={"patch": (*profile.patch, *asked.base_patches)})
-    place = choose_run_directory(profile, f"{profile.name}-patch", environment.runs, datetime.now(UTC))
-    check_directory_unused(place)
+    profile = profile.model_copy(update={"patch": (*profile.patch, *request.base_patches)})
+    directory = choose_run_directory(profile, f"{profile.name}-patch", environment.runs, datetime.now(UTC))
+    check_directory_unused(directory)
     try:
-        trial = _try_patches(profile, asked.series, place, emit, environment)
+        trial = _try_patches(profile, request.series, directory, emit, environment)
     except BaseException:
         # Nothing was built yet, so nothing of a request that is refused is kept.
-        shutil.rmtree(place / _PATCHES_DIRECTORY, ignore_errors=True)
+        shutil.rmtree(directory / _PATCHES_DIRECTORY, ignore_errors=True)
         with suppress(OSError):
-            place.rmdir()
+            directory.rmdir()
         raise
-    return _PatchEvaluation(trial, asked, place, emit, argv, environment).build_and_compare()
+    return _PatchEvaluation(trial, request, directory, emit, argv, environment).build_and_compare()
 
 
 @dataclass(frozen=True)
@@ -129,12 +125,12 @@ class _TrialApplication:
 
 
 def _try_patches(
-    profile: Profile, series: PatchSeries, place: Path, emit: EventSink, environment: Environment
+    profile: Profile, series: PatchSeries, directory: Path, emit: EventSink, environment: Environment
 ) -> _TrialApplication:
     """Apply the patches to a copy of the source, before anything is built."""
-    files = _write_patch_files(series.patches, place / _PATCHES_DIRECTORY)
+    files = _write_patch_files(series.patches, directory / _PATCHES_DIRECTORY)
     with prepare_session(profile, emit, environment) as session:
-        touched = {path for one in series.patches for path in one.paths}
+        touched = {path for patch in series.patches for path in patch.paths}
         more = find_focus_additions(profile, session.catalog, session.tree.path, touched)
         if more:
             emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
@@ -154,11 +150,11 @@ def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path
     """Write the patches as files, in the order in which they apply: under their own names, with a number
     before each where two names are the same."""
     folder.mkdir(parents=True)
-    own = [one.name for one in patches]
+    own = [patch.name for patch in patches]
     names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
     files = [folder / name for name in names]
-    for file, one in zip(files, patches, strict=True):
-        write_atomically(file, one.content)
+    for file, patch in zip(files, patches, strict=True):
+        write_atomically(file, patch.content)
     return tuple(files)
 
 
@@ -224,7 +220,7 @@ class _PatchEvaluation:
 
     def _build_verdict(self, sides: Sequence[StoredRun]) -> Verdict:
         series, before = self.request.series, sides[0].run
-        touched = {path for one in self._applied_patches for path in one.paths}
+        touched = {path for patch in self._applied_patches for path in patch.paths}
         verdict = compare_runs(
             sides[0],
             sides[-1],
@@ -232,14 +228,16 @@ class _PatchEvaluation:
             touched=touched,
             steps=self._build_steps(sides, touched),
         )
-        told = {
-            "patches": tuple(self._describe_patch(number, one) for number, one in enumerate(series.patches)),
+        details = {
+            "patches": tuple(
+                self._describe_patch(number, patch) for number, patch in enumerate(series.patches)
+            ),
             "cover": _convert_mail(series.cover),
             "base_commit": series.base_commit,
             "base_differs": format_base_mismatch(series.base_commit, before),
             "notes": series.notes,
         }
-        return verdict.model_copy(update=told)
+        return verdict.model_copy(update=details)
 
     @property
     def _applied_patches(self) -> Sequence[PatchFile]:
@@ -250,30 +248,32 @@ class _PatchEvaluation:
             return None
         return [
             extract_patch_step(
-                one.name,
-                _read_patch_subject(one),
+                patch.name,
+                _read_patch_subject(patch),
                 compare_runs(sides[number], sides[number + 1], touched=touched),
             )
-            for number, one in enumerate(self._applied_patches)
+            for number, patch in enumerate(self._applied_patches)
         ]
 
-    def _describe_patch(self, number: int, one: PatchFile) -> VerdictPatch:
+    def _describe_patch(self, number: int, patch: PatchFile) -> VerdictPatch:
         refused = self.trial.rejection if number == len(self.trial.files) else None
         return VerdictPatch(
-            name=one.name,
-            subject=_read_patch_subject(one),
-            sha256=one.sha256,
-            mail=_convert_mail(one.mail),
+            name=patch.name,
+            subject=_read_patch_subject(patch),
+            sha256=patch.sha256,
+            mail=_convert_mail(patch.mail),
             refused=refused,
         )
 
     def _find_touched_objects(self, verdict: Verdict, before: StoredRun) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
         differs between the two runs."""
-        changed = (PurePosixPath(path) for one in self._applied_patches for path in one.paths)
+        changed = (PurePosixPath(path) for patch in self._applied_patches for path in patch.paths)
         own = {target for path in changed if (target := name_object(path))}
         fixed = [row.before.ids for row in verdict.findings if row.fate is FindingStatus.FIXED and row.before]
-        return own | {made for ids in fixed for name in ids for made in before.findings_by_id[name].objects}
+        return own | {
+            object_ for ids in fixed for name in ids for object_ in before.findings_by_id[name].objects
+        }
 
 
 def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]] | None:
@@ -281,12 +281,14 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]]
 
     None where there is none. RequestError for one that cannot be read.
     """
-    for place in (Path(spec), runs / spec):
-        steps = {int(number): path for path in place.glob("after-*") if (number := path.name[6:]).isdigit()}
-        afters = [steps[number] for number in sorted(steps)] or [place / "after"]
+    for directory in (Path(spec), runs / spec):
+        steps = {
+            int(number): path for path in directory.glob("after-*") if (number := path.name[6:]).isdigit()
+        }
+        afters = [steps[number] for number in sorted(steps)] or [directory / "after"]
         if (afters[-1] / VERDICT_FILE).is_file():
             verdict = _read_verdict(afters[-1] / VERDICT_FILE)
-            return verdict, tuple(map(StoredRun.load, (place / "before", *afters)))
+            return verdict, tuple(map(StoredRun.load, (directory / "before", *afters)))
     return None
 
 
@@ -310,8 +312,8 @@ def format_base_mismatch(commit: str | None, before: Run) -> str | None:
     return f"{made_for}; it was tried on {git.commit[:12]} ({git.describe}{dirty})"
 
 
-def _read_patch_subject(one: PatchFile) -> str:
-    return parse_subject(one.mail.subject).title if one.mail else ""
+def _read_patch_subject(patch: PatchFile) -> str:
+    return parse_subject(patch.mail.subject).title if patch.mail else ""
 
 
 def _convert_mail(mail: Mail | None) -> PatchMail | None:

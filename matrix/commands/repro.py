@@ -56,17 +56,17 @@ def select_repro_target(stored: StoredRun, finding: str, cell: str, toolchain: s
     RequestError when a name is none of the run's, or the two do not belong together.
     """
     if not cell:
-        asked = stored.select_finding(finding)
-        affected = stored.list_affected_cells(asked)
-        return ReproTarget(filter_cells_by_toolchain(asked, affected, toolchain)[0], asked)
+        named = stored.select_finding(finding)
+        affected = stored.list_affected_cells(named)
+        return ReproTarget(filter_cells_by_toolchain(named, affected, toolchain)[0], named)
     target = stored.find_cell(cell)
     if finding:
-        asked = stored.select_finding(finding)
-        if target.id not in asked.cells:
+        named = stored.select_finding(finding)
+        if target.id not in named.cells:
             raise RequestError(
-                f"{asked.id} was not seen in {target.id}", f"it was in {asked.cells[0]}, for example"
+                f"{named.id} was not seen in {target.id}", f"it was in {named.cells[0]}, for example"
             )
-        return ReproTarget(target, asked)
+        return ReproTarget(target, named)
     if target.state is not State.FAIL:
         raise RequestError(
             f"{target.id} did not fail ({target.state}), so there is nothing to reproduce",
@@ -78,10 +78,10 @@ def select_repro_target(stored: StoredRun, finding: str, cell: str, toolchain: s
     return ReproTarget(target, next(errors, None))
 
 
-def render_reproducer(stored: StoredRun, target: ReproTarget, about: Iterable[str]) -> str:
+def render_reproducer(stored: StoredRun, target: ReproTarget, comment: Iterable[str]) -> str:
     """The script's text; without a finding, it asks whether the build fails.
 
-    ``about`` is the comment at its head, a line for each fact. A base that is a .config, and the log that
+    ``comment`` is the comment at its head, a line for each fact. A base that is a .config, and the log that
     shows what makes the object, are taken from the run's directory. Whatever a run holds is only text in the
     script, which runs outside of containers.
     """
@@ -92,7 +92,7 @@ def render_reproducer(stored: StoredRun, target: ReproTarget, about: Iterable[st
         name=REPRODUCER_NAME,
         version=clean_text(run.tool.version),
         run=clean_text(run.id),
-        comment_lines=list(_wrap_comment(about)),
+        comment_lines=list(_wrap_comment(comment)),
         title=finding.title if finding else f"{cell.id} fails",
         upstream=ROOT_IMAGE.upstream,
         image=chain.image,
@@ -126,9 +126,9 @@ def _quote_shell_word(text: str) -> str:
     return shlex.quote(clean_text(text, _MAX_WORD_LENGTH))
 
 
-def _wrap_comment(about: Iterable[str]) -> Iterator[str]:
+def _wrap_comment(comment: Iterable[str]) -> Iterator[str]:
     """The lines of the comment; none of them can end it."""
-    for line in about:
+    for line in comment:
         yield from textwrap.wrap(clean_text(line), 96) or [""]
 
 
@@ -169,7 +169,7 @@ def _collect_config_values(base: BaseRecord, cell: Cell, stored: StoredRun) -> d
 
 
 def _collect_target_values(cell: Cell, stored: StoredRun, ref: DiagnosticRef | None) -> dict[str, str]:
-    """What is built, and what must have been made, so that silence says that the finding is gone."""
+    """What is built; the object without which a build does not count as gone."""
     if ref is not None and ref.stage == "configure":
         return {"targets": "", "object": "", "gone_message": "make olddefconfig does not say it"}
     object_ = ref.object or "" if ref else ""
@@ -187,7 +187,7 @@ def _strip_heredoc_end(text: str) -> str:
 
 
 def _list_message_patterns(run: Run, finding: Finding | None) -> list[str]:
-    """An ERE for each message of the finding: whichever compiler says it, it is there."""
+    """An ERE for each message of the finding: the finding is there whichever compiler prints it."""
     keys = finding.diagnostics if finding else ()
     return sorted({_build_message_pattern(run.diagnostics[key]) for key in keys if key in run.diagnostics})
 
@@ -195,7 +195,7 @@ def _list_message_patterns(run: Run, finding: Finding | None) -> list[str]:
 def _build_message_pattern(diagnostic: Diagnostic) -> str:
     """A message in its file, with any quotes and any numbers: those change with versions and lines.
 
-    A linker or modpost names the object or address that wants a symbol; the symbol alone is the problem.
+    A linker or modpost names the object or address that needs a symbol; the symbol alone is the problem.
     """
     has_line = diagnostic.file is not None and diagnostic.line is not None
     has_line = has_line and diagnostic.tool not in GLOBAL_TOOLS

@@ -94,7 +94,7 @@ def compute_plan_exit_code(planned: Run) -> ExitCode:
 
 
 def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None:
-    """Knobs that want different values of one symbol: refused before anything is written."""
+    """Refuse knobs that set one symbol to different values. RequestError, before anything is written."""
     for request in requests:
         collect_fragment_symbols(request, session.catalog, session.profile.fixed)
         collect_proof_symbols(request, session.catalog, session.profile.fixed)

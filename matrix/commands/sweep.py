@@ -109,7 +109,7 @@ class _CachedFile(NamedTuple):
 
 
 def _find_unused_files(layout: CacheLayout) -> Iterator[Leftover]:
-    """Of resolutions and hash caches what nobody asked for lately, and the excess over their limits."""
+    """Of resolutions and hash caches what was not used lately, and what is beyond their limits."""
     yield from _find_excess_files("resolution", layout.resolutions, MAX_RESOLUTIONS_MIB)
     yield from _find_excess_files("hash cache", layout.hash_caches, MAX_HASH_CACHES_MIB)
 
