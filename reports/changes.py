@@ -32,7 +32,7 @@ TRANSITION_STATES: dict[Transition, State] = {
     Transition.STILL_FAILING: State.WARN,
     Transition.UNCHANGED: State.UNREACHABLE,
 }
-"""What became of cells, in the order in which it is shown, and the state whose look it has."""
+"""What became of cells, in the order in which it is shown, and the state that each is styled like."""
 FINDING_STATUS_STATES: dict[FindingStatus, State] = {
     FindingStatus.NEW: State.FAIL,
     FindingStatus.LOST: State.FAIL,
@@ -41,14 +41,14 @@ FINDING_STATUS_STATES: dict[FindingStatus, State] = {
     FindingStatus.STILL: State.WARN,
 }
 """The same of findings."""
-# An enum's member and the other's of the same value are one key: these are never to be one dict.
+# Members of the two enums that have the same value are equal, so these cannot be one dict.
 _TRANSITION_ORDER, _FINDING_STATUS_ORDER = list(TRANSITION_STATES), list(FINDING_STATUS_STATES)
 _UNAFFECTED_REASON = "the same .config, and nothing of what went into it is changed"
 
 
 @dataclass(frozen=True)
 class CellChangeGroup:
-    """Cells of which the same became, for the same reason; a state is None where a plan lacks them."""
+    """Cells with the same transition for the same reason; a state is None where a plan lacks them."""
 
     transition: Transition
     before: State | None
@@ -61,7 +61,7 @@ class CellChangeGroup:
 class RunChanges:
     """What one run has changed against another: a whole verdict's, or one patch's of a series.
 
-    ``missed`` are findings that were asked for and are not fixed, as they were called.
+    ``unfixed_names`` are the ids or keys of findings that were asked for and are not fixed.
     """
 
     before: StoredRun
@@ -83,7 +83,7 @@ class RunChanges:
         return replace(changes, differences=what.differences, unfixed_names=unfixed)
 
     def select_cells(self, transition: Transition) -> list[CellChange]:
-        """The cells of both plans of which this became."""
+        """The cells of both plans with this transition."""
         return [cell for cell in self.cells if cell.transition is transition and cell.is_in_both_plans]
 
     def locate_finding(self, change: FindingChange) -> tuple[StoredRun, Finding] | None:

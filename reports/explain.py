@@ -1,4 +1,4 @@
-"""`./inv explain`: a finding at length, and somebody's .config held against it."""
+"""`./inv explain`: a finding at length, and a user's .config held against it."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -31,24 +31,24 @@ from reports.style import StyledLine, print_line, print_lines, replace_unencodab
 from reports.summary import format_source
 
 
-def show_config_explanation(stored: StoredRun, answer: ConfigExplanation, console: Console) -> None:
+def show_config_explanation(stored: StoredRun, explanation: ConfigExplanation, console: Console) -> None:
     """The answer first, then what it rests on, then what to type; prose in 80 columns, commands as they
     are."""
     replace_unencodable(console)
-    print_lines(console, [StyledLine(line, "bold") for line in _format_headline(answer)])
+    print_lines(console, [StyledLine(line, "bold") for line in _format_headline(explanation)])
     for line in (
-        *_format_outcome(answer, stored),
-        *_format_config_facts(answer, stored.run),
-        *_format_config_commands(answer, RunLocation.from_cwd(stored)),
+        *_format_outcome(explanation, stored),
+        *_format_config_facts(explanation, stored.run),
+        *_format_config_commands(explanation, RunLocation.from_cwd(stored)),
     ):
         print_line(console, line)
 
 
-def _format_headline(answer: ConfigExplanation) -> Iterator[str]:
+def _format_headline(explanation: ConfigExplanation) -> Iterator[str]:
     """What the .config misses, or that it misses nothing."""
-    finding, fit = answer.finding, answer.fit
-    missed = [_format_missed_term(term, answer.user_config, finding) for term in fit.missed_terms]
-    met = f"your .config meets the condition of {finding.id} already: {_format_cube(answer)}"
+    finding, fit = explanation.finding, explanation.fit
+    missed = [_format_missed_term(term, explanation.user_config, finding) for term in fit.missed_terms]
+    met = f"your .config meets the condition of {finding.id} already: {_format_cube(explanation)}"
     for line in missed or [met]:
         yield from wrap_text(line, rest="  ")
 
@@ -69,59 +69,59 @@ def _format_missed_term(term: TermCheck, given: UserConfig, finding: Finding) ->
 
 
 def _format_written_value(term: TermCheck) -> str:
-    """What the file said, where the run's tree does not take it as it is."""
+    """The file's own value, where the run's tree does not take it as it is."""
     if term.written == term.actual:
         return ""
     return f" (your file says {term.written}, which this tree's conf makes {term.actual})"
 
 
-def _format_cube(answer: ConfigExplanation) -> str:
-    return finding_text.format_conjunction(answer.finding.condition[answer.fit.cube_index])
+def _format_cube(explanation: ConfigExplanation) -> str:
+    return finding_text.format_conjunction(explanation.finding.condition[explanation.fit.cube_index])
 
 
-def _format_outcome(answer: ConfigExplanation, stored: StoredRun) -> Iterator[str]:
+def _format_outcome(explanation: ConfigExplanation, stored: StoredRun) -> Iterator[str]:
     """What became of the change."""
     yield ""
-    if answer.differences is None:
+    if explanation.differences is None:
         yield "  an arch cannot be changed in a .config; how to make one that shows it:"
-        yield f"    ./inv explain --finding {answer.finding.id} --run {shlex.quote(stored.name)}"
-    elif answer.change is None:
+        yield f"    ./inv explain --finding {explanation.finding.id} --run {shlex.quote(stored.name)}"
+    elif explanation.change is None:
         yield from _wrap_paragraph(
             "a compiler cannot be changed in a .config: make it with the other one, as below"
-            if answer.fit.missed_terms
+            if explanation.fit.missed_terms
             else "so the .config is not what hides it; what else differs is below"
         )
-    elif answer.change.file is None:
+    elif explanation.change.file is None:
         yield from _wrap_paragraph("the tree's conf does not reach that from your .config:")
-        for reason in answer.change.unreachable_reasons:
+        for reason in explanation.change.unreachable_reasons:
             yield from wrap_text(reason, first="    ", rest="      ", hyphens=True)
     else:
         yield "  with this change the tree's conf reaches the condition; it is written to"
-        yield f"    {relativize_to_cwd(answer.change.file)}"
+        yield f"    {relativize_to_cwd(explanation.change.file)}"
 
 
 def _wrap_paragraph(text: str) -> list[str]:
     return wrap_text(text, first="  ", rest="  ", hyphens=True)
 
 
-def _format_config_facts(answer: ConfigExplanation, run: Run) -> Iterator[str]:
-    finding, fit = answer.finding, answer.fit
+def _format_config_facts(explanation: ConfigExplanation, run: Run) -> Iterator[str]:
+    finding, fit = explanation.finding, explanation.fit
     yield ""
     yield from format_labelled_lines("finding", [f"{finding.id}  {finding.title}"])
-    if answer.differences is None:
+    if explanation.differences is None:
         yield from format_labelled_lines("condition", finding_text.format_condition(finding))
         return
     nearest = f" (the nearest of {len(finding.condition)})" if len(finding.condition) > 1 else ""
-    yield from format_labelled_lines("condition", [_format_cube(answer) + nearest])
+    yield from format_labelled_lines("condition", [_format_cube(explanation) + nearest])
     holding = {term.axis: (term.actual,) for term in fit.terms if term.holds}
     yield from format_labelled_lines("holds", [finding_text.format_conjunction(holding)] if holding else [])
     unknown = [
         finding_text.format_conjunction({term.axis: term.needed}) for term in fit.terms if term.holds is None
     ]
     yield from format_labelled_lines("not known", (f"{term}: your .config does not say" for term in unknown))
-    if answer.change is not None:
-        yield from _format_change(answer.change)
-    yield from _format_differences(answer, answer.differences, run)
+    if explanation.change is not None:
+        yield from _format_change(explanation.change)
+    yield from _format_differences(explanation, explanation.differences, run)
 
 
 def _format_change(change: ConfigChange) -> Iterator[str]:
@@ -138,18 +138,20 @@ def _join_symbols(symbols: Sequence[str]) -> str:
     return join_first(symbols, limits.FOLLOWED_SYMBOLS, ", and ")
 
 
-def _format_differences(answer: ConfigExplanation, apart: ConfigDifferences, run: Run) -> Iterator[str]:
-    """What else tells the .config from the cell that has the finding."""
-    origin = answer.user_config.origin
-    yield from format_labelled_lines("compiler", _format_compiler_pair(origin.compiler, apart.compiler))
+def _format_differences(
+    explanation: ConfigExplanation, differences: ConfigDifferences, run: Run
+) -> Iterator[str]:
+    """What else differs between the .config and the cell that has the finding."""
+    origin = explanation.user_config.origin
+    yield from format_labelled_lines("compiler", _format_compiler_pair(origin.compiler, differences.compiler))
     made_for = f"your .config was made for {origin.version}; " if origin.version else ""
     yield from format_labelled_lines("source", [f"{made_for}the run built {format_source(run)}"])
-    if answer.changed_by_conf:
-        count = format_count(len(answer.changed_by_conf), "symbol")
-        symbols = _join_symbols(list(answer.changed_by_conf))
+    if explanation.changed_by_conf:
+        count = format_count(len(explanation.changed_by_conf), "symbol")
+        symbols = _join_symbols(list(explanation.changed_by_conf))
         yield from format_labelled_lines("", [f"its conf changes {count} of your file by itself: {symbols}"])
-    yield from format_labelled_lines("not proven", map(_format_unproven_symbol, apart.unproven_symbols))
-    yield from format_labelled_lines("base", _format_base_difference(answer, apart))
+    yield from format_labelled_lines("not proven", map(_format_unproven_symbol, differences.unproven_symbols))
+    yield from format_labelled_lines("base", _format_base_difference(explanation, differences))
 
 
 def _format_compiler_pair(users: ConfigCompiler | None, runs: ConfigCompiler | None) -> list[str]:
@@ -170,28 +172,28 @@ def _format_unproven_symbol(symbol: UnprovenSymbol) -> str:
     return f"{symbol.symbol}={symbol.actual}: {why}"
 
 
-def _format_base_difference(answer: ConfigExplanation, apart: ConfigDifferences) -> list[str]:
-    if apart.differing_symbols is None:
+def _format_base_difference(explanation: ConfigExplanation, differences: ConfigDifferences) -> list[str]:
+    if differences.differing_symbols is None:
         return []
-    if not apart.differing_symbols:
-        return [f"every symbol is as in {answer.fit.cell.id}"]
-    differ = "symbol differs" if apart.differing_symbols == 1 else "symbols differ"
-    return [f"{apart.differing_symbols} {differ} from the .config of {answer.fit.cell.id}"]
+    if not differences.differing_symbols:
+        return [f"every symbol is as in {explanation.fit.cell.id}"]
+    differ = "symbol differs" if differences.differing_symbols == 1 else "symbols differ"
+    return [f"{differences.differing_symbols} {differ} from the .config of {explanation.fit.cell.id}"]
 
 
-def _format_config_commands(answer: ConfigExplanation, location: RunLocation) -> Iterator[str]:
+def _format_config_commands(explanation: ConfigExplanation, location: RunLocation) -> Iterator[str]:
     """How to see it with this .config, and how to see what differs."""
-    change, cell = answer.change, answer.fit.cell
-    file = change.file if change else answer.user_config.path
-    if answer.differences is None or file is None:
+    change, cell = explanation.change, explanation.fit.cell
+    file = change.file if change else explanation.user_config.path
+    if explanation.differences is None or file is None:
         return
     yield ""
     yield "  to see it, in a kernel tree, with a cross compiler"
     steps = list_steps_for_config(
-        cell, location, relativize_to_cwd(file), find_diagnostic_ref(cell, answer.finding)
+        cell, location, relativize_to_cwd(file), find_diagnostic_ref(cell, explanation.finding)
     )
     yield from (f"    {command}" for _, command in steps)
-    if answer.differences.differing_symbols and cell.config_sha256:
+    if explanation.differences.differing_symbols and cell.config_sha256:
         pair = locate_recorded_config(location, cell.config_sha256), relativize_to_cwd(file)
         yield ""
         yield "  what else differs from the cell that has it, symbol by symbol"

@@ -82,7 +82,7 @@ class FindingView:
 
     @property
     def scope(self) -> dict[str, list[str]]:
-        """Where it was seen, where it is absent, where nobody could look: a line for each kind of lane."""
+        """Where it was seen, is absent, or could not be looked for: a line for each kind of lane."""
         scope = self.finding.scope
         where = {"seen": scope.seen, "absent": scope.absent, "not known": scope.unknown}
         return {name: finding_text.format_scope(lanes) for name, lanes in where.items()}
@@ -162,7 +162,7 @@ class FindingChangeView:
 
     @property
     def state(self) -> State:
-        """The state whose look it has."""
+        """The state that it is styled like."""
         return FINDING_STATUS_STATES[self.change.fate]
 
     @property

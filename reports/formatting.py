@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from matrix.foreign_text import clean_text
 
 TERMINAL_WIDTH = 80
-"""Columns of what is told at length in a terminal."""
+"""Columns of prose in a terminal."""
 _LABEL_WIDTH = 12
 
 

@@ -53,7 +53,7 @@ def build_grid(run: Run) -> Grid:
 
 @dataclass(frozen=True)
 class ColumnSpan:
-    """A symbol's value over ``columns`` neighbours, of which ``first`` is the index of the first."""
+    """A symbol's value over ``columns`` neighbours, of which ``first_column`` is the index of the first."""
 
     value: str
     first_column: int
@@ -135,15 +135,15 @@ def _abbreviation_of_index(index: int) -> str:
     return ascii_lowercase[index] if index < len(ascii_lowercase) else str(index)
 
 
-def _split_columns(grid: Grid, wide: int, room: int) -> list[_ColumnSlots]:
+def _split_columns(grid: Grid, wide: int, width: int) -> list[_ColumnSlots]:
     """Columns side by side, a gap where the first symbol changes; tighter, then cut, when too wide."""
     loose = [2 if index in grid.gap_columns else 1 for index in range(len(grid.columns))]
     tight = [gap - 1 for gap in loose]
-    gaps = tight if wide == 1 and sum(loose) + len(loose) > room else loose
+    gaps = tight if wide == 1 and sum(loose) + len(loose) > width else loose
     parts: list[_ColumnSlots] = []
-    used = room
+    used = width
     for index, gap in enumerate(gaps):
-        if used + gap + wide > room:
+        if used + gap + wide > width:
             parts.append([])
             used, gap = 0, 1  # noqa: PLW2901 - a part's first column stands like the first of all
         parts[-1].append((index, gap))

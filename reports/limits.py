@@ -22,7 +22,7 @@ class FindingLimits:
 TERMINAL = FindingLimits(findings=20, cells=6, message_lines=6)
 EXPLANATION = FindingLimits(findings=1, cells=6)
 MARKDOWN = FindingLimits(findings=40, cells=20, message_lines=6)
-# Nobody reads on after as many, and no browser loads them: the others have a row of a table each.
+# More would make the page slow to load: the others have a row of a table each.
 HTML = FindingLimits(findings=100, cells=50)
 VERDICT_PAGE = FindingLimits(findings=100, cells=20, message_lines=6)
 
@@ -48,11 +48,11 @@ DIFFERENCES = 10
 """Differences between two runs besides their sources."""
 FINDING_IDS = 3
 FOLLOWED_SYMBOLS = 4
-"""Symbols that conf changed by itself in somebody's .config."""
+"""Symbols that conf changed by itself in a user's .config."""
 
 MAIL_LOG_LINES = 20
 MAIL_REFERENCES = 20
-"""Ids of a thread beside its first: that one says which thread it is, the last ones where in it."""
+"""Ids of a thread beside its first: that one identifies the thread, the last ones the place in it."""
 MAIL_SYMBOL_CHANGES = 3
 MAIL_DIFFERENCES = 2
 MAIL_BODY_LINES = 60

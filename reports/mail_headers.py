@@ -43,32 +43,32 @@ def render_mail(headers: Iterable[str], body: Iterable[str]) -> str:
     return "\n".join([*headers, *kind, "", *body]).rstrip("\n") + "\n"
 
 
-def format_new_headers(subject: str, sending: MailOrigin) -> list[str]:
+def format_new_headers(subject: str, origin: MailOrigin) -> list[str]:
     """The headers of a mail that answers nothing; a long one holds the lines that it is folded into."""
-    return [*_format_from(sending), _format_subject(subject), *_format_date(sending)]
+    return [*_format_from(origin), _format_subject(subject), *_format_date(origin)]
 
 
-def format_reply_headers(mail: PatchMail, sending: MailOrigin) -> list[str]:
+def format_reply_headers(mail: PatchMail, origin: MailOrigin) -> list[str]:
     """The headers of an answer to a mail, to its sender and everybody who had it, without our own."""
-    to, cc = _choose_recipients(mail, sending.sender)
+    to, cc = _choose_recipients(mail, origin.sender)
     ids = list(filter(_MESSAGE_ID_PATTERN.fullmatch, [*mail.references, mail.message_id]))
     return [
-        *_format_from(sending),
+        *_format_from(origin),
         *_format_address_list("To", to),
         *_format_address_list("Cc", cc),
         _format_subject("Re: " + _REPLY_PREFIX.sub("", mail.subject.strip(), count=1)),
-        *_format_date(sending),
+        *_format_date(origin),
         *_fold_header("In-Reply-To", [f"<{id_}>" for id_ in ids[-1:] if id_ == mail.message_id]),
         *_fold_header("References", [f"<{id_}>" for id_ in (*ids[:1], *ids[1:][-MAIL_REFERENCES:])]),
     ]
 
 
-def _format_from(sending: MailOrigin) -> list[str]:
-    return _format_address_list("From", [sending.sender] if sending.sender else [])
+def _format_from(origin: MailOrigin) -> list[str]:
+    return _format_address_list("From", [origin.sender] if origin.sender else [])
 
 
-def _format_date(sending: MailOrigin) -> list[str]:
-    return [f"Date: {format_datetime(sending.date)}"] if sending.date else []
+def _format_date(origin: MailOrigin) -> list[str]:
+    return [f"Date: {format_datetime(origin.date)}"] if origin.date else []
 
 
 def _choose_recipients(mail: PatchMail, sender: Mailbox | None) -> tuple[list[Mailbox], list[Mailbox]]:

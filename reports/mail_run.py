@@ -1,4 +1,4 @@
-"""An ordinary run as a mail, in the layout that readers of the 0-day robot's mails know."""
+"""An ordinary run as a mail, in the layout of the 0-day robot's mails."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -25,7 +25,7 @@ from reports.verdict_text import format_sentence
 
 def render_run_mail(
     stored: StoredRun,
-    sending: MailOrigin = NO_ORIGIN,
+    origin: MailOrigin = NO_ORIGIN,
     *,
     new: Iterable[FindingChange] | None = None,
 ) -> str:
@@ -37,7 +37,7 @@ def render_run_mail(
     subject = f"[kmatrix] Linux {stored.run.source.version}: {summary.format_run_headline(stored)}"
     body = mail_text.fit_body(partial(_render_run_body, stored, keys))
     log = mail_text.format_log_tail(stored, stored.find_unexplained_cells())
-    return render_mail(format_new_headers(subject, sending), [*body, *log])
+    return render_mail(format_new_headers(subject, origin), [*body, *log])
 
 
 def _render_run_body(stored: StoredRun, new: frozenset[str] | None, most: MailLimits) -> Iterator[str]:

@@ -89,7 +89,7 @@ def format_quotation(lines: Sequence[str], most: int) -> list[str]:
 
 
 def escape_mail_line(line: str) -> str:
-    """A line that is no tag and begins no diff, whatever it says."""
+    """A line that is no tag and begins no diff, whatever it contains."""
     return f"| {line}" if _PATCH_TOOL_SYNTAX.match(line) else line
 
 
@@ -154,7 +154,7 @@ def list_messages(view: FindingView, most: MailLimits) -> list[tuple[str, ...]]:
 
 
 def format_tree_commands(stored: StoredRun, cell: Cell, finding: Finding | None = None) -> list[str]:
-    """The plain recipe, as far as somebody without the run's files can follow it."""
+    """The plain recipe, as far as it can be followed without the run's files."""
     ref = find_diagnostic_ref(cell, finding) if finding else None
     steps = list_make_steps(cell, RunLocation(stored, Path()), ref)
     in_tree = [command for where, command in steps if where == "in tree"]

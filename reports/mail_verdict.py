@@ -33,7 +33,7 @@ _TRANSITION_LABELS: dict[Transition, str] = {
     Transition.GAINED: "Can be built now",
     Transition.STILL_FAILING: "Fails with and without it",
 }
-# Whoever has to act on these wants to know which.
+# Cells of these are listed by their ids, as somebody has to act on them.
 _LISTED_TRANSITIONS = frozenset({Transition.BROKEN, Transition.LOST})
 _MAX_NAME_LENGTH = 40
 
@@ -51,9 +51,9 @@ class ReplyContext:
     tag: str = ""
 
 
-def render_reply_body(changes: RunChanges, asked: ReplyContext) -> list[str]:
-    """The body: below sixty lines, and after them the end of a log where nothing else says why it fails."""
-    return [*mail_text.fit_body(partial(_render_verdict_body, changes, asked)), *_render_log_tail(changes)]
+def render_reply_body(changes: RunChanges, reply: ReplyContext) -> list[str]:
+    """The body: below sixty lines, then the end of a log where nothing else explains a failure."""
+    return [*mail_text.fit_body(partial(_render_verdict_body, changes, reply)), *_render_log_tail(changes)]
 
 
 def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
@@ -73,11 +73,11 @@ def list_verdict_notes(verdict: Verdict) -> Iterator[str]:
     yield from map(verdict_text.format_sentence, verdict_text.list_base_notes(verdict))
 
 
-def _render_verdict_body(changes: RunChanges, asked: ReplyContext, most: MailLimits) -> Iterator[str]:
+def _render_verdict_body(changes: RunChanges, reply: ReplyContext, most: MailLimits) -> Iterator[str]:
     write = partial(wrap_paragraph, most=most.prose)
-    yield from _render_quoted_mail(asked.mail, most)
+    yield from _render_quoted_mail(reply.mail, most)
     yield from write(_format_opening(changes))
-    yield from write(" ".join(asked.notes))
+    yield from write(" ".join(reply.notes))
     yield from _render_findings(changes, most)
     yield from _render_groups(changes, most)
     yield from write(" ".join(_list_omissions(changes, most)))
@@ -92,7 +92,7 @@ def _render_verdict_body(changes: RunChanges, asked: ReplyContext, most: MailLim
     yield from indent_verbatim(mail_text.format_make_lines(changes.compared_cells, most.toolchains), 4000)
     yield from write(_format_other_differences(changes))
     yield from _render_reproduction(changes)
-    yield from [clean_text(asked.tag)] if asked.tag else []
+    yield from [clean_text(reply.tag)] if reply.tag else []
 
 
 def _render_quoted_mail(mail: PatchMail | None, most: MailLimits) -> Iterator[str]:
@@ -123,8 +123,10 @@ def _format_opening(changes: RunChanges) -> str:
 
 
 def _format_finding_names(changes: RunChanges, findings: Sequence[FindingChange]) -> str:
-    """Findings by what they are, as ids say nothing to others: ``the error below``, ``2 errors``; by where
-    they are, if several are below."""
+    """Findings by their kind, as ids mean nothing outside of the run: ``the error below``, ``2 errors``.
+
+    Where several are below, one is named by its object.
+    """
     kinds = {"error" if change.before and change.before.is_error else "warning" for change in findings}
     kind = kinds.pop() if len(kinds) == 1 else "finding"
     if len(findings) > 1:
@@ -253,7 +255,7 @@ def _render_commands(
 
 
 def _list_broken_cells(changes: RunChanges) -> list[Cell]:
-    """Cells of the after-side that broke, though no known error says why."""
+    """Cells of the after-side that broke, though no known error explains why."""
     broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
     return [cell for cell in changes.after.find_unexplained_cells() if cell.id in broken]
 
@@ -263,7 +265,7 @@ def _render_log_tail(changes: RunChanges) -> list[str]:
 
 
 def format_tested_by(who: Mailbox) -> str:
-    """The tag of whoever ran it. Only a verdict without anything bad earns it."""
+    """The tag of the tester. Only for a verdict that earned it (`explain_withheld_tested_by`)."""
     return clean_text(f"Tested-by: {' '.join(who.name.split())} <{who.address}> # build")
 
 
@@ -271,7 +273,7 @@ def render_verdict_mail(
     verdict: Verdict,
     before: StoredRun,
     after: StoredRun,
-    sending: MailOrigin = NO_ORIGIN,
+    origin: MailOrigin = NO_ORIGIN,
     *,
     tag: str = "",
 ) -> str:
@@ -280,19 +282,19 @@ def render_verdict_mail(
     What came in no mail has its verdict under a subject of its own, without addressees.
     """
     first = next(iter(verdict.patches), None)
-    asked = ReplyContext(
+    reply = ReplyContext(
         mail=verdict.cover or (first.mail if first else None),
         name=first.name if first else f"{before.run.id}, {after.run.id}",
         notes=tuple(list_verdict_notes(verdict)),
         tag=tag,
     )
-    return _render_reply(RunChanges.from_verdict(verdict, before, after), asked, sending)
+    return _render_reply(RunChanges.from_verdict(verdict, before, after), reply, origin)
 
 
 def render_step_mails(
     verdict: Verdict,
     sides: Sequence[StoredRun],
-    sending: MailOrigin = NO_ORIGIN,
+    origin: MailOrigin = NO_ORIGIN,
     *,
     tags: Mapping[str, str] | None = None,
 ) -> list[str]:
@@ -305,17 +307,17 @@ def render_step_mails(
     for number, (step, (previous, stored)) in enumerate(zip(steps, pairwise(sides), strict=True)):
         patch = verdict.patches[number]
         notes = ("Built on top of the patches before it.",) if number else ()
-        asked = ReplyContext(patch.mail, patch.name, notes, (tags or {}).get(patch.name, ""))
-        mails.append(_render_reply(RunChanges.from_verdict(step, previous, stored), asked, sending))
+        reply = ReplyContext(patch.mail, patch.name, notes, (tags or {}).get(patch.name, ""))
+        mails.append(_render_reply(RunChanges.from_verdict(step, previous, stored), reply, origin))
     return mails
 
 
-def _render_reply(changes: RunChanges, asked: ReplyContext, sending: MailOrigin) -> str:
+def _render_reply(changes: RunChanges, reply: ReplyContext, origin: MailOrigin) -> str:
     headers = (
-        format_reply_headers(asked.mail, sending)
-        if asked.mail
+        format_reply_headers(reply.mail, origin)
+        if reply.mail
         else format_new_headers(
-            f"[kmatrix] {asked.name}: {verdict_text.format_verdict_headline(changes)}", sending
+            f"[kmatrix] {reply.name}: {verdict_text.format_verdict_headline(changes)}", origin
         )
     )
-    return render_mail(headers, render_reply_body(changes, asked))
+    return render_mail(headers, render_reply_body(changes, reply))

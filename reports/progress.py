@@ -39,7 +39,7 @@ _RESERVED_LINES = 6
 
 @contextmanager
 def display_progress(console: Console, clock: SecondsClock = time.monotonic) -> Iterator[EventSink]:
-    """Takes a job's events, from any thread, and shows them until it is left.
+    """Show a job's events, from any thread, until the ``with`` block ends.
 
     ``clock`` gives seconds. In a terminal the display vanishes at the end, and what scrolled stays.
     """
@@ -66,7 +66,7 @@ class RunProgress:
     output: str = ""
 
     def apply_event(self, event: ProgressEvent) -> None:
-        """Follow one event."""
+        """Update the state by one event."""
         match event:
             case RunStarted(cells=cells):
                 self.total, self.started, self.output = cells, self.clock(), ""
@@ -94,7 +94,7 @@ class RunProgress:
         return self.counts.total()
 
     def estimate_remaining(self) -> float | None:
-        """Seconds that the other cells may take, judged by the finished ones; None while unknown."""
+        """Seconds that the other cells may take, estimated from the finished ones; None while unknown."""
         left = self.total - self.finished_count
         if not self.seconds or left <= 0:
             return None
@@ -179,18 +179,18 @@ class _LiveDisplay:
         return line
 
     def _render_lanes(self) -> Iterator[RenderableType]:
-        room = max(1, self._console.height - _RESERVED_LINES)
+        most = max(1, self._console.height - _RESERVED_LINES)
         lanes = list(self._progress.lanes.values())
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True, overflow="ellipsis")
         table.add_column(no_wrap=True, style="cyan")
         table.add_column(no_wrap=True, justify="right", style="dim")
-        for cell, stage, since in lanes[:room]:
+        for cell, stage, since in lanes[:most]:
             seconds = _format_seconds(self._progress.clock() - since)
             table.add_row(StyledLine(cell), StyledLine(stage), StyledLine(seconds))
         yield table
-        if len(lanes) > room:
-            yield StyledLine(f"and {len(lanes) - room} more lanes", "dim")
+        if len(lanes) > most:
+            yield StyledLine(f"and {len(lanes) - most} more lanes", "dim")
 
 
 def _format_seconds(seconds: float) -> str:

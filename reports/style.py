@@ -1,4 +1,4 @@
-"""A terminal: how states look there, and how lines come there. A sign needs no colour, which only helps."""
+"""A terminal: how states look in it, and how lines are printed. Signs are readable without colour."""
 
 from collections.abc import Iterable, Mapping
 from typing import Self
@@ -39,15 +39,15 @@ class StyledLine(Text):
 def format_state_counts(counts: Mapping[State, int], width: int) -> list[StyledLine]:
     """``. 96 pass   F 2 fail``: the counts, which explain the signs of the grid too; wrapped between them."""
     lines = [StyledLine()]
-    room = width
+    remaining = width
     for state, count in counts.items():
         words = f" {count} {state}"
         needed = len(words) + 4
-        if lines[-1] and needed > room:
+        if lines[-1] and needed > remaining:
             lines.append(StyledLine())
         elif lines[-1]:
             lines[-1].append("   ")
-        room = (room if needed <= room else width) - needed
+        remaining = (remaining if needed <= remaining else width) - needed
         lines[-1].append(STATE_SIGNS[state], STATE_STYLES[state]).append(words)
     return lines
 
@@ -80,7 +80,7 @@ def join_lines(lines: Iterable[StyledLine | str]) -> Text:
 
 
 def replace_unencodable(console: Console) -> None:
-    """Let a stream that cannot say ``×`` or ``…`` print ``?`` instead of raising an error."""
+    """Let a stream that cannot encode ``×`` or ``…`` print ``?`` instead of raising an error."""
     reconfigure = getattr(console.file, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")

@@ -17,10 +17,10 @@ from reports.style import STATE_STYLES, StyledLine, print_line, replace_unencoda
 from reports.verdict_text import format_state_change
 
 
-def show_regression(regression: Regression | None, ledger: KnownIssues, console: Console) -> None:
+def show_regression(regression: Regression | None, known_issues: KnownIssues, console: Console) -> None:
     """What is new or lost since the baseline, where there is one; which rows of known findings matter."""
     print_line(console)
-    lines = [*(_render_regression(regression) if regression else ()), *_render_known_issues(ledger)]
+    lines = [*(_render_regression(regression) if regression else ()), *_render_known_issues(known_issues)]
     for line in lines:
         print_line(console, line)
 
@@ -67,13 +67,13 @@ def _list_plan_changes(regression: Regression) -> list[str]:
     return changes
 
 
-def _render_known_issues(ledger: KnownIssues) -> Iterator[str]:
-    for finding, row in ledger.excused_by.items():
+def _render_known_issues(known_issues: KnownIssues) -> Iterator[str]:
+    for finding, row in known_issues.excused_by.items():
         yield from format_labelled_lines("excused", [f"{finding} is known: {row}"])
-    for row, findings in ledger.expired.items():
+    for row, findings in known_issues.expired.items():
         yield from format_labelled_lines("expired", [f"{row} excuses {', '.join(findings)} no more"])
-    if ledger.unseen:
-        rows = ", ".join(ledger.unseen)
+    if known_issues.unseen:
+        rows = ", ".join(known_issues.unseen)
         yield from format_labelled_lines("unseen", [f"{rows}: not seen any more, and can go"])
 
 

@@ -309,9 +309,9 @@ def _show_next_commands(location: RunLocation, console: Console) -> None:
     """Where the report lies, and the commands that go on from there."""
     stored = location.stored
     name, has_page = shlex.quote(stored.name), stored.find_file("report.html") is not None
-    kept = location.display_path if location.display_path.name else stored.directory.name
+    directory = location.display_path if location.display_path.name else stored.directory.name
     print_line(console)
-    _show_labelled_line(console, "kept in", str(kept))
+    _show_labelled_line(console, "kept in", str(directory))
     if has_page:
         _show_labelled_line(console, "report", str(location.display_path / "report.html"))
     other = "markdown" if has_page else "html"

@@ -34,7 +34,7 @@ from reports.changes import (
 from reports.formatting import format_count, join_first
 
 FindingsFormatter = Callable[[Sequence[FindingChange]], str]
-"""Words for some findings."""
+"""Formats several findings as a phrase."""
 
 _NOTHING_CLAIMED = "nothing is claimed of what came out otherwise there"
 
@@ -53,7 +53,7 @@ def format_verdict_headline(changes: RunChanges) -> str:
 
 def list_outcome_phrases(changes: RunChanges, naming: FindingsFormatter = format_finding_ids) -> list[str]:
     """What the after-side does, each part with its verb, what is bad first; one that begins with "nothing"
-    where nothing can be said. ``naming`` has words for findings."""
+    where nothing can be said. ``naming`` formats the findings in them."""
     compared = len(changes.compared_cells)
     bad = [*_format_broken_cells(changes), *_format_lost_cells(changes)]
     if not compared and not bad:
@@ -106,7 +106,7 @@ def _format_new_warnings(changes: RunChanges) -> list[str]:
 
 
 def _format_fixed_cells(changes: RunChanges) -> list[str]:
-    """Cells that are fixed though no finding says what was wrong with them."""
+    """Cells that are fixed though no finding explains what was wrong with them."""
     cells = [cell for cell in changes.select_cells(Transition.FIXED) if not cell.findings_before]
     return [f"fixes {format_count(len(cells), 'cell')} without a known error"] if cells else []
 
