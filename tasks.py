@@ -83,17 +83,17 @@ def setup(profile: Profile) -> int:
 def run(profile: Profile, *, baseline: str, known: str) -> int:
     """Plan, build, report: the main job."""
     console = Console()
-    measure = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
+    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
     with display_progress(console) as emit:
         stored = run_matrix(profile, emit, read_command_line())
     stored.write_findings()
     write_run_reports(stored)
     show_run_summary(stored, console)
-    if measure is None:
+    if baseline_options is None:
         return _compute_exit_code(stored.run, profile)
-    held = apply_baseline(stored, measure, werror=profile.werror)
-    show_regression(held.regression, held.known_issues, console)
-    return held.exit_code
+    result = apply_baseline(stored, baseline_options, werror=profile.werror)
+    show_regression(result.regression, result.known_issues, console)
+    return result.exit_code
 
 
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -125,9 +125,9 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
 )
 def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the option's name
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
-    kept = find_verdict(run, RUNS_DIRECTORY)
-    if kept is not None:
-        show_compared_runs(*kept, format, Console())
+    stored_verdict = find_verdict(run, RUNS_DIRECTORY)
+    if stored_verdict is not None:
+        show_compared_runs(*stored_verdict, format, Console())
         return 0
     stored = _load_stored_run(run)
     options = NO_OPTIONS
@@ -165,14 +165,14 @@ def patch(
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
-    asked = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
+    request = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
     with display_progress(Console(stderr=format != "terminal")) as emit:
-        judged = evaluate_patch(profile, asked, emit, read_command_line())
-    write_verdict_reports(judged.verdict, judged.runs, judged.tester)
-    show_compared_runs(judged.verdict, judged.runs, format, Console(), ReportOptions(tester=judged.tester))
-    if judged.untested_reason:
-        sys.stderr.write(f"kmatrix: no Tested-by: {judged.untested_reason}\n")
-    return judged.exit_code
+        result = evaluate_patch(profile, request, emit, read_command_line())
+    write_verdict_reports(result.verdict, result.runs, result.tester)
+    show_compared_runs(result.verdict, result.runs, format, Console(), ReportOptions(tester=result.tester))
+    if result.untested_reason:
+        sys.stderr.write(f"kmatrix: no Tested-by: {result.untested_reason}\n")
+    return result.exit_code
 
 
 @define_task(
@@ -213,11 +213,11 @@ def compare(
 def explain(*, run: str, finding: str, config: str, toolchain: str, out: str) -> int:
     """A finding: its condition, its proof, its scope, how to see it, or why your .config does not show it."""
     stored = _load_stored_run(run)
-    asked = parse_config_request(config, toolchain, out)
-    if asked is not None:
+    request = parse_config_request(config, toolchain, out)
+    if request is not None:
         with display_progress(Console(stderr=True)) as emit:
-            answer = explain_config(stored, stored.select_finding(finding), asked, emit)
-        show_config_explanation(stored, answer, Console())
+            explanation = explain_config(stored, stored.select_finding(finding), request, emit)
+        show_config_explanation(stored, explanation, Console())
         return 0
     shown = [stored.find_finding(finding)] if finding else stored.findings.findings
     show_explanation(stored, shown, Console())
@@ -237,8 +237,8 @@ def repro(*, run: str, finding: str, cell: str, toolchain: str, out: str) -> int
     """Write the reproducer of a finding or a cell: one POSIX sh script that stands alone."""
     stored = _load_stored_run(run)
     target = select_repro_target(stored, finding, cell, toolchain)
-    about = describe_repro_target(stored.run, target.cell, target.finding)
-    script = render_reproducer(stored, target, about)
+    comment = describe_repro_target(stored.run, target.cell, target.finding)
+    script = render_reproducer(stored, target, comment)
     if out == "-":
         sys.stdout.write(script)
     else:
@@ -262,12 +262,12 @@ def shell(*, cell: str, run: str, command: str) -> int:
     """
     stored = _load_stored_run(run)
     console = Console(stderr=True)
-    with ExitStack() as until_left:
+    with ExitStack() as stack:
         with display_progress(console) as emit:
-            room = until_left.enter_context(open_cell_shell(stored, cell, emit))
+            cell_shell = stack.enter_context(open_cell_shell(stored, cell, emit))
         if not command:
-            show_shell_banner(room.cell, room.make_command, MAKE_VARIABLE, console)
-        return room.run_shell(command)
+            show_shell_banner(cell_shell.cell, cell_shell.make_command, MAKE_VARIABLE, console)
+        return cell_shell.run_shell(command)
 
 
 @define_task("profile", "toolchain")
