@@ -129,11 +129,6 @@ class PatchSeries:
     notes: tuple[str, ...] = ()
 
     @property
-    def reply_target(self) -> Mail | None:
-        """What a verdict on the whole answers: the cover letter, else the first patch's mail."""
-        return self.cover or self.patches[0].mail
-
-    @property
     def base_commit(self) -> str | None:
         """The commit that the series is made for, where cover letter or first patch name it."""
         contents = [self.cover.content] if self.cover else []

@@ -70,7 +70,7 @@ def test_a_formatted_patch_is_a_series_of_one_that_answers_to_its_mail(put: Put)
     assert series.patches[0].name == "0001-fix-it.patch"
     assert series.patches[0].sha256 == hashlib.sha256(text.encode()).hexdigest()
     assert (titles(series), series.version) == (["[PATCH v2] fix it"], 2)
-    assert series.reply_target is series.patches[0].mail
+    assert series.cover is None
 
 
 def test_one_patch_of_several_given_alone_is_what_is_wanted(put: Put) -> None:
@@ -84,7 +84,6 @@ def test_a_mailbox_s_patches_are_in_the_order_of_their_numbers(put: Put) -> None
     assert touched(series) == ["virt/one.c", "virt/two.c", "virt/three.c"]
     assert series.cover is not None
     assert series.cover.id == "v1-0"
-    assert series.reply_target is series.cover
     assert [patch.name for patch in series.patches] == [
         "0001-fix-one.patch",
         "0002-fix-two.patch",
@@ -99,10 +98,10 @@ def test_each_patch_of_a_mailbox_has_its_own_hash_and_content(put: Put) -> None:
     assert first.content.startswith(b"It breaks the build.\n")
 
 
-def test_a_series_without_a_cover_letter_is_whole_and_answers_to_its_first_patch(put: Put) -> None:
+def test_a_series_without_a_cover_letter_is_whole(put: Put) -> None:
     series = read_series(put("t.mbox", a_mbox(a_version(["one", "two"], cover=False))))
     assert touched(series) == ["virt/one.c", "virt/two.c"]
-    assert series.reply_target is series.patches[0].mail
+    assert series.cover is None
 
 
 def test_replies_are_no_patches_whatever_they_quote(put: Put) -> None:
@@ -241,7 +240,7 @@ def test_a_cover_letter_s_id_takes_its_series(put: Put) -> None:
     mails = a_mbox([*a_version(["one", "two"], key="a"), *a_version(["three", "four"], key="b")])
     series = read_series(put("t.mbox", mails), message="a-0")
     assert touched(series) == ["virt/one.c", "virt/two.c"]
-    assert series.reply_target is series.cover
+    assert series.cover is not None
 
 
 def test_a_cover_letter_is_found_by_its_id_though_git_s_own_copy_lies_beside_it(
@@ -267,8 +266,9 @@ def test_a_mail_s_id_takes_the_bare_diff_that_stands_in_its_text(put: Put, messa
     series = read_series(put("t.mbox", a_mbox([*a_version(["one", "two"]), reply])), message=message)
     assert touched(series) == ["virt/other.c"]
     assert series.cover is None
-    assert series.reply_target is not None
-    assert series.reply_target.subject == "Re: [PATCH 1/2] fix one"
+    mail = series.patches[0].mail
+    assert mail is not None
+    assert mail.subject == "Re: [PATCH 1/2] fix one"
 
 
 def test_a_mail_s_id_takes_one_patch_out_of_a_series(put: Put) -> None:
