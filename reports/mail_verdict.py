@@ -1,6 +1,6 @@
 """The answer to a patch: what it fixes, breaks, loses, with what it was built, how to see it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -295,19 +295,17 @@ def render_step_mails(
     verdict: Verdict,
     sides: Sequence[StoredRun],
     origin: MailOrigin = NO_ORIGIN,
-    *,
-    tags: Mapping[str, str] | None = None,
 ) -> list[str]:
     """An answer to each patch of a series that was built by itself, on top of those before it.
 
-    ``sides`` are the run without any of them, and the one after each; ``tags`` are last lines by the patch's
-    name. ValueError when there is not one run more than steps.
+    ``sides`` are the run without any of them, and the one after each. ValueError when there is not one run
+    more than steps.
     """
     steps, mails = verdict.steps or (), []
     for number, (step, (previous, stored)) in enumerate(zip(steps, pairwise(sides), strict=True)):
         patch = verdict.patches[number]
         notes = ("Built on top of the patches before it.",) if number else ()
-        reply = ReplyContext(patch.mail, patch.name, notes, (tags or {}).get(patch.name, ""))
+        reply = ReplyContext(patch.mail, patch.name, notes)
         mails.append(_render_reply(RunChanges.from_verdict(step, previous, stored), reply, origin))
     return mails
 
