@@ -120,6 +120,7 @@ class _RunIndex:
 
     def __post_init__(self) -> None:
         self.cells = self.run.cells
+        # As small numbers, configurations are compared as sets, thousands of times, without their text.
         numbers: dict[_ConfigKey, int] = {}
         for number, cell in enumerate(self.cells):
             config = numbers.setdefault(_build_config_key(cell), len(numbers))
@@ -234,6 +235,7 @@ def _find_touching_pairs(groups: Sequence[DiagnosticGroup], index: _RunIndex) ->
     blaming: dict[object, set[int]] = {}
     noting: dict[object, set[int]] = {}
     for number, group in enumerate(groups):
+        # Without an object (a message of make or of the link) a line alone proves nothing.
         for key, name in group.toolchains_by_diagnostic:
             for line in find_blamed_lines(index.find_diagnostic(key)) if name else ():
                 blaming.setdefault((name, line), set()).add(number)
