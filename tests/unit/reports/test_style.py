@@ -88,4 +88,4 @@ def test_a_new_state_is_one_row(tmp_path: Path) -> None:
     for text in shown["shown"].values():
         assert "waited for the machine to cool" in text
         assert "1 throttled" in text or "Throttled: 1 cell" in text
-    assert ".infra, .throttled { color: var(--violet)" in shown["shown"]["html"]
+    assert re.search(r"\.throttled\b[^{}]*{ color: var\(--violet\)", shown["shown"]["html"])

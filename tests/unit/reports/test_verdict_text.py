@@ -24,7 +24,7 @@ from matrix.verdict.verdict_model import (
     Transition,
     VerdictPatch,
 )
-from reports import FORMATS, NO_OPTIONS, find_format, verdict_text, write_verdict_reports
+from reports import NO_OPTIONS, find_format, verdict_text, write_verdict_reports
 from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES
 from reports.terminal import show_verdict
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STORY, WARNING
@@ -520,4 +520,3 @@ def test_all_formats_are_written_beside_the_run_after_and_both_runs_have_their_r
     assert sorted(file.name for file in files) == ["mail.txt", "verdict.html", "verdict.md", "verdict.txt"]
     assert all(file.parent == sides[1].directory and file.stat().st_size for file in files)
     assert all((side.directory / "report.html").stat().st_size for side in sides)
-    assert set(FORMATS) == {"html", "markdown", "text", "terminal", "mail"}
