@@ -13,7 +13,7 @@ def locate_cache_root() -> Path:
     if own := os.environ.get("KMATRIX_CACHE"):
         return Path(own).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification tells programs to ignore a relative path.
+    # The XDG specification requires that a relative path is ignored.
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "kmatrix"
 
 
@@ -25,7 +25,7 @@ class CacheLayout:
 
     @property
     def in_use_lock(self) -> Path:
-        """Held, shared, by whatever needs the cache; a sweep asks for it alone. Stays."""
+        """A lock: shared among the processes that need the cache, exclusive for a sweep. Never removed."""
         return self.root / "in-use"
 
     @property
@@ -35,28 +35,28 @@ class CacheLayout:
 
     @property
     def import_lock(self) -> Path:
-        """Held while an import area is made or looked for. Stays."""
+        """A lock, held while an import area is made or looked for. Never removed."""
         return self.sources / ".lock"
 
     @property
     def import_area_prefix(self) -> str:
-        """Begins the name of a folder in `sources` in which an import is going on, or in which one died. Each
-        is locked by its process; a sweep removes those that are not."""
+        """The start of the name of each import area: a folder in `sources` that its process keeps locked. A
+        sweep removes those that are not locked, as their process was killed."""
         return "tmp-"
 
     @property
     def spec_entries(self) -> Path:
-        """Which tree a spec turned out to be. A sweep removes those whose tree is gone."""
+        """The digest of the tree that each spec stands for. A sweep removes those whose tree is gone."""
         return self.sources / "by-spec"
 
     @property
     def hash_caches(self) -> Path:
-        """What the files of users' own trees hashed to. A sweep removes them by age and size."""
+        """The hashes of the files in users' own trees. A sweep removes them by age and size."""
         return self.sources / "memo"
 
     @property
     def resolutions(self) -> Path:
-        """What olddefconfig made of each request. A sweep removes them by age and size."""
+        """The .config that olddefconfig made for each request. A sweep removes them by age and size."""
         return self.root / "resolutions"
 
     @property

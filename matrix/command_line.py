@@ -45,7 +45,7 @@ _UNKNOWN_WORD = re.compile(r"No idea what '(?P<word>.*)' is!")
 def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Callable[..., int]], CommandTask]:
     """Make an Invoke task of a body that returns the exit code.
 
-    ``shared`` are names of profile options: the body gets the profile that they settle on as its first
+    ``shared`` are names of profile options: the body gets the profile that they result in as its first
     argument. ``own`` are options of this task alone, which the body gets by name. Invoke reads a task's
     options from its signature, so one is made of both.
     """
@@ -110,9 +110,9 @@ def read_command_line() -> list[str]:
 
 @contextmanager
 def _report_errors() -> Iterator[None]:
-    """Turn every error into a sentence on stderr and an exit code; nowhere else is one caught for that."""
+    """Turn every error into a sentence on stderr and an exit code; no other function does that."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Ignored already, by nohup for one: then it stays ignored, as Python leaves SIGINT.
+        # One that is ignored already, as under nohup, stays ignored: Python treats SIGINT in the same way.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise_interrupt)
     try:
@@ -201,7 +201,7 @@ class TaskProgram(Program):
         return message, f"{self.binary} {context.name} --help shows its options"
 
     def print_help(self) -> None:
-        """Print what kmatrix is and what its tasks do; of Invoke's options only those that serve a user."""
+        """Print what kmatrix is and what its tasks do; of Invoke's options only the useful ones."""
         _print_paragraph(f"Usage: {self.binary} TASK [--OPTION ...] [TASK [--OPTION ...]] ...")
         _print_paragraph(self._description)
         self.list_flat()

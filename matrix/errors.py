@@ -1,4 +1,4 @@
-"""The one error family: each class carries its exit code, each message says what to do next.
+"""The one error family: each class has its exit code, each error a hint at what to do next.
 
 A failing cell is a result and never an exception; these are for a tool that cannot go on. They are
 caught once, in ``matrix/command_line.py``.
@@ -32,7 +32,7 @@ class RequestError(KmatrixError):
 
 
 class RejectedPatchError(RequestError):
-    """A patch does not apply. ``index`` says which of those given, from 0: all before it do apply."""
+    """A patch does not apply. ``patch_index`` is its place among those given, from 0; all before it apply."""
 
     def __init__(self, message: str, hint: str, index: int) -> None:
         super().__init__(message, hint)
@@ -40,26 +40,26 @@ class RejectedPatchError(RequestError):
 
 
 class MachineError(KmatrixError):
-    """The machine let us down: no engine, no image, no space, no network."""
+    """The machine failed: no engine, no image, no space, no network."""
 
     exit_code = ExitCode.MACHINE_FAULT
 
 
 class EngineError(MachineError):
-    """The container engine is missing, refuses, or died."""
+    """The container engine is missing, refuses access, or has stopped."""
 
 
 class DiskFullError(MachineError):
-    """A file of ours could not be written for want of space."""
+    """A file could not be written for want of space."""
 
 
 class InterruptedRunError(KmatrixError):
-    """The user stopped it."""
+    """The user interrupted the command."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
 def format_nearest(word: str, words: Iterable[str]) -> str:
-    """`` (nearest: 'gcc-14')``, or nothing where no valid word is near: the tail of a refusal."""
-    found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
-    return f" (nearest: {found[0]!r})" if found else ""
+    """`` (nearest: 'gcc-14')``, or nothing where no valid word is near: for the end of a message."""
+    matches = difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)
+    return f" (nearest: {matches[0]!r})" if matches else ""

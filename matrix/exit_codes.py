@@ -1,11 +1,11 @@
-"""The exit codes: their numbers, their meaning, and which one it is when several hold."""
+"""The exit codes: their numbers, their meaning, and which one is returned when several apply."""
 
 from enum import IntEnum
 from typing import Self
 
 
 class ExitCode(IntEnum):
-    """How a task ends. ``meaning`` is README's."""
+    """How a task ends. ``meaning`` is the text in README's table."""
 
     meaning: str
 
@@ -32,17 +32,17 @@ LADDER = (
     ExitCode.WARNED,
     ExitCode.PASSED,
 )
-"""The codes of a run or a verdict, the one that wins first. A failure that was seen is final; what could not
-be tried never counts as passed."""
+"""The codes of a run or a verdict, in order of precedence. A failure is final; what could not be tried never
+counts as passed."""
 
 
 def choose_exit_code(
     *, interrupted: bool, failed: bool, untried: bool, unproven: bool, warned: bool
 ) -> ExitCode:
-    """The first code of the ladder that holds.
+    """The first code of the ladder that applies.
 
-    ``untried``: something that was planned could not be tried. ``unproven``: nothing was compiled, or not all
-    that was asked about can be answered. ``warned``: warnings, where they are asked to count.
+    ``untried``: something that was planned could not be tried. ``unproven``: nothing was compiled, or some
+    question cannot be decided from what was. ``warned``: there are warnings, and the request counts them.
     """
     holds = (interrupted, failed, untried, unproven, warned, True)
     return next(code for code, held in zip(LADDER, holds, strict=True) if held)

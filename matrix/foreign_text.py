@@ -3,7 +3,7 @@
 import re
 
 MAX_SHOWN_LENGTH = 500
-# What a terminal would obey: CSI sequences (colours, cursor), terminated OSC ones (titles, links).
+# Sequences that control a terminal: CSI (colours, cursor), and terminated OSC (titles, links).
 _TERMINAL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # C0 but tab, DEL, C1, and what reorders or joins text (bidi controls, zero-width, lone surrogates).
 _INVISIBLE_CHARACTERS = re.compile(

@@ -33,7 +33,7 @@ def measure_free_space(path: Path) -> int:
 
 @contextmanager
 def translate_disk_full(path: Path) -> Iterator[None]:
-    """Turns the full disk that a write met into a DiskFullError."""
+    """Raise DiskFullError in place of the OSError of a full disk."""
     try:
         yield
     except OSError as error:
@@ -52,10 +52,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def replace_file(path: Path, content: str | bytes, *, sync: bool = False) -> None:
-    """Write a temporary file beside ``path`` and rename it: no reader sees half of it. Raises OSError.
+    """Write a temporary file beside ``path`` and rename it: no reader gets half of it. Raises OSError.
 
-    With ``sync`` it is on the disk before the name is; without, a machine that crashes may leave an empty
-    file. That is enough for what is checked when it is read, and can be made again.
+    With ``sync`` its content is on the disk before its name is. Without, a crash of the machine may leave an
+    empty file: enough where the content is checked when it is read, and can be made again.
     """
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -92,7 +92,7 @@ def read_gzip_json(path: Path) -> Any:
 
 def record_use(path: Path) -> None:
     """Set the mtime of a cached file to now: a sweep removes first what was not used for longest."""
-    # Another user's cache may be readable only: the time of its last use is then not ours to set.
+    # Another user's cache may be readable only: its mtime cannot be set then.
     with suppress(OSError):
         os.utime(path)
 
@@ -101,7 +101,7 @@ def record_use(path: Path) -> None:
 def lock_path(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock on a file, which is made where it is missing, or on a directory. Waits for it.
 
-    The lock ends with the process, whatever ends that.
+    The lock ends with the process, also when that is killed.
     """
     with _open_for_lock(path, create=True) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)

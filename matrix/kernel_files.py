@@ -9,7 +9,7 @@ CRATE_SUFFIX = ".rs"
 """Some make an object of their own (a driver), others are part of a crate (rust/kernel)."""
 ASSEMBLY_SUFFIXES = (".S", ".s")
 COMPILED_SUFFIXES = (".c", *ASSEMBLY_SUFFIXES, CRATE_SUFFIX)
-"""What is given to a compiler or an assembler; any other file that one complains of was included."""
+"""What is given to a compiler or an assembler; a file of another kind in their messages was included."""
 TRACKED_SUFFIXES = (".c", ".h", ".S")
 """What kbuild's dependency files name as an object's sources."""
 
@@ -18,7 +18,7 @@ class Impact(Enum):
     """What a change of one file of a kernel tree can bring about in a build.
 
     ``NOTHING``: it is documentation, which neither conf nor make nor a compiler reads. ``OBJECTS``: a source,
-    which kbuild's dependency files name wherever it went in. ``CONFIGURATION``:
+    which kbuild's dependency files name wherever it was used. ``CONFIGURATION``:
     Kconfig, which acts through .config only. ``EVERYTHING``: a Makefile, a script, a host tool, a generator's
     input: it reaches objects in ways that neither time stamps nor dependency files show.
     """

@@ -1,4 +1,4 @@
-"""The product of the axes, and which of it is selected."""
+"""The plan: the product of a profile's axes, and the requests of it that are selected."""
 
 import hashlib
 import re
@@ -29,7 +29,7 @@ def escape_path_part(name: str) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for. ``symbols`` are (name without CONFIG_, value), in alphabetical order."""
+    """One point of the product of the axes. ``symbols``: (name without CONFIG_, value), alphabetically."""
 
     arch: str
     toolchain: str
@@ -109,11 +109,11 @@ def _build_product(profile: Profile) -> list[Request]:
 
 
 def _refuse_collisions(points: Iterable[Request]) -> None:
-    # Compared without case: a run's directory must survive a file system that folds it.
+    # Compared without case: each request has a directory, and a file system may ignore case.
     seen = Counter(point.id.lower() for point in points)
-    twice = [name for name, count in seen.items() if count > 1]
-    if twice:
-        raise RequestError(f"two requests would share the id {twice[0]}", "rename a base or a value")
+    duplicates = [name for name, count in seen.items() if count > 1]
+    if duplicates:
+        raise RequestError(f"two requests would share the id {duplicates[0]}", "rename a base or a value")
 
 
 def select_requests(points: Sequence[Request], terms: Iterable[str]) -> tuple[Request, ...]:
@@ -121,19 +121,19 @@ def select_requests(points: Sequence[Request], terms: Iterable[str]) -> tuple[Re
 
     A term is a glob on whole ids (``powerpc/gcc-*``: ``*`` crosses slashes, and a trailing ``/*`` may be
     left out) or fields joined by commas that must all hold (``KVM=y,arch=x86``, values may be globs).
-    Terms add; those that start with ``!`` take away afterwards.
+    Terms add requests; those that start with ``!`` remove some of them afterwards.
     """
     adding = [term for term in terms if not term.startswith("!")]
-    taking = [term[1:] for term in terms if term.startswith("!")]
-    for term in (*adding, *taking):
+    removing = [term[1:] for term in terms if term.startswith("!")]
+    for term in (*adding, *removing):
         if not any(map(_compile_term(term, points), points)):
             raise RequestError(f"--select {term!r} matches no request", "./inv plan shows the ids")
     chosen = _match_any_term(adding, points) if adding else (lambda _: True)
-    dropped = _match_any_term(taking, points)
-    left = tuple(point for point in points if chosen(point) and not dropped(point))
-    if not left:
+    dropped = _match_any_term(removing, points)
+    selected = tuple(point for point in points if chosen(point) and not dropped(point))
+    if not selected:
         raise RequestError("--select leaves no request", "./inv plan shows the ids")
-    return left
+    return selected
 
 
 def _match_any_term(terms: Sequence[str], points: Sequence[Request]) -> Callable[[Request], bool]:

@@ -40,11 +40,12 @@ class Stages:
         return upto if self.focus else upto[1:]
 
     def list_requested_targets(self, name: StageName) -> tuple[str, ...]:
-        """What the stage is about."""
+        """The targets that the stage is judged by."""
         return self.focus if name == "focus" else (name,)
 
     def list_make_targets(self, name: StageName) -> tuple[str, ...]:
-        """What make is asked for: the directories of objects, as kbuild decides there what belongs."""
+        """The targets of the make command: directories in place of objects, as kbuild decides there what
+        belongs."""
         return tuple(dict.fromkeys(map(to_make_target, self.list_requested_targets(name))))
 
     def format_command(self, name: StageName, runner: MakeRunner) -> str:
@@ -91,7 +92,7 @@ class CellBuild:
         return self._mark_untrusted(result)
 
     def _is_config_unchanged(self) -> bool:
-        # kbuild's syncconfig runs conf once more; with another answer, what was built is another cell.
+        # kbuild's syncconfig runs conf once more; with another result, what was built is another cell.
         path = self.lane.build / ".config"
         text = path.read_text("utf-8", "replace") if path.exists() else ""
         return text == self.resolution.config or not Config.parse(text).diff(
@@ -130,8 +131,8 @@ class CellBuild:
                 lines += [f"$ {result.command}", *result.lines]
                 seconds += result.seconds
         occurrences, objects, compiled = self._collect_diagnostics(name, lines, moment)
-        # The directory is idle only now: a process that dies before this loses the lane, and not its
-        # warnings alone.
+        # The directory is idle only now: if the process is killed before this, the lane is dropped.
+        # Marked idle first, it would be kept without its warnings.
         self.lane.save_state()
         self.lane.finish_step(result.state)
         if result.state is State.FAIL and not _has_error(occurrences):
@@ -149,7 +150,7 @@ class CellBuild:
         )
 
     def _remove_hidden_warners(self, name: StageName, lines: list[str], moment: int) -> bool:
-        """Remove the objects whose warnings a failure hides; whether make has to be asked again for them.
+        """Remove the objects whose warnings a failure hides; return whether make must run again for them.
 
         A directory with a failure leaves no list, so it is not known whether an object in it that warned
         earlier belongs to this configuration. Removed, it is made again and warns again, or is not made.

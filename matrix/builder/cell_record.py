@@ -1,4 +1,4 @@
-"""A cell's row: as it is planned, and as it is once its stages were made. Pure, but for its log."""
+"""A cell's row, before and after its stages are made. Pure, except for the cell's log."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -130,7 +130,7 @@ def finish_cell(
 
 
 def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:
-    """Configuring well proves nothing about a build: it counts only when it went wrong, or warned."""
+    """A configure step that passed proves nothing about a build: it counts when it failed or warned."""
     first, *stages = records
     if not stages or first.state not in COMPLETE_STATES:
         return records

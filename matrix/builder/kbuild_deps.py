@@ -86,7 +86,7 @@ class CommandFileReader:
         parsed = [
             (target, self._parse_command_file(path)) for target, path in command_files if target not in others
         ]
-        # tools/ has a build system of its own, which names its sources as seen from their directory.
+        # tools/ has a build system of its own, which names sources relative to their own directory.
         generated = [file.generated for target, file in parsed if not target.startswith("tools/")]
         targets = {target for target, _ in command_files}
         inputs = [self._find_generated_inputs(name) for name in set(chain.from_iterable(generated)) - targets]

@@ -41,7 +41,7 @@ def read_listed_objects(build: Path, targets: Iterable[str]) -> frozenset[str]:
 
 def _read_target_objects(build: Path, target: str) -> Iterator[str]:
     if target.endswith(".o"):
-        # kbuild would make any object that it is asked for by name, whether the configuration has it or not.
+        # kbuild would make any object that is named as a target, whether the configuration has it or not.
         yield from (name for name in _read_target_objects(build, to_make_target(target)) if name == target)
     elif target == "modules":
         yield from _read_module_objects(build, build / "modules.order")
@@ -54,12 +54,12 @@ def _read_target_objects(build: Path, target: str) -> Iterator[str]:
 
 
 def to_make_target(target: str) -> str:
-    """What make is asked for: an object's directory; any other target as it is."""
+    """The target to give to make: an object's directory; any other target as it is."""
     return f"{PurePosixPath(target).parent}/" if target.endswith(".o") else target
 
 
 def list_module_files(build: Path, targets: Iterable[str]) -> frozenset[str]:
-    """``x.o`` and ``x.ko`` of every module of these targets: what modpost blames, and not the parts."""
+    """``x.o`` and ``x.ko`` of every module of these targets: modpost names these, and not their parts."""
     folders = ("" if target in _WHOLE_TREE_LISTS else to_make_target(target) for target in targets)
     orders = [build / folder / "modules.order" for folder in folders]
     stems = {name.removesuffix(".ko").removesuffix(".o") for order in orders for name in _read_lines(order)}
@@ -67,7 +67,7 @@ def list_module_files(build: Path, targets: Iterable[str]) -> frozenset[str]:
 
 
 def read_archive_members(archive: Path, build: Path) -> Iterator[str]:
-    """The members of a thin archive, relative to the build directory; its own names are relative to it."""
+    """The members of a thin archive, relative to the build directory. Inside, they are relative to it."""
     try:
         data = archive.read_bytes()
     except FileNotFoundError:

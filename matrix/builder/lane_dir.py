@@ -268,7 +268,7 @@ def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
 
 
 def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) -> LaneDirectory | None:
-    """The lane as it was left, made fit for this tree; None when only a new one will do."""
+    """The lane as it was left, adapted to this tree; None when it must be made anew."""
     try:
         state = _LaneState.model_validate_json((root / "lane.json").read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -282,7 +282,7 @@ def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) ->
             return None
         changed = tuple(sorted({*changed, *differing}))
         # make compares time stamps: a header that differs but is older than the objects would rebuild
-        # nothing, and the build would pass falsely. So what differs gets a fresh time in our own copy.
+        # nothing, and the build would pass falsely. So what differs gets a fresh time in the cache's copy.
         touch_files(tree.path, changed)
     lane = LaneDirectory(root, owner, tree, changed, set(state.listed), dict(state.warnings))
     lane.save_state()

@@ -170,14 +170,14 @@ class LaneWorker:
         return _ReachableCell(cell, resolution, build_cell_inputs(self._runner.image, digest, commands), log)
 
     def _plan_cell(self, resolution: Resolution) -> Cell:
-        """The cell before it is built; of one that is unreachable, why, and which cell it is instead."""
+        """The cell before it is built. An unreachable one has a reason, and the cell that it resolves to."""
         request, session = resolution.request, self.context.session
         row = (resolution, self._resolver.collect_fragment(request), self._runner.make_line)
         if resolution.config is None or resolution.is_reachable:
             return create_resolved_cell(*row)
         config = self._parse_config(resolution)
         actual = find_actual_request(request, session.catalog, list_axes(session.profile), config).id
-        # Its own id: each axis has the value that was asked for, and a symbol beside them has not.
+        # It can be its own id: every axis has the requested value, and only a symbol beside them has not.
         other = actual if actual in self.context.request_ids and actual != request.id else None
         definitions = session.read_definitions(request.arch)
         reason = explain_unreached(resolution, config, definitions, session.catalog)[0]
@@ -211,7 +211,7 @@ class LaneWorker:
         reason = self.context.find_stop_reason()
         if reason:
             return CellResult(cell.model_copy(update={"reason": reason}), {})
-        # Asked again at its turn: a cell that was built meanwhile may have had the same configuration.
+        # Looked up again at its turn: a cell that was built meanwhile may have the same configuration.
         known = self._reuse.find_result(cell, reachable.inputs, reachable.log)
         if known is not None:
             return known

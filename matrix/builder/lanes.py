@@ -29,7 +29,7 @@ class Lane:
     def compute_directory_key(self, stages: Stages, image: str, make: Mapping[str, str]) -> str:
         """The name of its directory, with all else that its objects depend on. ``image`` is an id."""
         fields = {"arch": self.arch, "toolchain": self.toolchain, "base": self.base}
-        # What is not on kbuild's lists (prepared headers, host tools) depends on what was asked for.
+        # What is not on kbuild's lists (prepared headers, host tools) depends on the stages.
         fields |= {"stages": repr(stages), "image": image, "make": str(sorted(make.items()))}
         return format_lane_key(fields)
 
@@ -54,7 +54,7 @@ def plan_visiting_order(configs: Sequence[Config]) -> tuple[int, ...]:
     left = left[1:]
     while left:
         last = configs[order[-1]]
-        # Ties go to the earlier one, so that equal plans are built in equal order.
+        # Ties go to the lower index, so that equal plans are built in equal order.
         nearest = min(left, key=lambda index: (_weigh_difference(last, configs[index]), index))
         order.append(nearest)
         left.remove(nearest)

@@ -1,12 +1,14 @@
 """Whether a cell need be built, or a result that is known already holds for it.
 
-A run before a change answers where the change reaches nothing of the cell. Either nothing that changed is
-read by any build, or all of it is .c, .h and .S files that were there before and still are, and none of them
-went into the cell. Only make can answer for anything else, and asking make means to build: what it then
-leaves uncompiled in a lane that other cells visited on the changed tree proves nothing about this one, so a
-cell that was built is `built`, however little was compiled.
+There are two sources of such a result, tried in this order:
 
-Next, a cell that was built in this lane answers for every cell with the same configuration.
+1. An earlier run, where what changed in the tree since then has no effect on the cell. Either no build reads
+   any of it, or all of it is .c, .h and .S files that exist in both trees, and none of them went into the
+   cell.
+2. A cell that was built in this lane, for every cell with the same configuration.
+
+Any other cell is built, and its evidence is `built`, however little make compiled: other cells may have
+compiled its objects before, in the same lane and on the changed tree.
 """
 
 import re
@@ -31,8 +33,8 @@ _MAX_PATHS = 3
 
 @dataclass(frozen=True)
 class CellInputs:
-    """What a cell follows from beside its sources. ``commands`` are those of its stages, without their -jN:
-    targets and make variables."""
+    """What a cell's result depends on, beside its sources. ``commands`` are those of its stages, without
+    their -jN: targets and make variables."""
 
     image: str
     config_sha256: str
@@ -60,7 +62,7 @@ def _strip_jobs_option(command: str) -> str:
 
 
 def explain_unaffected(before: State, change: ManifestDiff, sources: Set[str] | None) -> str | None:
-    """Why a cell that was ``before`` is so still, in one line; None when make has to be asked.
+    """Why a cell whose state was ``before`` still has it, in one line; None when it has to be built.
 
     The cell must have been made on the tree before the change, and have the same inputs now. ``sources`` are
     the .c, .h and .S files that went into it, None where they are not known.
@@ -105,7 +107,7 @@ class ReusableRun:
     def reuse_cell(self, cell: Cell, given: CellInputs, log: CellLog) -> CellResult | None:
         """The cell with its earlier result and a copy of its log, where the change does not reach it.
 
-        None when make has to be asked.
+        None when it has to be built.
         """
         row = self._cells_by_axes.get(cell.axes_key)
         # Without evidence it was not built to an end; with other inputs it was another build.
@@ -153,18 +155,18 @@ def load_reusable_run(stored: RunDirectory, tree: SourceTree, cache: SourceCache
 
 @dataclass
 class ReuseChain:
-    """Answers for a cell of one lane without building it. Its answers are asked in order; the first holds."""
+    """Finds results for the cells of one lane without building them: from a run, then from the lane."""
 
     reusable_run: ReusableRun | None
     _built: dict[CellInputs, CellResult] = field(default_factory=dict)
 
     def find_result(self, cell: Cell, inputs: CellInputs, log: CellLog) -> CellResult | None:
         """The cell with a result that is known already; None when it has to be built."""
-        # In this order: the earlier run answers before any cell of this lane was built.
+        # In this order: a result of the earlier run can be there before any cell of this lane is built.
         return self._find_unaffected(cell, inputs, log) or self._find_same_config(cell, inputs)
 
     def add_built(self, inputs: CellInputs, result: CellResult) -> None:
-        """Let a cell that was built answer for those with the same inputs."""
+        """Keep the result of a cell that was built, for those with the same inputs."""
         # Where a limit or a fault ended the build, it may end well for the next.
         if result.cell.state not in UNTRIED_STATES:
             self._built[inputs] = result

@@ -25,7 +25,7 @@ from matrix.resolve.resolver import Resolver
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
 
-# What one container may leave to the others and to the machine itself, in parts of its memory.
+# The part of the memory that containers may share; the rest is for the machine itself.
 _USABLE_MEMORY = 0.9
 
 
@@ -33,7 +33,7 @@ _USABLE_MEMORY = 0.9
 class Session:
     """What a command has prepared: a profile with its catalog, the engine, the images, the source.
 
-    ``user`` is who containers run as; ``toolchains`` are the records of the profile's images.
+    ``user`` is the user that containers run as; ``toolchains`` are the records of the profile's images.
     """
 
     profile: Profile
@@ -53,7 +53,7 @@ class Session:
 
     @cached_property
     def conf_digest(self) -> str:
-        """The digest of all that conf can see of the tree."""
+        """The digest of all that conf can read of the tree."""
         return self.cache.load_manifest(self.tree.digest).compute_conf_digest()
 
     def find_stages(self, arch: str) -> Stages:
@@ -114,15 +114,15 @@ class Session:
 
 
 def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
-    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and what is another arch's is not
-    asked for."""
+    """The focus on one arch: ``arch/{srcarch}/kvm/`` is ``arch/x86/kvm/``, and paths of other arches
+    are left out."""
     own = catalog.arches[arch].srcarch
     paths = (path.replace("{srcarch}", own) for path in profile.focus)
     return tuple(path for path in paths if not path.startswith("arch/") or path.startswith(f"arch/{own}/"))
 
 
 class JobBudget:
-    """The job budget over the lanes that are at work now: a lane that is done leaves its share.
+    """The job budget over the lanes that are at work now: the others take over the share of a finished one.
 
     ``lanes`` are to be worked on, ``at_once`` of them side by side.
     """
@@ -148,8 +148,8 @@ class JobBudget:
 class RunContext:
     """What the lanes of one run share. Without ``build``: resolve only.
 
-    ``deadline`` is a ``time.monotonic()`` after which no new cell starts. What ``reusable_run`` can answer
-    is not built.
+    ``deadline`` is a ``time.monotonic()`` after which no new cell starts. A cell with
+    a result from ``reusable_run`` is not built.
     """
 
     session: Session

@@ -1,1 +1,1 @@
-"""What kmatrix knows of the world, as TOML: arches, toolchains, bases, knobs, built-in profiles."""
+"""The built-in rows, as TOML: arches, toolchains, bases, knobs, built-in profiles."""

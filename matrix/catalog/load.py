@@ -35,13 +35,13 @@ class Catalog:
         return {name: value.replace("{triplet}", row.triplet) for name, value in variables.items()}
 
     def find_setting(self, arch: str, symbol: str, value: str) -> Setting:
-        """What a symbol's value takes on an arch; itself where no knob says otherwise."""
-        itself = Setting(set={symbol: value}, proof={symbol: value})
-        return self.knobs.get(symbol, {}).get(arch, {}).get(value, itself)
+        """The setting for a symbol's value on an arch: a knob's, else the symbol itself at this value."""
+        plain = Setting(set={symbol: value}, proof={symbol: value})
+        return self.knobs.get(symbol, {}).get(arch, {}).get(value, plain)
 
     def match_symbol_value(self, arch: str, symbol: str, values: Iterable[str], config: Config) -> str:
-        """Where a symbol stands in a configuration: at the first of these values whose proof holds there,
-        else at its own."""
+        """The value of a symbol in a configuration: the first of these values whose proof holds there, else
+        the one in the .config."""
         for value in values:
             if all(
                 check.is_satisfied
@@ -51,9 +51,9 @@ class Catalog:
         return config.value_of(symbol)
 
     def detect_arch(self, config: Config, named: str | None) -> str | None:
-        """The arch that a .config is for: by its symbol, else ``named``, ARCH as its head has it."""
-        ours = (name for name, row in self.arches.items() if config.value_of(row.symbol) == "y")
-        return next(ours, named)
+        """The arch that a .config is for: by its symbol, else ``named``, the ARCH in its head comment."""
+        matches = (name for name, row in self.arches.items() if config.value_of(row.symbol) == "y")
+        return next(matches, named)
 
     def find_base_target(self, arch: str, base: str) -> str | None:
         """The make target a base starts from on an arch, or None where it is a file."""
@@ -70,9 +70,9 @@ class Catalog:
         )
 
 
-def _merge_knobs(ours: Mapping[str, Knob], theirs: Mapping[str, Knob]) -> dict[str, Knob]:
-    """A profile's knob replaces ours on the arches that it names, and nowhere else."""
-    return dict(ours) | {symbol: {**ours.get(symbol, {}), **knob} for symbol, knob in theirs.items()}
+def _merge_knobs(builtin: Mapping[str, Knob], own: Mapping[str, Knob]) -> dict[str, Knob]:
+    """A profile's own knob replaces the built-in one on the arches that it names, and on no other."""
+    return dict(builtin) | {symbol: {**builtin.get(symbol, {}), **knob} for symbol, knob in own.items()}
 
 
 def _check_names(where: str, kind: str, names: Iterable[str], valid: Mapping[str, object]) -> None:

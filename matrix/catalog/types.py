@@ -35,18 +35,18 @@ _RESERVED_VARIABLES = frozenset(
 
 def parse_size(text: str) -> int:
     """Bytes of ``512M``, ``4G``; a plain number counts bytes."""
-    found = _SIZE_PATTERN.fullmatch(text)
-    if not found or int(found[1]) == 0:
+    match = _SIZE_PATTERN.fullmatch(text)
+    if not match or int(match[1]) == 0:
         raise ValueError(f"expected a size such as 4G or 512M, got {text!r}")
-    return int(found[1]) << 10 * " KMGT".index(found[2].upper() or " ")
+    return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
 
 
 def parse_duration(text: str) -> int:
     """Seconds of ``90s``, ``30m``, ``2h``; a plain number counts seconds."""
-    found = _DURATION_PATTERN.fullmatch(text)
-    if not found or int(found[1]) == 0:
+    match = _DURATION_PATTERN.fullmatch(text)
+    if not match or int(match[1]) == 0:
         raise ValueError(f"expected a duration such as 30m or 2h, got {text!r}")
-    return int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
 def _check_size(text: str) -> str:
@@ -60,7 +60,7 @@ def _check_duration(text: str) -> str:
 
 
 def _validator_from_check(check: Callable[[str], object]) -> Callable[[str], str]:
-    """Kconfig's own check as pydantic wants it: a ValueError gets the file and the key in front."""
+    """Turn a check's RequestError into a ValueError, to which pydantic adds the file and the key."""
 
     def validate_text(text: str) -> str:
         try:
@@ -81,9 +81,9 @@ def _check_make_variable(name: str) -> str:
 
 
 def _check_no_duplicates(values: tuple[str, ...]) -> tuple[str, ...]:
-    twins = [value for value in values if values.count(value) > 1]
-    if twins:
-        raise ValueError(f"names {twins[0]!r} twice")
+    duplicates = [value for value in values if values.count(value) > 1]
+    if duplicates:
+        raise ValueError(f"names {duplicates[0]!r} twice")
     return values
 
 
@@ -111,7 +111,7 @@ class Arch(TomlModel):
 
 
 class Toolchain(TomlModel):
-    """A template with its version, or an image of somebody's own; and the make variables."""
+    """A template with its version, or an image that the user names; and the make variables."""
 
     template: str | None = None
     version: int | None = None
@@ -135,7 +135,7 @@ class RootImage:
 
     @property
     def tag(self) -> str:
-        """What it is called on this machine."""
+        """The name of its image on this machine."""
         return f"kmatrix/root:{self.suite}"
 
     @property
@@ -145,7 +145,7 @@ class RootImage:
 
 
 ROOT_IMAGE = RootImage("trixie")
-"""What every image is built on whose recipe names no other. The templates install packages of this suite."""
+"""The root of every image whose recipe names no other. The templates install packages of this suite."""
 
 
 def find_compiler_and_linker(make: Mapping[str, str]) -> tuple[str, str]:
@@ -221,9 +221,9 @@ class Profile(TomlModel):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        both = sorted(set(self.symbols) & set(self.fixed))
-        if both:
-            raise ValueError(f"{both[0]} cannot be both an axis and fixed")
+        overlap = sorted(set(self.symbols) & set(self.fixed))
+        if overlap:
+            raise ValueError(f"{overlap[0]} cannot be both an axis and fixed")
         if self.stage == "focus" and not self.focus:
             raise ValueError("stage focus needs a focus: the directories or objects to build")
         return self

@@ -1,0 +1,1 @@
+"""Build logs, parsed into errors and warnings."""

@@ -1,12 +1,12 @@
 """What gcc, clang, GNU as, clang's assembler, sparse and kernel-doc print.
 
-    In file included from include/a.h:1,              who includes what: gcc from the inside out, clang
+    In file included from include/a.h:1,              what includes what: gcc from the inside out, clang
                      from drivers/b.c:2:              from the outside in, each with the first words
     drivers/b.c: In function 'f':
     drivers/b.c:6:13: error: unused variable 'x' [-Werror=unused-variable]
         6 |         int x;                            the source, quoted; older ones give no numbers
     drivers/c.S:3: Error: unrecognized opcode: `nope'
-    drivers/d.c:7:18:    expected int *q              sparse, going on
+    drivers/d.c:7:18:    expected int *q              sparse, second line
     clang: error: unknown argument: '-mnonsense'
 
 A message without a source belongs to the last step; a note belongs to the message before it.
@@ -44,10 +44,10 @@ _ASSEMBLER = re.compile(
     r"(?P<file>[^\s:][^:]*):(?:(?P<line>[0-9]{1,9}):)? +(?P<kind>Fatal error|Error|Warning|Info): "
     r"(?P<text>.+)"
 )
-# It quotes the instruction with its operands, of which clang's assembler names the first word.
+# GNU as quotes an instruction with its operands, where clang's assembler names the mnemonic only.
 _MNEMONIC = re.compile(r"`([A-Za-z_][\w.]*)\s[^`']*'")
 _DRIVER = re.compile(
-    r"(?:\S*[/-])?(?P<who>gcc|g\+\+|cc1\w*|lto1|lto-wrapper|collect2|clang(?:\+\+)?)(?:-[0-9.]+)?: "
+    r"(?:\S*[/-])?(?P<program>gcc|g\+\+|cc1\w*|lto1|lto-wrapper|collect2|clang(?:\+\+)?)(?:-[0-9.]+)?: "
     rf"(?:{_KIND}: |(?=out of memory))(?P<text>.+)"
 )
 _BARE = re.compile(rf"{_KIND}: (?P<text>.+)")
@@ -208,7 +208,7 @@ def _read_driver_message(log: ParserState, line: str) -> bool:
     if match is None:
         bare = _COMPILE_STEP.match(log.step) is not None
         return _add_driver_message(log, _BARE.match(line) if bare else None, UNKNOWN_COMPILER)
-    return _add_driver_message(log, match, "clang" if match["who"].startswith("clang") else "gcc")
+    return _add_driver_message(log, match, "clang" if match["program"].startswith("clang") else "gcc")
 
 
 def _add_driver_message(log: ParserState, match: re.Match[str] | None, tool: str) -> bool:

@@ -64,7 +64,7 @@ class Diagnostic(BaseModel):
 
 
 class Occurrence(NamedTuple):
-    """A diagnostic and the object (relative to the build directory) whose making brought it up."""
+    """A diagnostic and the object (relative to the build directory) during whose making it was printed."""
 
     diagnostic: Diagnostic
     object: str | None

@@ -117,7 +117,7 @@ def _read_unmet_dependency(log: ParserState, line: str) -> bool:
     draft = DiagnosticDraft(
         "warning", "kconfig", match["text"], symbols=(match["symbol"],), continuation="notes"
     )
-    log.add_draft(draft, made=False)
+    log.add_draft(draft, has_object=False)
     return True
 
 
@@ -130,7 +130,7 @@ def _read_recursive_dependency(log: ParserState, line: str) -> bool:
     )
     log.add_draft(
         DiagnosticDraft("error", "kconfig", match["text"], position, symbols=(), continuation="notes"),
-        made=False,
+        has_object=False,
     )
     return True
 
@@ -142,10 +142,10 @@ def _read_kconfig(log: ParserState, line: str) -> bool:
     text, position = match["text"], Position(log.roots.normalize_file(match["file"]), int(match["line"]))
     if text[:1].isspace():
         log.add_note(position.format_note(text.strip()))
-    elif not text.startswith("override: "):  # our own fragment, appended to the base, wins
+    elif not text.startswith("override: "):  # meant so: the fragment overrides the base
         symbols = tuple(dict.fromkeys(_SYMBOL.findall(text)))
         log.add_draft(
             DiagnosticDraft(_parse_severity(match["kind"]), "kconfig", text, position, symbols=symbols),
-            made=False,
+            has_object=False,
         )
     return True

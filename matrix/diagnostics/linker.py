@@ -120,7 +120,7 @@ def _add_lld_message(log: ParserState, match: re.Match[str]) -> None:
 
 
 def _read_lld_continuation(log: ParserState, text: str) -> bool:
-    """Take what follows ``>>>``: who refers to the symbol, or who defines it; indented, it goes on."""
+    """Take what follows ``>>>``: a use or definition of the symbol; an indented line continues the last."""
     draft = log.current_draft
     if draft is None or draft.tool != "lld":
         return False

@@ -36,7 +36,7 @@ _SIGNAL = re.compile(
 )
 _STOP_SUFFIX = re.compile(r"\.?(?:  Stop\.)?$")
 _PROGRESS = re.compile(r"Waiting for unfinished jobs|Deleting (?:intermediate )?file")
-# These are about the machine that builds; the kernel is not warned of anything.
+# About the machine that builds, not about the kernel.
 _HOST_WARNING = re.compile(
     r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected|.*modification time .* in the future"
 )
@@ -77,8 +77,8 @@ def _read_make_message(log: ParserState, line: str) -> bool:
         return False
     text = match["text"]
     log.end_continuation()
-    if gave_up := _RECIPE_FAILED.match(text):
-        _end_failed_recipe(log, log.roots.make_relative(gave_up["target"]), gave_up["why"])
+    if failed := _RECIPE_FAILED.match(text):
+        _end_failed_recipe(log, log.roots.make_relative(failed["target"]), failed["why"])
     elif text.startswith("*** "):
         _add_fatal_error(log, text.removeprefix("*** "))
     elif text.startswith(("warning: ", "Circular ")):
@@ -103,13 +103,14 @@ def _add_fatal_error(log: ParserState, text: str) -> None:
     draft = DiagnosticDraft("error", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=())
     if rule := _NO_RULE.match(text):
         draft.object = log.roots.make_relative(rule["by"] or rule["target"])
-    log.add_draft(draft, made=False)
+    log.add_draft(draft, has_object=False)
 
 
 def _add_warning(log: ParserState, text: str) -> None:
     if not _HOST_WARNING.match(text):
         log.add_draft(
-            DiagnosticDraft("warning", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=()), made=False
+            DiagnosticDraft("warning", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=()),
+            has_object=False,
         )
 
 
@@ -121,7 +122,8 @@ def _read_makefile_message(log: ParserState, line: str) -> bool:
     fatal = match["kind"] == "*** " or match["text"].endswith("No such file or directory")
     message = _STOP_SUFFIX.sub("", match["text"], count=1)
     log.add_draft(
-        DiagnosticDraft("error" if fatal else "warning", "make", message, position, symbols=()), made=False
+        DiagnosticDraft("error" if fatal else "warning", "make", message, position, symbols=()),
+        has_object=False,
     )
     return True
 
@@ -134,7 +136,9 @@ def _read_banner(log: ParserState, line: str) -> bool:
     if log.current_draft is not None and log.current_draft.continuation == "notes":
         log.current_draft.notes.extend(filter(None, [text]))
     elif text and not _HARMLESS_BANNER.match(text):
-        log.add_draft(DiagnosticDraft("error", "make", text, symbols=(), continuation="notes"), made=False)
+        log.add_draft(
+            DiagnosticDraft("error", "make", text, symbols=(), continuation="notes"), has_object=False
+        )
     return True
 
 

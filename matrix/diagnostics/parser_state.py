@@ -1,4 +1,4 @@
-"""The state of a parser between two lines: the diagnostic that is being read, and what bears on the next.
+"""The state of a parser between two lines: the diagnostic that is being read, and the context of the next.
 
 Lines and paths are made comparable here: no colours, one name for each file.
 """
@@ -64,8 +64,8 @@ class Quotation:
 
     def accepts_line(self, line: str) -> bool:
         """Whether a line of the log still belongs to the quotation."""
-        wanted = len(self.lines) < 2 or CARETS.match(line) is not None
-        return wanted and (line[:1].isspace() or CARETS.match(line) is not None)
+        is_expected = len(self.lines) < 2 or CARETS.match(line) is not None
+        return is_expected and (line[:1].isspace() or CARETS.match(line) is not None)
 
     @property
     def source_site(self) -> Site:
@@ -119,7 +119,7 @@ def _normalize_code(code: str) -> str | None:
 
 
 UNKNOWN_COMPILER = ""
-"""A draft's tool while it is not known which compiler it is: gcc's and clang's messages look alike."""
+"""A draft's tool while the compiler is not known: gcc's and clang's messages look alike."""
 
 
 class Position(NamedTuple):
@@ -220,9 +220,9 @@ class ParserState:
         if target is not None:
             self._object_by_stem[_strip_suffix(target)] = target
 
-    def add_draft(self, draft: DiagnosticDraft, *, made: bool = True) -> DiagnosticDraft:
-        """Add a new diagnostic; ``made``: it came up while an object was being made."""
-        if made and draft.object is None:
+    def add_draft(self, draft: DiagnosticDraft, *, has_object: bool = True) -> DiagnosticDraft:
+        """Add a new diagnostic. Without ``has_object`` it is of the build as a whole, as Kconfig's are."""
+        if has_object and draft.object is None:
             draft.object = self._find_object(draft)
             if draft.object is None:
                 self._drafts_without_object.append(draft)
@@ -250,7 +250,7 @@ class ParserState:
     def add_note(self, text: str, position: Position = _NO_POSITION) -> None:
         """Add a note to the current diagnostic; without one, the note is dropped.
 
-        A diagnostic without a file (in a macro of the assembler, say) gets the position of its first note.
+        A diagnostic without a file (in an assembler macro, for example) gets the position of its first note.
         """
         draft = self.current_draft
         if draft is None or len(draft.notes) >= MAX_MESSAGE_PARTS:

@@ -1,0 +1,1 @@
+"""Container engines: what kmatrix needs of one, and Docker."""

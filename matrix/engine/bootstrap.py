@@ -23,7 +23,7 @@ _INSTALL_COMMAND = f"apt-get install {' '.join(_BOOTSTRAP_PACKAGES)}"
 
 @dataclass(frozen=True)
 class HostSystem:
-    """What the bootstrap needs of the machine; a test has one of its own."""
+    """What the bootstrap needs of the machine. Tests replace it."""
 
     def has_program(self, program: str) -> bool:
         """Whether a program is on PATH."""
@@ -60,7 +60,7 @@ def ensure_root_image(
     install: bool = False,
     host: HostSystem | None = None,
 ) -> str:
-    """The id of the root file system's image; how it was come by goes to ``emit``.
+    """The id of the root file system's image; the steps to it are reported to ``emit``.
 
     Tagged already: used. Else pulled when a registry answers, else bootstrapped with mmdebstrap, which
     is itself installed when ``install`` allows it. EngineError with the command to type otherwise.

@@ -16,17 +16,17 @@ _CUT_MARK = " [kmatrix: the rest of this line was cut]"
 
 
 class LineDecoder:
-    r"""One stream's lines. Feed it bytes; it gives each line as soon as its end has come.
+    r"""Splits one stream of bytes into lines. Each line is given as soon as its end is read.
 
     Bytes that are no UTF-8 become U+FFFD. ``\n``, ``\r\n`` and ``\r`` all end a line: what a progress
     bar overwrites on a terminal is kept here, since it might be a message.
     """
 
-    def __init__(self, longest: int = MAX_OUTPUT_LINE) -> None:
+    def __init__(self, max_length: int = MAX_OUTPUT_LINE) -> None:
         utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         # It also joins a \r at the end of one frame with the \n at the start of the next.
         self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
-        self._max_length = longest
+        self._max_length = max_length
         self._partial = ""
         self._too_long = False
 
@@ -48,9 +48,9 @@ class LineDecoder:
         self._add_piece(partial)
 
     def _add_piece(self, piece: str) -> None:
-        room = self._max_length - len(self._partial)
-        self._too_long = self._too_long or len(piece) > room
-        self._partial += piece[:room]
+        space = self._max_length - len(self._partial)
+        self._too_long = self._too_long or len(piece) > space
+        self._partial += piece[:space]
 
     def _take_line(self) -> str:
         line, cut = self._partial, self._too_long
@@ -86,19 +86,19 @@ def find_hint(message: str, otherwise: str = _DOCTOR_HINT) -> str:
 
 
 def error_from_refusal(what: str, message: str) -> EngineError:
-    """The engine answered with an error."""
+    """The error for a request that the engine refused."""
     return EngineError(f"the container engine could not {what}: {message}", hint=find_hint(message))
 
 
 def error_from_silence(url: str, what: str, detail: str, *, slow: bool) -> EngineError:
-    """No answer at all: dead, restarted, or (``slow``) too busy to give one in time."""
+    """The error for a missing reply: the engine is stopped, restarted, or (``slow``) too busy."""
     how = "gave no answer in time" if slow else "does not answer, or stopped in the middle"
     message = f"the container engine at {url} {how}, asked to {what}: {detail}"
     return EngineError(message, hint=f"{_DOCTOR_HINT}; ./inv setup starts it")
 
 
 def error_from_build_failure(name: str, error: str, last: Sequence[str]) -> EngineError:
-    """A step of an image's Dockerfile failed; ``last`` is the end of its output."""
+    """The error for a failed step of a Dockerfile; ``last`` is the end of its output."""
     output = "\n".join(("  " + line).rstrip() for line in (*last, error))
     return EngineError(
         f"the image {name} could not be built:\n{output}",
@@ -107,7 +107,7 @@ def error_from_build_failure(name: str, error: str, last: Sequence[str]) -> Engi
 
 
 def error_from_old_version(url: str, message: str) -> EngineError:
-    """The engine answers in an older version of the API than the client has."""
+    """The error for an engine whose API is older than the client supports."""
     return EngineError(
         f"the container engine at {url} is too old: {message}",
         hint="install a newer one: Docker 20.10 and later are known to work",
@@ -127,7 +127,7 @@ def build_create_request(container: ContainerSpec) -> dict[str, Any]:
     """The body of POST /containers/create: no privileges, nothing of the host, everything bounded."""
     return {
         "Image": container.image,
-        # The first word as the entrypoint: an image's own must not get in between.
+        # The first word as the entrypoint, so that the image's own is not used.
         "Entrypoint": list(container.command[:1]),
         "Cmd": list(container.command[1:]),
         # The same in every container: a host's name must not get into what is built.
@@ -223,8 +223,8 @@ def parse_engine_info(info: ApiReply, version: ApiReply) -> EngineInfo:
 
 
 def parse_container_runs(containers: Iterable[ApiReply]) -> dict[str, str]:
-    """Names and runs out of GET /containers/json. A container that the builder or a user made of one of
-    our images inherits that image's label: it is not ours."""
+    """Names and runs out of GET /containers/json. A container that the builder or a user made of a
+    kmatrix image inherits that image's label, and is left out."""
     labels = {
         each["Names"][0].lstrip("/"): str(each["Labels"][LABEL]) for each in containers if each["Names"]
     }
@@ -232,7 +232,7 @@ def parse_container_runs(containers: Iterable[ApiReply]) -> dict[str, str]:
 
 
 def parse_image_sizes(images: Iterable[ApiReply]) -> dict[str, int]:
-    """Tags and bytes out of GET /images/json; what has lost its tag stands under its id."""
+    """Tags and bytes out of GET /images/json; an image without a tag has its id instead."""
     sizes: dict[str, int] = {}
     for image in images:
         tags = [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]

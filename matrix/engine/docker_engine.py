@@ -52,7 +52,7 @@ _CLIENT_ERRORS = (
     OSError,
 )
 _REQUEST_TIMEOUT = 60
-"""Seconds for any one answer of the engine, except where it streams or waits."""
+"""Seconds for one reply of the engine, except where it streams or waits."""
 _WAIT_TIMEOUT = 30
 _EXIT_TIMEOUT = 5
 _ENDED_STATUSES = ("exited", "dead")
@@ -91,7 +91,7 @@ class DockerEngine:
 
     @contextmanager
     def _open_checked_client(self, what: str) -> Iterator[docker.APIClient]:
-        """A client for one question, its faults translated. No callback may run in here."""
+        """A client for one request, its errors translated. No callback may run inside the ``with`` block."""
         with self._open_client() as api, self._translate_errors(what):
             yield api
 
@@ -111,8 +111,8 @@ class DockerEngine:
         repository, tag = docker.utils.parse_repository_tag(ref)
         with self._open_checked_client(f"pull {ref}") as api:
             try:
-                answers = api.pull(repository, tag=tag or "latest", stream=True, decode=True)
-                return not any("error" in answer for answer in answers)
+                replies = api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+                return not any("error" in reply for reply in replies)
             except docker.errors.APIError:
                 return False
 
@@ -142,7 +142,7 @@ class DockerEngine:
         """The lines of a build; EngineError with the ``last`` ones when a step fails."""
         lines = LineDecoder()
         with self._translate_errors(f"build the image {name}"):
-            for answer in api.build(
+            for reply in api.build(
                 fileobj=pack_build_context(files),
                 custom_context=True,
                 tag=name,
@@ -151,8 +151,8 @@ class DockerEngine:
                 forcerm=True,
                 decode=True,
             ):
-                yield from lines.feed(str(answer.get("stream", "")).encode())
-                if error := answer.get("error"):
+                yield from lines.feed(str(reply.get("stream", "")).encode())
+                if error := reply.get("error"):
                     raise error_from_build_failure(name, str(error), [*last, *lines.flush()])
         yield from lines.flush()
 
@@ -209,7 +209,7 @@ class DockerEngine:
             except docker.errors.APIError:
                 raise
             except BaseException:
-                # No answer, or interrupted while waiting for it: it may exist all the same.
+                # No reply, or interrupted while waiting for it: the container may exist all the same.
                 with suppress(EngineError):
                     self.remove_container(name)
                 raise
@@ -261,7 +261,7 @@ class DockerEngine:
     def _forward_lines(self, stream: Iterable[OutputChunk], on_line: LineCallback) -> None:
         """All output, line by line, until both streams are closed.
 
-        They are put together to lines apart, so that neither tears a line of the other.
+        Each stream is split into lines by itself, so that neither tears a line of the other.
         """
         streams = (LineDecoder(), LineDecoder())
         for pieces in self._read_chunks(stream):
@@ -304,7 +304,7 @@ class DockerEngine:
 
     def _discard_container(self, api: docker.APIClient, container_id: str) -> None:
         # The outcome is known by now, or an error is on its way: a leftover must change neither.
-        # It carries our label, so `containers` finds it.
+        # It has kmatrix's label, so `list_containers` finds it.
         with suppress(EngineError):
             self._force_remove_container(api, container_id)
 
@@ -315,7 +315,7 @@ class DockerEngine:
             except docker.errors.APIError as error:
                 if error.status_code == _HTTP_NOT_FOUND:
                     raise
-                # "removal in progress", or a mount that some other process still looks at.
+                # "removal in progress", or a mount that another process still uses.
                 time.sleep(1)
                 api.remove_container(container_id, force=True, v=True)
 
@@ -353,7 +353,7 @@ def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:
 
 
 def _is_timeout(fault: Exception) -> bool:
-    # Timing out while an answer's body is read comes as a plain ConnectionError around urllib3's.
+    # A timeout while a reply's body is read comes as a plain ConnectionError around urllib3's.
     return isinstance(fault, requests.exceptions.Timeout | TimeoutError) or "timed out" in str(fault)
 
 

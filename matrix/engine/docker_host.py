@@ -1,7 +1,7 @@
-"""Docker on this machine: where its API answers, and its client program for a container on a terminal.
+"""Docker on this machine: where its API is, and its client program for a container on a terminal.
 
-Raw mode, window size, the end of stdin, Ctrl-C: all that is the client's trade, learned on many terminals.
-With the API alone it would be more code here than all of ``DockerEngine.run_container``. Only the last step
+The client handles raw mode, window size, the end of stdin and Ctrl-C, on any terminal. With the API alone
+that would be more code here than all of ``DockerEngine.run_container``. Only the last step
 is the client's: the container that it starts is made like any other.
 """
 
@@ -18,7 +18,7 @@ from matrix.errors import EngineError
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 _CONNECT_TIMEOUT = 10.0
-# Its default, Ctrl-P Ctrl-Q, would take Ctrl-P from the shell inside, where it is the command before.
+# Its default, Ctrl-P Ctrl-Q, would take Ctrl-P from the shell inside, where it recalls the previous command.
 _DETACH_OPTION = "--detach-keys=ctrl-^,ctrl-_,ctrl-^"
 _CLIENT_GRACE = 10.0
 """Seconds that the client may take to end after its container."""
@@ -30,14 +30,14 @@ def read_docker_url() -> str:
 
 
 def find_docker() -> str:
-    """Docker's URL, once something answers there. EngineError when there is none, or it refuses."""
+    """Docker's URL, after a test connection. EngineError when nothing listens there, or access is denied."""
     url = read_docker_url()
     _check_reachable(url)
     return url
 
 
 def _check_reachable(url: str) -> None:
-    """Connect once without a client library, whose errors hide what the operating system answers."""
+    """Connect once without a client library, whose errors hide the operating system's."""
     try:
         parts = urlsplit(url)
         port = parts.port or 2375

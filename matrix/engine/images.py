@@ -1,4 +1,4 @@
-"""kmatrix's images: what is in them, what they are called, and that they are there.
+"""kmatrix's images: their Dockerfiles and tags, and the building of those that are missing.
 
 A tag carries a hash of everything that goes in (its own Dockerfile and, through FROM, its parent's tag),
 so an edited template is a new image and an unchanged one is found again.
@@ -25,14 +25,14 @@ from matrix.record.events import EventSink, OutputLine, ProgressNote
 DOCKERFILES_DIR = Path(__file__).parents[2] / "dockerfiles"
 _NOT_ALLOWED_IN_TAG = re.compile(r"[^a-z0-9]+")
 _TEMPLATE_SUFFIX = ".Dockerfile.j2"
-# Two lanes that want the same missing image: one builds it, the other then finds it.
+# Two lanes may need the same missing image: one builds it, and the other then finds it.
 _BUILD_LOCK = threading.Lock()
 # Each command's first line that is not blank (perl begins with a blank one), or an empty one where the
 # command fails or does not exist.
 _FIRST_LINES_SCRIPT = """
 for command; do
-    said=$(sh -c "$command" 2>&1) || said=
-    line=$(printf '%s\\n' "$said" | sed '/./!d;q')
+    output=$(sh -c "$command" 2>&1) || output=
+    line=$(printf '%s\\n' "$output" | sed '/./!d;q')
     printf '%s\\n' "$line"
 done
 """
@@ -42,8 +42,8 @@ done
 class ImageRecipe:
     """A toolchain whose image is built here: ``ImageRecipe("gcc-14", "gcc", 14)``.
 
-    ``template`` names the file under ``dockerfiles/``, ``version`` is the compiler's, and ``root`` what the
-    image is built on, with its Debian suite.
+    ``template`` names the file under ``dockerfiles/``, ``version`` is the compiler's, and ``root`` the
+    root file system, with its Debian suite.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ImageRecipe:
 
     @property
     def tag(self) -> str:
-        """What its image is called, whether there is one or not."""
+        """The tag of its image, whether that exists or not."""
         return compute_image_tag(self.name, self.dockerfile)
 
 

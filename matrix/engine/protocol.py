@@ -1,4 +1,4 @@
-"""What kmatrix needs of a container engine, in types of its own: Docker's never leave its modules.
+"""What kmatrix needs of a container engine, in types of its own. Docker's types stay in its modules.
 
 A failing command is a value (`ContainerResult`); an engine that fails is an `EngineError`.
 """
@@ -13,7 +13,7 @@ LineCallback = Callable[[str], None]
 """Takes one line of output, without its newline, as soon as it is complete."""
 
 LABEL = "kmatrix"
-"""Every container and image of ours carries this label; a container's value is its run's id."""
+"""The label of every container and image that kmatrix makes; a container's value is its run's id."""
 
 
 @dataclass(frozen=True)

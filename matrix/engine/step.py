@@ -33,8 +33,8 @@ class Step:
 class StepRunner:
     """Runs steps, each in a new container, as one user and within the same limits.
 
-    ``owner`` is a run's id, or what kmatrix itself needs the containers for. They are named after it and
-    carry it as their label, so that a sweep finds what a killed process left. ``cancel`` is set when the
+    ``owner`` is a run's id, or another purpose of the containers (``source``). They are named after it and
+    labelled with it, so that a sweep finds what a killed process left. ``cancel`` is set when the
     user interrupts.
     """
 

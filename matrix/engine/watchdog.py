@@ -50,7 +50,7 @@ class ContainerWatchdog:
         self._thread.join()
 
     def _watch_container(self) -> None:
-        # An Event of ours and one of the caller's cannot be awaited together: hence the tick.
+        # One wait cannot cover two events and a time limit, so all three are polled.
         while not self._finished.wait(_POLL_INTERVAL):
             if reason := self._find_stop_reason():
                 self._stop_container(reason)
@@ -69,7 +69,7 @@ class ContainerWatchdog:
         except EngineError as error:
             self._fail_with(error)
             return
-        # Ended by itself in this very moment: then its own exit code is the truth.
+        # It may have ended by itself just before: then its own exit code counts.
         if killed:
             self.stop_reason = reason
         if not self._finished.wait(self._grace):

@@ -52,7 +52,7 @@ def check_value(value: str) -> None:
 
 
 def format_fragment(values: Mapping[str, str]) -> str:
-    """The .config lines that ask for these values, in alphabetical order, strings put in quotes.
+    """The .config lines that set these values, in alphabetical order, strings put in quotes.
 
     olddefconfig takes it when it is appended to a base, since the last line on a symbol counts; the base
     must end with a newline. RequestError for a wrong name or value.

@@ -89,17 +89,17 @@ def _match_source_path(path: str, scanned: Mapping[str, KconfigFile]) -> list[st
 
 
 def _walk_definitions(
-    path: str, around: tuple[str, ...], scanned: Mapping[str, KconfigFile], trail: tuple[str, ...]
+    path: str, enclosing: tuple[str, ...], scanned: Mapping[str, KconfigFile], trail: tuple[str, ...]
 ) -> Iterator[Definition]:
     """The definitions of a file and of all that it sources, each with the conditions around it."""
     if path in trail:
         return
     file = scanned[path]
     for definition in file.definitions:
-        yield replace(definition, depends=definition.depends + around) if around else definition
+        yield replace(definition, depends=definition.depends + enclosing) if enclosing else definition
     for source in file.sources:
         for sourced in _match_source_path(source.path, scanned):
-            yield from _walk_definitions(sourced, source.depends + around, scanned, (*trail, path))
+            yield from _walk_definitions(sourced, source.depends + enclosing, scanned, (*trail, path))
 
 
 def read_tree_definitions(root: Path, srcarch: str) -> Definitions:

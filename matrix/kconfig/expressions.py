@@ -64,7 +64,7 @@ def list_macros(expr: str) -> tuple[str, ...]:
 
 
 def split_conjuncts(expr: str) -> tuple[str, ...]:
-    """What must all hold: ``A && (B || C) && (D && E)`` gives ``A``, ``B || C``, ``D`` and ``E``.
+    """The parts that must all hold: ``A && (B || C) && (D && E)`` gives ``A``, ``B || C``, ``D`` and ``E``.
 
     An expression whose outermost operator is not ``&&`` is its own only conjunct.
     """
@@ -137,7 +137,7 @@ def _read_token(expr: str, at: int) -> _Token:
 
 
 def find_macro_end(text: str, at: int) -> int:
-    """Where the ``$(...)`` that starts at ``at`` ends, inner parentheses counted; an open one never does."""
+    """Where the ``$(...)`` that starts at ``at`` ends, inner ones counted; an open one ends with the text."""
     depth = 0
     for index in range(at + 1, len(text)):
         depth += {"(": 1, ")": -1}.get(text[index], 0)

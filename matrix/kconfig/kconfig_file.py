@@ -85,7 +85,7 @@ def split_statements(text: str) -> Iterator[Statement]:
 
 
 def _skip_help(lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
-    """Skip a help text; the first line that is indented less than its first one ends it."""
+    """Skip a help text; return the line after it, the first that is indented less than the text's first."""
     least = 1
     for number, line in lines:
         if not line or line.isspace():
@@ -106,7 +106,7 @@ def _measure_indentation(line: str) -> int:
 
 
 def _strip_comment(text: str) -> str:
-    """Without a ``#`` comment; the one in a string or a macro is none."""
+    """Without a ``#`` comment; in a string or a macro, ``#`` starts none."""
     if "#" not in text:
         return text
     at = 0
@@ -136,14 +136,14 @@ class _Entry:
 
 def parse_kconfig_file(path: str, text: str) -> KconfigFile:
     """What a Kconfig file defines and sources; text that is no Kconfig gives little or nothing."""
-    scanner = _KconfigFileParser(path)
+    parser = _KconfigFileParser(path)
     for statement in split_statements(text):
-        scanner.read_statement(statement)
-    return scanner.finish_file()
+        parser.read_statement(statement)
+    return parser.finish_file()
 
 
 class _KconfigFileParser:
-    """Follows the blocks of one file. Statements that define nothing pass by."""
+    """Follows the blocks of one file. Statements that define nothing are skipped."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -172,7 +172,7 @@ class _KconfigFileParser:
         return KconfigFile(tuple(self._definitions), tuple(self._sources))
 
     def _start_entry(self, statement: Statement) -> None:
-        """A statement that ends the entry before it, and may open a block."""
+        """End the entry before this statement; start one, and open or close a block."""
         keyword, rest, line = statement
         self._close_entry()
         self._entry = _Entry(rest if keyword in {"config", "menuconfig"} else "", line)

@@ -32,7 +32,7 @@ def sanitize_container_name(text: str) -> str:
 
 
 def generate_run_id(profile: str, now: datetime) -> str:
-    """``20261122-093015-kvm-vfio``: ids sort by time, and have the profile in them."""
+    """``20261122-093015-kvm-vfio``: ids sort by time, and end with the profile."""
     return sanitize_container_name(f"{now:%Y%m%d-%H%M%S}-{profile}")
 
 
@@ -54,7 +54,7 @@ def claim_run_directory(directory: Path) -> None:
     try:
         with translate_disk_full(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            # Two runs may see the same empty directory: only one can make the journal.
+            # Two runs may find the same directory empty: only one can make the journal.
             (directory / JOURNAL_FILE).touch(exist_ok=False)
     except FileExistsError as error:
         raise RequestError(

@@ -52,7 +52,7 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
                 key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
             }
         except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
-            continue  # the line that was being written when the power went
+            continue  # the line that was being written when the machine stopped
         cells[cell.id] = cell
         diagnostics |= cell_diagnostics
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
@@ -68,7 +68,7 @@ def _read_lines(path: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run with the directory that it is kept in. Its files are read when they are asked for."""
+    """A run with the directory that it is kept in. Its files are read when they are needed."""
 
     run: Run
     directory: Path
@@ -116,7 +116,7 @@ class RunDirectory:
     def load_config(self, cell: Cell) -> str:
         """The text of a cell's ``.config``.
 
-        RequestError when it has none (with what became of the cell), or when the file is damaged.
+        RequestError when it has none (the message has the cell's reason), or when the file is damaged.
         """
         if cell.config_sha256 is None:
             log = self.directory / cell.log if cell.log else None

@@ -1,7 +1,7 @@
 """The types of run.json: what a run was asked to do, on what, with what, and what came out.
 
 The published JSON Schema is made from these. Adding an optional key keeps the schema's number; readers
-ignore keys that they do not know.
+ignore unknown keys.
 """
 
 import shlex

@@ -30,9 +30,10 @@ class StateRow:
     """One row of the table.
 
     ``rank``: the lowest among a cell's stages is the cell's; in tens, so that a new one fits between.
-    ``sign`` and ``style`` (rich's) are its look in every report. ``meaning`` is README's. ``reason`` stands
-    where a cell has no reason of its own. ``is_cut_short``: whatever ended it did so after the tools had
-    printed their messages. ``is_quiet``: there is nothing to look at in such a cell.
+    ``sign`` and ``style`` (rich's) are its look in every report. ``meaning`` is the text in README's
+    table. ``reason`` stands where a cell has no reason of its own. ``is_cut_short``: it was ended
+    from outside, and what the tools had printed until then is valid. ``is_quiet``: reports show no details
+    of such a cell.
     """
 
     name: str
@@ -74,7 +75,7 @@ class State(StrEnum):
         style="yellow",
         meaning="built; warnings",
     )
-    # A failure that was seen is final, so it outranks the machine's faults.
+    # A failure is final, so it outranks the machine's faults.
     FAIL = StateRow(
         name="fail",
         kind=StateKind.REFUSED,
@@ -84,7 +85,7 @@ class State(StrEnum):
         meaning="the compiler, linker, modpost, Kconfig or make refused the tree",
         reason="failed, and its log has no error that kmatrix knows",
     )
-    # The best of all, only because any stage that proves something replaces it.
+    # Ranks last, so that any stage that proves something replaces it.
     EMPTY = StateRow(
         name="empty",
         kind=StateKind.EMPTY,
@@ -166,7 +167,7 @@ PROVEN_STATES = COMPLETE_STATES | _select_states(StateKind.REFUSED)
 ANSWERED_STATES = PROVEN_STATES | _select_states(StateKind.EMPTY)
 """States in which a stage was tried as far as it can be, though it may have nothing to make."""
 STOPPED_STATES = _select_states(StateKind.STOPPED)
-"""States that are the machine's: a limit, or a fault."""
+"""States in which the machine ended the stage: a limit, or a fault."""
 UNTRIED_STATES = STOPPED_STATES | _select_states(StateKind.ABANDONED)
 """States in which what was planned was not tried to its end."""
 CUT_SHORT_STATES = frozenset(state for state in State if state.row.is_cut_short)
@@ -190,7 +191,7 @@ def find_worst_state(states: Iterable[State]) -> State:
 def compute_run_exit_code(
     states: Iterable[State], *, interrupted: bool = False, werror: bool = False
 ) -> ExitCode:
-    """The exit code that a run with these cell states deserves."""
+    """The exit code of a run with these cell states."""
     seen = set(states)
     return choose_exit_code(
         interrupted=interrupted,

@@ -1,4 +1,4 @@
-"""``make`` in a container: the one step that everything which touches a kernel tree is made of."""
+"""``make`` on a kernel tree, in a container: the step that resolving and building consist of."""
 
 import shlex
 import time
@@ -46,8 +46,8 @@ class MakeResult:
 class MakeRunner:
     """One toolchain's container around one build directory and a kernel tree.
 
-    ``share_jobs`` is asked at every step, so that a lane takes over the cores of lanes that are done.
-    ``open_build_directory`` is asked when there is something to run: many a cell needs none.
+    ``share_jobs`` is called at every step, so that a lane takes over the cores of lanes that are done.
+    ``open_build_directory`` is called only when there is something to run: many cells need no directory.
     """
 
     steps: StepRunner

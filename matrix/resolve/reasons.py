@@ -1,11 +1,11 @@
 """Why a wanted value became another one, in words. Pure.
 
-The resolved .config alone decides what is reachable; these rules only find words for it, from the text of
-the Kconfig files, and the last of them always has some. The first rule that applies gives the reason:
+The resolved .config alone decides what is reachable; these rules only explain it, from the text of the
+Kconfig files, and the last of them always applies. The first rule that applies gives the reason:
 
 1. the symbol does not exist: everything else would be beside the point;
 2. it was wanted m and is a bool: true under every configuration, so it comes before MODULES;
-3. it was wanted m and MODULES is off: no m exists, whoever selects or depends;
+3. it was wanted m and MODULES is off: no m exists, whatever selects it or depends on it;
 4. it got more than was wanted, and something that is on selects it: no prompt could lower it;
 5. it has no prompt: meeting its dependencies would not make it settable, so they are not named;
 6. it got less, and a dependency of it is n, or is m and so limits it;
@@ -62,7 +62,7 @@ def explain_check(
 
 @dataclass(frozen=True)
 class _FailedCheck:
-    """A check that failed, and all that the rules may ask about it."""
+    """A check that failed, and what the rules need to explain it."""
 
     check: SymbolCheck
     config: Config
@@ -95,11 +95,11 @@ class _FailedCheck:
         ) > rank_tristate(self.check.want)
 
     def format_reason(self, words: str) -> str:
-        """The label and what is so; the symbol is named where the label does not."""
+        """The label, then the words; between them the symbol, where the label is about another one."""
         return f"{self.label}: {words}" if self.is_own_label else f"{self.label}: {self.check.symbol} {words}"
 
     def evaluate_value(self, expr: str) -> str | None:
-        """An expression in this configuration; None where only conf could tell."""
+        """An expression in this configuration; None where only conf can evaluate it."""
         try:
             return None if list_macros(expr) else evaluate_expression(expr, self.config)
         except RequestError:
@@ -111,8 +111,8 @@ def _explain_unknown_symbol(case: _FailedCheck) -> str | None:
         return None
     nearest = case.definitions.find_nearest_symbol(case.check.symbol)
     hint = f" (nearest: {nearest})" if nearest else ""
-    who = case.check.symbol if case.is_own_label else f"{case.label}: {case.check.symbol}"
-    return f"{who}: the tree has no such symbol on {case.arch}{hint}"
+    subject = case.check.symbol if case.is_own_label else f"{case.label}: {case.check.symbol}"
+    return f"{subject}: the tree has no such symbol on {case.arch}{hint}"
 
 
 def _explain_bool(case: _FailedCheck) -> str | None:

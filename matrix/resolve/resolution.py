@@ -15,7 +15,7 @@ from matrix.record.run_model import StageRecord
 
 @dataclass(frozen=True)
 class Resolution:
-    """What came of a request. ``config`` is the whole .config, or None when conf did not give one.
+    """The outcome of a request. ``config`` is the whole .config, or None when conf did not give one.
 
     ``stage`` is the configure step: its state is `fail` when the tree's Kconfig refused.
     """
@@ -49,14 +49,14 @@ def collect_proof_symbols(request: Request, catalog: Catalog, fixed: Mapping[str
 def _merge_symbols(
     request: Request, catalog: Catalog, fixed: Mapping[str, str], part: Literal["set", "proof"]
 ) -> dict[str, str]:
-    """A fixed symbol means what an axis of that one value means."""
+    """Fixed symbols count as axes with one value each."""
     merged: dict[str, str] = {}
     requested = {**fixed, **request.symbol_values}
     for name, value in requested.items():
         symbols: Mapping[str, str] = getattr(catalog.find_setting(request.arch, name, value), part)
         for symbol, content in symbols.items():
             if symbol != name and symbol in requested:
-                continue  # an axis of its own: it decides, not the knob that would only help
+                continue  # the symbol has an axis of its own, which overrides the knob
             if merged.setdefault(symbol, content) != content:
                 raise RequestError(
                     f"{request.id}: {name}={value} wants {symbol}={content}, another axis {merged[symbol]}",
@@ -68,7 +68,7 @@ def _merge_symbols(
 def find_actual_request(
     request: Request, catalog: Catalog, axes: Mapping[str, tuple[str, ...]], config: Config
 ) -> Request:
-    """The request that this configuration answers: each axis at the value whose proof holds."""
+    """The request that this configuration satisfies: each axis at the value whose proof holds."""
     values = {
         name: catalog.match_symbol_value(request.arch, name, axes[name], config)
         for name, _ in request.symbols

@@ -1,6 +1,6 @@
 """Requests → resolutions: base, fragment, the tree's own olddefconfig with the cell's compiler.
 
-What was resolved once is kept by the digests of everything it depends on: what conf sees of the tree,
+What was resolved once is kept by the digests of everything it depends on: what conf reads of the tree,
 image, make line, base and fragment. Reachability is read from the resolved .config only.
 """
 
@@ -28,7 +28,7 @@ from matrix.resolve.resolution import Resolution, collect_fragment_symbols, coll
 class Resolver:
     """Resolves the requests of one lane (one arch, toolchain and base) in the lane's build directory.
 
-    ``conf_digest`` is of all that conf can see of the tree.
+    ``conf_digest`` is of all that conf can read of the tree.
     """
 
     runner: MakeRunner
@@ -83,7 +83,7 @@ class Resolver:
         return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
     def _load_base_config(self, request: Request, log: Callable[[str], None]) -> None:
-        """Set the base's .config with its own fragments, or the make that refused to give one."""
+        """Set the base's .config with its own fragments, or the result of the make that gave none."""
         base = self.catalog.bases[request.base]
         text, fragment = read_base_texts(base)
         if text is None:
@@ -156,7 +156,7 @@ def _build_configure_record(result: MakeResult) -> StageRecord:
 
 
 def _read_made_config(config: Path) -> str | None:
-    """What conf wrote; nothing where it wrote none, or where a stranger's makefile left a link."""
+    """The .config that conf wrote; None where it wrote none, or where a foreign makefile left a link."""
     if config.is_symlink() or not config.exists():
         return None
     return config.read_text("utf-8", "replace")

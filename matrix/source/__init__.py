@@ -1,0 +1,1 @@
+"""Kernel trees: fetched, patched, and kept in the cache."""

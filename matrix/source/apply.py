@@ -101,7 +101,7 @@ def _build_spec_key(base: SourceTree, patches: Sequence[PatchFile]) -> str:
 def _run_git_apply(
     base: SourceTree, manifest: Manifest, patches: Sequence[PatchFile], area: Path, sandbox: Sandbox
 ) -> Manifest:
-    """Let git change copies of the touched files in ``area/work``; returns what they were before."""
+    """Let git change copies of the touched files in ``area/work``; returns their manifest from before."""
     work = sandbox.create_directory(area / "work")
     touched = {path for patch in patches for path in patch.paths} & manifest.entries.keys()
     before = copy_tree(base.path, stat_files(base.path, sorted(touched)), work)

@@ -4,7 +4,7 @@
 <digest>/manifest.json.gz  what they are
 <digest>/entry.json        version, count, bytes; its mtime is the last use
 
-Beside them are notes of which tree a spec, a tarball, a commit or a patched base turned out to be.
+Beside them, entries map a spec, a tarball, a commit or a patched base to the digest of its tree.
 """
 
 import errno
@@ -96,7 +96,7 @@ class SourceCache:
             shutil.rmtree(removed)
 
     def remove_stale_entries(self) -> list[str]:
-        """Delete what dead imports left and what points to no tree; the names of what went."""
+        """Delete the areas of killed imports, and the entries whose tree is gone; return their names."""
         layout = self.layout
         if not layout.sources.is_dir():
             return []
@@ -111,12 +111,12 @@ class SourceCache:
         return [path.name for path in (*abandoned, *dangling)]
 
     def read_spec_entry(self, key: str) -> dict[str, str] | None:
-        """What `write_spec_entry` noted for this key, as long as the tree is there."""
+        """What `write_spec_entry` recorded for this key, as long as the tree is there."""
         path = self._spec_entry_path(key)
         return _load_json_object(path) if self._has_cached_tree(path) else None
 
     def write_spec_entry(self, key: str, digest: str, **facts: str) -> None:
-        """Note that a spec turned out to be this tree, with anything else worth knowing of it."""
+        """Record the tree that a spec stands for, with other ``facts`` about it, such as its package."""
         with self.translate_disk_errors():
             _write_json_object(self._spec_entry_path(key), {"key": key, "digest": digest, **facts})
 
@@ -127,7 +127,7 @@ class SourceCache:
 
     @contextmanager
     def create_import_area(self, needs: int = 0) -> Iterator[Path]:
-        """A new directory beside the trees, gone at the end. ``needs``: bytes, for a full disk.
+        """A new directory beside the trees, gone at the end. ``needs``: bytes that must be free.
 
         It is locked as long as this process lives, so that a sweep in another leaves it alone.
         """

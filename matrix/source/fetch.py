@@ -180,7 +180,7 @@ def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
     ``image`` is kmatrix's base image, ``user`` the containers' ``uid:gid``. ``note`` gets a sentence when
     a slow step begins. ``refresh`` fetches the package again. RequestError for a spec or tree that is
     wrong, RejectedPatchError for a patch that does not apply; MachineError or DiskFullError when it could
-    not be had.
+    not be fetched.
     """
     source = parse_source_spec(spec)
     sandbox = Sandbox(engine, image, user, cancel or threading.Event())
@@ -198,7 +198,7 @@ def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
 
 
 class _TreeFetcher:
-    """The four ways into the cache, for one spec."""
+    """Brings the tree of one spec into the cache: one method for each kind of source."""
 
     def __init__(self, spec: str, cache: SourceCache, sandbox: Sandbox, note: ProgressCallback) -> None:
         self.spec, self.cache, self.sandbox, self.note = spec, cache, sandbox, note

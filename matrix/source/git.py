@@ -16,7 +16,7 @@ _SAFETY_OPTIONS = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c",
 
 
 def read_git_provenance(directory: Path) -> GitProvenance | None:
-    """Where the tree stands; None when it is not the top of a repository, or git is not installed."""
+    """The commit that the tree is at; None when it is not the top of a repository, or git is missing."""
     if not (directory / ".git").exists():
         return None
     try:

@@ -14,7 +14,7 @@ from matrix.kernel_files import CRATE_SUFFIX, OBJECT_SUFFIXES
 
 @dataclass(frozen=True)
 class GitProvenance:
-    """Where a tree stood in its repository."""
+    """The commit that a tree was at, and whether it was edited since (``dirty``)."""
 
     commit: str
     describe: str
@@ -74,7 +74,7 @@ def _read_head(path: Path) -> str:
 
 
 def read_kernel_version(root: Path) -> str | None:
-    """The version in the top Makefile (``6.12.48``, ``6.13.0-rc1``); None when this is no kernel tree."""
+    """The version in the top Makefile (``6.12.48``, ``6.13.0-rc1``); None when it is no kernel tree."""
     fields: dict[str, str] = dict(_VERSION_LINE.findall(_read_head(root / "Makefile")))
     if not (fields.get("VERSION") and fields.get("PATCHLEVEL") and (root / "Kconfig").is_file()):
         return None

@@ -42,9 +42,9 @@ class Manifest:
 
         No Kconfig file, and no script that one runs, reads a source or documentation.
         """
-        blind = {Impact.NOTHING, Impact.OBJECTS}
+        unread = {Impact.NOTHING, Impact.OBJECTS}
         return Manifest(
-            {path: entry for path, entry in self.entries.items() if classify_impact(path) not in blind}
+            {path: entry for path, entry in self.entries.items() if classify_impact(path) not in unread}
         ).digest
 
     def dump(self, path: Path) -> None:

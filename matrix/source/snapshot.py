@@ -49,7 +49,7 @@ def stat_files(root: Path, paths: Iterable[str]) -> list[FileStat]:
 
 
 def find_escaping_links(root: Path, manifest: Manifest) -> set[str]:
-    """The links of a tree that lead out of it, by whatever way, whether there is something or not."""
+    """The links of a tree that lead out of it, also through other links, and also to a missing file."""
     base = os.path.realpath(root)
     links = [path for path, entry in manifest.entries.items() if entry.kind == "link"]
     return {path for path in links if not f"{os.path.realpath(f'{base}/{path}')}/".startswith(f"{base}/")}

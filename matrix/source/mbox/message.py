@@ -1,7 +1,7 @@
 """Mails as values: a mailbox cut into its messages, and what of a message matters to a patch.
 
-Python's `email` reads them. Its older policy does, as the newer one's header parser raises IndexError or
-RecursionError on some malformed headers; what the older leaves encoded is decoded here.
+Python's `email` parses them, with its older policy: the newer one's header parser raises IndexError or
+RecursionError on some malformed headers. What the older one leaves encoded is decoded here.
 """
 
 import re
@@ -31,8 +31,8 @@ _PATCH_TAG = re.compile(r"(?:patch|rfc)(?:v[0-9.]+)?", re.IGNORECASE)
 class PatchSubject:
     """A subject's parts. ``number`` is 0 for a cover letter; it and ``total`` are 0 without ``n/m``.
 
-    ``is_tagged``: the brackets hold PATCH, a number or a version. A series without a version is version 1. Of
-    a reply there is only the title: its brackets are about what it answers.
+    ``is_tagged``: the brackets hold PATCH, a number or a version. A series without a version is version 1. A
+    reply has only a title: its brackets are those of the mail that it replies to.
     """
 
     title: str
@@ -108,9 +108,9 @@ _MESSAGE_ID = re.compile(r"<([!-;=?-~]{1,250})>")
 _MAX_FIELD_LENGTH = 2000
 _MAX_LIST_LENGTH = 1 << 15
 _LIST_FIELDS = {"to", "cc", "references"}
-# A comment in a comment takes one call more of `getaddresses`, and Python has a thousand.
-_MOST_COMMENTS = 100
-# Charsets to Python, though no text is written in them; it decodes them in quadratic time.
+# `getaddresses` recurses once for each comment in a comment, and Python allows a thousand calls.
+_MAX_COMMENTS = 100
+# Python has these among its charsets, and decodes them in quadratic time; no text is written in them.
 _NON_TEXT_CHARSETS = {"idna", "punycode"}
 
 
@@ -143,12 +143,12 @@ class Mail:
 
     @property
     def parent_ids(self) -> tuple[str, ...]:
-        """The ids of what it answers, the nearest first."""
+        """The ids of the mails that it replies to, the nearest first."""
         return tuple(filter(None, (self.in_reply_to, *reversed(self.references))))
 
 
 def split_mailbox(raw: bytes) -> list[bytes]:
-    """The messages of a mailbox, as they lie there; the whole, where there is no mailbox."""
+    """The messages of a mailbox, unchanged; the whole, where it is no mailbox."""
     starts = [match.start() for match in _MBOX_SEPARATOR.finditer(raw)]
     pieces = [raw[start:end] for start, end in pairwise(sorted({0, *starts, len(raw)}))]
     return [piece for piece in pieces if piece.strip()]
@@ -246,7 +246,7 @@ def _read_addresses(message: Message, name: str) -> tuple[MailAddress, ...]:
 
 def _split_addresses(field: str) -> Iterator[MailAddress]:
     """Names are decoded after the split: an encoded one may hold a comma."""
-    if field.count("(") <= _MOST_COMMENTS:
+    if field.count("(") <= _MAX_COMMENTS:
         for name, address in getaddresses([field]):
             if "@" in address:
                 yield MailAddress(_decode_field(name), address)
@@ -260,7 +260,7 @@ _ATTRIBUTION = re.compile(r".*\b(?:wrote|writes):\s*$")
 _MAX_LINES_READ = 300
 
 
-def extract_quote(mail: Mail, most: int = 8) -> tuple[str, ...]:
+def extract_quote(mail: Mail, max_lines: int = 8) -> tuple[str, ...]:
     """The first paragraphs that its sender wrote, at most this many lines, without ``>`` and never wrapped.
 
     No trailers, shortlog, diff or signature, and of a reply nothing that it quotes itself. Empty when
@@ -268,13 +268,13 @@ def extract_quote(mail: Mail, most: int = 8) -> tuple[str, ...]:
     """
     lines = takewhile(lambda line: not _BODY_END.match(line), islice(mail.text.split("\n"), _MAX_LINES_READ))
     reply = parse_subject(mail.subject).is_reply
-    taken: list[str] = []
+    quote: list[str] = []
     for paragraph in _split_paragraphs(lines, reply=reply):
-        more = [*([""] if taken else []), *paragraph]
-        if taken and len(taken) + len(more) > most:
+        addition = [*([""] if quote else []), *paragraph]
+        if quote and len(quote) + len(addition) > max_lines:
             break
-        taken += more[:most]
-    return tuple(taken)
+        quote += addition[:max_lines]
+    return tuple(quote)
 
 
 def _split_paragraphs(lines: Iterable[str], *, reply: bool) -> Iterator[list[str]]:

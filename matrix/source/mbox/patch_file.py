@@ -27,7 +27,7 @@ _ESCAPE_LETTERS = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"a": b"\a", b"b": b"\
 
 @dataclass(frozen=True)
 class PatchFile:
-    """A patch: ``content`` decoded from its mail, ``sha256`` of the file or message as it lay there, and
+    """A patch: ``content`` decoded from its mail, ``sha256`` of the file or message as it was read, and
     the sorted paths that it touches, relative to the tree's root. A bare diff came in no mail."""
 
     name: str
@@ -74,7 +74,7 @@ def _find_header_lines(content: bytes) -> Iterator[str]:
 
 
 def _find_named_paths(before: str, line: str, after: str) -> Sequence[str]:
-    """The paths on one header line; none on any other line, as in a message a line of ``---`` alone."""
+    """The paths on one header line; none on any other line, such as the ``---`` of a mail."""
     if line.startswith(_GIT_HEADER):
         return [_strip_first_component(name) for name in _split_name_pair(line.removeprefix(_GIT_HEADER))]
     for start in _RENAME_HEADERS:

@@ -64,7 +64,7 @@ def group_series_versions(messages: Iterable[PatchMessage]) -> list[SeriesVersio
     alike = defaultdict(list)
     for message in messages:
         subject = message.subject
-        # Patches without a number belong together only where no mail program sent each on its own.
+        # Patches without a number belong together only as files: as mails, each was sent on its own.
         own = "" if subject.total else message.message_id
         alike[subject.version, subject.is_resend, subject.total, own].append(message)
     candidates = [
@@ -74,7 +74,7 @@ def group_series_versions(messages: Iterable[PatchMessage]) -> list[SeriesVersio
 
 
 def _split_threads(group: Sequence[PatchMessage]) -> Iterator[list[PatchMessage]]:
-    """Split series that are alike in version and count: by the cover letter or first patch answered."""
+    """Split series that are alike in version and count: by the cover letter or first patch replied to."""
     identified = [message for message in group if message.message_id]
     covers = [message for message in identified if message.subject.is_cover]
     leads = covers or [message for message in identified if message.subject.number == 1]
@@ -92,7 +92,7 @@ def _split_threads(group: Sequence[PatchMessage]) -> Iterator[list[PatchMessage]
 def _build_series_version(messages: Sequence[PatchMessage]) -> SeriesVersion:
     subject = messages[0].subject
     covers = [message for message in messages if message.subject.is_cover]
-    # The same letter may be there twice, as mail and as git wrote it: only the mail can be answered.
+    # The same letter may be there twice, as mail and as git wrote it: only the mail can be replied to.
     cover = max(covers, key=lambda message: bool(message.message_id), default=None)
     patches = [message for message in messages if not message.subject.is_cover]
     # sorted() is stable: what has no number stays in the order of its files.

@@ -372,4 +372,4 @@ def test_of_a_mail_without_words_nothing_is_quoted(text: str) -> None:
 
 
 def test_of_a_book_only_the_beginning_is_looked_at() -> None:
-    assert len(extract_quote(mail_of("One.\n" * 10_000), most=1000)) == 300
+    assert len(extract_quote(mail_of("One.\n" * 10_000), max_lines=1000)) == 300
