@@ -1,0 +1,130 @@
+"""The one door to files that a build or a stranger's tree left: no link followed, regular files, bounded.
+
+What a container wrote is a stranger's: a name may be a link to a file of this machine, a pipe that never
+ends, a directory, or a file of any size. So each name is opened below its root, one component after the
+other, and nothing but a regular file comes out.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from matrix.errors import MachineError
+
+FOREIGN_FILE_LIMIT = 64 * 2**20
+"""Bytes that are read of one foreign file where the caller names no other limit."""
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK the opening of a pipe waits for its other end.
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+
+
+class ForeignFileError(MachineError):
+    """A foreign file is there and cannot be read: a link, no regular file, too big, no permission."""
+
+
+@dataclass(frozen=True)
+class ForeignDirectory:
+    """A directory that a stranger wrote to. Names are relative to it; one that leads out is an error."""
+
+    root: Path
+
+    def read_bytes(self, name: str, limit: int = FOREIGN_FILE_LIMIT) -> bytes | None:
+        """The content; None where there is nothing of that name. ForeignFileError where it cannot be read."""
+        with self._open_parent(name) as parent:
+            return None if parent is None else self._read_file(parent, name, limit)
+
+    def read_text(self, name: str, limit: int = FOREIGN_FILE_LIMIT) -> str | None:
+        """The same as text; what is no UTF-8 is replaced."""
+        content = self.read_bytes(name, limit)
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def stat_file(self, name: str) -> os.stat_result | None:
+        """The status of a regular file; None where there is none, whatever else there is."""
+        try:
+            with self._open_parent(name) as parent:
+                if parent is None:
+                    return None
+                status = os.stat(_split_name(name)[-1], dir_fd=parent, follow_symlinks=False)
+        except (OSError, ForeignFileError):
+            return None
+        return status if stat.S_ISREG(status.st_mode) else None
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file or a link; what is a directory, is missing or lies behind a link stays as it is."""
+        try:
+            with self._open_parent(name) as parent:
+                if parent is not None:
+                    os.unlink(_split_name(name)[-1], dir_fd=parent)
+        except (OSError, ForeignFileError):
+            return
+
+    @contextmanager
+    def _open_parent(self, name: str) -> Iterator[int | None]:
+        """The directory that holds the name; None where it is missing."""
+        try:
+            descriptor = self._walk_to_parent(name)
+        except OSError as error:
+            if error.errno not in _MISSING:
+                raise _build_error(name, error) from error
+            yield None
+            return
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _walk_to_parent(self, name: str) -> int:
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for part in _split_name(name)[:-1]:
+            try:
+                below = _open_folder(part, descriptor)
+            finally:
+                os.close(descriptor)
+            descriptor = below
+        return descriptor
+
+    def _read_file(self, parent: int, name: str, limit: int) -> bytes | None:
+        try:
+            descriptor = os.open(_split_name(name)[-1], _FILE_FLAGS, dir_fd=parent)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise ForeignFileError(f"{name!r} is no regular file, so it is not read")
+                content = file.read(limit + 1)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise _build_error(name, error) from error
+        if len(content) > limit:
+            raise ForeignFileError(f"{name!r} has more than {limit} bytes, so it is not read")
+        return content
+
+
+def _open_folder(part: str, parent: int) -> int:
+    try:
+        return os.open(part, _FOLDER_FLAGS, dir_fd=parent)
+    except NotADirectoryError as error:
+        # Linux says this of a link as well.
+        if stat.S_ISLNK(os.stat(part, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+        raise
+
+
+def _split_name(name: str) -> tuple[str, ...]:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        raise ForeignFileError(f"{name!r} is no name of a file in its directory")
+    return parts
+
+
+def _build_error(name: str, error: OSError) -> ForeignFileError:
+    if error.errno == errno.ELOOP:
+        return ForeignFileError(f"{name!r} is a link or lies behind one, and links are not followed")
+    if error.errno == errno.EISDIR:
+        return ForeignFileError(f"{name!r} is a directory, so it is not read")
+    return ForeignFileError(f"{name!r} cannot be read: {error.strerror}")
