@@ -9,7 +9,6 @@ under a valid time stamp, so a lane that is busy when it is opened is dropped.
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.foreign_trees import remove_tree
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
@@ -118,7 +118,7 @@ class LaneDirectory:
 
     def reset_build(self) -> None:
         """Make the build directory anew: empty, and owned by the container's user."""
-        shutil.rmtree(self.build, ignore_errors=True)
+        remove_tree(self.build)
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
         _change_owner(self.build, self.owner)
@@ -201,7 +201,7 @@ def open_lane_copy(key: str, tree: SourceTree, cache: SourceCache, owner: str) -
         _copy_first_idle(root, lanes / _name_lane(key, tree), lanes / key)
         yield _prepare_lane(root, tree, cache, owner)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
 
 
 def is_lane_held(root: Path) -> bool:
@@ -209,7 +209,8 @@ def is_lane_held(root: Path) -> bool:
     try:
         with try_lock_path(_lock_file(root), create=False) as free:
             return not free
-    except FileNotFoundError:
+    except OSError:
+        # What cannot be opened cannot be locked either.
         return False
 
 
@@ -248,8 +249,8 @@ def _copy_if_idle(lane: Path, root: Path) -> bool:
         copied = subprocess.run(["cp", "-a", "--", lane / "build", lane / "lane.json", root], check=False)
     if copied.returncode:
         # Half a copy would mix with the next lane's.
-        shutil.rmtree(root / "build", ignore_errors=True)
-        (root / "lane.json").unlink(missing_ok=True)
+        remove_tree(root / "build")
+        remove_tree(root / "lane.json")
     return copied.returncode == 0
 
 
