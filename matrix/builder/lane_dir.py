@@ -3,7 +3,8 @@
 ``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree the objects were built
 from and which warnings belong to which object, since kbuild prints those only when it compiles. ``busy``
 exists while a container works in the directory. A container that was killed leaves objects half-written
-under a valid time stamp, so a lane that is busy when it is opened is dropped.
+under a valid time stamp, so a lane that is busy when it is opened is dropped. So is one with files that are
+newer than now: make would take them for newer than whatever is edited until then.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.file_times import has_future_files, read_file_clock
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
@@ -101,8 +103,11 @@ class LaneDirectory:
         self.mark_busy()
 
     def finish_step(self, state: State) -> None:
-        """Mark the directory idle where make came to its own end, whatever that was."""
-        if state not in UNTRIED_STATES:
+        """Mark the directory idle where make came to its own end, whatever that was.
+
+        Not where it left files from the future: the next cell must not rest on them.
+        """
+        if state not in UNTRIED_STATES and not has_future_files(self.build, read_file_clock(self.root)):
             self.mark_idle()
 
     def save_state(self) -> None:
@@ -274,6 +279,8 @@ def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) ->
     except (FileNotFoundError, ValidationError):
         return None
     if (root / "busy").exists() or not (root / "build").is_dir():
+        return None
+    if has_future_files(root / "build", read_file_clock(root)):
         return None
     changed = state.changed
     if (state.tree, state.copy_) != (tree.digest, _identify_copy(tree)):
