@@ -16,6 +16,7 @@ from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile, parse_duration, parse_size
 from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
 from matrix.engine.step import StepRunner
+from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.record.events import EventSink
 from matrix.record.journal import Journal
@@ -24,7 +25,6 @@ from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolver import Resolver
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
-from matrix.source.manifest import touch_future_files
 
 # The part of the memory that containers may share; the rest is for the machine itself.
 _USABLE_MEMORY = 0.9

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from matrix.file_times import CLOCK_GRANULARITY_NS, list_newer_files, read_file_clock
 from matrix.fs import read_gzip_json, write_gzip_json
 from matrix.kernel_files import Impact, classify_impact
 
@@ -99,16 +98,6 @@ def touch_files(root: Path, paths: Iterable[str]) -> None:
         target = os.path.realpath(os.path.join(base, path))  # noqa: PTH118 - text is much faster here
         if target.startswith(base + os.sep):
             _touch_recursively(target)
-
-
-def touch_future_files(root: Path) -> None:
-    """Give whatever is newer than now in kmatrix's own copy of a tree the present as its mtime.
-
-    make would compile it again in every cell, and report a clock that is wrong.
-    """
-    clock = read_file_clock(root.parent)
-    for path in [*list_newer_files(root, clock + CLOCK_GRANULARITY_NS)]:
-        _touch_file(path)
 
 
 def _touch_recursively(target: str) -> None:

@@ -4,14 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.source.manifest import (
-    Manifest,
-    ManifestDiff,
-    ManifestEntry,
-    compare_manifests,
-    touch_files,
-    touch_future_files,
-)
+from matrix.source.manifest import Manifest, ManifestDiff, ManifestEntry, compare_manifests, touch_files
 from matrix.source.snapshot import hash_tree, list_files
 from tests.fakes.small_tree import small_tree
 
@@ -107,15 +100,3 @@ def test_freshen_never_touches_a_file_out_of_the_tree(tmp_path: Path) -> None:
     (tree / "evil").symlink_to(outside)
     touch_files(tree, ["evil", "../outside"])
     assert outside.stat().st_mtime == 1
-
-
-def test_what_is_newer_than_now_becomes_of_now_and_the_rest_keeps_its_time(tmp_path: Path) -> None:
-    tree = small_tree(tmp_path / "tree")
-    past = age(tree)
-    late = time.time() + 86400
-    os.utime(tree / "Kconfig", (late, late))
-    os.utime(tree / "scripts/include", (late, late), follow_symlinks=False)
-    touch_future_files(tree)
-    for name in ("Kconfig", "scripts/include"):
-        assert past < (tree / name).lstat().st_mtime <= time.time()
-    assert (tree / "Makefile").stat().st_mtime == pytest.approx(past)
