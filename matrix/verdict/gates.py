@@ -29,8 +29,10 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
     row = _find_asked_change(verdict, name)
     if row is not None:
         reason = explain_not_fixed(row)
-        known = not reason or is_known_unfixed(row)
-        return FixCheck(finding=name, title=row.title, fixed=not reason, known=known, reason=reason or None)
+        is_known = not reason or is_known_unfixed(row)
+        return FixCheck(
+            finding=name, title=row.title, fixed=not reason, known=is_known, reason=reason or None
+        )
     if has_usable_before_run(verdict):
         known = ", ".join(name for row in verdict.findings if row.before for name in row.before.ids)
         raise RequestError(
