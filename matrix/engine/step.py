@@ -18,7 +18,10 @@ from matrix.engine.protocol import (
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and what its container holds. ``cell``: the id of the cell that it belongs to, if any."""
+    """One command, and what its container holds. ``cell``: the id of the cell that it belongs to, if any.
+
+    ``reports``: the command's stderr is a report on how it ended.
+    """
 
     image: str
     command: tuple[str, ...]
@@ -27,6 +30,7 @@ class Step:
     workdir: str = "/"
     network: bool = False
     cell: str = ""
+    reports: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,4 +73,5 @@ class StepRunner:
             workdir=step.workdir,
             limits=self.limits,
             network=step.network,
+            reports=step.reports,
         )

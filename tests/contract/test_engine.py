@@ -502,6 +502,14 @@ class TestOnlyOnRealContainers:
             assert real.engine.run_interactively(real.container("cat; echo; echo err >&2; exit 5")) == 5
         assert capfd.readouterr() == ("one\ntwo\n", "err\n")
 
+    def test_a_report_comes_with_the_result_and_not_as_output(self, real: Bench) -> None:
+        lines: list[str] = []
+        script = "echo out; seq 100 >&2; echo 'exit 3' >&2; exit 3"
+        ended = real.run(replace(real.container(script), reports=True), lines.append)
+        assert lines == ["out"]
+        assert ended.exit == 3
+        assert ended.report == (*map(str, range(38, 101)), "exit 3")
+
     def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
         assert real.output("seq 200000") == [str(number) for number in range(1, 200001)]
 
