@@ -299,8 +299,10 @@ def doctor(profile: Profile) -> int:
 @define_task(own=[("yes", False, "remove it; without this, only show it")])
 def sweep(*, yes: bool) -> int:
     """What can go: containers of dead runs, lanes, sources, old resolutions and images."""
-    show_leftovers(sweep_leftovers(remove=yes), Console(), removed=yes)
-    return 0
+    leftovers = sweep_leftovers(remove=yes)
+    show_leftovers(leftovers, Console(), removed=yes)
+    stayed = any(leftover.problem for leftover in leftovers)
+    return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED
 
 
 @define_task(

@@ -41,7 +41,14 @@ from matrix.engine.docker_api import (
     parse_image_sizes,
     replace_seccomp_profile,
 )
-from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.protocol import (
+    LABEL,
+    REPORT_LINES,
+    ContainerResult,
+    ContainerSpec,
+    EngineInfo,
+    LineCallback,
+)
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
 
@@ -248,7 +255,8 @@ class DockerEngine:
                 partial(self._kill_container, container_id),
                 partial(_close_stream, stream),
             ) as watchdog:
-                self._forward_lines(stream, on_line)
+                report: deque[str] = deque(maxlen=REPORT_LINES)
+                self._forward_lines(stream, on_line, report.append if container.reports else on_line)
                 state = self._wait_for_exit_state(api, container_id, watchdog)
         return ContainerResult(
             exit=int(state["ExitCode"]),
@@ -256,6 +264,7 @@ class DockerEngine:
             oom=bool(state.get("OOMKilled")),
             timed_out=watchdog.stop_reason == "timed out",
             cancelled=watchdog.stop_reason == "cancelled",
+            report=tuple(report),
         )
 
     @contextmanager
@@ -274,18 +283,18 @@ class DockerEngine:
                 for response in responses:
                     response.close()
 
-    def _forward_lines(self, stream: Iterable[OutputChunk], on_line: LineCallback) -> None:
-        """All output, line by line, until both streams are closed.
+    def _forward_lines(self, stream: Iterable[OutputChunk], *on_lines: LineCallback) -> None:
+        """All output of stdout and stderr, line by line, until both are closed.
 
         Each stream is split into lines by itself, so that neither tears a line of the other.
         """
-        streams = (LineDecoder(), LineDecoder())
+        decoders = (LineDecoder(), LineDecoder())
         for pieces in self._read_chunks(stream):
-            for lines, piece in zip(streams, pieces, strict=True):
-                for line in lines.feed(piece or b""):
+            for decoder, piece, on_line in zip(decoders, pieces, on_lines, strict=True):
+                for line in decoder.feed(piece or b""):
                     on_line(line)
-        for lines in streams:
-            for line in lines.flush():
+        for decoder, on_line in zip(decoders, on_lines, strict=True):
+            for line in decoder.flush():
                 on_line(line)
 
     def _read_chunks(self, stream: Iterable[OutputChunk]) -> Iterator[OutputChunk]:

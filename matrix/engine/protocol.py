@@ -61,7 +61,10 @@ class ContainerLimits:
 @dataclass(frozen=True)
 class ContainerSpec:
     """One step to be run: hardened by default, no network, read-only root, nothing but its mounts, and no
-    system calls but those that a kernel build needs."""
+    system calls but those that a kernel build needs.
+
+    ``reports``: its stderr is no output but a report on how it ended, and comes with the result.
+    """
 
     name: str
     image: str
@@ -73,17 +76,26 @@ class ContainerSpec:
     workdir: str = "/"
     limits: ContainerLimits = ContainerLimits()
     network: bool = False
+    reports: bool = False
+
+
+REPORT_LINES = 64
+"""Lines of a report that are kept, its last ones: whatever runs in a container can write more."""
 
 
 @dataclass(frozen=True)
 class ContainerResult:
-    """How a container ended. ``exit`` is meaningless when one of the flags is set."""
+    """How a container ended. ``exit`` is meaningless when one of the flags is set.
+
+    ``report``: the last lines of its stderr, where the container reports on itself.
+    """
 
     exit: int
     seconds: float
     oom: bool = False
     timed_out: bool = False
     cancelled: bool = False
+    report: tuple[str, ...] = ()
 
 
 class Engine(Protocol):

@@ -26,7 +26,10 @@ _INTERACTIVE_LIFETIME = 24 * 60 * 60.0
 
 @dataclass(frozen=True)
 class Step:
-    """One command, and what its container holds. ``cell``: the id of the cell that it belongs to, if any."""
+    """One command, and what its container holds. ``cell``: the id of the cell that it belongs to, if any.
+
+    ``reports``: the command's stderr is a report on how it ended.
+    """
 
     image: str
     command: tuple[str, ...]
@@ -35,6 +38,7 @@ class Step:
     workdir: str = "/"
     network: bool = False
     cell: str = ""
+    reports: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class StepRunner:
             workdir=step.workdir,
             limits=replace(self.limits, lifetime=lifetime),
             network=step.network,
+            reports=step.reports,
         )
 
 

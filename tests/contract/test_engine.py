@@ -504,9 +504,9 @@ class TestOnlyOnRealContainers:
             assert real.run(real.container(f"unshare {option} true")).exit == 1
 
     def test_a_lifetime_cannot_be_taken_away_from_inside(self, real: Bench) -> None:
-        script = (
-            "for s in STOP TERM INT HUP USR1 KILL CONT; do kill -$s 1; done; trap '' TERM; sleep 30; exit 9"
-        )
+        # Signals to its first process: those that the kernel keeps from it, and those that timeout hands on.
+        handed_on = "HUP INT QUIT TERM USR1 USR2"
+        script = f"trap '' {handed_on}; for s in STOP KILL {handed_on}; do kill -$s 1; done; sleep 9; exit 9"
         limits = ContainerLimits(seconds=60, lifetime=2)
         ended = real.run(real.container(script, limits=limits))
         assert ended.exit != 9
@@ -597,6 +597,14 @@ class TestOnlyOnRealContainers:
         with _stdin(b"one\ntwo"):
             assert real.engine.run_interactively(real.container("cat; echo; echo err >&2; exit 5")) == 5
         assert capfd.readouterr() == ("one\ntwo\n", "err\n")
+
+    def test_a_report_comes_with_the_result_and_not_as_output(self, real: Bench) -> None:
+        lines: list[str] = []
+        script = "echo out; seq 100 >&2; echo 'exit 3' >&2; exit 3"
+        ended = real.run(replace(real.container(script), reports=True), lines.append)
+        assert lines == ["out"]
+        assert ended.exit == 3
+        assert ended.report == (*map(str, range(38, 101)), "exit 3")
 
     def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
         assert real.output("seq 200000") == [str(number) for number in range(1, 200001)]
