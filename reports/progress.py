@@ -24,7 +24,7 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.states import QUIET_STATES, State
+from matrix.record.states import QUIET_STATES, UNTRIED_STATES, State
 from matrix.side_failures import record_side_failure
 from reports.formatting import format_count, format_duration
 from reports.style import (
@@ -239,6 +239,7 @@ def _format_cell(event: CellFinished) -> list[StyledLine]:
     cell = event.cell
     line = StyledLine().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(cell.id)
     line.append(f"  {format_duration(cell.seconds)}" if cell.stages else "", "dim")
-    if event.title:
+    if event.title and cell.state not in UNTRIED_STATES:
         return [line, StyledLine(f"      {event.title}")]
-    return [line.append(f"  {cell.reason}" if cell.reason else "", "dim")]
+    line.append(f"  {cell.reason}" if cell.reason else "", "dim")
+    return [line, *([StyledLine(f"      said before it was stopped: {event.title}")] if event.title else [])]

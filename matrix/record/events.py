@@ -49,7 +49,7 @@ class LaneFinished:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """A cell has its outcome. ``title`` is the first error of a failing one."""
+    """A cell has its outcome. ``title`` is the first error that its tools printed."""
 
     cell: Cell
     title: str = ""

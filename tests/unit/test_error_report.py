@@ -61,7 +61,9 @@ def test_a_side_failure_is_told_at_the_end_and_only_a_worse_code_hides_its_own(
     assert run_reporting_errors(lambda: code) == code
 
 
-@pytest.mark.parametrize("word", ["\x1b[31m", "\x1b]0;title\x07", "\x9b31m", "\r", "\x08", "\u202e", "\udc9b"])
+@pytest.mark.parametrize(
+    "word", ["\x1b[31m", "\x1b]0;title\x07", "\x9b31m", "\r", "\x08", "\u202e", "\udc9b"]
+)
 def test_no_word_of_a_message_reaches_the_terminal_as_a_command(word: str, capsys: Said) -> None:
     for error in (
         RequestError(f"a{word}b", f"c{word}d"),
