@@ -38,6 +38,7 @@ from matrix.record.journal import (
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
+from matrix.user_files import expand_user_path
 
 
 def run_matrix(
@@ -103,7 +104,7 @@ def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None
 def choose_run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
     """Where a run of this title is kept: ``--out``, or a new directory under ``runs``."""
     if profile.out is not None:
-        return Path(profile.out).absolute()
+        return expand_user_path(profile.out).absolute()
     name = generate_run_id(title, now)
     paths = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
     return next(path for path in paths if not path.exists())
