@@ -7,7 +7,7 @@ kind. Anything else is for a container, or for a person to read first.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _PART = "[A-Za-z0-9_][A-Za-z0-9_.,+@-]*"
 # Not any word: `install` and `modules_install` write outside of the build directory.
@@ -31,6 +31,7 @@ _VALUES = {
     }.items()
     for name in names.split()
 }
+_SYMBOL = re.compile("[A-Za-z0-9_]+")
 _LIVE_IN_VALUE = re.compile(r"[$`\\;|&<>'\x00-\x1f\x7f]")
 
 
@@ -48,5 +49,20 @@ def find_unplain_variables(variables: Mapping[str, str]) -> list[str]:
 
 
 def find_unplain_symbols(values: Mapping[str, str]) -> list[str]:
-    """Those symbols whose values make, or a shell of kbuild's, could take for more than text."""
-    return [name for name, value in values.items() if _LIVE_IN_VALUE.search(value.replace(r"\"", ""))]
+    """Those symbols whose names or values make, or a shell of kbuild's, could take for more than text."""
+    return [
+        name
+        for name, value in values.items()
+        if not _SYMBOL.fullmatch(name) or _LIVE_IN_VALUE.search(value.replace(r"\"", ""))
+    ]
+
+
+def list_obstacles(
+    variables: Mapping[str, str], targets: Iterable[str], symbols: Mapping[str, str]
+) -> list[str]:
+    """What of a build keeps it to a container, as a reader may know it; nothing where all of it is plain."""
+    return [
+        *find_unplain_variables(variables),
+        *(repr(target) for target in targets if not is_plain_target(target)),
+        *(f"CONFIG_{symbol}" for symbol in find_unplain_symbols(symbols)),
+    ]

@@ -22,7 +22,7 @@ from matrix.findings.stored_run import StoredRun, filter_cells_by_toolchain
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_text import clean_text
 from matrix.fs import translate_disk_full, write_atomically
-from matrix.kbuild_words import find_unplain_symbols, find_unplain_variables, is_plain_target
+from matrix.kbuild_words import is_plain_target, list_obstacles
 from matrix.kconfig.config import Config, format_fragment
 from matrix.plan import escape_path_part
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
@@ -220,10 +220,8 @@ def _collect_target_values(cell: Cell, stored: StoredRun, ref: DiagnosticRef | N
 
 def _describe_host_obstacle(cell: Cell, config: _ConfigValues, kbuild: _TargetValues) -> str:
     """What of a cell may run more than a build, and is kept to containers; empty where nothing may."""
-    words = [word for word in (config.target or "defconfig", *kbuild.targets) if not is_plain_target(word)]
-    variables = find_unplain_variables(cell.make_variables)
-    symbols = find_unplain_symbols(config.base_config.merge(config.fragment))
-    found = [*variables, *(repr(word) for word in words), *(f"CONFIG_{symbol}" for symbol in symbols)]
+    targets = [*([config.target] if config.target else []), *kbuild.targets]
+    found = list_obstacles(cell.make_variables, targets, config.base_config.merge(config.fragment))
     if not found:
         return ""
     return f"what the run gave make may run commands on this machine, so only in a container: {found[0]}"
