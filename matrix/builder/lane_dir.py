@@ -3,7 +3,8 @@
 ``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree the objects were built
 from and which warnings belong to which object, since kbuild prints those only when it compiles. ``busy``
 exists while a container works in the directory. A container that was killed leaves objects half-written
-under a valid time stamp, so a lane that is busy when it is opened is dropped.
+under a valid time stamp, so a lane that is busy when it is opened is dropped. So is one with files that are
+newer than now: make would take them for newer than whatever is edited until then.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.file_times import find_future_file
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
-from matrix.foreign_trees import inspect_tree, remove_tree
+from matrix.foreign_trees import remove_tree
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
@@ -109,10 +111,10 @@ class LaneDirectory:
     def finish_step(self, state: State) -> None:
         """Mark the directory idle where make came to its own end, whatever that was.
 
-        ForeignFileError where it holds what no build leaves: it is dropped then.
+        Not where it left files from the future: the next cell must not rest on them. ForeignFileError where
+        it left what no build leaves.
         """
-        if state not in UNTRIED_STATES:
-            inspect_tree(self.build)
+        if state not in UNTRIED_STATES and not find_future_file(self.build):
             self.mark_idle()
 
     def save_state(self) -> None:
@@ -186,14 +188,22 @@ def format_lane_key(fields: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def open_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane(
+    key: str,
+    tree: SourceTree,
+    cache: SourceCache,
+    owner: str,
+    end_writers: Callable[[Path], object] = lambda _: None,
+) -> Iterator[LaneDirectory]:
     """Open the lane's directory, ready to build ``tree``; while another process holds it, a second one.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
-    of the base's.
+    of the base's. Its process may have been killed and have left a container at work there: ``end_writers``
+    is called with the build directory before anything in it is touched.
     """
     lanes = cache.layout.lanes
     with _acquire_lane(lanes, _name_lane(key, tree)) as root:
+        end_writers(root / "build")
         if tree.patches and not (root / "lane.json").exists():
             _copy_first_idle(root, lanes / key)
         yield _prepare_lane(root, tree, cache, owner)
@@ -294,10 +304,9 @@ def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) ->
     """The lane as it was left, adapted to this tree; None when it must be made anew."""
     try:
         state = _LaneState.model_validate_json(ForeignDirectory(root).read_bytes("lane.json") or b"")
-        inspect_tree(root / "build")
+        if _is_marked_busy(root) or find_future_file(root / "build"):
+            return None
     except (ForeignFileError, ValidationError):
-        return None
-    if _is_marked_busy(root):
         return None
     changed = state.changed
     if (state.tree, state.copy_) != (tree.digest, _identify_copy(tree)):
