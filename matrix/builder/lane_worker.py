@@ -145,19 +145,16 @@ class LaneWorker:
         log = self._create_log(request)
         try:
             with translate_foreign_faults():
-                return self._record_resolution(self._find_resolution(request, log), log)
+                # The store first: what is known there needs neither a container nor the lane's directory.
+                resolution = self._resolver.find_stored(request)
+                if resolution is None:
+                    self._directory.prepare_configure()
+                    resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
+                    self._directory.finish_step(resolution.stage.state)
+                return self._record_resolution(resolution, log)
         except MachineError as error:
             self._finish_cell(self._fail_cell(create_blank_cell(request), error))
             return None
-
-    def _find_resolution(self, request: Request, log: CellLog) -> Resolution:
-        # The store first: what is known there needs neither a container nor the lane's directory.
-        resolution = self._resolver.find_stored(request)
-        if resolution is None:
-            self._directory.prepare_configure()
-            resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
-            self._directory.finish_step(resolution.stage.state)
-        return resolution
 
     def _fail_cell(self, cell: Cell, error: MachineError) -> CellResult:
         """The cell that a fault ended. What it left in the lane is dropped before the next one."""
