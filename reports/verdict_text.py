@@ -7,14 +7,13 @@ from matrix.findings.finding import Condition
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from matrix.verdict.gates import explain_not_fixed
+from matrix.verdict.gates import explain_not_fixed, format_fix_check
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
     EnvironmentDifference,
     FindingChange,
     FindingStatus,
-    FixCheck,
     PatchStep,
     SideFinding,
     SymbolChange,
@@ -88,10 +87,16 @@ def _list_finding_outcomes(changes: RunChanges) -> list[tuple[str, list[FindingC
 
 def _format_broken_cells(changes: RunChanges) -> list[str]:
     cells, errors = len(changes.select_cells(Transition.BROKEN)), len(changes.new_errors)
-    new_errors = format_count(errors, "new error")
+    new_errors = format_count(errors, "new error") + _format_new_breakage(changes)
     if cells:
         return [f"breaks {format_count(cells, 'cell')}" + (f" ({new_errors})" if errors else "")]
     return [f"brings {new_errors}"] if errors else []
+
+
+def _format_new_breakage(changes: RunChanges) -> str:
+    """``, gcc-14 broke``: whether any new error is one of a tool that broke by itself."""
+    broken = [change.after for change in changes.new_errors if change.blames and change.after]
+    return f", {summary.format_broken_tools(broken)}" if broken else ""
 
 
 def _format_lost_cells(changes: RunChanges) -> list[str]:
@@ -121,7 +126,7 @@ def collect_summary_lines(verdict: Verdict, changes: RunChanges) -> dict[str, li
     compared = format_count(len(changes.compared_cells), "cell")
     arches = format_arch_counts(changes.compared_cells)
     summary_lines = {
-        "asked": list(map(format_fix_answer, verdict.fixes)),
+        "asked": list(map(format_fix_check, verdict.fixes)),
         "patch": list(map(format_patch, verdict.patches)),
         "base": list_base_notes(verdict),
         "looked at": [f"{compared} ({arches})" if arches else compared],
@@ -131,12 +136,6 @@ def collect_summary_lines(verdict: Verdict, changes: RunChanges) -> dict[str, li
         "steps": list(map(format_step, verdict.steps or ())),
     }
     return {name: lines for name, lines in summary_lines.items() if lines}
-
-
-def format_fix_answer(fix: FixCheck) -> str:
-    """``F1 is fixed``, or why it is not."""
-    reason = f": {fix.reason}" if fix.reason and not fix.fixed else ""
-    return f"{fix.finding} is {'fixed' if fix.fixed else 'not fixed'}{reason}"
 
 
 def format_finding_status(change: FindingChange) -> str:

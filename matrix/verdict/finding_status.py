@@ -138,7 +138,7 @@ def explain_hidden_before(pair: CellPair, finding: Finding, sides: FindingMatche
     if not has_run_stages(before, whereabouts.stages):
         return f"before, {_format_missing_stages(whereabouts, before)} was not built"
     # A compiler that refused an object has read it: only what was not reached may have been hidden.
-    refused = {ref.object for ref in before.diagnostics}
+    refused = {ref.object for ref in before.proven_diagnostics}
     if whereabouts.objects & refused or is_problem_absent(
         before, whereabouts.objects, whereabouts.stages, sides.before.made_objects
     ):
@@ -219,6 +219,7 @@ class FindingComparison:
             new_in=new.cells,
             new_error=new.error,
             unknown_in=tuple(dict.fromkeys([*unknown, *new.unknown_cells])),
+            blames=finding.blames,
         )
 
     def _build_after_change(self, finding: Finding) -> FindingChange:
@@ -233,6 +234,7 @@ class FindingComparison:
             new_in=new.cells,
             new_error=new.error,
             unknown_in=new.unknown_cells,
+            blames=finding.blames,
         )
 
     def _check_cell(self, pair: CellPair, finding: Finding) -> CellFindingCheck:
