@@ -18,7 +18,8 @@ from matrix.errors import MachineError
 FOREIGN_FILE_LIMIT = 64 * 2**20
 """Bytes that are read of one foreign file where the caller names no other limit."""
 
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How a foreign directory is opened."""
 # Without O_NONBLOCK the opening of a pipe waits for its other end.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -107,7 +108,7 @@ class ForeignDirectory:
 
 def _open_folder(part: str, parent: int) -> int:
     try:
-        return os.open(part, _FOLDER_FLAGS, dir_fd=parent)
+        return os.open(part, FOLDER_FLAGS, dir_fd=parent)
     except NotADirectoryError as error:
         # Linux says this of a link as well.
         if stat.S_ISLNK(os.stat(part, dir_fd=parent, follow_symlinks=False).st_mode):

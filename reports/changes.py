@@ -61,7 +61,8 @@ class CellChangeGroup:
 class RunChanges:
     """What one run has changed against another: a whole verdict's, or one patch's of a series.
 
-    ``unfixed_names`` are the ids or keys of findings that were asked for and are not fixed.
+    ``unfixed_names`` are the ids or keys of findings that were asked for and are known not to be
+    fixed.
     """
 
     before: StoredRun
@@ -79,7 +80,7 @@ class RunChanges:
         changes = cls(before, after, what.cells, tuple(findings), what.symbols)
         if isinstance(what, PatchStep):
             return changes
-        unfixed = frozenset(fix.finding for fix in what.fixes if not fix.fixed)
+        unfixed = frozenset(fix.finding for fix in what.fixes if fix.known and not fix.fixed)
         return replace(changes, differences=what.differences, unfixed_names=unfixed)
 
     def select_cells(self, transition: Transition) -> list[CellChange]:
@@ -141,7 +142,7 @@ class RunChanges:
 
     @cached_property
     def unfixed_findings(self) -> list[FindingChange]:
-        """Findings that were asked for, and are not known to be fixed."""
+        """Findings that were asked for, and are known not to be fixed."""
         names = {form for name in self.unfixed_names for form in (name, name.upper())}
         return [
             change for change in self.findings if change.before and names & {*change.before.ids, *change.keys}

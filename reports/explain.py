@@ -24,6 +24,7 @@ from matrix.findings.make_steps import (
 from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import ConfigCompiler
 from matrix.record.run_model import Run
+from matrix.record.states import UNTRIED_STATES
 from reports import finding_text, limits
 from reports.finding_view import FindingView
 from reports.formatting import format_count, format_labelled_lines, join_first, wrap_text
@@ -204,13 +205,19 @@ def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Conso
     """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
     replace_unencodable(console)
     if not shown:
-        count = len(stored.run.cells)
-        print_line(
-            console, f"{stored.run.id} has no findings: no compiler said anything in its {count} cells."
-        )
+        print_line(console, f"{stored.run.id} has no findings: {_format_silence(stored.run)}.")
     for number, finding in enumerate(shown):
         view = FindingView(RunLocation.from_cwd(stored), finding, limits.EXPLANATION)
         print_lines(console, [*([""] if number else []), *render_explanation(view)])
+
+
+def _format_silence(run: Run) -> str:
+    """That no compiler said anything, and in which cells: of one that was not tried, nothing is known."""
+    untried = sum(cell.state in UNTRIED_STATES for cell in run.cells)
+    if not untried:
+        return f"no compiler said anything in its {format_count(len(run.cells), 'cell')}"
+    tried = format_count(len(run.cells) - untried, "cell")
+    return f"no compiler said anything in the {tried} that could be tried, of {len(run.cells)}"
 
 
 def render_explanation(view: FindingView) -> list[StyledLine | str]:

@@ -34,10 +34,14 @@ from reports.jinja_templates import (
 
 @dataclass(frozen=True)
 class CellCard:
-    """A cell and everything that its article shows. ``commands``: where, and what to type there."""
+    """A cell and everything that its article shows. ``commands``: where, and what to type there.
+
+    ``unproven_messages`` were printed before it was stopped, and prove nothing.
+    """
 
     cell: Cell
     messages: tuple[Diagnostic, ...]
+    unproven_messages: tuple[Diagnostic, ...]
     hidden_count: int
     log_tail: tuple[str, ...]
     commands: MakeSteps
@@ -164,11 +168,13 @@ def _build_sections(stored: StoredRun, groups: Iterable[summary.OutcomeGroup]) -
 
 def _build_card(stored: StoredRun, cell: Cell) -> CellCard:
     messages = summary.list_cell_diagnostics(stored.run, cell)
+    unproven = summary.list_unproven_diagnostics(stored.run, cell)
     tail = stored.read_log_tail(cell, limits.HTML_LOG_LINES)
     return CellCard(
         cell=cell,
         messages=tuple(messages[: limits.HTML_CELL_MESSAGES]),
-        hidden_count=max(0, len(messages) - limits.HTML_CELL_MESSAGES),
+        unproven_messages=tuple(unproven[: limits.HTML_CELL_MESSAGES]),
+        hidden_count=sum(max(0, len(some) - limits.HTML_CELL_MESSAGES) for some in (messages, unproven)),
         log_tail=tuple(shorten_line(line, limits.LINE_LENGTH) for line in tail),
         commands=list_make_steps(cell, RunLocation(stored, Path())),
     )
@@ -180,7 +186,7 @@ def _group_warned_cells(run: Run) -> list[WarnedGroup]:
     groups: dict[frozenset[str], list[Cell]] = {}
     for cell in run.cells:
         if cell.state is State.WARN:
-            groups.setdefault(frozenset(ref.key for ref in cell.diagnostics), []).append(cell)
+            groups.setdefault(frozenset(ref.key for ref in cell.proven_diagnostics), []).append(cell)
     return [
         WarnedGroup(summary.list_cell_diagnostics(run, cells[0])[: limits.HTML_CELL_MESSAGES], cells)
         for cells in list(groups.values())[: limits.HTML_WARNED_GROUPS]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
-from matrix.record.run_model import Cell, Compiler, Run
+from matrix.record.run_model import Cell, Compiler, DiagnosticRef, Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from reports import limits
 from reports.formatting import format_count, format_duration, shorten_line
@@ -41,8 +41,17 @@ def count_states(cells: Iterable[Cell]) -> dict[State, int]:
 
 
 def list_cell_diagnostics(run: Run, cell: Cell) -> list[Diagnostic]:
-    """A cell's diagnostics, each once, errors first."""
-    keys = dict.fromkeys(ref.key for ref in cell.diagnostics)
+    """A cell's diagnostics, as far as they prove something, each once, errors first."""
+    return _list_diagnostics(run, cell.proven_diagnostics)
+
+
+def list_unproven_diagnostics(run: Run, cell: Cell) -> list[Diagnostic]:
+    """What a cell's tools had printed before they were stopped, likewise."""
+    return _list_diagnostics(run, cell.unproven_diagnostics)
+
+
+def _list_diagnostics(run: Run, refs: Iterable[DiagnosticRef]) -> list[Diagnostic]:
+    keys = dict.fromkeys(ref.key for ref in refs)
     known = [run.diagnostics[key] for key in keys if key in run.diagnostics]
     return sorted(known, key=lambda diagnostic: diagnostic.severity != "error")
 
@@ -119,7 +128,7 @@ def count_warnings(run: Run) -> list[FlagCount]:
         if diagnostic.severity == "warning"
     }
     for cell in run.cells:
-        for ref in cell.diagnostics:
+        for ref in cell.proven_diagnostics:
             if ref.key in flags:
                 keys, cells = seen.setdefault(flags[ref.key], (set(), set()))
                 keys.add(ref.key)

@@ -113,7 +113,7 @@ class ReportedCheck(Protocol):
 
 
 class ReportedLeftover(Protocol):
-    """One thing that can go; ``size`` in bytes."""
+    """One thing that can go; ``size`` in bytes. ``problem``: why it is still there, after removing it."""
 
     @property
     def kind(self) -> str: ...
@@ -121,6 +121,8 @@ class ReportedLeftover(Protocol):
     def name(self) -> str: ...
     @property
     def size(self) -> int: ...
+    @property
+    def problem(self) -> str: ...
 
 
 def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
@@ -137,11 +139,14 @@ def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, r
     """A line for each thing that can go, and their sum."""
     for leftover in leftovers:
         print_line(console, f"{leftover.kind:10} {format_size(leftover.size):>10}  {leftover.name}")
-    total = format_size(sum(leftover.size for leftover in leftovers))
+        if leftover.problem:
+            print_line(console, f"{'':21}  still there: {leftover.problem}")
+    gone = [leftover for leftover in leftovers if not leftover.problem]
+    total = format_size(sum(leftover.size for leftover in gone))
     if not leftovers:
         console.print("Nothing to sweep.")
     elif removed:
-        console.print(f"Removed {len(leftovers)} things, {total}.")
+        console.print(f"Removed {len(gone)} things, {total}.")
     else:
         console.print(f"{len(leftovers)} things, {total}. To remove them: ./inv sweep --yes")
 

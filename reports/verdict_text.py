@@ -7,14 +7,13 @@ from matrix.findings.finding import Condition
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from matrix.verdict.gates import explain_not_fixed
+from matrix.verdict.gates import explain_not_fixed, format_fix_check
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
     EnvironmentDifference,
     FindingChange,
     FindingStatus,
-    FixCheck,
     PatchStep,
     SideFinding,
     SymbolChange,
@@ -121,7 +120,7 @@ def collect_summary_lines(verdict: Verdict, changes: RunChanges) -> dict[str, li
     compared = format_count(len(changes.compared_cells), "cell")
     arches = format_arch_counts(changes.compared_cells)
     summary_lines = {
-        "asked": list(map(format_fix_answer, verdict.fixes)),
+        "asked": list(map(format_fix_check, verdict.fixes)),
         "patch": list(map(format_patch, verdict.patches)),
         "base": list_base_notes(verdict),
         "looked at": [f"{compared} ({arches})" if arches else compared],
@@ -131,12 +130,6 @@ def collect_summary_lines(verdict: Verdict, changes: RunChanges) -> dict[str, li
         "steps": list(map(format_step, verdict.steps or ())),
     }
     return {name: lines for name, lines in summary_lines.items() if lines}
-
-
-def format_fix_answer(fix: FixCheck) -> str:
-    """``F1 is fixed``, or why it is not."""
-    reason = f": {fix.reason}" if fix.reason and not fix.fixed else ""
-    return f"{fix.finding} is {'fixed' if fix.fixed else 'not fixed'}{reason}"
 
 
 def format_finding_status(change: FindingChange) -> str:

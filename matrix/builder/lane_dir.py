@@ -3,16 +3,16 @@
 ``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree the objects were built
 from and which warnings belong to which object, since kbuild prints those only when it compiles. ``busy``
 exists while a container works in the directory. A container that was killed leaves objects half-written
-under a valid time stamp, so a lane that is busy when it is opened is dropped.
+under a valid time stamp, so a lane that is busy when it is opened is dropped. So is one with files that are
+newer than now: make would take them for newer than whatever is edited until then.
 """
 
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.file_times import find_future_file
+from matrix.foreign_files import ForeignFileError
+from matrix.foreign_trees import remove_tree
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
@@ -101,8 +104,11 @@ class LaneDirectory:
         self.mark_busy()
 
     def finish_step(self, state: State) -> None:
-        """Mark the directory idle where make came to its own end, whatever that was."""
-        if state not in UNTRIED_STATES:
+        """Mark the directory idle where make came to its own end, whatever that was.
+
+        Not where it left files from the future: the next cell must not rest on them.
+        """
+        if state not in UNTRIED_STATES and not find_future_file(self.build):
             self.mark_idle()
 
     def save_state(self) -> None:
@@ -118,7 +124,7 @@ class LaneDirectory:
 
     def reset_build(self) -> None:
         """Make the build directory anew: empty, and owned by the container's user."""
-        shutil.rmtree(self.build, ignore_errors=True)
+        remove_tree(self.build)
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
         _change_owner(self.build, self.owner)
@@ -173,14 +179,22 @@ def format_lane_key(fields: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def open_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane(
+    key: str,
+    tree: SourceTree,
+    cache: SourceCache,
+    owner: str,
+    end_writers: Callable[[Path], object] = lambda _: None,
+) -> Iterator[LaneDirectory]:
     """Open the lane's directory, ready to build ``tree``; while another process holds it, a second one.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
-    of the base's.
+    of the base's. Its process may have been killed and have left a container at work there: ``end_writers``
+    is called with the build directory before anything in it is touched.
     """
     lanes = cache.layout.lanes
     with _acquire_lane(lanes, _name_lane(key, tree)) as root:
+        end_writers(root / "build")
         if tree.patches and not (root / "lane.json").exists():
             _copy_first_idle(root, lanes / key)
         yield _prepare_lane(root, tree, cache, owner)
@@ -201,7 +215,7 @@ def open_lane_copy(key: str, tree: SourceTree, cache: SourceCache, owner: str) -
         _copy_first_idle(root, lanes / _name_lane(key, tree), lanes / key)
         yield _prepare_lane(root, tree, cache, owner)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        remove_tree(root)
 
 
 def is_lane_held(root: Path) -> bool:
@@ -209,7 +223,8 @@ def is_lane_held(root: Path) -> bool:
     try:
         with try_lock_path(_lock_file(root), create=False) as free:
             return not free
-    except FileNotFoundError:
+    except OSError:
+        # What cannot be opened cannot be locked either.
         return False
 
 
@@ -248,8 +263,8 @@ def _copy_if_idle(lane: Path, root: Path) -> bool:
         copied = subprocess.run(["cp", "-a", "--", lane / "build", lane / "lane.json", root], check=False)
     if copied.returncode:
         # Half a copy would mix with the next lane's.
-        shutil.rmtree(root / "build", ignore_errors=True)
-        (root / "lane.json").unlink(missing_ok=True)
+        remove_tree(root / "build")
+        remove_tree(root / "lane.json")
     return copied.returncode == 0
 
 
@@ -274,6 +289,11 @@ def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) ->
     except (FileNotFoundError, ValidationError):
         return None
     if (root / "busy").exists() or not (root / "build").is_dir():
+        return None
+    try:
+        if find_future_file(root / "build"):
+            return None
+    except ForeignFileError:
         return None
     changed = state.changed
     if (state.tree, state.copy_) != (tree.digest, _identify_copy(tree)):

@@ -8,7 +8,6 @@ Everything is kept in one directory: the patches as they were applied, both runs
     after-1/ after-2/ …      instead, where each patch of a series is asked about; the verdict is in the last
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from matrix.commands.session import (
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
+from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import check_directory_unused
@@ -107,7 +107,7 @@ def evaluate_patch(
         trial = _try_patches(profile, request.series, directory, emit, environment)
     except BaseException:
         # Nothing was built yet, so nothing of a request that is refused is kept.
-        shutil.rmtree(directory / _PATCHES_DIRECTORY, ignore_errors=True)
+        remove_tree(directory / _PATCHES_DIRECTORY)
         with suppress(OSError):
             directory.rmdir()
         raise

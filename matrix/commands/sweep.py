@@ -1,10 +1,9 @@
 """Find what kmatrix left on this machine that can go, and remove it when asked."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -19,6 +18,7 @@ from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
 from matrix.errors import MachineError
+from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.source.cache import SourceCache
 
 # Lanes and sources are large, and few. Resolutions and hash caches are small, quick to make again one by one,
@@ -33,12 +33,14 @@ MAX_HASH_CACHES_MIB = 128
 
 @dataclass(frozen=True)
 class Leftover:
-    """What can go, in one line. ``size`` in bytes, 0 where it is not known."""
+    """What can go, in one line. ``size`` in bytes, 0 where it is not known. ``problem``: why it could not be
+    removed."""
 
     kind: str
     name: str
     size: int
     remove: Callable[[], object]
+    problem: str = ""
 
 
 def sweep_leftovers(
@@ -54,10 +56,18 @@ def sweep_leftovers(
     with cache.try_lock_exclusive() as alone:
         leftovers = _find_leftovers(cache, engine, alone=alone)
         if remove:
-            for leftover in leftovers:
-                leftover.remove()
+            leftovers = [*map(_remove_leftover, leftovers)]
             cache.remove_stale_entries()
     return leftovers
+
+
+def _remove_leftover(leftover: Leftover) -> Leftover:
+    # One that stays keeps no other.
+    try:
+        leftover.remove()
+    except MachineError as error:
+        return replace(leftover, problem=str(error))
+    return leftover
 
 
 def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
@@ -75,16 +85,8 @@ def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
         if is_lane_held(path):
             busy = True
         else:
-            idle.append(
-                Leftover(
-                    "lane", path.name, _measure_size(path), partial(shutil.rmtree, path, ignore_errors=True)
-                )
-            )
+            idle.append(Leftover("lane", path.name, measure_tree(path), partial(remove_tree, path)))
     return idle, busy
-
-
-def _measure_size(folder: Path) -> int:
-    return sum(path.stat(follow_symlinks=False).st_size for path in folder.rglob("*") if not path.is_dir())
 
 
 def _find_containers(engine: Engine | None) -> Iterator[Leftover]:

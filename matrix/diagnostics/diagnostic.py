@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+from operator import not_
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["error", "warning"]
 
@@ -32,7 +33,8 @@ class Diagnostic(BaseModel):
     ``arch/powerpc/kvm/../../../virt/kvm/vfio.c``), or to the build directory for generated files.
     ``included_from`` runs outward, ``file:line`` each. ``excerpt`` is the tool's own quotation of the
     source, caret lines included. ``sites`` are the places that the message and its notes point at, the
-    message's own first. ``promoted``: -Werror made the error of a warning.
+    message's own first. ``promoted``: -Werror made the error of a warning. ``internal``: the tool itself
+    broke, by its own words, and not the source.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -51,6 +53,8 @@ class Diagnostic(BaseModel):
     excerpt: tuple[str, ...] = ()
     sites: tuple[Site, ...] = ()
     promoted: bool = False
+    # It came later: where it says nothing it is left out, so that older records and keys stay as they are.
+    internal: bool = Field(default=False, exclude_if=not_)
 
     @property
     def location(self) -> str:

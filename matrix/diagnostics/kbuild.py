@@ -64,7 +64,9 @@ def read_other_tool(log: ParserState, line: str) -> bool:
         return False
     program = match["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
     tool = "clang" if match["llvm"] else posixpath.basename(program)
-    log.add_draft(DiagnosticDraft(_parse_severity(match["kind"]), tool, match["text"], continuation="notes"))
+    draft = DiagnosticDraft(_parse_severity(match["kind"]), tool, match["text"], continuation="notes")
+    draft.broke = match["llvm"] is not None and match["text"] != "out of memory"
+    log.add_draft(draft)
     return True
 
 

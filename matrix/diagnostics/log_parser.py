@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from matrix.diagnostics.compiler import read_compiler, read_excerpt
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.internal_error import is_crash_report
 from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
 from matrix.diagnostics.linker import read_linker
 from matrix.diagnostics.make_output import read_make
@@ -43,6 +44,7 @@ def parse_diagnostics(
     """
     log = ParserState(BuildRoots(source_root, build_root))
     for line in map(clean_log_line, lines):
+        log.crashed = log.crashed or is_crash_report(line)
         if not any(read(log, line) for read in _READERS):
             log.end_continuation()
     return log.collect_occurrences()

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site, find_quoted_identifiers
+from matrix.diagnostics.internal_error import is_internal_error
 
 # Colours, and the hyperlinks that GCC puts around its flags.
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
@@ -142,7 +143,10 @@ MAX_MESSAGE_PARTS = 200
 
 @dataclass
 class DiagnosticDraft:
-    """One diagnostic while its lines come in. ``continuation`` is what indented lines after it are."""
+    """One diagnostic while its lines come in. ``continuation`` is what indented lines after it are.
+
+    ``broke``: it says that the tool itself broke. ``crashed``: a crash report came before it.
+    """
 
     severity: Severity
     tool: str
@@ -151,6 +155,8 @@ class DiagnosticDraft:
     object: str | None = None
     flag: str | None = None
     promoted: bool = False
+    broke: bool = False
+    crashed: bool = False
     function: str | None = None
     symbols: tuple[str, ...] | None = None
     included_from: tuple[str, ...] = ()
@@ -176,6 +182,8 @@ class DiagnosticDraft:
             excerpt=tuple(self.excerpt),
             sites=collect_sites(self._build_own_quotation(), self.quotations),
             promoted=self.promoted,
+            internal=self.severity == "error"
+            and (self.broke or is_internal_error(self.message, reported=self.crashed)),
         )
         return Occurrence(diagnostic, self.object)
 
@@ -196,6 +204,7 @@ class ParserState:
     drafts: list[DiagnosticDraft] = field(default_factory=list)
     current_draft: DiagnosticDraft | None = None
     step: str = ""
+    crashed: bool = False
     object: str | None = None
     function: str | None = None
     source: str | None = None
@@ -211,7 +220,7 @@ class ParserState:
 
     def start_object(self, step: str, target: str | None) -> None:
         """Another object is being made from here on."""
-        self.step, self.object = step, target
+        self.step, self.object, self.crashed = step, target, False
         self.current_draft = self.function = self.source = self.linked_object = self.held_line = (
             self.quotation
         ) = None
@@ -226,6 +235,7 @@ class ParserState:
             draft.object = self._find_object(draft)
             if draft.object is None:
                 self._drafts_without_object.append(draft)
+        draft.crashed = self.crashed
         self.current_draft, self.held_line, self.quotation = draft, None, None
         self.drafts.append(draft)
         return draft

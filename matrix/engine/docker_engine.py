@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import docker
@@ -32,12 +33,22 @@ from matrix.engine.docker_api import (
     error_from_old_version,
     error_from_refusal,
     error_from_silence,
+    get_seccomp_profile,
+    is_podman,
     pack_build_context,
     parse_container_runs,
     parse_engine_info,
     parse_image_sizes,
+    replace_seccomp_profile,
 )
-from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.protocol import (
+    LABEL,
+    REPORT_LINES,
+    ContainerResult,
+    ContainerSpec,
+    EngineInfo,
+    LineCallback,
+)
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
 
@@ -71,8 +82,9 @@ class DockerEngine:
         """``url`` as in DOCKER_HOST. Raises EngineError when the engine is too old or no engine at all."""
         self.url = url
         self._api_version = "auto"
-        with self._open_client() as api:
+        with self._open_checked_client("tell its version") as api:
             self._api_version = api.api_version
+            self._is_podman = is_podman(api.version())
 
     @contextmanager
     def _open_client(self) -> Iterator[docker.APIClient]:
@@ -202,9 +214,9 @@ class DockerEngine:
         )
 
     def _create_container(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
-        with self._translate_errors(f"create the container {name}"):
+        with self._translate_errors(f"create the container {name}"), self._adapt_profile(body) as adapted:
             try:
-                reply = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+                reply = api.create_container_from_config(adapted, name)  # type: ignore[no-untyped-call]
                 return str(reply["Id"])
             except docker.errors.APIError:
                 raise
@@ -213,6 +225,17 @@ class DockerEngine:
                 with suppress(EngineError):
                     self.remove_container(name)
                 raise
+
+    @contextmanager
+    def _adapt_profile(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """A request with the seccomp profile as the engine takes it: Podman wants the name of a file."""
+        if not self._is_podman:
+            yield body
+            return
+        with NamedTemporaryFile("w", prefix="kmatrix-seccomp-", suffix=".json") as file:
+            file.write(get_seccomp_profile(body))
+            file.flush()
+            yield replace_seccomp_profile(body, file.name)
 
     def _follow_container(
         self,
@@ -232,7 +255,8 @@ class DockerEngine:
                 partial(self._kill_container, container_id),
                 partial(_close_stream, stream),
             ) as watchdog:
-                self._forward_lines(stream, on_line)
+                report: deque[str] = deque(maxlen=REPORT_LINES)
+                self._forward_lines(stream, on_line, report.append if container.reports else on_line)
                 state = self._wait_for_exit_state(api, container_id, watchdog)
         return ContainerResult(
             exit=int(state["ExitCode"]),
@@ -240,6 +264,7 @@ class DockerEngine:
             oom=bool(state.get("OOMKilled")),
             timed_out=watchdog.stop_reason == "timed out",
             cancelled=watchdog.stop_reason == "cancelled",
+            report=tuple(report),
         )
 
     @contextmanager
@@ -258,18 +283,18 @@ class DockerEngine:
                 for response in responses:
                     response.close()
 
-    def _forward_lines(self, stream: Iterable[OutputChunk], on_line: LineCallback) -> None:
-        """All output, line by line, until both streams are closed.
+    def _forward_lines(self, stream: Iterable[OutputChunk], *on_lines: LineCallback) -> None:
+        """All output of stdout and stderr, line by line, until both are closed.
 
         Each stream is split into lines by itself, so that neither tears a line of the other.
         """
-        streams = (LineDecoder(), LineDecoder())
+        decoders = (LineDecoder(), LineDecoder())
         for pieces in self._read_chunks(stream):
-            for lines, piece in zip(streams, pieces, strict=True):
-                for line in lines.feed(piece or b""):
+            for decoder, piece, on_line in zip(decoders, pieces, on_lines, strict=True):
+                for line in decoder.feed(piece or b""):
                     on_line(line)
-        for lines in streams:
-            for line in lines.flush():
+        for decoder, on_line in zip(decoders, on_lines, strict=True):
+            for line in decoder.flush():
                 on_line(line)
 
     def _read_chunks(self, stream: Iterable[OutputChunk]) -> Iterator[OutputChunk]:
@@ -319,9 +344,9 @@ class DockerEngine:
                 time.sleep(1)
                 api.remove_container(container_id, force=True, v=True)
 
-    def list_containers(self) -> dict[str, str]:
+    def list_containers(self, label: str = LABEL) -> dict[str, str]:
         with self._open_checked_client("list the containers") as api:
-            containers = api.containers(all=True, filters={"label": LABEL})
+            containers = api.containers(all=True, filters={"label": [LABEL, label]})
         return parse_container_runs(containers)
 
     def remove_container(self, name: str) -> None:

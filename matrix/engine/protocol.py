@@ -40,10 +40,15 @@ class Mount:
 
 @dataclass(frozen=True)
 class ContainerLimits:
-    """Bounds of one container: bytes, seconds, counts. None: no bound."""
+    """Bounds of one container: bytes, seconds, counts. None: no bound.
+
+    After ``seconds`` kmatrix kills it, and says so. After ``lifetime``, which is longer, it ends by itself,
+    though no kmatrix is left to kill it.
+    """
 
     memory: int | None = None
     seconds: float | None = None
+    lifetime: float | None = None
     processes: int = 4096
     file_size: int = 16 * 2**30
     tmpfs: int = 2 * 2**30
@@ -55,7 +60,11 @@ class ContainerLimits:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """One step to be run: hardened by default, no network, read-only root, nothing but its mounts."""
+    """One step to be run: hardened by default, no network, read-only root, nothing but its mounts, and no
+    system calls but those that a kernel build needs.
+
+    ``reports``: its stderr is no output but a report on how it ended, and comes with the result.
+    """
 
     name: str
     image: str
@@ -67,17 +76,26 @@ class ContainerSpec:
     workdir: str = "/"
     limits: ContainerLimits = ContainerLimits()
     network: bool = False
+    reports: bool = False
+
+
+REPORT_LINES = 64
+"""Lines of a report that are kept, its last ones: whatever runs in a container can write more."""
 
 
 @dataclass(frozen=True)
 class ContainerResult:
-    """How a container ended. ``exit`` is meaningless when one of the flags is set."""
+    """How a container ended. ``exit`` is meaningless when one of the flags is set.
+
+    ``report``: the last lines of its stderr, where the container reports on itself.
+    """
 
     exit: int
     seconds: float
     oom: bool = False
     timed_out: bool = False
     cancelled: bool = False
+    report: tuple[str, ...] = ()
 
 
 class Engine(Protocol):
@@ -114,13 +132,13 @@ class Engine(Protocol):
     def run_interactively(self, container: ContainerSpec) -> int:
         """Run it on the caller's own stdin, stdout and stderr; its exit code.
 
-        Where these are a terminal, the container has one. A person may work there, so no time limit is
-        watched. Whatever happens (Ctrl-C before the terminal is the container's, a signal, a terminal that
-        is closed), nothing of the container is left.
+        Where these are a terminal, the container has one. A person may work there, so ``seconds`` are not
+        watched; its lifetime ends it. Whatever happens (Ctrl-C before the terminal is the container's, a
+        signal, a terminal that is closed), nothing of the container is left.
         """
 
-    def list_containers(self) -> dict[str, str]:
-        """All of kmatrix's containers: name → run id."""
+    def list_containers(self, label: str = LABEL) -> dict[str, str]:
+        """All of kmatrix's containers, or those with one more label: name → run id. Ended ones too."""
 
     def remove_container(self, name: str) -> None:
         """Kill and remove; a container that is gone already is no error."""

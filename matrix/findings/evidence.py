@@ -27,6 +27,7 @@ def find_made_objects(run: Run, objects_of: Callable[[Cell], frozenset[str]]) ->
 
 def _find_failed_objects(run: Run, cell: Cell) -> frozenset[str]:
     known = run.diagnostics
+    # Also one of a stage that was stopped: it proves nothing of the tree, but its object was not made.
     refs = (ref for ref in cell.diagnostics if ref.object and ref.key in known)
     return frozenset(str(ref.object) for ref in refs if known[ref.key].severity == "error")
 
@@ -163,7 +164,7 @@ def _mask_made_objects(run: Run, made_objects: MadeObjects) -> dict[str, int]:
 
     A cell that made most of them is recorded by those that it lacks: cells differ in few objects.
     """
-    named = {ref.object for cell in run.cells for ref in cell.diagnostics if ref.object}
+    named = {ref.object for cell in run.cells for ref in cell.proven_diagnostics if ref.object}
     known = named & frozenset().union(*made_objects.values())
     most, has, lacks = [], [], []
     for number, cell in enumerate(run.cells):

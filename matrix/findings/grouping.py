@@ -148,7 +148,7 @@ def _group_by_kind(index: _RunIndex) -> list[DiagnosticGroup]:
     groups: dict[object, DiagnosticGroup] = {}
     known: dict[ObjectDiagnostic, DiagnosticGroup] = {}
     for number, cell in enumerate(index.cells):
-        for ref in cell.diagnostics:
+        for ref in cell.proven_diagnostics:
             diagnostic = (ref.key, ref.object)
             # A damaged record may refer to a diagnostic that it does not have.
             if diagnostic not in known and ref.key in index.run.diagnostics:

@@ -46,7 +46,7 @@ def relativize_to_cwd(path: Path) -> Path:
 def find_diagnostic_ref(cell: Cell, finding: Finding) -> DiagnosticRef | None:
     """The first of a finding's diagnostics in a cell that has it."""
     wanted = set(finding.diagnostics)
-    return next((ref for ref in cell.diagnostics if ref.key in wanted), None)
+    return next((ref for ref in cell.proven_diagnostics if ref.key in wanted), None)
 
 
 def list_make_steps(cell: Cell, location: RunLocation, ref: DiagnosticRef | None = None) -> MakeSteps:

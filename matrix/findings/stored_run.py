@@ -48,7 +48,7 @@ class StoredRun(RunDirectory):
             for key in finding.diagnostics:
                 owners.setdefault(key, []).append(finding.id)
         for row in self.run.cells:
-            for ref in row.diagnostics if row.id in by_cell else ():
+            for ref in row.proven_diagnostics if row.id in by_cell else ():
                 for owner in owners.get(ref.key, ()):
                     if owner in by_cell[row.id] and _belongs_to_finding(ref, self.findings_by_id[owner]):
                         by_cell[row.id][owner].append(ref)

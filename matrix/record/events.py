@@ -23,10 +23,10 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The plan is made: how many cells and lanes it has, and where the run is written."""
+    """The plan is made: how many cells and lanes it has, and where the run is kept; None where it is not."""
 
     run: str
-    directory: Path
+    directory: Path | None
     cells: int
     lanes: int
 
@@ -49,7 +49,7 @@ class LaneFinished:
 
 @dataclass(frozen=True)
 class CellFinished:
-    """A cell has its outcome. ``title`` is the first error of a failing one."""
+    """A cell has its outcome. ``title`` is the first error that its tools printed."""
 
     cell: Cell
     title: str = ""

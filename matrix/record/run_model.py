@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.record.states import Evidence, State
+from matrix.record.states import UNTRIED_STATES, Evidence, State
 
 SCHEMA_VERSION: Literal[1] = 1
 AxesKey = frozenset[tuple[str, str]]
@@ -177,6 +177,24 @@ class Cell(RequestedCell):
         if not deciding:
             return None
         return deciding[0 if self.state is State.FAIL else -1]
+
+    @property
+    def proven_diagnostics(self) -> tuple[DiagnosticRef, ...]:
+        """Those of its diagnostics that prove something of the tree.
+
+        Where a limit or a fault ends a step, tools print errors that are not the tree's. So what was printed
+        in a stage that was not tried to its end is no proof, and nothing is in a cell that was not.
+        """
+        if self.state in UNTRIED_STATES:
+            return ()
+        untried = {stage.name for stage in self.stages if stage.state in UNTRIED_STATES}
+        return tuple(ref for ref in self.diagnostics if ref.stage not in untried)
+
+    @property
+    def unproven_diagnostics(self) -> tuple[DiagnosticRef, ...]:
+        """The others: what its tools had printed before they were stopped."""
+        proven = set(self.proven_diagnostics)
+        return tuple(ref for ref in self.diagnostics if ref not in proven)
 
     @property
     def make_variables(self) -> dict[str, str]:

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from matrix.cache_layout import CacheLayout
 from matrix.errors import DiskFullError, MachineError
+from matrix.foreign_trees import remove_tree
 from matrix.fs import is_disk_full, lock_path, measure_free_space, record_use, replace_file, try_lock_path
 from matrix.source.manifest import Manifest
 
@@ -89,11 +89,14 @@ class SourceCache:
         return sorted(filter(None, map(self._load_tree, digests)), key=lambda tree: tree.last_used)
 
     def remove(self, digest: str) -> None:
-        """Delete a tree; a missing one is no error. Renamed first, so that half of it is never found."""
+        """Delete a tree; a missing one is no error. MachineError when something of it stays.
+
+        Renamed first, so that half of it is never found.
+        """
         removed = self.layout.sources / f"{self.layout.import_area_prefix}{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):
             (self.layout.sources / digest).rename(removed)
-            shutil.rmtree(removed)
+            remove_tree(removed)
 
     def remove_stale_entries(self) -> list[str]:
         """Delete the areas of killed imports, and the entries whose tree is gone; return their names."""
@@ -104,7 +107,7 @@ class SourceCache:
             areas = layout.sources.glob(f"{layout.import_area_prefix}*")
             abandoned = [area for area in areas if _is_abandoned(area)]
             for area in abandoned:
-                shutil.rmtree(area, ignore_errors=True)
+                remove_tree(area)
         dangling = [path for path in layout.spec_entries.glob("*.json") if not self._has_cached_tree(path)]
         for path in dangling:
             path.unlink(missing_ok=True)
@@ -142,7 +145,7 @@ class SourceCache:
             try:
                 yield area
             finally:
-                shutil.rmtree(area, ignore_errors=True)
+                remove_tree(area)
 
     def store_tree(self, area: Path, manifest: Manifest, version: str) -> CachedTree:
         """Make ``area/tree`` the cache's tree of this digest, unless another process was faster."""

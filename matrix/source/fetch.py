@@ -12,6 +12,7 @@ from pathlib import Path
 
 from matrix.engine.protocol import Engine, Mount
 from matrix.errors import KmatrixError, MachineError, RequestError
+from matrix.foreign_trees import remove_tree
 from matrix.source.apply import apply_patches
 from matrix.source.cache import CachedTree, SourceCache
 from matrix.source.git import export_commit, read_git_provenance, resolve_commit
@@ -138,7 +139,7 @@ def unpack_tarball(tarball: Path, area: Path, sandbox: Sandbox, cache: SourceCac
     if result.exit:
         raise _build_unpack_error(spec, result)
     _find_top_directory(out).rename(area / "tree")
-    shutil.rmtree(out, ignore_errors=True)
+    remove_tree(out)
 
 
 def _find_top_directory(out: Path) -> Path:

@@ -138,7 +138,7 @@ def explain_hidden_before(pair: CellPair, finding: Finding, sides: FindingMatche
     if not has_run_stages(before, whereabouts.stages):
         return f"before, {_format_missing_stages(whereabouts, before)} was not built"
     # A compiler that refused an object has read it: only what was not reached may have been hidden.
-    refused = {ref.object for ref in before.diagnostics}
+    refused = {ref.object for ref in before.proven_diagnostics}
     if whereabouts.objects & refused or is_problem_absent(
         before, whereabouts.objects, whereabouts.stages, sides.before.made_objects
     ):

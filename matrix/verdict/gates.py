@@ -29,14 +29,25 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
     row = _find_asked_change(verdict, name)
     if row is not None:
         reason = explain_not_fixed(row)
-        return FixCheck(finding=name, title=row.title, fixed=not reason, reason=reason or None)
+        is_known = not reason or is_known_unfixed(row)
+        return FixCheck(
+            finding=name, title=row.title, fixed=not reason, known=is_known, reason=reason or None
+        )
     if has_usable_before_run(verdict):
         known = ", ".join(name for row in verdict.findings if row.before for name in row.before.ids)
         raise RequestError(
             f"the before-run {verdict.before.run} has no finding {name!r} (it has {known or 'none'})",
             f"./inv report --run {verdict.before.run} shows them",
         )
-    return FixCheck(finding=name, title="", fixed=False, reason=_NOTHING_TRIED_BEFORE)
+    return FixCheck(finding=name, title="", fixed=False, known=False, reason=_NOTHING_TRIED_BEFORE)
+
+
+def format_fix_check(check: FixCheck) -> str:
+    """``F1 is fixed``, ``F1 is not fixed: still there``, ``F1: not known whether it is fixed: no list``."""
+    if check.fixed:
+        return f"{check.finding} is fixed"
+    outcome = " is not fixed" if check.known else ": not known whether it is fixed"
+    return f"{check.finding}{outcome}: {check.reason}"
 
 
 def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
@@ -57,12 +68,20 @@ def explain_not_fixed(row: FindingChange) -> str:
     if row.fate is FindingStatus.LOST:
         return f"lost, not fixed, in {row.became[CellFindingStatus.LOST]} of its cells: {row.why}"
     if row.fate is not FindingStatus.FIXED:
-        return f"not known: {row.why}"
+        return row.why or "nothing is known of its cells"
     if CellFindingStatus.UNLISTED in row.became:
         return "its cells pass, but no list says whether its object was made for that"
     if CellFindingStatus.NOT_BUILT in row.became and not row.why:
         return "its object is not built any more, and nothing explains why"
     return ""
+
+
+def is_known_unfixed(row: FindingChange) -> bool:
+    """Whether a finding is known not to be fixed: it is still there, or where it was nothing can be built.
+
+    Otherwise what is not fixed may well be: its cells could not be tried, or nothing says why it is gone.
+    """
+    return row.fate in {FindingStatus.STILL, FindingStatus.LOST}
 
 
 def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Collection[str]) -> str:
@@ -74,7 +93,7 @@ def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Coll
     """
     unfixed = next((check for check in verdict.fixes if not check.fixed), None)
     if unfixed is not None:
-        return f"{unfixed.finding} is not fixed: {unfixed.reason}"
+        return format_fix_check(unfixed)
     if has_breakage(verdict):
         return "something breaks with it"
     rows = [row for check in verdict.fixes if (row := _find_asked_change(verdict, check.finding))]
@@ -127,19 +146,20 @@ def compute_verdict_exit_code(
     """The exit code of a verdict. What failed before does not count.
 
     It has failed when something broke, was lost (unless ``allow_lost``), or a finding that was asked for is
-    not fixed. Without a usable before-run none of that is known, so it counts as untried, like any
-    cell or finding of both plans of which nothing is claimed. It is unproven when no cell proves anything
-    after, or when it is ``incomplete``: not all that was asked about was built. ``werror``: new warnings
-    count.
+    known not to be fixed. Without a usable before-run none of that is known, so it counts as untried, like
+    any cell or finding of both plans of which nothing is claimed, or a fix that is not known. It is unproven
+    when no cell proves anything after, or when it is ``incomplete``: not all that was asked about was built.
+    ``werror``: new warnings count.
     """
     usable = has_usable_before_run(verdict)
     lost = not allow_lost and verdict.counts.get(Transition.LOST, 0) > 0
-    fixed = all(check.fixed for check in verdict.fixes)
+    unfixed = any(check.known and not check.fixed for check in verdict.fixes)
+    undecided = _has_undecided(verdict) or any(not check.known for check in verdict.fixes)
     proven = any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells)
     return choose_exit_code(
         interrupted=False,
-        failed=usable and (has_breakage(verdict) or lost or not fixed),
-        untried=not usable or _has_undecided(verdict),
+        failed=usable and (has_breakage(verdict) or lost or unfixed),
+        untried=not usable or undecided,
         unproven=incomplete or not proven,
         warned=werror and has_new_findings(verdict),
     )

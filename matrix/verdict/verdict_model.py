@@ -164,11 +164,15 @@ class SymbolChange(Record):
 
 
 class FixCheck(Record):
-    """Whether a finding that was asked for is fixed, and the reason when it is not."""
+    """Whether a finding that was asked for is fixed, and the reason when it is not.
+
+    ``known`` is false where it may be fixed, and nothing shows that it is, or is not.
+    """
 
     finding: str
     title: str
     fixed: bool
+    known: bool = True
     reason: str | None = None
 
 

@@ -15,6 +15,7 @@ from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings, format_lane_k
 from matrix.cache_layout import CacheLayout
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError
+from matrix.record.states import State
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import AppliedPatch, SourceTree
 from matrix.source.snapshot import hash_tree, list_files
@@ -126,6 +127,61 @@ def test_the_containers_user_owns_the_build_directory(trees: Trees) -> None:
     with open_lane("key", trees(), trees.cache, "1234:2345") as place:
         info = place.build.stat()
         assert (info.st_uid, info.st_gid) == (1234, 2345)
+
+
+# Files from the future
+
+
+def date_from_now(path: Path, seconds: float) -> None:
+    moment = time.time() + seconds
+    os.utime(path, (moment, moment), follow_symlinks=False)
+
+
+@pytest.mark.parametrize("name", ["vfio.o", "drivers/.vfio.o.cmd", "include/config", "link"])
+@pytest.mark.parametrize("seconds", [1, 86400, 200 * 365 * 86400])
+def test_a_lane_with_files_from_the_future_is_dropped(
+    lane: Open, trees: Trees, name: str, seconds: float
+) -> None:
+    tree = trees()
+    visit(lane, tree)
+    with lane(tree) as place:
+        (place.build / "drivers").mkdir()
+        (place.build / "drivers/.vfio.o.cmd").touch()
+        (place.build / "include/config").mkdir(parents=True)
+        (place.build / "link").symlink_to("nowhere")
+        date_from_now(place.build / name, seconds)
+    with lane(tree) as place:
+        assert not kept(place)
+        assert place.warnings == {}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, -86400, -200 * 365 * 86400])
+def test_a_lane_with_files_from_any_past_is_kept(lane: Open, trees: Trees, seconds: float) -> None:
+    tree = trees()
+    visit(lane, tree)
+    with lane(tree) as place:
+        date_from_now(place.build / "vfio.o", seconds)
+    with lane(tree) as place:
+        assert kept(place)
+
+
+def test_a_step_that_leaves_files_from_the_future_breaks_the_lane(lane: Open, trees: Trees) -> None:
+    with lane(trees()) as place:
+        for seconds, broken in ((0, False), (86400, True)):
+            place.mark_busy()
+            (place.build / "vfio.o").touch()
+            date_from_now(place.build / "vfio.o", seconds)
+            place.finish_step(State.PASS)
+            assert place.is_broken is broken
+
+
+def test_a_copy_of_a_lane_with_files_from_the_future_is_dropped_too(lane: Open, trees: Trees) -> None:
+    tree = trees()
+    visit(lane, tree)
+    with lane(tree) as place:
+        date_from_now(place.build / "vfio.o", 86400)
+    with open_lane_copy("x86-gcc-14-0123", tree, trees.cache, ME) as place:
+        assert not kept(place)
 
 
 # Another tree

@@ -18,10 +18,12 @@ from matrix.commands.session import resolve_image_ref
 from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, Leftover, sweep_leftovers
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import LABEL, ContainerSpec
-from matrix.errors import EngineError
+from matrix.errors import EngineError, MachineError
+from matrix.foreign_trees import remove_tree
 from matrix.source.cache import SourceCache
 from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
+from tests.unit.test_foreign_trees import make_locked, make_pipes_and_sockets, nest
 
 CURRENT = tuple(resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items())
 KEPT = (compute_base_tag(), ROOT_IMAGE.tag, *CURRENT)
@@ -264,3 +266,34 @@ def test_while_a_job_uses_the_cache_only_old_images_can_go(cache: SourceCache, e
     assert [waste.kind for waste in found] == ["image"]
     assert cache.find(digest) is not None
     assert {waste.kind for waste in sweep_leftovers(engine=engine, cache=cache)} == {"lane", "source"}
+
+
+def test_a_lane_with_a_strangers_tree_is_swept(cache: SourceCache, engine: FakeEngine) -> None:
+    root = lane(cache, "x86-gcc-14-0123")
+    nest(root / "build", 1500)
+    make_locked(root / "build")
+    make_pipes_and_sockets(root / "build")
+    (removed,) = [
+        item for item in sweep_leftovers(remove=True, engine=engine, cache=cache) if item.kind == "lane"
+    ]
+    assert (removed.name, removed.problem) == (root.name, "")
+    assert not root.exists()
+
+
+def test_what_cannot_be_removed_is_named_and_all_else_goes(
+    cache: SourceCache, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, gone = lane(cache, "a-stuck"), lane(cache, "b-gone")
+
+    def refuse(path: Path) -> None:
+        if path == stuck:
+            raise MachineError(f"{path} cannot be removed: Operation not permitted")
+        remove_tree(path)
+
+    monkeypatch.setattr(sweep, "remove_tree", refuse)
+    found = {item.name: item.problem for item in sweep_leftovers(remove=True, engine=engine, cache=cache)}
+    assert (found[stuck.name], found[gone.name]) == (
+        f"{stuck} cannot be removed: Operation not permitted",
+        "",
+    )
+    assert (stuck.exists(), gone.exists()) == (True, False)

@@ -65,6 +65,13 @@ def test_without_a_terminal_each_finished_cell_is_a_line() -> None:
     )
 
 
+def test_an_untried_cell_shows_its_reason_and_its_title_as_what_was_said_before() -> None:
+    stopped = CellFinished(a_cell(state=State.OOM, reason="ran out of memory"), "cc1: Killed")
+    lines = plain(STARTED, stopped).splitlines()
+    assert lines[1].endswith("  ran out of memory")
+    assert lines[2:] == ["      said before it was stopped: cc1: Killed"]
+
+
 def test_a_failing_cell_shows_its_title_and_an_unreachable_one_its_reason() -> None:
     gone = a_cell(state=State.UNREACHABLE, reason="KVM has no m on arm64")
     lines = plain(STARTED, FAILED, CellFinished(gone)).splitlines()

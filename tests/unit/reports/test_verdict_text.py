@@ -119,8 +119,8 @@ def untried() -> Case:
     return after(*turning(RUN, ON_POWERPC, State.TIMEOUT))
 
 
-def of_another_compiler() -> Case:
-    return a_case(a_side(RUN), a_side(newer(patched(RUN))))
+def of_another_compiler(**fields: Any) -> Case:
+    return a_case(a_side(RUN), a_side(newer(patched(RUN))), **fields)
 
 
 def test_the_fix_reads_like_this() -> None:
@@ -169,6 +169,13 @@ def test_what_was_asked_for_and_is_not_fixed_comes_before_what_is_not_broken() -
     assert verdict_text.collect_summary_lines(case.verdict, case.changes)["asked"][0].startswith(
         "f1 is not fixed: still there"
     )
+
+
+def test_what_was_asked_for_and_is_not_known_is_left_open() -> None:
+    case = of_another_compiler(fixes=["F1"])
+    assert headline(case).startswith("leaves open what became of F1, ")
+    (asked,) = verdict_text.collect_summary_lines(case.verdict, case.changes)["asked"]
+    assert asked.startswith("F1: not known whether it is fixed: compiler of gcc-14 powerpc differs: ")
 
 
 def test_where_no_cell_was_built_on_both_sides_nothing_is_claimed() -> None:

@@ -11,7 +11,11 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.verdict.comparison import compare_runs
-from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
+from matrix.verdict.gates import (
+    compute_verdict_exit_code,
+    explain_withheld_tested_by,
+    format_fix_check,
+)
 from matrix.verdict.verdict_model import FixCheck
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
@@ -61,22 +65,24 @@ def test_without_a_usable_before_run_nothing_is_claimed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "reason"),
+    ("after", "known", "reason"),
     [
-        (FAILING, "still there, in 1 cell"),
-        (GONE, "lost, not fixed, in 1 of its cells: unreachable after: KVM depends on MODULES"),
-        (alone(State.INFRA, reason="no space"), "not known: infra after: no space"),
+        (FAILING, True, "still there, in 1 cell"),
+        (GONE, True, "lost, not fixed, in 1 of its cells: unreachable after: KVM depends on MODULES"),
+        (alone(State.INFRA, reason="no space"), False, "infra after: no space"),
+        (newer(PASSING), False, "compiler of gcc-14 powerpc differs: "),
     ],
 )
-def test_what_is_not_fixed_has_a_reason(after: Run, reason: str) -> None:
+def test_what_is_not_fixed_has_a_reason(after: Run, known: bool, reason: str) -> None:
     answer = fixes(*two(FAILING, after))
-    assert (answer.fixed, answer.reason) == (False, reason)
+    assert (answer.fixed, answer.known) == (False, known)
+    assert (answer.reason or "").startswith(reason)
 
 
 def test_an_object_that_is_not_built_any_more_needs_an_explanation() -> None:
     before, after = listing(FAILING, OBJECT), listing(PASSING, OTHER_OBJECT)
     refused = fixes(before, after)
-    assert not refused.fixed
+    assert (refused.fixed, refused.known) == (False, False)
     assert refused.reason == "its object is not built any more, and nothing explains why"
     assert fixes(before, after, touched=["virt/kvm/Makefile.kvm"]).fixed
     on = listing(FAILING, OBJECT, config={"KVM_VFIO": "y"})
@@ -85,7 +91,7 @@ def test_an_object_that_is_not_built_any_more_needs_an_explanation() -> None:
 
 def test_a_passing_cell_without_a_list_of_objects_proves_no_fix() -> None:
     answer = fixes(a_side(FAILING), listing(PASSING))
-    assert not answer.fixed
+    assert (answer.fixed, answer.known) == (False, False)
     assert answer.reason == "its cells pass, but no list says whether its object was made for that"
 
 
@@ -222,10 +228,33 @@ def test_a_hidden_error_is_unknown_and_so_is_the_verdict() -> None:
     )
 
 
-def test_a_finding_that_was_asked_for_makes_it_100_unless_it_is_fixed() -> None:
+def test_a_finding_that_was_asked_for_makes_it_100_where_it_is_known_not_to_be_fixed() -> None:
     assert code(FAILING, PASSING, ["F1"]) == 0
     assert code(FAILING, FAILING, ["F1"]) == 100
-    assert code(FAILING, alone(State.INFRA), ["F1"]) == 100
+    assert code(FAILING, GONE, ["F1"], allow_lost=True) == 100
+
+
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
+def test_it_is_2_where_that_is_not_known(state: State) -> None:
+    assert code(FAILING, alone(state), ["F1"]) == 2
+    assert code(FAILING, newer(PASSING), ["F1"]) == 2
+
+
+def test_a_fix_that_nothing_explains_is_not_known_either() -> None:
+    excluded = compare_runs(listing(FAILING, OBJECT), listing(PASSING, OTHER_OBJECT), fixes=["F1"])
+    unlisted = compare_runs(a_side(FAILING), listing(PASSING), fixes=["F1"])
+    assert [compute_verdict_exit_code(verdict) for verdict in (excluded, unlisted)] == [2, 2]
+    (check,) = unlisted.fixes
+    assert format_fix_check(check).startswith(
+        "F1: not known whether it is fixed: its cells pass, but no list"
+    )
+
+
+def test_what_is_broken_or_not_fixed_outweighs_what_is_not_known() -> None:
+    before = both(failing_cell(), a_cell("x86"), GCC_ERROR)
+    broken = a_cell("x86", state=State.FAIL, diagnostics=[OTHER])
+    after = turned(before, a_cell(state=State.OOM), broken, diagnostics=[OTHER])
+    assert code(before, after, ["F1"]) == 100
 
 
 def test_without_a_usable_before_run_it_is_2_whatever_comes_after() -> None:
