@@ -237,6 +237,7 @@ def render_explanation(view: FindingView) -> list[StyledLine | str]:
 
 def _format_facts(view: FindingView) -> Iterator[str]:
     yield from format_labelled_lines("severity", [view.severity])
+    yield from format_labelled_lines("blames", filter(None, [view.blame]))
     yield from format_labelled_lines("condition", view.condition)
     if view.context:
         yield from format_labelled_lines("context", [f"{view.context} everywhere, so nothing else is known"])

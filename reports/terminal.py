@@ -81,6 +81,7 @@ def _render_finding(view: FindingChangeView) -> Iterator[StyledLine | str]:
     for label, lines in view.conditions.items():
         yield from format_labelled_lines(label, lines)
     yield from format_labelled_lines("severity", filter(None, [view.severity]))
+    yield from format_labelled_lines("blames", filter(None, [view.blame]))
     yield from format_labelled_lines("outcome", [view.outcome])
     yield from (StyledLine(f"    {line}", "dim") for line in view.message_lines)
 
@@ -244,7 +245,8 @@ def _show_finding(view: FindingView, console: Console) -> None:
     counts = f"{view.severity}; {format_count(len(view.finding.cells), 'cell')}"
     print_line(console)
     head = StyledLine(view.id, STATE_STYLES[view.state]), [StyledLine(view.title, "bold")]
-    print_columns(console, [head, (StyledLine(), [*view.condition, counts])], gap=1)
+    blame = [f"blames {view.blame}"] if view.blame else []
+    print_columns(console, [head, (StyledLine(), [*view.condition, counts, *blame])], gap=1)
     for line in view.message_lines:
         _show_message_line(StyledLine(f"  {line}", "dim"), console)
 

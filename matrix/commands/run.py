@@ -166,7 +166,7 @@ def _record_run(
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
-        emit(RunStarted(record.id, directory, len(requests), len(lanes)))
+        emit(RunStarted(record.id, directory if build else None, len(requests), len(lanes)))
         context = RunContext(
             session,
             lanes,
