@@ -24,6 +24,8 @@ from reports.limits import MailLimits
 MAIL_WIDTH = 75
 """Columns of prose, as for a commit's message: with a few marks of quotation it still fits in 80."""
 
+# A mail's line has at most 998 bytes, and a character up to four.
+_LINE_LENGTH = 240
 _INDENT = "  "
 _FIELD_WIDTH = 11
 # What tools look for in a mail, at the beginning of a line: a tag would be credited, a header in the body
@@ -53,11 +55,8 @@ def wrap_paragraph(text: str, most: int = 6) -> list[str]:
     return [*map(escape_mail_line, lines), ""] if lines else []
 
 
-def indent_verbatim(lines: Iterable[str], limit: int = 240) -> list[str]:
-    """What is never wrapped, indented, and the empty line behind it; longer lines are cut at ``limit``.
-
-    A mail's line has at most 998 bytes, and a character up to four.
-    """
+def indent_verbatim(lines: Iterable[str], limit: int = _LINE_LENGTH) -> list[str]:
+    """What is never wrapped, indented, and the empty line behind it; longer lines are cut at ``limit``."""
     indented = [escape_mail_line(f"{_INDENT}{clean_text(line, limit)}".rstrip()) for line in lines]
     return [*indented, ""] if indented else []
 
@@ -72,7 +71,7 @@ def format_wrapped_field(name: str, lines: Iterable[str], most: int = 6) -> list
 
 def format_verbatim_field(name: str, lines: Iterable[str], most: int = 6) -> list[str]:
     """The same for what is never wrapped."""
-    return _prefix_field_name(name, list(map(clean_text, lines)), most)
+    return _prefix_field_name(name, [clean_text(line, _LINE_LENGTH) for line in lines], most)
 
 
 def _prefix_field_name(name: str, lines: list[str], most: int) -> list[str]:
@@ -86,14 +85,14 @@ def _prefix_field_name(name: str, lines: list[str], most: int) -> list[str]:
 def format_marked_lines(lines: Sequence[str], mark: str = "") -> list[str]:
     """What a tool printed, never wrapped, the first line behind a mark."""
     return [
-        escape_mail_line(f"{mark if not number else '':<3}{clean_text(line, 240)}".rstrip())
+        escape_mail_line(f"{mark if not number else '':<3}{clean_text(line, _LINE_LENGTH)}".rstrip())
         for number, line in enumerate(lines)
     ]
 
 
 def format_quotation(lines: Sequence[str], most: int) -> list[str]:
     """The first of these lines as a quotation, never wrapped, and the empty line behind it."""
-    shown = [escape_mail_line(f"> {clean_text(line, 240)}".rstrip()) for line in lines[:most]]
+    shown = [escape_mail_line(f"> {clean_text(line, _LINE_LENGTH)}".rstrip()) for line in lines[:most]]
     return [*shown, *(["> [...]"] if len(lines) > most else []), ""] if shown else []
 
 

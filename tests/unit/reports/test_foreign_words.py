@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -69,15 +70,17 @@ def foreign_run(words: str, state: State = State.FAIL, name: str = "run") -> Run
 
 
 def foreign_cell(words: str, number: str, state: State, *said: Diagnostic) -> Cell:
-    cell = a_cell(
-        words, words, {"KVM": "y", "NR": number, "STR": words}, base=words, state=state, diagnostics=said
-    )
+    cell = a_cell(symbols={}, state=state, diagnostics=said)
     stages = [
         StageRecord(name=stage.name, state=stage.state, command="make -k x", exit=2) for stage in cell.stages
     ]
     refs = tuple(DiagnosticRef(key=one.key, object=words, stage="focus") for one in said)
     update: dict[str, Any] = {
         "id": f"{number} {words}",
+        "arch": words,
+        "toolchain": words,
+        "base": words,
+        "request": {"KVM": "y", "NR": number, "STR": words},
         "reason": words,
         "resolves_to": words if state is State.UNREACHABLE else None,
         "evidence_from": words,
@@ -91,10 +94,15 @@ def foreign_cell(words: str, number: str, state: State, *said: Diagnostic) -> Ce
     return cell.model_copy(update=update)
 
 
+def keep_run(run: Run) -> StoredRun:
+    """The run in a directory of its name, as far as one can be called so."""
+    return replace(a_side(run), directory=Path("/nowhere", run.id.replace("\0", "")))
+
+
 def foreign_verdict(words: str) -> tuple[Verdict, StoredRun, StoredRun]:
     """A verdict on two such runs, on a patch of which every word is foreign."""
-    before = a_side(foreign_run(words, State.PASS, "before"))
-    after = a_side(foreign_run(words, State.FAIL, "after"))
+    before = keep_run(foreign_run(words, State.PASS, "before"))
+    after = keep_run(foreign_run(words, State.FAIL, "after"))
     box = Mailbox(name=words, address=words)
     mail = PatchMail(
         message_id=words, subject=words, sender=box, to=(box,), cc=(box,), references=(words,), date=words,
@@ -109,7 +117,7 @@ def foreign_verdict(words: str) -> tuple[Verdict, StoredRun, StoredRun]:
 def render_both(name: str, words: str) -> tuple[str, str]:
     """A run's report and a verdict's; every test of a format looks at the same."""
     return (
-        FORMATS[name].render_run(a_side(foreign_run(words)), NO_OPTIONS),
+        FORMATS[name].render_run(keep_run(foreign_run(words)), NO_OPTIONS),
         FORMATS[name].render_verdict(*foreign_verdict(words), NO_OPTIONS),
     )
 
