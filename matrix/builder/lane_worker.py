@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from matrix.builder.lanes import Lane, plan_visiting_order
 from matrix.builder.reuse import CellInputs, ReuseChain, build_cell_inputs
 from matrix.builder.run_context import RunContext
 from matrix.errors import MachineError
+from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.kconfig.config import Config
 from matrix.plan import Request, list_axes
@@ -77,20 +78,27 @@ class LaneWorker:
     def run(self) -> None:
         """Resolve all, then build what is reachable. A fault of the machine ends this lane and no other."""
         try:
-            with self._open_directories:
+            with translate_foreign_faults(), self._open_directories:
                 # Every request before any cell: the order of the builds depends on all configurations.
                 reachable = [*filter(None, map(self._resolve_request, self.lane.requests))]
                 if self.context.build:
                     for cell in self._order_cells(self._finish_reused(reachable)):
                         self._finish_cell(self._build_cell(cell))
         except MachineError as error:
-            for request in self.lane.requests:
-                if request.id not in self._finished_ids:
-                    self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
+            self._fail_unfinished(str(error))
+        except Exception as error:
+            # A mistake of kmatrix: the record has it before it ends the run.
+            self._fail_unfinished(f"kmatrix failed: {type(error).__name__}: {error}")
+            raise
         finally:
             # From their next step on, the other lanes compile with this one's jobs too.
             self.context.budget.release_lane()
             self.context.emit(LaneFinished(self.lane.name))
+
+    def _fail_unfinished(self, reason: str) -> None:
+        for request in self.lane.requests:
+            if request.id not in self._finished_ids:
+                self._finish_cell(fail_cell(create_blank_cell(request), reason))
 
     @cached_property
     def _directory(self) -> LaneDirectory:
@@ -136,16 +144,24 @@ class LaneWorker:
         self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
         log = self._create_log(request)
         try:
-            # The store first: what is known there needs neither a container nor the lane's directory.
-            resolution = self._resolver.find_stored(request)
-            if resolution is None:
-                self._directory.prepare_configure()
-                resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
-                self._directory.finish_step(resolution.stage.state)
+            with translate_foreign_faults():
+                # The store first: what is known there needs neither a container nor the lane's directory.
+                resolution = self._resolver.find_stored(request)
+                if resolution is None:
+                    self._directory.prepare_configure()
+                    resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
+                    self._directory.finish_step(resolution.stage.state)
+                return self._record_resolution(resolution, log)
         except MachineError as error:
-            self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
+            self._finish_cell(self._fail_cell(create_blank_cell(request), error))
             return None
-        return self._record_resolution(resolution, log)
+
+    def _fail_cell(self, cell: Cell, error: MachineError) -> CellResult:
+        """The cell that a fault ended. What it left in the lane is dropped before the next one."""
+        if "_directory" in vars(self):
+            with suppress(MachineError):
+                self._directory.mark_busy()
+        return fail_cell(cell, str(error))
 
     def _create_log(self, request: Request) -> CellLog:
         name = Path("cells") / request.directory / "build.log"
@@ -227,12 +243,13 @@ class LaneWorker:
             lambda stage: self.context.emit(StageStarted(self.lane.name, cell.id, stage)),
         )
         try:
-            result = build.run()
-            if result.cell.state in COMPLETE_STATES:
-                # Read now: the next cell overwrites the command files.
-                result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+            with translate_foreign_faults():
+                result = build.run()
+                if result.cell.state in COMPLETE_STATES:
+                    # Read now: the next cell overwrites the command files.
+                    result = replace(result, sources=self._sources.find_cell_sources(result.objects))
         except MachineError as error:
-            return fail_cell(cell, str(error))
+            return self._fail_cell(cell, error)
         self._reuse.add_built(reachable.inputs, result)
         return result
 
