@@ -111,7 +111,9 @@ def find_matching_terms(profile: Profile, terms: Iterable[str]) -> tuple[str, ..
     _check_product_size(profile, len(terms))
     axes = _list_axis_names(profile)
     return tuple(
-        term for term in terms if any(map(_compile_term(term.removeprefix("!"), axes), _build_product(profile)))
+        term
+        for term in terms
+        if any(map(_compile_term(term.removeprefix("!"), axes), _build_product(profile)))
     )
 
 
@@ -129,7 +131,7 @@ def _check_product_size(profile: Profile, term_count: int) -> None:
         named = ", ".join(f"{name} has {sizes[name]} values" for name in widest)
         more = f", and {len(sizes) - _AXES_SHOWN} more axes" if len(sizes) > _AXES_SHOWN else ""
         raise RequestError(
-            f"the axes make {_format_large_count(points)} combinations, and --select chooses from "
+            f"the axes make {_format_large_count(points)} combinations, and a selection is made from "
             f"{MAX_POINTS} at most: {named}{more}",
             hint,
         )
