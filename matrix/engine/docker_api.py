@@ -119,9 +119,6 @@ ApiReply = Mapping[str, Any]
 IMAGE_LABEL_VALUE = "image"
 """The label's value on images that kmatrix made."""
 
-# The usual hard limit of a daemon is higher; a lower one would refuse the start.
-_MAX_OPEN_FILES = 4096
-
 
 def build_create_request(container: ContainerSpec) -> dict[str, Any]:
     """The body of POST /containers/create: no privileges, nothing of the host, everything bounded."""
@@ -185,7 +182,8 @@ def _build_limits(limits: ContainerLimits) -> dict[str, Any]:
         "Ulimits": [
             _build_ulimit("fsize", limits.file_size),
             _build_ulimit("core", 0),
-            _build_ulimit("nofile", _MAX_OPEN_FILES),
+            # The usual hard limit of a daemon is higher; a lower one would refuse the start.
+            _build_ulimit("nofile", limits.open_files),
         ],
     }
 

@@ -45,6 +45,7 @@ class ContainerLimits:
     memory: int | None = None
     seconds: float | None = None
     processes: int = 4096
+    open_files: int = 4096
     file_size: int = 16 * 2**30
     tmpfs: int = 2 * 2**30
 
@@ -57,7 +58,8 @@ class ContainerLimits:
 class ContainerSpec:
     """One step to be run: hardened by default, no network, read-only root, nothing but its mounts.
 
-    ``reports``: its stderr is no output but a report on how it ended, and comes with the result.
+    ``reports``: its stderr is no output but a report on how it ended, and comes with the result; but for a
+    container on a terminal, which has no result to come with.
     """
 
     name: str
