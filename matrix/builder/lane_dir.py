@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,14 +179,22 @@ def format_lane_key(fields: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def open_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
+def open_lane(
+    key: str,
+    tree: SourceTree,
+    cache: SourceCache,
+    owner: str,
+    end_writers: Callable[[Path], object] = lambda _: None,
+) -> Iterator[LaneDirectory]:
     """Open the lane's directory, ready to build ``tree``; while another process holds it, a second one.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
-    of the base's.
+    of the base's. Its process may have been killed and have left a container at work there: ``end_writers``
+    is called with the build directory before anything in it is touched.
     """
     lanes = cache.layout.lanes
     with _acquire_lane(lanes, _name_lane(key, tree)) as root:
+        end_writers(root / "build")
         if tree.patches and not (root / "lane.json").exists():
             _copy_first_idle(root, lanes / key)
         yield _prepare_lane(root, tree, cache, owner)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from matrix.builder.cell_build import Stages
@@ -15,7 +15,7 @@ from matrix.builder.reuse import ReusableRun
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile, parse_duration, parse_size
 from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
-from matrix.engine.step import StepRunner
+from matrix.engine.step import StepRunner, remove_writers
 from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.record.events import EventSink
@@ -116,8 +116,10 @@ class Session:
         """The directory of a lane, or a ``copy`` of it that is gone at the end."""
         image = self.toolchains[lane.toolchain].image_id
         key = lane.compute_directory_key(stages, image, make_variables)
-        opener = open_lane_copy if copy else open_lane
-        return opener(key, self._settled_tree, self.cache, self.user)
+        if copy:
+            return open_lane_copy(key, self._settled_tree, self.cache, self.user)
+        end_writers = partial(remove_writers, self.engine)
+        return open_lane(key, self._settled_tree, self.cache, self.user, end_writers)
 
 
 def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:

@@ -19,12 +19,14 @@ _GIB = 2**30
 _MIN_FREE_DISK = 15 * _GIB
 _MIN_MEMORY = 4 * _GIB
 _PROBE_MEMORY = 512 * 2**20
-# Prints a container's own limits: memory under cgroup v1 or v2, capabilities, privileges, user.
+# Prints a container's own limits: memory under cgroup v1 or v2, capabilities, privileges, user. A socket of
+# AF_INET is what engines' own filters of system calls let through, and kmatrix's does not.
 _PROBE_SCRIPT = """
 cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
 grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
 id -u
 touch /probe 2>/dev/null && echo writable
+perl -e 'print socket(my $s, 2, 1, 0) ? "unfiltered" : "filtered", "\n"'
 true
 """
 
@@ -93,6 +95,7 @@ def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
             ("dropped capabilities", "0000000000000000" in words),
             ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
             ("a read-only root", "writable" not in words),
+            ("the filter of system calls", "filtered" in words),
             ("the user", user.partition(":")[0] in words),
         )
         if not is_applied
@@ -101,7 +104,8 @@ def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
         return HealthCheck(
             "isolation", False, f"the engine does not apply: {', '.join(missing)}", "use a rootful engine"
         )
-    return HealthCheck("isolation", True, "limits, dropped capabilities and the read-only root are applied")
+    applied = "limits, dropped capabilities, the read-only root and the filter of system calls are applied"
+    return HealthCheck("isolation", True, applied)
 
 
 def _check_disk(cache: SourceCache) -> HealthCheck:

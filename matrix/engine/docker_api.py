@@ -2,11 +2,13 @@
 
 import codecs
 import io
+import math
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, EngineInfo, Mount
+from matrix.engine.seccomp import build_seccomp_profile
 from matrix.errors import EngineError
 
 MAX_OUTPUT_LINE = 64 * 1024
@@ -70,6 +72,7 @@ _HINTS_BY_MESSAGE = (
     ("bind source path does not exist", "the engine must run on this machine and see its directories"),
     ("executable file not found", "the image lacks that program: check the image that the profile names"),
     ("exec format error", "the image is for another kind of machine"),
+    ("seccomp", "kmatrix runs nothing without its filter of system calls: the engine must support seccomp"),
     ("permission denied", "add yourself to the group docker (and log in again), or run this as root"),
     (
         "temporary failure resolving",
@@ -119,14 +122,17 @@ ApiReply = Mapping[str, Any]
 IMAGE_LABEL_VALUE = "image"
 """The label's value on images that kmatrix made."""
 
+_SECCOMP = "seccomp="
+
 
 def build_create_request(container: ContainerSpec) -> dict[str, Any]:
     """The body of POST /containers/create: no privileges, nothing of the host, everything bounded."""
+    program, *words = _limit_lifetime(container)
     return {
         "Image": container.image,
         # The first word as the entrypoint, so that the image's own is not used.
-        "Entrypoint": list(container.command[:1]),
-        "Cmd": list(container.command[1:]),
+        "Entrypoint": [program],
+        "Cmd": words,
         # The same in every container: a host's name must not get into what is built.
         "Hostname": "kmatrix",
         "User": container.user,
@@ -139,6 +145,17 @@ def build_create_request(container: ContainerSpec) -> dict[str, Any]:
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": _build_host_config(container),
     }
+
+
+def _limit_lifetime(container: ContainerSpec) -> tuple[str, ...]:
+    """The command; with a lifetime it runs below coreutils' timeout, as no engine keeps a limit of its own.
+
+    As the container's first process, timeout cannot be stopped or killed from inside, and when it ends, the
+    kernel kills whatever is left.
+    """
+    if container.limits.lifetime is None:
+        return container.command
+    return ("timeout", "-s", "KILL", str(math.ceil(container.limits.lifetime)), *container.command)
 
 
 def build_interactive_request(container: ContainerSpec, *, terminal: bool) -> dict[str, Any]:
@@ -157,12 +174,23 @@ def _build_host_config(container: ContainerSpec) -> dict[str, Any]:
         "ReadonlyRootfs": True,
         "NetworkMode": "default" if container.network else "none",
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges"],
+        "SecurityOpt": ["no-new-privileges", _SECCOMP + build_seccomp_profile(network=container.network)],
         "Mounts": [_build_mount(mount) for mount in container.mounts],
         # Not needed: attaching gets the output, and a second copy of a long build's would fill the disk.
         "LogConfig": {"Type": "none", "Config": {}},
         **_build_limits(container.limits),
     }
+
+
+def get_seccomp_profile(body: ApiReply) -> str:
+    """The profile in the body of a create request."""
+    return str(body["HostConfig"]["SecurityOpt"][-1]).removeprefix(_SECCOMP)
+
+
+def replace_seccomp_profile(body: ApiReply, profile: str) -> dict[str, Any]:
+    """The body of a create request with another profile, or with the name of its file."""
+    options = [*body["HostConfig"]["SecurityOpt"][:-1], _SECCOMP + profile]
+    return {**body, "HostConfig": {**body["HostConfig"], "SecurityOpt": options}}
 
 
 def _build_mount(mount: Mount) -> dict[str, Any]:
@@ -205,12 +233,16 @@ def pack_build_context(files: Mapping[str, str]) -> io.BytesIO:
     return packed
 
 
+def is_podman(version: ApiReply) -> bool:
+    """Whether it is Podman that gave this reply to GET /version."""
+    components = version.get("Components") or [{}]
+    return "podman" in str(components[0].get("Name", "")).lower()
+
+
 def parse_engine_info(info: ApiReply, version: ApiReply) -> EngineInfo:
     """The engine's description, out of GET /info and GET /version."""
-    components = version.get("Components") or [{}]
-    podman = "podman" in components[0].get("Name", "").lower()
     return EngineInfo(
-        name="podman" if podman else "docker",
+        name="podman" if is_podman(version) else "docker",
         version=str(version.get("Version", "")),
         cpus=int(info.get("NCPU", 0)),
         memory=int(info.get("MemTotal", 0)),

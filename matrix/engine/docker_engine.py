@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import docker
@@ -32,10 +33,13 @@ from matrix.engine.docker_api import (
     error_from_old_version,
     error_from_refusal,
     error_from_silence,
+    get_seccomp_profile,
+    is_podman,
     pack_build_context,
     parse_container_runs,
     parse_engine_info,
     parse_image_sizes,
+    replace_seccomp_profile,
 )
 from matrix.engine.protocol import (
     LABEL,
@@ -78,8 +82,9 @@ class DockerEngine:
         """``url`` as in DOCKER_HOST. Raises EngineError when the engine is too old or no engine at all."""
         self.url = url
         self._api_version = "auto"
-        with self._open_client() as api:
+        with self._open_checked_client("tell its version") as api:
             self._api_version = api.api_version
+            self._is_podman = is_podman(api.version())
 
     @contextmanager
     def _open_client(self) -> Iterator[docker.APIClient]:
@@ -209,9 +214,9 @@ class DockerEngine:
         )
 
     def _create_container(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
-        with self._translate_errors(f"create the container {name}"):
+        with self._translate_errors(f"create the container {name}"), self._adapt_profile(body) as adapted:
             try:
-                reply = api.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+                reply = api.create_container_from_config(adapted, name)  # type: ignore[no-untyped-call]
                 return str(reply["Id"])
             except docker.errors.APIError:
                 raise
@@ -220,6 +225,17 @@ class DockerEngine:
                 with suppress(EngineError):
                     self.remove_container(name)
                 raise
+
+    @contextmanager
+    def _adapt_profile(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """A request with the seccomp profile as the engine takes it: Podman wants the name of a file."""
+        if not self._is_podman:
+            yield body
+            return
+        with NamedTemporaryFile("w", prefix="kmatrix-seccomp-", suffix=".json") as file:
+            file.write(get_seccomp_profile(body))
+            file.flush()
+            yield replace_seccomp_profile(body, file.name)
 
     def _follow_container(
         self,
@@ -328,9 +344,9 @@ class DockerEngine:
                 time.sleep(1)
                 api.remove_container(container_id, force=True, v=True)
 
-    def list_containers(self) -> dict[str, str]:
+    def list_containers(self, label: str = LABEL) -> dict[str, str]:
         with self._open_checked_client("list the containers") as api:
-            containers = api.containers(all=True, filters={"label": LABEL})
+            containers = api.containers(all=True, filters={"label": [LABEL, label]})
         return parse_container_runs(containers)
 
     def remove_container(self, name: str) -> None:

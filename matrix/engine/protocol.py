@@ -40,10 +40,15 @@ class Mount:
 
 @dataclass(frozen=True)
 class ContainerLimits:
-    """Bounds of one container: bytes, seconds, counts. None: no bound."""
+    """Bounds of one container: bytes, seconds, counts. None: no bound.
+
+    After ``seconds`` kmatrix kills it, and says so. After ``lifetime``, which is longer, it ends by itself,
+    though no kmatrix is left to kill it.
+    """
 
     memory: int | None = None
     seconds: float | None = None
+    lifetime: float | None = None
     processes: int = 4096
     open_files: int = 4096
     file_size: int = 16 * 2**30
@@ -56,7 +61,8 @@ class ContainerLimits:
 
 @dataclass(frozen=True)
 class ContainerSpec:
-    """One step to be run: hardened by default, no network, read-only root, nothing but its mounts.
+    """One step to be run: hardened by default, no network, read-only root, nothing but its mounts, and no
+    system calls but those that a kernel build needs.
 
     ``reports``: its stderr is no output but a report on how it ended, and comes with the result; but for a
     container on a terminal, which has no result to come with.
@@ -128,13 +134,13 @@ class Engine(Protocol):
     def run_interactively(self, container: ContainerSpec) -> int:
         """Run it on the caller's own stdin, stdout and stderr; its exit code.
 
-        Where these are a terminal, the container has one. A person may work there, so no time limit is
-        watched. Whatever happens (Ctrl-C before the terminal is the container's, a signal, a terminal that
-        is closed), nothing of the container is left.
+        Where these are a terminal, the container has one. A person may work there, so ``seconds`` are not
+        watched; its lifetime ends it. Whatever happens (Ctrl-C before the terminal is the container's, a
+        signal, a terminal that is closed), nothing of the container is left.
         """
 
-    def list_containers(self) -> dict[str, str]:
-        """All of kmatrix's containers: name → run id."""
+    def list_containers(self, label: str = LABEL) -> dict[str, str]:
+        """All of kmatrix's containers, or those with one more label: name → run id. Ended ones too."""
 
     def remove_container(self, name: str) -> None:
         """Kill and remove; a container that is gone already is no error."""

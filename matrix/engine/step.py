@@ -1,9 +1,12 @@
 """One step in a container: the one place where a hardened container is described and named."""
 
+import hashlib
+import os
 import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from matrix.engine.protocol import (
     LABEL,
@@ -14,6 +17,11 @@ from matrix.engine.protocol import (
     LineCallback,
     Mount,
 )
+
+_LIFETIME_SLACK = 60.0
+"""Seconds that a container outlives its time limit: kmatrix, which kills it and says why, comes first."""
+_INTERACTIVE_LIFETIME = 24 * 60 * 60.0
+"""A person may work there, and may close the terminal's window with kmatrix in it."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +58,21 @@ class StepRunner:
 
     def run(self, step: Step, on_line: LineCallback) -> ContainerResult:
         """Run a step to its end, and give each line of its output to ``on_line``."""
-        return self.engine.run_container(self._build_container(step), on_line, self.cancel)
+        seconds = self.limits.seconds
+        lifetime = _INTERACTIVE_LIFETIME if seconds is None else seconds + _LIFETIME_SLACK
+        return self.engine.run_container(self._build_container(step, lifetime), on_line, self.cancel)
 
     def run_interactively(self, step: Step) -> int:
         """Run a step on the caller's own terminal; its exit code."""
-        return self.engine.run_interactively(self._build_container(step))
+        return self.engine.run_interactively(self._build_container(step, _INTERACTIVE_LIFETIME))
 
     def with_time_spent(self, seconds: float) -> "StepRunner":
         """The same, with so many seconds of the time limit gone already."""
         return replace(self, limits=self.limits.with_time_spent(seconds))
 
-    def _build_container(self, step: Step) -> ContainerSpec:
+    def _build_container(self, step: Step, lifetime: float) -> ContainerSpec:
+        cell = {f"{LABEL}.cell": step.cell} if step.cell else {}
+        writes = {_label_writer(mount.host): str(mount.host) for mount in step.mounts if not mount.read_only}
         return ContainerSpec(
             # Two processes may start a step for the same owner in the same second.
             name=f"kmatrix-{self.owner}-{secrets.token_hex(4)}",
@@ -69,9 +81,23 @@ class StepRunner:
             user=self.user,
             mounts=step.mounts,
             env=step.env,
-            labels={LABEL: self.owner} | ({f"{LABEL}.cell": step.cell} if step.cell else {}),
+            labels={LABEL: self.owner, **cell, **writes},
             workdir=step.workdir,
-            limits=self.limits,
+            limits=replace(self.limits, lifetime=lifetime),
             network=step.network,
             reports=step.reports,
         )
+
+
+def remove_writers(engine: Engine, directory: Path) -> None:
+    """Kill and remove the containers that may write to this directory.
+
+    For a directory that this process has locked: whoever started them is gone, and they work on.
+    """
+    for name in engine.list_containers(_label_writer(directory)):
+        engine.remove_container(name)
+
+
+def _label_writer(directory: Path) -> str:
+    """The label of a container that may write to a directory. One name, however the path is written."""
+    return f"{LABEL}.writes.{hashlib.sha256(os.path.realpath(directory).encode()).hexdigest()[:16]}"

@@ -38,7 +38,7 @@ class ContainerWatchdog:
         self._unblock = unblock
         self._grace = grace
         self._finished = threading.Event()
-        self._thread = threading.Thread(target=self._watch_container, name="kmatrix-guard", daemon=True)
+        self._thread = threading.Thread(target=self._watch_container, name="container-watchdog", daemon=True)
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()

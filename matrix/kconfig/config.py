@@ -17,7 +17,7 @@ _PREFIX = "CONFIG_"
 _SYMBOL = re.compile(r"[A-Za-z0-9_]+")
 _TRISTATE = frozenset({"y", "m", "n"})
 _NUMBER = re.compile(r"-?[0-9]+|0[xX][0-9A-Fa-f]+")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_QUOTED = re.compile(r'"(?:[^"\\]++|\\.)*+"')
 _SET = re.compile(r"CONFIG_([A-Za-z0-9_]+)=(.*)")
 _NOT_SET = re.compile(r"# CONFIG_([A-Za-z0-9_]+) is not set")
 _SPECIAL = re.compile(r'["\\]')
@@ -199,7 +199,8 @@ def verify_symbols(want: Mapping[str, str], config: Config) -> tuple[SymbolCheck
 
 
 # "# Linux/powerpc 6.12.48 Kernel Configuration": what Kconfig's mainmenu makes of ARCH and KERNELVERSION.
-_HEAD = re.compile(r"^# \S+?/(\S+) (\S+) (?:Kernel )?[Cc]onfiguration$", re.MULTILINE)
+_HEAD = re.compile(r"^# [^\s/]++/(\S++) (\S++) (?:Kernel )?[Cc]onfiguration$", re.MULTILINE)
+_VERSION = re.compile(r"[0-9]{1,9}")
 _COMPILER_SYMBOLS = {"gcc": ("CC_IS_GCC", "GCC_VERSION"), "clang": ("CC_IS_CLANG", "CLANG_VERSION")}
 
 
@@ -238,5 +239,5 @@ def _parse_compiler(config: Config) -> ConfigCompiler | None:
     for family, (is_it, version) in _COMPILER_SYMBOLS.items():
         if config.value_of(is_it) == "y":
             number, text = config.value_of(version), unquote_value(config.get("CC_VERSION_TEXT", ""))
-            return ConfigCompiler(family, int(number) if number.isdigit() else 0, text or family)
+            return ConfigCompiler(family, int(number) if _VERSION.fullmatch(number) else 0, text or family)
     return None

@@ -16,9 +16,16 @@ _RANKS = "nmy"
 _NO, _YES = 0, 2
 _OPERATOR = re.compile(r"&&|\|\||!=|<=|>=|[=<>!()]")
 _WORD = re.compile(r"[A-Za-z0-9_-]+")
-_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+_STRING = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+'")
 _SPACE = re.compile(r"\s*")
 _INTEGER = re.compile(r"-?[0-9]+|0[xX][0-9A-Fa-f]+")
+_INTEGER_RANGE = range(-(2**63), 2**63)
+_MAX_INTEGER_LENGTH = 32
+_MAX_LENGTH = 4096
+"""Characters of an expression; Linux has none above 300."""
+_MAX_DEPTH = 50
+"""Parentheses in one another."""
+_MAX_SHOWN = 200
 _COMPARISONS: dict[str, Callable[[int], bool]] = {
     "=": lambda order: order == 0,
     "!=": lambda order: order != 0,
@@ -50,7 +57,7 @@ def evaluate_expression(expr: str, config: Config) -> str:
     The constant m that stands alone, as in ``depends on m``, is n where MODULES is n, as conf has it.
     A macro, ``$(...)``, needs a shell and a compiler: what it gives is unknown here and taken for y, and
     so is a comparison with one; `list_macros` lists them. RequestError where the
-    expression cannot be read.
+    expression cannot be read, is too long, or has too many parentheses in one another.
     """
     reader = _Evaluator(expr, config)
     rank = reader.evaluate_or()
@@ -102,14 +109,20 @@ def _find_outer_operators(expr: str, operator: str) -> list[_Token]:
     return operators
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _tokenize_expression(expr: str) -> tuple[_Token, ...]:
+    if len(expr) > _MAX_LENGTH:
+        raise _build_bound_error(expr, f"has more than {_MAX_LENGTH} characters")
     tokens: list[_Token] = []
-    at = _skip_space(expr, 0)
+    at, depth = _skip_space(expr, 0), 0
     while at < len(expr):
         token = _read_token(expr, at)
         tokens.append(token)
         at = _skip_space(expr, token.end)
+        depth += {"(": 1, ")": -1}.get(token.kind, 0)
+        # They are evaluated by recursion.
+        if depth > _MAX_DEPTH:
+            raise _build_bound_error(expr, f"has more than {_MAX_DEPTH} parentheses in one another")
     return (*tokens, _Token("end", at, at, ""))
 
 
@@ -146,9 +159,17 @@ def find_macro_end(text: str, at: int) -> int:
     return len(text)
 
 
+def _build_bound_error(expr: str, problem: str) -> RequestError:
+    return RequestError(f"the Kconfig expression '{_shorten(expr)}' {problem}", "write a shorter one")
+
+
+def _shorten(expr: str) -> str:
+    return expr if len(expr) <= _MAX_SHOWN else f"{expr[:_MAX_SHOWN]}…"
+
+
 def _build_syntax_error(expr: str, at: int) -> RequestError:
     return RequestError(
-        f"the Kconfig expression '{expr}' cannot be read at '{expr[at:] or 'its end'}'",
+        f"the Kconfig expression '{_shorten(expr)}' cannot be read at '{_shorten(expr[at:]) or 'its end'}'",
         "write symbols and constants with && || ! = != < <= > >= and parentheses",
     )
 
@@ -187,8 +208,13 @@ class _Evaluator:
         return rank
 
     def _evaluate_unary(self) -> int:
-        if self._accept_token("!"):
-            return _YES - self._evaluate_unary()
+        negations = 0
+        while self._accept_token("!"):
+            negations += 1
+        rank = self._evaluate_operation()
+        return _YES - rank if negations % 2 else rank
+
+    def _evaluate_operation(self) -> int:
         if self._accept_token("("):
             rank = self.evaluate_or()
             self.expect_token(")")
@@ -243,6 +269,8 @@ def _compare_texts(left: str, right: str) -> int:
 def _parse_number(text: str) -> int | None:
     if text in {"n", "m", "y"}:
         return rank_tristate(text)
-    if not _INTEGER.fullmatch(text):
+    if len(text) > _MAX_INTEGER_LENGTH or not _INTEGER.fullmatch(text):
         return None
-    return int(text, 16 if text[:2].lower() == "0x" else 10)
+    number = int(text, 16 if text[:2].lower() == "0x" else 10)
+    # conf reads 64 bits, and compares what is more as text.
+    return number if number in _INTEGER_RANGE else None

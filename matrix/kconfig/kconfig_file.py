@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
 
+from matrix.errors import RequestError
 from matrix.kconfig.expressions import find_macro_end
 
 SymbolType = Literal["bool", "tristate", "string", "int", "hex"]
@@ -19,9 +20,13 @@ _ENTRY_STARTS = {"config", "menuconfig", "menu", "choice", "comment", "if", "sou
 _TYPES = {"bool", "tristate", "string", "int", "hex"}
 _TYPED_DEFAULTS = {"def_bool": "bool", "def_tristate": "tristate"}
 _HELP = {"help", "---help---"}
-_FIRST_WORD = re.compile(r"\s*(---help---|[a-z_]+)(?![\w-])\s*")
-_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?")
-_PROMPT = re.compile(r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*(?:if\b(.*))?")
+# Linux 6.12 has no more than 409 definitions and 514 conditions in a file, nested a few deep.
+_MAX_BLOCKS = 100
+_MAX_DEFINITIONS = 50_000
+_MAX_CONDITIONS = 500_000
+_FIRST_WORD = re.compile(r"\s*+(---help---|[a-z_]++)(?![\w-])\s*+")
+_QUOTED = re.compile(r"\"(?:[^\"\\]++|\\.)*+\"?|'(?:[^'\\]++|\\.)*+'?")
+_PROMPT = re.compile(r"(?:\"(?:[^\"\\]++|\\.)*+\"|'(?:[^'\\]++|\\.)*+')\s*+(?:if\b(.*))?")
 _TARGET = re.compile(r"([A-Za-z0-9_-]+)\s*(?:if\b(.*))?")
 
 
@@ -77,11 +82,18 @@ def split_statements(text: str) -> Iterator[Statement]:
         match = _FIRST_WORD.match(line)
         if match is None:
             continue
-        while line.endswith("\\") and (more := next(lines, None)):
-            line = f"{line[:-1]} {more[1]}"
+        line = _join_continued_lines(line, lines)
         yield Statement(match[1], _strip_comment(line[match.end() :]).strip(), number)
         if match[1] in _HELP:
             pending = _skip_help(lines)
+
+
+def _join_continued_lines(line: str, lines: Iterator[tuple[int, str]]) -> str:
+    parts = [line]
+    while parts[-1].endswith("\\") and (more := next(lines, None)):
+        parts[-1] = parts[-1][:-1]
+        parts.append(more[1])
+    return " ".join(parts)
 
 
 def _skip_help(lines: Iterator[tuple[int, str]]) -> tuple[int, str] | None:
@@ -135,7 +147,10 @@ class _Entry:
 
 
 def parse_kconfig_file(path: str, text: str) -> KconfigFile:
-    """What a Kconfig file defines and sources; text that is no Kconfig gives little or nothing."""
+    """What a Kconfig file defines and sources; text that is no Kconfig gives little or nothing.
+
+    RequestError where its blocks are nested too deep, or it defines more than any kernel's file.
+    """
     parser = _KconfigFileParser(path)
     for statement in split_statements(text):
         parser.read_statement(statement)
@@ -152,6 +167,7 @@ class _KconfigFileParser:
         self._blocks: list[list[str]] = []
         self._definitions: list[Definition] = []
         self._sources: list[SourceStatement] = []
+        self._condition_count = 0
 
     def read_statement(self, statement: Statement) -> None:
         keyword, rest, _ = statement
@@ -184,6 +200,8 @@ class _KconfigFileParser:
             self._sources.append(SourceStatement(rest.strip("\"'"), self._list_enclosing_conditions()))
         elif keyword in _BLOCK_ENDS and self._blocks:
             self._blocks.pop()
+        if len(self._blocks) > _MAX_BLOCKS:
+            raise self._build_bound_error(f"{_MAX_BLOCKS} blocks in one another")
 
     def _read_type(self, keyword: str, rest: str) -> None:
         entry = self._entry
@@ -194,12 +212,21 @@ class _KconfigFileParser:
 
     def _list_enclosing_conditions(self) -> tuple[str, ...]:
         """The conditions of the blocks around, from the inside out."""
-        return tuple(condition for block in reversed(self._blocks) for condition in block)
+        conditions = tuple(condition for block in reversed(self._blocks) for condition in block)
+        self._condition_count += len(conditions)
+        if self._condition_count > _MAX_CONDITIONS:
+            raise self._build_bound_error(f"{_MAX_CONDITIONS} conditions")
+        return conditions
+
+    def _build_bound_error(self, bound: str) -> RequestError:
+        return RequestError(f"{self._path!r} has more than {bound}, so it is not read")
 
     def _close_entry(self) -> None:
         entry = self._entry
         if not entry.name:
             return
+        if len(self._definitions) == _MAX_DEFINITIONS:
+            raise self._build_bound_error(f"{_MAX_DEFINITIONS} definitions")
         self._definitions.append(
             Definition(
                 name=entry.name,

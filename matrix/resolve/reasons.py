@@ -3,14 +3,15 @@
 The resolved .config alone decides what is reachable; these rules only explain it, from the text of the
 Kconfig files, and the last of them always applies. The first rule that applies gives the reason:
 
-1. the symbol does not exist: everything else would be beside the point;
-2. it was wanted m and is a bool: true under every configuration, so it comes before MODULES;
-3. it was wanted m and MODULES is off: no m exists, whatever selects it or depends on it;
-4. it got more than was wanted, and something that is on selects it: no prompt could lower it;
-5. it has no prompt: meeting its dependencies would not make it settable, so they are not named;
-6. it got less, and a dependency of it is n, or is m and so limits it;
-7. its prompt is hidden by its own condition;
-8. what it became.
+1. not all Kconfig files of the tree were read: what they do not have may be in the others;
+2. the symbol does not exist: everything else would be beside the point;
+3. it was wanted m and is a bool: true under every configuration, so it comes before MODULES;
+4. it was wanted m and MODULES is off: no m exists, whatever selects it or depends on it;
+5. it got more than was wanted, and something that is on selects it: no prompt could lower it;
+6. it has no prompt: meeting its dependencies would not make it settable, so they are not named;
+7. it got less, and a dependency of it is n, or is m and so limits it;
+8. its prompt is hidden by its own condition;
+9. what it became.
 """
 
 from collections.abc import Callable, Iterable
@@ -104,6 +105,12 @@ class _FailedCheck:
             return None if list_macros(expr) else evaluate_expression(expr, self.config)
         except RequestError:
             return None
+
+
+def _explain_unread_files(case: _FailedCheck) -> str | None:
+    if not case.definitions.left_out:
+        return None
+    return case.format_reason(f"became {case.check.got}; why is not known: {case.definitions.left_out}")
 
 
 def _explain_unknown_symbol(case: _FailedCheck) -> str | None:
@@ -226,6 +233,7 @@ def _join_first(words: Iterable[str], between: str = ", ") -> str:
 
 
 _RULES: tuple[Callable[[_FailedCheck], str | None], ...] = (
+    _explain_unread_files,
     _explain_unknown_symbol,
     _explain_bool,
     _explain_modules_off,

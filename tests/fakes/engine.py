@@ -142,10 +142,10 @@ class FakeEngine:
         self, running: _RunningContainer, on_line: LineCallback, cancel: threading.Event
     ) -> ContainerResult:
         started = time.monotonic()
-        limit = running.container.limits.seconds
+        limit, lifetime = running.container.limits.seconds, running.container.limits.lifetime
         while True:
             spent = time.monotonic() - started
-            if running.killed.is_set():
+            if running.killed.is_set() or (lifetime is not None and spent >= lifetime):
                 return ContainerResult(_KILLED, spent)
             if cancel.is_set():
                 return ContainerResult(_KILLED, spent, cancelled=True)
@@ -160,10 +160,13 @@ class FakeEngine:
                 continue
             return _result_from_outcome(said, spent)
 
-    def list_containers(self) -> dict[str, str]:
+    def list_containers(self, label: str = LABEL) -> dict[str, str]:
         self._raise_if_broken()
         with self._lock:
-            return {name: each.container.labels.get(LABEL, "") for name, each in self._running.items()}
+            all_labels = {name: running.container.labels for name, running in self._running.items()}
+        return {
+            name: labels.get(LABEL, "") for name, labels in all_labels.items() if label in (LABEL, *labels)
+        }
 
     def remove_container(self, name: str) -> None:
         self._raise_if_broken()

@@ -55,7 +55,7 @@ def saying(*lines: str) -> Handler:
 
 
 CAPABILITIES, PRIVILEGES = "CapEff:\t0000000000000000", "NoNewPrivs:\t1"
-HELD = saying(str(LIMIT), PRIVILEGES, CAPABILITIES, "USER")
+HELD = saying(str(LIMIT), PRIVILEGES, CAPABILITIES, "USER", "filtered")
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_source_of_ones_own_is_well_when_it_is_there(spec: str, tmp_path: Path
 
 @pytest.mark.parametrize("order", [(CAPABILITIES, PRIVILEGES), (PRIVILEGES, CAPABILITIES)])
 def test_isolation_that_is_applied_is_well(engine: Sized, profile: Profile, order: tuple[str, str]) -> None:
-    engine.handler = saying(f"{LIMIT}", *order, "USER")
+    engine.handler = saying(f"{LIMIT}", *order, "USER", "filtered")
     assert finding("isolation", profile).ok
 
 
@@ -188,13 +188,14 @@ def test_isolation_that_is_applied_is_well(engine: Sized, profile: Profile, orde
         ((f"{LIMIT}", CAPABILITIES, "NoNewPrivs:\t0", "USER"), "no new privileges"),
         ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "writable"), "a read-only root"),
         ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "4711"), "the user"),
+        ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "unfiltered"), "the filter of system calls"),
     ],
-    ids=["v1-unlimited", "v2-unlimited", "no-cgroup", "capabilities", "privileges", "root", "user"],
+    ids=["v1-unlimited", "v2-unlimited", "no-cgroup", "capabilities", "privileges", "root", "user", "filter"],
 )
 def test_what_the_engine_accepts_and_does_not_apply_is_bad(
     engine: Sized, profile: Profile, lines: tuple[str, ...], lacks: str
 ) -> None:
-    engine.handler = saying(*lines)
+    engine.handler = saying(*lines, *([] if "unfiltered" in lines else ["filtered"]))
     found = finding("isolation", profile)
     assert (found.ok, found.message) == (False, f"the engine does not apply: {lacks}")
     assert found.advice

@@ -105,9 +105,9 @@ def test_the_container_is_that_of_a_build_step_but_for_its_command_and_its_time(
     assert container.labels["kmatrix.cell"] == BOTH
     assert container.mounts[0] == step.mounts[0]
     assert [(m.path, m.read_only) for m in container.mounts] == [("/src", True), ("/build", False)]
-    assert container.limits.seconds is None
+    assert (container.limits.seconds, container.limits.lifetime) == (None, 24 * 60 * 60)
     same = {name: getattr(step, name) for name in ("name", "command", "env", "labels", "mounts")}
-    limits = replace(container.limits, seconds=step.limits.seconds)
+    limits = replace(container.limits, seconds=step.limits.seconds, lifetime=step.limits.lifetime)
     assert replace(container, **same, limits=limits) == step
 
 

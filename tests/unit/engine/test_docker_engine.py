@@ -23,12 +23,14 @@ from matrix.engine.docker_api import (
     LineDecoder,
     build_create_request,
     build_interactive_request,
+    get_seccomp_profile,
     parse_container_runs,
     parse_image_sizes,
 )
 from matrix.engine.docker_engine import DockerEngine
 from matrix.engine.docker_host import read_docker_url
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
+from matrix.engine.seccomp import build_seccomp_profile
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
 
@@ -90,7 +92,7 @@ class TestConfig:
         assert host["ReadonlyRootfs"] is True
         assert host["NetworkMode"] == "none"
         assert host["CapDrop"] == ["ALL"]
-        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["SecurityOpt"] == ["no-new-privileges", f"seccomp={build_seccomp_profile(network=False)}"]
         assert "Privileged" not in host
 
     def test_memory_is_bounded_without_swap_on_top(self) -> None:
@@ -107,11 +109,18 @@ class TestConfig:
 
     def test_network_is_given_only_when_asked_for(self) -> None:
         asked = ContainerSpec("n", "i", ("true",), "7:7", network=True)
-        assert build_create_request(asked)["HostConfig"]["NetworkMode"] == "default"
+        host = build_create_request(asked)["HostConfig"]
+        assert host["NetworkMode"] == "default"
+        assert host["SecurityOpt"][1] == f"seccomp={build_seccomp_profile(network=True)}"
 
     def test_an_images_own_entrypoint_does_not_get_in_between(self) -> None:
         body = build_create_request(CONTAINER)
         assert (body["Entrypoint"], body["Cmd"]) == (["make"], ["-k"])
+
+    def test_one_with_a_lifetime_has_a_program_that_ends_it_around_its_own(self) -> None:
+        limits = ContainerLimits(lifetime=59.5)
+        body = build_create_request(ContainerSpec("n", "i", ("make", "-k"), "7:7", limits=limits))
+        assert [*body["Entrypoint"], *body["Cmd"]] == ["timeout", "-s", "KILL", "60", "make", "-k"]
 
     def test_a_mount_is_read_only_unless_it_says_otherwise(self) -> None:
         mounts = (Mount(Path("/a:b c"), "/src"), Mount(Path("/o"), "/build", read_only=False))
@@ -407,6 +416,21 @@ class TestRun:
             run(engine)
         assert "./inv sweep" in caught.value.hint
         assert not any(route.startswith("DELETE") for route in daemon.routes)
+
+    def test_podman_gets_the_filter_of_system_calls_as_a_file(self, daemon: Daemon) -> None:
+        daemon.replies["GET /version"] = giving(
+            200, {"ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}]}
+        )
+        contents: list[str] = []
+
+        def create(request: Request) -> None:
+            [body] = [json.loads(body) for route, body in daemon.asked if route.endswith("/create")]
+            contents.append(Path(get_seccomp_profile(body)).read_text())
+            request.give(201, {"Id": "c1"})
+
+        daemon.replies["POST /containers/create"] = create
+        assert run(DockerEngine(f"unix://{daemon.path}")) == ["out"]
+        assert contents == [build_seccomp_profile(network=False)]
 
     def test_a_creation_without_an_answer_is_cleaned_up_by_name(
         self, daemon: Daemon, engine: DockerEngine
