@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from matrix.builder.attempts import CellAttempts
 from matrix.builder.cell_build import CellBuild
 from matrix.builder.cell_record import (
     CellLog,
@@ -123,6 +124,10 @@ class LaneWorker:
         return CommandFileReader(self._directory)
 
     @cached_property
+    def _attempts(self) -> CellAttempts:
+        return CellAttempts(self.context)
+
+    @cached_property
     def _reuse(self) -> ReuseChain:
         return ReuseChain(self.context.reusable_run)
 
@@ -135,17 +140,22 @@ class LaneWorker:
             return None
         self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
         log = self._create_log(request)
-        try:
-            # The store first: what is known there needs neither a container nor the lane's directory.
-            resolution = self._resolver.find_stored(request)
-            if resolution is None:
-                self._directory.prepare_configure()
-                resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
-                self._directory.finish_step(resolution.stage.state)
-        except MachineError as error:
-            self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
-            return None
-        return self._record_resolution(resolution, log)
+        for attempt in self._attempts.begin(request.id, log):
+            try:
+                # The store first: what is known there needs neither a container nor the lane's directory.
+                attempt.outcome = self._resolver.find_stored(request)
+                if attempt.outcome is None:
+                    self._directory.prepare_configure()
+                    with log.open_sink() as append_line:
+                        attempt.outcome = self._resolver.resolve(request, append_line)
+                    self._directory.finish_step(attempt.outcome.stage.state)
+            except MachineError as error:
+                attempt.outcome = fail_cell(create_blank_cell(request), str(error))
+        if isinstance(attempt.outcome, CellResult):
+            self._finish_cell(attempt.outcome)
+        return (
+            self._record_resolution(attempt.outcome, log) if isinstance(attempt.outcome, Resolution) else None
+        )
 
     def _create_log(self, request: Request) -> CellLog:
         name = Path("cells") / request.directory / "build.log"
@@ -215,26 +225,31 @@ class LaneWorker:
         known = self._reuse.find_result(cell, reachable.inputs, reachable.log)
         if known is not None:
             return known
-        stages = self.context.session.find_stages(self.lane.arch)
-        # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
-        build = CellBuild(
+        for attempt in self._attempts.begin(cell.id, reachable.log):
+            # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
+            build = self._prepare_build(reachable)
+            try:
+                result = build.run()
+                if result.cell.state in COMPLETE_STATES:
+                    # Read now: the next cell overwrites the command files.
+                    result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+            except MachineError as error:
+                result = fail_cell(cell, str(error))
+            attempt.outcome = result
+        self._reuse.add_built(reachable.inputs, result)
+        return result
+
+    def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
+        cell = reachable.cell
+        return CellBuild(
             cell,
             reachable.resolution,
             self._directory,
             self._runner,
-            stages,
+            self.context.session.find_stages(self.lane.arch),
             reachable.log,
             lambda stage: self.context.emit(StageStarted(self.lane.name, cell.id, stage)),
         )
-        try:
-            result = build.run()
-            if result.cell.state in COMPLETE_STATES:
-                # Read now: the next cell overwrites the command files.
-                result = replace(result, sources=self._sources.find_cell_sources(result.objects))
-        except MachineError as error:
-            return fail_cell(cell, str(error))
-        self._reuse.add_built(reachable.inputs, result)
-        return result
 
     def _finish_cell(self, result: CellResult) -> None:
         """Record a cell that is done; what is long goes into files of its own, by digest."""
@@ -246,7 +261,7 @@ class LaneWorker:
             "objects_sha256": journal.store_objects(result.objects),
             "sources_sha256": journal.store_sources(result.sources),
         }
-        cell = result.cell.model_copy(update=digests)
+        cell = self._attempts.add_to(result.cell.model_copy(update=digests))
         # On disk before it is displayed: what the user was shown survives a crash.
         journal.record_finished_cell(cell, result.diagnostics)
         self.context.emit(CellFinished(cell, result.first_error))

@@ -33,7 +33,7 @@ class MakeResult:
 
     ``left_out_messages``: lines that name a warning or an error and were too many to be kept.
     ``is_cut_short``: it was ended from outside, and what the tools had printed until then is valid.
-    ``has_crash``: a program broke, by its own words or make's.
+    ``crash``: the line that says that a program broke, or nothing.
     """
 
     command: str
@@ -44,7 +44,7 @@ class MakeResult:
     reason: str = ""
     left_out_messages: int = 0
     is_cut_short: bool = False
-    has_crash: bool = False
+    crash: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class MakeRunner:
             reason=fault.reason if fault else "",
             left_out_messages=output.left_out_messages,
             is_cut_short=state in CUT_SHORT_STATES or (fault is not None and not fault.spoils),
-            has_crash=Sign.CRASHED in signs.found,
+            crash=signs.found.get(Sign.CRASHED, ""),
         )
 
     def _find_fault(self, ended: ContainerResult, signs: SignReader) -> StepFault | None:

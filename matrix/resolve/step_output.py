@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.engine.protocol import LineCallback
 
 
@@ -16,13 +17,15 @@ from matrix.engine.protocol import LineCallback
 class OutputLimits:
     """Bounds of what is kept of a step's output. Bytes are of memory; in a log the same lines take less.
 
-    A kernel with all its modules prints some 50,000 lines, about a hundred bytes each.
+    ``diagnostics`` counts errors and warnings. A kernel with all its modules prints some 50,000 lines, each
+    of about a hundred bytes.
     """
 
     first_lines: int = 200_000
     first_bytes: int = 64 * 2**20
     last_lines: int = 50_000
     last_bytes: int = 16 * 2**20
+    diagnostics: int = 10_000
 
 
 OUTPUT_LIMITS = OutputLimits()
@@ -77,3 +80,26 @@ class StepOutput:
             self._last_bytes -= sys.getsizeof(gone)
             self.left_out_lines += 1
             self.left_out_messages += "arning" in gone or "rror" in gone
+
+
+def bound_occurrences(
+    occurrences: list[Occurrence], left_out_lines: int, limits: OutputLimits = OUTPUT_LIMITS
+) -> tuple[list[Occurrence], bool]:
+    """(as many as may be kept, errors first, and one more that says what is missing; whether all is there).
+
+    ``left_out_lines``: lines of the output that name a warning or an error, and were not kept.
+    """
+    left_out = len(occurrences) - limits.diagnostics
+    if left_out <= 0 and not left_out_lines:
+        return occurrences, True
+    first = sorted(occurrences, key=lambda item: item.diagnostic.severity != "error")[: limits.diagnostics]
+    return [*first, Occurrence(_build_notice(max(0, left_out), left_out_lines), None)], False
+
+
+def _build_notice(diagnostics: int, lines: int) -> Diagnostic:
+    message = "there was more output than is kept, so warnings and errors are missing"
+    notes = (
+        f"{diagnostics:,} errors and warnings were left out",
+        f"{lines:,} lines that name an error or a warning were left out of the log",
+    )
+    return Diagnostic(severity="warning", tool="kmatrix", message=message, notes=notes)
