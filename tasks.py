@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from matrix.command_line import (
     POSITIONAL,
     PROFILE_OPTIONS,
     TaskOption,
-    TaskProgram,
     define_task,
     read_command_line,
 )
@@ -27,18 +27,22 @@ from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.sweep import sweep_leftovers
+from matrix.error_report import format_message
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
+from matrix.side_failures import survive_failures
 from matrix.source.mbox.series import read_series
+from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
 from reports import (
     DEFAULT_FORMAT,
     FORMATS,
     NO_OPTIONS,
     ReportOptions,
+    find_format,
     show_compared_runs,
     show_run,
     write_run_reports,
@@ -86,8 +90,9 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
     with display_progress(console) as emit:
         stored = run_matrix(profile, emit, read_command_line())
-    stored.write_findings()
-    write_run_reports(stored)
+    with survive_failures("the run's findings and reports"):
+        stored.write_findings()
+        write_run_reports(stored)
     show_run_summary(stored, console)
     if baseline_options is None:
         return _compute_exit_code(stored.run, profile)
@@ -102,9 +107,8 @@ def plan(profile: Profile, *, json: bool) -> int:
     with display_progress(Console(stderr=True)) as emit:
         planned = plan_matrix(profile, emit)
     if json:
-        sys.stdout.write(
-            planned.model_dump_json(by_alias=True, indent=1, include={"axes", "source", "cells"}) + "\n"
-        )
+        shown = planned.model_dump(mode="json", by_alias=True, include={"axes", "source", "cells"})
+        sys.stdout.write(dumps(shown, indent=1) + "\n")
     else:
         show_plan(planned, Console())
     return compute_plan_exit_code(planned)
@@ -165,13 +169,15 @@ def patch(
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
+    find_format(format)  # before hours of building
     request = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
     with display_progress(Console(stderr=format != "terminal")) as emit:
         result = evaluate_patch(profile, request, emit, read_command_line())
-    write_verdict_reports(result.verdict, result.runs, result.tester)
+    with survive_failures("the verdict's reports"):
+        write_verdict_reports(result.verdict, result.runs, result.tester)
     show_compared_runs(result.verdict, result.runs, format, Console(), ReportOptions(tester=result.tester))
     if result.untested_reason:
-        sys.stderr.write(f"kmatrix: no Tested-by: {result.untested_reason}\n")
+        sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
     return result.exit_code
 
 

@@ -1,28 +1,16 @@
-"""The command line, on top of Invoke: tasks made of options, their errors and exit codes, and the help."""
+"""The tasks of the command line, each made of options and a body."""
 
 import inspect
 import os
-import re
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, pairwise
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from invoke.collection import Collection
 from invoke.context import Context
-from invoke.exceptions import Exit, ParseError
-from invoke.parser.context import ParserContext
-from invoke.program import Program
+from invoke.exceptions import Exit
 from invoke.tasks import Task, task
-from invoke.util import helpline
 
-import matrix
 from matrix.commands.settings import OPTIONS, PROFILE_OPTION, Option, resolve_profile
-from matrix.errors import KmatrixError, format_nearest
-from matrix.exit_codes import ExitCode
 
 CommandTask = Task[Callable[..., None]]
 TaskOption = tuple[str, object, str]
@@ -32,14 +20,6 @@ POSITIONAL = inspect.Parameter.empty
 _SHARED_OPTIONS = {option.name: option for option in (PROFILE_OPTION, *OPTIONS)}
 PROFILE_OPTIONS = tuple(_SHARED_OPTIONS)
 """The names of all options that the profile is made of."""
-
-_PROGRAM_OPTIONS = (
-    ("--help [TASK]", "this help, or that of one task"),
-    ("--list", "the tasks"),
-    ("--version", "the version of kmatrix"),
-    ("--print-completion-script SHELL", "completion for bash, zsh or fish"),
-)
-_UNKNOWN_WORD = re.compile(r"No idea what '(?P<word>.*)' is!")
 
 
 def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Callable[..., int]], CommandTask]:
@@ -54,10 +34,9 @@ def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Calla
 
     def wrap_body(body: Callable[..., int]) -> CommandTask:
         def run_body(_: Context, **values: Any) -> None:
-            with _report_errors():
-                own_values = {name: values.pop(name) for name in own_names}
-                profile = [resolve_profile(_collect_words(values), os.environ)] if shared else []
-                code = body(*profile, **own_values)
+            own_values = {name: values.pop(name) for name in own_names}
+            profile = [resolve_profile(_collect_words(values), os.environ)] if shared else []
+            code = body(*profile, **own_values)
             if code:
                 raise Exit(code=code)
 
@@ -104,118 +83,5 @@ def _collect_words(values: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def read_command_line() -> list[str]:
-    """The command as it was typed, as a run records it."""
-    return ["./inv", *sys.argv[1:]]
-
-
-@contextmanager
-def _report_errors() -> Iterator[None]:
-    """Turn every error into a sentence on stderr and an exit code; no other function does that."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # One that is ignored already, as under nohup, stays ignored: Python treats SIGINT in the same way.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _raise_interrupt)
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone (`| head`). Python flushes once more at its end: that must not fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=ExitCode.WRONG_REQUEST) from None
-    except KmatrixError as error:
-        _exit_with_message(error.exit_code, f"kmatrix: {error}", error.hint)
-    except KeyboardInterrupt:
-        _exit_with_message(ExitCode.INTERRUPTED, "kmatrix: interrupted")
-    except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is reported as one
-        if os.environ.get("KMATRIX_TRACEBACK"):
-            traceback.print_exc()
-        _exit_with_message(
-            ExitCode.BUG,
-            f"kmatrix: this is a bug: {type(error).__name__}: {error}",
-            "KMATRIX_TRACEBACK=1 shows where",
-        )
-
-
-def _raise_interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _exit_with_message(code: int, message: str, hint: str = "") -> NoReturn:
-    raise Exit(message + (f"\n  {hint}" if hint else ""), code)
-
-
-class TaskProgram(Program):
-    """Invoke's program with kmatrix's tasks, in groups that its help shows under their titles."""
-
-    namespace: Collection
-
-    def __init__(self, description: str, groups: Mapping[str, Sequence[CommandTask]]) -> None:
-        super().__init__(
-            name="kmatrix",
-            binary="./inv",
-            binary_names=["inv", "kmatrix"],
-            namespace=Collection(*chain.from_iterable(groups.values())),
-            version=matrix.__version__,
-        )
-        self._description = description
-        self._groups = groups
-
-    def normalize_argv(self, argv: list[str] | None) -> None:
-        """Make ``TASK --help`` the help of a task with a positional argument as well: Invoke would take the
-        word for the argument's value."""
-        super().normalize_argv(argv)
-        for name, word in pairwise(self.argv):
-            if word == "--help" and name in self.namespace.task_names:
-                self.argv = [self.argv[0], "--help", name]
-
-    def parse_tasks(self) -> None:
-        """Parse the words after the program's own options. Exit for one that is no task and no option."""
-        with self._name_unknown_word():
-            super().parse_tasks()
-
-    def parse_cleanup(self) -> None:
-        """Show the help or the list, where that is asked for. Exit for a task that does not exist."""
-        with self._name_unknown_word():
-            super().parse_cleanup()
-
-    @contextmanager
-    def _name_unknown_word(self) -> Iterator[None]:
-        try:
-            yield
-        except ParseError as error:
-            unknown = _UNKNOWN_WORD.fullmatch(str(error))
-            if unknown is None:
-                raise
-            _exit_with_message(
-                ExitCode.WRONG_REQUEST, *self._describe_unknown_word(unknown["word"], error.context)
-            )
-
-    def _describe_unknown_word(self, word: str, context: ParserContext | None) -> tuple[str, str]:
-        if not word.startswith("-"):
-            near = format_nearest(word, self.namespace.task_names)
-            return f"kmatrix: there is no task {word!r}{near}", f"{self.binary} --list shows the tasks"
-        if context is None or context.name is None:
-            message = f"kmatrix: there is no option {word!r} before a task"
-            return message, f"an option stands after its task: {self.binary} TASK --help"
-        message = f"kmatrix: {context.name} has no option {word!r}{format_nearest(word, context.flags)}"
-        return message, f"{self.binary} {context.name} --help shows its options"
-
-    def print_help(self) -> None:
-        """Print what kmatrix is and what its tasks do; of Invoke's options only the useful ones."""
-        _print_paragraph(f"Usage: {self.binary} TASK [--OPTION ...] [TASK [--OPTION ...]] ...")
-        _print_paragraph(self._description)
-        self.list_flat()
-        _print_paragraph(f"The options of a task: {self.binary} TASK --help")
-        _print_paragraph("Other options:")
-        self.print_columns(_PROGRAM_OPTIONS)
-
-    def list_flat(self) -> None:
-        """Print each group's tasks with the first lines of their docstrings."""
-        width = max(map(len, self.namespace.task_names))
-        for title, group in self._groups.items():
-            _print_paragraph(f"{title}:")
-            self.print_columns([(command.name.ljust(width), helpline(command)) for command in group])
-
-
-def _print_paragraph(text: str) -> None:
-    sys.stdout.write(f"{text}\n\n")
+    """The command as it was typed, as a run records it: what is no UTF-8 in it is replaced."""
+    return ["./inv", *(os.fsencode(word).decode("utf-8", "replace") for word in sys.argv[1:])]

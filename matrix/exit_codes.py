@@ -46,3 +46,9 @@ def choose_exit_code(
     """
     holds = (interrupted, failed, untried, unproven, warned, True)
     return next(code for code, held in zip(LADDER, holds, strict=True) if held)
+
+
+def choose_worse_code(*codes: int) -> int:
+    """The code that stands first in the ladder; one that is not there, as of a shell, wins."""
+    order: list[int] = list(LADDER)
+    return min(codes, key=lambda code: order.index(code) if code in order else -1)

@@ -22,11 +22,26 @@ FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a foreign directory is opened."""
 # Without O_NONBLOCK the opening of a pipe waits for its other end.
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MAX_REASON = 300
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
 class ForeignFileError(MachineError):
     """A foreign file is there and cannot be read: a link, no regular file, too big, no permission."""
+
+
+@contextmanager
+def translate_foreign_faults() -> Iterator[None]:
+    """Raise ForeignFileError in place of the errors that any content of foreign files can bring about.
+
+    A mistake of the program (TypeError, AssertionError) stays what it is.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        reason = f"{type(error).__name__}: {words}".replace("\n", " ")[:_MAX_REASON]
+        raise ForeignFileError(f"a file of this cell cannot be handled: {reason}") from error
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ MAX_BUILD_FILES = 500_000
 MAX_BUILD_DEPTH = 64
 """Directories below each other in a build directory. A kernel's are 12 deep."""
 
-_SHOWN_DEPTH = 16
+_MAX_SHOWN_PATH = 200
 _NO_FOLDER_ERRNOS = (errno.ENOTDIR, errno.ELOOP)
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 
@@ -31,7 +31,7 @@ class TreeEntry:
     """A name in a walked tree, and its status; a directory comes after all that is in it.
 
     ``parent`` is the descriptor of the directory that holds it, open until the next entry is asked for.
-    ``folder`` is that directory's path below the root, shortened where it is deep. Where ``error`` is why
+    ``folder`` is that directory's path below the root, cut off at MAX_BUILD_DEPTH. Where ``error`` is why
     it could not be looked at, or a directory not entered, there is no status.
     """
 
@@ -134,8 +134,8 @@ class _Walk:
         os.close(self.descriptor)
         self.descriptor = below
         folder = self._levels[-1].folder
-        # A path is only to be shown: with all its parts, those of a deep tree would fill the memory.
-        if len(self._levels) <= _SHOWN_DEPTH:
+        # With all its parts, the paths of a tree that is no build's would fill the memory.
+        if len(self._levels) <= MAX_BUILD_DEPTH:
             folder = f"{folder}/{name}" if folder else name
         self._levels.append(_Level(name, folder, _identify(below)))
 
@@ -199,21 +199,33 @@ def measure_tree(root: Path) -> int:
         return 0
 
 
-def inspect_tree(root: Path, max_names: int = MAX_BUILD_FILES, max_depth: int = MAX_BUILD_DEPTH) -> TreeFacts:
-    """Look at all that a container left in a directory, and take setuid and setgid bits from it.
+def walk_build(
+    root: Path, max_names: int = MAX_BUILD_FILES, max_depth: int = MAX_BUILD_DEPTH
+) -> Iterator[TreeEntry]:
+    """Every name in a build directory, with its whole path.
 
     ForeignFileError where there is more than any build leaves, or where a directory cannot be entered.
     """
-    names, newest = 0, (TreeFacts.newest_time, "")
     try:
         for names, entry in enumerate(walk_tree(root), start=1):
             _check_entry(entry, names, max_names, max_depth)
-            if entry.status is not None:
-                _clear_special_bits(entry, entry.status)
-                if entry.status.st_mtime_ns > newest[0]:
-                    newest = (entry.status.st_mtime_ns, entry.path)
+            yield entry
     except OSError as error:
         raise ForeignFileError(f"the build directory cannot be read: {error.strerror}") from error
+
+
+def inspect_tree(root: Path, max_names: int = MAX_BUILD_FILES, max_depth: int = MAX_BUILD_DEPTH) -> TreeFacts:
+    """Look at all that a container left in a directory, and take setuid and setgid bits from it.
+
+    ForeignFileError as `walk_build` has it.
+    """
+    names, newest = 0, (TreeFacts.newest_time, "")
+    for entry in walk_build(root, max_names, max_depth):
+        names += 1
+        if entry.status is not None:
+            _clear_special_bits(entry, entry.status)
+            if entry.status.st_mtime_ns > newest[0]:
+                newest = (entry.status.st_mtime_ns, entry.path)
     return TreeFacts(names, *newest)
 
 
@@ -223,7 +235,11 @@ def _check_entry(entry: TreeEntry, names: int, max_names: int, max_depth: int) -
     if entry.depth > max_depth:
         raise ForeignFileError(f"the build directory is more than {max_depth} directories deep")
     if entry.error is not None:
-        raise ForeignFileError(f"{entry.path!r} cannot be entered: {entry.error.strerror}")
+        raise ForeignFileError(f"{_shorten(entry.path)!r} cannot be entered: {entry.error.strerror}")
+
+
+def _shorten(path: str) -> str:
+    return path if len(path) <= _MAX_SHOWN_PATH else f"…{path[-_MAX_SHOWN_PATH:]}"
 
 
 def _clear_special_bits(entry: TreeEntry, status: os.stat_result) -> None:
@@ -250,7 +266,9 @@ def remove_tree(path: Path) -> None:
             return
         failure = failure or (str(path), error)
     if failure is not None:
-        raise MachineError(f"{failure[0]} cannot be removed: {failure[1].strerror}", "remove it by hand")
+        raise MachineError(
+            f"{_shorten(failure[0])} cannot be removed: {failure[1].strerror}", "remove it by hand"
+        )
 
 
 def _remove_below(root: Path) -> tuple[str, OSError] | None:

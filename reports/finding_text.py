@@ -23,6 +23,11 @@ def format_severity(finding: Finding | SideFinding) -> str:
     return "; ".join(f"{severity} with {', '.join(names)}" for severity, names in sorted(groups.items()))
 
 
+def format_blame(finding: Finding | SideFinding) -> str:
+    """Whom a finding is to be reported to that is not the tree's fault."""
+    return f"the toolchain: {summary.format_broken_tools([finding])} by itself, which its people want to know"
+
+
 def format_conjunction(cube: Mapping[str, Sequence[str]]) -> str:
     """``KVM=y, MODULES=n, VFIO=n or m on powerpc with gcc-14``."""
     symbols = [

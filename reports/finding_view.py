@@ -68,6 +68,11 @@ class FindingView:
         return finding_text.format_severity(self.finding)
 
     @property
+    def blame(self) -> str:
+        """Whose fault it is where it is not the tree's; empty where it is."""
+        return finding_text.format_blame(self.finding) if self.finding.blames else ""
+
+    @property
     def condition(self) -> list[str]:
         return finding_text.format_condition(self.finding)
 
@@ -183,6 +188,12 @@ class FindingChangeView:
     def severity(self) -> str:
         seen = self.change.after or self.change.before
         return finding_text.format_severity(seen) if seen else ""
+
+    @property
+    def blame(self) -> str:
+        """Whose fault it is where it is not the tree's; empty where it is."""
+        seen = self.change.after or self.change.before
+        return finding_text.format_blame(seen) if seen and self.change.blames else ""
 
     @property
     def outcome(self) -> str:

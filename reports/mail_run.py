@@ -78,6 +78,7 @@ def _render_finding_fields(view: FindingView, most: MailLimits) -> Iterator[str]
     compilers = mail_text.format_compilers(view.location.stored.run, view.finding.severity)
     yield from format_wrapped_field("condition", view.condition, most.prose)
     yield from format_wrapped_field("severity", [f"{view.severity}; {count}"], most.prose)
+    yield from format_wrapped_field("blames", filter(None, [view.blame]), most.prose)
     yield from format_verbatim_field("compiler", compilers, most.toolchains)
 
 

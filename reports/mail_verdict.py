@@ -164,7 +164,8 @@ def _render_finding(change: FindingChange, changes: RunChanges, most: MailLimits
     if change.before and change.after and change.before.condition != change.after.condition:
         outcome += f", now {verdict_text.format_condition_phrase(change.after.condition)}"
     sentence = verdict_text.format_sentence(f"after: {outcome}" if change.before else outcome)
-    yield from wrap_paragraph(sentence, most.prose)
+    blame = finding_text.format_blame(seen) if seen and change.blames else ""
+    yield from wrap_paragraph(f"{sentence} It blames {blame}." if blame else sentence, most.prose)
 
 
 def _list_reported_groups(changes: RunChanges) -> list[CellChangeGroup]:

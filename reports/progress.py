@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from matrix.errors import MachineError
 from matrix.record.events import (
     CellFinished,
     EventSink,
@@ -23,6 +25,7 @@ from matrix.record.events import (
     StageStarted,
 )
 from matrix.record.states import QUIET_STATES, UNTRIED_STATES, State
+from matrix.side_failures import record_side_failure
 from reports.formatting import format_count, format_duration
 from reports.style import (
     STATE_STYLES,
@@ -34,6 +37,8 @@ from reports.style import (
 )
 
 SecondsClock = Callable[[], float]
+T = TypeVar("T")
+R = TypeVar("R")
 _RESERVED_LINES = 6
 
 
@@ -41,16 +46,37 @@ _RESERVED_LINES = 6
 def display_progress(console: Console, clock: SecondsClock = time.monotonic) -> Iterator[EventSink]:
     """Show a job's events, from any thread, until the ``with`` block ends.
 
-    ``clock`` gives seconds. In a terminal the display vanishes at the end, and what scrolled stays.
+    ``clock`` gives seconds. In a terminal the display vanishes at the end, and what scrolled stays. The job
+    goes on without a display that fails, which is a side failure.
     """
     replace_unencodable(console)
     # CI systems force colour on pipes: only a real terminal can move its cursor.
     if not (console.is_interactive and console.file.isatty()):
-        yield _PlainDisplay(console, RunProgress(clock)).show_event
+        yield _survive_display(_PlainDisplay(console, RunProgress(clock)).show_event, None)
         return
     display = _LiveDisplay(console, RunProgress(clock))
-    with Live(console=console, get_renderable=display.render, refresh_per_second=4, transient=True):
-        yield display.show_event
+    nothing: RenderableType = ""
+    render = _survive_display(lambda _: display.render(), nothing)
+    with Live(console=console, get_renderable=lambda: render(None), refresh_per_second=4, transient=True):
+        yield _survive_display(display.show_event, None)
+
+
+def _survive_display(show: Callable[[T], R], nothing: R) -> Callable[[T], R]:
+    """``show`` that gives ``nothing`` where it fails."""
+
+    def show_or_give_up(item: T) -> R:
+        try:
+            return show(item)
+        except Exception as error:  # noqa: BLE001 - no error of a display may cost the hours of a run
+            record_side_failure(
+                MachineError(
+                    f"the progress could not be shown: {type(error).__name__}: {error}",
+                    "the work itself went on",
+                )
+            )
+            return nothing
+
+    return show_or_give_up
 
 
 @dataclass
@@ -203,7 +229,8 @@ def _format_note(event: ProgressEvent) -> list[StyledLine]:
         return [StyledLine(event.text)]
     if isinstance(event, RunStarted):
         counts = f"{format_count(event.cells, 'cell')} in {format_count(event.lanes, 'lane')}"
-        return [StyledLine(f"run {event.run}: {counts}, kept in {event.directory}")]
+        kept = f", kept in {event.directory}" if event.directory else ""
+        return [StyledLine(f"run {event.run}: {counts}{kept}")]
     return []
 
 

@@ -2,14 +2,16 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Compiler, DiagnosticRef, Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
+from matrix.verdict.verdict_model import SideFinding
 from reports import limits
 from reports.formatting import format_count, format_duration, shorten_line
 
@@ -174,8 +176,23 @@ def format_run_headline(stored: StoredRun) -> str:
     else:
         parts = ["nothing was proven: no cell compiled anything"]
     parts += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
-    parts += [format_count(len(findings.findings), "finding")] if findings.findings else []
+    parts += [_format_findings(findings.findings)] if findings.findings else []
     return ("interrupted: " if run.interrupted else "") + ", ".join(parts)
+
+
+def _format_findings(findings: Sequence[Finding]) -> str:
+    """``2 findings (1 of the toolchain: gcc-14 broke)``."""
+    internal = [finding for finding in findings if finding.blames]
+    count = format_count(len(findings), "finding")
+    return (
+        f"{count} ({len(internal)} of the toolchain: {format_broken_tools(internal)})" if internal else count
+    )
+
+
+def format_broken_tools(findings: Iterable[Finding | SideFinding]) -> str:
+    """``gcc-14 broke``: the toolchains that broke by themselves in these findings."""
+    names = dict.fromkeys(name for finding in findings for name in finding.severity)
+    return f"{', '.join(names)} broke"
 
 
 def measure_wall_time(run: Run) -> float | None:

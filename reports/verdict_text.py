@@ -87,10 +87,16 @@ def _list_finding_outcomes(changes: RunChanges) -> list[tuple[str, list[FindingC
 
 def _format_broken_cells(changes: RunChanges) -> list[str]:
     cells, errors = len(changes.select_cells(Transition.BROKEN)), len(changes.new_errors)
-    new_errors = format_count(errors, "new error")
+    new_errors = format_count(errors, "new error") + _format_new_breakage(changes)
     if cells:
         return [f"breaks {format_count(cells, 'cell')}" + (f" ({new_errors})" if errors else "")]
     return [f"brings {new_errors}"] if errors else []
+
+
+def _format_new_breakage(changes: RunChanges) -> str:
+    """``, gcc-14 broke``: whether any new error is one of a tool that broke by itself."""
+    broken = [change.after for change in changes.new_errors if change.blames and change.after]
+    return f", {summary.format_broken_tools(broken)}" if broken else ""
 
 
 def _format_lost_cells(changes: RunChanges) -> list[str]:

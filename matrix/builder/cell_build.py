@@ -97,8 +97,7 @@ class CellBuild:
 
     def _is_config_unchanged(self) -> bool:
         # kbuild's syncconfig runs conf once more; with another result, what was built is another cell.
-        path = self.lane.build / ".config"
-        text = path.read_text("utf-8", "replace") if path.exists() else ""
+        text = self.lane.files.read_text(".config") or ""
         return text == self.resolution.config or not Config.parse(text).diff(
             Config.parse(str(self.resolution.config))
         )
@@ -187,7 +186,9 @@ class CellBuild:
         )
         unknown = {item for item, kept in self.lane.warnings.items() if kept.listed and item not in belonging}
         hidden = {
-            item for item in unknown - find_made_since(build, unknown, moment) if (build / item).exists()
+            item
+            for item in unknown - find_made_since(build, unknown, moment)
+            if self.lane.files.stat_file(item)
         }
         self.lane.remove_objects(hidden)
         return bool(hidden)
@@ -210,7 +211,8 @@ class CellBuild:
         carried = [
             Occurrence(diagnostic, item)
             for item, kept in self.lane.warnings.items()
-            if item not in compiled and (item in belonging if kept.listed else (build / item).exists())
+            if item not in compiled
+            and (item in belonging if kept.listed else self.lane.files.stat_file(item))
             for diagnostic in kept.diagnostics
         ]
         self._remember_warnings(printed, belonging, compiled, failing=failing)

@@ -9,18 +9,23 @@ rather than too little: a cell is not built again for a change of a source that 
 
 import os
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
-from pathlib import Path
 
-from matrix.builder.kbuild_objects import read_archive_members
+from matrix.builder.kbuild_objects import parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
+from matrix.foreign_files import ForeignFileError
+from matrix.foreign_trees import TreeEntry, walk_build
 from matrix.kernel_files import Impact, classify_impact
 from matrix.resolve.make_runner import SOURCE_MOUNT
 
-_SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s'\"();:|]+\.[chS])(?![\w.])")
+_COMMAND_FILE_LIMIT = 4 * 2**20
+"""Bytes of a command file. One that names every header of a kernel has some 100,000."""
+_WRAPPER_LIMIT = 4096
+
+_SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s\0'\"();:|]+\.[chS])(?![\w.])")
 # A word alone on its line, as source_FILE and deps_FILE have them; $(wildcard …) is a symbol, and no file.
 _GENERATED_PATH = re.compile(r"^(?:source_\S+ :=)?[ \t]+([^\s/$\\][^\s$]*)(?:[ \t]+\\)?$", re.MULTILINE)
 _GENERIC_WRAPPER = re.compile(r"\s*#include <asm-generic/\S+>\s*")
@@ -78,13 +83,20 @@ class CommandFileReader:
         """The sources of the cell that was just built without failure, and to which ``objects`` belong.
 
         Relative to the tree, .c, .h and .S only. None at all when it is not known what some object, or a
-        generated file that went in, was made of.
+        generated file that went in, was made of: also where a command file is none that kbuild left.
         """
+        try:
+            return self._find_cell_sources(objects)
+        except ForeignFileError:
+            return frozenset()
+
+    def _find_cell_sources(self, objects: Set[str]) -> frozenset[str]:
         command_files, archives = self._find_command_files()
-        linked = {name for archive in archives for name in read_archive_members(archive, self.lane.build)}
-        others = self.lane.listed_objects - objects - linked
+        others = self.lane.listed_objects - objects - self._read_libraries(archives)
         parsed = [
-            (target, self._parse_command_file(path)) for target, path in command_files if target not in others
+            (target, self._parse_command_file(entry))
+            for target, entry in command_files
+            if target not in others
         ]
         # tools/ has a build system of its own, which names sources relative to their own directory.
         generated = [file.generated for target, file in parsed if not target.startswith("tools/")]
@@ -94,34 +106,38 @@ class CommandFileReader:
             return frozenset()
         return frozenset(chain(*filter(None, inputs), *(file.sources for _, file in parsed)))
 
-    def _find_command_files(self) -> tuple[list[tuple[str, str]], list[Path]]:
+    def _find_command_files(self) -> tuple[list[tuple[str, TreeEntry]], list[str]]:
         """(target, its command file) of everything in the directory, and the libraries.
 
         What links with a library (lib.a) is on none of kbuild's lists when MODULES=n.
         """
-        command_files: list[tuple[str, str]] = []
-        archives: list[Path] = []
-        for folder, _, names in os.walk(self.lane.build):
-            relative = os.path.relpath(folder, self.lane.build)
-            for name in names:
-                if name == "lib.a":
-                    archives.append(Path(folder, name))
-                # A .d is left by what is no object (missing-syscalls), or by an object that failed.
-                elif name[0] == "." and name.endswith((".cmd", ".d")):
-                    target = os.path.normpath(f"{relative}/{name[1:].rpartition('.')[0]}")
-                    command_files.append((target, f"{folder}/{name}"))
+        command_files: list[tuple[str, TreeEntry]] = []
+        archives: list[str] = []
+        for entry in walk_build(self.lane.build):
+            if entry.is_folder:
+                continue
+            if entry.name == "lib.a":
+                archives.append(entry.path)
+            # A .d is left by what is no object (missing-syscalls), or by an object that failed.
+            elif entry.name[0] == "." and entry.name.endswith((".cmd", ".d")):
+                target = os.path.normpath(f"{entry.folder}/{entry.name[1:].rpartition('.')[0]}")
+                command_files.append((target.lstrip("/"), entry))
         return command_files, archives
 
-    def _parse_command_file(self, path: str) -> _CommandFile:
-        written = Path(path).stat().st_mtime_ns
-        known = self._parsed.get(path)
+    def _read_libraries(self, archives: Iterable[str]) -> set[str]:
+        files = self.lane.files
+        return {member for name in archives for member in parse_archive_members(files.read_bytes(name), name)}
+
+    def _parse_command_file(self, entry: TreeEntry) -> _CommandFile:
+        written = entry.status.st_mtime_ns if entry.status else 0
+        known = self._parsed.get(entry.path)
         if known is None or known[0] != written:
-            text = Path(path).read_text("utf-8", "replace")
+            text = self.lane.files.read_text(entry.path, _COMMAND_FILE_LIMIT) or ""
             sources = {
                 name for word in _SOURCE_PATH.findall(text) for name in self._resolve_source_names(word)
             }
             generated = {os.path.normpath(word) for word in _GENERATED_PATH.findall(text)}
-            known = self._parsed[path] = (written, _CommandFile(tuple(sources), tuple(generated)))
+            known = self._parsed[entry.path] = (written, _CommandFile(tuple(sources), tuple(generated)))
         return known[1]
 
     def _resolve_source_names(self, word: str) -> tuple[str, ...]:
@@ -130,7 +146,9 @@ class CommandFileReader:
             root = os.path.realpath(self.lane.tree.path)
             real = os.path.relpath(os.path.realpath(f"{root}/{word}"), root)
             self._names_by_word[word] = tuple(
-                name for name in {os.path.normpath(word), real} if classify_impact(name) is Impact.OBJECTS
+                name
+                for name in {os.path.normpath(word), real}
+                if not name.startswith(("/", "../")) and classify_impact(name) is Impact.OBJECTS
             )
         return self._names_by_word[word]
 
@@ -140,8 +158,8 @@ class CommandFileReader:
             if fnmatchcase(name, pattern):
                 return sources
         try:
-            text = (self.lane.build / name).read_text("utf-8", "replace")
-        except OSError:
+            text = self.lane.files.read_text(name, _WRAPPER_LIMIT)
+        except ForeignFileError:
             return None
         # What a wrapper includes is a dependency of its own.
-        return () if _GENERIC_WRAPPER.fullmatch(text) else None
+        return () if _GENERIC_WRAPPER.fullmatch(text or "") else None

@@ -11,22 +11,28 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
+
+MAX_LISTED_OBJECTS = 200_000
+"""Names that the lists of a stage may hold. A kernel with all its modules has about 30,000 objects."""
+MAX_LIST_BYTES = 64 * 2**20
+"""What is read of all lists of a target: those of a whole kernel have a few MiB."""
+
 _THIN_MAGIC = b"!<thin>\n"
 _HEADER_SIZE = 60
 _NAME_TABLE_ENTRY = re.compile(rb"([^\n]+?)/\n")
+_MEMBER_SIZE = re.compile(rb"([0-9]{1,10}) *`\n")
 _DIRECTORY_LISTS = ("built-in.a", "modules.order")
 _WHOLE_TREE_LISTS = {"vmlinux": ("vmlinux.a", "built-in.a"), "modules": ("modules.order",)}
 
 
 def remove_object_lists(build: Path, targets: Iterable[str]) -> None:
     """Remove kbuild's lists for these targets, so that those found later are of this configuration."""
-    inside = build.resolve()
+    files = ForeignDirectory(build)
     for target in targets:
-        folder = build if target in _WHOLE_TREE_LISTS else build / to_make_target(target)
-        # A link that a foreign makefile left may lead anywhere.
-        if folder.resolve().is_relative_to(inside):
-            for name in _WHOLE_TREE_LISTS.get(target, _DIRECTORY_LISTS):
-                (folder / name).unlink(missing_ok=True)
+        folder = "." if target in _WHOLE_TREE_LISTS else to_make_target(target)
+        for name in _WHOLE_TREE_LISTS.get(target, _DIRECTORY_LISTS):
+            files.remove_file(f"{folder}/{name}")
 
 
 def read_listed_objects(build: Path, targets: Iterable[str]) -> frozenset[str]:
@@ -34,23 +40,52 @@ def read_listed_objects(build: Path, targets: Iterable[str]) -> frozenset[str]:
 
     A target is a directory (``drivers/vfio/``), an object of one, ``vmlinux`` or ``modules``. Where a
     failure kept kbuild from writing a list, the objects that only it names are missing: add those that the
-    log shows compiled.
+    log shows compiled. ForeignFileError where a list is none that kbuild made.
     """
-    return frozenset(name for target in targets for name in _read_target_objects(build, target))
+    lists = _ListReader(ForeignDirectory(build))
+    objects: set[str] = set()
+    names = (name for target in targets for name in _read_target_objects(lists, target))
+    for count, name in enumerate(names):
+        if count == MAX_LISTED_OBJECTS:
+            raise ForeignFileError(f"kbuild's lists name more than {MAX_LISTED_OBJECTS} objects")
+        objects.add(name)
+    return frozenset(objects)
 
 
-def _read_target_objects(build: Path, target: str) -> Iterator[str]:
+class _ListReader:
+    """Reads kbuild's lists in one build directory, no more than MAX_LIST_BYTES of them."""
+
+    def __init__(self, files: ForeignDirectory) -> None:
+        self._files = files
+        self._bytes_left = MAX_LIST_BYTES
+
+    def read_bytes(self, name: str) -> bytes | None:
+        content = self._files.read_bytes(name, self._bytes_left)
+        self._bytes_left -= len(content or b"")
+        return content
+
+    def read_lines(self, name: str) -> list[str]:
+        """The lines of a list; none where there is no such list."""
+        content = self.read_bytes(name)
+        return [] if content is None else content.decode("utf-8", "replace").splitlines()
+
+
+def _read_target_objects(lists: _ListReader, target: str) -> Iterator[str]:
     if target.endswith(".o"):
         # kbuild would make any object that is named as a target, whether the configuration has it or not.
-        yield from (name for name in _read_target_objects(build, to_make_target(target)) if name == target)
+        yield from (name for name in _read_target_objects(lists, to_make_target(target)) if name == target)
     elif target == "modules":
-        yield from _read_module_objects(build, build / "modules.order")
+        yield from _read_module_objects(lists, "modules.order")
     elif target == "vmlinux":
-        whole = build / "vmlinux.a"
-        yield from read_archive_members(whole if whole.exists() else build / "built-in.a", build)
+        name, content = "vmlinux.a", lists.read_bytes("vmlinux.a")
+        if content is None:
+            name, content = "built-in.a", lists.read_bytes("built-in.a")
+        yield from parse_archive_members(content, name)
     else:
-        yield from read_archive_members(build / target / "built-in.a", build)
-        yield from _read_module_objects(build, build / target / "modules.order")
+        folder = target.rstrip("/")
+        archive = f"{folder}/built-in.a"
+        yield from parse_archive_members(lists.read_bytes(archive), archive)
+        yield from _read_module_objects(lists, f"{folder}/modules.order")
 
 
 def to_make_target(target: str) -> str:
@@ -60,59 +95,56 @@ def to_make_target(target: str) -> str:
 
 def list_module_files(build: Path, targets: Iterable[str]) -> frozenset[str]:
     """``x.o`` and ``x.ko`` of every module of these targets: modpost names these, and not their parts."""
-    folders = ("" if target in _WHOLE_TREE_LISTS else to_make_target(target) for target in targets)
-    orders = [build / folder / "modules.order" for folder in folders]
-    stems = {name.removesuffix(".ko").removesuffix(".o") for order in orders for name in _read_lines(order)}
+    lists = _ListReader(ForeignDirectory(build))
+    folders = ("." if target in _WHOLE_TREE_LISTS else to_make_target(target) for target in targets)
+    names = [name for folder in folders for name in lists.read_lines(f"{folder}/modules.order")]
+    stems = {name.removesuffix(".ko").removesuffix(".o") for name in names}
     return frozenset(f"{stem}{suffix}" for stem in stems for suffix in (".o", ".ko"))
 
 
-def read_archive_members(archive: Path, build: Path) -> Iterator[str]:
-    """The members of a thin archive, relative to the build directory. Inside, they are relative to it."""
-    try:
-        data = archive.read_bytes()
-    except FileNotFoundError:
-        return
-    if not data.startswith(_THIN_MAGIC):
+def parse_archive_members(content: bytes | None, name: str) -> Iterator[str]:
+    """The members of a thin archive, relative to the build directory. Inside, they are relative to it.
+
+    None, or an archive that is not thin, has no members. ForeignFileError where ar has not made it.
+    """
+    if content is None or not content.startswith(_THIN_MAGIC):
         return
     offset = len(_THIN_MAGIC)
-    while offset + _HEADER_SIZE <= len(data):
-        header = data[offset : offset + _HEADER_SIZE]
-        length = int(header[48:58])
+    while offset + _HEADER_SIZE <= len(content):
+        header = content[offset : offset + _HEADER_SIZE]
+        size = _MEMBER_SIZE.fullmatch(header[48:])
+        if size is None:
+            raise ForeignFileError(f"{name!r} is damaged: the header at byte {offset} is none of ar's")
+        offset += _HEADER_SIZE
         if header.startswith(b"//"):
-            table = data[offset + _HEADER_SIZE : offset + _HEADER_SIZE + length]
-            yield from (
-                _normalize_path(archive.parent / name.decode(), build)
-                for name in _NAME_TABLE_ENTRY.findall(table)
-            )
+            table = content[offset : offset + int(size[1])]
+            entries = (entry[1].decode("utf-8", "replace") for entry in _NAME_TABLE_ENTRY.finditer(table))
+            yield from _normalize_paths(entries, str(PurePosixPath(name).parent))
             return
         # Only the symbol and name tables have contents in a thin archive; the name table comes before
         # the first member.
-        offset += _HEADER_SIZE + length + length % 2
+        offset += int(size[1]) + int(size[1]) % 2
 
 
-def _read_module_objects(build: Path, order: Path) -> Iterator[str]:
+def _read_module_objects(lists: _ListReader, order: str) -> Iterator[str]:
     """The objects of the modules that a ``modules.order`` names (``.o`` since 6.2, ``.ko`` before)."""
-    for module in _read_lines(order):
+    for module in dict.fromkeys(_normalize_paths(lists.read_lines(order))):
         stem = module.removesuffix(".ko").removesuffix(".o")
         parts = [
-            word
-            for line in _read_lines(build / f"{stem}.mod")
-            for word in line.split()
-            if word.endswith(".o")
+            word for line in lists.read_lines(f"{stem}.mod") for word in line.split() if word.endswith(".o")
         ]
-        yield from (_normalize_path(build / part, build) for part in parts or [f"{stem}.o"])
+        yield from _normalize_paths(parts or [f"{stem}.o"])
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
+def _normalize_paths(paths: Iterable[str], folder: str = ".") -> Iterator[str]:
+    """``arch/powerpc/kvm/../../../virt/kvm/vfio.o`` is the file ``virt/kvm/vfio.o``.
 
-
-def _normalize_path(path: Path, build: Path) -> str:
-    """``arch/powerpc/kvm/../../../virt/kvm/vfio.o`` is the file ``virt/kvm/vfio.o``."""
-    return os.path.relpath(os.path.normpath(path), build)
+    What leads out of the build directory is no object of it.
+    """
+    for path in paths:
+        plain = os.path.normpath(f"{folder}/{path}")
+        if path and "\0" not in path and not path.startswith("/") and plain.split("/")[0] != "..":
+            yield plain
 
 
 def find_made_since(build: Path, objects: Iterable[str], moment: int) -> frozenset[str]:
@@ -120,11 +152,6 @@ def find_made_since(build: Path, objects: Iterable[str], moment: int) -> frozens
 
     The moment is the time of a file in the same file system: clock and granularity are the same.
     """
-    return frozenset(name for name in objects if _read_mtime(build / name) >= moment)
-
-
-def _read_mtime(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return -1
+    files = ForeignDirectory(build)
+    statuses = ((name, files.stat_file(name)) for name in objects)
+    return frozenset(name for name, status in statuses if status and status.st_mtime_ns >= moment)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.file_times import find_future_file
-from matrix.foreign_files import ForeignFileError
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
@@ -80,22 +80,27 @@ class LaneDirectory:
         return self.root / "build"
 
     @property
+    def files(self) -> ForeignDirectory:
+        """What builds left in the build directory."""
+        return ForeignDirectory(self.build)
+
+    @property
     def is_broken(self) -> bool:
         """Whether a container was killed here: some object may be half-written."""
-        return (self.root / "busy").exists()
+        return _is_marked_busy(self.root)
 
     def mark_busy(self) -> int:
         """Mark that a container is about to work here; the moment, in the file system's own nanoseconds."""
         mark = self.root / "busy"
         # A new file: its time is what the objects' times are compared with, by the same clock.
-        mark.unlink(missing_ok=True)
+        remove_tree(mark)
         with translate_disk_full(mark):
             mark.touch()
         return mark.stat().st_mtime_ns
 
     def mark_idle(self) -> None:
         """Mark that the container ended by itself: every object is whole."""
-        (self.root / "busy").unlink(missing_ok=True)
+        remove_tree(self.root / "busy")
 
     def prepare_configure(self) -> None:
         """Make the directory ready for conf: empty where it cannot be trusted, and marked busy."""
@@ -106,7 +111,8 @@ class LaneDirectory:
     def finish_step(self, state: State) -> None:
         """Mark the directory idle where make came to its own end, whatever that was.
 
-        Not where it left files from the future: the next cell must not rest on them.
+        Not where it left files from the future: the next cell must not rest on them. ForeignFileError where
+        it left what no build leaves.
         """
         if state not in UNTRIED_STATES and not find_future_file(self.build):
             self.mark_idle()
@@ -134,21 +140,24 @@ class LaneDirectory:
 
     def put_config(self, text: str) -> None:
         """Make this the configuration. The container's user may edit it: syncconfig does."""
-        path = self.build / ".config"
         # An unchanged one keeps its time stamp: with a new one kbuild would run syncconfig again.
-        if not path.exists() or path.read_text("utf-8", "replace") != text:
+        if self._read_config() != text:
+            path = self.build / ".config"
+            remove_tree(path)
             write_atomically(path, text)
             _change_owner(path, self.owner)
 
+    def _read_config(self) -> str | None:
+        """The .config that is there; None also where it is no file that could be kept."""
+        try:
+            return self.files.read_text(".config")
+        except ForeignFileError:
+            return None
+
     def remove_objects(self, objects: Iterable[str]) -> None:
         """Remove these objects, so that make makes them again."""
-        inside = self.build.resolve()
         for name in objects:
-            path = self.build / name
-            # The name comes out of a foreign log, and links on the way out of a foreign makefile: what
-            # leads out of the directory is left alone.
-            if path.parent.resolve().is_relative_to(inside):
-                path.unlink(missing_ok=True)
+            self.files.remove_file(name)
 
     def remove_warned_objects(self) -> None:
         """Remove every object that has warnings: compiled again, it prints them again."""
@@ -161,7 +170,7 @@ def _change_owner(path: Path, owner: str) -> None:
     # Only root can; for any other user, the container's user is the caller.
     user, group = (int(part) for part in owner.split(":"))
     if os.geteuid() == 0:
-        os.chown(path, user, group)
+        os.chown(path, user, group, follow_symlinks=False)
 
 
 def _identify_copy(tree: SourceTree) -> str:
@@ -228,6 +237,10 @@ def is_lane_held(root: Path) -> bool:
         return False
 
 
+def _is_marked_busy(root: Path) -> bool:
+    return os.path.lexists(root / "busy")
+
+
 def _lock_file(root: Path) -> Path:
     return root / "lock"
 
@@ -258,9 +271,14 @@ def _copy_first_idle(root: Path, *lanes: Path) -> None:
 def _copy_if_idle(lane: Path, root: Path) -> bool:
     # Shared: several processes may copy one idle lane at once.
     with try_lock_path(_lock_file(lane), shared=True) as free:
-        if not free or (lane / "busy").exists():
+        if not free or _is_marked_busy(lane):
             return False
-        copied = subprocess.run(["cp", "-a", "--", lane / "build", lane / "lane.json", root], check=False)
+        # What cp cannot copy is no more than a slower build: its words would only disturb the display.
+        copied = subprocess.run(
+            ["cp", "-a", "--", lane / "build", lane / "lane.json", root],
+            check=False,
+            stderr=subprocess.DEVNULL,
+        )
     if copied.returncode:
         # Half a copy would mix with the next lane's.
         remove_tree(root / "build")
@@ -285,15 +303,10 @@ def _acquire_lane(lanes: Path, key: str) -> Iterator[Path]:
 def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) -> LaneDirectory | None:
     """The lane as it was left, adapted to this tree; None when it must be made anew."""
     try:
-        state = _LaneState.model_validate_json((root / "lane.json").read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-    if (root / "busy").exists() or not (root / "build").is_dir():
-        return None
-    try:
-        if find_future_file(root / "build"):
+        state = _LaneState.model_validate_json(ForeignDirectory(root).read_bytes("lane.json") or b"")
+        if _is_marked_busy(root) or find_future_file(root / "build"):
             return None
-    except ForeignFileError:
+    except (ForeignFileError, ValidationError):
         return None
     changed = state.changed
     if (state.tree, state.copy_) != (tree.digest, _identify_copy(tree)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from matrix.builder.lanes import Lane, plan_visiting_order
 from matrix.builder.reuse import CellInputs, ReuseChain, build_cell_inputs
 from matrix.builder.run_context import RunContext
 from matrix.errors import MachineError
+from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.kconfig.config import Config
 from matrix.plan import Request, list_axes
@@ -78,20 +79,27 @@ class LaneWorker:
     def run(self) -> None:
         """Resolve all, then build what is reachable. A fault of the machine ends this lane and no other."""
         try:
-            with self._open_directories:
+            with translate_foreign_faults(), self._open_directories:
                 # Every request before any cell: the order of the builds depends on all configurations.
                 reachable = [*filter(None, map(self._resolve_request, self.lane.requests))]
                 if self.context.build:
                     for cell in self._order_cells(self._finish_reused(reachable)):
                         self._finish_cell(self._build_cell(cell))
         except MachineError as error:
-            for request in self.lane.requests:
-                if request.id not in self._finished_ids:
-                    self._finish_cell(fail_cell(create_blank_cell(request), str(error)))
+            self._fail_unfinished(str(error))
+        except Exception as error:
+            # A mistake of kmatrix: the record has it before it ends the run.
+            self._fail_unfinished(f"kmatrix failed: {type(error).__name__}: {error}")
+            raise
         finally:
             # From their next step on, the other lanes compile with this one's jobs too.
             self.context.budget.release_lane()
             self.context.emit(LaneFinished(self.lane.name))
+
+    def _fail_unfinished(self, reason: str) -> None:
+        for request in self.lane.requests:
+            if request.id not in self._finished_ids:
+                self._finish_cell(fail_cell(create_blank_cell(request), reason))
 
     @cached_property
     def _directory(self) -> LaneDirectory:
@@ -142,20 +150,35 @@ class LaneWorker:
         log = self._create_log(request)
         for attempt in self._attempts.begin(request.id, log):
             try:
-                # The store first: what is known there needs neither a container nor the lane's directory.
-                attempt.outcome = self._resolver.find_stored(request)
-                if attempt.outcome is None:
-                    self._directory.prepare_configure()
-                    with log.open_sink() as append_line:
-                        attempt.outcome = self._resolver.resolve(request, append_line)
-                    self._directory.finish_step(attempt.outcome.stage.state)
+                with translate_foreign_faults():
+                    # The store first: what is known there needs neither a container nor the directory.
+                    resolution = self._resolver.find_stored(request)
+                    if resolution is None:
+                        self._directory.prepare_configure()
+                        with log.open_sink() as append_line:
+                            resolution = self._resolver.resolve(request, append_line)
+                        self._directory.finish_step(resolution.stage.state)
+                    attempt.outcome = resolution
+                    if attempt.fault is None:
+                        return self._record_resolution(resolution, log)
             except MachineError as error:
-                attempt.outcome = fail_cell(create_blank_cell(request), str(error))
-        if isinstance(attempt.outcome, CellResult):
-            self._finish_cell(attempt.outcome)
-        return (
-            self._record_resolution(attempt.outcome, log) if isinstance(attempt.outcome, Resolution) else None
-        )
+                attempt.outcome = self._fail_cell(create_blank_cell(request), error)
+        self._give_up(attempt.outcome, log)
+        return None
+
+    def _give_up(self, outcome: Resolution | CellResult | None, log: CellLog) -> None:
+        """Finish a cell that the machine did not let be configured."""
+        if isinstance(outcome, Resolution):
+            self._record_resolution(outcome, log)
+        elif outcome is not None:
+            self._finish_cell(outcome)
+
+    def _fail_cell(self, cell: Cell, error: MachineError) -> CellResult:
+        """The cell that a fault ended. What it left in the lane is dropped before the next one."""
+        if "_directory" in vars(self):
+            with suppress(MachineError):
+                self._directory.mark_busy()
+        return fail_cell(cell, str(error))
 
     def _create_log(self, request: Request) -> CellLog:
         name = Path("cells") / request.directory / "build.log"
@@ -229,12 +252,13 @@ class LaneWorker:
             # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
             build = self._prepare_build(reachable)
             try:
-                result = build.run()
-                if result.cell.state in COMPLETE_STATES:
-                    # Read now: the next cell overwrites the command files.
-                    result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+                with translate_foreign_faults():
+                    result = build.run()
+                    if result.cell.state in COMPLETE_STATES:
+                        # Read now: the next cell overwrites the command files.
+                        result = replace(result, sources=self._sources.find_cell_sources(result.objects))
             except MachineError as error:
-                result = fail_cell(cell, str(error))
+                result = self._fail_cell(cell, error)
             attempt.outcome = result
         self._reuse.add_built(reachable.inputs, result)
         return result

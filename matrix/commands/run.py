@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from time import monotonic
 
@@ -32,6 +32,7 @@ from matrix.record.journal import (
     Journal,
     check_directory_unused,
     claim_run_directory,
+    create_run_directory,
     generate_run_id,
     link_latest_run,
 )
@@ -55,10 +56,10 @@ def run_matrix(
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
-    directory = choose_run_directory(profile, profile.name, environment.runs, now)
-    check_directory_unused(directory)
+    check_output_unused(profile)
     with prepare_session(profile, emit, environment) as session:
         _check_knob_conflicts(session, requests)
+        directory = create_output_directory(profile, profile.name, environment.runs, now)
         claim_run_directory(directory)
         name = directory.name if profile.out is None else generate_run_id(profile.name, now)
         record = _build_blank_run(name, session, requests, now, argv)
@@ -100,13 +101,18 @@ def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None
         collect_proof_symbols(request, session.catalog, session.profile.fixed)
 
 
-def choose_run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
-    """Where a run of this title is kept: ``--out``, or a new directory under ``runs``."""
+def check_output_unused(profile: Profile) -> None:
+    """RequestError when there is something in ``--out`` already."""
+    if profile.out is not None:
+        check_directory_unused(Path(profile.out).absolute())
+
+
+def create_output_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
+    """Create a directory for a run of this title, a new one under ``runs``. ``--out`` is returned as it is,
+    since it may be there already."""
     if profile.out is not None:
         return Path(profile.out).absolute()
-    name = generate_run_id(title, now)
-    paths = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
-    return next(path for path in paths if not path.exists())
+    return create_run_directory(runs, generate_run_id(title, now))
 
 
 def _build_blank_run(
@@ -160,11 +166,12 @@ def _record_run(
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
-        emit(RunStarted(record.id, directory, len(requests), len(lanes)))
+        emit(RunStarted(record.id, directory if build else None, len(requests), len(lanes)))
         context = RunContext(
             session,
             lanes,
-            session.create_step_runner(record.id, at_once),
+            # Runs in different folders, or of different users, may have the same id.
+            session.create_step_runner(f"{record.id}-{token_hex(3)}", at_once),
             JobBudget(session.jobs, at_once, len(lanes)),
             journal,
             emit,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import matrix
 from matrix.diagnostics.diagnostic import Diagnostic, Severity
 from matrix.findings.evidence import CellIndex, MadeObjects
-from matrix.findings.finding import Finding, Findings
+from matrix.findings.finding import Culprit, Finding, Findings
 from matrix.findings.fingerprint import compute_finding_keys, format_problem_title
 from matrix.findings.grouping import DiagnosticGroup, ObjectDiagnostic, group_diagnostics
 from matrix.findings.minimize import minimize_condition
@@ -31,6 +31,7 @@ class Problem:
     cells: tuple[str, ...]
     objects: tuple[str, ...]
     stages: tuple[str, ...]
+    blames: Culprit | None = None
 
 
 def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
@@ -63,6 +64,7 @@ def _build_finding(name: str, problem: Problem, index: CellIndex) -> Finding:
         cells=problem.cells,
         objects=problem.objects,
         diagnostics=problem.diagnostics,
+        blames=problem.blames,
     )
 
 
@@ -124,6 +126,7 @@ def _build_problem(run: Run, group: DiagnosticGroup, keys: Iterable[str]) -> Pro
         cells=tuple(run.cells[number].id for number in sorted(group.cells)),
         objects=tuple(sorted(group.objects)),
         stages=tuple(sorted(group.stages)),
+        blames="toolchain" if group.is_internal else None,
     )
 
 

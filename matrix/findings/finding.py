@@ -3,6 +3,7 @@
 Derived from a run and nothing else, so that a newer kmatrix can make it again from any old one.
 """
 
+from operator import not_
 from typing import Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
@@ -11,6 +12,8 @@ from matrix.diagnostics.diagnostic import Severity
 from matrix.record.run_model import SCHEMA_VERSION, Record, Tool
 from matrix.record.states import State
 
+Culprit = Literal["toolchain"]
+"""Whose fault a problem is by the tool's own words, where it is not the tree's."""
 Condition = tuple[dict[str, tuple[str, ...]], ...]
 """Any of these conjunctions; each gives some axes the values at which the finding appears."""
 
@@ -70,7 +73,8 @@ class Finding(Record):
 
     ``diagnostics`` are keys into the run's: first the main one of each toolchain, in the order of
     ``severity`` (one may stand there for several), then the rest. ``minimal``: no smaller
-    condition separates these cells; false when the search was cut short.
+    condition separates these cells; false when the search was cut short. ``blames``: a tool broke by itself,
+    and its people want to know.
     """
 
     id: str
@@ -86,6 +90,8 @@ class Finding(Record):
     cells: tuple[str, ...]
     objects: tuple[str, ...] = ()
     diagnostics: tuple[str, ...] = ()
+    # It came later: where it says nothing it is left out, as of a diagnostic.
+    blames: Culprit | None = Field(default=None, exclude_if=not_)
 
     @property
     def is_error(self) -> bool:

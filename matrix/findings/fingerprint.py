@@ -30,6 +30,7 @@ class ProblemKind(NamedTuple):
     location: str
     symbols: tuple[str, ...]
     construct: str
+    is_internal: bool = False
 
 
 def extract_construct(diagnostic: Diagnostic) -> str:
@@ -52,7 +53,11 @@ def classify_diagnostic(diagnostic: Diagnostic, target: str | None) -> ProblemKi
     is_global = diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols
     location = "" if is_global else _find_location(diagnostic, target)
     return ProblemKind(
-        diagnostic.tool, location, extract_quoted_symbols(diagnostic), extract_construct(diagnostic)
+        diagnostic.tool,
+        location,
+        extract_quoted_symbols(diagnostic),
+        extract_construct(diagnostic),
+        diagnostic.internal,
     )
 
 
@@ -96,6 +101,9 @@ def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozense
     if diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols:
         # Linkers agree on the first word only: "undefined reference to", "undefined symbol:".
         keys.add(f"{object_name} {symbols} {construct.partition(' ')[0]} …")
+    if diagnostic.internal:
+        # The line of source that a tool broke on is no trait of its own fault, nor are names there.
+        return frozenset(keys)
     site = find_blamed_site(diagnostic)
     if site is not None and site.code and len(set(_WORD.findall(site.code)) - C_KEYWORDS) > 1:
         keys.add(f"{location} `{site.code}`")
@@ -121,7 +129,8 @@ def format_problem_title(diagnostic: Diagnostic, target: str | None) -> str:
     object_name = target or (site.file if site else diagnostic.tool)
     source = f"{site.file}: " if site and not _is_same_source(site.file, object_name) else ""
     flag = f" [{diagnostic.flag}]" if diagnostic.flag else ""
-    title = f"{object_name}: {source}{diagnostic.message}{flag}"
+    broke = f"{diagnostic.tool} broke: " if diagnostic.internal else ""
+    title = f"{object_name}: {broke}{source}{diagnostic.message}{flag}"
     return title if len(title) <= 200 else f"{title[:199]}…"
 
 

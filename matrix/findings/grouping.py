@@ -9,6 +9,8 @@
    configurations, and a place, a line of source or a symbol. The pair that shares most is joined first, and a
    group is never joined with two of one toolchain, so two problems stay two though they sit in one file and
    fail in the same cells.
+
+A tool that broke by itself is a problem of its own, whatever was said of the source beside it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,6 +61,11 @@ class DiagnosticGroup:
     def tools(self) -> set[str]:
         """The tools that print it."""
         return {kind.tool for kind in self.kinds}
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether a tool broke by itself; all kinds of a group agree on that."""
+        return any(kind.is_internal for kind in self.kinds)
 
     @property
     def symbols(self) -> set[str]:
@@ -220,7 +227,8 @@ def _join_cascades(groups: list[DiagnosticGroup], index: _RunIndex) -> list[Diag
         first_symbols, second_symbols = groups[first].symbols, groups[second].symbols
         # Two names in one line are two problems there: a cascade of one name repeats it.
         is_other_symbol = first_symbols and second_symbols and first_symbols.isdisjoint(second_symbols)
-        if first != second and not is_other_symbol:
+        is_other_culprit = groups[first].is_internal != groups[second].is_internal
+        if first != second and not is_other_symbol and not is_other_culprit:
             joining.join_groups(first, second)
     return joining.remaining_groups
 
@@ -306,6 +314,11 @@ def _measure_overlap(first: GroupTraits, second: GroupTraits) -> int:
 
 def _can_be_joined(first: DiagnosticGroup, second: DiagnosticGroup, strength: int, index: _RunIndex) -> bool:
     """Whether nothing that was built shows that these, of different toolchains, are two."""
+    # Each tool's people mend their own, and neither of two tools is at fault for the other.
+    if (first.is_internal or second.is_internal) and not (
+        first.is_internal and second.is_internal and first.tools & second.tools
+    ):
+        return False
     first_configs, second_configs = _list_configs(first, index), _list_configs(second, index)
     # Two versions of one compiler call one thing by one name, and would be one kind already. What a version
     # words anew is at the same line.

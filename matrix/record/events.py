@@ -23,10 +23,10 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The plan is made: how many cells and lanes it has, and where the run is written."""
+    """The plan is made: how many cells and lanes it has, and where the run is kept; None where it is not."""
 
     run: str
-    directory: Path
+    directory: Path | None
     cells: int
     lanes: int
 

@@ -98,8 +98,11 @@ class RunDirectory:
 
     def find_file(self, name: str) -> Path | None:
         """A recorded file of the run, or None when it is missing or the name leads out of the run."""
-        path = (self.directory / name).resolve()
-        return path if path.is_relative_to(self.directory.resolve()) and path.is_file() else None
+        try:
+            path = (self.directory / name).resolve()
+            return path if path.is_relative_to(self.directory.resolve()) and path.is_file() else None
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, links that lead to each other
+            return None
 
     def load_objects(self, cell: Cell) -> frozenset[str]:
         """The objects known to belong to a cell's stages, relative to the build directory; none where the

@@ -15,6 +15,8 @@ from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
 from matrix.errors import RequestError
+from matrix.foreign_files import ForeignDirectory
+from matrix.foreign_trees import remove_tree
 from matrix.fs import read_gzip_json, record_use, translate_disk_full, write_atomically, write_gzip_json
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
 from matrix.plan import Request
@@ -23,6 +25,10 @@ from matrix.record.states import State
 from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
 from matrix.resolve.step_output import bound_occurrences
+
+_CONFIG = ".config"
+_CONFIG_LIMIT = 16 * 2**20
+"""Bytes of a .config. That of a kernel has some 200,000."""
 
 
 @dataclass
@@ -53,14 +59,15 @@ class Resolver:
             failure = self._base_failure
             self._base_failure = None if failure.state is State.INFRA else failure
             return _build_failed_resolution(request, failure)
-        path = self._remove_config()
-        write_atomically(path, str(self._base_config) + format_fragment(self.collect_fragment(request)))
+        build = self._remove_config()
+        text = str(self._base_config) + format_fragment(self.collect_fragment(request))
+        write_atomically(build / _CONFIG, text)
         result = self.runner.run(("olddefconfig",), request.id, log)
-        text = _read_made_config(path)
-        if result.state is not State.PASS or text is None:
+        made = _read_made_config(build)
+        if result.state is not State.PASS or made is None:
             return _build_failed_resolution(request, result)
         record, diagnostics = _build_configure_record(result), _parse_output(result)
-        resolution = self._verify_resolution(request, text, record, diagnostics)
+        resolution = self._verify_resolution(request, made, record, diagnostics)
         self._store_resolution(self._compute_key(request), resolution)
         return resolution
 
@@ -91,21 +98,21 @@ class Resolver:
         base = self.catalog.bases[request.base]
         text, fragment = read_base_texts(base)
         if text is None:
-            path = self._remove_config()
+            build = self._remove_config()
             target = self.catalog.find_base_target(request.arch, request.base)
             env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
             result = self.runner.run((str(target),), request.id, log, env=env)
-            text = _read_made_config(path)
+            text = _read_made_config(build)
             if result.state is not State.PASS or text is None:
                 self._base_failure = result
                 return
         self._base_config = f"{text.rstrip()}\n{fragment}"
 
     def _remove_config(self) -> Path:
-        """The path of the .config that conf is about to write. What an earlier cell left there is gone."""
-        path = self.runner.open_build_directory() / ".config"
-        path.unlink(missing_ok=True)
-        return path
+        """The directory where conf is about to write .config. What an earlier cell left there is gone."""
+        build = self.runner.open_build_directory()
+        remove_tree(build / _CONFIG)
+        return build
 
     def _verify_resolution(
         self, request: Request, text: str, stage: StageRecord, diagnostics: Sequence[Occurrence]
@@ -163,11 +170,9 @@ def _build_configure_record(result: MakeResult) -> StageRecord:
     )
 
 
-def _read_made_config(config: Path) -> str | None:
-    """The .config that conf wrote; None where it wrote none, or where a foreign makefile left a link."""
-    if config.is_symlink() or not config.exists():
-        return None
-    return config.read_text("utf-8", "replace")
+def _read_made_config(build: Path) -> str | None:
+    """The .config that conf wrote; None where it wrote none. ForeignFileError where it is no such file."""
+    return ForeignDirectory(build).read_text(_CONFIG, _CONFIG_LIMIT)
 
 
 def _locate_stored(store: Path, key: str) -> Path:

@@ -219,6 +219,7 @@ class FindingComparison:
             new_in=new.cells,
             new_error=new.error,
             unknown_in=tuple(dict.fromkeys([*unknown, *new.unknown_cells])),
+            blames=finding.blames,
         )
 
     def _build_after_change(self, finding: Finding) -> FindingChange:
@@ -233,6 +234,7 @@ class FindingComparison:
             new_in=new.cells,
             new_error=new.error,
             unknown_in=new.unknown_cells,
+            blames=finding.blames,
         )
 
     def _check_cell(self, pair: CellPair, finding: Finding) -> CellFindingCheck:

@@ -5,12 +5,13 @@ baseline and a run, or any two runs.
 """
 
 from enum import StrEnum
+from operator import not_
 from typing import Literal
 
 from pydantic import AliasChoices, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.findings.finding import Condition
+from matrix.findings.finding import Condition, Culprit
 from matrix.record.run_model import SCHEMA_VERSION, Record, RequestedCell, SourceRecord, Tool
 from matrix.record.states import Evidence, State
 
@@ -137,7 +138,7 @@ class FindingChange(Record):
     what was lost, why its object is not built any more (None where nothing explains that); ``flips`` are the
     symbols that changed in every such cell. ``new_in``: cells that were looked at before and had it not, or
     only as a warning; ``new_error``: it is an error in one of them. ``unknown_in``: cells of both plans in
-    which one side could not be looked at.
+    which one side could not be looked at. ``blames`` is the finding's.
     """
 
     fate: FindingStatus
@@ -151,6 +152,7 @@ class FindingChange(Record):
     new_in: tuple[str, ...] = ()
     new_error: bool = False
     unknown_in: tuple[str, ...] = ()
+    blames: Culprit | None = Field(default=None, exclude_if=not_)
 
 
 class SymbolChange(Record):

@@ -11,6 +11,7 @@ from matrix.builder.lane_dir import LaneDirectory
 from matrix.source.kernel_tree import SourceTree
 from tests.fakes.small_tree import small_tree
 from tests.unit.builder.test_kbuild_objects import thin
+from tests.unit.test_foreign_trees import make_odd_names, make_pipes_and_sockets, nest
 
 VFIO, GROUP = "drivers/vfio/vfio_main.o", "drivers/vfio/group.o"
 
@@ -209,3 +210,58 @@ def test_a_command_file_is_read_once_while_it_stays_as_it_is(bench: Bench) -> No
     path.write_text("nonsense")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert bench.of(VFIO) == first
+
+
+# A directory in which no kbuild was at work
+
+
+def spoil(bench: Bench, name: str, kind: str) -> None:
+    path = bench.lane.build / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "huge":
+        path.touch()
+        os.truncate(path, 2**40)
+    else:
+        path.symlink_to({"link": "/etc/passwd", "endless": "/dev/zero", "loop": path.name}[kind])
+
+
+@pytest.mark.parametrize("kind", ["link", "endless", "loop", "pipe", "huge"])
+@pytest.mark.parametrize("name", ["drivers/vfio/.vfio_main.o.cmd", "lib.a"])
+def test_with_a_file_that_is_none_of_kbuilds_nothing_is_known(bench: Bench, name: str, kind: str) -> None:
+    bench.compiled(VFIO, "/src/drivers/vfio/vfio_main.c")
+    spoil(bench, name, kind)
+    assert bench.of(VFIO) == frozenset()
+
+
+def test_a_generated_file_that_is_a_link_is_not_read(bench: Bench) -> None:
+    bench.compiled(VFIO, "/src/drivers/vfio/vfio_main.c", "include/generated/own.h")
+    (bench.lane.build / "include/generated").mkdir(parents=True)
+    (bench.lane.build.parent / "wrapper").write_text("#include <asm-generic/types.h>\n")
+    (bench.lane.build / "include/generated/own.h").symlink_to(bench.lane.build.parent / "wrapper")
+    assert bench.of(VFIO) == frozenset()
+
+
+@pytest.mark.parametrize("depth", [65, 1500])
+def test_a_tree_that_is_too_deep_is_not_searched(bench: Bench, depth: int) -> None:
+    bench.compiled(VFIO, "/src/drivers/vfio/vfio_main.c")
+    nest(bench.lane.build, depth)
+    assert bench.of(VFIO) == frozenset()
+
+
+@pytest.mark.parametrize("word", ["/src/../../etc/x.c", "/src/../x.h", "/src/a\0b.c", "/src/caf\udce9.c"])
+def test_what_a_command_file_places_outside_is_no_source(bench: Bench, word: str) -> None:
+    bench.compiled(VFIO, "/src/drivers/vfio/vfio_main.c")
+    path = bench.lane.build / "drivers/vfio/.vfio_main.o.cmd"
+    path.write_text(f"{path.read_text()}\n    {word} \\\n", "utf-8", "surrogateescape")
+    found = bench.of(VFIO)
+    assert {name for name in found if "\ufffd" not in name} == {"drivers/vfio/vfio_main.c"}
+    assert not any(name.startswith(("/", "..")) or "\0" in name for name in found)
+
+
+def test_odd_names_and_pipes_beside_them_hide_nothing(bench: Bench) -> None:
+    bench.compiled(VFIO, "/src/drivers/vfio/vfio_main.c")
+    make_odd_names(bench.lane.build)
+    make_pipes_and_sockets(bench.lane.build)
+    assert bench.of(VFIO) == {"drivers/vfio/vfio_main.c"}

@@ -3,19 +3,23 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from matrix.builder import kbuild_objects
 from matrix.builder.kbuild_objects import (
     find_made_since,
     list_module_files,
+    parse_archive_members,
     read_listed_objects,
     remove_object_lists,
 )
+from matrix.foreign_files import ForeignFileError
 
 # A busy machine may take its time; each example makes its own directory below one tmp_path.
 steady = settings(
@@ -288,3 +292,97 @@ def test_lists_behind_a_link_that_leads_out_are_left_alone(tmp_path: Path) -> No
     (tmp_path / "build/drivers").symlink_to(tmp_path / "elsewhere")
     remove_object_lists(tmp_path / "build", ["drivers/"])
     assert (tmp_path / "elsewhere/built-in.a").exists()
+
+
+# Lists that no kbuild made
+
+
+def sized(size: str) -> bytes:
+    """An archive whose only header claims this size."""
+    return b"!<thin>\n" + header("/0", 0)[:48] + f"{size:<10}".encode()[:10] + b"`\n" + b"x.o/\n"
+
+
+@pytest.mark.parametrize("size", ["-60", "-1", "+5", "", "1_0", "0x10", "９", "1e3", "junk", " 5"])
+def test_an_archive_with_a_size_that_is_none_ends_at_once(tmp_path: Path, size: str) -> None:
+    put(tmp_path, "d/built-in.a", sized(size))
+    with pytest.raises(ForeignFileError, match=r"d/built-in\.a' is damaged: the header at byte 8 "):
+        read_listed_objects(tmp_path, ["d/"])
+
+
+@pytest.mark.parametrize("size", ["9999999999", "1", "0"])
+def test_an_archive_that_ends_too_early_lists_what_is_there(tmp_path: Path, size: str) -> None:
+    put(tmp_path, "d/built-in.a", b"!<thin>\n" + header("//", int(size)) + b"x.o/\n")
+    assert read_listed_objects(tmp_path, ["d/"]) == ({"d/x.o"} if int(size) > 4 else set())
+
+
+@pytest.mark.parametrize("end", [0, 7, 8, 20, 67, 68, 70, 74])
+def test_a_truncated_archive_is_no_endless_one(tmp_path: Path, end: int) -> None:
+    put(tmp_path, "d/built-in.a", thin(["x.o", "y.o"])[:end])
+    assert read_listed_objects(tmp_path, ["d/"]) <= {"d/x.o", "d/y.o"}
+
+
+@given(content=st.binary(max_size=400))
+@steady
+def test_no_archive_of_any_bytes_is_more_than_damaged(content: bytes) -> None:
+    with suppress(ForeignFileError):
+        assert all(
+            not name.startswith(("/", "..")) for name in parse_archive_members(b"!<thin>\n" + content, "d/a")
+        )
+        list(parse_archive_members(b"!<thin>\n" + header("//", 300) + content, "d/a"))
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd.o", "../../../etc/x.o", "../../out.o", "a\0b.o"])
+def test_what_a_list_places_outside_is_no_object(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "d/built-in.a", thin([name, "own.o"]))
+    put(tmp_path, "d/modules.order", f"{name}\nd/m.o\n\n")
+    put(tmp_path, "d/m.mod", f"{name}\nd/part.o\n")
+    assert read_listed_objects(tmp_path, ["d/"]) == {"d/own.o", "d/part.o"}
+
+
+def test_more_names_than_a_kernel_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kbuild_objects.MAX_LISTED_OBJECTS > 2 * 35_000
+    monkeypatch.setattr(kbuild_objects, "MAX_LISTED_OBJECTS", 100)
+    put(tmp_path, "d/built-in.a", thin(f"{number}.o" for number in range(100)))
+    assert len(read_listed_objects(tmp_path, ["d/"])) == 100
+    put(tmp_path, "d/built-in.a", thin(["same.o"] * 101))
+    with pytest.raises(ForeignFileError, match="name more than 100 objects"):
+        read_listed_objects(tmp_path, ["d/"])
+
+
+def test_lists_that_are_read_over_and_over_are_bounded_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kbuild_objects, "MAX_LIST_BYTES", 5000)
+    put(tmp_path, "d/modules.order", "".join(f"d/m{number}.o\n" for number in range(20)))
+    put(tmp_path, "d/m0.mod", "x " * 500)
+    for number in range(1, 20):
+        os.link(tmp_path / "d/m0.mod", tmp_path / f"d/m{number}.mod")
+    with pytest.raises(ForeignFileError, match="more than"):
+        read_listed_objects(tmp_path, ["d/"])
+
+
+@pytest.mark.parametrize("name", ["built-in.a", "modules.order", "m.mod"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory", "endless"])
+def test_a_list_that_is_no_file_is_refused_at_once(tmp_path: Path, name: str, kind: str) -> None:
+    put(tmp_path, "secret", "secret/x.o\n")
+    put(tmp_path, "b/d/modules.order", "d/m.o\n")
+    path = tmp_path / "b/d" / name
+    path.unlink(missing_ok=True)
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(tmp_path / "secret"),
+        "pipe": lambda: os.mkfifo(path),
+        "directory": path.mkdir,
+        "endless": lambda: path.symlink_to("/dev/zero"),
+    }
+    make[kind]()
+    with pytest.raises(ForeignFileError, match=name):
+        read_listed_objects(tmp_path / "b", ["d/"])
+
+
+def test_an_object_behind_a_link_or_with_an_absurd_name_was_not_made(tmp_path: Path) -> None:
+    put(tmp_path, "out/x.o")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/way").symlink_to(tmp_path / "out")
+    (tmp_path / "b/y.o").symlink_to(tmp_path / "out/x.o")
+    names = ["way/x.o", "y.o", "../out/x.o", "a\0b", "n" * 300, "/".join("d" * 5000), ""]
+    assert find_made_since(tmp_path / "b", names, 0) == frozenset()
