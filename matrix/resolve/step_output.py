@@ -34,12 +34,12 @@ OUTPUT_LIMITS = OutputLimits()
 class StepOutput:
     """Takes the lines of a step as they come; ``log`` gets at once what is kept of the first part."""
 
-    def __init__(self, log: LineCallback, limits: OutputLimits = OUTPUT_LIMITS) -> None:
+    def __init__(self, log: LineCallback, limits: OutputLimits | None = None) -> None:
         self.left_out_lines = 0
         self.left_out_messages = 0
         """How many of the lines left out name a warning or an error."""
         self._log = log
-        self._limits = limits
+        self._limits = limits or OUTPUT_LIMITS
         self._first: list[str] = []
         self._first_bytes = 0
         self._is_first_full = False
@@ -83,16 +83,17 @@ class StepOutput:
 
 
 def bound_occurrences(
-    occurrences: list[Occurrence], left_out_lines: int, limits: OutputLimits = OUTPUT_LIMITS
+    occurrences: list[Occurrence], left_out_lines: int, limits: OutputLimits | None = None
 ) -> tuple[list[Occurrence], bool]:
     """(as many as may be kept, errors first, and one more that says what is missing; whether all is there).
 
     ``left_out_lines``: lines of the output that name a warning or an error, and were not kept.
     """
-    left_out = len(occurrences) - limits.diagnostics
+    most = (limits or OUTPUT_LIMITS).diagnostics
+    left_out = len(occurrences) - most
     if left_out <= 0 and not left_out_lines:
         return occurrences, True
-    first = sorted(occurrences, key=lambda item: item.diagnostic.severity != "error")[: limits.diagnostics]
+    first = sorted(occurrences, key=lambda item: item.diagnostic.severity != "error")[:most]
     return [*first, Occurrence(_build_notice(max(0, left_out), left_out_lines), None)], False
 
 
