@@ -241,6 +241,7 @@ class Profile(TomlModel):
     memory: Size | None = None
     timeout: Duration = "60m"
     deadline: Duration | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
     out: str | None = None
