@@ -1,6 +1,7 @@
 """The rows of the catalog and the profile as types. Loading checks every key and value."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
@@ -13,8 +14,19 @@ from matrix.kconfig.config import check_symbol, check_value
 StageName = Literal["focus", "vmlinux", "modules"]
 STAGE_NAMES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
 
-_SIZE_PATTERN = re.compile(r"(\d+)([KMGT]?)", re.IGNORECASE)
-_DURATION_PATTERN = re.compile(r"(\d+)([smhd]?)")
+_SIZE_PATTERN = re.compile(r"([0-9]{1,15})([KMGT]?)", re.IGNORECASE | re.ASCII)
+_DURATION_PATTERN = re.compile(r"([0-9]{1,9})([smhd]?)")
+# What kbuild takes as one: also a .config of a folder of its own, as 86xx/mpc8641_defconfig.
+_MAKE_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]*")
+_LINE_END = re.compile(r"[\0\n\r]")
+MAX_JOBS = 4096
+MAX_LANES = 512
+_MIN_MEMORY, _MAX_MEMORY = 8 * 2**20, 2**50
+"""Bytes of a container. Docker takes no less than 6 MiB, and counts in 64 bits."""
+_MAX_DURATION = 366 * 86400
+"""Seconds. The system's clocks wait for some 290 years at most."""
+_MAX_SEED = 2**32 - 1
+"""What conf takes of KCONFIG_SEED."""
 _MAKE_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_VARIABLES = frozenset(
     [
@@ -50,12 +62,14 @@ def parse_duration(text: str) -> int:
 
 
 def _check_size(text: str) -> str:
-    parse_size(text)
+    if not _MIN_MEMORY <= parse_size(text) <= _MAX_MEMORY:
+        raise ValueError(f"expected a size from {_MIN_MEMORY >> 20}M to {_MAX_MEMORY >> 40}T, got {text!r}")
     return text
 
 
 def _check_duration(text: str) -> str:
-    parse_duration(text)
+    if parse_duration(text) > _MAX_DURATION:
+        raise ValueError(f"expected a duration of at most {_MAX_DURATION // 86400}d, got {text!r}")
     return text
 
 
@@ -81,17 +95,32 @@ def _check_make_variable(name: str) -> str:
 
 
 def _check_no_duplicates(values: tuple[str, ...]) -> tuple[str, ...]:
-    duplicates = [value for value in values if values.count(value) > 1]
+    duplicates = [value for value, count in Counter(values).items() if count > 1]
     if duplicates:
         raise ValueError(f"names {duplicates[0]!r} twice")
     return values
+
+
+def _check_make_target(target: str) -> str:
+    if not _MAKE_TARGET.fullmatch(target):
+        raise ValueError(f"expected a make target such as defconfig, got {target!r}")
+    return target
+
+
+def _check_make_value(value: str) -> str:
+    if _LINE_END.search(value):
+        raise ValueError(f"expected one line, got {value!r}")
+    return value
 
 
 Size = Annotated[str, AfterValidator(_check_size)]
 Duration = Annotated[str, AfterValidator(_check_duration)]
 Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
 SymbolValue = Annotated[str, AfterValidator(_validator_from_check(check_value))]
-MakeVariables = dict[Annotated[str, AfterValidator(_check_make_variable)], str]
+MakeVariables = dict[
+    Annotated[str, AfterValidator(_check_make_variable)], Annotated[str, AfterValidator(_check_make_value)]
+]
+MakeTarget = Annotated[str, AfterValidator(_check_make_target)]
 SymbolAssignments = dict[Symbol, SymbolValue]
 UniqueNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)]
 SymbolValues = Annotated[tuple[SymbolValue, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)]
@@ -114,7 +143,7 @@ class Toolchain(TomlModel):
     """A template with its version, or an image that the user names; and the make variables."""
 
     template: str | None = None
-    version: int | None = None
+    version: Annotated[int, Field(ge=1, le=999)] | None = None
     image: str | None = None
     make: MakeVariables = {}
     arch: dict[str, MakeVariables] = {}
@@ -162,11 +191,11 @@ def find_compiler_and_linker(make: Mapping[str, str]) -> tuple[str, str]:
 class Base(TomlModel):
     """Where a configuration starts: a make target or a .config file, and what comes on top."""
 
-    target: str | None = None
-    seed: int | None = None
+    target: MakeTarget | None = None
+    seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] | None = None
     file: str | None = None
     fragment: tuple[str, ...] = ()
-    arch: dict[str, str] = {}
+    arch: dict[str, MakeTarget] = {}
 
     @model_validator(mode="after")
     def _check_one_origin(self) -> Self:
@@ -207,11 +236,12 @@ class Profile(TomlModel):
     patch: tuple[str, ...] = ()
     stage: StageName = "focus"
     make: MakeVariables = {}
-    jobs: Annotated[int, Field(ge=1)] | None = None
-    lanes: Annotated[int, Field(ge=1)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=MAX_JOBS)] | None = None
+    lanes: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
     memory: Size | None = None
     timeout: Duration = "60m"
     deadline: Duration | None = None
+    retries: Annotated[int, Field(ge=0, le=100)] = 2
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
     out: str | None = None

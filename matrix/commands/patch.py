@@ -34,9 +34,11 @@ from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run
+from matrix.record.states import UNTRIED_STATES
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
+from matrix.user_files import expand_user_path, stat_user_path
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
@@ -187,6 +189,7 @@ class _PatchEvaluation:
 
     def build_and_compare(self) -> PatchResult:
         before = self._build_run(self.trial.profile, "before", None)
+        _require_findings(before, self.request.fixes)
         runs = (before, *self._build_after_runs(before))
         verdict = self._build_verdict(runs)
         write_atomically(
@@ -288,14 +291,28 @@ class _PatchEvaluation:
         }
 
 
+def _require_findings(before: StoredRun, names: Sequence[str]) -> None:
+    """RequestError for a finding that the base does not have, before anything is built with the patch.
+
+    Where nothing of the base could be tried, it is not known what it has.
+    """
+    if any(cell.state not in UNTRIED_STATES for cell in before.run.cells):
+        for name in names:
+            before.find_finding(name)
+
+
 def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]] | None:
     """A kept verdict and its runs, by the directory of all that, or its name under ``runs``.
 
     None where there is none. RequestError for one that cannot be read.
     """
-    for directory in (Path(spec), runs / spec):
+    for directory in (expand_user_path(spec), runs / spec):
+        if not stat_user_path(directory, f"the run {spec}"):
+            continue
         steps = {
-            int(number): path for path in directory.glob("after-*") if (number := path.name[6:]).isdigit()
+            int(number): path
+            for path in directory.glob("after-*")
+            if (number := path.name[6:]).isascii() and number.isdigit()
         }
         afters = [steps[number] for number in sorted(steps)] or [directory / "after"]
         if (afters[-1] / VERDICT_FILE).is_file():

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,10 @@ from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.shell_words import format_command
+from matrix.user_files import expand_user_path, stat_user_path
 
+_INNER_RUNS_SHOWN = 6
 # Enough for the last lines that a report shows; a log may have hundreds of megabytes.
 _TAIL_BYTES = 256 * 1024
 
@@ -98,8 +103,11 @@ class RunDirectory:
 
     def find_file(self, name: str) -> Path | None:
         """A recorded file of the run, or None when it is missing or the name leads out of the run."""
-        path = (self.directory / name).resolve()
-        return path if path.is_relative_to(self.directory.resolve()) and path.is_file() else None
+        try:
+            path = (self.directory / name).resolve()
+            return path if path.is_relative_to(self.directory.resolve()) and path.is_file() else None
+        except (OSError, ValueError, RuntimeError):  # too long, a NUL, links that lead to each other
+            return None
 
     def load_objects(self, cell: Cell) -> frozenset[str]:
         """The objects known to belong to a cell's stages, relative to the build directory; none where the
@@ -150,9 +158,47 @@ class RunDirectory:
         return tuple(text.rstrip("\n").split("\n")[-lines:])
 
 
-def find_run_directory(spec: str, runs: Path) -> Path:
-    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
-    for candidate in (Path(spec), runs / spec):
-        if (candidate / RUN_FILE).is_file():
+def find_run_directory(spec: str, runs: Path, command: Sequence[str] = ()) -> Path:
+    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them).
+
+    RequestError where there is none. A directory that holds runs itself, such as a verdict's, is refused with
+    their names, each in ``command``, the words that were typed.
+    """
+    candidates = (expand_user_path(spec), runs / spec)
+    for candidate in candidates:
+        if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
+    for candidate in candidates:
+        if names := _list_inner_runs(candidate):
+            raise _build_ambiguity_error(spec, names, command)
     raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")
+
+
+def _list_inner_runs(directory: Path) -> list[str]:
+    """The names of the runs in a directory; of a verdict's the one before, then those after."""
+    try:
+        names = [path.parent.name for path in directory.glob(f"*/{RUN_FILE}") if not path.parent.is_symlink()]
+    except OSError:
+        return []
+    return sorted(names, key=lambda name: (name != "before", len(name), name))
+
+
+def _build_ambiguity_error(spec: str, names: Sequence[str], command: Sequence[str]) -> RequestError:
+    shown = names[:_INNER_RUNS_SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    paths = [posixpath.join(spec, name) for name in shown]
+    typed = [
+        format_command(
+            *(word.removesuffix(spec) + path if _names_run(word, spec) else word for word in command)
+        )
+        for path in paths
+    ]
+    return RequestError(
+        f"{spec} is no run, but holds {len(names)}: {', '.join(shown)}{more}",
+        "\n  ".join(["name one:", *(typed if any(_names_run(word, spec) for word in command) else paths)]),
+    )
+
+
+def _names_run(word: str, spec: str) -> bool:
+    """Whether a word of the command line is the run's name, or an option with it: ``--run=NAME``."""
+    return word == spec or (word.startswith("--") and word.partition("=")[2] == spec)

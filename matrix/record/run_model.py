@@ -4,18 +4,22 @@ The published JSON Schema is made from these. Adding an optional key keeps the s
 ignore unknown keys.
 """
 
-import shlex
 from datetime import datetime
-from typing import Literal
+from operator import not_
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
 SCHEMA_VERSION: Literal[1] = 1
 AxesKey = frozenset[tuple[str, str]]
 """A cell's values on all axes, as a key."""
+# A record may be a stranger's, and its commands are shown to be typed.
+CommandText = Annotated[str, AfterValidator(quote_recorded_command)]
+VariablesText = Annotated[str, AfterValidator(quote_recorded_variables)]
 
 
 class Record(BaseModel):
@@ -103,7 +107,7 @@ class StageRecord(Record):
 
     name: Literal["configure", "focus", "vmlinux", "modules"]
     state: State
-    command: str
+    command: CommandText
     exit: int | None = None
     seconds: float = 0.0
     objects: int = 0
@@ -116,6 +120,14 @@ class DiagnosticRef(Record):
     key: str
     object: str | None = None
     stage: str
+
+
+class Attempt(Record):
+    """One attempt at a cell: how it ended, and ``seconds`` of wall time."""
+
+    state: State
+    reason: str | None = None
+    seconds: float = 0.0
 
 
 class RequestedCell(Record):
@@ -144,13 +156,14 @@ class Cell(RequestedCell):
     ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
     names the file of the objects that are known to belong to its stages, ``sources_sha256`` that of the
     .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
-    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``.
+    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``. ``attempts``, the last
+    one's state the cell's own, are there where it needed more than one.
     """
 
     fragment: dict[str, str] = Field(default_factory=dict)
     verified: tuple[Verified, ...] = ()
     config_sha256: str | None = None
-    make: str = ""
+    make: VariablesText = ""
     state: State = State.NOT_RUN
     reason: str | None = None
     resolves_to: str | None = None
@@ -161,6 +174,8 @@ class Cell(RequestedCell):
     objects_sha256: str | None = None
     sources_sha256: str | None = None
     log: str | None = None
+    # It came later: where there is nothing to say it is left out, so that older records stay as they are.
+    attempts: tuple[Attempt, ...] = Field(default=(), exclude_if=not_)
 
     @property
     def is_reachable(self) -> bool:
@@ -199,8 +214,7 @@ class Cell(RequestedCell):
     @property
     def make_variables(self) -> dict[str, str]:
         """The variables of the make line: name → value."""
-        pairs = (word.partition("=") for word in shlex.split(self.make))
-        return {name: value for name, equals, value in pairs if equals}
+        return parse_variables(self.make)
 
     @property
     def seconds(self) -> float:
@@ -214,7 +228,7 @@ class Run(Record):
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     id: str
     tool: Tool
-    command: str
+    command: CommandText
     host: Host
     started: datetime
     finished: datetime | None = None
