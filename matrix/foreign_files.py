@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from matrix.errors import MachineError
+from matrix.errors import MachineError, RequestError
 
 FOREIGN_FILE_LIMIT = 64 * 2**20
 """Bytes that are read of one foreign file where the caller names no other limit."""
@@ -38,6 +38,9 @@ def translate_foreign_faults() -> Iterator[None]:
     """
     try:
         yield
+    except RequestError as error:
+        # What is wrong in a user's file is a request's fault; here it is in a file that a build left.
+        raise ForeignFileError(f"a file of this cell is wrong: {error}"[:_MAX_REASON]) from error
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         reason = f"{type(error).__name__}: {words}".replace("\n", " ")[:_MAX_REASON]
