@@ -24,7 +24,9 @@ def escape_path_part(name: str) -> str:
     ``.`` and ``..``; an empty one is ``%``."""
     if name.strip(".") == "":
         return name.replace(".", "%2E") or "%"
-    return _UNSAFE.sub(lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode()), name)
+    return _UNSAFE.sub(
+        lambda m: "".join(f"%{byte:02X}" for byte in m[0].encode("utf-8", "surrogatepass")), name
+    )
 
 
 @dataclass(frozen=True)

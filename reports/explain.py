@@ -1,6 +1,5 @@
 """`./inv explain`: a finding at length, and a user's .config held against it."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -25,6 +24,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import ConfigCompiler
 from matrix.record.run_model import Run
 from matrix.record.states import UNTRIED_STATES
+from matrix.shell_words import format_command
 from reports import finding_text, limits
 from reports.finding_view import FindingView
 from reports.formatting import format_count, format_labelled_lines, join_first, wrap_text
@@ -85,7 +85,10 @@ def _format_outcome(explanation: ConfigExplanation, stored: StoredRun) -> Iterat
     yield ""
     if explanation.differences is None:
         yield "  an arch cannot be changed in a .config; how to make one that shows it:"
-        yield f"    ./inv explain --finding {explanation.finding.id} --run {shlex.quote(stored.name)}"
+        command = format_command(
+            "./inv", "explain", "--finding", explanation.finding.id, "--run", stored.name
+        )
+        yield f"    {command}"
     elif explanation.change is None:
         yield from _wrap_paragraph(
             "a compiler cannot be changed in a .config: make it with the other one, as below"
@@ -198,7 +201,7 @@ def _format_config_commands(explanation: ConfigExplanation, location: RunLocatio
         pair = locate_recorded_config(location, cell.config_sha256), relativize_to_cwd(file)
         yield ""
         yield "  what else differs from the cell that has it, symbol by symbol"
-        yield f"    scripts/diffconfig {shlex.join(map(str, pair))}"
+        yield f"    {format_command('scripts/diffconfig', *map(str, pair))}"
 
 
 def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Console) -> None:
@@ -291,4 +294,5 @@ def _format_commands(view: FindingView) -> Iterator[str]:
         yield from (f"    {command}" for command in commands)
     yield ""
     yield "  or in a container, with a script that stands alone"
-    yield f"    ./inv repro --finding {view.id} --run {shlex.quote(view.location.stored.name)}"
+    command = format_command("./inv", "repro", "--finding", view.id, "--run", view.location.stored.name)
+    yield f"    {command}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from matrix.findings.finding import Finding
-from matrix.findings.make_steps import RunLocation, find_diagnostic_ref, list_make_steps, parse_make_targets
+from matrix.findings.make_steps import RunLocation, find_diagnostic_ref, format_make_line, list_make_steps
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
 from matrix.record.run_model import Cell, Run, SourceRecord
@@ -132,14 +132,9 @@ def format_compilers(run: Run, toolchains: Collection[str] | None = None) -> lis
 
 def format_make_lines(cells: Iterable[Cell], shown: int) -> list[str]:
     """The make lines, each with the number of cells that it built, the most frequent first."""
-    lines = Counter(filter(None, map(_format_make_line, cells)))
+    lines = Counter(filter(None, map(format_make_line, cells)))
     first = [f"{line}  # {format_count(count, 'cell')}" for line, count in lines.most_common(shown)]
     return first + ([f"# and {format_count(len(lines) - shown, 'more line')}"] if len(lines) > shown else [])
-
-
-def _format_make_line(cell: Cell) -> str:
-    targets = " ".join(parse_make_targets(cell.stages[-1])) if cell.stages else ""
-    return f"make {cell.make} -k {targets}" if targets else ""
 
 
 def view_finding(stored: StoredRun, finding: Finding, most: MailLimits) -> FindingView:

@@ -1,7 +1,6 @@
 """What single tasks print in a terminal: a run against its baseline, a shell's banner, a reproducer, a
 machine's state."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -9,6 +8,7 @@ from typing import Protocol
 from rich.console import Console
 
 from matrix.record.run_model import Cell
+from matrix.shell_words import quote_word
 from matrix.verdict.baseline import KnownIssues, Regression
 from matrix.verdict.verdict_model import CellChange, FindingChange
 from reports.formatting import format_count, format_labelled_lines
@@ -88,7 +88,7 @@ def show_shell_banner(cell: Cell, make: str, variable: str, console: Console) ->
 
 def show_reproducer(path: Path, console: Console) -> None:
     """Where the script is, and how it is run."""
-    typed = shlex.quote(str(path.absolute()))
+    typed = quote_word(str(path.absolute()))
     print_line(console, str(path))
     print_line(console, "in a kernel tree")
     print_line(console, f"  sh {typed}")

@@ -1,6 +1,5 @@
 """A run, a plan and a verdict in a terminal, and the same without colour as a text file."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -12,6 +11,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import PROVEN_STATES, State, find_worst_state
+from matrix.shell_words import format_command, quote_word
 from matrix.verdict.verdict_model import Verdict
 from reports import limits, summary, verdict_text
 from reports.changes import TRANSITION_STATES, CellChangeGroup, RunChanges
@@ -121,7 +121,7 @@ def _render_next_command(changes: RunChanges) -> Iterator[str]:
     shown = next(filter(None, map(changes.locate_finding, changes.findings)), None)
     if shown:
         side, finding = shown
-        command = f"./inv explain --finding {finding.id} --run {shlex.quote(side.name)}"
+        command = format_command("./inv", "explain", "--finding", finding.id, "--run", side.name)
         yield from format_labelled_lines("next", [command], wrap=False)
 
 
@@ -310,7 +310,7 @@ def _format_warnings(run: Run) -> str:
 def _show_next_commands(location: RunLocation, console: Console) -> None:
     """Where the report lies, and the commands that go on from there."""
     stored = location.stored
-    name, has_page = shlex.quote(stored.name), stored.find_file("report.html") is not None
+    name, has_page = quote_word(stored.name), stored.find_file("report.html") is not None
     directory = location.display_path if location.display_path.name else stored.directory.name
     print_line(console)
     _show_labelled_line(console, "kept in", str(directory))

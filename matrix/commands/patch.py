@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from matrix.catalog.types import Profile
 from matrix.commands.focus import find_focus_additions, name_object
-from matrix.commands.run import choose_run_directory, run_matrix
+from matrix.commands.run import check_output_unused, create_output_directory, run_matrix
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -33,11 +33,11 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.journal import check_directory_unused
 from matrix.record.run_model import Run
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
+from matrix.user_files import expand_user_path, stat_user_path
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
@@ -101,13 +101,15 @@ def evaluate_patch(
     InterruptedRunError when the user stopped it: what was built is kept.
     """
     profile = profile.model_copy(update={"patch": (*profile.patch, *request.base_patches)})
-    directory = choose_run_directory(profile, f"{profile.name}-patch", environment.runs, datetime.now(UTC))
-    check_directory_unused(directory)
+    check_output_unused(profile)
+    title = f"{profile.name}-patch"
+    directory = create_output_directory(profile, title, environment.runs, datetime.now(UTC))
+    folder = _claim_patches_folder(directory)
     try:
-        trial = _try_patches(profile, request.series, directory, emit, environment)
+        trial = _try_patches(profile, request.series, folder, emit, environment)
     except BaseException:
         # Nothing was built yet, so nothing of a request that is refused is kept.
-        remove_tree(directory / _PATCHES_DIRECTORY)
+        remove_tree(folder)
         with suppress(OSError):
             directory.rmdir()
         raise
@@ -125,10 +127,10 @@ class _TrialApplication:
 
 
 def _try_patches(
-    profile: Profile, series: PatchSeries, directory: Path, emit: EventSink, environment: Environment
+    profile: Profile, series: PatchSeries, folder: Path, emit: EventSink, environment: Environment
 ) -> _TrialApplication:
-    """Apply the patches to a copy of the source, before anything is built."""
-    files = _write_patch_files(series.patches, directory / _PATCHES_DIRECTORY)
+    """Apply the patches to a copy of the source, before anything is built. They are kept in the folder."""
+    files = _write_patch_files(series.patches, folder)
     with prepare_session(profile, emit, environment) as session:
         touched = {path for patch in series.patches for path in patch.paths}
         more = find_focus_additions(profile, session.catalog, session.tree.path, touched)
@@ -146,10 +148,21 @@ def _try_patches(
     return _TrialApplication(focused, files)
 
 
+def _claim_patches_folder(directory: Path) -> Path:
+    """Create the folder of the patches. RequestError when another patch has just got the same ``--out``."""
+    folder = directory / _PATCHES_DIRECTORY
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise RequestError(
+            f"--out {directory} is in use", "name a directory that does not exist yet"
+        ) from error
+    return folder
+
+
 def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
     """Write the patches as files, in the order in which they apply: under their own names, with a number
     before each where two names are the same."""
-    folder.mkdir(parents=True)
     own = [patch.name for patch in patches]
     names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
     files = [folder / name for name in names]
@@ -281,9 +294,13 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]]
 
     None where there is none. RequestError for one that cannot be read.
     """
-    for directory in (Path(spec), runs / spec):
+    for directory in (expand_user_path(spec), runs / spec):
+        if not stat_user_path(directory, f"the run {spec}"):
+            continue
         steps = {
-            int(number): path for path in directory.glob("after-*") if (number := path.name[6:]).isdigit()
+            int(number): path
+            for path in directory.glob("after-*")
+            if (number := path.name[6:]).isascii() and number.isdigit()
         }
         afters = [steps[number] for number in sorted(steps)] or [directory / "after"]
         if (afters[-1] / VERDICT_FILE).is_file():

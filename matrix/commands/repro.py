@@ -4,7 +4,6 @@ The script needs a kernel tree and a container engine, or the tools of its machi
 """
 
 import re
-import shlex
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,20 +19,25 @@ from matrix.findings.finding import Finding
 from matrix.findings.fingerprint import GLOBAL_TOOLS
 from matrix.findings.make_steps import find_diagnostic_ref, find_make_targets, merge_fragments
 from matrix.findings.stored_run import StoredRun, filter_cells_by_toolchain
+from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_text import clean_text
 from matrix.fs import translate_disk_full, write_atomically
-from matrix.kconfig.config import format_fragment
+from matrix.kbuild_words import is_plain_target, list_obstacles
+from matrix.kconfig.config import Config, format_fragment
 from matrix.plan import escape_path_part
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord
 from matrix.record.states import State
+from matrix.shell_words import format_command, format_variable, quote_word
 
 REPRODUCER_NAME = "repro.sh"
-_MAX_WORD_LENGTH = 4000
-_HEREDOC_END = "KMATRIX_EOF"
 _FROM_LINE = re.compile(r"^FROM (\S+)", re.MULTILINE)
-_QUOTE_CHARACTER = re.compile(r"['‘’`\"]")
-_DIGITS = re.compile(r"[0-9]+")
-_REGEX_SPECIAL = re.compile(r"[.\[\]{}()*+?^$|\\]")
+_IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+# Enough to tell a message from others, and no more than any grep takes.
+_MAX_PATTERN_CHARACTERS = 500
+_TEXT_PARTS = re.compile(
+    r"(?P<digits>[0-9]+)|(?P<quote>['‘’`\"])|(?P<special>[.\[\]{}()*+?^$|\\])|(?P<plain>[ -~\t]|[^\W\d_])|.",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class ReproTarget:
     def script_name(self) -> str:
         """``repro-F1-powerpc-gcc-14.sh``."""
         name = self.finding.id if self.finding else "cell"
-        return f"repro-{name}-{self.cell.arch}-{escape_path_part(self.cell.toolchain)}.sh"
+        return f"repro-{name}-{'-'.join(map(escape_path_part, (self.cell.arch, self.cell.toolchain)))}.sh"
 
 
 def select_repro_target(stored: StoredRun, finding: str, cell: str, toolchain: str) -> ReproTarget:
@@ -83,11 +87,14 @@ def render_reproducer(stored: StoredRun, target: ReproTarget, comment: Iterable[
 
     ``comment`` is the comment at its head, a line for each fact. A base that is a .config, and the log that
     shows what makes the object, are taken from the run's directory. Whatever a run holds is only text in the
-    script, which runs outside of containers.
+    script, which runs outside of containers: each foreign word is quoted by `quote_word`. RequestError where
+    no script can be made of it.
     """
     run, cell, finding = stored.run, target.cell, target.finding
     ref = find_diagnostic_ref(cell, finding) if finding else None
-    chain = run.toolchains[cell.toolchain]
+    chain = _check_image_names(run.toolchains[cell.toolchain])
+    config = _collect_config_values(run.bases.get(cell.base, BaseRecord()), cell, stored)
+    kbuild = _collect_target_values(cell, stored, ref)
     return _load_script_template().render(
         name=REPRODUCER_NAME,
         version=clean_text(run.tool.version),
@@ -101,15 +108,25 @@ def render_reproducer(stored: StoredRun, target: ReproTarget, comment: Iterable[
         recipe=_list_image_builds(chain),
         decisive_symbols=cell.verified,
         patterns=_list_message_patterns(run, finding),
+        host_obstacle=_describe_host_obstacle(cell, config, kbuild),
         **_collect_compiler_values(cell),
-        **_collect_config_values(run.bases.get(cell.base, BaseRecord()), cell, stored),
-        **_collect_target_values(cell, stored, ref),
+        config=config,
+        kbuild=kbuild,
     )
+
+
+def _check_image_names(chain: ToolchainRecord) -> ToolchainRecord:
+    """The same toolchain. A name that is none would be taken for an option of the engine."""
+    tags = [match for text in chain.recipe[1:] for match in _FROM_LINE.findall(text)]
+    for name in (chain.image, chain.image_id, *([chain.root, *tags] if chain.recipe else [])):
+        if not _IMAGE_NAME.fullmatch(name):
+            raise RequestError(f"the record is damaged: {name!r} is no name of an image")
+    return chain
 
 
 @cache
 def _load_script_template() -> Template:
-    # A script must come out as it was written; what is foreign in it goes through ``q``.
+    # A script must come out as it was written; what is foreign in it goes through ``q`` or ``words``.
     pages = Environment(
         loader=PackageLoader("matrix.commands"),
         undefined=StrictUndefined,
@@ -117,13 +134,14 @@ def _load_script_template() -> Template:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    pages.filters["q"] = _quote_shell_word
+    pages.filters["q"] = quote_word
+    pages.filters["words"] = _quote_word_lines
     return pages.get_template("repro.sh.j2")
 
 
-def _quote_shell_word(text: str) -> str:
-    """Foreign text as one word of sh. On one line: inside of a here-document another could end that."""
-    return shlex.quote(clean_text(text, _MAX_WORD_LENGTH))
+def _quote_word_lines(words: Iterable[str]) -> str:
+    """Foreign words as the arguments of a command, each on a line of its own."""
+    return " \\\n    ".join(map(quote_word, words))
 
 
 def _wrap_comment(comment: Iterable[str]) -> Iterator[str]:
@@ -132,64 +150,95 @@ def _wrap_comment(comment: Iterable[str]) -> Iterator[str]:
         yield from textwrap.wrap(clean_text(line), 96) or [""]
 
 
-def _list_image_builds(chain: ToolchainRecord) -> list[dict[str, str]]:
+def _list_image_builds(chain: ToolchainRecord) -> list[dict[str, object]]:
     """The images to build, in order: the tag of each is what the next is built from."""
     parents = [_FROM_LINE.search(text) for text in chain.recipe[1:]]
     tags = [match[1] for match in parents if match] + [chain.image]
-    return [
-        {"tag": tag, "text": _strip_heredoc_end(text)} for tag, text in zip(tags, chain.recipe, strict=False)
-    ]
+    return [{"tag": tag, "lines": text.splitlines()} for tag, text in zip(tags, chain.recipe, strict=False)]
 
 
 def _collect_compiler_values(cell: Cell) -> dict[str, str]:
     """The make line, and the tools that it selects."""
     pair = find_compiler_and_linker(cell.make_variables)
     return {
-        "make": " ".join(_quote_shell_word(f"{name}={value}") for name, value in cell.make_variables.items()),
+        "make": " ".join(format_variable(name, value) for name, value in cell.make_variables.items()),
         "compiler": pair[0],
-        "tools": " ".join(_quote_shell_word(tool.split()[0]) for tool in pair if tool.split()),
+        "tools": format_command(*(tool.split()[0] for tool in pair if tool.split())),
     }
 
 
-def _collect_config_values(base: BaseRecord, cell: Cell, stored: StoredRun) -> dict[str, object]:
+@dataclass(frozen=True)
+class _ConfigValues:
     """Where the configuration starts: a make target, or a whole .config; and what comes on top."""
+
+    target: str | None
+    seed: int | None
+    base_config: Config
+    fragment: Config
+
+    @property
+    def base_lines(self) -> list[str]:
+        return str(self.base_config).splitlines()
+
+    @property
+    def fragment_lines(self) -> list[str]:
+        return str(self.fragment).splitlines()
+
+
+def _collect_config_values(base: BaseRecord, cell: Cell, stored: StoredRun) -> _ConfigValues:
     target = base.targets.get(cell.arch)
+    fragment = Config.parse(format_fragment(merge_fragments(base, cell)))
+    if target:
+        return _ConfigValues(target, base.seed, Config({}), fragment)
     digest = base.config_sha256 or cell.config_sha256
-    path = None if target else stored.find_file(f"configs/{digest}")
-    if not target and path is None:
+    text = ForeignDirectory(stored.directory).read_text(f"configs/{digest}")
+    if text is None:
         raise RequestError(
             f"{stored.directory} has no configs/{digest} any more, which {cell.id} starts from"
         )
-    return {
-        "target": target,
-        "seed": base.seed,
-        "config": _strip_heredoc_end(path.read_text("utf-8", "replace")) if path else "",
-        "fragment": _strip_heredoc_end(format_fragment(merge_fragments(base, cell))),
-    }
+    return _ConfigValues(None, base.seed, Config.parse(text), fragment)
 
 
-def _collect_target_values(cell: Cell, stored: StoredRun, ref: DiagnosticRef | None) -> dict[str, str]:
+@dataclass(frozen=True)
+class _TargetValues:
     """What is built; the object without which a build does not count as gone."""
+
+    targets: tuple[str, ...]
+    object: str
+    gone_message: str
+
+
+def _collect_target_values(cell: Cell, stored: StoredRun, ref: DiagnosticRef | None) -> _TargetValues:
     if ref is not None and ref.stage == "configure":
-        return {"targets": "", "object": "", "gone_message": "make olddefconfig does not say it"}
+        return _TargetValues((), "", "make olddefconfig does not say it")
     object_ = ref.object or "" if ref else ""
-    object_ = object_ if object_.endswith(".o") and "/" in object_ else ""
-    return {
-        "targets": " ".join(map(_quote_shell_word, find_make_targets(cell, stored, ref))),
-        "object": object_,
-        "gone_message": f"{object_ or 'everything'} is made without it",
-    }
+    # It is removed before the build: a path that leads out of the build directory must not get there.
+    object_ = object_ if object_.endswith(".o") and "/" in object_ and is_plain_target(object_) else ""
+    targets = find_make_targets(cell, stored, ref)
+    return _TargetValues(targets, object_, f"{object_ or 'everything'} is made without it")
 
 
-def _strip_heredoc_end(text: str) -> str:
-    """A text of which no line ends the script's here-document."""
-    return "\n".join(line for line in text.splitlines() if line.strip() != _HEREDOC_END)
+def _describe_host_obstacle(cell: Cell, config: _ConfigValues, kbuild: _TargetValues) -> str:
+    """What of a cell may run more than a build, and is kept to containers; empty where nothing may."""
+    targets = [*([config.target] if config.target else []), *kbuild.targets]
+    found = list_obstacles(cell.make_variables, targets, config.base_config.merge(config.fragment))
+    if not found:
+        return ""
+    return f"what the run gave make may run commands on this machine, so only in a container: {found[0]}"
 
 
 def _list_message_patterns(run: Run, finding: Finding | None) -> list[str]:
-    """An ERE for each message of the finding: the finding is there whichever compiler prints it."""
-    keys = finding.diagnostics if finding else ()
-    return sorted({_build_message_pattern(run.diagnostics[key]) for key in keys if key in run.diagnostics})
+    """An ERE for each message of the finding: the finding is there whichever compiler prints it.
+
+    RequestError where a finding has no words that could be looked for.
+    """
+    if finding is None:
+        return []
+    known = (run.diagnostics[key] for key in finding.diagnostics if key in run.diagnostics)
+    patterns = {_build_message_pattern(diagnostic) for diagnostic in known if diagnostic.message.strip()}
+    if not patterns:
+        raise RequestError(f"{finding.id} has no message to look for", "name a cell that fails: --cell")
+    return sorted(patterns)
 
 
 def _build_message_pattern(diagnostic: Diagnostic) -> str:
@@ -199,12 +248,26 @@ def _build_message_pattern(diagnostic: Diagnostic) -> str:
     """
     has_line = diagnostic.file is not None and diagnostic.line is not None
     has_line = has_line and diagnostic.tool not in GLOBAL_TOOLS
-    where = f"(^|[ /]){_escape_regex(str(diagnostic.file))}:[0-9]+:.*" if has_line else ""
-    return where + _QUOTE_CHARACTER.sub(".{1,3}", _DIGITS.sub("[0-9]+", _escape_regex(diagnostic.message)))
+    where = f"{_build_path_pattern(str(diagnostic.file))}:[0-9]+:.*" if has_line else ""
+    return where + _build_text_pattern(diagnostic.message[:_MAX_PATTERN_CHARACTERS])
 
 
-def _escape_regex(text: str) -> str:
-    return _REGEX_SPECIAL.sub(r"\\\g<0>", clean_text(text, _MAX_WORD_LENGTH))
+def _build_path_pattern(path: str) -> str:
+    end = path[-_MAX_PATTERN_CHARACTERS:]
+    return f"{'(^|[ /])' if end == path else ''}{_build_text_pattern(end)}"
+
+
+def _build_text_pattern(text: str) -> str:
+    return _TEXT_PARTS.sub(_build_part_pattern, text)
+
+
+def _build_part_pattern(part: re.Match[str]) -> str:
+    if part.lastgroup == "digits":
+        return "[0-9]+"
+    if part.lastgroup == "special":
+        return f"\\{part[0]}"
+    # A quote may be of another kind, and a replacement character stands for any bytes: up to four for each.
+    return part[0] if part.lastgroup == "plain" else ".{1,4}"
 
 
 def write_script(script: str, path: Path) -> Path:

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from tempfile import TemporaryDirectory
 from time import monotonic
 
@@ -32,12 +32,14 @@ from matrix.record.journal import (
     Journal,
     check_directory_unused,
     claim_run_directory,
+    create_run_directory,
     generate_run_id,
     link_latest_run,
 )
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
+from matrix.user_files import expand_user_path
 
 
 def run_matrix(
@@ -55,10 +57,10 @@ def run_matrix(
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
-    directory = choose_run_directory(profile, profile.name, environment.runs, now)
-    check_directory_unused(directory)
+    check_output_unused(profile)
     with prepare_session(profile, emit, environment) as session:
         _check_knob_conflicts(session, requests)
+        directory = create_output_directory(profile, profile.name, environment.runs, now)
         claim_run_directory(directory)
         name = directory.name if profile.out is None else generate_run_id(profile.name, now)
         record = _build_blank_run(name, session, requests, now, argv)
@@ -100,13 +102,18 @@ def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None
         collect_proof_symbols(request, session.catalog, session.profile.fixed)
 
 
-def choose_run_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
-    """Where a run of this title is kept: ``--out``, or a new directory under ``runs``."""
+def check_output_unused(profile: Profile) -> None:
+    """RequestError when there is something in ``--out`` already."""
     if profile.out is not None:
-        return Path(profile.out).absolute()
-    name = generate_run_id(title, now)
-    paths = (runs / (name if number == 1 else f"{name}.{number}") for number in count(1))
-    return next(path for path in paths if not path.exists())
+        check_directory_unused(expand_user_path(profile.out).absolute())
+
+
+def create_output_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
+    """Create a directory for a run of this title, a new one under ``runs``. ``--out`` is returned as it is,
+    since it may be there already."""
+    if profile.out is not None:
+        return expand_user_path(profile.out).absolute()
+    return create_run_directory(runs, generate_run_id(title, now))
 
 
 def _build_blank_run(
@@ -164,7 +171,8 @@ def _record_run(
         context = RunContext(
             session,
             lanes,
-            session.create_step_runner(record.id, at_once),
+            # Runs in different folders, or of different users, may have the same id.
+            session.create_step_runner(f"{record.id}-{token_hex(3)}", at_once),
             JobBudget(session.jobs, at_once, len(lanes)),
             journal,
             emit,

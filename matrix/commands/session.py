@@ -1,6 +1,7 @@
 """What a command needs before it can plan: engine, images, source; made where they are missing."""
 
 import hashlib
+import os
 import platform
 import re
 import subprocess
@@ -251,22 +252,39 @@ def build_tool_record() -> Tool:
 
 
 def _read_commit() -> str | None:
-    command = ["git", "-c", f"safe.directory={PROJECT_ROOT}", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return output.strip() or None
+    process = _run_git(PROJECT_ROOT, "-c", f"safe.directory={PROJECT_ROOT}", "rev-parse", "HEAD")
+    return process.stdout.strip() or None if process else None
 
 
 def read_git_identity() -> Mailbox:
-    """Read the user's name and address from git. RequestError where git has none."""
-    command = ["git", "var", "GIT_AUTHOR_IDENT"]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    match = _GIT_IDENT.match(process.stdout)
-    if process.returncode or match is None:
+    """Read the user's name and address from git. RequestError where git has none.
+
+    Of the user's own configuration: the current directory may be in a stranger's repository.
+    """
+    process = _run_git(Path("/"), "var", "GIT_AUTHOR_IDENT")
+    match = _GIT_IDENT.match(process.stdout) if process and not process.returncode else None
+    if match is None:
         raise RequestError(
             "git does not know who you are, so no tag can name you",
             "git config --global user.name 'Your Name'; git config --global user.email you@example.org",
         )
     return Mailbox(name=match["name"], address=match["address"])
+
+
+def _run_git(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str] | None":
+    """Run git in a directory, and in no repository above it or of the environment; None where it cannot run.
+
+    Only for what runs no program of a configuration.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_DIR")}
+    try:
+        return subprocess.run(
+            ["git", "-C", str(directory), *arguments],
+            env=kept | {"GIT_CEILING_DIRECTORIES": str(directory.parent), "LC_ALL": "C"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None

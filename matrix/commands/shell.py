@@ -1,7 +1,6 @@
 """A prompt where a cell was built: its image, its tree, its configuration, its make command."""
 
 import secrets
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from matrix.record.events import EventSink
 from matrix.record.run_model import Cell
 from matrix.record.states import State
 from matrix.resolve.make_runner import MakeRunner
+from matrix.shell_words import format_command
 
 MAKE_VARIABLE = "make_again"
 """The variable in the container that holds the make command: a shell's ``eval "$make_again"`` runs it."""
@@ -77,7 +77,8 @@ def open_cell_shell(
 def _check_cell_reachable(cell: Cell, directory: Path) -> None:
     if cell.state is not State.UNREACHABLE:
         return
-    other = f"the tree makes this of it: ./inv shell {cell.resolves_to} --run {shlex.quote(str(directory))}"
+    command = format_command("./inv", "shell", str(cell.resolves_to), "--run", str(directory))
+    other = f"the tree makes this of it: {command}"
     raise RequestError(
         f"{cell.id} is unreachable, so nothing was built there: {cell.reason}",
         other if cell.resolves_to else "no cell of the run has the configuration that the tree makes of it",

@@ -13,7 +13,8 @@ LineCallback = Callable[[str], None]
 """Takes one line of output, without its newline, as soon as it is complete."""
 
 LABEL = "kmatrix"
-"""The label of every container and image that kmatrix makes; a container's value is its run's id."""
+"""The label of every container and image that kmatrix makes; a container's value is its run's id, and what
+tells it from other runs with that id."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Engine(Protocol):
         """
 
     def list_containers(self, label: str = LABEL) -> dict[str, str]:
-        """All of kmatrix's containers, or those with one more label: name → run id. Ended ones too."""
+        """All of kmatrix's containers, or those with one more label: name → owner. Ended ones too."""
 
     def remove_container(self, name: str) -> None:
         """Kill and remove; a container that is gone already is no error."""

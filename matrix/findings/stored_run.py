@@ -12,6 +12,7 @@ from matrix.fs import write_atomically
 from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Cell, DiagnosticRef
 from matrix.record.states import State
+from matrix.shell_words import format_command
 
 FINDINGS_FILE = "findings.json"
 FindingRefs = dict[str, list[DiagnosticRef]]
@@ -80,7 +81,7 @@ class StoredRun(RunDirectory):
         known = f"{ids[0]} to {ids[-1]}" if len(ids) > 1 else "".join(ids) or "none"
         raise RequestError(
             f"the run {self.run.id} has no finding {name!r} (it has {known})",
-            f"./inv explain --run {self.run.id} shows them",
+            f"{format_command('./inv', 'explain', '--run', self.name)} shows them",
         )
 
     def select_finding(self, name: str) -> Finding:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,35 @@ def sanitize_container_name(text: str) -> str:
 def generate_run_id(profile: str, now: datetime) -> str:
     """``20261122-093015-kvm-vfio``: ids sort by time, and end with the profile."""
     return sanitize_container_name(f"{now:%Y%m%d-%H%M%S}-{profile}")
+
+
+def create_run_directory(runs: Path, name: str) -> Path:
+    """Create ``runs/NAME``, or ``NAME.2``, ``NAME.3`` …, the first that nobody has. RequestError where no
+    directory can be made.
+
+    Runs that start in the same second have the same name: that one exists, or not, decides who gets it.
+    """
+    try:
+        with translate_disk_full(runs):
+            runs.mkdir(parents=True, exist_ok=True)
+            return next(
+                directory
+                for number in count(1)
+                if _try_create(directory := runs / (name if number == 1 else f"{name}.{number}"))
+            )
+    except OSError as error:
+        raise RequestError(
+            f"no run can be kept in {runs}: {error.strerror}", "name another directory: --out DIR"
+        ) from error
+
+
+def _try_create(directory: Path) -> bool:
+    """Create a directory; False when there is something of that name."""
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def check_directory_unused(directory: Path) -> None:

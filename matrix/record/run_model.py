@@ -4,18 +4,21 @@ The published JSON Schema is made from these. Adding an optional key keeps the s
 ignore unknown keys.
 """
 
-import shlex
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
 SCHEMA_VERSION: Literal[1] = 1
 AxesKey = frozenset[tuple[str, str]]
 """A cell's values on all axes, as a key."""
+# A record may be a stranger's, and its commands are shown to be typed.
+CommandText = Annotated[str, AfterValidator(quote_recorded_command)]
+VariablesText = Annotated[str, AfterValidator(quote_recorded_variables)]
 
 
 class Record(BaseModel):
@@ -103,7 +106,7 @@ class StageRecord(Record):
 
     name: Literal["configure", "focus", "vmlinux", "modules"]
     state: State
-    command: str
+    command: CommandText
     exit: int | None = None
     seconds: float = 0.0
     objects: int = 0
@@ -150,7 +153,7 @@ class Cell(RequestedCell):
     fragment: dict[str, str] = Field(default_factory=dict)
     verified: tuple[Verified, ...] = ()
     config_sha256: str | None = None
-    make: str = ""
+    make: VariablesText = ""
     state: State = State.NOT_RUN
     reason: str | None = None
     resolves_to: str | None = None
@@ -199,8 +202,7 @@ class Cell(RequestedCell):
     @property
     def make_variables(self) -> dict[str, str]:
         """The variables of the make line: name → value."""
-        pairs = (word.partition("=") for word in shlex.split(self.make))
-        return {name: value for name, equals, value in pairs if equals}
+        return parse_variables(self.make)
 
     @property
     def seconds(self) -> float:
@@ -214,7 +216,7 @@ class Run(Record):
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     id: str
     tool: Tool
-    command: str
+    command: CommandText
     host: Host
     started: datetime
     finished: datetime | None = None

@@ -13,9 +13,9 @@ from pathlib import Path
 from matrix.engine.protocol import Engine, Mount
 from matrix.errors import KmatrixError, MachineError, RequestError
 from matrix.foreign_trees import remove_tree
-from matrix.source import git
 from matrix.source.apply import apply_patches
 from matrix.source.cache import CachedTree, SourceCache
+from matrix.source.git import export_commit, read_git_provenance, resolve_commit
 from matrix.source.kernel_tree import (
     GitProvenance,
     SourceTree,
@@ -209,9 +209,9 @@ class _TreeFetcher:
         root = source.path.resolve()
         require_kernel_version(root, self.spec)
         refuse_build_leftovers(root, self.spec)
-        state = git.read_git_provenance(root)
         try:
             files = list_files(root)
+            state = self._read_provenance(root)
             with self.cache.translate_disk_errors():
                 manifest = hash_with_cache(root, files, self.cache.hash_cache_path(root))
             cached = self.cache.find(manifest.digest) or self._copy_directory(root, files, manifest)
@@ -221,17 +221,27 @@ class _TreeFetcher:
             ) from problem
         return self._build_tree(cached, state)
 
+    def _read_provenance(self, root: Path) -> GitProvenance | None:
+        """The commit of a directory, which can be built without one."""
+        try:
+            return read_git_provenance(root, self.sandbox)
+        except RequestError as problem:
+            self.note(f"The record will have no commit: {problem}")
+            return None
+
     def fetch_revision(self, source: RevisionSpec) -> SourceTree:
         """Export a commit. Its key is the commit, as a name like HEAD moves."""
-        commit = git.resolve_commit(source.path, source.revision)
-        state = GitProvenance(commit, git.describe_commit(source.path, commit), dirty=False)
-        key = f"git:{commit}:{git.find_repository_prefix(source.path)}"
+        commit = resolve_commit(source.path, source.revision, self.sandbox)
+        state = GitProvenance(commit.id, commit.describe, dirty=False)
+        key = f"git:{commit.id}:{commit.repository.prefix}"
         cached = self._find_known_tree(key)
         if cached is None:
             self.note(f"Exporting {state.describe} of {source.path}")
             with self.cache.create_import_area() as area:
-                git.export_commit(source.path, commit, area / "archive.tar")
-                cached = self._import_tarball(area / "archive.tar", area)
+                archive = area / "exported/archive.tar"
+                if export_commit(commit, archive, self.sandbox).is_disk_full:
+                    raise self.cache.build_disk_full_error()
+                cached = self._import_tarball(archive, area)
             self.cache.write_spec_entry(key, cached.digest, spec=self.spec)
         return self._build_tree(cached, state)
 

@@ -3,13 +3,13 @@
 import difflib
 import os
 import re
-import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from matrix.errors import RequestError
 from matrix.kernel_files import CRATE_SUFFIX, OBJECT_SUFFIXES
+from matrix.shell_words import format_command, format_variable
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,11 @@ def refuse_build_leftovers(root: Path, spec: str) -> None:
         return
     config = _CONFIG_ARCH.search(_read_head(root / ".config"))
     arches = _find_generated_arches(root) or ([config[1]] if config else [])
-    command = f"make -C {shlex.quote(str(root))}"
-    commands = [f"{command} ARCH={arch} mrproper" for arch in arches] or [f"{command} mrproper"]
+    command = format_command("make", "-C", str(root))
+    commands = [f"{command} {format_variable('ARCH', arch)} mrproper" for arch in arches]
     raise RequestError(
         f"{spec} holds leftovers of a build in the tree: {', '.join(leftovers)}",
-        f"Clean it (this deletes its .config, too): {' && '.join(commands)}",
+        f"Clean it (this deletes its .config, too): {' && '.join(commands or [f'{command} mrproper'])}",
     )
 
 

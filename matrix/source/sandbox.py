@@ -14,6 +14,12 @@ from matrix.fs import DISK_FULL_MESSAGES
 
 _MAX_KEPT_LINES = 400
 _TIMEOUT_SECONDS = 3600.0
+# Bytes. xz and zstd take some hundred million, git on a kernel's history not much more.
+_MEMORY_LIMIT = 3 * 2**30
+
+
+class SandboxLimitError(MachineError):
+    """A step in the sandbox was ended as it took too much time or memory."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,16 @@ class Sandbox:
     cancel: threading.Event = field(default_factory=threading.Event)
 
     def run(
-        self, script: str, *arguments: str, mounts: Sequence[Mount], network: bool = False
+        self,
+        script: str,
+        *arguments: str,
+        mounts: Sequence[Mount],
+        network: bool = False,
+        seconds: float = _TIMEOUT_SECONDS,
     ) -> SandboxResult:
         """Run a bash script, which stops at its first failing command; a failure is a value.
 
-        MachineError when a limit ended it, InterruptedRunError when the user did.
+        SandboxLimitError when a limit ended it, InterruptedRunError when the user did.
         """
         lines: deque[str] = deque(maxlen=_MAX_KEPT_LINES)
         step = Step(
@@ -61,9 +72,9 @@ class Sandbox:
             workdir="/tmp",  # noqa: S108
             network=network,
         )
-        limits = ContainerLimits(seconds=_TIMEOUT_SECONDS)
+        limits = ContainerLimits(memory=_MEMORY_LIMIT, seconds=seconds)
         ended = StepRunner(self.engine, self.user, "source", limits, self.cancel).run(step, lines.append)
-        _raise_limit_errors(ended)
+        _raise_limit_errors(ended, seconds)
         return SandboxResult(ended.exit, tuple(lines))
 
     def chown_to_user(self, *paths: Path) -> None:
@@ -81,12 +92,16 @@ class Sandbox:
         return path
 
 
-def _raise_limit_errors(result: ContainerResult) -> None:
+def _raise_limit_errors(result: ContainerResult, seconds: float) -> None:
     if result.cancelled:
         raise InterruptedRunError("interrupted while the source was prepared")
     if result.oom:
-        raise MachineError(
-            "memory ran out while the source was prepared", "Close other programs, and run again."
+        raise SandboxLimitError(
+            f"preparing the source took more than {_MEMORY_LIMIT >> 30} GiB of memory, or all that there is",
+            "Close other programs, and run again; no kernel tree takes that much.",
         )
     if result.timed_out:
-        raise MachineError("preparing the source took more than an hour", "See what slows this machine down.")
+        raise SandboxLimitError(
+            f"preparing the source took more than {seconds / 60:.0f} minutes",
+            "See what slows this machine down.",
+        )

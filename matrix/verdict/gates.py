@@ -8,6 +8,7 @@ from matrix.findings.finding import Condition
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
+from matrix.shell_words import format_command
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -37,7 +38,7 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
         known = ", ".join(name for row in verdict.findings if row.before for name in row.before.ids)
         raise RequestError(
             f"the before-run {verdict.before.run} has no finding {name!r} (it has {known or 'none'})",
-            f"./inv report --run {verdict.before.run} shows them",
+            f"{format_command('./inv', 'report', '--run', verdict.before.run)} shows them",
         )
     return FixCheck(finding=name, title="", fixed=False, known=False, reason=_NOTHING_TRIED_BEFORE)
 

@@ -149,3 +149,19 @@ def test_without_a_baseline_nothing_is_measured_and_a_wrong_one_is_refused(tmp_p
         parse_baseline_options("nosuch", "", tmp_path)
     with pytest.raises(RequestError):
         parse_baseline_options("", str(tmp_path / "nosuch.toml"), tmp_path)
+
+
+def test_a_patch_takes_nothing_from_another_that_has_just_got_the_same_directory(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both have seen it empty: the one that makes the folder of the patches has it.
+    monkeypatch.setattr("matrix.commands.patch.check_output_unused", lambda _: None)
+    theirs = judge.place / "out" / "patches" / "theirs.patch"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("theirs")
+    profile = resolve_profile(judge._settled({"out": [str(judge.place / "out")]}), {})
+    (judge.place / "fix.patch").write_text(FIX)
+    request = PatchRequest(read_series(str(judge.place / "fix.patch")))
+    with pytest.raises(RequestError, match="in use"):
+        evaluate_patch(profile, request, judge._tell, ["test"], judge.world)
+    assert theirs.read_text() == "theirs"

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from matrix.commands.repro import ReproTarget
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.derive import derive_findings
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
+from matrix.kbuild_words import find_unplain_variables
 from matrix.record.run_model import BaseRecord, Cell, DiagnosticRef, Run, ToolchainRecord, Verified
 from matrix.record.states import State
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, a_cell, a_run
@@ -471,7 +473,7 @@ def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: FakeTools, tm
         make=f"ARCH=powerpc 'X={EVIL.replace(chr(39), '')}'",
     )
     tools.configure_engine(images="root")
-    chain = ToolchainRecord(image=EVIL, image_id=EVIL, root="root", recipe=(EVIL, f"FROM x\n{EVIL}"))
+    chain = ToolchainRecord(image="x", image_id="y", root="root", recipe=(EVIL, f"FROM x\n{EVIL}"))
     base = BaseRecord(targets={"powerpc": EVIL}, fragment=("CONFIG_A=y",))
     run = a_run([cell], [said], bases={"defconfig": base}, toolchains={"gcc-14": chain}, id="run")
     script = tmp_path / "repro.sh"
@@ -480,6 +482,67 @@ def test_nothing_that_a_run_holds_is_a_command_for_the_host(tools: FakeTools, tm
         for words in ([], ["--host"], ["--help"]):
             tools.run_script(shell, script, *words)
     assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("name", [EVIL, "--privileged", "-v/:/host", "", "a b"])
+@pytest.mark.parametrize("field", ["image", "image_id", "root"])
+def test_an_image_whose_name_is_none_is_refused(tmp_path: Path, field: str, name: str) -> None:
+    chain = RECIPE.model_copy(update={field: name})
+    run = story(toolchains={"gcc-14": chain, "clang-19": chain})
+    with pytest.raises(RequestError, match="is no name of an image"):
+        script_of(StoredRun(run, tmp_path), run.cells[0], finding(run))
+
+
+def test_an_object_that_leads_out_of_the_build_directory_is_not_removed(
+    ask: Run_, tools: FakeTools, tmp_path: Path
+) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "mine.o").touch()
+    refs = (DiagnosticRef(key=GCC_ERROR.key, object="../mine.o", stage="focus"),)
+    cell = failing().model_copy(update={"diagnostics": refs})
+    tools.configure_kernel(build=f'echo "{GCC_SAYS}"; false')
+    assert ask("--host", "--build", str(tmp_path / "kept"), run=story(cell)).returncode == THERE
+    assert (tmp_path / "mine.o").exists()
+
+
+def test_a_script_stays_in_the_run_whatever_its_cell_is_called() -> None:
+    cell = failing().model_copy(update={"arch": "/../../x", "toolchain": "../y"})
+    assert ReproTarget(cell, None).script_name == "repro-cell-%2F..%2F..%2Fx-..%2Fy.sh"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *("X=y", "CC='touch x'", "CC=touch", "KCFLAGS='-wrapper touch,x'", "KCFLAGS=-Wl,-x", "SHELL=/bin/sh"),
+        *(
+            "Q=touch",
+            "ARCH='$(shell touch x)'",
+            "CROSS_COMPILE='touch x;'",
+            "LD_PRELOAD=/x.so",
+            "cmd_cc_o_c=x",
+        ),
+        *("MAKEFLAGS=--eval=x", "LLVM='1;x'", "KCFLAGS=-fplugin=x", "KCFLAGS=x", "CC=/tmp/x"),
+    ],
+)
+def test_a_make_line_that_may_run_more_than_a_build_is_kept_to_a_container(
+    ask: Run_, tools: FakeTools, make: str
+) -> None:
+    run = story(failing(make=f"ARCH=powerpc {make}".replace("ARCH=powerpc ARCH", "ARCH")))
+    ended = ask("--host", run=run)
+    assert (ended.returncode, "so only in a container" in ended.stderr) == (MACHINE, True)
+    assert tools.make_calls == []
+    assert ask(run=run).returncode == GONE
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *("CC=gcc-14", "CC=/opt/x/powerpc64le-linux-gnu-gcc-14", "LLVM=1", "LLVM=-19", "LLVM=/opt/llvm/bin/"),
+        *("KCFLAGS='-O2 -g -Wno-error=foo -DX=1'", "W=1", "LLVM_IAS=0", "LD=ld.lld", "HOSTCC=clang-19"),
+    ],
+)
+def test_a_make_line_that_selects_a_compiler_may_run_on_the_host(make: str) -> None:
+    assert find_unplain_variables(failing(make=make).make_variables) == []
 
 
 @pytest.mark.parametrize("shell", SHELLS.values(), ids=SHELLS)

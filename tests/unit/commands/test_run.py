@@ -14,7 +14,7 @@ from matrix.commands.run import plan_matrix, run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe, compute_base_tag
-from matrix.engine.protocol import ContainerResult
+from matrix.engine.protocol import LABEL, ContainerResult
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import CellFinished, EventSink, LaneFinished, ProgressEvent, ProgressNote
 from matrix.record.run_directory import RunDirectory, load_run
@@ -468,6 +468,28 @@ def test_a_build_that_removes_its_configuration_is_not_believed_either(desk: Des
 
     desk.kernel.before = in_cell("MODULES=n,VFIO=y", meddle)
     assert cell_of(desk.run(), "MODULES=n,VFIO=y").state is State.INFRA
+
+
+# What tells runs apart
+
+
+def test_containers_of_two_runs_are_told_apart_though_the_runs_have_one_id(desk: Desk) -> None:
+    owners = set()
+    for name in ("one", "other"):
+        desk.engine.ran.clear()
+        done = desk.run(out=[str(desk.place / name)])
+        own = {job.container.labels[LABEL] for job in desk.kernel.jobs if job.container in desk.engine.ran}
+        assert all(owner.startswith(f"{done.id}-") for owner in own)
+        assert len(own) == 1
+        owners |= {owner.rpartition("-")[2] for owner in own}
+    assert len(owners) == 2
+
+
+def test_runs_that_start_in_one_second_are_kept_apart(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.commands.run.generate_run_id", lambda *_: "20261125-174221-quick")
+    directories = [(desk.run(), desk.directory)[1] for _ in range(3)]
+    assert [path.name for path in directories] == [f"20261125-174221-quick{end}" for end in ("", ".2", ".3")]
+    assert [load_run(path).id for path in directories] == [path.name for path in directories]
 
 
 # Stopping early

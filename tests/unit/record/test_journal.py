@@ -2,19 +2,28 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, RequestError
-from matrix.record.journal import Journal, claim_run_directory, generate_run_id, link_latest_run
+from matrix.record.journal import (
+    Journal,
+    claim_run_directory,
+    create_run_directory,
+    generate_run_id,
+    link_latest_run,
+)
 from matrix.record.run_directory import RunDirectory, find_run_directory, load_run
 from matrix.record.run_model import Cell, DiagnosticRef, Host, Run, SourceRecord, Tool, Verified
 from matrix.record.states import Evidence, State
@@ -167,6 +176,40 @@ def test_claiming_on_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "mkdir", full_disk)
     with pytest.raises(DiskFullError):
         claim_run_directory(tmp_path / "out")
+
+
+def _create_when_told(runs: Path, told: Barrier, made: "Queue[str]") -> None:
+    for second in range(50):
+        told.wait(60)
+        made.put(create_run_directory(runs, f"20261125-1742{second:02}-quick").name)
+
+
+def test_three_processes_in_one_second_have_a_directory_each(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    told, made = context.Barrier(3), context.Queue()
+    arguments = (tmp_path / "runs", told, made)
+    processes = [context.Process(target=_create_when_told, args=arguments) for _ in range(3)]
+    for process in processes:
+        process.start()
+    names_made = [made.get(timeout=60) for _ in range(150)]
+    for process in processes:
+        process.join(60)
+    expected = (f"20261125-1742{second:02}-quick{end}" for second in range(50) for end in ("", ".2", ".3"))
+    assert sorted(names_made) == sorted(expected)
+
+
+def test_a_name_that_anything_has_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("mine")
+    (tmp_path / "name.2").symlink_to("nowhere")
+    assert create_run_directory(tmp_path, "name").name == "name.3"
+
+
+def test_where_no_directory_can_be_made_the_request_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for runs in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RequestError, match="no run can be kept in") as caught:
+            create_run_directory(runs, "name")
+        assert "--out" in caught.value.hint
 
 
 # Writing
