@@ -146,10 +146,12 @@ def _open_regular(name: str, parent: int) -> int:
         if error.errno in _MISSING:
             return -1
         raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ForeignFileError(f"{name!r} is no regular file, so it is not read")
-    return descriptor
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+    raise ForeignFileError(f"{name!r} is {kind}, so it is not read")
 
 
 def _open_folder(part: str, parent: int) -> int:

@@ -123,8 +123,6 @@ IMAGE_LABEL_VALUE = "image"
 """The label's value on images that kmatrix made."""
 
 _SECCOMP = "seccomp="
-# The usual hard limit of a daemon is higher; a lower one would refuse the start.
-_MAX_OPEN_FILES = 4096
 
 
 def build_create_request(container: ContainerSpec) -> dict[str, Any]:
@@ -212,7 +210,8 @@ def _build_limits(limits: ContainerLimits) -> dict[str, Any]:
         "Ulimits": [
             _build_ulimit("fsize", limits.file_size),
             _build_ulimit("core", 0),
-            _build_ulimit("nofile", _MAX_OPEN_FILES),
+            # The usual hard limit of a daemon is higher; a lower one would refuse the start.
+            _build_ulimit("nofile", limits.open_files),
         ],
     }
 

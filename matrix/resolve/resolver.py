@@ -24,6 +24,7 @@ from matrix.record.run_model import StageRecord
 from matrix.record.states import State
 from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
+from matrix.resolve.step_output import bound_occurrences
 from matrix.user_files import expand_user_path, read_user_file
 
 _CONFIG = ".config"
@@ -51,11 +52,14 @@ class Resolver:
         known = self.find_stored(request)
         if known is not None:
             return known
-        # A base that could not be made is not tried again for each request of the lane.
+        # A base that could not be made is not tried again for each request of the lane, unless it was the
+        # machine's fault.
         if self._base_config is None and self._base_failure is None:
             self._load_base_config(request, log)
         if self._base_failure is not None:
-            return _build_failed_resolution(request, self._base_failure)
+            failure = self._base_failure
+            self._base_failure = None if failure.state is State.INFRA else failure
+            return _build_failed_resolution(request, failure)
         build = self._remove_config()
         text = str(self._base_config) + format_fragment(self.collect_fragment(request))
         write_atomically(build / _CONFIG, text)
@@ -63,7 +67,7 @@ class Resolver:
         if result.state is not State.PASS:
             return _build_failed_resolution(request, result)
         made = _read_made_config(build)
-        record, diagnostics = _build_configure_record(result), parse_diagnostics(result.lines)
+        record, diagnostics = _build_configure_record(result), _parse_output(result)
         resolution = self._verify_resolution(request, made, record, diagnostics)
         self._store_resolution(self._compute_key(request), resolution)
         return resolution
@@ -149,7 +153,11 @@ class Resolver:
 def _build_failed_resolution(request: Request, result: MakeResult) -> Resolution:
     """A request without a configuration, with the cause: its own olddefconfig, or its base's make."""
     return Resolution(
-        request, None, _build_configure_record(result), diagnostics=tuple(_find_failure_causes(result))
+        request,
+        None,
+        _build_configure_record(result),
+        diagnostics=tuple(_find_failure_causes(result)),
+        reason=result.reason,
     )
 
 
@@ -206,7 +214,11 @@ def _find_failure_causes(result: MakeResult) -> list[Occurrence]:
     """Why configuring failed, in the tools' words; nothing for the machine's faults."""
     if result.state is not State.FAIL:
         return []
-    occurrences = parse_diagnostics(result.lines)
+    occurrences = _parse_output(result)
     if any(item.diagnostic.severity == "error" for item in occurrences):
         return occurrences
     return [*occurrences, Occurrence(summarize_unrecognized_log(result.lines), None)]
+
+
+def _parse_output(result: MakeResult) -> list[Occurrence]:
+    return bound_occurrences(parse_diagnostics(result.lines), result.left_out_messages)[0]

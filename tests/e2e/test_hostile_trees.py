@@ -30,6 +30,7 @@ focus = ["drivers/vfio/"]
 arch = ["powerpc"]
 toolchain = ["gcc-14"]
 base = ["defconfig"]
+retries = 0
 [symbols]
 TRAP = [{traps}]
 [fixed]
@@ -147,8 +148,7 @@ def test_a_trap_harms_its_own_cell_at_most(kmatrix: Kmatrix, honest: Callable[[]
     wrong = [
         (trap.name, by_number[number].state.value, by_number[number].reason)
         for number, trap in enumerate(TRAPS, 1)
-        if by_number[number].state.value != trap.state
-        or trap.reason not in (by_number[number].reason or "")
+        if by_number[number].state.value != trap.state or trap.reason not in (by_number[number].reason or "")
     ]
     assert not wrong
     assert by_number[0].state is State.PASS

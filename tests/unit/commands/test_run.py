@@ -50,7 +50,6 @@ TWO_LANES = 'VFIO = ["n", "y"]\n'
 WARNING = "/src/drivers/vfio/vfio.c:7:5: warning: unused variable 'x' [-Wunused-variable]"
 ERROR = "/src/drivers/vfio/vfio.c:7:5: error: 'x' undeclared"
 CELL = "x86/gcc-14/defconfig/"
-NO_RETRIES: dict[str, list[str]] = {}
 
 
 def always(*lines: str) -> Messages:
@@ -798,7 +797,7 @@ def test_without_the_config_that_conf_reports_nothing_has_passed(
         return 0
 
     desk.kernel.before = spoil
-    done = desk.run(select=["MODULES=n", "!VFIO=m"], **NO_RETRIES)
+    done = desk.run(select=["MODULES=n", "!VFIO=m"], retries=["0"])
     assert states(done) == ["empty", "infra"]
     assert reason in str(done.cells[1].reason)
     assert done.cells[1].config_sha256 is None
@@ -817,7 +816,7 @@ def test_an_error_of_a_cells_files_is_that_cells_infra(
 
     real = LaneDirectory.put_config
     monkeypatch.setattr(LaneDirectory, "put_config", refuse)
-    done = desk.run(select=["MODULES=n", "!VFIO=m"], **NO_RETRIES)
+    done = desk.run(select=["MODULES=n", "!VFIO=m"], retries=["0"])
     assert states(done) == ["empty", "infra"]
     assert type(error).__name__ in str(done.cells[1].reason)
     assert (desk.build_directory().parent / "busy").exists()
