@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +17,10 @@ from matrix.foreign_files import FOREIGN_FILE_LIMIT, ForeignDirectory, ForeignFi
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path, stat_user_path
 
+_INNER_RUNS_SHOWN = 6
 # Enough for the last lines that a report shows; a log may have hundreds of megabytes.
 _TAIL_BYTES = 256 * 1024
 RECORD_LIMIT = 512 * 2**20
@@ -165,9 +169,47 @@ class RunDirectory:
             return None
 
 
-def find_run_directory(spec: str, runs: Path) -> Path:
-    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
-    for candidate in (expand_user_path(spec), runs / spec):
+def find_run_directory(spec: str, runs: Path, command: Sequence[str] = ()) -> Path:
+    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them).
+
+    RequestError where there is none. A directory that holds runs itself, such as a verdict's, is refused with
+    their names, each in ``command``, the words that were typed.
+    """
+    candidates = (expand_user_path(spec), runs / spec)
+    for candidate in candidates:
         if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
+    for candidate in candidates:
+        if names := _list_inner_runs(candidate):
+            raise _build_ambiguity_error(spec, names, command)
     raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")
+
+
+def _list_inner_runs(directory: Path) -> list[str]:
+    """The names of the runs in a directory; of a verdict's the one before, then those after."""
+    try:
+        names = [path.parent.name for path in directory.glob(f"*/{RUN_FILE}") if not path.parent.is_symlink()]
+    except OSError:
+        return []
+    return sorted(names, key=lambda name: (name != "before", len(name), name))
+
+
+def _build_ambiguity_error(spec: str, names: Sequence[str], command: Sequence[str]) -> RequestError:
+    shown = names[:_INNER_RUNS_SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    paths = [posixpath.join(spec, name) for name in shown]
+    typed = [
+        format_command(
+            *(word.removesuffix(spec) + path if _names_run(word, spec) else word for word in command)
+        )
+        for path in paths
+    ]
+    return RequestError(
+        f"{spec} is no run, but holds {len(names)}: {', '.join(shown)}{more}",
+        "\n  ".join(["name one:", *(typed if any(_names_run(word, spec) for word in command) else paths)]),
+    )
+
+
+def _names_run(word: str, spec: str) -> bool:
+    """Whether a word of the command line is the run's name, or an option with it: ``--run=NAME``."""
+    return word == spec or (word.startswith("--") and word.partition("=")[2] == spec)
