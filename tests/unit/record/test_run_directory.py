@@ -97,7 +97,7 @@ KINDS = ["link", "endless", "loop", "pipe", "directory", "huge"]
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     """A run that was killed before its end, with a cell in its journal."""
-    run = a_run([a_cell()])
+    run = a_run([a_cell()], finished=None)
     with Journal(tmp_path, run) as journal:
         journal.record_finished_cell(run.cells[0], {})
     return tmp_path
