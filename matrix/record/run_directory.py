@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
-
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config
@@ -38,11 +36,14 @@ def load_run(directory: Path) -> Run:
         schema = json.loads(text).get("schema")
         if schema != SCHEMA_VERSION:
             raise RequestError(
-                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
+                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}",
+                "the kmatrix that made it reads it",
             )
         run = Run.model_validate_json(text)
-    except (ValidationError, ValueError, AttributeError) as error:
-        raise RequestError(f"{directory / RUN_FILE} is damaged: {error}") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise RequestError(
+            f"{directory / RUN_FILE} is damaged: {error}", "./inv run makes another"
+        ) from error
     return run if run.finished else _complete_from_journal(directory, run)
 
 
@@ -56,7 +57,7 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
             cell_diagnostics = {
                 key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
             }
-        except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the line that was being written when the machine stopped
         cells[cell.id] = cell
         diagnostics |= cell_diagnostics
@@ -67,7 +68,7 @@ def _read_lines(path: Path) -> list[str]:
     try:
         # A power failure can leave anything at the end.
         return path.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
+    except (OSError, ValueError):  # also a name out of a damaged record, too long or with a NUL
         return []
 
 
@@ -133,8 +134,8 @@ class RunDirectory:
         path = self.directory / "configs" / cell.config_sha256
         try:
             content = path.read_bytes()
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
+        except (OSError, ValueError) as error:
+            message = f"{path} cannot be read: {getattr(error, 'strerror', error)}"
             raise RequestError(message, "./inv run makes another") from error
         if hashlib.sha256(content).hexdigest() != cell.config_sha256:
             raise RequestError(f"{path} is damaged: it is not what its name says", "./inv run makes another")
@@ -164,7 +165,7 @@ def find_run_directory(spec: str, runs: Path, command: Sequence[str] = ()) -> Pa
     RequestError where there is none. A directory that holds runs itself, such as a verdict's, is refused with
     their names, each in ``command``, the words that were typed.
     """
-    candidates = (expand_user_path(spec), runs / spec)
+    candidates = (expand_user_path(spec), runs / spec) if spec else ()
     for candidate in candidates:
         if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
