@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
-
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
 from matrix.foreign_files import FOREIGN_FILE_LIMIT, ForeignDirectory, ForeignFileError
@@ -41,10 +39,11 @@ def load_run(directory: Path) -> Run:
         schema = json.loads(text).get("schema")
         if schema != SCHEMA_VERSION:
             raise RequestError(
-                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
+                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}",
+                "the kmatrix that made it reads it",
             )
         run = Run.model_validate_json(text)
-    except (ValidationError, ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RequestError(f"{directory / RUN_FILE} is damaged: {error}", _RERUN) from error
     return run if run.finished else _complete_from_journal(directory, run)
 
@@ -60,7 +59,7 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
             cell_diagnostics = {
                 key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
             }
-        except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the line that was being written when the machine stopped
         cells[cell.id] = cell
         diagnostics |= cell_diagnostics
@@ -175,7 +174,7 @@ def find_run_directory(spec: str, runs: Path, command: Sequence[str] = ()) -> Pa
     RequestError where there is none. A directory that holds runs itself, such as a verdict's, is refused with
     their names, each in ``command``, the words that were typed.
     """
-    candidates = (expand_user_path(spec), runs / spec)
+    candidates = (expand_user_path(spec), runs / spec) if spec else ()
     for candidate in candidates:
         if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
