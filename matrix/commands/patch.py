@@ -34,6 +34,7 @@ from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run
+from matrix.record.states import UNTRIED_STATES
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
@@ -188,6 +189,7 @@ class _PatchEvaluation:
 
     def build_and_compare(self) -> PatchResult:
         before = self._build_run(self.trial.profile, "before", None)
+        _require_findings(before, self.request.fixes)
         runs = (before, *self._build_after_runs(before))
         verdict = self._build_verdict(runs)
         write_atomically(
@@ -287,6 +289,16 @@ class _PatchEvaluation:
         return own | {
             object_ for ids in fixed for name in ids for object_ in before.findings_by_id[name].objects
         }
+
+
+def _require_findings(before: StoredRun, names: Sequence[str]) -> None:
+    """RequestError for a finding that the base does not have, before anything is built with the patch.
+
+    Where nothing of the base could be tried, it is not known what it has.
+    """
+    if any(cell.state not in UNTRIED_STATES for cell in before.run.cells):
+        for name in names:
+            before.find_finding(name)
 
 
 def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]] | None:

@@ -2,20 +2,22 @@
 
 import hashlib
 import json
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
-
-from pydantic import ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path, stat_user_path
 
+_INNER_RUNS_SHOWN = 6
 # Enough for the last lines that a report shows; a log may have hundreds of megabytes.
 _TAIL_BYTES = 256 * 1024
 
@@ -34,11 +36,14 @@ def load_run(directory: Path) -> Run:
         schema = json.loads(text).get("schema")
         if schema != SCHEMA_VERSION:
             raise RequestError(
-                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
+                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}",
+                "the kmatrix that made it reads it",
             )
         run = Run.model_validate_json(text)
-    except (ValidationError, ValueError, AttributeError) as error:
-        raise RequestError(f"{directory / RUN_FILE} is damaged: {error}") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise RequestError(
+            f"{directory / RUN_FILE} is damaged: {error}", "./inv run makes another"
+        ) from error
     return run if run.finished else _complete_from_journal(directory, run)
 
 
@@ -52,7 +57,7 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
             cell_diagnostics = {
                 key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
             }
-        except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the line that was being written when the machine stopped
         cells[cell.id] = cell
         diagnostics |= cell_diagnostics
@@ -63,7 +68,7 @@ def _read_lines(path: Path) -> list[str]:
     try:
         # A power failure can leave anything at the end.
         return path.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
+    except (OSError, ValueError):  # also a name out of a damaged record, too long or with a NUL
         return []
 
 
@@ -129,8 +134,8 @@ class RunDirectory:
         path = self.directory / "configs" / cell.config_sha256
         try:
             content = path.read_bytes()
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
+        except (OSError, ValueError) as error:
+            message = f"{path} cannot be read: {getattr(error, 'strerror', error)}"
             raise RequestError(message, "./inv run makes another") from error
         if hashlib.sha256(content).hexdigest() != cell.config_sha256:
             raise RequestError(f"{path} is damaged: it is not what its name says", "./inv run makes another")
@@ -154,9 +159,47 @@ class RunDirectory:
         return tuple(text.rstrip("\n").split("\n")[-lines:])
 
 
-def find_run_directory(spec: str, runs: Path) -> Path:
-    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
-    for candidate in (expand_user_path(spec), runs / spec):
+def find_run_directory(spec: str, runs: Path, command: Sequence[str] = ()) -> Path:
+    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them).
+
+    RequestError where there is none. A directory that holds runs itself, such as a verdict's, is refused with
+    their names, each in ``command``, the words that were typed.
+    """
+    candidates = (expand_user_path(spec), runs / spec) if spec else ()
+    for candidate in candidates:
         if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
+    for candidate in candidates:
+        if names := _list_inner_runs(candidate):
+            raise _build_ambiguity_error(spec, names, command)
     raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")
+
+
+def _list_inner_runs(directory: Path) -> list[str]:
+    """The names of the runs in a directory; of a verdict's the one before, then those after."""
+    try:
+        names = [path.parent.name for path in directory.glob(f"*/{RUN_FILE}") if not path.parent.is_symlink()]
+    except OSError:
+        return []
+    return sorted(names, key=lambda name: (name != "before", len(name), name))
+
+
+def _build_ambiguity_error(spec: str, names: Sequence[str], command: Sequence[str]) -> RequestError:
+    shown = names[:_INNER_RUNS_SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    paths = [posixpath.join(spec, name) for name in shown]
+    typed = [
+        format_command(
+            *(word.removesuffix(spec) + path if _names_run(word, spec) else word for word in command)
+        )
+        for path in paths
+    ]
+    return RequestError(
+        f"{spec} is no run, but holds {len(names)}: {', '.join(shown)}{more}",
+        "\n  ".join(["name one:", *(typed if any(_names_run(word, spec) for word in command) else paths)]),
+    )
+
+
+def _names_run(word: str, spec: str) -> bool:
+    """Whether a word of the command line is the run's name, or an option with it: ``--run=NAME``."""
+    return word == spec or (word.startswith("--") and word.partition("=")[2] == spec)
