@@ -23,7 +23,7 @@ _UNBOUNDED = 64
 
 @dataclass
 class UsedPattern:
-    """A pattern, where it is, and the methods that it is used with; all of them where none is seen."""
+    """A pattern, where it is, and the methods that it is used with; it is searched for where none is seen."""
 
     name: str
     pattern: AnyPattern
@@ -35,7 +35,7 @@ class UsedPattern:
 
 
 def collect_patterns() -> list[UsedPattern]:
-    """The patterns of all modules, each once. AssertionError for one whose text cannot be worked out."""
+    """The patterns of all modules, each once."""
     modules = [
         (importlib.import_module(".".join(module.path.with_suffix("").parts)), module)
         for module in figures.read_modules()
