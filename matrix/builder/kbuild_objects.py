@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 64 * 2**20
 
 _THIN_MAGIC = b"!<thin>\n"
 _HEADER_SIZE = 60
-_NAME_TABLE_ENTRY = re.compile(rb"([^\n]+?)/\n")
+_NAME_TABLE_ENTRY = re.compile(rb"^([^\n]+)/\n", re.MULTILINE)
 _MEMBER_SIZE = re.compile(rb"([0-9]{1,10}) *`\n")
 _DIRECTORY_LISTS = ("built-in.a", "modules.order")
 _WHOLE_TREE_LISTS = {"vmlinux": ("vmlinux.a", "built-in.a"), "modules": ("modules.order",)}
