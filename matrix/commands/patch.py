@@ -30,6 +30,7 @@ from matrix.commands.session import (
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
@@ -323,8 +324,9 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]]
 
 def _read_verdict(file: Path) -> Verdict:
     try:
-        return Verdict.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
+        content = ForeignDirectory(file.parent).read_bytes(file.name)
+        return Verdict.model_validate_json(content or b"")
+    except (ForeignFileError, ValidationError) as error:
         raise RequestError(f"{file} is damaged: {error}", "./inv patch makes another") from error
 
 
