@@ -52,6 +52,7 @@ from reports import (
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.progress import display_progress
+from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
     show_leftovers,
@@ -286,7 +287,7 @@ def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
     with display_progress(Console(stderr=True)) as emit:
         image_ids = build_images(profile, emit)
-    sys.stdout.writelines(f"{name} {image}\n" for name, image in image_ids.items())
+    print_lines(Console(), [f"{name} {image}" for name, image in image_ids.items()])
     return 0
 
 
@@ -295,7 +296,7 @@ def source(profile: Profile) -> int:
     """Fetch the source into the cache, with its patches; its place."""
     with display_progress(Console(stderr=True)) as emit:
         tree = fetch_profile_source(profile, emit)
-    sys.stdout.write(f"{tree.version} {tree.digest} {tree.path}\n")
+    print_line(Console(), f"{tree.version} {tree.digest} {tree.path}")
     return 0
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -526,6 +527,30 @@ def test_an_interruption_leaves_a_complete_record(desk: Desk) -> None:
     assert code(done) == 130
     assert load_run(desk.directory) == done
     assert desk.engine.list_containers() == {}
+
+
+def test_a_lane_that_is_deaf_keeps_nobody_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the host does by itself, such as a copy of gigabytes, sees no cancellation.
+    monkeypatch.setattr("matrix.builder.lane_worker._STOP_GRACE", 0.5)
+    at_work, over = threading.Event(), threading.Event()
+
+    def work(*_: object) -> bool:
+        at_work.set()
+        return over.wait(30)
+
+    def interrupt() -> None:
+        at_work.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(LaneDirectory, "prepare_configure", work)
+    threading.Thread(target=interrupt).start()
+    started = time.monotonic()
+    done = desk.run()
+    seconds = time.monotonic() - started
+    over.set()
+    assert done.interrupted
+    assert seconds < 15
+    assert set(states(done)) == {"not-run"}
 
 
 def test_fail_fast_starts_nothing_after_a_failure(desk: Desk) -> None:
