@@ -7,14 +7,16 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from matrix.user_files import expand_user_path, find_home_directory
+
 
 def locate_cache_root() -> Path:
     """``$KMATRIX_CACHE``, else ``$XDG_CACHE_HOME/kmatrix``, else ``~/.cache/kmatrix``; absolute."""
     if own := os.environ.get("KMATRIX_CACHE"):
-        return Path(own).expanduser().absolute()
+        return expand_user_path(own).absolute()
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification requires that a relative path is ignored.
-    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "kmatrix"
+    return (Path(base) if base.startswith("/") else find_home_directory() / ".cache") / "kmatrix"
 
 
 @dataclass(frozen=True)

@@ -101,4 +101,10 @@ def format_message(message: str, hint: str = "") -> str:
 
 
 def _clean_lines(text: str) -> list[str]:
-    return [clean_text(line, _MAX_LINE_LENGTH) for line in text.rstrip("\n").split("\n")]
+    return [clean_text(_shorten_middle(line), _MAX_LINE_LENGTH) for line in text.rstrip("\n").split("\n")]
+
+
+def _shorten_middle(line: str) -> str:
+    """A line of bounded length. A name stands in the middle, and what is wrong with it at the end."""
+    half = _MAX_LINE_LENGTH // 2 - 1
+    return line if len(line) <= _MAX_LINE_LENGTH else f"{line[:half]}…{line[-half:]}"

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
 from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config, verify_symbols
+from matrix.user_files import expand_user_path, read_user_file
 
 _CATALOG_DIR = Path(__file__).parent
 _PROFILES_DIR = _CATALOG_DIR / "profiles"
@@ -142,9 +143,8 @@ def _check_profile_names(profile: Profile, origin: Mapping[str, str], path: str)
 def _find_profile_path(spec: str) -> Path:
     if spec in list_profile_names():
         return _PROFILES_DIR / f"{spec}.toml"
-    path = Path(spec)
-    if path.suffix == ".toml" or "/" in spec:
-        return path
+    if spec.endswith(".toml") or "/" in spec:
+        return expand_user_path(spec)
     raise RequestError(
         f"there is no profile {spec!r}{format_nearest(spec, list_profile_names())}",
         f"built-in profiles: {', '.join(list_profile_names())}; or name a TOML file",
@@ -154,10 +154,12 @@ def _find_profile_path(spec: str) -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict whose lists are tuples. RequestError when it cannot be read or parsed."""
     try:
-        return {key: _freeze_value(value) for key, value in tomllib.loads(path.read_text("utf-8")).items()}
-    except OSError as error:
-        raise RequestError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        # Some editors begin a file with a byte order mark.
+        text = read_user_file(path, f"{path}:").decode("utf-8-sig")
+        return {key: _freeze_value(value) for key, value in tomllib.loads(text).items()}
+    except RecursionError as error:
+        raise RequestError(f"{path}: not valid TOML: it is nested too deep") from error
+    except ValueError as error:
         raise RequestError(f"{path}: not valid TOML: {error}") from error
 
 

@@ -13,8 +13,11 @@ from matrix.kconfig.config import check_symbol, check_value
 StageName = Literal["focus", "vmlinux", "modules"]
 STAGE_NAMES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
 
-_SIZE_PATTERN = re.compile(r"(\d+)([KMGT]?)", re.IGNORECASE)
-_DURATION_PATTERN = re.compile(r"(\d+)([smhd]?)")
+_SIZE_PATTERN = re.compile(r"([0-9]{1,15})([KMGT]?)", re.IGNORECASE | re.ASCII)
+_DURATION_PATTERN = re.compile(r"([0-9]{1,9})([smhd]?)")
+# What kbuild takes as one: also a .config of a folder of its own, as 86xx/mpc8641_defconfig.
+_MAKE_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]*")
+_LINE_END = re.compile(r"[\0\n\r]")
 _MAKE_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_VARIABLES = frozenset(
     [
@@ -87,11 +90,26 @@ def _check_no_duplicates(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _check_make_target(target: str) -> str:
+    if not _MAKE_TARGET.fullmatch(target):
+        raise ValueError(f"expected a make target such as defconfig, got {target!r}")
+    return target
+
+
+def _check_make_value(value: str) -> str:
+    if _LINE_END.search(value):
+        raise ValueError(f"expected one line, got {value!r}")
+    return value
+
+
 Size = Annotated[str, AfterValidator(_check_size)]
 Duration = Annotated[str, AfterValidator(_check_duration)]
 Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
 SymbolValue = Annotated[str, AfterValidator(_validator_from_check(check_value))]
-MakeVariables = dict[Annotated[str, AfterValidator(_check_make_variable)], str]
+MakeVariables = dict[
+    Annotated[str, AfterValidator(_check_make_variable)], Annotated[str, AfterValidator(_check_make_value)]
+]
+MakeTarget = Annotated[str, AfterValidator(_check_make_target)]
 SymbolAssignments = dict[Symbol, SymbolValue]
 UniqueNames = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)]
 SymbolValues = Annotated[tuple[SymbolValue, ...], Field(min_length=1), AfterValidator(_check_no_duplicates)]
@@ -162,11 +180,11 @@ def find_compiler_and_linker(make: Mapping[str, str]) -> tuple[str, str]:
 class Base(TomlModel):
     """Where a configuration starts: a make target or a .config file, and what comes on top."""
 
-    target: str | None = None
+    target: MakeTarget | None = None
     seed: int | None = None
     file: str | None = None
     fragment: tuple[str, ...] = ()
-    arch: dict[str, str] = {}
+    arch: dict[str, MakeTarget] = {}
 
     @model_validator(mode="after")
     def _check_one_origin(self) -> Self:

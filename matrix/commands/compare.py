@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
+from matrix.user_files import expand_user_path
 from matrix.verdict.baseline import (
     NO_KNOWN_ISSUES,
     KnownIssues,
@@ -55,7 +56,7 @@ def parse_baseline_options(baseline: str, known: str, runs: Path) -> BaselineOpt
     """What these options name; None without any. RequestError for what will not do, before any work."""
     options = BaselineOptions(
         StoredRun.load(find_run_directory(baseline, runs)) if baseline else None,
-        Path(known) if known else None,
+        expand_user_path(known) if known else None,
     )
     if options.known is not None:
         load_known_issues(options.known)

@@ -40,6 +40,7 @@ from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.resolver import Resolver
+from matrix.user_files import expand_user_path, read_user_file, stat_user_path
 
 _CONFIG_BASE = "given"
 
@@ -56,7 +57,7 @@ class ConfigCheckRequest:
 def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRequest | None:
     """What was asked, or None without a .config. RequestError for options that need one."""
     if config:
-        return ConfigCheckRequest(Path(config), toolchain, out)
+        return ConfigCheckRequest(expand_user_path(config), toolchain, out)
     unused = [name for name, value in (("--toolchain", toolchain), ("--out", out)) if value]
     if unused:
         raise RequestError(f"{unused[0]} needs a .config to hold against the finding", "add --config FILE")
@@ -66,9 +67,7 @@ def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRe
 def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
     """A user's .config. RequestError with what is wrong with it."""
     try:
-        text = path.expanduser().read_text("utf-8")
-    except OSError as error:
-        raise RequestError(f"--config {path} cannot be read: {error.strerror}", "name a .config") from error
+        text = read_user_file(path, f"--config {path}", "name a .config").decode()
     except UnicodeDecodeError as error:
         raise RequestError(
             f"--config {path} is no text",
@@ -86,7 +85,7 @@ def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
             f"--config {path} does not say which arch it is for",
             "let make write it whole: make ARCH=… olddefconfig, in the directory that it is from",
         )
-    return UserConfig(path.expanduser().absolute(), text, config, origin, arch)
+    return UserConfig(path.absolute(), text, config, origin, arch)
 
 
 def explain_config(
@@ -120,7 +119,7 @@ def explain_config(
 
 
 def _check_output_free(options: ConfigCheckRequest) -> None:
-    if options.out and Path(options.out).exists():
+    if options.out and stat_user_path(expand_user_path(options.out), f"--out {options.out}"):
         raise RequestError(f"--out {options.out} is there already", "name a file that does not exist yet")
 
 
@@ -217,7 +216,7 @@ def _write_changed_config(case: _ConfigCheck, options: ConfigCheckRequest, text:
     name = escape_path_part(case.user_config.path.name.removesuffix(".config").strip(".") or "config")
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = (
-        Path(options.out)
+        expand_user_path(options.out)
         if options.out
         else case.stored.directory / f"{case.finding.id}-{name}-{digest}.config"
     )

@@ -37,6 +37,7 @@ from matrix.record.run_model import Run
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
+from matrix.user_files import expand_user_path, stat_user_path
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
@@ -293,9 +294,13 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]]
 
     None where there is none. RequestError for one that cannot be read.
     """
-    for directory in (Path(spec), runs / spec):
+    for directory in (expand_user_path(spec), runs / spec):
+        if not stat_user_path(directory, f"the run {spec}"):
+            continue
         steps = {
-            int(number): path for path in directory.glob("after-*") if (number := path.name[6:]).isdigit()
+            int(number): path
+            for path in directory.glob("after-*")
+            if (number := path.name[6:]).isascii() and number.isdigit()
         }
         afters = [steps[number] for number in sorted(steps)] or [directory / "after"]
         if (afters[-1] / VERDICT_FILE).is_file():

@@ -39,6 +39,7 @@ from matrix.record.journal import (
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
+from matrix.user_files import expand_user_path
 
 
 def run_matrix(
@@ -104,14 +105,14 @@ def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None
 def check_output_unused(profile: Profile) -> None:
     """RequestError when there is something in ``--out`` already."""
     if profile.out is not None:
-        check_directory_unused(Path(profile.out).absolute())
+        check_directory_unused(expand_user_path(profile.out).absolute())
 
 
 def create_output_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
     """Create a directory for a run of this title, a new one under ``runs``. ``--out`` is returned as it is,
     since it may be there already."""
     if profile.out is not None:
-        return Path(profile.out).absolute()
+        return expand_user_path(profile.out).absolute()
     return create_run_directory(runs, generate_run_id(title, now))
 
 

@@ -3,6 +3,7 @@
 Order of precedence: option, variable, profile, default.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from matrix.catalog.types import Profile
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode
 from matrix.plan import find_matching_terms
+from matrix.user_files import check_utf8
 
 DEFAULT_PROFILE = "kvm-vfio"
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 
 def _split_words(given: Sequence[str]) -> tuple[str, ...]:
@@ -23,14 +26,14 @@ def _split_words(given: Sequence[str]) -> tuple[str, ...]:
 
 def _keep_words(given: Sequence[str]) -> tuple[str, ...]:
     """Keep each value whole: a selection term or a path may hold commas, so such an option only repeats."""
-    return tuple(given)
+    return tuple(_take_name([word]) for word in given)
 
 
 def _parse_make_variables(given: Sequence[str]) -> dict[str, str]:
     pairs = [item.partition("=") for item in given]
     for name, equals, _ in pairs:
         if not name or not equals:
-            raise RequestError(f"--make {name!r}: expected VAR=VALUE", "for example --make W=1")
+            raise RequestError(f"expected VAR=VALUE, got {name!r}", "for example --make W=1")
     return {name: value for name, _, value in pairs}
 
 
@@ -38,11 +41,17 @@ def _take_last(given: Sequence[str]) -> str:
     return given[-1]
 
 
+def _take_name(given: Sequence[str]) -> str:
+    if not given[-1].strip():
+        raise RequestError("is empty", "leave it out, or give it a value")
+    return given[-1]
+
+
 def _parse_number(given: Sequence[str]) -> int:
-    try:
-        return int(given[-1])
-    except ValueError:
-        raise RequestError(f"expected a whole number, got {given[-1]!r}") from None
+    # int() takes digits of every script, blanks and underscores.
+    if not _WHOLE_NUMBER.fullmatch(given[-1]):
+        raise RequestError(f"expected a whole number, got {given[-1]!r}")
+    return int(given[-1])
 
 
 def _parse_switch(given: Sequence[str]) -> bool:
@@ -82,7 +91,7 @@ OPTIONS = (
         "only what matches: a glob on ids, or fields such as KVM=y; !TERM takes away; repeats",
         _keep_words,
     ),
-    Option("source", "kernel source: DIR, DIR@REV, TARBALL, or debian:PACKAGE"),
+    Option("source", "kernel source: DIR, DIR@REV, TARBALL, or debian:PACKAGE", _take_name),
     Option("patch", "apply this patch to a copy of the source; repeats, in order", _keep_words),
     Option("stage", "how far to build: focus, vmlinux or modules"),
     Option("make", "a make variable, VAR=VALUE (W=1, C=1, KCFLAGS=...); repeats", _parse_make_variables),
@@ -93,7 +102,7 @@ OPTIONS = (
     Option("deadline", "start no new cell after this long, such as 2h"),
     Option("fail-fast", "start no new cell after a failure", _parse_switch),
     Option("werror", f"exit {ExitCode.WARNED} when there were warnings and no failure", _parse_switch),
-    Option("out", "directory of this run (default: runs/<run-id>)"),
+    Option("out", "directory of this run (default: runs/<run-id>)", _take_name),
 )
 
 
@@ -135,6 +144,8 @@ def _build_layers(
     for option in OPTIONS:
         if option.name in given:
             try:
+                for word in given[option.name]:
+                    check_utf8(word)
                 layers.append((label(option.name), {option.name: option.parse_words(given[option.name])}))
             except RequestError as error:
                 raise RequestError(f"{label(option.name)}: {error}", error.hint) from error

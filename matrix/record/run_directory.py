@@ -14,6 +14,7 @@ from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.user_files import expand_user_path, stat_user_path
 
 # Enough for the last lines that a report shows; a log may have hundreds of megabytes.
 _TAIL_BYTES = 256 * 1024
@@ -155,7 +156,7 @@ class RunDirectory:
 
 def find_run_directory(spec: str, runs: Path) -> Path:
     """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
-    for candidate in (Path(spec), runs / spec):
-        if (candidate / RUN_FILE).is_file():
+    for candidate in (expand_user_path(spec), runs / spec):
+        if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
     raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")

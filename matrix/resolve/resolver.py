@@ -24,6 +24,7 @@ from matrix.record.run_model import StageRecord
 from matrix.record.states import State
 from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
+from matrix.user_files import expand_user_path, read_user_file
 
 _CONFIG = ".config"
 _CONFIG_LIMIT = 16 * 2**20
@@ -191,10 +192,11 @@ def read_base_texts(base: Base) -> tuple[str | None, str]:
 
 
 def _read_base_file(path: str) -> str:
+    label = f"the base's file {path}"
     try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"the base's file {path} cannot be read: {error}") from error
+        return read_user_file(expand_user_path(path), label).decode()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{label} is no text: {error}", "name a file with lines of a .config") from error
 
 
 def _find_failure_causes(result: MakeResult) -> list[Occurrence]:

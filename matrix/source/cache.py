@@ -52,7 +52,7 @@ class SourceCache:
     def lock_shared(self) -> Iterator[None]:
         """While a job needs what is in the cache. Waits for a sweep to end."""
         with ExitStack() as stack:
-            with self.translate_disk_errors():
+            with self.translate_disk_errors(), self._translate_root_errors():
                 self.layout.root.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(lock_path(self.layout.in_use_lock, shared=True))
             yield
@@ -61,7 +61,7 @@ class SourceCache:
     def try_lock_exclusive(self) -> Iterator[bool]:
         """Whether no job needs the cache now; while it is true, none can begin to."""
         with ExitStack() as stack:
-            with self.translate_disk_errors():
+            with self.translate_disk_errors(), self._translate_root_errors():
                 self.layout.root.mkdir(parents=True, exist_ok=True)
                 alone = stack.enter_context(try_lock_path(self.layout.in_use_lock))
             yield alone
@@ -181,6 +181,21 @@ class SourceCache:
                     f"{problem.filename} may not be written", "Set KMATRIX_CACHE to a directory of yours."
                 ) from problem
             raise
+
+    @contextmanager
+    def _translate_root_errors(self) -> Iterator[None]:
+        """Raise MachineError where the cache's own directory cannot be made, or nothing in it."""
+        try:
+            yield
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            # mkdir says of a file that it exists.
+            reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+            raise MachineError(
+                f"the cache {self.layout.root} cannot be used: {reason}",
+                "set KMATRIX_CACHE to a directory that you may write",
+            ) from error
 
     def build_disk_full_error(self, needs: int = 0) -> DiskFullError:
         """The error for a disk without room for ``needs`` bytes (0: unknown)."""

@@ -1,10 +1,12 @@
 """Parse what the user gives for a source."""
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.errors import RequestError
+from matrix.user_files import expand_user_path, stat_user_path
 
 _PACKAGE_NAME = re.compile(r"linux-source-[a-z0-9][a-z0-9.+-]*")
 _PACKAGE_VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]*")
@@ -49,10 +51,11 @@ def parse_source_spec(spec: str) -> SourceSpec:
     """
     if spec.startswith("debian:"):
         return _parse_package(spec.removeprefix("debian:"))
-    path = Path(spec).expanduser()
-    if spec and path.is_dir():
+    path = expand_user_path(spec)
+    status = stat_user_path(path, f"the source {spec}") if spec else None
+    if status and stat.S_ISDIR(status.st_mode):
         return DirectorySpec(path)
-    if spec and path.is_file():
+    if status and stat.S_ISREG(status.st_mode):
         return TarballSpec(path)
     return _parse_revision(spec)
 
@@ -70,8 +73,9 @@ def _parse_package(text: str) -> PackageSpec:
 def _parse_revision(spec: str) -> RevisionSpec:
     """Split at the first ``@`` that has a directory before it; revisions may hold more of them."""
     for at in (index for index, letter in enumerate(spec) if letter == "@"):
-        path, revision = Path(spec[:at]).expanduser(), spec[at + 1 :]
-        if spec[:at] and revision and path.is_dir():
+        path, revision = expand_user_path(spec[:at]), spec[at + 1 :]
+        status = stat_user_path(path, f"the source {spec[:at]}")
+        if spec[:at] and revision and status and stat.S_ISDIR(status.st_mode):
             return RevisionSpec(path, revision)
     raise RequestError(
         f"no source {spec!r}: there is no such directory or file", f"A source is {SPEC_FORMS}."

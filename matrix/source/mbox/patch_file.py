@@ -8,6 +8,7 @@ touches others.
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import BinaryIO
 
 from matrix.errors import RequestError
 from matrix.source.mbox.message import Mail, PatchSubject, parse_mail, parse_subject, split_mailbox
+from matrix.user_files import expand_user_path, stat_user_path
 
 _HUNK_HEADER = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _GIT_HEADER = "diff --git "
@@ -183,7 +185,10 @@ def _read_inputs(spec: str, stdin: BinaryIO | None) -> Iterator[tuple[str, bytes
     """Names and contents."""
     if spec == STDIN:
         yield "stdin", _read_stdin(stdin)
-    elif (path := Path(spec).expanduser()).is_dir():
+        return
+    path = expand_user_path(spec)
+    status = stat_user_path(path, f"the patch {spec}")
+    if status and stat.S_ISDIR(status.st_mode):
         for file in _list_patch_files(path):
             yield file.name, _read_input_file(file)
     else:

@@ -1,0 +1,77 @@
+"""Files and directories that a person names: on the command line, in a profile, in a variable."""
+
+import errno
+import os
+from pathlib import Path
+
+from matrix.errors import MachineError, RequestError
+
+USER_FILE_LIMIT = 64 * 2**20
+"""Bytes that are read of one file; a whole kernel's .config has 0.3 MB."""
+_READ_HINT = "check the path, and what you may read of it"
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
+
+
+def expand_user_path(text: str) -> Path:
+    """The path, with ``~`` and ``~user`` expanded. RequestError for what no path can be."""
+    if "\0" in text:
+        raise RequestError(f"{text!r} is no path: it has a NUL in it", "name a file or a directory")
+    check_utf8(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise RequestError(
+            f"{text}: there is no such user here, or none with a home directory", "write the whole path"
+        ) from None
+
+
+def check_utf8(text: str) -> None:
+    """RequestError for a word of the command line that is no UTF-8: records and an engine's API, which are
+    JSON, cannot hold it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RequestError(
+            f"{text!r} is no UTF-8", "rename it, or reach it by a link with another name"
+        ) from None
+
+
+def find_home_directory() -> Path:
+    """The user's home directory. MachineError where none is known."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path()
+    if not home.is_absolute():
+        raise MachineError(
+            "this user has no home directory, where the cache would lie",
+            "set KMATRIX_CACHE to a directory of yours, or HOME",
+        )
+    return home
+
+
+def stat_user_path(path: Path, label: str) -> os.stat_result | None:
+    """The status of what is there, links followed; None where there is nothing. RequestError, which begins
+    with ``label``, where it cannot be told: no permission, a name that is too long, links in a circle."""
+    try:
+        return path.stat()
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise _build_read_error(label, error, _READ_HINT) from error
+
+
+def read_user_file(path: Path, label: str, hint: str = _READ_HINT) -> bytes:
+    """The content. RequestError, which begins with ``label``, where it cannot be read or is too big."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(USER_FILE_LIMIT + 1)
+    except OSError as error:
+        raise _build_read_error(label, error, hint) from error
+    if len(content) > USER_FILE_LIMIT:
+        raise RequestError(f"{label} cannot be read: it has more than {USER_FILE_LIMIT >> 20} MiB", hint)
+    return content
+
+
+def _build_read_error(label: str, error: OSError, hint: str) -> RequestError:
+    return RequestError(f"{label} cannot be read: {error.strerror}", hint)
