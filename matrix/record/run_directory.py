@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
-
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
@@ -18,6 +17,8 @@ from matrix.user_files import expand_user_path, stat_user_path
 
 # Enough for the last lines that a report shows; a log may have hundreds of megabytes.
 _TAIL_BYTES = 256 * 1024
+# A run of ten thousand cells has some fifty million.
+_MAX_RECORD_BYTES = 1 << 29
 
 
 def load_run(directory: Path) -> Run:
@@ -26,10 +27,9 @@ def load_run(directory: Path) -> Run:
     A run that was killed has its cells in the journal only: they are taken from there. RequestError when
     there is no run, or when this version cannot read it.
     """
-    try:
-        text = (directory / RUN_FILE).read_text("utf-8", "replace")
-    except OSError as error:
-        raise RequestError(f"{directory} holds no run: {error.strerror}", "./inv run makes one") from error
+    text = _read_record(directory, RUN_FILE)
+    if text is None:
+        raise RequestError(f"{directory} holds no run: it has no {RUN_FILE}", "./inv run makes one")
     try:
         schema = json.loads(text).get("schema")
         if schema != SCHEMA_VERSION:
@@ -37,34 +37,45 @@ def load_run(directory: Path) -> Run:
                 f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
             )
         run = Run.model_validate_json(text)
-    except (ValidationError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RequestError(f"{directory / RUN_FILE} is damaged: {error}") from error
-    return run if run.finished else _complete_from_journal(directory, run)
+    run = run if run.finished else _complete_from_journal(directory, run)
+    _check_references(run, directory / RUN_FILE)
+    return run
+
+
+def _read_record(directory: Path, name: str) -> str | None:
+    """A file of the record. A run may be a stranger's: RequestError where it is no file, or endless."""
+    try:
+        return ForeignDirectory(directory).read_text(name, _MAX_RECORD_BYTES)
+    except ForeignFileError as error:
+        raise RequestError(f"{directory} holds no run: {error}", "./inv run makes one") from error
 
 
 def _complete_from_journal(directory: Path, run: Run) -> Run:
     cells = {cell.id: cell for cell in run.cells}
     diagnostics = dict(run.diagnostics)
-    for line in _read_lines(directory / JOURNAL_FILE):
+    # A power failure can leave anything at the end.
+    for line in (_read_record(directory, JOURNAL_FILE) or "").splitlines():
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])
             cell_diagnostics = {
                 key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
             }
-        except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the line that was being written when the machine stopped
         cells[cell.id] = cell
         diagnostics |= cell_diagnostics
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        # A power failure can leave anything at the end.
-        return path.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
+def _check_references(run: Run, file: Path) -> None:
+    """RequestError where a cell names what the record does not have."""
+    for cell in run.cells:
+        missing = [ref.key for ref in cell.diagnostics if ref.key not in run.diagnostics]
+        if missing:
+            raise RequestError(f"{file} is damaged: {cell.id!r} names a diagnostic that it does not have")
 
 
 @dataclass(frozen=True)
@@ -110,12 +121,20 @@ class RunDirectory:
         run kept no list."""
         if cell.objects_sha256 is None:
             return frozenset()
-        return frozenset(_read_lines(self.directory / "objects" / cell.objects_sha256))
+        return frozenset(self._read_list(f"objects/{cell.objects_sha256}") or ())
 
     def load_sources(self, cell: Cell) -> frozenset[str] | None:
         """The source files that a cell was made of, relative to the tree; None where no list is kept."""
-        path = self.directory / "sources" / str(cell.sources_sha256)
-        return frozenset(_read_lines(path)) if path.is_file() else None
+        lines = self._read_list(f"sources/{cell.sources_sha256}")
+        return None if lines is None else frozenset(lines)
+
+    def _read_list(self, name: str) -> list[str] | None:
+        """The lines of a kept list; None where there is none that can be read."""
+        try:
+            text = ForeignDirectory(self.directory).read_text(name)
+        except ForeignFileError:
+            return None
+        return None if text is None else text.splitlines()
 
     def load_config(self, cell: Cell) -> str:
         """The text of a cell's ``.config``.
@@ -128,10 +147,11 @@ class RunDirectory:
             raise RequestError(f"{cell.id} has no configuration: {cell.reason or cell.state}", why)
         path = self.directory / "configs" / cell.config_sha256
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
-            raise RequestError(message, "./inv run makes another") from error
+            content = ForeignDirectory(self.directory).read_bytes(f"configs/{cell.config_sha256}")
+        except ForeignFileError as error:
+            raise RequestError(f"{self.directory}: {error}", "./inv run makes another") from error
+        if content is None:
+            raise RequestError(f"{path} cannot be read: it is gone", "./inv run makes another")
         if hashlib.sha256(content).hexdigest() != cell.config_sha256:
             raise RequestError(f"{path} is damaged: it is not what its name says", "./inv run makes another")
         return content.decode("utf-8", "replace")

@@ -4,12 +4,13 @@ The published JSON Schema is made from these. Adding an optional key keeps the s
 ignore unknown keys.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import RequestError
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
@@ -19,6 +20,14 @@ AxesKey = frozenset[tuple[str, str]]
 # A record may be a stranger's, and its commands are shown to be typed.
 CommandText = Annotated[str, AfterValidator(quote_recorded_command)]
 VariablesText = Annotated[str, AfterValidator(quote_recorded_variables)]
+
+
+def _assume_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_assume_utc)]
+"""A time of day; UTC where it does not say of where."""
 
 
 class Record(BaseModel):
@@ -218,8 +227,8 @@ class Run(Record):
     tool: Tool
     command: CommandText
     host: Host
-    started: datetime
-    finished: datetime | None = None
+    started: Moment
+    finished: Moment | None = None
     interrupted: bool = False
     profile: dict[str, object]
     axes: dict[str, tuple[str, ...]]
@@ -229,5 +238,11 @@ class Run(Record):
     bases: dict[str, BaseRecord] = Field(default_factory=dict)
     diagnostics: dict[str, Diagnostic] = Field(default_factory=dict)
     cells: tuple[Cell, ...] = ()
+
+    def find_toolchain(self, name: str) -> ToolchainRecord:
+        """A toolchain of the run. RequestError where the record lacks it, though a cell names it."""
+        if name not in self.toolchains:
+            raise RequestError(f"the record of {self.id} is damaged: it has no toolchain {name!r}")
+        return self.toolchains[name]
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
