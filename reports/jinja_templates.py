@@ -1,7 +1,6 @@
 """HTML and Markdown pages: their templates, and what escapes foreign text in them."""
 
 import re
-from collections.abc import Sequence
 from functools import cache
 from urllib.parse import quote
 
@@ -13,14 +12,14 @@ from matrix.record.run_model import RequestedCell
 from reports import summary
 from reports.formatting import format_count, format_duration
 from reports.grid import find_spans
+from reports.markdown_text import (
+    MAX_VALUE_LENGTH,
+    escape_markdown,
+    escape_table_cell,
+    format_code_span,
+    format_fence,
+)
 from reports.style import STATE_SIGNS, select_states
-
-# Messages are cut already; commands and paths are longer and must stay whole.
-_MAX_VALUE_LENGTH = 8000
-_BACKTICKS = re.compile("`+")
-# What means something anywhere, an underscore at a word's edge, and what begins a heading or a list.
-_MARKDOWN_SPECIAL = re.compile(r"([\\`*\[\]|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|^[#+-]|(?<=^\d)[.)])")
-_HTML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 @cache
@@ -47,7 +46,7 @@ def load_html_template(name: str) -> Template:
 def load_markdown_template(name: str) -> Template:
     """A text's template, with what all of them are given."""
     environment = _create_environment(escape=False)
-    environment.filters |= {"text": escape_markdown, "code": format_code_span}
+    environment.filters |= {"text": escape_markdown, "cell": escape_table_cell, "code": format_code_span}
     environment.globals |= {"plural": format_count, "fence": format_fence}
     return environment.get_template(name)
 
@@ -68,7 +67,7 @@ def _create_environment(*, escape: bool) -> Environment:
 def _clean_foreign_value(value: object) -> object:
     """Every value that a template prints comes through here: none can bring control characters."""
     foreign = isinstance(value, str) and not isinstance(value, Markup)
-    return clean_text(str(value), _MAX_VALUE_LENGTH) if foreign else value
+    return clean_text(str(value), MAX_VALUE_LENGTH) if foreign else value
 
 
 def format_anchor(cell: RequestedCell) -> str:
@@ -84,28 +83,3 @@ def quote_anchor(cell: RequestedCell) -> str:
 def format_relative_url(path: str) -> str:
     """A path inside the run as a relative URL; never an absolute one, whatever it contains."""
     return "./" + quote(clean_text(path, 4000).lstrip("/"), safe="/=,+@~")
-
-
-# What escapes must see a text as it will be printed: a removed control character may join two others.
-def escape_markdown(words: str) -> str:
-    """Words that mean only themselves: nothing is emphasised, linked, mentioned, or HTML."""
-    return _MARKDOWN_SPECIAL.sub(r"\\\1", clean_text(words).translate(_HTML_ENTITIES))
-
-
-def format_code_span(words: str) -> str:
-    """A code span that holds whatever the words hold."""
-    line = clean_text(words, 4000)
-    if not line:
-        return ""
-    ticks = "`" * (_count_longest_backticks(line) + 1)
-    return f"{ticks} {line} {ticks}" if "`" in line else f"{ticks}{line}{ticks}"
-
-
-def format_fence(lines: Sequence[str]) -> str:
-    """A fence that none of these lines closes."""
-    printed = (clean_text(line, _MAX_VALUE_LENGTH) for line in lines)
-    return "`" * max(3, max(map(_count_longest_backticks, printed), default=0) + 1)
-
-
-def _count_longest_backticks(line: str) -> int:
-    return max(map(len, _BACKTICKS.findall(line)), default=0)

@@ -27,6 +27,8 @@ HTML = FindingLimits(findings=100, cells=50)
 VERDICT_PAGE = FindingLimits(findings=100, cells=20, message_lines=6)
 
 UNREACHABLE_REASONS = 6
+REPEATED_CELLS = 4
+"""Cells that needed more than one attempt."""
 WARNING_FLAGS = 8
 REGRESSIONS = 10
 """Findings, and cells, that are new or lost since a baseline."""

@@ -112,5 +112,5 @@ def _list_omissions(stored: StoredRun, most: MailLimits) -> Iterator[str]:
         yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
     for group in summary.group_unproven_cells(stored.run)[: most.findings]:
         yield format_sentence(f"{group.state}: {format_count(len(group.cells), 'cell')}: {group.title}")
-    unreachable = summary.format_unreachable(stored.run)
-    yield from [format_sentence(unreachable)] if unreachable else []
+    notes = (summary.format_unreachable(stored.run), summary.format_attempts(stored.run))
+    yield from map(format_sentence, filter(None, notes))

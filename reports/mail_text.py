@@ -24,20 +24,28 @@ from reports.limits import MailLimits
 MAIL_WIDTH = 75
 """Columns of prose, as for a commit's message: with a few marks of quotation it still fits in 80."""
 
+# A mail's line has at most 998 bytes, and a character up to four.
+_LINE_LENGTH = 240
 _INDENT = "  "
 _FIELD_WIDTH = 11
-# What tools for patches look for in a mail: a tag would be credited, the beginning of a diff applied.
-_PATCH_TOOL_SYNTAX = re.compile(
-    r"\s*(?:[\w-]+-by|cc|fixes|closes|links?|references|message-id|change-id|base-commit)\s*:"
-    r"|diff |--- |\+\+\+ |@@ |-- ?$",
+# What tools look for in a mail, at the beginning of a line: a tag would be credited, a header in the body
+# believed, a diff applied, a message split, a robot (syzbot, regzbot, patchwork's) or a mailer told to act.
+_TOOL_SYNTAX = re.compile(
+    r"\s*(?:[\w-]+-by|b?cc|to|from|subject|date|fixes|closes|links?|references|message-id|change-id|[\w-]+-commit"
+    r"|[\w-]+-patch-id|pw-bot|mime-version|content-[\w-]+|x-[\w-]+)\s*:"
+    r"|>*From |diff |Index: |--- |---$|\+\+\+ |\*\*\* |@@ |={3}|-- ?$|begin [0-7]{3}|[.]$|~|\s*#\w",
     re.IGNORECASE,
 )
+# git am can be told to drop what stands before such a line, wherever in it the scissors are.
+_SCISSORS = re.compile(r"(?:8|%)(?=<)|>(?=[8%])")
+_PERFORATION = re.compile(r"-[\s-]*(?:8<|>8|%<|>%)|(?:8<|>8|%<|>%)\s*-")
+_LONG_WORD = re.compile(r"(\S{200})(?=\S)")
 
 
 def wrap_paragraph(text: str, most: int = 6) -> list[str]:
     """Prose in at most so many lines, and the empty line behind it; nothing of no text."""
     lines = textwrap.wrap(
-        clean_text(text, 4000),
+        _LONG_WORD.sub(r"\1 ", clean_text(text, 4000)),
         MAIL_WIDTH,
         break_long_words=False,
         break_on_hyphens=False,
@@ -47,11 +55,8 @@ def wrap_paragraph(text: str, most: int = 6) -> list[str]:
     return [*map(escape_mail_line, lines), ""] if lines else []
 
 
-def indent_verbatim(lines: Iterable[str], limit: int = 240) -> list[str]:
-    """What is never wrapped, indented, and the empty line behind it; longer lines are cut at ``limit``.
-
-    A mail's line has at most 998 bytes, and a character up to four.
-    """
+def indent_verbatim(lines: Iterable[str], limit: int = _LINE_LENGTH) -> list[str]:
+    """What is never wrapped, indented, and the empty line behind it; longer lines are cut at ``limit``."""
     indented = [escape_mail_line(f"{_INDENT}{clean_text(line, limit)}".rstrip()) for line in lines]
     return [*indented, ""] if indented else []
 
@@ -66,31 +71,35 @@ def format_wrapped_field(name: str, lines: Iterable[str], most: int = 6) -> list
 
 def format_verbatim_field(name: str, lines: Iterable[str], most: int = 6) -> list[str]:
     """The same for what is never wrapped."""
-    return _prefix_field_name(name, list(map(clean_text, lines)), most)
+    return _prefix_field_name(name, [clean_text(line, _LINE_LENGTH) for line in lines], most)
 
 
 def _prefix_field_name(name: str, lines: list[str], most: int) -> list[str]:
     shown = lines if len(lines) <= most else [*lines[: most - 1], f"{lines[most - 1]} …"]
-    return [f"{'' if number else f'{name}:':<{_FIELD_WIDTH}}{line}" for number, line in enumerate(shown)]
+    return [
+        escape_mail_line(f"{'' if number else f'{name}:':<{_FIELD_WIDTH}}{line}".rstrip())
+        for number, line in enumerate(shown)
+    ]
 
 
 def format_marked_lines(lines: Sequence[str], mark: str = "") -> list[str]:
     """What a tool printed, never wrapped, the first line behind a mark."""
     return [
-        escape_mail_line(f"{mark if not number else '':<3}{clean_text(line, 240)}".rstrip())
+        escape_mail_line(f"{mark if not number else '':<3}{clean_text(line, _LINE_LENGTH)}".rstrip())
         for number, line in enumerate(lines)
     ]
 
 
 def format_quotation(lines: Sequence[str], most: int) -> list[str]:
     """The first of these lines as a quotation, never wrapped, and the empty line behind it."""
-    shown = [f"> {clean_text(line, 240)}".rstrip() for line in lines[:most]]
+    shown = [escape_mail_line(f"> {clean_text(line, _LINE_LENGTH)}".rstrip()) for line in lines[:most]]
     return [*shown, *(["> [...]"] if len(lines) > most else []), ""] if shown else []
 
 
 def escape_mail_line(line: str) -> str:
-    """A line that is no tag and begins no diff, whatever it contains."""
-    return f"| {line}" if _PATCH_TOOL_SYNTAX.match(line) else line
+    """A line that tools take for nothing: no tag, no header, no beginning of a diff or of another mail."""
+    uncut = _SCISSORS.sub(r"\g<0> ", line) if _PERFORATION.search(line) else line
+    return f"| {uncut}" if _TOOL_SYNTAX.match(uncut) else uncut
 
 
 def join_with_and(parts: Sequence[str]) -> str:

@@ -121,6 +121,18 @@ def format_unreachable(run: Run) -> str:
     return f"{len(unreachable)} of {format_count(len(run.cells), 'request')} unreachable: {'; '.join(words)}"
 
 
+def format_attempts(run: Run) -> str:
+    """One line: which cells needed more than one attempt, as the machine had failed; empty when none did."""
+    repeated = [cell for cell in run.cells if cell.attempts]
+    if not repeated:
+        return ""
+    words = [f"{cell.id} ({cell.state} at attempt {len(cell.attempts)})" for cell in repeated]
+    shown = words[: limits.REPEATED_CELLS]
+    shown += [f"{len(words) - len(shown)} more"] if len(words) > len(shown) else []
+    number = format_count(len(repeated), "cell")
+    return f"{number} needed more than one attempt, as the machine had failed: {'; '.join(shown)}"
+
+
 def count_warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}

@@ -291,7 +291,8 @@ def _show_unproven(run: Run, console: Console) -> None:
         more = len(group.cells) - limits.TERMINAL.cells
         if more > 0:
             print_line(console, f"  … and {format_count(more, 'more cell')}")
-    for paragraph in filter(None, (_format_warnings(run), summary.format_unreachable(run))):
+    paragraphs = (_format_warnings(run), summary.format_unreachable(run), summary.format_attempts(run))
+    for paragraph in filter(None, paragraphs):
         print_line(console)
         console.print(StyledLine(paragraph), overflow="fold")
 

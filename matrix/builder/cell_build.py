@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from matrix.builder.broken_tools import judge_last_make, needs_second_try
 from matrix.builder.cell_record import CellLog, CellResult, StageOccurrence, finish_cell, pair_with_stage
 from matrix.builder.kbuild_objects import (
     find_made_since,
@@ -13,18 +14,20 @@ from matrix.builder.kbuild_objects import (
 )
 from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings
 from matrix.catalog.types import STAGE_NAMES, StageName
-from matrix.diagnostics.diagnostic import Occurrence
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import (
     parse_compiled_objects,
     parse_diagnostics,
     summarize_unrecognized_log,
 )
+from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
-from matrix.record.states import CUT_SHORT_STATES, UNTRIED_STATES, State
-from matrix.resolve.make_runner import MakeRunner
+from matrix.record.states import STOPPED_STATES, UNTRIED_STATES, State
+from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution
+from matrix.resolve.step_output import bound_occurrences
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class CellBuild:
     _records: list[StageRecord] = field(default_factory=list)
     _occurrences: list[StageOccurrence] = field(default_factory=list)
     _objects: set[str] = field(default_factory=set)
+    _reason: str | None = None
 
     def run(self) -> CellResult:
         """Make every stage; what the next cell of the lane needs is kept in its directory."""
@@ -75,7 +79,6 @@ class CellBuild:
         self._records.append(self.resolution.stage)
         self._occurrences += pair_with_stage("configure", self.resolution.diagnostics)
         self.lane.put_config(str(self.resolution.config))
-        cell = self.cell.model_copy(update={"reason": None})
         for name in self.stages.list_stages():
             self.on_stage(name)
             state = self._find_skip_state(name)
@@ -84,8 +87,9 @@ class CellBuild:
             except MachineError as error:
                 # What earlier stages showed stays in the record.
                 record = self._build_idle_record(name, State.INFRA)
-                cell = cell.model_copy(update={"reason": str(error)})
+                self._reason = str(error)
             self._records.append(record)
+        cell = self.cell.model_copy(update={"reason": self._reason})
         result = finish_cell(cell, self._records, self._occurrences, self.log, frozenset(self._objects))
         if result.cell.state in UNTRIED_STATES or self._is_config_unchanged():
             return result
@@ -121,32 +125,52 @@ class CellBuild:
         targets = self.stages.list_make_targets(name)
         remove_object_lists(self.lane.build, targets)
         moment = self.lane.mark_busy()
-        spent = sum(record.seconds for record in self._records)
+        makes: list[MakeResult] = []
         with self.log.open_sink() as log:
-            result = self.runner.run(targets, self.cell.id, log, spent=spent)
-            lines, seconds = [f"$ {result.command}", *result.lines], result.seconds
-            if result.state is State.FAIL and self._remove_hidden_warners(name, lines, moment):
-                result = self.runner.run(targets, self.cell.id, log, spent=spent)
-                lines += [f"$ {result.command}", *result.lines]
-                seconds += result.seconds
-        occurrences, objects, compiled = self._collect_diagnostics(name, lines, moment)
+            while self._needs_make(name, makes, moment, log):
+                spent = sum(record.seconds for record in self._records) + sum(make.seconds for make in makes)
+                makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
+        result = judge_last_make(makes)
+        lines = _join_lines(makes)
+        printed, is_complete = bound_occurrences(
+            parse_diagnostics(lines), sum(make.left_out_messages for make in makes)
+        )
+        occurrences, objects, compiled = self._collect_diagnostics(name, lines, printed, moment)
         # The directory is idle only now: if the process is killed before this, the lane is dropped.
         # Marked idle first, it would be kept without its warnings.
         self.lane.save_state()
-        self.lane.finish_step(result.state)
+        # Warnings that were left out are not remembered: the next cell must print them again.
+        if is_complete:
+            self.lane.finish_step(result.state)
         if result.state is State.FAIL and not _has_error(occurrences):
             occurrences.append(Occurrence(summarize_unrecognized_log(lines), None))
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects |= objects
+        state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
+        if state in STOPPED_STATES and result.reason:
+            self._reason = result.reason
         return StageRecord(
             name=name,
-            state=_refine_pass(_apply_final_errors(result.state, occurrences), objects, occurrences),
+            state=state,
             command=result.command,
             exit=result.exit,
-            seconds=round(seconds, 2),
+            seconds=round(sum(make.seconds for make in makes), 2),
             objects=len(objects),
             compiled=len(compiled & objects),
         )
+
+    def _needs_make(self, name: StageName, makes: list[MakeResult], moment: int, log: LineCallback) -> bool:
+        """Whether make must run, or run again after those that ran: their results may ask for it."""
+        if not makes:
+            return True
+        if makes[-1].state is not State.FAIL:
+            return False
+        if len(makes) == 1 and self._remove_hidden_warners(name, _join_lines(makes), moment):
+            return True
+        if not needs_second_try(makes):
+            return False
+        log("[kmatrix: a program broke: the same command once more]")
+        return True
 
     def _remove_hidden_warners(self, name: StageName, lines: list[str], moment: int) -> bool:
         """Remove the objects whose warnings a failure hides; return whether make must run again for them.
@@ -170,17 +194,16 @@ class CellBuild:
         return bool(hidden)
 
     def _collect_diagnostics(
-        self, name: StageName, lines: list[str], moment: int
+        self, name: StageName, lines: list[str], printed: list[Occurrence], moment: int
     ) -> tuple[list[Occurrence], frozenset[str], frozenset[str]]:
         """(what was printed now or is carried over, the stage's objects, what was compiled now).
 
         A directory with a failure leaves no list: what the log shows compiled counts as the stage's then.
         """
         build, targets = self.lane.build, self.stages.list_requested_targets(name)
-        printed = parse_diagnostics(lines)
         failing = _has_error(printed)
         objects = read_listed_objects(build, targets) | (
-            self._find_logged_objects(name, lines) if failing else frozenset()
+            self._find_logged_objects(name, lines, printed) if failing else frozenset()
         )
         blamed = frozenset(item.object for item in printed if item.object)
         compiled = find_made_since(build, objects | self.lane.warnings.keys(), moment) | blamed
@@ -195,12 +218,14 @@ class CellBuild:
         self._remember_warnings(printed, belonging, compiled, failing=failing)
         return [*printed, *carried], objects, compiled
 
-    def _find_logged_objects(self, name: StageName, lines: list[str]) -> frozenset[str]:
+    def _find_logged_objects(
+        self, name: StageName, lines: list[str], printed: list[Occurrence]
+    ) -> frozenset[str]:
         """Objects that the log shows compiled, without what make prepares for any target."""
         if name != "focus":
             return parse_compiled_objects(lines)
         targets = tuple(self.stages.list_make_targets(name))
-        blamed = {item.object for item in parse_diagnostics(lines) if item.diagnostic.severity == "error"}
+        blamed = {item.object for item in printed if item.diagnostic.severity == "error"}
         return frozenset(
             item for item in parse_compiled_objects(lines) if item.startswith(targets) or item in blamed
         )
@@ -231,11 +256,22 @@ def _has_error(occurrences: list[Occurrence]) -> bool:
     return any(item.diagnostic.severity == "error" for item in occurrences)
 
 
-def _apply_final_errors(state: State, occurrences: list[Occurrence]) -> State:
-    """A printed failure is final: an error with its line in the source stands, whatever came after."""
+def _apply_final_errors(result: MakeResult, occurrences: list[Occurrence]) -> State:
+    """A printed failure is final: an error with its line in the source stands, whatever came after.
+
+    An error that may have come of the fault itself, as of a full disk, does not.
+    """
     errors = (item.diagnostic for item in occurrences if item.diagnostic.severity == "error")
-    refused = any(error.tool in _FINAL_ERROR_TOOLS and error.line is not None for error in errors)
-    return State.FAIL if refused and state in CUT_SHORT_STATES else state
+    refused = any(_is_final(error) for error in errors)
+    return State.FAIL if refused and result.is_cut_short else result.state
+
+
+def _is_final(error: Diagnostic) -> bool:
+    return error.tool in _FINAL_ERROR_TOOLS and error.line is not None and not error.internal
+
+
+def _join_lines(makes: list[MakeResult]) -> list[str]:
+    return [line for make in makes for line in (f"$ {make.command}", *make.lines)]
 
 
 def _refine_pass(state: State, objects: frozenset[str], occurrences: list[Occurrence]) -> State:

@@ -1,9 +1,10 @@
 """A cell's row, before and after its stages are made. Pure, except for the cell's log."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.engine.protocol import LineCallback
@@ -26,13 +27,14 @@ class CellLog:
 
     @contextmanager
     def open_sink(self) -> Iterator[LineCallback]:
-        """What appends a line to the log, at once, while the ``with`` block runs."""
-        with (
-            translate_disk_full(self.path),
-            self.path.open("a", encoding="utf-8", buffering=1) as file,
-        ):
+        """What appends a line to the log, at once, in the ``with`` block. The first one makes the file."""
+        file: TextIO | None = None
+        with translate_disk_full(self.path), ExitStack() as files:
 
             def append_line(line: str) -> None:
+                nonlocal file
+                if file is None:
+                    file = files.enter_context(self.path.open("a", encoding="utf-8", buffering=1))
                 file.write(f"{line}\n")
 
             yield append_line
@@ -97,6 +99,7 @@ def create_resolved_cell(
 
 def finish_unconfigured_cell(cell: Cell, resolution: Resolution, log: CellLog) -> CellResult:
     """A cell whose configuration could not be made: its state is the configure step's."""
+    cell = cell.model_copy(update={"reason": resolution.reason or None})
     return finish_cell(cell, [resolution.stage], pair_with_stage("configure", resolution.diagnostics), log)
 
 

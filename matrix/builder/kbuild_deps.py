@@ -17,12 +17,10 @@ from itertools import chain
 from matrix.builder.kbuild_objects import parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.foreign_files import ForeignFileError
-from matrix.foreign_trees import TreeEntry, walk_build
+from matrix.foreign_trees import COMMAND_FILE_LIMIT, TreeEntry, walk_build
 from matrix.kernel_files import Impact, classify_impact
 from matrix.resolve.make_runner import SOURCE_MOUNT
 
-_COMMAND_FILE_LIMIT = 4 * 2**20
-"""Bytes of a command file. One that names every header of a kernel has some 100,000."""
 _WRAPPER_LIMIT = 4096
 
 _SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s\0'\"();:|]+\.[chS])(?![\w.])")
@@ -132,7 +130,7 @@ class CommandFileReader:
         written = entry.status.st_mtime_ns if entry.status else 0
         known = self._parsed.get(entry.path)
         if known is None or known[0] != written:
-            text = self.lane.files.read_text(entry.path, _COMMAND_FILE_LIMIT) or ""
+            text = self.lane.files.read_text(entry.path, COMMAND_FILE_LIMIT) or ""
             sources = {
                 name for word in _SOURCE_PATH.findall(text) for name in self._resolve_source_names(word)
             }

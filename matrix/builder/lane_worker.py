@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from matrix.builder.attempts import CellAttempts
 from matrix.builder.cell_build import CellBuild
 from matrix.builder.cell_record import (
     CellLog,
@@ -131,6 +132,10 @@ class LaneWorker:
         return CommandFileReader(self._directory)
 
     @cached_property
+    def _attempts(self) -> CellAttempts:
+        return CellAttempts(self.context)
+
+    @cached_property
     def _reuse(self) -> ReuseChain:
         return ReuseChain(self.context.reusable_run)
 
@@ -143,18 +148,30 @@ class LaneWorker:
             return None
         self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
         log = self._create_log(request)
-        try:
-            with translate_foreign_faults():
-                # The store first: what is known there needs neither a container nor the lane's directory.
-                resolution = self._resolver.find_stored(request)
-                if resolution is None:
-                    self._directory.prepare_configure()
-                    resolution = self._resolver.resolve(request, lambda line: log.write_lines([line]))
-                    self._directory.finish_step(resolution.stage.state)
-                return self._record_resolution(resolution, log)
-        except MachineError as error:
-            self._finish_cell(self._fail_cell(create_blank_cell(request), error))
-            return None
+        for attempt in self._attempts.begin(request.id, log):
+            try:
+                with translate_foreign_faults():
+                    # The store first: what is known there needs neither a container nor the directory.
+                    resolution = self._resolver.find_stored(request)
+                    if resolution is None:
+                        self._directory.prepare_configure()
+                        with log.open_sink() as append_line:
+                            resolution = self._resolver.resolve(request, append_line)
+                        self._directory.finish_step(resolution.stage.state)
+                    attempt.outcome = resolution
+                    if attempt.fault is None:
+                        return self._record_resolution(resolution, log)
+            except MachineError as error:
+                attempt.outcome = self._fail_cell(create_blank_cell(request), error)
+        self._give_up(attempt.outcome, log)
+        return None
+
+    def _give_up(self, outcome: Resolution | CellResult | None, log: CellLog) -> None:
+        """Finish a cell that the machine did not let be configured."""
+        if isinstance(outcome, Resolution):
+            self._record_resolution(outcome, log)
+        elif outcome is not None:
+            self._finish_cell(outcome)
 
     def _fail_cell(self, cell: Cell, error: MachineError) -> CellResult:
         """The cell that a fault ended. What it left in the lane is dropped before the next one."""
@@ -231,27 +248,32 @@ class LaneWorker:
         known = self._reuse.find_result(cell, reachable.inputs, reachable.log)
         if known is not None:
             return known
-        stages = self.context.session.find_stages(self.lane.arch)
-        # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
-        build = CellBuild(
+        for attempt in self._attempts.begin(cell.id, reachable.log):
+            # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
+            build = self._prepare_build(reachable)
+            try:
+                with translate_foreign_faults():
+                    result = build.run()
+                    if result.cell.state in COMPLETE_STATES:
+                        # Read now: the next cell overwrites the command files.
+                        result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+            except MachineError as error:
+                result = self._fail_cell(cell, error)
+            attempt.outcome = result
+        self._reuse.add_built(reachable.inputs, result)
+        return result
+
+    def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
+        cell = reachable.cell
+        return CellBuild(
             cell,
             reachable.resolution,
             self._directory,
             self._runner,
-            stages,
+            self.context.session.find_stages(self.lane.arch),
             reachable.log,
             lambda stage: self.context.emit(StageStarted(self.lane.name, cell.id, stage)),
         )
-        try:
-            with translate_foreign_faults():
-                result = build.run()
-                if result.cell.state in COMPLETE_STATES:
-                    # Read now: the next cell overwrites the command files.
-                    result = replace(result, sources=self._sources.find_cell_sources(result.objects))
-        except MachineError as error:
-            return self._fail_cell(cell, error)
-        self._reuse.add_built(reachable.inputs, result)
-        return result
 
     def _finish_cell(self, result: CellResult) -> None:
         """Record a cell that is done; what is long goes into files of its own, by digest."""
@@ -263,7 +285,7 @@ class LaneWorker:
             "objects_sha256": journal.store_objects(result.objects),
             "sources_sha256": journal.store_sources(result.sources),
         }
-        cell = result.cell.model_copy(update=digests)
+        cell = self._attempts.add_to(result.cell.model_copy(update=digests))
         # On disk before it is displayed: what the user was shown survives a crash.
         journal.record_finished_cell(cell, result.diagnostics)
         self.context.emit(CellFinished(cell, result.first_error))

@@ -153,6 +153,10 @@ class JobBudget:
             self._lanes_left -= 1
 
 
+RETRY_DELAY, MAX_RETRY_DELAY = 2.0, 60.0
+"""Seconds before the first retry of a cell, which each further one doubles, and at most."""
+
+
 @dataclass(frozen=True)
 class RunContext:
     """What the lanes of one run share. Without ``build``: resolve only.
@@ -185,3 +189,14 @@ class RunContext:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return "not started: the --deadline had passed"
         return ""
+
+    def wait_before_retry(self, number: int) -> bool:
+        """Wait until a cell may be tried again for the ``number``-th time; False when it may not be.
+
+        An interrupt ends the wait, and one that the deadline would end is not begun.
+        """
+        seconds = min(RETRY_DELAY * 2 ** (number - 1), MAX_RETRY_DELAY)
+        if self.deadline is not None and time.monotonic() + seconds >= self.deadline:
+            return False
+        self.steps.cancel.wait(seconds)
+        return not self.find_stop_reason()

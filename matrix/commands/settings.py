@@ -16,7 +16,7 @@ from matrix.plan import find_matching_terms
 from matrix.user_files import check_utf8
 
 DEFAULT_PROFILE = "kvm-vfio"
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def _split_words(given: Sequence[str]) -> tuple[str, ...]:
@@ -100,6 +100,7 @@ OPTIONS = (
     Option("memory", "memory limit of a container, such as 4G (default: its share of the machine)"),
     Option("timeout", "time limit of a cell, such as 30m or 2h"),
     Option("deadline", "start no new cell after this long, such as 2h"),
+    Option("retries", "tries again of a cell that a fault of the machine ended (default: 2)", _parse_number),
     Option("fail-fast", "start no new cell after a failure", _parse_switch),
     Option("werror", f"exit {ExitCode.WARNED} when there were warnings and no failure", _parse_switch),
     Option("out", "directory of this run (default: runs/<run-id>)", _take_name),

@@ -42,6 +42,11 @@ def is_internal_error(message: str, *, reported: bool = False) -> bool:
     return bool(broke) and _WAS_ENDED.search(message) is None
 
 
+def is_crash(message: str) -> bool:
+    """Whether a message, of the shell or of make, is the name of the signal of a program that broke."""
+    return re.match(_CRASH, message) is not None
+
+
 def is_crash_report(line: str) -> bool:
     """Whether a line begins what a tool prints of its own crash."""
     return _CRASH_REPORT.match(line) is not None and _WAS_ENDED.search(line) is None

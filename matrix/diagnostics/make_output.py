@@ -38,7 +38,8 @@ _STOP_SUFFIX = re.compile(r"\.?(?:  Stop\.)?$")
 _PROGRESS = re.compile(r"Waiting for unfinished jobs|Deleting (?:intermediate )?file")
 # About the machine that builds, not about the kernel.
 _HOST_WARNING = re.compile(
-    r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected|.*modification time .* in the future"
+    r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected"
+    r"|(?>.*?modification time ).* in the future"
 )
 _OS_ERROR = re.compile(
     r"\S+: (?:No such file or directory|Permission denied|Argument list too long|Not enough space)"

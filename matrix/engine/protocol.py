@@ -51,6 +51,7 @@ class ContainerLimits:
     seconds: float | None = None
     lifetime: float | None = None
     processes: int = 4096
+    open_files: int = 4096
     file_size: int = 16 * 2**30
     tmpfs: int = 2 * 2**30
 
@@ -64,7 +65,8 @@ class ContainerSpec:
     """One step to be run: hardened by default, no network, read-only root, nothing but its mounts, and no
     system calls but those that a kernel build needs.
 
-    ``reports``: its stderr is no output but a report on how it ended, and comes with the result.
+    ``reports``: its stderr is no output but a report on how it ended, and comes with the result; but for a
+    container on a terminal, which has no result to come with.
     """
 
     name: str

@@ -4,6 +4,7 @@
 synced. At the end, also of an interrupted run, ``run.json`` is written again from all of it.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -67,15 +68,27 @@ def _try_create(directory: Path) -> bool:
 
 
 def check_directory_unused(directory: Path) -> None:
-    """RequestError when something is in the directory already, or it cannot be read."""
+    """RequestError when something is in the directory already, or it can be neither made nor read."""
     try:
         used = directory.exists() and any(directory.iterdir())
+        _check_parent_writable(directory)
     except OSError as error:
         raise _error_from_unwritable(directory, error) from error
     if used:
         raise RequestError(
             f"--out {directory} is in use: it is not empty", "name a directory that does not exist yet"
         )
+
+
+def _check_parent_writable(directory: Path) -> None:
+    """OSError where the directory, or the first of its parents that exists, may not be written."""
+    if directory.is_symlink() and not directory.exists():
+        raise FileExistsError(errno.EEXIST, "it is a link to nothing")
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def claim_run_directory(directory: Path) -> None:
@@ -95,7 +108,8 @@ def claim_run_directory(directory: Path) -> None:
 
 
 def _error_from_unwritable(directory: Path, error: OSError) -> RequestError:
-    return RequestError(f"--out {directory} cannot be written: {error.strerror}")
+    message = f"--out {directory} cannot be written: {error.strerror}"
+    return RequestError(message, "name a place that you may write")
 
 
 class Journal:

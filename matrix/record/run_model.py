@@ -5,6 +5,7 @@ ignore unknown keys.
 """
 
 from datetime import UTC, datetime
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -130,6 +131,14 @@ class DiagnosticRef(Record):
     stage: str
 
 
+class Attempt(Record):
+    """One attempt at a cell: how it ended, and ``seconds`` of wall time."""
+
+    state: State
+    reason: str | None = None
+    seconds: float = 0.0
+
+
 class RequestedCell(Record):
     """What was asked for: a cell's id, and its value on every axis. ``request`` has the symbols'."""
 
@@ -156,7 +165,8 @@ class Cell(RequestedCell):
     ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
     names the file of the objects that are known to belong to its stages, ``sources_sha256`` that of the
     .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
-    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``.
+    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``. ``attempts``, the last
+    one's state the cell's own, are there where it needed more than one.
     """
 
     fragment: dict[str, str] = Field(default_factory=dict)
@@ -173,6 +183,8 @@ class Cell(RequestedCell):
     objects_sha256: str | None = None
     sources_sha256: str | None = None
     log: str | None = None
+    # It came later: where there is nothing to say it is left out, so that older records stay as they are.
+    attempts: tuple[Attempt, ...] = Field(default=(), exclude_if=not_)
 
     @property
     def is_reachable(self) -> bool:
@@ -239,10 +251,12 @@ class Run(Record):
     diagnostics: dict[str, Diagnostic] = Field(default_factory=dict)
     cells: tuple[Cell, ...] = ()
 
-    def find_toolchain(self, name: str) -> ToolchainRecord:
-        """A toolchain of the run. RequestError where the record lacks it, though a cell names it."""
-        if name not in self.toolchains:
-            raise RequestError(f"the record of {self.id} is damaged: it has no toolchain {name!r}")
-        return self.toolchains[name]
-
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    def find_toolchain(self, name: str) -> ToolchainRecord:
+        """What a cell's toolchain was. RequestError where the record lacks it."""
+        if name not in self.toolchains:
+            raise RequestError(
+                f"the record of {self.id} lacks its toolchain {name}", "./inv run makes another"
+            )
+        return self.toolchains[name]

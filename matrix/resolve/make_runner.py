@@ -2,21 +2,20 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.engine.protocol import ContainerResult, LineCallback, Mount
 from matrix.engine.step import Step, StepRunner
-from matrix.fs import DISK_FULL_MESSAGES
-from matrix.record.states import State
+from matrix.record.states import CUT_SHORT_STATES, State
+from matrix.resolve.container_report import REPORTING_SHELL, measure_space, parse_report
+from matrix.resolve.output_signs import Sign, SignReader
+from matrix.resolve.step_faults import StepEvidence, StepFault
+from matrix.resolve.step_output import StepOutput
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
 SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
-
-# Errors come through another pipe than the step lines that they belong to; joined here, they keep their
-# order.
-_JOIN_STDERR = ("sh", "-c", 'exec "$@" 2>&1', "sh")
 
 # Without these a build carries the container's host name, user and clock. LC_ALL: tools quote in ASCII.
 _ENVIRONMENT = {
@@ -28,18 +27,24 @@ _ENVIRONMENT = {
 }
 
 
-_DISK_FULL_ENDS = tuple(f": {message}" for message in DISK_FULL_MESSAGES)
-
-
 @dataclass(frozen=True)
 class MakeResult:
-    """How one make ended: its state, its output, and how long it took."""
+    """How one make ended: its state, why it is that, its output, and how long it took.
+
+    ``left_out_messages``: lines that name a warning or an error and were too many to be kept.
+    ``is_cut_short``: it was ended from outside, and what the tools had printed until then is valid.
+    ``crash``: the line that says that a program broke, or nothing.
+    """
 
     command: str
     lines: tuple[str, ...]
     state: State
     exit: int
     seconds: float
+    reason: str = ""
+    left_out_messages: int = 0
+    is_cut_short: bool = False
+    crash: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,18 +85,35 @@ class MakeRunner:
         ``spent``: seconds of the cell's time limit that its earlier steps have used.
         """
         command = self._build_command(targets)
-        lines: list[str] = []
+        output, signs = StepOutput(log), SignReader()
 
-        def keep_line(line: str) -> None:
-            lines.append(line)
-            log(line)
+        def take_line(line: str) -> None:
+            signs.read_line(line)
+            output.add_line(line)
 
         log(f"$ {shlex.join(command)}")
         started = time.monotonic()
-        step = self._build_step((*_JOIN_STDERR, *command), cell, env or {})
-        ended = self.steps.with_time_spent(spent).run(step, keep_line)
+        step = self._build_step((*REPORTING_SHELL, *command), cell, env or {})
+        ended = self.steps.with_time_spent(spent).run(step, take_line)
         seconds = time.monotonic() - started
-        return MakeResult(shlex.join(command), tuple(lines), _classify(ended, lines), ended.exit, seconds)
+        lines = output.finish()
+        state, fault = _classify(ended, self._find_fault(ended, signs))
+        return MakeResult(
+            command=shlex.join(command),
+            lines=lines,
+            state=state,
+            exit=ended.exit,
+            seconds=seconds,
+            reason=fault.reason if fault else "",
+            left_out_messages=output.left_out_messages,
+            is_cut_short=state in CUT_SHORT_STATES or (fault is not None and not fault.spoils),
+            crash=signs.found.get(Sign.CRASHED, ""),
+        )
+
+    def _find_fault(self, ended: ContainerResult, signs: SignReader) -> StepFault | None:
+        space = measure_space(self.open_build_directory())
+        evidence = StepEvidence(ended, parse_report(ended.report), signs.found, self.steps.limits, space)
+        return evidence.find_fault()
 
     def enter(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> int:
         """Run one command where a cell's steps run, on the caller's own terminal; its exit code."""
@@ -112,20 +134,16 @@ class MakeRunner:
             env={**_ENVIRONMENT, **env},
             workdir=BUILD_MOUNT,
             cell=cell,
+            reports=True,
         )
 
 
-def _classify(ended: ContainerResult, lines: Sequence[str]) -> State:
+def _classify(ended: ContainerResult, fault: StepFault | None) -> tuple[State, StepFault | None]:
     """The state that a make's end stands for: the machine's limits and faults come before the kernel's."""
     if ended.cancelled:
-        return State.CANCELLED
+        return State.CANCELLED, None
     if ended.timed_out:
-        return State.TIMEOUT
-    if ended.oom:
-        return State.OOM
-    if ended.exit == 0:
-        return State.PASS
-    # make itself ends with 1 or 2; anything else comes from the shell, or is a signal.
-    if ended.exit > 2 or any(line.rstrip().endswith(_DISK_FULL_ENDS) for line in lines):
-        return State.INFRA
-    return State.FAIL
+        return State.TIMEOUT, None
+    if fault is not None:
+        return fault.state, fault
+    return (State.PASS if ended.exit == 0 else State.FAIL), None

@@ -17,7 +17,8 @@ from matrix.record.run_model import StageRecord
 class Resolution:
     """The outcome of a request. ``config`` is the whole .config, or None when conf did not give one.
 
-    ``stage`` is the configure step: its state is `fail` when the tree's Kconfig refused.
+    ``stage`` is the configure step: its state is `fail` when the tree's Kconfig refused. ``reason``: what
+    ended it, where that was not the tree.
     """
 
     request: Request
@@ -25,6 +26,7 @@ class Resolution:
     stage: StageRecord
     checks: tuple[SymbolCheck, ...] = ()
     diagnostics: tuple[Occurrence, ...] = ()
+    reason: str = ""
 
     @property
     def is_reachable(self) -> bool:

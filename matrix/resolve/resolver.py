@@ -15,7 +15,7 @@ from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
 from matrix.errors import RequestError
-from matrix.foreign_files import ForeignDirectory
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import read_gzip_json, record_use, translate_disk_full, write_atomically, write_gzip_json
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
@@ -24,6 +24,7 @@ from matrix.record.run_model import StageRecord
 from matrix.record.states import State
 from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
+from matrix.resolve.step_output import bound_occurrences
 from matrix.user_files import expand_user_path, read_user_file
 
 _CONFIG = ".config"
@@ -51,19 +52,22 @@ class Resolver:
         known = self.find_stored(request)
         if known is not None:
             return known
-        # A base that could not be made is not tried again for each request of the lane.
+        # A base that could not be made is not tried again for each request of the lane, unless it was the
+        # machine's fault.
         if self._base_config is None and self._base_failure is None:
             self._load_base_config(request, log)
         if self._base_failure is not None:
-            return _build_failed_resolution(request, self._base_failure)
+            failure = self._base_failure
+            self._base_failure = None if failure.state is State.INFRA else failure
+            return _build_failed_resolution(request, failure)
         build = self._remove_config()
         text = str(self._base_config) + format_fragment(self.collect_fragment(request))
         write_atomically(build / _CONFIG, text)
         result = self.runner.run(("olddefconfig",), request.id, log)
-        made = _read_made_config(build)
-        if result.state is not State.PASS or made is None:
+        if result.state is not State.PASS:
             return _build_failed_resolution(request, result)
-        record, diagnostics = _build_configure_record(result), parse_diagnostics(result.lines)
+        made = _read_made_config(build)
+        record, diagnostics = _build_configure_record(result), _parse_output(result)
         resolution = self._verify_resolution(request, made, record, diagnostics)
         self._store_resolution(self._compute_key(request), resolution)
         return resolution
@@ -99,10 +103,10 @@ class Resolver:
             target = self.catalog.find_base_target(request.arch, request.base)
             env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
             result = self.runner.run((str(target),), request.id, log, env=env)
-            text = _read_made_config(build)
-            if result.state is not State.PASS or text is None:
+            if result.state is not State.PASS:
                 self._base_failure = result
                 return
+            text = _read_made_config(build)
         self._base_config = f"{text.rstrip()}\n{fragment}"
 
     def _remove_config(self) -> Path:
@@ -150,7 +154,11 @@ class Resolver:
 def _build_failed_resolution(request: Request, result: MakeResult) -> Resolution:
     """A request without a configuration, with the cause: its own olddefconfig, or its base's make."""
     return Resolution(
-        request, None, _build_configure_record(result), diagnostics=tuple(_find_failure_causes(result))
+        request,
+        None,
+        _build_configure_record(result),
+        diagnostics=tuple(_find_failure_causes(result)),
+        reason=result.reason,
     )
 
 
@@ -164,9 +172,12 @@ def _build_configure_record(result: MakeResult) -> StageRecord:
     )
 
 
-def _read_made_config(build: Path) -> str | None:
-    """The .config that conf wrote; None where it wrote none. ForeignFileError where it is no such file."""
-    return ForeignDirectory(build).read_text(_CONFIG, _CONFIG_LIMIT)
+def _read_made_config(build: Path) -> str:
+    """The .config that conf wrote. ForeignFileError where it wrote none, or what is there is no such file."""
+    text = ForeignDirectory(build).read_text(_CONFIG, _CONFIG_LIMIT)
+    if text is None:
+        raise ForeignFileError("conf ended without an error, and left no .config")
+    return text
 
 
 def _locate_stored(store: Path, key: str) -> Path:
@@ -204,7 +215,11 @@ def _find_failure_causes(result: MakeResult) -> list[Occurrence]:
     """Why configuring failed, in the tools' words; nothing for the machine's faults."""
     if result.state is not State.FAIL:
         return []
-    occurrences = parse_diagnostics(result.lines)
+    occurrences = _parse_output(result)
     if any(item.diagnostic.severity == "error" for item in occurrences):
         return occurrences
     return [*occurrences, Occurrence(summarize_unrecognized_log(result.lines), None)]
+
+
+def _parse_output(result: MakeResult) -> list[Occurrence]:
+    return bound_occurrences(parse_diagnostics(result.lines), result.left_out_messages)[0]

@@ -1,5 +1,8 @@
 """Foreign text made fit to be shown."""
 
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +26,14 @@ from matrix.foreign_text import clean_text
 )
 def test_foreign_text_becomes_one_harmless_line(raw: str, cleaned: str) -> None:
     assert clean_text(raw) == cleaned
+
+
+def test_no_character_of_unicode_is_left_that_is_obeyed_or_not_seen() -> None:
+    """Whatever the table of this Python has among controls, format characters, separators and surrogates."""
+    for number in range(sys.maxunicode + 1):
+        char = chr(number)
+        if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and char not in "\t\n":
+            assert clean_text(f"a{char}b") == "a\ufffdb", hex(number)
 
 
 @given(st.text(st.characters(codec=None, exclude_categories=())))

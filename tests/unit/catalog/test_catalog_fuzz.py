@@ -9,9 +9,9 @@ from matrix.catalog.load import (
     Catalog,
     load_profile,
     parse_recorded_profile,
-    read_toml,
     validate_toml_data,
 )
+from matrix.catalog.toml_file import read_toml
 from matrix.catalog.types import Arch, Base, Setting, Toolchain
 from matrix.plan import plan_requests
 from tests.fakes.mutated import check_reader, read_at

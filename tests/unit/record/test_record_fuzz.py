@@ -2,13 +2,15 @@
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from matrix.errors import RequestError
 from matrix.record.run_directory import RunDirectory, load_run
-from matrix.record.run_model import Run
+from matrix.record.run_model import Cell, Run
 from tests.fakes.mutated import check_reader, json_mutations, read_at
 from tests.fakes.runs import the_story
 
@@ -50,13 +52,13 @@ def test_a_pipe_in_a_run_is_not_waited_for(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     os.mkfifo(tmp_path / name)
     directory = RunDirectory(RUN, tmp_path)
-    assert directory.load_objects(cell) == frozenset()
-    assert directory.load_sources(cell) is None
-    with pytest.raises(RequestError):
-        directory.load_config(cell)
-    if "/" not in name:
-        with pytest.raises(RequestError, match="is no regular file"):
-            load_run(tmp_path)
+    readers: dict[str, Callable[[Cell], object]] = {
+        "objects/a": directory.load_objects,
+        "sources/a": directory.load_sources,
+        "configs/a": directory.load_config,
+    }
+    with pytest.raises(RequestError, match="is no regular file"):
+        readers[name](cell) if name in readers else load_run(tmp_path)
 
 
 def test_nothing_outside_of_a_run_is_read(tmp_path: Path) -> None:
@@ -68,8 +70,10 @@ def test_nothing_outside_of_a_run_is_read(tmp_path: Path) -> None:
         cell = RUN.cells[0].model_copy(
             update={"objects_sha256": name, "sources_sha256": f"../objects/{name}", "log": name}
         )
-        assert directory.load_objects(cell) == frozenset()
-        assert directory.load_sources(cell) is None
+        with suppress(RequestError):
+            assert directory.load_objects(cell) == frozenset()
+        with suppress(RequestError):
+            assert directory.load_sources(cell) is None
         assert directory.read_log_tail(cell, 5) == ()
 
 

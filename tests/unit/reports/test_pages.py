@@ -15,7 +15,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from reports import FORMATS, NO_OPTIONS, find_format, write_run_reports
-from reports.jinja_templates import escape_markdown, format_code_span, format_fence
+from reports.markdown_text import escape_markdown, format_code_span, format_fence
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
 VOID = {"meta", "br", "link", "hr"}

@@ -13,11 +13,13 @@ from matrix.errors import RequestError
 from matrix.source.cache import SourceCache
 from matrix.source.git import read_git_provenance, resolve_commit
 from matrix.source.git_repository import find_repository
+from matrix.source.hash_cache import hash_with_cache
 from matrix.source.manifest import Manifest
+from matrix.source.mbox.message import parse_mail
 from matrix.source.mbox.patch_file import find_touched_paths, parse_patch_file
 from matrix.source.mbox.series import read_series
 from matrix.source.sandbox import Sandbox
-from matrix.source.snapshot import hash_with_cache, list_files
+from matrix.source.snapshot import list_files
 from matrix.source.spec import parse_source_spec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.mutated import check_reader, json_mutations, mutations, pass_as_text, read_at
@@ -54,6 +56,15 @@ def test_any_mailbox(tmp_path: Path) -> None:
     check_reader(
         read_at(file, lambda: read_series(str(file))), PATCH, MAIL, MAIL + b"\n" + MAIL, examples=300
     )
+
+
+@pytest.mark.parametrize(
+    "charset", ["\xdf\ufffd", "x" * 300, "utf-8\0", "unknown", "rot13", "idna", "\x1b[31m"]
+)
+def test_a_field_in_no_charset_is_left_as_it_is(charset: str) -> None:
+    mail = parse_mail(MAIL.replace(b"=?utf-8?q?", b"=?" + charset.encode() + b"?q?"))
+    assert mail is not None
+    assert mail.sender.address == "j@example.org"
 
 
 def test_any_patch() -> None:
