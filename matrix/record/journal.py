@@ -20,7 +20,7 @@ from typing import Self
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.fs import translate_disk_full, write_atomically
+from matrix.fs import create_private_directory, find_existing_path, translate_disk_full, write_atomically
 from matrix.record.run_model import Cell, Run
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
@@ -46,7 +46,7 @@ def create_run_directory(runs: Path, name: str) -> Path:
     """
     try:
         with translate_disk_full(runs):
-            runs.mkdir(parents=True, exist_ok=True)
+            create_private_directory(runs)
             return next(
                 directory
                 for number in count(1)
@@ -61,7 +61,8 @@ def create_run_directory(runs: Path, name: str) -> Path:
 def _try_create(directory: Path) -> bool:
     """Create a directory; False when there is something of that name."""
     try:
-        directory.mkdir()
+        # Logs and configurations are the user's own; whoever else is to read them can be let in.
+        directory.mkdir(mode=0o700)
     except FileExistsError:
         return False
     return True
@@ -84,7 +85,7 @@ def _check_parent_writable(directory: Path) -> None:
     """OSError where the directory, or the first of its parents that exists, may not be written."""
     if directory.is_symlink() and not directory.exists():
         raise FileExistsError(errno.EEXIST, "it is a link to nothing")
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    existing = find_existing_path(directory)
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -96,7 +97,7 @@ def claim_run_directory(directory: Path) -> None:
     check_directory_unused(directory)
     try:
         with translate_disk_full(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+            create_private_directory(directory)
             # Two runs may find the same directory empty: only one can make the journal.
             (directory / JOURNAL_FILE).touch(exist_ok=False)
     except FileExistsError as error:
