@@ -51,6 +51,7 @@ from reports import (
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.progress import display_progress
+from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
     show_leftovers,
@@ -87,7 +88,7 @@ def setup(profile: Profile) -> int:
 def run(profile: Profile, *, baseline: str, known: str) -> int:
     """Plan, build, report: the main job."""
     console = Console()
-    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY)
+    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, read_command_line())
     with display_progress(console) as emit:
         stored = run_matrix(profile, emit, read_command_line())
     with survive_failures("the run's findings and reports"):
@@ -129,13 +130,14 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
 )
 def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the option's name
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
+    find_format(format)
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
     if stored_verdict is not None:
         show_compared_runs(*stored_verdict, format, Console())
         return 0
     stored = _load_stored_run(run)
     options = NO_OPTIONS
-    if baseline and format != DEFAULT_FORMAT:
+    if baseline:
         regression = compare_with_baseline(_load_stored_run(baseline), stored)
         options = ReportOptions(new_findings=regression.new_findings)
     show_run(stored, format, Console(), options)
@@ -143,7 +145,7 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
 
 
 def _load_stored_run(run: str) -> StoredRun:
-    return StoredRun.load(find_run_directory(run, RUNS_DIRECTORY))
+    return StoredRun.load(find_run_directory(run, RUNS_DIRECTORY, read_command_line()))
 
 
 @define_task(
@@ -201,6 +203,7 @@ def compare(
     format: str,  # noqa: A002
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
+    find_format(format)
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
     show_compared_runs(verdict, runs, format, Console())
@@ -281,7 +284,7 @@ def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
     with display_progress(Console(stderr=True)) as emit:
         image_ids = build_images(profile, emit)
-    sys.stdout.writelines(f"{name} {image}\n" for name, image in image_ids.items())
+    print_lines(Console(), [f"{name} {image}" for name, image in image_ids.items()])
     return 0
 
 
@@ -290,7 +293,7 @@ def source(profile: Profile) -> int:
     """Fetch the source into the cache, with its patches; its place."""
     with display_progress(Console(stderr=True)) as emit:
         tree = fetch_profile_source(profile, emit)
-    sys.stdout.write(f"{tree.version} {tree.digest} {tree.path}\n")
+    print_line(Console(), f"{tree.version} {tree.digest} {tree.path}")
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from matrix.fs import create_private_directory, is_open_to_others
 from matrix.user_files import expand_user_path, find_home_directory
 
 
@@ -24,6 +25,32 @@ class CacheLayout:
     """The paths below one root. What is inside of a folder is named by the module that writes it."""
 
     root: Path = field(default_factory=locate_cache_root)
+
+    def create_root(self) -> None:
+        """Create the cache, and close it to other users, also one that was wider. OSError where that fails.
+
+        What a build left there would run as its owner. Nothing that kmatrix does needs more: a mount is
+        reached without its parents.
+        """
+        create_private_directory(self.root)
+        for folder in self._private_folders:
+            create_private_directory(folder)
+            if is_open_to_others(folder):
+                folder.chmod(0o700)
+
+    def is_private(self) -> bool:
+        """Whether only its owner can enter what is there of the cache."""
+        if not self.root.is_dir():
+            return True
+        return not any(is_open_to_others(folder) for folder in self._private_folders if folder.is_dir())
+
+    @property
+    def _private_folders(self) -> list[Path]:
+        """The root, unless there is more in it than a cache: then it may be anybody's home, and only the
+        folders in it are the cache's."""
+        folders = [self.sources, self.resolutions, self.lanes]
+        own = {self.in_use_lock.name, *(folder.name for folder in folders)}
+        return [self.root] if all(entry.name in own for entry in self.root.iterdir()) else folders
 
     @property
     def in_use_lock(self) -> Path:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from matrix.errors import MachineError
+from matrix.errors import MachineError, RequestError
 
 FOREIGN_FILE_LIMIT = 64 * 2**20
 """Bytes that are read of one foreign file where the caller names no other limit."""
@@ -38,6 +39,9 @@ def translate_foreign_faults() -> Iterator[None]:
     """
     try:
         yield
+    except RequestError as error:
+        # What is wrong in a user's file is a request's fault; here it is in a file that a build left.
+        raise ForeignFileError(f"a file of this cell is wrong: {error}"[:_MAX_REASON]) from error
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         words = error.strerror if isinstance(error, OSError) else str(error)
         reason = f"{type(error).__name__}: {words}".replace("\n", " ")[:_MAX_REASON]
@@ -50,10 +54,38 @@ class ForeignDirectory:
 
     root: Path
 
+    @contextmanager
+    def open_file(self, name: str) -> Iterator[BinaryIO | None]:
+        """A regular file, open for reading; None where there is nothing of that name.
+
+        ForeignFileError where it cannot be opened, and where an OSError ends the ``with`` block.
+        """
+        with self._open_parent(name) as parent:
+            try:
+                descriptor = -1 if parent is None else _open_regular(name, parent)
+                if descriptor == -1:
+                    yield None
+                else:
+                    with os.fdopen(descriptor, "rb") as file:
+                        yield file
+            except OSError as error:
+                raise _build_error(name, error) from error
+
     def read_bytes(self, name: str, limit: int = FOREIGN_FILE_LIMIT) -> bytes | None:
         """The content; None where there is nothing of that name. ForeignFileError where it cannot be read."""
-        with self._open_parent(name) as parent:
-            return None if parent is None else self._read_file(parent, name, limit)
+        with self.open_file(name) as file:
+            content = None if file is None else file.read(limit + 1)
+        if content is not None and len(content) > limit:
+            raise ForeignFileError(f"{name!r} has more than {limit} bytes, so it is not read")
+        return content
+
+    def read_tail(self, name: str, limit: int) -> bytes | None:
+        """The last bytes of a file, so many at most; otherwise as `read_bytes`."""
+        with self.open_file(name) as file:
+            if file is None:
+                return None
+            file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
+            return file.read(limit)
 
     def read_text(self, name: str, limit: int = FOREIGN_FILE_LIMIT) -> str | None:
         """The same as text; what is no UTF-8 is replaced."""
@@ -105,20 +137,21 @@ class ForeignDirectory:
             descriptor = below
         return descriptor
 
-    def _read_file(self, parent: int, name: str, limit: int) -> bytes | None:
-        try:
-            descriptor = os.open(_split_name(name)[-1], _FILE_FLAGS, dir_fd=parent)
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise ForeignFileError(f"{name!r} is no regular file, so it is not read")
-                content = file.read(limit + 1)
-        except OSError as error:
-            if error.errno in _MISSING:
-                return None
-            raise _build_error(name, error) from error
-        if len(content) > limit:
-            raise ForeignFileError(f"{name!r} has more than {limit} bytes, so it is not read")
-        return content
+
+def _open_regular(name: str, parent: int) -> int:
+    """A descriptor of a regular file; -1 where there is nothing of that name."""
+    try:
+        descriptor = os.open(_split_name(name)[-1], _FILE_FLAGS, dir_fd=parent)
+    except OSError as error:
+        if error.errno in _MISSING:
+            return -1
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    kind = "a directory" if stat.S_ISDIR(mode) else "no regular file"
+    raise ForeignFileError(f"{name!r} is {kind}, so it is not read")
 
 
 def _open_folder(part: str, parent: int) -> int:

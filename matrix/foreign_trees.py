@@ -21,6 +21,11 @@ MAX_BUILD_FILES = 500_000
 MAX_BUILD_DEPTH = 64
 """Directories below each other in a build directory. A kernel's are 12 deep."""
 
+COMMAND_FILE_LIMIT = 4 * 2**20
+"""Bytes of a command file. One that names every header of a kernel has some 100,000."""
+
+_COMMAND_FILE = ".cmd"
+_KBUILD_SUFFIXES = (".o", ".a", ".mod", ".order", _COMMAND_FILE)
 _MAX_SHOWN_PATH = 200
 _NO_FOLDER_ERRNOS = (errno.ENOTDIR, errno.ELOOP)
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
@@ -217,12 +222,14 @@ def walk_build(
 def inspect_tree(root: Path, max_names: int = MAX_BUILD_FILES, max_depth: int = MAX_BUILD_DEPTH) -> TreeFacts:
     """Look at all that a container left in a directory, and take setuid and setgid bits from it.
 
-    ForeignFileError as `walk_build` has it.
+    ForeignFileError as `walk_build` has it, and where a file that make would read again is none: with it,
+    the next build would fail or hang without a fault of its own.
     """
     names, newest = 0, (TreeFacts.newest_time, "")
     for entry in walk_build(root, max_names, max_depth):
         names += 1
         if entry.status is not None:
+            _check_kind(entry, entry.status)
             _clear_special_bits(entry, entry.status)
             if entry.status.st_mtime_ns > newest[0]:
                 newest = (entry.status.st_mtime_ns, entry.path)
@@ -236,6 +243,18 @@ def _check_entry(entry: TreeEntry, names: int, max_names: int, max_depth: int) -
         raise ForeignFileError(f"the build directory is more than {max_depth} directories deep")
     if entry.error is not None:
         raise ForeignFileError(f"{_shorten(entry.path)!r} cannot be entered: {entry.error.strerror}")
+
+
+def _check_kind(entry: TreeEntry, status: os.stat_result) -> None:
+    if not entry.name.endswith(_KBUILD_SUFFIXES) or entry.is_file:
+        is_wrong = False
+    else:
+        # Some Makefiles link objects; a command file is always kbuild's own.
+        is_wrong = not stat.S_ISLNK(status.st_mode) or entry.name.endswith(_COMMAND_FILE)
+    if is_wrong:
+        raise ForeignFileError(f"{_shorten(entry.path)!r} is no regular file")
+    if entry.name.endswith(_COMMAND_FILE) and status.st_size > COMMAND_FILE_LIMIT:
+        raise ForeignFileError(f"{_shorten(entry.path)!r} has more than {COMMAND_FILE_LIMIT} bytes")
 
 
 def _shorten(path: str) -> str:

@@ -26,9 +26,27 @@ def is_disk_full(error: OSError) -> bool:
 
 
 def measure_free_space(path: Path) -> int:
-    """Free bytes on the disk where ``path`` is, or will be."""
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    return shutil.disk_usage(existing).free
+    """Free bytes on the disk where ``path`` is, or will be. OSError where that cannot be had."""
+    return shutil.disk_usage(find_existing_path(path)).free
+
+
+def find_existing_path(path: Path) -> Path:
+    """The path, or the nearest of its parents that exists. OSError where they may not be looked at."""
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def create_private_directory(path: Path) -> None:
+    """Create a directory, with its parents, that only its owner can enter. One that is there stays as it
+    is."""
+    missing = [parent for parent in (path, *path.parents) if not parent.is_dir()]
+    for directory in reversed(missing):
+        directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether a directory of the caller's own lets other users in."""
+    status = path.stat()
+    return status.st_uid == os.geteuid() and bool(status.st_mode & 0o077)
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """The plan: the product of a profile's axes, and the requests of it that are selected."""
 
 import hashlib
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import product
 from pathlib import PurePosixPath
 
@@ -15,6 +17,12 @@ from matrix.errors import RequestError
 LANE_AXES = ("arch", "toolchain", "base")
 """The axes beside the symbols: their values make a lane."""
 
+MAX_REQUESTS = 100_000
+"""Requests of one run."""
+MAX_POINTS = 1_000_000
+"""Points of the product, of which the selection chooses requests."""
+_MAX_COMPARISONS = 20_000_000
+"""Selection terms times points."""
 _LONGEST_ID = 200
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+@-]")
 
@@ -52,7 +60,7 @@ class Request:
         """Axis → value: arch, toolchain, base, then the symbols."""
         return {"arch": self.arch, "toolchain": self.toolchain, "base": self.base, **self.symbol_values}
 
-    @property
+    @cached_property
     def id(self) -> str:
         """``powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n``: printed from the fields, never parsed."""
         symbols = ",".join(f"{name}={escape_path_part(value)}" for name, value in self.symbols)
@@ -75,6 +83,7 @@ class Request:
         return PurePosixPath(self.id)
 
 
+_AXES_SHOWN = 3
 _FIELD_TERMS = re.compile(r"\w+=[^,/]*(,\w+=[^,/]*)*")
 
 
@@ -87,27 +96,61 @@ def list_axes(profile: Profile) -> dict[str, tuple[str, ...]]:
 def plan_requests(profile: Profile) -> tuple[Request, ...]:
     """Every point of the product that the profile selects, in plan order.
 
-    Raises RequestError when a selection term matches nothing, when nothing is left, or when two
-    requests would share an id.
+    Raises RequestError when the product or the plan is larger than a run may be, when a selection term
+    matches nothing, when nothing is left, or when two requests would share an id.
     """
-    points = _build_product(profile)
-    _refuse_collisions(points)
-    return select_requests(points, profile.select)
+    _check_product_size(profile, len(profile.select))
+    requests = _select_from(_build_product(profile), _list_axis_names(profile), profile.select)
+    _refuse_collisions(requests)
+    return requests
 
 
 def find_matching_terms(profile: Profile, terms: Iterable[str]) -> tuple[str, ...]:
     """Those selection terms that match something in the product of the profile's axes."""
-    points = _build_product(profile)
-    return tuple(term for term in terms if any(map(_compile_term(term.removeprefix("!"), points), points)))
+    terms = tuple(terms)
+    _check_product_size(profile, len(terms))
+    axes = _list_axis_names(profile)
+    return tuple(
+        term
+        for term in terms
+        if any(map(_compile_term(term.removeprefix("!"), axes), _build_product(profile)))
+    )
 
 
-def _build_product(profile: Profile) -> list[Request]:
+def _list_axis_names(profile: Profile) -> frozenset[str]:
+    return frozenset(list_axes(profile))
+
+
+def _check_product_size(profile: Profile, term_count: int) -> None:
+    """Refuse a product that is too large, before any of it is enumerated."""
+    sizes = {name: len(values) for name, values in list_axes(profile).items() if len(values) > 1}
+    points = math.prod(sizes.values())
+    hint = "narrow an axis: --arch, --toolchain, or the symbols and values of the profile"
+    if points > MAX_POINTS:
+        widest = sorted(sizes, key=lambda name: -sizes[name])[:_AXES_SHOWN]
+        named = ", ".join(f"{name} has {sizes[name]} values" for name in widest)
+        more = f", and {len(sizes) - _AXES_SHOWN} more axes" if len(sizes) > _AXES_SHOWN else ""
+        raise RequestError(
+            f"the axes make {_format_large_count(points)} combinations, and a selection is made from "
+            f"{MAX_POINTS} at most: {named}{more}",
+            hint,
+        )
+    if points * term_count > _MAX_COMPARISONS:
+        raise RequestError(f"{term_count} terms of --select on {points} combinations are too many", hint)
+
+
+def _format_large_count(count: int) -> str:
+    # A number of more than 4300 digits is refused by str().
+    return str(count) if count < 10**15 else f"10^{count.bit_length() * 30103 // 100_000} or more"
+
+
+def _build_product(profile: Profile) -> Iterator[Request]:
     names = sorted(profile.symbols)
-    return [
+    return (
         Request(arch, toolchain, base, tuple(zip(names, values, strict=True)))
         for arch, toolchain, base in product(profile.arch, profile.toolchain, profile.base)
         for values in product(*(profile.symbols[name] for name in names))
-    ]
+    )
 
 
 def _refuse_collisions(points: Iterable[Request]) -> None:
@@ -125,33 +168,51 @@ def select_requests(points: Sequence[Request], terms: Iterable[str]) -> tuple[Re
     left out) or fields joined by commas that must all hold (``KVM=y,arch=x86``, values may be globs).
     Terms add requests; those that start with ``!`` remove some of them afterwards.
     """
-    adding = [term for term in terms if not term.startswith("!")]
-    removing = [term[1:] for term in terms if term.startswith("!")]
-    for term in (*adding, *removing):
-        if not any(map(_compile_term(term, points), points)):
-            raise RequestError(f"--select {term!r} matches no request", "./inv plan shows the ids")
-    chosen = _match_any_term(adding, points) if adding else (lambda _: True)
-    dropped = _match_any_term(removing, points)
-    selected = tuple(point for point in points if chosen(point) and not dropped(point))
-    if not selected:
+    return _select_from(points, frozenset(points[0].axes if points else ()), terms)
+
+
+def _select_from(
+    points: Iterable[Request], axes: frozenset[str], terms: Iterable[str]
+) -> tuple[Request, ...]:
+    """Each point is looked at once and kept only when it is chosen: there may be a million."""
+    terms = tuple(terms)
+    adding = {term: _compile_term(term, axes) for term in terms if not term.startswith("!")}
+    removing = {term[1:]: _compile_term(term[1:], axes) for term in terms if term.startswith("!")}
+    unmatched = list((adding | removing).items())
+    selected: list[Request] = []
+    count = 0
+    for point in points:
+        if unmatched:
+            unmatched = [(term, matches) for term, matches in unmatched if not matches(point)]
+        chosen = not adding or any(matches(point) for matches in adding.values())
+        if chosen and not any(matches(point) for matches in removing.values()):
+            count += 1
+            if count <= MAX_REQUESTS:
+                selected.append(point)
+    _check_selection(count, [term for term, _ in unmatched])
+    return tuple(selected)
+
+
+def _check_selection(count: int, unmatched: Sequence[str]) -> None:
+    if unmatched:
+        raise RequestError(f"--select {unmatched[0]!r} matches no request", "./inv plan shows the ids")
+    if not count:
         raise RequestError("--select leaves no request", "./inv plan shows the ids")
-    return selected
+    if count > MAX_REQUESTS:
+        raise RequestError(
+            f"the plan has {count} requests, and a run may have {MAX_REQUESTS}",
+            "narrow it: --select, --arch, --toolchain, or the symbols and values of the profile",
+        )
 
 
-def _match_any_term(terms: Sequence[str], points: Sequence[Request]) -> Callable[[Request], bool]:
-    matchers = [_compile_term(term, points) for term in terms]
-    return lambda point: any(matches(point) for matches in matchers)
-
-
-def _compile_term(term: str, points: Sequence[Request]) -> Callable[[Request], bool]:
+def _compile_term(term: str, axes: frozenset[str]) -> Callable[[Request], bool]:
     if not _FIELD_TERMS.fullmatch(term):
         return lambda point: fnmatchcase(point.id, term) or fnmatchcase(point.id, f"{term.rstrip('/')}/*")
     wanted = [part.partition("=")[::2] for part in term.split(",")]
-    known = {*LANE_AXES, *(name for point in points[:1] for name in point.symbol_values)}
     for name, _ in wanted:
-        if name not in known:
+        if name not in axes:
             raise RequestError(
-                f"--select {term!r}: there is no axis {name}", f"axes: {', '.join(sorted(known))}"
+                f"--select {term!r}: there is no axis {name}", f"axes: {', '.join(sorted(axes))}"
             )
     return lambda point: all(fnmatchcase(point.axes[name], value) for name, value in wanted)
 

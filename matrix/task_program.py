@@ -30,7 +30,7 @@ _PROGRAM_OPTIONS = (
 # Invoke's other options are about commands that tasks of its own kind run. `complete` serves the completion.
 _TAKEN_OPTIONS = {"help", "list", "version", "print-completion-script", "complete"}
 _UNKNOWN_WORD = re.compile(r"No idea what (?P<quoted>'.*'|\".*\") is!", re.DOTALL)
-_MISSING_VALUE = re.compile(r"Flag <Argument: (?P<name>[\w-]+).*> needed value and was not given one!")
+_MISSING_VALUE = re.compile(r"Flag <Argument: (?P<name>[\w-]++).*> needed value and was not given one!")
 _MISSING_POSITIONAL = re.compile(
     r"'(?P<task>[\w-]+)' did not receive required positional arguments: (?P<names>.+)"
 )

@@ -141,6 +141,6 @@ def format_diagnostic(diagnostic: Diagnostic) -> list[str]:
 def describe_repro_target(run: Run, cell: Cell, finding: Finding | None) -> list[str]:
     """What a reproducer is about, a line for each fact: the problem, its cell, the source, the compiler."""
     problem = [finding.title, *format_condition(finding)] if finding else ["fails:"]
-    compiler = run.toolchains[cell.toolchain].compilers.get(cell.arch)
+    compiler = run.find_toolchain(cell.toolchain).compilers.get(cell.arch)
     versions = [compiler.version, compiler.binutils] if compiler else []
     return [*problem, cell.id, summary.format_source(run), *versions]

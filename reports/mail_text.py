@@ -38,7 +38,8 @@ _TOOL_SYNTAX = re.compile(
 )
 # git am can be told to drop what stands before such a line, wherever in it the scissors are.
 _SCISSORS = re.compile(r"(?:8|%)(?=<)|>(?=[8%])")
-_PERFORATION = re.compile(r"-[\s-]*(?:8<|>8|%<|>%)|(?:8<|>8|%<|>%)\s*-")
+# A run of blanks and hyphens is looked at from its beginning only: a line may be one.
+_PERFORATION = re.compile(r"(?<![\s-])\s*+-[\s-]*+(?:8<|>8|%<|>%)|(?:8<|>8|%<|>%)\s*+-")
 _LONG_WORD = re.compile(r"(\S{200})(?=\S)")
 
 

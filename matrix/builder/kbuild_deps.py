@@ -17,15 +17,15 @@ from itertools import chain
 from matrix.builder.kbuild_objects import parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.foreign_files import ForeignFileError
-from matrix.foreign_trees import TreeEntry, walk_build
+from matrix.foreign_trees import COMMAND_FILE_LIMIT, TreeEntry, walk_build
 from matrix.kernel_files import Impact, classify_impact
 from matrix.resolve.make_runner import SOURCE_MOUNT
 
-_COMMAND_FILE_LIMIT = 4 * 2**20
-"""Bytes of a command file. One that names every header of a kernel has some 100,000."""
 _WRAPPER_LIMIT = 4096
 
-_SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/([^\s\0'\"();:|]+\.[chS])(?![\w.])")
+_PATH_CHARACTER = r"[^\s\0'\"();:|]"
+# A word that is no source is skipped whole: it would be looked at again from each /src/ in it.
+_SOURCE_PATH = re.compile(rf"{SOURCE_MOUNT}/(?:({_PATH_CHARACTER}+\.[chS])(?![\w.])|{_PATH_CHARACTER}++)")
 # A word alone on its line, as source_FILE and deps_FILE have them; $(wildcard …) is a symbol, and no file.
 _GENERATED_PATH = re.compile(r"^(?:source_\S+ :=)?[ \t]+([^\s/$\\][^\s$]*)(?:[ \t]+\\)?$", re.MULTILINE)
 _GENERIC_WRAPPER = re.compile(r"\s*#include <asm-generic/\S+>\s*")
@@ -132,9 +132,11 @@ class CommandFileReader:
         written = entry.status.st_mtime_ns if entry.status else 0
         known = self._parsed.get(entry.path)
         if known is None or known[0] != written:
-            text = self.lane.files.read_text(entry.path, _COMMAND_FILE_LIMIT) or ""
+            text = self.lane.files.read_text(entry.path, COMMAND_FILE_LIMIT) or ""
             sources = {
-                name for word in _SOURCE_PATH.findall(text) for name in self._resolve_source_names(word)
+                name
+                for word in filter(None, _SOURCE_PATH.findall(text))
+                for name in self._resolve_source_names(word)
             }
             generated = {os.path.normpath(word) for word in _GENERATED_PATH.findall(text)}
             known = self._parsed[entry.path] = (written, _CommandFile(tuple(sources), tuple(generated)))

@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 64 * 2**20
 
 _THIN_MAGIC = b"!<thin>\n"
 _HEADER_SIZE = 60
-_NAME_TABLE_ENTRY = re.compile(rb"([^\n]+?)/\n")
+_NAME_TABLE_ENTRY = re.compile(rb"^([^\n]+)/\n", re.MULTILINE)
 _MEMBER_SIZE = re.compile(rb"([0-9]{1,10}) *`\n")
 _DIRECTORY_LISTS = ("built-in.a", "modules.order")
 _WHOLE_TREE_LISTS = {"vmlinux": ("vmlinux.a", "built-in.a"), "modules": ("modules.order",)}
@@ -59,14 +59,14 @@ class _ListReader:
         self._files = files
         self._bytes_left = MAX_LIST_BYTES
 
-    def read_bytes(self, name: str) -> bytes | None:
+    def read_content(self, name: str) -> bytes | None:
         content = self._files.read_bytes(name, self._bytes_left)
         self._bytes_left -= len(content or b"")
         return content
 
     def read_lines(self, name: str) -> list[str]:
         """The lines of a list; none where there is no such list."""
-        content = self.read_bytes(name)
+        content = self.read_content(name)
         return [] if content is None else content.decode("utf-8", "replace").splitlines()
 
 
@@ -77,14 +77,14 @@ def _read_target_objects(lists: _ListReader, target: str) -> Iterator[str]:
     elif target == "modules":
         yield from _read_module_objects(lists, "modules.order")
     elif target == "vmlinux":
-        name, content = "vmlinux.a", lists.read_bytes("vmlinux.a")
+        name, content = "vmlinux.a", lists.read_content("vmlinux.a")
         if content is None:
-            name, content = "built-in.a", lists.read_bytes("built-in.a")
+            name, content = "built-in.a", lists.read_content("built-in.a")
         yield from parse_archive_members(content, name)
     else:
         folder = target.rstrip("/")
         archive = f"{folder}/built-in.a"
-        yield from parse_archive_members(lists.read_bytes(archive), archive)
+        yield from parse_archive_members(lists.read_content(archive), archive)
         yield from _read_module_objects(lists, f"{folder}/modules.order")
 
 

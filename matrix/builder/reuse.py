@@ -135,11 +135,11 @@ class ReusableRun:
         return f"{self.stored.run.id}/{row.id}"
 
     def _copy_log(self, row: Cell, log: CellLog) -> str | None:
-        path = self.stored.directory / str(row.log)
-        if row.log is None or not path.is_file():
+        text = self.stored.read_log(row)
+        if text is None:
             return None
         # Copied, as the earlier run may be removed while this one is kept.
-        log.write_lines(path.read_text("utf-8", "replace").removesuffix("\n").split("\n"))
+        log.write_lines(text.removesuffix("\n").split("\n"))
         return log.name
 
 

@@ -1,6 +1,6 @@
 """TOML → checked types. A bad row is refused by file, key, what was expected, and the nearest valid name."""
 
-import tomllib
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,14 +9,19 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from matrix.catalog.toml_file import read_toml
 from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
 from matrix.errors import RequestError, format_nearest
 from matrix.kconfig.config import Config, verify_symbols
-from matrix.user_files import expand_user_path, read_user_file
+from matrix.user_files import expand_user_path
 
 _CATALOG_DIR = Path(__file__).parent
 _PROFILES_DIR = _CATALOG_DIR / "profiles"
 T = TypeVar("T")
+# For messages: a value may have any size.
+_MESSAGE_LENGTH = 400
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 
 
 @dataclass(frozen=True)
@@ -120,9 +125,15 @@ def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()
 
 def parse_recorded_profile(data: Mapping[str, Any], where: str) -> Profile:
     """A profile out of a run's record. ``where`` names it in the RequestError when it cannot be read."""
-    profile = validate_toml_data(Profile, _freeze_value(data), {}, default=where)
+    profile = validate_toml_data(Profile, _freeze_lists(data), {}, default=where)
     _check_profile_names(profile, {}, where)
     return profile
+
+
+def _freeze_lists(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(map(_freeze_lists, value))
+    return {key: _freeze_lists(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def _check_profile_names(profile: Profile, origin: Mapping[str, str], path: str) -> None:
@@ -149,26 +160,6 @@ def _find_profile_path(spec: str) -> Path:
         f"there is no profile {spec!r}{format_nearest(spec, list_profile_names())}",
         f"built-in profiles: {', '.join(list_profile_names())}; or name a TOML file",
     )
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dict whose lists are tuples. RequestError when it cannot be read or parsed."""
-    try:
-        # Some editors begin a file with a byte order mark.
-        text = read_user_file(path, f"{path}:").decode("utf-8-sig")
-        return {key: _freeze_value(value) for key, value in tomllib.loads(text).items()}
-    except RecursionError as error:
-        raise RequestError(f"{path}: not valid TOML: it is nested too deep") from error
-    except ValueError as error:
-        raise RequestError(f"{path}: not valid TOML: {error}") from error
-
-
-def _freeze_value(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_freeze_value(item) for item in value)
-    if isinstance(value, Mapping):
-        return {key: _freeze_value(item) for key, item in value.items()}
-    return value
 
 
 def _resolve_profile_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -211,7 +202,7 @@ _TABLE_MODELS = {"bases": Base, "toolchains": Toolchain, "knobs": Setting}
 
 
 def _format_validation_error(error: ErrorDetails, kind: object) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    where = ".".join(str(part)[:120] for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         fields = _list_model_keys(kind if len(error["loc"]) == 1 else _TABLE_MODELS.get(str(error["loc"][0])))
         return f"{where}: unknown key{format_nearest(str(error['loc'][-1]), fields)}"
@@ -220,10 +211,10 @@ def _format_validation_error(error: ErrorDetails, kind: object) -> str:
     if error["type"] == "too_short":
         return f"{where}: an empty axis selects nothing; name at least one value"
     if error["type"] == "tuple_type":
-        return f"{where}: expected a list, got {error['input']!r}"
-    message = error["msg"].removeprefix("Value error, ")
+        return f"{where}: expected a list, got {_SHORT.repr(error['input'])}"
+    message = error["msg"].removeprefix("Value error, ")[:_MESSAGE_LENGTH]
     if error["type"] != "value_error":
-        message = f"{message[0].lower()}{message[1:]}, got {error['input']!r}"
+        message = f"{message[0].lower()}{message[1:]}, got {_SHORT.repr(error['input'])}"
     return f"{where}: {message}" if where else message
 
 

@@ -1,6 +1,7 @@
 """The rows of the catalog and the profile as types. Loading checks every key and value."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
@@ -18,6 +19,14 @@ _DURATION_PATTERN = re.compile(r"([0-9]{1,9})([smhd]?)")
 # What kbuild takes as one: also a .config of a folder of its own, as 86xx/mpc8641_defconfig.
 _MAKE_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]*")
 _LINE_END = re.compile(r"[\0\n\r]")
+MAX_JOBS = 4096
+MAX_LANES = 512
+_MIN_MEMORY, _MAX_MEMORY = 8 * 2**20, 2**50
+"""Bytes of a container. Docker takes no less than 6 MiB, and counts in 64 bits."""
+_MAX_DURATION = 366 * 86400
+"""Seconds. The system's clocks wait for some 290 years at most."""
+_MAX_SEED = 2**32 - 1
+"""What conf takes of KCONFIG_SEED."""
 _MAKE_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_VARIABLES = frozenset(
     [
@@ -53,12 +62,14 @@ def parse_duration(text: str) -> int:
 
 
 def _check_size(text: str) -> str:
-    parse_size(text)
+    if not _MIN_MEMORY <= parse_size(text) <= _MAX_MEMORY:
+        raise ValueError(f"expected a size from {_MIN_MEMORY >> 20}M to {_MAX_MEMORY >> 40}T, got {text!r}")
     return text
 
 
 def _check_duration(text: str) -> str:
-    parse_duration(text)
+    if parse_duration(text) > _MAX_DURATION:
+        raise ValueError(f"expected a duration of at most {_MAX_DURATION // 86400}d, got {text!r}")
     return text
 
 
@@ -84,7 +95,7 @@ def _check_make_variable(name: str) -> str:
 
 
 def _check_no_duplicates(values: tuple[str, ...]) -> tuple[str, ...]:
-    duplicates = [value for value in values if values.count(value) > 1]
+    duplicates = [value for value, count in Counter(values).items() if count > 1]
     if duplicates:
         raise ValueError(f"names {duplicates[0]!r} twice")
     return values
@@ -132,7 +143,7 @@ class Toolchain(TomlModel):
     """A template with its version, or an image that the user names; and the make variables."""
 
     template: str | None = None
-    version: int | None = None
+    version: Annotated[int, Field(ge=1, le=999)] | None = None
     image: str | None = None
     make: MakeVariables = {}
     arch: dict[str, MakeVariables] = {}
@@ -181,7 +192,7 @@ class Base(TomlModel):
     """Where a configuration starts: a make target or a .config file, and what comes on top."""
 
     target: MakeTarget | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] | None = None
     file: str | None = None
     fragment: tuple[str, ...] = ()
     arch: dict[str, MakeTarget] = {}
@@ -225,8 +236,8 @@ class Profile(TomlModel):
     patch: tuple[str, ...] = ()
     stage: StageName = "focus"
     make: MakeVariables = {}
-    jobs: Annotated[int, Field(ge=1)] | None = None
-    lanes: Annotated[int, Field(ge=1)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=MAX_JOBS)] | None = None
+    lanes: Annotated[int, Field(ge=1, le=MAX_LANES)] | None = None
     memory: Size | None = None
     timeout: Duration = "60m"
     deadline: Duration | None = None

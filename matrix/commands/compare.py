@@ -1,15 +1,19 @@
 """Two runs compared: what is new, fixed, lost, still there; a run against its baseline and what is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from matrix.builder.cell_record import create_blank_cell
+from matrix.catalog.types import Profile
 from matrix.findings.stored_run import StoredRun
+from matrix.plan import plan_requests
 from matrix.record.run_directory import find_run_directory
 from matrix.user_files import expand_user_path
 from matrix.verdict.baseline import (
     NO_KNOWN_ISSUES,
+    KnownIssue,
     KnownIssues,
     Regression,
     compare_with_baseline,
@@ -19,6 +23,7 @@ from matrix.verdict.baseline import (
 )
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.gates import compute_verdict_exit_code
+from matrix.verdict.matching import pair_cells
 from matrix.verdict.verdict_model import Verdict
 
 
@@ -37,10 +42,10 @@ def compare_stored_runs(
 
 @dataclass(frozen=True)
 class BaselineOptions:
-    """What a run is held against: a baseline, a file of known findings; either may be missing."""
+    """What a run is held against: a baseline, rows of known findings by name; either may be missing."""
 
     baseline: StoredRun | None = None
-    known: Path | None = None
+    known: Mapping[str, KnownIssue] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,18 @@ class BaselineResult:
     regression: Regression | None = None
 
 
-def parse_baseline_options(baseline: str, known: str, runs: Path) -> BaselineOptions | None:
-    """What these options name; None without any. RequestError for what will not do, before any work."""
-    options = BaselineOptions(
-        StoredRun.load(find_run_directory(baseline, runs)) if baseline else None,
-        expand_user_path(known) if known else None,
-    )
-    if options.known is not None:
-        load_known_issues(options.known)
-    return options if baseline or known else None
+def parse_baseline_options(
+    baseline: str, known: str, runs: Path, profile: Profile, command: Sequence[str] = ()
+) -> BaselineOptions | None:
+    """What these options name; None without any. RequestError for what will not do, before any work:
+    a baseline that has no cell of the profile's plan is of no use either. ``command`` is what was typed."""
+    if not (baseline or known):
+        return None
+    stored = StoredRun.load(find_run_directory(baseline, runs, command)) if baseline else None
+    if stored is not None:
+        planned = tuple(map(create_blank_cell, plan_requests(profile)))
+        pair_cells(stored.run, stored.run.model_copy(update={"id": "(the profile's plan)", "cells": planned}))
+    return BaselineOptions(stored, load_known_issues(expand_user_path(known)) if known else None)
 
 
 def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool = False) -> BaselineResult:
@@ -68,7 +76,7 @@ def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool 
     known_issues = NO_KNOWN_ISSUES
     if options.known is not None:
         today = datetime.now(UTC).date()
-        known_issues = match_known_issues(stored.findings, load_known_issues(options.known), today)
+        known_issues = match_known_issues(stored.findings, options.known, today)
     if options.baseline is None:
         return BaselineResult(compute_excused_exit_code(stored, known_issues, werror=werror), known_issues)
     regression = compare_with_baseline(options.baseline, stored, known_issues, werror=werror)

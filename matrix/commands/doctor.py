@@ -1,5 +1,7 @@
 """Checks of this machine, with advice where one fails."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.engine.step import Step, StepRunner
 from matrix.errors import MachineError
-from matrix.fs import measure_free_space
+from matrix.fs import find_existing_path, measure_free_space
 from matrix.source.cache import SourceCache
 
 _GIB = 2**30
@@ -42,14 +44,15 @@ class HealthCheck:
 
 
 def diagnose_machine(profile: Profile) -> list[HealthCheck]:
-    """Check engine, isolation, disk, memory, images, source, in this order; without an engine, the disk."""
+    """Check engine, isolation, cache, disk, memory, images, source, in this order; without an engine, cache
+    and disk."""
     cache = SourceCache()
-    disk = _check_disk(cache)
+    disk = [_check_cache(cache), _check_disk(cache)]
     try:
         engine = connect_engine()
         info = engine.query_info()
     except MachineError as error:
-        return [HealthCheck("engine", False, str(error), error.hint), disk]
+        return [HealthCheck("engine", False, str(error), error.hint), *disk]
     engine_line = f"{info.name} {info.version}, cgroup {info.cgroup}, {info.storage}"
     memory = HealthCheck(
         "memory",
@@ -62,7 +65,7 @@ def diagnose_machine(profile: Profile) -> list[HealthCheck]:
     return [
         HealthCheck("engine", True, engine_line),
         isolation,
-        disk,
+        *disk,
         memory,
         *images,
         _check_source(cache, profile),
@@ -108,8 +111,36 @@ def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
     return HealthCheck("isolation", True, applied)
 
 
+def _check_cache(cache: SourceCache) -> HealthCheck:
+    root = cache.layout.root
+    try:
+        problem = _find_cache_problem(root)
+        private = bool(problem) or cache.layout.is_private()
+    except OSError as error:
+        problem, private = f"cannot be looked at: {error.strerror}", True
+    if problem:
+        return HealthCheck("cache", False, f"{root} {problem}", "set KMATRIX_CACHE to a directory of yours")
+    if not private:
+        advice = f"chmod 700 {shlex.quote(str(root))}; the next run does it, too"
+        return HealthCheck("cache", False, f"other users can enter {root}", advice)
+    return HealthCheck("cache", True, f"{root}, which only you can enter")
+
+
+def _find_cache_problem(root: Path) -> str:
+    """Why no cache can be there, or nothing."""
+    existing = find_existing_path(root)
+    if not existing.is_dir():
+        return "is no directory" if existing == root else f"cannot be made: {existing} is no directory"
+    if os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        return ""
+    return "may not be written" if existing == root else f"cannot be made: {existing} may not be written"
+
+
 def _check_disk(cache: SourceCache) -> HealthCheck:
-    free = measure_free_space(cache.layout.root)
+    try:
+        free = measure_free_space(cache.layout.root)
+    except OSError as error:
+        return HealthCheck("disk", False, f"{cache.layout.root}: {error.strerror}", "set KMATRIX_CACHE")
     return HealthCheck(
         "disk",
         free >= _MIN_FREE_DISK,

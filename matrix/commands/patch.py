@@ -30,10 +30,12 @@ from matrix.commands.session import (
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run
+from matrix.record.states import UNTRIED_STATES
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
@@ -188,6 +190,7 @@ class _PatchEvaluation:
 
     def build_and_compare(self) -> PatchResult:
         before = self._build_run(self.trial.profile, "before", None)
+        _require_findings(before, self.request.fixes)
         runs = (before, *self._build_after_runs(before))
         verdict = self._build_verdict(runs)
         write_atomically(
@@ -289,6 +292,16 @@ class _PatchEvaluation:
         }
 
 
+def _require_findings(before: StoredRun, names: Sequence[str]) -> None:
+    """RequestError for a finding that the base does not have, before anything is built with the patch.
+
+    Where nothing of the base could be tried, it is not known what it has.
+    """
+    if any(cell.state not in UNTRIED_STATES for cell in before.run.cells):
+        for name in names:
+            before.find_finding(name)
+
+
 def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]] | None:
     """A kept verdict and its runs, by the directory of all that, or its name under ``runs``.
 
@@ -311,8 +324,9 @@ def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]]
 
 def _read_verdict(file: Path) -> Verdict:
     try:
-        return Verdict.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError) as error:
+        content = ForeignDirectory(file.parent).read_bytes(file.name)
+        return Verdict.model_validate_json(content or b"")
+    except (ForeignFileError, ValidationError) as error:
         raise RequestError(f"{file} is damaged: {error}", "./inv patch makes another") from error
 
 

@@ -92,7 +92,7 @@ def render_reproducer(stored: StoredRun, target: ReproTarget, comment: Iterable[
     """
     run, cell, finding = stored.run, target.cell, target.finding
     ref = find_diagnostic_ref(cell, finding) if finding else None
-    chain = _check_image_names(run.toolchains[cell.toolchain])
+    chain = _check_image_names(run.find_toolchain(cell.toolchain))
     config = _collect_config_values(run.bases.get(cell.base, BaseRecord()), cell, stored)
     kbuild = _collect_target_values(cell, stored, ref)
     return _load_script_template().render(

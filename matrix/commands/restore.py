@@ -38,7 +38,7 @@ def restore_session(
     with cache.lock_shared():
         info = engine.query_info()
         user = choose_container_user(rootless=info.rootless)
-        record = _restore_toolchain(run.toolchains[toolchain], toolchain, engine, catalog, emit)
+        record = _restore_toolchain(run.find_toolchain(toolchain), toolchain, engine, catalog, emit)
         tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
         yield Session(profile, catalog, engine, info, user, cache, tree, {toolchain: record})
 

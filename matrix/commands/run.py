@@ -14,7 +14,7 @@ from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
 from matrix.builder.reuse import ReusableRun, load_reusable_run
 from matrix.builder.run_context import JobBudget, RunContext, Session
-from matrix.catalog.types import Profile, parse_duration
+from matrix.catalog.types import MAX_LANES, Profile, parse_duration
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -161,7 +161,7 @@ def _record_run(
     """What the lanes share. However the ``with`` block ends, the record is written; Ctrl-C is noted there."""
     profile, lanes = session.profile, group_into_lanes(requests)
     # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
-    at_once = min(profile.lanes or session.jobs, profile.jobs or len(lanes), len(lanes))
+    at_once = min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes))
     interrupted = False
     with Journal(directory, record) as journal:
         for base, text in _build_base_records(session).values():

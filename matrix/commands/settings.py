@@ -16,7 +16,7 @@ from matrix.plan import find_matching_terms
 from matrix.user_files import check_utf8
 
 DEFAULT_PROFILE = "kvm-vfio"
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def _split_words(given: Sequence[str]) -> tuple[str, ...]:

@@ -20,8 +20,10 @@ from matrix.diagnostics.parser_state import (
     MAX_MESSAGE_PARTS,
     UNKNOWN_COMPILER,
     DiagnosticDraft,
+    LineReader,
     ParserState,
     Position,
+    read_with_first,
 )
 from matrix.kernel_files import ASSEMBLY_SUFFIXES
 
@@ -79,16 +81,7 @@ def read_compiler(log: ParserState, line: str) -> bool:
     if _CONSEQUENCE.match(line):
         log.end_continuation()
         return True
-    return any(
-        read(log, line)
-        for read in (
-            _read_context,
-            _read_located_message,
-            _read_assembler_message,
-            _read_driver_message,
-            _read_sparse_continuation,
-        )
-    )
+    return read_with_first(_READERS, log, line)
 
 
 def read_excerpt(log: ParserState, line: str) -> bool:
@@ -129,9 +122,9 @@ def _read_context(log: ParserState, line: str) -> bool:
         log.source = log.roots.normalize_file(function["file"]) if function["file"] else log.source
         log.inlining_notes = []
     elif inlined := _INLINED.match(line):
-        log.inlining_notes.append(
-            _parse_position(log, inlined).format_note(f"inlined from {inlined['name']}")
-        )
+        if len(log.inlining_notes) < MAX_MESSAGE_PARTS:
+            note = _parse_position(log, inlined).format_note(f"inlined from {inlined['name']}")
+            log.inlining_notes.append(note)
     else:
         return False
     log.end_continuation()
@@ -227,3 +220,12 @@ def _read_sparse_continuation(log: ParserState, line: str) -> bool:
         return False
     log.add_note(match["text"], _parse_position(log, match))
     return True
+
+
+_READERS: tuple[LineReader, ...] = (
+    _read_context,
+    _read_located_message,
+    _read_assembler_message,
+    _read_driver_message,
+    _read_sparse_continuation,
+)

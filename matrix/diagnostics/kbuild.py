@@ -14,7 +14,13 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.parser_state import DiagnosticDraft, ParserState, Position
+from matrix.diagnostics.parser_state import (
+    DiagnosticDraft,
+    LineReader,
+    ParserState,
+    Position,
+    read_with_first,
+)
 
 _MODPOST = re.compile(
     r"(?P<kind>ERROR|WARNING|FATAL): "
@@ -45,16 +51,7 @@ _OTHER = re.compile(
 
 def read_kbuild(log: ParserState, line: str) -> bool:
     """Take a line of one of the kernel's tools; False when it is none."""
-    return any(
-        read(log, line)
-        for read in (
-            _read_modpost,
-            _read_objtool,
-            _read_unmet_dependency,
-            _read_recursive_dependency,
-            _read_kconfig,
-        )
-    )
+    return read_with_first(_READERS, log, line)
 
 
 def read_other_tool(log: ParserState, line: str) -> bool:
@@ -151,3 +148,12 @@ def _read_kconfig(log: ParserState, line: str) -> bool:
             has_object=False,
         )
     return True
+
+
+_READERS: tuple[LineReader, ...] = (
+    _read_modpost,
+    _read_objtool,
+    _read_unmet_dependency,
+    _read_recursive_dependency,
+    _read_kconfig,
+)

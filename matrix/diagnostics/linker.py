@@ -29,7 +29,7 @@ _WITHOUT_PREFIX = re.compile(
 )
 _IN_FUNCTION = re.compile(r"(?P<object>\S+): in function [`'](?P<name>[^']+)':$")
 _LOCATION = re.compile(
-    r"(?:(?P<object>[^\s:]+\.[oa](?:\([^)]*\))?):)?(?:(?P<file>[^\s:()]+):)?(?:(?P<line>[0-9]{1,9}):)?"
+    r"(?:(?P<object>[^\s:]+\.[oa](?:\([^()]*\))?):)?(?:(?P<file>[^\s:()]+):)?(?:(?P<line>[0-9]{1,9}):)?"
     r"(?:\([^)\s]+\):)? (?P<text>.+)"
 )
 _LLD = re.compile(

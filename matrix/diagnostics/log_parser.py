@@ -14,7 +14,7 @@ from matrix.diagnostics.internal_error import is_crash_report
 from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
 from matrix.diagnostics.linker import read_linker
 from matrix.diagnostics.make_output import read_make
-from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line
+from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line, read_with_first
 
 _READERS = (
     read_make,
@@ -45,7 +45,7 @@ def parse_diagnostics(
     log = ParserState(BuildRoots(source_root, build_root))
     for line in map(clean_log_line, lines):
         log.crashed = log.crashed or is_crash_report(line)
-        if not any(read(log, line) for read in _READERS):
+        if not read_with_first(_READERS, log, line):
             log.end_continuation()
     return log.collect_occurrences()
 

@@ -13,7 +13,13 @@ That a recipe failed is no diagnostic: the tool that failed has printed one.
 import posixpath
 import re
 
-from matrix.diagnostics.parser_state import DiagnosticDraft, ParserState, Position
+from matrix.diagnostics.parser_state import (
+    DiagnosticDraft,
+    LineReader,
+    ParserState,
+    Position,
+    read_with_first,
+)
 
 _STEP = re.compile(r"(?:  |# )(?P<step>[A-Z][A-Z0-9_+-]*(?: \[\w+\])?) +(?P<target>[^\s:;()]+)$")
 _COMMAND = re.compile(r"\s*(?=\S*[A-Za-z])[\w./+-]+ -\S.* -o (?P<target>[^\s;]+)")
@@ -38,7 +44,8 @@ _STOP_SUFFIX = re.compile(r"\.?(?:  Stop\.)?$")
 _PROGRESS = re.compile(r"Waiting for unfinished jobs|Deleting (?:intermediate )?file")
 # About the machine that builds, not about the kernel.
 _HOST_WARNING = re.compile(
-    r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected|.*modification time .* in the future"
+    r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected"
+    r"|(?>.*?modification time ).* in the future"
 )
 _OS_ERROR = re.compile(
     r"\S+: (?:No such file or directory|Permission denied|Argument list too long|Not enough space)"
@@ -47,16 +54,7 @@ _OS_ERROR = re.compile(
 
 def read_make(log: ParserState, line: str) -> bool:
     """Take a line of make or of its shell; False when it is none."""
-    return any(
-        read(log, line)
-        for read in (
-            _read_step,
-            _read_make_message,
-            _read_makefile_message,
-            _read_banner,
-            _read_shell_message,
-        )
-    )
+    return read_with_first(_READERS, log, line)
 
 
 def _read_step(log: ParserState, line: str) -> bool:
@@ -133,9 +131,11 @@ def _read_banner(log: ParserState, line: str) -> bool:
     if match is None:
         return False
     text = (match["text"] or "").strip()
+    if not text:
+        return True
     if log.current_draft is not None and log.current_draft.continuation == "notes":
-        log.current_draft.notes.extend(filter(None, [text]))
-    elif text and not _HARMLESS_BANNER.match(text):
+        log.add_note(text)
+    elif not _HARMLESS_BANNER.match(text):
         log.add_draft(
             DiagnosticDraft("error", "make", text, symbols=(), continuation="notes"), has_object=False
         )
@@ -149,3 +149,12 @@ def _read_shell_message(log: ParserState, line: str) -> bool:
     elif match:
         log.add_draft(DiagnosticDraft("warning" if match["warning"] else "error", "sh", match["text"]))
     return match is not None or signal is not None
+
+
+_READERS: tuple[LineReader, ...] = (
+    _read_step,
+    _read_make_message,
+    _read_makefile_message,
+    _read_banner,
+    _read_shell_message,
+)

@@ -6,8 +6,9 @@ Lines and paths are made comparable here: no colours, one name for each file.
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -33,12 +34,17 @@ class BuildRoots:
     source: str = "/src"
     build: str = "/build"
 
+    @cached_property
+    def _prefixes(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(
+            re.compile(rf"^(?:{re.escape(root)}|(?:\.\./)++{re.escape(posixpath.basename(root))})/++")
+            for root in (self.source, self.build)
+        )
+
     def make_relative(self, path: str) -> str:
         """A path relative to the tree, or to the build directory, without detours."""
-        for root in (self.source, self.build):
-            path = re.sub(
-                rf"^(?:{re.escape(root)}|(?:\.\./)+{re.escape(posixpath.basename(root))})/+", "", path
-            )
+        for prefix in self._prefixes:
+            path = prefix.sub("", path)
         return posixpath.normpath(path) if path else path
 
     def normalize_file(self, path: str) -> str | None:
@@ -65,6 +71,8 @@ class Quotation:
 
     def accepts_line(self, line: str) -> bool:
         """Whether a line of the log still belongs to the quotation."""
+        if len(self.lines) >= MAX_MESSAGE_PARTS:
+            return False
         is_expected = len(self.lines) < 2 or CARETS.match(line) is not None
         return is_expected and (line[:1].isspace() or CARETS.match(line) is not None)
 
@@ -139,6 +147,12 @@ class Position(NamedTuple):
 _NO_POSITION = Position()
 # No compiler prints as much; a damaged log must not grow one message without end.
 MAX_MESSAGE_PARTS = 200
+_MAX_TEXT_LENGTH = 4096
+"""Characters of a message, or of a note or a line of code below it; those of compilers are shorter."""
+
+
+def _shorten_text(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[: _MAX_TEXT_LENGTH - 1]}…"
 
 
 @dataclass
@@ -173,19 +187,24 @@ class DiagnosticDraft:
             file=self.position.file,
             line=self.position.line,
             column=self.position.column,
-            message=self.message,
+            message=_shorten_text(self.message),
             flag=self.flag,
             function=self.function,
-            symbols=find_quoted_identifiers(self.message) if self.symbols is None else self.symbols,
-            notes=tuple(dict.fromkeys(self.notes)),
+            symbols=self._list_symbols()[:MAX_MESSAGE_PARTS],
+            notes=tuple(dict.fromkeys(map(_shorten_text, self.notes))),
             included_from=self.included_from,
-            excerpt=tuple(self.excerpt),
+            excerpt=tuple(map(_shorten_text, self.excerpt)),
             sites=collect_sites(self._build_own_quotation(), self.quotations),
             promoted=self.promoted,
             internal=self.severity == "error"
             and (self.broke or is_internal_error(self.message, reported=self.crashed)),
         )
         return Occurrence(diagnostic, self.object)
+
+    def _list_symbols(self) -> tuple[str, ...]:
+        if self.symbols is None:
+            return find_quoted_identifiers(self.message[:_MAX_TEXT_LENGTH])
+        return tuple(map(_shorten_text, self.symbols))
 
     def _build_own_quotation(self) -> Quotation | None:
         file, line, _ = self.position
@@ -297,3 +316,16 @@ class ParserState:
             draft.to_occurrence(self._compiler_by_object.get(draft.object, default)) for draft in self.drafts
         )
         return list(dict.fromkeys(occurrences))
+
+
+LineReader = Callable[[ParserState, str], bool]
+"""Takes a line, or leaves it to the next reader."""
+
+
+def read_with_first(readers: Sequence[LineReader], log: ParserState, line: str) -> bool:
+    """Offer a line to each reader until one takes it; False where none does."""
+    # A loop: millions of lines come through here, and a generator for each takes as long as the readers.
+    for read in readers:  # noqa: SIM110
+        if read(log, line):
+            return True
+    return False

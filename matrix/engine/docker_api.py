@@ -1,10 +1,10 @@
-"""Requests and replies of the engine's HTTP API, made of and turned into the protocol's own types."""
+"""Requests to the engine's HTTP API, its output line by line, and errors with its words."""
 
 import codecs
 import io
 import math
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matrix.engine.protocol import (
@@ -12,11 +12,11 @@ from matrix.engine.protocol import (
     TEMPORARY_DIRECTORIES,
     ContainerLimits,
     ContainerSpec,
-    EngineInfo,
     Mount,
 )
 from matrix.engine.seccomp import build_seccomp_profile
 from matrix.errors import EngineError
+from matrix.foreign_text import clean_text
 
 MAX_OUTPUT_LINE = 64 * 1024
 """Characters of a line that are kept. The rest of a longer one is dropped, and marked as such."""
@@ -97,13 +97,31 @@ def find_hint(message: str, otherwise: str = _DOCTOR_HINT) -> str:
 
 def error_from_refusal(what: str, message: str) -> EngineError:
     """The error for a request that the engine refused."""
-    return EngineError(f"the container engine could not {what}: {message}", hint=find_hint(message))
+    shown = _clean_message(message)
+    return EngineError(f"the container engine could not {what}: {shown}", hint=find_hint(message))
+
+
+def _clean_message(message: str) -> str:
+    """An engine's message as one harmless line. A web server's page is named and not shown."""
+    lowered = message.lower()
+    if "<html" in lowered or "<!doctype" in lowered:
+        message = message.partition("<")[0] + "a web page, which no engine gives"
+    return clean_text(message)
+
+
+def error_from_nonsense(url: str, what: str, detail: str) -> EngineError:
+    """The error for a reply that cannot be read: another program listens there, or the engine is broken."""
+    return EngineError(
+        f"what answers at {url} is no container engine, or a broken one; asked to {what}, it said: "
+        f"{_clean_message(detail)}",
+        hint=f"restart it, or unset DOCKER_HOST where that names something else; {_DOCTOR_HINT}",
+    )
 
 
 def error_from_silence(url: str, what: str, detail: str, *, slow: bool) -> EngineError:
     """The error for a missing reply: the engine is stopped, restarted, or (``slow``) too busy."""
     how = "gave no answer in time" if slow else "does not answer, or stopped in the middle"
-    message = f"the container engine at {url} {how}, asked to {what}: {detail}"
+    message = f"the container engine at {url} {how}, asked to {what}: {_clean_message(detail)}"
     return EngineError(message, hint=f"{_DOCTOR_HINT}; ./inv setup starts it")
 
 
@@ -119,16 +137,13 @@ def error_from_build_failure(name: str, error: str, last: Sequence[str]) -> Engi
 def error_from_old_version(url: str, message: str) -> EngineError:
     """The error for an engine whose API is older than the client supports."""
     return EngineError(
-        f"the container engine at {url} is too old: {message}",
+        f"the container engine at {url} is too old: {_clean_message(message)}",
         hint="install a newer one: Docker 20.10 and later are known to work",
     )
 
 
-ApiReply = Mapping[str, Any]
-"""A JSON object that the engine gave."""
-IMAGE_LABEL_VALUE = "image"
-"""The label's value on images that kmatrix made."""
-
+ApiBody = Mapping[str, Any]
+"""A JSON object that is sent."""
 _SECCOMP = "seccomp="
 
 
@@ -189,12 +204,12 @@ def _build_host_config(container: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def get_seccomp_profile(body: ApiReply) -> str:
+def get_seccomp_profile(body: ApiBody) -> str:
     """The profile in the body of a create request."""
     return str(body["HostConfig"]["SecurityOpt"][-1]).removeprefix(_SECCOMP)
 
 
-def replace_seccomp_profile(body: ApiReply, profile: str) -> dict[str, Any]:
+def replace_seccomp_profile(body: ApiBody, profile: str) -> dict[str, Any]:
     """The body of a create request with another profile, or with the name of its file."""
     options = [*body["HostConfig"]["SecurityOpt"][:-1], _SECCOMP + profile]
     return {**body, "HostConfig": {**body["HostConfig"], "SecurityOpt": options}}
@@ -238,40 +253,3 @@ def pack_build_context(files: Mapping[str, str]) -> io.BytesIO:
             archive.addfile(member, io.BytesIO(content))
     packed.seek(0)
     return packed
-
-
-def is_podman(version: ApiReply) -> bool:
-    """Whether it is Podman that gave this reply to GET /version."""
-    components = version.get("Components") or [{}]
-    return "podman" in str(components[0].get("Name", "")).lower()
-
-
-def parse_engine_info(info: ApiReply, version: ApiReply) -> EngineInfo:
-    """The engine's description, out of GET /info and GET /version."""
-    return EngineInfo(
-        name="podman" if is_podman(version) else "docker",
-        version=str(version.get("Version", "")),
-        cpus=int(info.get("NCPU", 0)),
-        memory=int(info.get("MemTotal", 0)),
-        cgroup=f"v{info.get('CgroupVersion') or 1}",
-        storage=str(info.get("Driver", "")),
-        rootless=any("rootless" in option for option in info.get("SecurityOptions") or ()),
-    )
-
-
-def parse_container_runs(containers: Iterable[ApiReply]) -> dict[str, str]:
-    """Names and runs out of GET /containers/json. A container that the builder or a user made of a
-    kmatrix image inherits that image's label, and is left out."""
-    labels = {
-        each["Names"][0].lstrip("/"): str(each["Labels"][LABEL]) for each in containers if each["Names"]
-    }
-    return {name: run for name, run in labels.items() if run != IMAGE_LABEL_VALUE}
-
-
-def parse_image_sizes(images: Iterable[ApiReply]) -> dict[str, int]:
-    """Tags and bytes out of GET /images/json; an image without a tag has its id instead."""
-    sizes: dict[str, int] = {}
-    for image in images:
-        tags = [tag for tag in image["RepoTags"] or () if tag != "<none>:<none>"]
-        sizes.update(dict.fromkeys(tags or [image["Id"]], int(image["Size"])))
-    return sizes

@@ -6,11 +6,12 @@ Everything that goes wrong on the way to the engine and back becomes an EngineEr
 
 from __future__ import annotations  # the stubs' CancellableStream takes a parameter, the real one does not
 
+import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -25,21 +26,30 @@ from docker.types.daemon import CancellableStream
 
 from matrix.engine import docker_host
 from matrix.engine.docker_api import (
-    IMAGE_LABEL_VALUE,
     LineDecoder,
     build_create_request,
     build_interactive_request,
     error_from_build_failure,
+    error_from_nonsense,
     error_from_old_version,
     error_from_refusal,
     error_from_silence,
     get_seccomp_profile,
-    is_podman,
     pack_build_context,
-    parse_container_runs,
-    parse_engine_info,
-    parse_image_sizes,
     replace_seccomp_profile,
+)
+from matrix.engine.docker_replies import (
+    IMAGE_LABEL_VALUE,
+    ContainerState,
+    check_output_stream,
+    decode_objects,
+    is_podman,
+    join_bounded,
+    parse_container_owners,
+    parse_container_state,
+    parse_engine_info,
+    parse_id,
+    parse_image_sizes,
 )
 from matrix.engine.protocol import (
     LABEL,
@@ -51,6 +61,7 @@ from matrix.engine.protocol import (
 )
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
+from matrix.interrupts import defer_interrupts
 
 OutputChunk = tuple[bytes | None, bytes | None]
 """What came on stdout and what on stderr."""
@@ -62,13 +73,40 @@ _CLIENT_ERRORS = (
     urllib3.exceptions.HTTPError,
     OSError,
 )
+# What docker-py raises, and the functions that read a reply, when a reply is not as the API has it.
+_NONSENSE_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 _REQUEST_TIMEOUT = 60
 """Seconds for one reply of the engine, except where it streams or waits."""
 _WAIT_TIMEOUT = 30
 _EXIT_TIMEOUT = 5
-_ENDED_STATUSES = ("exited", "dead")
+_POLL_INTERVAL = 0.1
 _TAIL_LENGTH = 12
 _HTTP_NOT_FOUND = 404
+
+
+class _BoundedClient(docker.APIClient):
+    """docker-py's client, which reads no reply without end. What comes in chunks, or as a container's output,
+    is left to its reader."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        response = super().send(request, **{**options, "stream": True})
+        if "Upgrade" in request.headers and response.ok:
+            check_output_stream(response.status_code, response.headers)
+        elif not (options.get("stream") and response.raw.chunked):
+            # Where requests keeps what it has read; it has no bound of its own.
+            content = join_bounded(response.iter_content(2**16), 2 * _REQUEST_TIMEOUT)
+            response._content = content  # noqa: SLF001 - requests has no other way in
+        return response
 
 
 class DockerEngine:
@@ -90,7 +128,9 @@ class DockerEngine:
     def _open_client(self) -> Iterator[docker.APIClient]:
         with self._translate_errors("reach it"):
             tls = docker.utils.kwargs_from_env().get("tls", False)
-            api = docker.APIClient(self.url, version=self._api_version, timeout=_REQUEST_TIMEOUT, tls=tls)
+            api = _BoundedClient(self.url, version=self._api_version, timeout=_REQUEST_TIMEOUT, tls=tls)
+        # An engine never sends anybody elsewhere.
+        api.max_redirects = 0
         with closing(api):
             yield api
 
@@ -98,7 +138,7 @@ class DockerEngine:
     def _translate_errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except _CLIENT_ERRORS as fault:
+        except (*_CLIENT_ERRORS, *_NONSENSE_ERRORS) as fault:
             raise _error_from_exception(self.url, what, fault) from fault
 
     @contextmanager
@@ -109,13 +149,12 @@ class DockerEngine:
 
     def query_info(self) -> EngineInfo:
         with self._open_checked_client("tell about itself") as api:
-            info, version = api.info(), api.version()
-        return parse_engine_info(info, version)
+            return parse_engine_info(api.info(), api.version())
 
     def find_image_id(self, ref: str) -> str | None:
         with self._open_checked_client(f"look for the image {ref}") as api:
             try:
-                return str(api.inspect_image(ref)["Id"])  # type: ignore[no-untyped-call]
+                return parse_id(api.inspect_image(ref))  # type: ignore[no-untyped-call]
             except docker.errors.NotFound:
                 return None
 
@@ -123,7 +162,7 @@ class DockerEngine:
         repository, tag = docker.utils.parse_repository_tag(ref)
         with self._open_checked_client(f"pull {ref}") as api:
             try:
-                replies = api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+                replies = decode_objects(api.pull(repository, tag=tag or "latest", stream=True))
                 return not any("error" in reply for reply in replies)
             except docker.errors.APIError:
                 return False
@@ -154,15 +193,15 @@ class DockerEngine:
         """The lines of a build; EngineError with the ``last`` ones when a step fails."""
         lines = LineDecoder()
         with self._translate_errors(f"build the image {name}"):
-            for reply in api.build(
+            replies = api.build(
                 fileobj=pack_build_context(files),
                 custom_context=True,
                 tag=name,
                 labels={LABEL: IMAGE_LABEL_VALUE},
                 rm=True,
                 forcerm=True,
-                decode=True,
-            ):
+            )
+            for reply in decode_objects(replies):
                 yield from lines.feed(str(reply.get("stream", "")).encode())
                 if error := reply.get("error"):
                     raise error_from_build_failure(name, str(error), [*last, *lines.flush()])
@@ -182,42 +221,39 @@ class DockerEngine:
     ) -> ContainerResult:
         if cancel.is_set():
             return ContainerResult(exit=0, seconds=0.0, cancelled=True)
-        with self._open_client() as api:
-            container_id = self._create_container(api, container.name, build_create_request(container))
-            try:
-                return self._follow_container(api, container_id, container, on_line, cancel)
-            finally:
-                self._discard_container(api, container_id)
+        with self._open_client() as api, ExitStack() as stack:
+            # From its creation on something must remove it: no signal comes between the two.
+            with defer_interrupts():
+                container_id = self._create_container(api, container.name, build_create_request(container))
+                stack.callback(self._discard_container, api, container_id)
+            return self._follow_container(api, container_id, container, on_line, cancel)
 
     def run_interactively(self, container: ContainerSpec) -> int:
         program = docker_host.find_docker_client()
         body = build_interactive_request(container, terminal=docker_host.is_terminal())
-        with self._open_client() as api:
-            container_id = self._create_container(api, container.name, body)
-            discard = partial(self._discard_container, api, container_id)
-            try:
-                docker_host.start_attached(program, self.url, container_id, discard)
-                return self._wait_for_exit_code(api, container_id, container.name)
-            finally:
-                discard()
+        with self._open_client() as api, ExitStack() as stack:
+            with defer_interrupts():
+                container_id = self._create_container(api, container.name, body)
+                discard = partial(self._discard_container, api, container_id)
+                stack.callback(discard)
+            docker_host.start_attached(program, self.url, container_id, discard)
+            return self._wait_for_exit_code(api, container_id, container.name)
 
     def _wait_for_exit_code(self, api: docker.APIClient, container_id: str, name: str) -> int:
         """The exit code of a container whose client has ended; EngineError when it did not end, or begin."""
         with self._translate_errors("wait for a container"):
             with _suppress_timeouts():
                 api.wait(container_id, timeout=_EXIT_TIMEOUT)
-            state: Mapping[str, Any] = api.inspect_container(container_id)["State"]
-        if state["Status"] in _ENDED_STATUSES:
-            return int(state["ExitCode"])
-        raise error_from_refusal(
-            f"run {name} to its end", str(state.get("Error") or "its client ended before it")
-        )
+            state = parse_container_state(api.inspect_container(container_id))
+        if state.has_ended:
+            return state.exit
+        raise error_from_refusal(f"run {name} to its end", state.error or "its client ended before it")
 
     def _create_container(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
         with self._translate_errors(f"create the container {name}"), self._adapt_profile(body) as adapted:
             try:
                 reply = api.create_container_from_config(adapted, name)  # type: ignore[no-untyped-call]
-                return str(reply["Id"])
+                return parse_id(reply)
             except docker.errors.APIError:
                 raise
             except BaseException:
@@ -259,9 +295,9 @@ class DockerEngine:
                 self._forward_lines(stream, on_line, report.append if container.reports else on_line)
                 state = self._wait_for_exit_state(api, container_id, watchdog)
         return ContainerResult(
-            exit=int(state["ExitCode"]),
+            exit=state.exit,
             seconds=time.monotonic() - started,
-            oom=bool(state.get("OOMKilled")),
+            oom=state.oom,
             timed_out=watchdog.stop_reason == "timed out",
             cancelled=watchdog.stop_reason == "cancelled",
             report=tuple(report),
@@ -303,18 +339,19 @@ class DockerEngine:
 
     def _wait_for_exit_state(
         self, api: docker.APIClient, container_id: str, watchdog: ContainerWatchdog
-    ) -> Mapping[str, Any]:
+    ) -> ContainerState:
         """The container's final state. Its output may have ended long before it does."""
         while True:
             with self._translate_errors("wait for a container"):
                 # The timeout is HTTP's and not the container's, which the watchdog keeps.
                 with _suppress_timeouts():
                     api.wait(container_id, timeout=_WAIT_TIMEOUT)
-                state: Mapping[str, Any] = api.inspect_container(container_id)["State"]
-            if state["Status"] in _ENDED_STATUSES:
+                state = parse_container_state(api.inspect_container(container_id))
+            if state.has_ended:
                 return state
             if watchdog.failure is not None:
                 raise watchdog.failure
+            time.sleep(_POLL_INTERVAL)
 
     def _kill_container(self, container_id: str) -> bool:
         with self._open_checked_client("kill a container") as api:
@@ -330,7 +367,7 @@ class DockerEngine:
     def _discard_container(self, api: docker.APIClient, container_id: str) -> None:
         # The outcome is known by now, or an error is on its way: a leftover must change neither.
         # It has kmatrix's label, so `list_containers` finds it.
-        with suppress(EngineError):
+        with defer_interrupts(), suppress(EngineError):
             self._force_remove_container(api, container_id)
 
     def _force_remove_container(self, api: docker.APIClient, container_id: str) -> None:
@@ -346,8 +383,7 @@ class DockerEngine:
 
     def list_containers(self, label: str = LABEL) -> dict[str, str]:
         with self._open_checked_client("list the containers") as api:
-            containers = api.containers(all=True, filters={"label": [LABEL, label]})
-        return parse_container_runs(containers)
+            return parse_container_owners(api.containers(all=True, filters={"label": [LABEL, label]}))
 
     def remove_container(self, name: str) -> None:
         with self._open_client() as api:
@@ -357,7 +393,7 @@ class DockerEngine:
         with self._open_checked_client("list the images") as api:
             labelled = api.images(filters={"label": f"{LABEL}={IMAGE_LABEL_VALUE}"})
             named = api.images(filters={"reference": "kmatrix/*"})
-        return parse_image_sizes((*labelled, *named))
+            return {**parse_image_sizes(labelled), **parse_image_sizes(named)}
 
     def remove_image(self, ref: str) -> None:
         with self._open_checked_client(f"remove the image {ref}") as api, suppress(docker.errors.NotFound):
@@ -374,6 +410,8 @@ def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:
         return error_from_refusal(what, str(fault.explanation or fault))
     if isinstance(fault, docker.errors.InvalidVersion):
         return error_from_old_version(url, str(fault))
+    if isinstance(fault, _NONSENSE_ERRORS):
+        return error_from_nonsense(url, what, f"{type(fault).__name__}: {fault}")
     return error_from_silence(url, what, str(fault), slow=_is_timeout(fault))
 
 

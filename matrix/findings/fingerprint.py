@@ -11,7 +11,7 @@ from typing import NamedTuple
 from matrix.diagnostics.diagnostic import C_KEYWORDS, Diagnostic, Site, strip_suggestion
 from matrix.kernel_files import COMPILED_SUFFIXES
 
-_QUOTED = re.compile(r"['‘`\"][^'’\"`]*['’\"]")
+_QUOTED = re.compile(r"['‘`\"][^'‘’\"`]*+['’\"]")
 # Offsets and sizes change with every edit; so do the preprocessor's counters (__COUNTER__), with which the
 # kernel makes names like __compiletime_assert_12. The numbers of other names tell them apart: sha224, sha256.
 _NUMBER = re.compile(r"\b0x[0-9a-fA-F]+\b|(?<![A-Za-z0-9])[0-9]+")

@@ -86,8 +86,12 @@ class StoredRun(RunDirectory):
 
     def select_finding(self, name: str) -> Finding:
         """The finding of this name; without a name, the only one that there is."""
-        if name or not self.findings.findings:
-            return self.find_finding(name or "F1")
+        if name:
+            return self.find_finding(name)
+        if not self.findings.findings:
+            raise RequestError(
+                f"the run {self.run.id} has no finding to take (it has none)", "its report says what it tried"
+            )
         if len(self.findings.findings) > 1:
             raise RequestError(
                 f"the run {self.run.id} has {len(self.findings.findings)} findings", "name one: --finding F1"

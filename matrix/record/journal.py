@@ -4,6 +4,7 @@
 synced. At the end, also of an interrupted run, ``run.json`` is written again from all of it.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Self
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.fs import translate_disk_full, write_atomically
+from matrix.fs import create_private_directory, find_existing_path, translate_disk_full, write_atomically
 from matrix.record.run_model import Cell, Run
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
@@ -45,7 +46,7 @@ def create_run_directory(runs: Path, name: str) -> Path:
     """
     try:
         with translate_disk_full(runs):
-            runs.mkdir(parents=True, exist_ok=True)
+            create_private_directory(runs)
             return next(
                 directory
                 for number in count(1)
@@ -60,16 +61,18 @@ def create_run_directory(runs: Path, name: str) -> Path:
 def _try_create(directory: Path) -> bool:
     """Create a directory; False when there is something of that name."""
     try:
-        directory.mkdir()
+        # Logs and configurations are the user's own; whoever else is to read them can be let in.
+        directory.mkdir(mode=0o700)
     except FileExistsError:
         return False
     return True
 
 
 def check_directory_unused(directory: Path) -> None:
-    """RequestError when something is in the directory already, or it cannot be read."""
+    """RequestError when something is in the directory already, or it can be neither made nor read."""
     try:
         used = directory.exists() and any(directory.iterdir())
+        _check_parent_writable(directory)
     except OSError as error:
         raise _error_from_unwritable(directory, error) from error
     if used:
@@ -78,12 +81,23 @@ def check_directory_unused(directory: Path) -> None:
         )
 
 
+def _check_parent_writable(directory: Path) -> None:
+    """OSError where the directory, or the first of its parents that exists, may not be written."""
+    if directory.is_symlink() and not directory.exists():
+        raise FileExistsError(errno.EEXIST, "it is a link to nothing")
+    existing = find_existing_path(directory)
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def claim_run_directory(directory: Path) -> None:
     """Create the run's directory and its journal. RequestError when something is in it already."""
     check_directory_unused(directory)
     try:
         with translate_disk_full(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+            create_private_directory(directory)
             # Two runs may find the same directory empty: only one can make the journal.
             (directory / JOURNAL_FILE).touch(exist_ok=False)
     except FileExistsError as error:
@@ -95,7 +109,8 @@ def claim_run_directory(directory: Path) -> None:
 
 
 def _error_from_unwritable(directory: Path, error: OSError) -> RequestError:
-    return RequestError(f"--out {directory} cannot be written: {error.strerror}")
+    message = f"--out {directory} cannot be written: {error.strerror}"
+    return RequestError(message, "name a place that you may write")
 
 
 class Journal:

@@ -2,22 +2,28 @@
 
 import hashlib
 import json
+import posixpath
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import ValidationError
-
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
+from matrix.foreign_files import FOREIGN_FILE_LIMIT, ForeignDirectory, ForeignFileError
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path, stat_user_path
 
+_INNER_RUNS_SHOWN = 6
 # Enough for the last lines that a report shows; a log may have hundreds of megabytes.
 _TAIL_BYTES = 256 * 1024
+RECORD_LIMIT = 512 * 2**20
+"""Bytes of run.json or cells.jsonl: a cell with its diagnostics has some thousand."""
+_RERUN = "./inv run makes another"
 
 
 def load_run(directory: Path) -> Run:
@@ -26,45 +32,47 @@ def load_run(directory: Path) -> Run:
     A run that was killed has its cells in the journal only: they are taken from there. RequestError when
     there is no run, or when this version cannot read it.
     """
-    try:
-        text = (directory / RUN_FILE).read_text("utf-8", "replace")
-    except OSError as error:
-        raise RequestError(f"{directory} holds no run: {error.strerror}", "./inv run makes one") from error
+    text = _read_file(directory, RUN_FILE, RECORD_LIMIT)
+    if text is None:
+        raise RequestError(f"{directory} holds no run: it has no {RUN_FILE}", "./inv run makes one")
     try:
         schema = json.loads(text).get("schema")
         if schema != SCHEMA_VERSION:
             raise RequestError(
-                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}"
+                f"{directory / RUN_FILE} has schema {schema}; this kmatrix reads schema {SCHEMA_VERSION}",
+                "the kmatrix that made it reads it",
             )
         run = Run.model_validate_json(text)
-    except (ValidationError, ValueError, AttributeError) as error:
-        raise RequestError(f"{directory / RUN_FILE} is damaged: {error}") from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise RequestError(f"{directory / RUN_FILE} is damaged: {error}", _RERUN) from error
     return run if run.finished else _complete_from_journal(directory, run)
 
 
 def _complete_from_journal(directory: Path, run: Run) -> Run:
     cells = {cell.id: cell for cell in run.cells}
     diagnostics = dict(run.diagnostics)
-    for line in _read_lines(directory / JOURNAL_FILE):
+    # A power failure can leave anything at the end.
+    for line in (_read_file(directory, JOURNAL_FILE, RECORD_LIMIT) or "").splitlines():
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])
             cell_diagnostics = {
                 key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
             }
-        except (ValidationError, json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the line that was being written when the machine stopped
         cells[cell.id] = cell
         diagnostics |= cell_diagnostics
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
 
 
-def _read_lines(path: Path) -> list[str]:
+def _read_file(directory: Path, name: str, limit: int = FOREIGN_FILE_LIMIT) -> str | None:
+    """A file of a run, which may be somebody else's; None where it is missing. RequestError where it is no
+    file that can be read."""
     try:
-        # A power failure can leave anything at the end.
-        return path.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
+        return ForeignDirectory(directory).read_text(name, limit)
+    except ForeignFileError as error:
+        raise RequestError(f"the run in {directory} cannot be read: {error}", _RERUN) from error
 
 
 @dataclass(frozen=True)
@@ -98,24 +106,22 @@ class RunDirectory:
         return self.cells_by_id[name]
 
     def find_file(self, name: str) -> Path | None:
-        """A recorded file of the run, or None when it is missing or the name leads out of the run."""
-        try:
-            path = (self.directory / name).resolve()
-            return path if path.is_relative_to(self.directory.resolve()) and path.is_file() else None
-        except (OSError, ValueError, RuntimeError):  # too long, a NUL, links that lead to each other
-            return None
+        """A recorded file of the run, or None when it is missing, is a link, or its name leads out of the
+        run."""
+        is_file = ForeignDirectory(self.directory).stat_file(name) is not None
+        return self.directory / name if is_file else None
 
     def load_objects(self, cell: Cell) -> frozenset[str]:
         """The objects known to belong to a cell's stages, relative to the build directory; none where the
         run kept no list."""
         if cell.objects_sha256 is None:
             return frozenset()
-        return frozenset(_read_lines(self.directory / "objects" / cell.objects_sha256))
+        return frozenset((_read_file(self.directory, f"objects/{cell.objects_sha256}") or "").splitlines())
 
     def load_sources(self, cell: Cell) -> frozenset[str] | None:
         """The source files that a cell was made of, relative to the tree; None where no list is kept."""
-        path = self.directory / "sources" / str(cell.sources_sha256)
-        return frozenset(_read_lines(path)) if path.is_file() else None
+        text = _read_file(self.directory, f"sources/{cell.sources_sha256}")
+        return None if text is None else frozenset(text.splitlines())
 
     def load_config(self, cell: Cell) -> str:
         """The text of a cell's ``.config``.
@@ -126,14 +132,15 @@ class RunDirectory:
             log = self.directory / cell.log if cell.log else None
             why = f"its log says why: {log}" if log else "the run's report may say why"
             raise RequestError(f"{cell.id} has no configuration: {cell.reason or cell.state}", why)
-        path = self.directory / "configs" / cell.config_sha256
+        name = f"configs/{cell.config_sha256}"
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            message = f"{path} cannot be read: {error.strerror}"
-            raise RequestError(message, "./inv run makes another") from error
+            content = ForeignDirectory(self.directory).read_bytes(name)
+        except ForeignFileError as error:
+            raise RequestError(f"the run in {self.directory} cannot be read: {error}", _RERUN) from error
+        if content is None:
+            raise RequestError(f"{self.directory / name} cannot be read: it is missing", _RERUN)
         if hashlib.sha256(content).hexdigest() != cell.config_sha256:
-            raise RequestError(f"{path} is damaged: it is not what its name says", "./inv run makes another")
+            raise RequestError(f"{self.directory / name} is damaged: it is not what its name says", _RERUN)
         return content.decode("utf-8", "replace")
 
     def find_config(self, cell: Cell) -> Config | None:
@@ -145,18 +152,63 @@ class RunDirectory:
 
     def read_log_tail(self, cell: Cell, lines: int) -> tuple[str, ...]:
         """The last lines of a cell's log, as the tools wrote them; none when there is no log."""
-        path = self.find_file(cell.log) if cell.log else None
-        if path is None:
+        try:
+            tail = ForeignDirectory(self.directory).read_tail(cell.log, _TAIL_BYTES) if cell.log else None
+        except ForeignFileError:
+            tail = None
+        if tail is None:
             return ()
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-        return tuple(text.rstrip("\n").split("\n")[-lines:])
+        return tuple(tail.decode(errors="replace").rstrip("\n").split("\n")[-lines:])
+
+    def read_log(self, cell: Cell) -> str | None:
+        """A cell's whole log; None when there is none, or none that can be read."""
+        try:
+            return ForeignDirectory(self.directory).read_text(cell.log) if cell.log else None
+        except ForeignFileError:
+            return None
 
 
-def find_run_directory(spec: str, runs: Path) -> Path:
-    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them)."""
-    for candidate in (expand_user_path(spec), runs / spec):
+def find_run_directory(spec: str, runs: Path, command: Sequence[str] = ()) -> Path:
+    """The directory of a run: a path, or the name of one under ``runs`` (``latest`` among them).
+
+    RequestError where there is none. A directory that holds runs itself, such as a verdict's, is refused with
+    their names, each in ``command``, the words that were typed.
+    """
+    candidates = (expand_user_path(spec), runs / spec) if spec else ()
+    for candidate in candidates:
         if stat_user_path(candidate / RUN_FILE, f"the run {spec}"):
             return candidate.resolve()
+    for candidate in candidates:
+        if names := _list_inner_runs(candidate):
+            raise _build_ambiguity_error(spec, names, command)
     raise RequestError(f"there is no run {spec!r} (looked in {runs})", "./inv run makes one")
+
+
+def _list_inner_runs(directory: Path) -> list[str]:
+    """The names of the runs in a directory; of a verdict's the one before, then those after."""
+    try:
+        names = [path.parent.name for path in directory.glob(f"*/{RUN_FILE}") if not path.parent.is_symlink()]
+    except OSError:
+        return []
+    return sorted(names, key=lambda name: (name != "before", len(name), name))
+
+
+def _build_ambiguity_error(spec: str, names: Sequence[str], command: Sequence[str]) -> RequestError:
+    shown = names[:_INNER_RUNS_SHOWN]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    paths = [posixpath.join(spec, name) for name in shown]
+    typed = [
+        format_command(
+            *(word.removesuffix(spec) + path if _names_run(word, spec) else word for word in command)
+        )
+        for path in paths
+    ]
+    return RequestError(
+        f"{spec} is no run, but holds {len(names)}: {', '.join(shown)}{more}",
+        "\n  ".join(["name one:", *(typed if any(_names_run(word, spec) for word in command) else paths)]),
+    )
+
+
+def _names_run(word: str, spec: str) -> bool:
+    """Whether a word of the command line is the run's name, or an option with it: ``--run=NAME``."""
+    return word == spec or (word.startswith("--") and word.partition("=")[2] == spec)

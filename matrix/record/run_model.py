@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.errors import RequestError
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
@@ -243,3 +244,11 @@ class Run(Record):
     cells: tuple[Cell, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    def find_toolchain(self, name: str) -> ToolchainRecord:
+        """What a cell's toolchain was. RequestError where the record lacks it."""
+        if name not in self.toolchains:
+            raise RequestError(
+                f"the record of {self.id} lacks its toolchain {name}", "./inv run makes another"
+            )
+        return self.toolchains[name]

@@ -15,7 +15,7 @@ from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
 from matrix.errors import RequestError
-from matrix.foreign_files import ForeignDirectory
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import read_gzip_json, record_use, translate_disk_full, write_atomically, write_gzip_json
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
@@ -64,9 +64,9 @@ class Resolver:
         text = str(self._base_config) + format_fragment(self.collect_fragment(request))
         write_atomically(build / _CONFIG, text)
         result = self.runner.run(("olddefconfig",), request.id, log)
-        made = _read_made_config(build)
-        if result.state is not State.PASS or made is None:
+        if result.state is not State.PASS:
             return _build_failed_resolution(request, result)
+        made = _read_made_config(build)
         record, diagnostics = _build_configure_record(result), _parse_output(result)
         resolution = self._verify_resolution(request, made, record, diagnostics)
         self._store_resolution(self._compute_key(request), resolution)
@@ -103,10 +103,10 @@ class Resolver:
             target = self.catalog.find_base_target(request.arch, request.base)
             env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
             result = self.runner.run((str(target),), request.id, log, env=env)
-            text = _read_made_config(build)
-            if result.state is not State.PASS or text is None:
+            if result.state is not State.PASS:
                 self._base_failure = result
                 return
+            text = _read_made_config(build)
         self._base_config = f"{text.rstrip()}\n{fragment}"
 
     def _remove_config(self) -> Path:
@@ -171,9 +171,12 @@ def _build_configure_record(result: MakeResult) -> StageRecord:
     )
 
 
-def _read_made_config(build: Path) -> str | None:
-    """The .config that conf wrote; None where it wrote none. ForeignFileError where it is no such file."""
-    return ForeignDirectory(build).read_text(_CONFIG, _CONFIG_LIMIT)
+def _read_made_config(build: Path) -> str:
+    """The .config that conf wrote. ForeignFileError where it wrote none, or what is there is no such file."""
+    text = ForeignDirectory(build).read_text(_CONFIG, _CONFIG_LIMIT)
+    if text is None:
+        raise ForeignFileError("conf ended without an error, and left no .config")
+    return text
 
 
 def _locate_stored(store: Path, key: str) -> Path:

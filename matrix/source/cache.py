@@ -53,7 +53,7 @@ class SourceCache:
         """While a job needs what is in the cache. Waits for a sweep to end."""
         with ExitStack() as stack:
             with self.translate_disk_errors(), self._translate_root_errors():
-                self.layout.root.mkdir(parents=True, exist_ok=True)
+                self.layout.create_root()
                 stack.enter_context(lock_path(self.layout.in_use_lock, shared=True))
             yield
 
@@ -62,7 +62,7 @@ class SourceCache:
         """Whether no job needs the cache now; while it is true, none can begin to."""
         with ExitStack() as stack:
             with self.translate_disk_errors(), self._translate_root_errors():
-                self.layout.root.mkdir(parents=True, exist_ok=True)
+                self.layout.create_root()
                 alone = stack.enter_context(try_lock_path(self.layout.in_use_lock))
             yield alone
 

@@ -44,7 +44,7 @@ def find_repository(directory: Path) -> GitRepository | None:
     """
     try:
         return _find_repository(Path(os.path.realpath(directory)))
-    except OSError as problem:
+    except (OSError, RecursionError) as problem:
         raise RequestError(
             f"the git repository of {directory} cannot be read: {problem}", "Give a clone that is readable."
         ) from problem

@@ -1,15 +1,21 @@
 """Check a kernel tree: whether it is one, its version, build leftovers in it, paths that it lacks."""
 
+# ruff: noqa: PTH110, PTH112, PTH113 - pathlib's tests raise for names that are too long or may not be seen
+
 import difflib
 import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from matrix.errors import RequestError
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
+from matrix.foreign_text import clean_text
 from matrix.kernel_files import CRATE_SUFFIX, OBJECT_SUFFIXES
 from matrix.shell_words import format_command, format_variable
+from matrix.source.tree_links import resolve_inside
 
 
 @dataclass(frozen=True)
@@ -53,33 +59,30 @@ _VERSION_LINE = re.compile(
 )
 _CONFIG_ARCH = re.compile(r"^# Linux/(\w+) ", re.MULTILINE)
 _HEAD_BYTES = 4096
+_MAX_MAKEFILE_BYTES = 4 * 2**20
+# A name is looked for among so many others.
+_MAX_SIBLINGS = 10_000
+_MAX_VERSION_LENGTH = 80
 _BUILT_SUFFIXES = {".o", ".ko", ".i", ".s", ".lst", ".a"}
 _SOURCE_SUFFIXES = (*OBJECT_SUFFIXES, CRATE_SUFFIX)
 
 
-def _read_head(path: Path) -> str:
-    """The first bytes of a regular file that is no link; of anything else nothing.
-
-    A link is not followed: a tree is foreign, and its link may point at any file of this machine.
-    """
+def _read_head(root: Path, name: str) -> str:
+    """The first bytes of a regular file of a tree; of anything else, such as a link, nothing."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        content = ForeignDirectory(root).read_bytes(name, _MAX_MAKEFILE_BYTES) or b""
+    except ForeignFileError:
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return file.read(_HEAD_BYTES).decode(errors="replace")
-        except OSError:
-            return ""
+    return content[:_HEAD_BYTES].decode(errors="replace")
 
 
 def read_kernel_version(root: Path) -> str | None:
     """The version in the top Makefile (``6.12.48``, ``6.13.0-rc1``); None when it is no kernel tree."""
-    fields: dict[str, str] = dict(_VERSION_LINE.findall(_read_head(root / "Makefile")))
-    if not (fields.get("VERSION") and fields.get("PATCHLEVEL") and (root / "Kconfig").is_file()):
+    fields: dict[str, str] = dict(_VERSION_LINE.findall(_read_head(root, "Makefile")))
+    if not (fields.get("VERSION") and fields.get("PATCHLEVEL") and os.path.isfile(root / "Kconfig")):
         return None
     numbers = [fields["VERSION"], fields["PATCHLEVEL"], fields.get("SUBLEVEL", "")]
-    return ".".join(filter(None, numbers)) + fields.get("EXTRAVERSION", "")
+    return clean_text(".".join(filter(None, numbers)) + fields.get("EXTRAVERSION", ""), _MAX_VERSION_LENGTH)
 
 
 def require_kernel_version(root: Path, spec: str) -> str:
@@ -95,7 +98,9 @@ def require_kernel_version(root: Path, spec: str) -> str:
 
 def find_build_leftovers(root: Path) -> list[str]:
     """What an in-tree build left behind; kbuild refuses to build elsewhere from such a tree."""
-    fixed = [name for name in (".config", "include/config", "include/generated") if (root / name).exists()]
+    fixed = [
+        name for name in (".config", "include/config", "include/generated") if os.path.exists(root / name)
+    ]
     return fixed + [f"arch/{arch}/include/generated" for arch in _find_generated_arches(root)]
 
 
@@ -104,12 +109,12 @@ def refuse_build_leftovers(root: Path, spec: str) -> None:
     leftovers = find_build_leftovers(root)
     if not leftovers:
         return
-    config = _CONFIG_ARCH.search(_read_head(root / ".config"))
+    config = _CONFIG_ARCH.search(_read_head(root, ".config"))
     arches = _find_generated_arches(root) or ([config[1]] if config else [])
     command = format_command("make", "-C", str(root))
     commands = [f"{command} {format_variable('ARCH', arch)} mrproper" for arch in arches]
     raise RequestError(
-        f"{spec} holds leftovers of a build in the tree: {', '.join(leftovers)}",
+        f"{spec} holds leftovers of a build in the tree: {clean_text(', '.join(leftovers))}",
         f"Clean it (this deletes its .config, too): {' && '.join(commands or [f'{command} mrproper'])}",
     )
 
@@ -129,11 +134,13 @@ def find_missing_paths(tree: Path, paths: Iterable[str]) -> list[tuple[str, str 
 
 def _has_path(tree: Path, path: str) -> bool:
     wanted = PurePosixPath(path)
-    if not _is_inside_tree(wanted) or not (tree / wanted).resolve().is_relative_to(tree.resolve()):
+    if not _is_inside_tree(wanted) or resolve_inside(str(tree), str(wanted)) is None:
         return False
     if path.endswith("/"):
-        return (tree / wanted).is_dir()
-    return (tree / wanted).exists() or (wanted.suffix in _BUILT_SUFFIXES and _can_make_object(tree, wanted))
+        return os.path.isdir(tree / wanted)
+    return os.path.exists(tree / wanted) or (
+        wanted.suffix in _BUILT_SUFFIXES and _can_make_object(tree, wanted)
+    )
 
 
 def _is_inside_tree(path: PurePosixPath) -> bool:
@@ -142,11 +149,20 @@ def _is_inside_tree(path: PurePosixPath) -> bool:
 
 def _can_make_object(tree: Path, wanted: PurePosixPath) -> bool:
     directory = tree / wanted.parent
-    if any((directory / f"{wanted.stem}{suffix}").is_file() for suffix in _SOURCE_SUFFIXES):
+    if any(os.path.isfile(directory / f"{wanted.stem}{suffix}") for suffix in _SOURCE_SUFFIXES):
         return True
-    rules = [directory / name for name in ("Kbuild", "Makefile")]
     named = re.compile(rf"(?<![\w-]){re.escape(wanted.stem)}(\.o|-y|-objs)(?![\w-])")
-    return any(rule.is_file() and named.search(rule.read_text(errors="replace")) for rule in rules)
+    return any(
+        named.search(_read_makefile(tree, str(wanted.parent / name))) for name in ("Kbuild", "Makefile")
+    )
+
+
+def _read_makefile(tree: Path, name: str) -> str:
+    """The text of a makefile; empty where there is none that can be read."""
+    try:
+        return ForeignDirectory(tree).read_text(name, _MAX_MAKEFILE_BYTES) or ""
+    except ForeignFileError:
+        return ""
 
 
 def _find_nearest_path(tree: Path, path: str) -> str | None:
@@ -155,18 +171,20 @@ def _find_nearest_path(tree: Path, path: str) -> str | None:
     if not _is_inside_tree(wanted):
         return None
     for index in range(len(wanted.parts)):
-        if not tree.joinpath(*wanted.parts[: index + 1]).exists():
+        if not os.path.exists(tree.joinpath(*wanted.parts[: index + 1])):
             return _respell_part(tree, wanted, index)
     return _format_path(tree, wanted)
 
 
 def _respell_part(tree: Path, wanted: PurePosixPath, index: int) -> str | None:
     directory = PurePosixPath(*wanted.parts[:index])
-    names = [entry.name for entry in (tree / directory).iterdir()] if (tree / directory).is_dir() else []
+    names = _list_siblings(tree / directory)
     suffix = PurePosixPath(wanted.parts[index]).suffix
     if suffix in _BUILT_SUFFIXES:
         names += [PurePosixPath(name).stem + suffix for name in names if name.endswith(_SOURCE_SUFFIXES)]
-    similar = difflib.get_close_matches(wanted.parts[index], names, n=1, cutoff=0.5)
+    # A link that leads nowhere is listed under the very name that is missing.
+    others = [name for name in names if name != wanted.parts[index]]
+    similar = difflib.get_close_matches(wanted.parts[index], others, n=1, cutoff=0.5)
     if not similar:
         return None
     whole = directory.joinpath(similar[0], *wanted.parts[index + 1 :])
@@ -175,5 +193,13 @@ def _respell_part(tree: Path, wanted: PurePosixPath, index: int) -> str | None:
     return _find_nearest_path(tree, str(whole)) or _format_path(tree, directory / similar[0])
 
 
+def _list_siblings(directory: Path) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.name for entry in islice(entries, _MAX_SIBLINGS)]
+    except OSError:
+        return []
+
+
 def _format_path(tree: Path, path: PurePosixPath) -> str:
-    return f"{path}/" if (tree / path).is_dir() else str(path)
+    return f"{path}/" if os.path.isdir(tree / path) else str(path)

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from matrix.fs import read_gzip_json, write_gzip_json
 from matrix.kernel_files import Impact, classify_impact
+from matrix.source.tree_links import resolve_inside
 
 FileKind = Literal["file", "exec", "link"]
 _LETTER_OF_KIND: dict[FileKind, str] = {"file": "f", "exec": "x", "link": "l"}
@@ -93,11 +94,9 @@ def touch_files(root: Path, paths: Iterable[str]) -> None:
     shares its untouched files, and so their mtimes, with its base by hard links: freshening one freshens
     the other, which can only cause rebuilds that were not needed, never prevent one.
     """
-    base = os.path.realpath(root)
     for path in paths:
-        target = os.path.realpath(os.path.join(base, path))  # noqa: PTH118 - text is much faster here
-        if target.startswith(base + os.sep):
-            _touch_recursively(target)
+        if target := resolve_inside(str(root), path):
+            _touch_recursively(f"{root}/{target}")
 
 
 def _touch_recursively(target: str) -> None:

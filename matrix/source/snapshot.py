@@ -5,26 +5,40 @@ Paths are joined as text here: a kernel has 87,000 files, and pathlib would take
 
 # ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH120, PTH211, S103
 
+import errno
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from matrix.errors import RequestError
-from matrix.fs import is_disk_full, read_gzip_json, record_use, write_gzip_json
+from matrix.foreign_text import clean_text
+from matrix.fs import is_disk_full
 from matrix.source.manifest import FileKind, Manifest, ManifestEntry
+from matrix.source.tree_links import resolve_inside
 
 _READ_BYTES = 1 << 20
 _CHUNK_FILES = 512
 _WORKERS = min(8, (os.cpu_count() or 1) + 1)
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+MAX_TREE_NAMES = 500_000
+"""Files and directories. Linux 6.12 has 92,000."""
+MAX_TREE_BYTES = 64 * 2**30
+"""Sizes of all files. Those of Linux 6.12 have 1.5 GiB; a tree may hold build directories as well."""
+MAX_TREE_DEPTH = 64
+MAX_PATH_BYTES = 2000
+MAX_TREE_LINKS = 20_000
+_TOO_LARGE_HINT = "Give the kernel tree alone: DIR@REV leaves out what is not committed."
+# What is written at the end of a file while it is read.
+_MAX_GROWTH_BYTES = 64 * 2**20
 
 
 class FileStat(NamedTuple):
@@ -39,8 +53,15 @@ class FileStat(NamedTuple):
 
 
 def list_files(root: Path) -> list[FileStat]:
-    """Every file and link below ``root`` but ``.git``, by path; RequestError for a device, pipe or socket."""
-    return sorted(_scan_directories(str(root), ""))
+    """Every file and link below ``root`` but ``.git``, by path.
+
+    RequestError for a device, pipe or socket, for more than a kernel tree can have, and for what goes away
+    or cannot be read.
+    """
+    with translate_read_errors():
+        files = sorted(_scan_directories(str(root), ""))
+    _refuse_large_tree(files)
+    return files
 
 
 def stat_files(root: Path, paths: Iterable[str]) -> list[FileStat]:
@@ -49,14 +70,14 @@ def stat_files(root: Path, paths: Iterable[str]) -> list[FileStat]:
 
 
 def find_escaping_links(root: Path, manifest: Manifest) -> set[str]:
-    """The links of a tree that lead out of it, also through other links, and also to a missing file."""
-    base = os.path.realpath(root)
+    """The links of a tree that lead out of it, also through other links, and also to a missing file; and
+    those that nobody can follow to their end."""
     links = [path for path, entry in manifest.entries.items() if entry.kind == "link"]
-    return {path for path in links if not f"{os.path.realpath(f'{base}/{path}')}/".startswith(f"{base}/")}
+    return {path for path in links if resolve_inside(str(root), path) is None}
 
 
 def _scan_directories(root: str, below: str) -> Iterator[FileStat]:
-    waiting = [below]
+    waiting, names = [below], 0
     while waiting:
         directory = waiting.pop()
         with os.scandir(os.path.join(root, directory)) as entries:
@@ -64,10 +85,35 @@ def _scan_directories(root: str, below: str) -> Iterator[FileStat]:
                 path = f"{directory}/{entry.name}" if directory else entry.name
                 if entry.name == ".git":
                     continue
+                names += 1
+                _refuse_odd_path(path, names)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(path)
                 else:
                     yield _build_file_stat(path, entry.stat(follow_symlinks=False))
+
+
+def _refuse_odd_path(path: str, names: int) -> None:
+    if names > MAX_TREE_NAMES:
+        raise RequestError(f"the tree has more than {MAX_TREE_NAMES} files and directories", _TOO_LARGE_HINT)
+    if path.count("/") >= MAX_TREE_DEPTH:
+        top = clean_text(path.partition("/")[0])
+        raise RequestError(f"{top} is more than {MAX_TREE_DEPTH} directories deep", _TOO_LARGE_HINT)
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise RequestError(
+            f"{clean_text(path, 80)} has a path of more than {MAX_PATH_BYTES} bytes", "Shorten it."
+        )
+
+
+def _refuse_large_tree(files: Sequence[FileStat]) -> None:
+    if sum(file.size for file in files) > MAX_TREE_BYTES:
+        largest = clean_text(max(files, key=lambda file: file.size).path)
+        raise RequestError(
+            f"the tree has more than {MAX_TREE_BYTES >> 30} GiB; its largest file is {largest}",
+            _TOO_LARGE_HINT,
+        )
+    if sum(file.kind == "link" for file in files) > MAX_TREE_LINKS:
+        raise RequestError(f"the tree has more than {MAX_TREE_LINKS} links", _TOO_LARGE_HINT)
 
 
 def _build_file_stat(path: str, info: os.stat_result) -> FileStat:
@@ -87,7 +133,7 @@ def _classify_mode(path: str, mode: int) -> FileKind:
     if stat.S_ISREG(mode):
         return "exec" if mode & 0o111 else "file"
     raise RequestError(
-        f"{path} is neither a file, a directory nor a link",
+        f"{clean_text(path)} is neither a file, a directory nor a link",
         "Remove it: a kernel tree has no devices or sockets.",
     )
 
@@ -149,18 +195,30 @@ def _build_manifest(files: Sequence[FileStat], entry: Callable[[FileStat], Manif
     def hash_chunk(chunk: list[FileStat]) -> list[tuple[str, ManifestEntry]]:
         return [(file.path, entry(file)) for file in chunk]
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with translate_read_errors(), ThreadPoolExecutor(_WORKERS) as pool:
         try:
             return Manifest(dict(chain.from_iterable(pool.map(hash_chunk, _split_chunks(files)))))
-        except FileNotFoundError as problem:
-            raise _build_vanished_error(problem) from problem
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _build_vanished_error(problem: OSError) -> RequestError:
+@contextmanager
+def translate_read_errors() -> Iterator[None]:
+    """Raise RequestError for a file of the tree that went away, or became something else, meanwhile."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as problem:
+        raise _build_vanished_error(problem.filename) from problem
+    except OSError as problem:
+        if problem.errno not in (errno.ELOOP, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG, errno.ENXIO):
+            raise
+        where = clean_text(str(problem.filename or "a file of the tree"))
+        raise RequestError(f"{where} cannot be read: {problem.strerror}", "Repair the tree.") from problem
+
+
+def _build_vanished_error(path: str) -> RequestError:
     return RequestError(
-        f"{problem.filename} went away while the tree was read", "Try again when nothing edits it."
+        f"{clean_text(path)} went away while the tree was read", "Try again when nothing edits it."
     )
 
 
@@ -173,11 +231,8 @@ def _split_chunks(files: Sequence[FileStat]) -> Iterator[list[FileStat]]:
 def _hash_file(path: str, file: FileStat) -> ManifestEntry:
     if file.kind == "link":
         return ManifestEntry("link", hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest())
-    descriptor = os.open(path, _READ_FLAGS)
-    try:
-        return ManifestEntry(file.kind, _stream_bytes(descriptor, None))
-    finally:
-        os.close(descriptor)
+    with _open_source(path) as reader:
+        return ManifestEntry(file.kind, _stream_bytes(reader, None, file))
 
 
 def _copy_file(source: str, target: str, file: FileStat) -> ManifestEntry:
@@ -185,9 +240,18 @@ def _copy_file(source: str, target: str, file: FileStat) -> ManifestEntry:
         os.symlink(os.readlink(source), target)
         os.utime(target, ns=(file.mtime, file.mtime), follow_symlinks=False)
         return _hash_file(target, file)
-    reader = os.open(source, _READ_FLAGS)
-    try:
+    with _open_source(source) as reader:
         return ManifestEntry(file.kind, _write_copy(reader, target, file))
+
+
+@contextmanager
+def _open_source(path: str) -> Iterator[int]:
+    """A regular file, open for reading; RequestError where something else has taken its place."""
+    reader = os.open(path, _READ_FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(reader).st_mode):
+            raise _build_vanished_error(path)
+        yield reader
     finally:
         os.close(reader)
 
@@ -195,7 +259,7 @@ def _copy_file(source: str, target: str, file: FileStat) -> ManifestEntry:
 def _write_copy(reader: int, target: str, file: FileStat) -> str:
     writer = os.open(target, _WRITE_FLAGS, 0o600)
     try:
-        digest = _stream_bytes(reader, writer)
+        digest = _stream_bytes(reader, writer, file)
         os.fchmod(writer, 0o755 if file.kind == "exec" else 0o644)
         os.utime(writer, ns=(file.mtime, file.mtime))
     finally:
@@ -203,66 +267,17 @@ def _write_copy(reader: int, target: str, file: FileStat) -> str:
     return digest
 
 
-def _stream_bytes(reader: int, writer: int | None) -> str:
-    """Hash a file to its end, and copy it where there is a writer."""
-    digest = hashlib.sha256()
+def _stream_bytes(reader: int, writer: int | None, file: FileStat) -> str:
+    """Hash a file to its end, and copy it where there is a writer. RequestError when it has no end."""
+    digest, left = hashlib.sha256(), file.size + _MAX_GROWTH_BYTES
     while piece := os.read(reader, _READ_BYTES):
+        left -= len(piece)
+        if left < 0:
+            raise RequestError(
+                f"{clean_text(file.path)} grows while it is read", "Try again when nothing writes it."
+            )
         digest.update(piece)
         rest = memoryview(piece) if writer is not None else memoryview(b"")
         while rest and writer is not None:
             rest = rest[os.write(writer, rest) :]
     return digest.hexdigest()
-
-
-# A file that was written within the last two seconds may be written again under the same time stamp: its hash
-# is not kept.
-_SETTLED_NS = 2_000_000_000
-
-HashCache = dict[str, list[str | int]]
-"""Path → hash, and the file's stamp: kind, size, mtime, ctime, inode."""
-
-
-def hash_with_cache(root: Path, files: Sequence[FileStat], cache_file: Path) -> Manifest:
-    """The manifest of these files, reading only what changed since ``cache_file`` was written."""
-    cache = _load_hash_cache(cache_file)
-    started = time.time_ns()
-    known = {
-        file.path: ManifestEntry(file.kind, str(cache[file.path][0]))
-        for file in files
-        if _is_unchanged(cache, file)
-    }
-    fresh = hash_tree(root, [file for file in files if file.path not in known])
-    manifest = Manifest({**known, **fresh.entries})
-    if fresh.entries or len(cache) != len(files):
-        _save_hash_cache(cache_file, files, manifest, started - _SETTLED_NS)
-    return manifest
-
-
-def _build_stamp(file: FileStat) -> list[str | int]:
-    return [file.kind, file.size, file.mtime, file.ctime, file.inode]
-
-
-def _is_unchanged(cache: HashCache, file: FileStat) -> bool:
-    return file.path in cache and cache[file.path][1:] == _build_stamp(file)
-
-
-def _load_hash_cache(path: Path) -> HashCache:
-    """What was saved; nothing where that is missing or damaged, so that everything is hashed again."""
-    try:
-        cache: HashCache = read_gzip_json(path)
-    except (OSError, ValueError):
-        return {}
-    record_use(path)
-    return cache
-
-
-def _save_hash_cache(path: Path, files: Sequence[FileStat], manifest: Manifest, settled: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_gzip_json(
-        path,
-        {
-            file.path: [manifest.entries[file.path].sha256, *_build_stamp(file)]
-            for file in files
-            if max(file.mtime, file.ctime) < settled
-        },
-    )

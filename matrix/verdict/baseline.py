@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from matrix.catalog.load import read_toml, validate_toml_data
+from matrix.catalog.load import validate_toml_data
+from matrix.catalog.toml_file import read_toml
 from matrix.catalog.types import TomlModel, UniqueNames
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode, choose_exit_code

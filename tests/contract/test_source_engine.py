@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from matrix.engine import images
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.protocol import Engine, Mount
 from matrix.errors import RejectedPatchError, RequestError
+from matrix.source import archive as archive_module
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
 from matrix.source.kernel_tree import SourceTree
@@ -195,6 +197,141 @@ def test_a_hostile_or_dirty_archive_is_refused_and_leaves_nothing(
     assert why in desk.refused(packed(desk, more))
     assert desk.cache.list_trees() == []
     assert not list(desk.place.rglob("evil"))
+
+
+def overwrite_twice(archive: tarfile.TarFile) -> None:
+    """The same name as a link that leads out, and then as a file behind it."""
+    link_out(archive)
+    add(archive, "linux-6.12/out", "x")
+    link_out(archive)
+
+
+def hard_link_out(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/hard", type=tarfile.LNKTYPE, linkname="/etc/passwd")
+
+
+def hard_link_up(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/hard", type=tarfile.LNKTYPE, linkname="linux-6.12/../../../etc/passwd")
+
+
+def absolute(archive: tarfile.TarFile) -> None:
+    add(archive, "/linux-6.12/evil", "x")
+
+
+def escapes(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/\x1b[31mred", type=tarfile.FIFOTYPE)
+
+
+def escapes_from_tar(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/\x1b[31m/../../../red", "x")
+
+
+def loop(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/loop", type=tarfile.SYMTYPE, linkname="loop")
+
+
+def many(archive: tarfile.TarFile) -> None:
+    for number in range(3000):
+        add(archive, f"linux-6.12/n{number}")
+
+
+def nested(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/" + "d/" * 1500, type=tarfile.DIRTYPE)
+
+
+def long_name(archive: tarfile.TarFile) -> None:
+    add(archive, "linux-6.12/" + "n" * 300, "x")
+
+
+def claimed_size(archive: tarfile.TarFile) -> None:
+    """A header that claims a terabyte of which nothing follows."""
+    member = tarfile.TarInfo("linux-6.12/huge")
+    member.size = 2**40
+    archive.fileobj.write(member.tobuf(tarfile.GNU_FORMAT))
+    archive.offset += 512
+
+
+def sparse(archive: tarfile.TarFile) -> None:
+    """GNU's sparse format 1.0: one block of data in a terabyte."""
+    facts = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "linux-6.12/huge"}
+    add_pax(
+        archive, facts | {"GNU.sparse.realsize": str(2**40)}, f"1\n{2**40 - 1}\n1\n".ljust(512, "\0") + "x"
+    )
+
+
+def pax_path_out(archive: tarfile.TarFile) -> None:
+    add_pax(archive, {"path": "linux-6.12/../../../evil"}, "x")
+
+
+def pax_link_out(archive: tarfile.TarFile) -> None:
+    member = tarfile.TarInfo("linux-6.12/out")
+    member.type, member.linkname = tarfile.SYMTYPE, "x"
+    member.pax_headers = {"linkpath": "/etc/passwd"}
+    archive.addfile(member)
+
+
+def pax_size(archive: tarfile.TarFile) -> None:
+    add_pax(archive, {"size": str(2**62)}, "x")
+
+
+def pax_junk(archive: tarfile.TarFile) -> None:
+    add_pax(archive, {"mtime": "x" * 1000, "comment": "\x1b[31m"}, "x")
+
+
+def add_pax(archive: tarfile.TarFile, headers: dict[str, str], text: str) -> None:
+    member = tarfile.TarInfo("linux-6.12/pax")
+    member.size, member.pax_headers = len(text), headers
+    archive.addfile(member, io.BytesIO(text.encode()))
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (overwrite_twice, "link out of the tree: out"),
+        (hard_link_out, "cannot be unpacked"),
+        (hard_link_up, "cannot be unpacked"),
+        (escapes, "red is neither"),
+        (escapes_from_tar, "cannot be unpacked"),
+        (loop, "link out of the tree: loop"),
+        (many, "holds more than 2000 files"),
+        (nested, "more than 64 directories deep"),
+        (long_name, "cannot be unpacked: .*File name too long"),
+        (claimed_size, "holds more than 64 GiB"),
+        (sparse, "holds more than 64 GiB"),
+        (pax_path_out, "cannot be unpacked"),
+        (pax_link_out, "link out of the tree: out"),
+        (pax_size, "holds more than 64 GiB"),
+        (pax_junk, "cannot be unpacked: Malformed extended header"),
+    ],
+)
+def test_an_archive_made_to_do_harm_is_refused_in_one_printable_line(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, more: Callable[[tarfile.TarFile], None], why: str
+) -> None:
+    monkeypatch.setattr(archive_module, "MAX_TREE_NAMES", 2000)
+    message = desk.refused(packed(desk, more))
+    assert re.search(why, message)
+    assert message.isprintable()
+    assert not list(desk.place.rglob("evil"))
+
+
+@pytest.mark.parametrize("more", [absolute])
+def test_what_tar_makes_harmless_itself_is_taken(desk: Desk, more: Callable[[tarfile.TarFile], None]) -> None:
+    tree = desk.obtain(packed(desk, more))
+    assert content(tree) == tree.digest
+    assert not list(desk.place.glob("evil"))
+
+
+@pytest.mark.timeout(60)
+def test_a_bomb_is_stopped_while_it_is_unpacked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "MAX_TREE_BYTES", 2**30)
+    tarball = desk.place / "bomb.tar.gz"
+    with tarfile.open(tarball, "w:gz", compresslevel=1) as archive:
+        archive.add(desk.tree(), "linux-6.12")
+        for number in range(20):
+            member = tarfile.TarInfo(f"linux-6.12/{number}")
+            member.size = 2**26
+            archive.addfile(member, io.BytesIO(bytes(2**26)))
+    assert "holds more than 1 GiB" in desk.refused(tarball)
 
 
 @pytest.mark.parametrize("text", ["", "no tarball at all\n" * 100])

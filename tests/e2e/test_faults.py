@@ -51,6 +51,7 @@ CLANG = KILL.format(compile="clang --target=powerpc64le-linux-gnu -x c -c -o k.o
 GCC_CRASH = """python3 -c 'print("int x = " + "(" * 300000 + "1" + ")" * 300000 + ";")' > /tmp/c.c
 powerpc64le-linux-gnu-gcc -c -o c.o /tmp/c.c"""
 CLANG_CRASH = "echo '#pragma clang __debug crash' > /tmp/c.c; clang -c -o c.o /tmp/c.c"
+CLOCK = "printf 'a: b\\n\\ttouch a\\n' > m.mk; touch -d '+1 day' b; make -f m.mk a"
 HOLD_FILES = "import os\nheld = [os.dup(0) for _ in range(100)]"
 
 
@@ -121,7 +122,7 @@ FAULTS = (
     Fault("make killed", "kill -9 $PPID; sleep 9", "infra", "from outside"),
     Fault("crash", GCC_CRASH, "fail"),
     Fault("crash, once", f"[ -e once ] || {{ touch once\n{GCC_CRASH}; }}", "infra", "a program broke"),
-    Fault("clock", "touch -d '+1 day' .config", "infra", "newer than now"),
+    Fault("clock", CLOCK, "infra", "newer than now"),
     Fault("an error", f"{ERROR}", "fail"),
     Fault("yes", "timeout 3 yes; true", "pass"),
     Fault("yes, no newline", "timeout 3 yes | tr -d '\\n'; true", "pass"),

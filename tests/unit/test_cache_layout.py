@@ -1,5 +1,7 @@
 """Where the cache is, and where each thing is in it."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,51 @@ def test_each_part_of_the_cache_has_the_name_that_it_has_on_disk() -> None:
     assert layout.hash_caches == Path("/k/sources/memo")
     assert layout.resolutions == Path("/k/resolutions")
     assert layout.lanes == Path("/k/lanes")
+
+
+# Only its owner enters it
+
+
+def modes(root: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (root, *root.iterdir())}
+
+
+def test_a_new_cache_and_its_parents_are_its_owners_alone(tmp_path: Path) -> None:
+    CacheLayout(tmp_path / "a/cache").create_root()
+    assert modes(tmp_path / "a") == {"a": 0o700, "cache": 0o700}
+    assert CacheLayout(tmp_path / "a/cache").is_private()
+
+
+def test_an_older_cache_that_was_wider_is_closed(tmp_path: Path) -> None:
+    layout = CacheLayout(tmp_path / "cache")
+    for folder in (layout.sources, layout.lanes):
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    layout.root.chmod(0o2775)
+    assert not layout.is_private()
+    layout.create_root()
+    assert modes(layout.root) == {"cache": 0o700, "sources": 0o755, "lanes": 0o755}
+    assert layout.is_private()
+
+
+def test_of_a_directory_that_holds_more_only_the_caches_own_folders_are_closed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "mail").mkdir(parents=True)
+    (home / "lanes").mkdir()
+    for path in (home, home / "mail", home / "lanes"):
+        path.chmod(0o755)
+    CacheLayout(home).create_root()
+    own = dict.fromkeys(("sources", "lanes", "resolutions"), 0o700)
+    assert modes(home) == {"home": 0o755, "mail": 0o755, **own}
+    assert CacheLayout(home).is_private()
+    (home / "lanes").chmod(0o750)
+    assert not CacheLayout(home).is_private()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_another_users_cache_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o755)
+    os.chown(tmp_path / "cache", 65534, 65534)
+    CacheLayout(tmp_path / "cache").create_root()
+    assert modes(tmp_path / "cache") == {"cache": 0o755}

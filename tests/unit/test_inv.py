@@ -4,12 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_NOBODY = 65534
 
 # Plays python: its venv is a directory with itself and a kmatrix in it; its pip notes what it was asked.
 _PYTHON = """#!/bin/sh
@@ -17,6 +19,7 @@ case "$1 $2" in
 "-V ") echo "Python ${PLAYED_VERSION:-3.11.2}" ;;
 "-c import sys"*)
     [ -z "${PLAYED_VERSION-}" ] ;;
+"-c from importlib"*) ;;
 "-m venv")
     echo venv >>"$PLAYED_LOG"
     [ -z "${VENV_FAILS-}" ] || { echo "ensurepip is not available"; mkdir -p "$3/bin"; exit 1; }
@@ -48,6 +51,7 @@ class Checkout:
         self.kmatrix = self._script(place / "kmatrix", _KMATRIX)
         self.log = place / "log"
         self.elsewhere = place
+        self.user: int | None = None
 
     @staticmethod
     def _script(path: Path, text: str) -> Path:
@@ -71,6 +75,7 @@ class Checkout:
             text=True,
             cwd=self.elsewhere,
             env={**known, **environment},
+            user=self.user,
         )
 
     def inv(self, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -87,6 +92,16 @@ class Checkout:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
+
+
+@pytest.fixture
+def open_checkout() -> Iterator[Checkout]:
+    """One that every user can reach, as the tests' own directory is not."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Checkout(Path(place))
 
 
 def test_it_passes_words_and_exit_code_through_from_any_directory(checkout: Checkout) -> None:
@@ -183,3 +198,105 @@ def test_two_at_once_make_the_environment_once(checkout: Checkout) -> None:
         said = {one.communicate(timeout=30)[0], other.communicate(timeout=30)[0]}
     assert said == {"<a>", "<b>"}
     assert checkout.made == 1
+
+
+def test_another_python_on_the_path_does_not_matter_to_an_environment_that_works(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    checkout.inv()
+    other = tmp_path / "cron" / "python3"
+    checkout._script(other, '#!/bin/sh\necho "Python 3.12.1"\n')
+    done = checkout.inv("a", PYTHON="", PATH=f"{other.parent}:{os.environ['PATH']}")
+    assert (done.stdout, done.stderr) == ("<a>", "")
+    assert checkout.made == 1
+
+
+def test_no_python_on_the_path_does_not_matter_either(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.inv()
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "cat", "cksum", "dirname", "readlink"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    assert checkout.inv("a", PYTHON="", PATH=str(tools)).stdout == "<a>"
+
+
+def test_a_python_that_is_asked_for_by_name_is_taken(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.inv()
+    newer = checkout._script(
+        tmp_path / "newer" / "python3", checkout.python.read_text().replace("3.11.2", "3.12.1")
+    )
+    assert checkout.inv("a", PYTHON=str(newer)).stdout == "<a>"
+    assert checkout.made == 2
+    assert checkout.inv("a", PYTHON="").stdout == "<a>"
+    assert checkout.made == 2
+
+
+@pytest.mark.parametrize("broken", ["bin/python", "bin"])
+def test_an_environment_whose_own_python_is_gone_is_made_again(checkout: Checkout, broken: str) -> None:
+    checkout.inv()
+    path = checkout.root / ".venv" / broken
+    path.rename(path.with_name("gone"))
+    assert checkout.inv("a").stdout == "<a>"
+    assert checkout.made == 2
+
+
+def test_an_environment_that_root_made_serves_every_user(open_checkout: Checkout) -> None:
+    open_checkout.inv()
+    (open_checkout.root / ".venv.lock").chmod(0o600)
+    open_checkout.user = _NOBODY
+    done = open_checkout.inv("a")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "<a>", "")
+
+
+def test_a_checkout_that_may_not_be_written_says_so_where_the_environment_has_to_be_made(
+    open_checkout: Checkout,
+) -> None:
+    open_checkout.user = _NOBODY
+    done = open_checkout.inv("a")
+    assert done.returncode == 2
+    assert f"you may not write {open_checkout.root}" in done.stderr
+    assert "Let its owner run" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_old_environment_of_somebody_else_is_named(open_checkout: Checkout) -> None:
+    open_checkout.inv()
+    (open_checkout.root / "requirements.txt").write_text("# changed\n")
+    open_checkout.root.chmod(0o777)
+    open_checkout.user = _NOBODY
+    done = open_checkout.inv("a")
+    assert done.returncode == 2
+    assert f"{open_checkout.root}/.venv has to be made again, and belongs to somebody else" in done.stderr
+    assert open_checkout.made == 1
+
+
+def test_it_is_found_through_a_link_whatever_cdpath_says_and_without_a_home(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    link = tmp_path / "elsewhere" / "kmatrix-inv"
+    link.parent.mkdir()
+    link.symlink_to(checkout.root / "inv")
+    (tmp_path / "a check  out again").symlink_to(checkout.root)
+    known = {"PYTHON": str(checkout.python), "PLAYED_LOG": str(checkout.log)}
+    known |= {"PLAYED_KMATRIX": str(checkout.kmatrix), "REAL_PYTHON": sys.executable}
+    known |= {"PATH": os.environ["PATH"], "CDPATH": str(tmp_path)}
+    for command in (
+        [str(link), "a"],
+        ["sh", "kmatrix-inv", "a"],
+        [str(tmp_path / "a check  out again" / "inv"), "a"],
+    ):
+        done = subprocess.run(
+            command, cwd=link.parent, env=known, capture_output=True, text=True, check=False
+        )
+        assert done.stdout == "<a>", done.stderr
+    assert checkout.made == 1
+
+
+def test_a_working_directory_that_is_gone_does_not_matter(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.inv()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd '{gone}' && rmdir '{gone}' && exec '{checkout.root}/inv' a"
+    environment = {"PATH": os.environ["PATH"], "PLAYED_LOG": str(checkout.log), "REAL_PYTHON": sys.executable}
+    done = subprocess.run(["sh", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "<a>", done.stderr

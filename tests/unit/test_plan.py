@@ -2,6 +2,8 @@
 
 import itertools
 import random
+import time
+import tracemalloc
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
-from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests, select_requests
+from matrix.plan import (
+    Request,
+    compute_plan_digest,
+    find_matching_terms,
+    list_axes,
+    plan_requests,
+    select_requests,
+)
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -317,3 +326,51 @@ def test_two_terms_select_what_either_selects(one: str, other: str) -> None:
         *select_requests(ALL, [one]),
         *select_requests(ALL, [other]),
     }
+
+
+# Bounds
+
+
+THREE = ("n", "m", "y")
+
+
+def a_large_profile(symbols: int, **keys: Any) -> Profile:
+    return a_profile(symbols={f"SYM{number}": THREE for number in range(symbols)}, **keys)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "number"),
+    [(13, "1594323 combinations"), (24, "282429536481 combinations"), (20_000, "10^9542 or more")],
+)
+def test_a_product_that_is_too_large_is_refused_before_it_is_enumerated(symbols: int, number: str) -> None:
+    start = time.process_time()
+    for select in ((), ("SYM0=y",)):
+        with pytest.raises(RequestError) as refusal:
+            plan_requests(a_large_profile(symbols, select=select))
+        assert number in str(refusal.value)
+        assert "SYM0 has 3 values" in str(refusal.value)
+        assert len(str(refusal.value)) < 300
+        assert "--arch" in refusal.value.hint
+    with pytest.raises(RequestError, match="combinations"):
+        find_matching_terms(a_large_profile(symbols), ["SYM0=y"])
+    assert time.process_time() - start < 2
+
+
+def test_a_plan_that_is_too_large_is_refused_with_its_number() -> None:
+    with pytest.raises(RequestError, match="the plan has 177147 requests, and a run may have 100000"):
+        plan_requests(a_large_profile(11))
+    assert len(plan_requests(a_large_profile(11, select=("SYM0=y",)))) == 59049
+
+
+def test_only_what_is_selected_is_kept() -> None:
+    tracemalloc.start()
+    assert len(plan_requests(a_large_profile(10, select=("SYM0=y,SYM1=y,SYM2=y",)))) == 3**7
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_many_terms_on_a_large_product_are_refused() -> None:
+    terms = tuple(f"!SYM0=y,SYM1={value}" for value in map(str, range(1000)))
+    with pytest.raises(RequestError, match="1000 terms of --select on 59049 combinations"):
+        plan_requests(a_large_profile(10, select=terms))

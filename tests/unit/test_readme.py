@@ -14,7 +14,8 @@ from invoke.parser.context import ParserContext
 from invoke.parser.parser import Parser
 
 import tasks
-from matrix.catalog.load import list_profile_names, load_catalog, load_profile, read_toml, validate_toml_data
+from matrix.catalog.load import list_profile_names, load_catalog, load_profile, validate_toml_data
+from matrix.catalog.toml_file import read_toml
 from matrix.catalog.types import Arch, Base, Knob, Profile, Toolchain
 from matrix.commands.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, MAX_UNUSED_DAYS

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -715,3 +717,63 @@ def test_of_invokes_own_options_only_what_serves_a_user_is_shown_and_last(
 def test_it_tells_its_version(capsys: Said) -> None:
     assert kmatrix("--version") == 0
     assert capsys.readouterr().out.startswith("kmatrix ")
+
+
+# --- a verdict's directory where a run is expected, and what is refused before any work
+
+
+@pytest.fixture
+def compared(stored: Path) -> Path:
+    """A directory as `patch` leaves it: two runs, and no run of its own."""
+    place = stored.parent / "a fix-patch"
+    for name in ("before", "after"):
+        shutil.copytree(stored, place / name)
+    return place
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explain", "--run", "{}"),
+        ("explain", "--run={}", "--finding", "F1"),
+        ("repro", "--finding", "F1", "--run", "{}"),
+        ("shell", "x86/gcc-14", "--run", "{}"),
+        ("compare", "{}", "a-run"),
+        ("compare", "a-run", "{}"),
+        ("run", "--baseline", "{}"),
+        ("report", "--run", "a-run", "--format", "mail", "--baseline", "{}"),
+        ("report", "--run", "{}"),
+    ],
+)
+def test_a_verdict_where_a_run_is_expected_is_told_with_the_commands_to_type(
+    words: tuple[str, ...], compared: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = [word.format(compared.name) for word in words]
+    monkeypatch.setattr(sys, "argv", ["kmatrix", *typed])
+    said = refused(capsys, 1, *typed)
+    assert "a fix-patch is no run, but holds 2: before, after" in said
+    commands = [line.strip() for line in said.splitlines() if line.strip().startswith("./inv ")]
+    expected = [[word.format(f"{compared.name}/{name}") for word in words] for name in ("before", "after")]
+    assert [shlex.split(command)[1:] for command in commands] == expected
+
+
+def test_a_directory_of_many_runs_is_told_with_the_first_of_them(stored: Path, capsys: Said) -> None:
+    for number in range(8):
+        shutil.copytree(stored, stored.parent / "kept" / f"run-{number}")
+    said = refused(capsys, 1, "explain", "--run", "kept")
+    assert "kept is no run, but holds 8: run-0, run-1, run-2, run-3, run-4, run-5 and 2 more" in said
+    assert "kept/run-0" in map(str.strip, said.splitlines())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("report", "--run", "nosuch"), ("compare", "nosuch", "nosuch"), ("patch", "nosuch.patch")],
+)
+def test_a_format_is_checked_before_all_else(words: tuple[str, ...], capsys: Said) -> None:
+    assert "there is no report format 'xml'" in refused(capsys, 1, *words, "--format", "xml")
+
+
+@pytest.mark.parametrize("name", ["terminal", "html", "mail"])
+def test_a_baseline_that_is_none_is_refused_in_every_format(name: str, stored: Path, capsys: Said) -> None:
+    words = ("report", "--run", stored.name, "--format", name, "--baseline", "nosuch")
+    assert "there is no run 'nosuch'" in refused(capsys, 1, *words)

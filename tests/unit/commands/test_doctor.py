@@ -1,5 +1,6 @@
 """What doctor finds, and what it advises, on machines of every kind."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -83,6 +84,7 @@ def test_it_looks_at_everything_in_the_order_in_which_it_is_needed(engine: Sized
     assert [each.subject for each in found] == [
         "engine",
         "isolation",
+        "cache",
         "disk",
         "memory",
         *(f"image {name}" for name in TOOLCHAINS),
@@ -99,9 +101,9 @@ def test_without_an_engine_it_says_why_and_still_looks_at_the_disk(
         raise EngineError("no container engine answers", "./inv setup")
 
     monkeypatch.setattr(doctor, "connect_engine", nobody)
-    first, disk = diagnose_machine(profile)
+    first, cache, disk = diagnose_machine(profile)
     assert first == HealthCheck("engine", False, "no container engine answers", "./inv setup")
-    assert (disk.subject, disk.ok) == ("disk", True)
+    assert (cache.subject, cache.ok, disk.subject, disk.ok) == ("cache", True, "disk", True)
     assert engine.ran == []
 
 
@@ -239,3 +241,66 @@ def test_without_the_base_image_isolation_is_not_known(engine: Sized, profile: P
     engine.remove_image(compute_base_tag())
     assert finding("isolation", profile).advice == "./inv setup"
     assert engine.ran == []
+
+
+# The cache's place
+
+
+def test_a_cache_that_is_or_will_be_private_is_well(engine: Sized, profile: Profile, tmp_path: Path) -> None:
+    assert finding("cache", profile).ok
+    SourceCache().layout.create_root()
+    found = finding("cache", profile)
+    assert (found.ok, found.message) == (True, f"{tmp_path}/cache, which only you can enter")
+    assert engine.list_containers() == {}
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_cache_that_others_can_enter_is_not(profile: Profile, tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o755)
+    found = finding("cache", profile)
+    assert (found.ok, found.message) == (False, f"other users can enter {tmp_path}/cache")
+    assert found.advice.startswith(f"chmod 700 {tmp_path}/cache")
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize(
+    ("below", "problem"),
+    [
+        ("", "is no directory"),
+        ("/a", "cannot be made: {file} is no directory"),
+        ("/a/b", "cannot be made: {file} is"),
+    ],
+)
+def test_a_file_in_the_caches_place_is_said(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str, problem: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("KMATRIX_CACHE", f"{file}{below}")
+    found = finding("cache", profile)
+    assert not found.ok
+    assert found.message.startswith(f"{file}{below} {problem.format(file=file)}")
+    assert "KMATRIX_CACHE" in found.advice
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("name", ["cache", "cache/below", "cache/a/b"])
+def test_a_cache_that_may_not_be_written_is_said(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "cache").mkdir(mode=0o700)
+    monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / name))
+    # As root nothing is forbidden, but on a file system that is read-only.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = finding("cache", profile)
+    assert (found.ok, "may not be written" in found.message) == (False, True)
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_cache_that_cannot_be_looked_at_is_said(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMATRIX_CACHE", f"{tmp_path}/{'x' * 300}")
+    found = finding("cache", profile)
+    assert (found.ok, "File name too long" in found.message) == (False, True)

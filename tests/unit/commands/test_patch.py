@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from matrix.catalog.load import load_profile
+from matrix.catalog.types import Profile
 from matrix.commands.compare import apply_baseline, parse_baseline_options
 from matrix.commands.patch import (
     PatchRequest,
@@ -44,7 +46,11 @@ class Judge(Desk):
         file = self.place / "fix.patch"
         file.write_text(text)
         asked = PatchRequest(read_series(str(file)), **more)  # type: ignore[arg-type]
-        return evaluate_patch(resolve_profile(self._settled({}), {}), asked, self._tell, ["test"], self.world)
+        return evaluate_patch(self.settled_profile, asked, self._tell, ["test"], self.world)
+
+    @property
+    def settled_profile(self) -> Profile:
+        return resolve_profile(self._settled({}), {})
 
 
 @pytest.fixture
@@ -79,6 +85,15 @@ def test_mails_patches_and_cover_letter_are_kept_for_the_answer(judge: Judge) ->
     assert verdict.cover is not None
     assert (verdict.cover.message_id, verdict.cover.quote) == ("m0@example.org", ("A cover letter.",))
     assert [(one.subject, one.refused) for one in verdict.patches] == [("vfio: the patch", None)]
+
+
+def test_a_finding_that_the_base_lacks_is_refused_before_anything_is_built_with_the_patch(
+    judge: Judge,
+) -> None:
+    with pytest.raises(RequestError, match=r"has no finding 'F7' \(it has F1\)"):
+        judge.judged(fixes=("F7",))
+    (directory,) = judge.world.runs.iterdir()
+    assert sorted(path.name for path in directory.iterdir()) == ["before", "patches"]
 
 
 def test_nothing_is_left_of_a_request_that_was_wrong(judge: Judge) -> None:
@@ -130,25 +145,25 @@ def test_the_tester_is_who_git_says_and_nobody_without(
 def test_a_run_is_held_against_its_baseline_and_what_is_known(judge: Judge) -> None:
     judge.run()
     broken = judge.stored
-    measure = parse_baseline_options(str(broken.directory), "", judge.world.runs)
+    measure = parse_baseline_options(str(broken.directory), "", judge.world.runs, judge.settled_profile)
     assert measure is not None
     held = apply_baseline(broken, measure)
     assert held.exit_code == 0, "what failed there may fail here"
     (judge.tree / "drivers/vfio/vfio.c").write_text("int v;\n")
     judge.run()
     good = judge.stored
-    back = parse_baseline_options(str(judge.directory), "", judge.world.runs)
+    back = parse_baseline_options(str(judge.directory), "", judge.world.runs, judge.settled_profile)
     assert back is not None
     assert apply_baseline(broken, back).exit_code == 100
     assert apply_baseline(good, measure).exit_code == 0
 
 
 def test_without_a_baseline_nothing_is_measured_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
-    assert parse_baseline_options("", "", tmp_path) is None
+    assert parse_baseline_options("", "", tmp_path, load_profile("quick")) is None
     with pytest.raises(RequestError, match="no run 'nosuch'"):
-        parse_baseline_options("nosuch", "", tmp_path)
+        parse_baseline_options("nosuch", "", tmp_path, load_profile("quick"))
     with pytest.raises(RequestError):
-        parse_baseline_options("", str(tmp_path / "nosuch.toml"), tmp_path)
+        parse_baseline_options("", str(tmp_path / "nosuch.toml"), tmp_path, load_profile("quick"))
 
 
 def test_a_patch_takes_nothing_from_another_that_has_just_got_the_same_directory(
@@ -165,3 +180,22 @@ def test_a_patch_takes_nothing_from_another_that_has_just_got_the_same_directory
     with pytest.raises(RequestError, match="in use"):
         evaluate_patch(profile, request, judge._tell, ["test"], judge.world)
     assert theirs.read_text() == "theirs"
+
+
+def test_a_baseline_that_has_no_cell_of_the_plan_is_refused_before_any_work(judge: Judge) -> None:
+    judge.run()
+    other = judge.settled_profile.model_copy(update={"toolchain": ("gcc-12",)})
+    with pytest.raises(RequestError, match=r"no cell in common: toolchain is .* there, gcc-12 here"):
+        parse_baseline_options(str(judge.directory), "", judge.world.runs, other)
+
+
+def test_known_findings_are_read_once_before_the_run(judge: Judge) -> None:
+    """A file that goes away meanwhile loses nobody a night's run."""
+    judge.run()
+    known = judge.place / "known.toml"
+    keys = list(judge.stored.findings.findings[0].keys)
+    known.write_text(f'[row]\nkeys = {keys}\nreason = "r"\nlink = "https://x/"\nexpires = 2999-01-01\n')
+    options = parse_baseline_options("", str(known), judge.world.runs, judge.settled_profile)
+    assert options is not None
+    known.unlink()
+    assert apply_baseline(judge.stored, options).exit_code == 0

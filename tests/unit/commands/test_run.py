@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from matrix.builder.lane_dir import LaneDirectory
 from matrix.cache_layout import CacheLayout
 from matrix.commands.run import plan_matrix, run_matrix
 from matrix.commands.session import Environment
@@ -509,6 +511,30 @@ def test_an_interruption_leaves_a_complete_record(desk: Desk) -> None:
     assert desk.engine.list_containers() == {}
 
 
+def test_a_lane_that_is_deaf_keeps_nobody_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the host does by itself, such as a copy of gigabytes, sees no cancellation.
+    monkeypatch.setattr("matrix.builder.lane_worker._STOP_GRACE", 0.5)
+    at_work, over = threading.Event(), threading.Event()
+
+    def work(*_: object) -> bool:
+        at_work.set()
+        return over.wait(30)
+
+    def interrupt() -> None:
+        at_work.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(LaneDirectory, "prepare_configure", work)
+    threading.Thread(target=interrupt).start()
+    started = time.monotonic()
+    done = desk.run()
+    seconds = time.monotonic() - started
+    over.set()
+    assert done.interrupted
+    assert seconds < 15
+    assert set(states(done)) == {"not-run"}
+
+
 def test_fail_fast_starts_nothing_after_a_failure(desk: Desk) -> None:
     desk.says(VFIO, always(ERROR))
     done = desk.run(fail_fast=["yes"])
@@ -770,3 +796,64 @@ def test_a_config_that_is_a_link_to_elsewhere_is_not_read(desk: Desk) -> None:
     done = desk.run(select=["MODULES=n,VFIO=y"])
     assert done.cells[0].config_sha256 is None
     assert not any("SECRET" in path.read_text() for path in desk.directory.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [
+        (Path.exists, "left no .config"),
+        (lambda path: path.symlink_to("/etc/passwd"), "'.config' is a link"),
+        (lambda path: path.symlink_to("/dev/zero"), "'.config' is a link"),
+        (os.mkfifo, "'.config' is no regular file"),
+        (lambda path: path.mkdir(), "'.config' is a directory"),
+        (lambda path: path.write_bytes(b"\0\n"), "line 1 is no line of a .config"),
+        (lambda path: path.write_bytes(b"\n" * (16 * 2**20 + 1)), "'.config' has more than"),
+    ],
+)
+def test_without_the_config_that_conf_reports_nothing_has_passed(
+    desk: Desk, left: Callable[[Path], object], reason: str
+) -> None:
+    def spoil(job: Job) -> int | None:
+        path = job.host("/build") / ".config"
+        if job.targets != ("olddefconfig",) or not job.cell.endswith("MODULES=n,VFIO=y"):
+            return None
+        path.unlink()
+        left(path)
+        return 0
+
+    desk.kernel.before = spoil
+    done = desk.run(select=["MODULES=n", "!VFIO=m"], retries=["0"])
+    assert states(done) == ["empty", "infra"]
+    assert reason in str(done.cells[1].reason)
+    assert done.cells[1].config_sha256 is None
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), RecursionError("too deep"), ValueError("odd")]
+)
+def test_an_error_of_a_cells_files_is_that_cells_infra(
+    desk: Desk, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(lane: LaneDirectory, text: str) -> None:
+        if "CONFIG_VFIO=y" in text:
+            raise error
+        real(lane, text)
+
+    real = LaneDirectory.put_config
+    monkeypatch.setattr(LaneDirectory, "put_config", refuse)
+    done = desk.run(select=["MODULES=n", "!VFIO=m"], retries=["0"])
+    assert states(done) == ["empty", "infra"]
+    assert type(error).__name__ in str(done.cells[1].reason)
+    assert (desk.build_directory().parent / "busy").exists()
+
+
+def test_a_bug_is_in_the_record_before_it_ends_the_run(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(LaneDirectory, "put_config", stumble)
+    with pytest.raises(TypeError, match="a bug"):
+        desk.run(select=["MODULES=n,VFIO=y"])
+    (directory,) = {path.resolve() for path in (desk.place / "runs").iterdir()}
+    (cell,) = load_run(directory).cells
+    assert (cell.state, cell.reason) == (State.INFRA, "kmatrix failed: TypeError: a bug")

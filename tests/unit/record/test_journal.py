@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -476,3 +477,17 @@ def test_a_full_disk_stays_a_full_disk_when_the_journal_is_left(directory: Path)
     (directory / "cells.jsonl").symlink_to("/dev/full")
     with pytest.raises(DiskFullError), Journal(directory, a_run()) as journal:
         journal.record_finished_cell(a_row("m", State.PASS), {})
+
+
+def test_a_runs_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    directory = create_run_directory(tmp_path / "runs", "a-run")
+    claim_run_directory(tmp_path / "new/out")
+    made = (tmp_path / "runs", directory, tmp_path / "new", tmp_path / "new/out")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
+
+
+def test_a_directory_that_was_made_for_a_run_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o755)
+    claim_run_directory(tmp_path / "out")
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o755

@@ -1,10 +1,13 @@
 """Words out of logs, patches, paths, records and profiles come out dead in every format."""
 
 import re
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +16,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from rich.console import Console
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.stored_run import StoredRun
+from matrix.record.events import CellFinished, OutputLine, ProgressNote, RunStarted, StageStarted
 from matrix.record.run_model import Cell, Compiler, DiagnosticRef, GitState, PatchRecord, Run, StageRecord
 from matrix.record.states import State
+from matrix.verdict.baseline import NO_KNOWN_ISSUES, compare_with_baseline
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.verdict_model import Mailbox, PatchMail, Verdict, VerdictPatch
 from reports import DEFAULT_FORMAT, FORMATS, NO_OPTIONS
+from reports.explain import show_explanation
 from reports.markdown_text import escape_markdown, escape_table_cell
+from reports.progress import display_progress
+from reports.task_output import show_regression, show_reproducer, show_shell_banner
+from reports.terminal import show_plan, show_run_summary, show_verdict
 from tests.fakes.foreign_words import LIVE
 from tests.fakes.runs import a_cell, a_run
 from tests.fakes.sides import a_side
@@ -296,6 +306,42 @@ def test_no_word_is_obeyed_by_a_terminal(name: str) -> None:
             assert CONTROL.search(text) is None, (words, CONTROL.search(text))
 
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def show_everything(words: str) -> str:
+    """What tasks print of such runs in a terminal, in colour."""
+    console = Console(file=StringIO(), force_terminal=True, width=100, _environ={"TERM": "xterm-256color"})
+    verdict, before, after = foreign_verdict(words)
+    show_run_summary(after, console)
+    show_verdict(verdict, before, after, console)
+    show_plan(after.run, console)
+    show_explanation(after, after.findings.findings, console)
+    show_regression(compare_with_baseline(before, after), NO_KNOWN_ISSUES, console)
+    cell = after.run.cells[0]
+    show_shell_banner(cell, words, "again", console)
+    show_reproducer(Path("/", words.replace("\0", "")), console)
+    with display_progress(console) as emit:
+        for event in (
+            ProgressNote(words),
+            RunStarted(words, Path(words), 3, 1),
+            StageStarted(words, words, words),
+            OutputLine(words),
+            CellFinished(cell, words),
+            CellFinished(after.run.cells[3], words),
+        ):
+            emit(event)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("words", [words for words in LIVE if CONTROL.search(words) or "[" in words])
+def test_a_terminal_gets_colours_and_nothing_else_to_obey(words: str) -> None:
+    shown = COLOUR.sub("", show_everything(words))
+    assert CONTROL.search(shown) is None
+    assert "[bold]x" in shown or words != "[bold]x[/bold]"
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_run_of_strangers_can_be_told_from_any_directory(name: str, tmp_path: Path) -> None:
     """A directory may be called anything as well."""
@@ -305,3 +351,28 @@ def test_a_run_of_strangers_can_be_told_from_any_directory(name: str, tmp_path: 
     text = FORMATS[name].render_run(stored, NO_OPTIONS)
     assert "<b>" not in text or name in {"terminal", "text", "mail"}
     assert CONTROL.search(text) is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("kind", [0, 1], ids=["run", "verdict"])
+def test_git_takes_a_mail_for_one_message_without_a_patch(kind: int, tmp_path: Path) -> None:
+    """Real git: it splits no mail in two, cuts none, and finds no patch and no header in a body."""
+    obeyed = [words for words in LIVE if OBEYED_LINE.match(words) or SCISSORS.search(words) or "\n" in words]
+    assert len(obeyed) > 40
+    for number, words in enumerate(obeyed):
+        mail = render_both("mail", words)[kind]
+        place = tmp_path / str(number)
+        place.mkdir()
+        (place / "mbox").write_text(f"From x Thu Jan  1 00:00:00 1970\nFrom: Jane <jane@example.org>\n{mail}")
+        run_git(place, "mailsplit", "-o.", "mbox")
+        assert sorted(path.name for path in place.iterdir()) == ["0001", "mbox"], words
+        info = run_git(place, "mailinfo", "--scissors", "msg", "patch", stdin=place / "0001")
+        assert "Author: Jane\nEmail: jane@example.org\n" in info, words
+        assert (place / "patch").read_text() == "", words
+        assert (place / "msg").read_text().split() == mail.partition("\n\n")[2].split(), words
+
+
+def run_git(place: Path, *words: str, stdin: Path | None = None) -> str:
+    with (stdin or place / "mbox").open("rb") as file:
+        done = subprocess.run(["git", *words], cwd=place, stdin=file, capture_output=True, check=True)
+    return done.stdout.decode()

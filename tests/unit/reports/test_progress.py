@@ -18,6 +18,7 @@ from matrix.record.events import (
     StageStarted,
 )
 from matrix.record.states import State
+from matrix.side_failures import take_side_failures
 from reports.progress import RunProgress, _LiveDisplay, display_progress
 from tests.fakes.runs import a_cell, the_story
 
@@ -227,3 +228,28 @@ def test_the_second_run_of_a_verdict_counts_from_one() -> None:
         progress.apply_event(RunStarted(run, Path(run), 2, 1))
         progress.apply_event(CellFinished(a_cell(), ""))
         assert (progress.finished_count, progress.total) == (1, 2)
+
+
+def test_no_event_reaches_a_terminal_as_a_command() -> None:
+    word = "a\x1b[31mb\x9bc\x07d\re"
+    events: list[ProgressEvent] = [
+        ProgressNote(word),
+        OutputLine(word),
+        RunStarted(word, Path(f"runs/{word}"), 1, 1),
+        CellFinished(a_cell(state=State.FAIL, reason=word), word),
+    ]
+    shown = plain(*events)
+    assert "ab" in shown
+    assert not set(shown) & {"\x1b", "\x9b", "\x07", "\r"}
+
+
+def test_a_plan_is_kept_nowhere() -> None:
+    assert plain(RunStarted("one", None, 2, 1)) == "run one: 2 cells in 1 lane\n"
+
+
+def test_a_display_that_fails_is_a_side_failure_and_the_job_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.progress._format_note", lambda _: 1 / 0)
+    assert plain(STARTED, FAILED).endswith("vfio.h: weak declaration\n")
+    assert [str(error) for error in take_side_failures()] == [
+        "the progress could not be shown: ZeroDivisionError: division by zero"
+    ]

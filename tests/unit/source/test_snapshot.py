@@ -7,12 +7,12 @@ import pytest
 
 from matrix.errors import RequestError
 from matrix.source import snapshot
+from matrix.source.hash_cache import hash_with_cache
 from matrix.source.manifest import ManifestEntry
 from matrix.source.snapshot import (
     copy_tree,
     find_escaping_links,
     hash_tree,
-    hash_with_cache,
     link_tree,
     list_files,
 )
