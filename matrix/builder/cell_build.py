@@ -144,9 +144,11 @@ class CellBuild:
             self.lane.finish_step(result.state)
         if result.state is State.FAIL and not _has_error(occurrences):
             occurrences.append(Occurrence(summarize_unrecognized_log(lines), None))
+        state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
+        if state is State.FAIL and result.is_cut_short:
+            occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects |= objects
-        state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(
@@ -264,6 +266,18 @@ def _apply_final_errors(result: MakeResult, occurrences: list[Occurrence]) -> St
     errors = (item.diagnostic for item in occurrences if item.diagnostic.severity == "error")
     refused = any(_is_final(error) for error in errors)
     return State.FAIL if refused and result.is_cut_short else result.state
+
+
+def _drop_stopped_tools(
+    occurrences: list[Occurrence], objects: frozenset[str]
+) -> tuple[list[Occurrence], frozenset[str]]:
+    """The same without the errors of tools that were stopped, which are not the tree's, and without the
+    objects that those were making."""
+    stopped = [
+        item for item in occurrences if item.diagnostic.severity == "error" and not _is_final(item.diagnostic)
+    ]
+    left = [item for item in occurrences if item not in stopped]
+    return left, objects - {item.object for item in stopped if item.object}
 
 
 def _is_final(error: Diagnostic) -> bool:

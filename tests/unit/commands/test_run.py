@@ -414,6 +414,24 @@ def test_an_error_that_the_compiler_had_found_stands_though_the_machine_gave_up_
     assert not (desk.build_directory() / "half-written.o").exists()
 
 
+@pytest.mark.parametrize("fault", ["timed_out", "oom"])
+def test_what_a_tool_says_as_it_is_stopped_is_no_finding_even_beside_one(desk: Desk, fault: str) -> None:
+    def refused(job: Job) -> ContainerResult:
+        job.say("  CC      drivers/vfio/vfio.o")
+        job.say("/src/drivers/vfio/vfio.c:1:5: error: unknown type name 'v'")
+        job.say("  CC      drivers/vfio/other.o")
+        job.say("gcc: fatal error: Killed signal terminated program cc1")
+        job.say("make[3]: *** [/src/scripts/Makefile.build:229: drivers/vfio/other.o] Error 1")
+        return ContainerResult(137, 1.0, timed_out=fault == "timed_out", oom=fault == "oom")
+
+    desk.kernel.before = in_cell("MODULES=n,VFIO=y", refused)
+    done = desk.run()
+    cell = cell_of(done, "MODULES=n,VFIO=y")
+    assert cell.state is State.FAIL
+    assert messages(done, cell) == ["unknown type name 'v'"]
+    assert not {"drivers/vfio/vfio.o", "drivers/vfio/other.o"} & desk.stored.made_objects[cell.id]
+
+
 @pytest.mark.parametrize(("fault", "state"), FAULTS)
 def test_a_fault_while_configuring_leaves_nothing_to_the_next_cell(
     desk: Desk, fault: Callable[[Job], int | ContainerResult], state: str
