@@ -28,6 +28,7 @@ from matrix.commands.setup import build_images, fetch_profile_source, set_up_mac
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.sweep import sweep_leftovers
 from matrix.error_report import format_message
+from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
@@ -133,6 +134,8 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
     find_format(format)
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
     if stored_verdict is not None:
+        if baseline:
+            raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
         show_compared_runs(*stored_verdict, format, Console())
         return 0
     stored = _load_stored_run(run)

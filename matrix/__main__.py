@@ -11,10 +11,15 @@ _INTERRUPTED = 130  # ExitCode.INTERRUPTED, without the import
 def main() -> None:
     """Run the command line. SystemExit with its exit code, unless that is 0."""
     _end_at_interrupts()
+    from matrix.interrupts import exit_without_threads  # noqa: PLC0415 - as the next
     from tasks import program  # noqa: PLC0415 - takes half a second, in which somebody may press Ctrl-C
 
     try:
         program.run()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            exit_without_threads(_INTERRUPTED)
+        raise
     finally:
         _end_at_interrupts()
 

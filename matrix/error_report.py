@@ -1,16 +1,15 @@
 """How a command ends: every error is a sentence on stderr and an exit code."""
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from matrix.errors import KmatrixError
 from matrix.exit_codes import ExitCode, choose_worse_code
 from matrix.foreign_text import clean_text
+from matrix.interrupts import handle_interrupts
 from matrix.side_failures import take_side_failures
 
 _MAX_LINE_LENGTH = 2000
@@ -22,7 +21,7 @@ def run_reporting_errors(work: Callable[[], int]) -> int:
 
     No other function does that. What failed beside the work is told at the end.
     """
-    _interrupt_on_signals()
+    handle_interrupts()
     take_side_failures()
     return _report_side_failures(_run_to_exit_code(work))
 
@@ -42,17 +41,6 @@ def _run_to_exit_code(work: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is reported as one
         message = f"this is a bug: {type(error).__name__}: {error}"
         return _report_error(ExitCode.BUG, message, _format_trace_hint())
-
-
-def _interrupt_on_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # One that is ignored already, as under nohup, stays ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _raise_interrupt)
-
-
-def _raise_interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _describe_os_error(error: OSError) -> str:

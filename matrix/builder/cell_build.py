@@ -32,10 +32,15 @@ from matrix.resolve.step_output import bound_occurrences
 
 @dataclass(frozen=True)
 class Stages:
-    """How far to build. ``focus``: directories (``drivers/vfio/``) or objects of this arch."""
+    """How far to build. ``focus``: directories (``drivers/vfio/``) or objects of this arch.
+
+    ``absent`` are those of the focus that this tree has not, before or after a patch. They are no part of
+    what names a lane's directory: with the patch, it starts as a copy of the one without.
+    """
 
     last: StageName
     focus: tuple[str, ...]
+    absent: frozenset[str] = field(default=frozenset(), repr=False)
 
     def list_stages(self) -> tuple[StageName, ...]:
         """The stages up to the last one; without a focus there is no focus stage."""
@@ -44,7 +49,7 @@ class Stages:
 
     def list_requested_targets(self, name: StageName) -> tuple[str, ...]:
         """The targets that the stage is judged by."""
-        return self.focus if name == "focus" else (name,)
+        return tuple(path for path in self.focus if path not in self.absent) if name == "focus" else (name,)
 
     def list_make_targets(self, name: StageName) -> tuple[str, ...]:
         """The targets of the make command: directories in place of objects, as kbuild decides there what
@@ -109,8 +114,11 @@ class CellBuild:
         return replace(result, cell=cell)
 
     def _find_skip_state(self, name: StageName) -> State | None:
-        """The state of a stage that need not be made: no modules, or no kernel to build them against."""
+        """The state of a stage that need not be made: no focus in this tree, no modules, or no kernel to
+        build them against."""
         last = self._records[-1].state
+        if not self.stages.list_requested_targets(name):
+            return State.EMPTY
         if name == "modules" and Config.parse(str(self.resolution.config)).value_of("MODULES") != "y":
             return State.EMPTY
         if last in UNTRIED_STATES or (name == "modules" and last is State.FAIL):
@@ -144,9 +152,11 @@ class CellBuild:
             self.lane.finish_step(result.state)
         if result.state is State.FAIL and not _has_error(occurrences):
             occurrences.append(Occurrence(summarize_unrecognized_log(lines), None))
+        state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
+        if state is State.FAIL and result.is_cut_short:
+            occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects |= objects
-        state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(
@@ -264,6 +274,18 @@ def _apply_final_errors(result: MakeResult, occurrences: list[Occurrence]) -> St
     errors = (item.diagnostic for item in occurrences if item.diagnostic.severity == "error")
     refused = any(_is_final(error) for error in errors)
     return State.FAIL if refused and result.is_cut_short else result.state
+
+
+def _drop_stopped_tools(
+    occurrences: list[Occurrence], objects: frozenset[str]
+) -> tuple[list[Occurrence], frozenset[str]]:
+    """The same without the errors of tools that were stopped, which are not the tree's, and without the
+    objects that those were making."""
+    stopped = [
+        item for item in occurrences if item.diagnostic.severity == "error" and not _is_final(item.diagnostic)
+    ]
+    left = [item for item in occurrences if item not in stopped]
+    return left, objects - {item.object for item in stopped if item.object}
 
 
 def _is_final(error: Diagnostic) -> bool:

@@ -1,7 +1,7 @@
 """Lanes at work, side by side: resolve the requests, order the reachable ones, build one after another."""
 
 from collections.abc import Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,6 +25,7 @@ from matrix.builder.run_context import RunContext
 from matrix.errors import MachineError
 from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
+from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
 from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
@@ -35,24 +36,33 @@ from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution, find_actual_request
 from matrix.resolve.resolver import Resolver
 
+_STOP_GRACE = 10.0
+"""Seconds that threads have to end when a run is interrupted."""
+
 
 def run_lanes(context: RunContext) -> None:
     """Work on all lanes, each in a thread, so many at once. Returns when all threads ended.
 
-    Ctrl-C and a lane's own exception cancel the rest; the exception is raised after everything stopped.
+    Ctrl-C and a lane's own exception cancel the rest; the exception is raised after everything stopped, or
+    after some seconds: a container is gone at once, but a thread may be in the middle of a long copy.
     """
-    with ThreadPoolExecutor(context.budget.at_once, thread_name_prefix="lane") as pool:
-        futures = [pool.submit(LaneWorker(lane, context).run) for lane in context.lanes]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            # After a normal end nothing is left to cancel; after Ctrl-C or an exception all must stop.
-            if not all(future.done() and future.exception() is None for future in futures):
+    pool = ThreadPoolExecutor(context.budget.at_once, thread_name_prefix="lane")
+    futures: list[Future[None]] = []
+    has_finished = False
+    try:
+        futures += [pool.submit(LaneWorker(lane, context).run) for lane in context.lanes]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        has_finished = all(future.done() and future.exception() is None for future in futures)
+    finally:
+        with defer_interrupts():
+            if not has_finished:
                 context.steps.cancel.set()
-                pool.shutdown(wait=True, cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                wait(futures, timeout=_STOP_GRACE)
+        pool.shutdown(wait=False)
     # A fault of the machine is in its cells' rows by now: what a thread still raises here is a bug.
     for future in futures:
-        if not future.cancelled():
+        if future.done() and not future.cancelled():
             future.result()
 
 

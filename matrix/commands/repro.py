@@ -64,6 +64,8 @@ def select_repro_target(stored: StoredRun, finding: str, cell: str, toolchain: s
         affected = stored.list_affected_cells(named)
         return ReproTarget(filter_cells_by_toolchain(named, affected, toolchain)[0], named)
     target = stored.find_cell(cell)
+    if toolchain not in {"", target.toolchain}:
+        raise RequestError(f"{target.id} was not built with {toolchain}", "leave out --toolchain, or --cell")
     if finding:
         named = stored.select_finding(finding)
         if target.id not in named.cells:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from matrix.errors import EngineError, MachineError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
 
 _BOOTSTRAP_PACKAGES = ("mmdebstrap", "debian-archive-keyring")
+_TERMINATION_GRACE = 10.0
+"""Seconds that a program of the host has to clean up when the user stops it."""
 _INSTALL_COMMAND = f"apt-get install {' '.join(_BOOTSTRAP_PACKAGES)}"
 
 
@@ -46,9 +49,17 @@ class HostSystem:
             errors="replace",
             env=whole_env,
         ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                on_line(line.rstrip("\n"))
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    on_line(line.rstrip("\n"))
+            except BaseException:
+                # A signal to this process alone does not reach it: it would work on, for minutes and as root.
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_TERMINATION_GRACE)
+                process.kill()
+                raise
         return process.returncode
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -61,6 +61,7 @@ from matrix.engine.protocol import (
 )
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
+from matrix.interrupts import defer_interrupts
 
 OutputChunk = tuple[bytes | None, bytes | None]
 """What came on stdout and what on stderr."""
@@ -220,24 +221,23 @@ class DockerEngine:
     ) -> ContainerResult:
         if cancel.is_set():
             return ContainerResult(exit=0, seconds=0.0, cancelled=True)
-        with self._open_client() as api:
-            container_id = self._create_container(api, container.name, build_create_request(container))
-            try:
-                return self._follow_container(api, container_id, container, on_line, cancel)
-            finally:
-                self._discard_container(api, container_id)
+        with self._open_client() as api, ExitStack() as stack:
+            # From its creation on something must remove it: no signal comes between the two.
+            with defer_interrupts():
+                container_id = self._create_container(api, container.name, build_create_request(container))
+                stack.callback(self._discard_container, api, container_id)
+            return self._follow_container(api, container_id, container, on_line, cancel)
 
     def run_interactively(self, container: ContainerSpec) -> int:
         program = docker_host.find_docker_client()
         body = build_interactive_request(container, terminal=docker_host.is_terminal())
-        with self._open_client() as api:
-            container_id = self._create_container(api, container.name, body)
-            discard = partial(self._discard_container, api, container_id)
-            try:
-                docker_host.start_attached(program, self.url, container_id, discard)
-                return self._wait_for_exit_code(api, container_id, container.name)
-            finally:
-                discard()
+        with self._open_client() as api, ExitStack() as stack:
+            with defer_interrupts():
+                container_id = self._create_container(api, container.name, body)
+                discard = partial(self._discard_container, api, container_id)
+                stack.callback(discard)
+            docker_host.start_attached(program, self.url, container_id, discard)
+            return self._wait_for_exit_code(api, container_id, container.name)
 
     def _wait_for_exit_code(self, api: docker.APIClient, container_id: str, name: str) -> int:
         """The exit code of a container whose client has ended; EngineError when it did not end, or begin."""
@@ -367,7 +367,7 @@ class DockerEngine:
     def _discard_container(self, api: docker.APIClient, container_id: str) -> None:
         # The outcome is known by now, or an error is on its way: a leftover must change neither.
         # It has kmatrix's label, so `list_containers` finds it.
-        with suppress(EngineError):
+        with defer_interrupts(), suppress(EngineError):
             self._force_remove_container(api, container_id)
 
     def _force_remove_container(self, api: docker.APIClient, container_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import socketserver
 import struct
 import tempfile
@@ -28,7 +29,7 @@ class Request(BaseHTTPRequestHandler):
         self.server.asked.append((route, body))
         if route.endswith("/start"):
             self.server.started.set()
-        reply = self.server.replies.get(route)
+        reply = self.server.replies.get(route) or self.server.replies.get(_generalise(route))
         if reply is None:
             self.give(404, {"message": f"no such route: {route}"})
         else:
@@ -62,6 +63,15 @@ class Request(BaseHTTPRequestHandler):
 
     def frame(self, number: int, data: bytes) -> None:
         self.wfile.write(struct.pack(">BxxxL", number, len(data)) + data)
+
+
+def _generalise(route: str) -> str:
+    """The route of any container, or of any image: ``POST /containers/NAME/start``."""
+    return re.sub(
+        r"(/containers/|/images/)(?!create$|json$).+?(?=/(?:attach|json|start|tag|wait|kill)$|$)",
+        r"\1NAME",
+        route,
+    )
 
 
 def giving(status: int, body: object) -> Reply:

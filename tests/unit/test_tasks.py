@@ -773,6 +773,17 @@ def test_a_format_is_checked_before_all_else(words: tuple[str, ...], capsys: Sai
     assert "there is no report format 'xml'" in refused(capsys, 1, *words, "--format", "xml")
 
 
+def test_a_verdict_takes_no_other_baseline(capsys: Said) -> None:
+    said = refused(capsys, 1, "report", "--run", str(ROOT / "tests/old_run"), "--baseline", "latest")
+    assert "is a verdict, which has its own run before" in said
+
+
+def test_a_cell_and_another_toolchain_do_not_go_together(stored: Path, capsys: Said) -> None:
+    cell = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
+    words = ("repro", "--run", stored.name, "--cell", cell, "--toolchain", "clang-19")
+    assert f"{cell} was not built with clang-19" in refused(capsys, 1, *words)
+
+
 @pytest.mark.parametrize("name", ["terminal", "html", "mail"])
 def test_a_baseline_that_is_none_is_refused_in_every_format(name: str, stored: Path, capsys: Said) -> None:
     words = ("report", "--run", stored.name, "--format", name, "--baseline", "nosuch")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -413,6 +414,24 @@ def test_an_error_that_the_compiler_had_found_stands_though_the_machine_gave_up_
     assert not (desk.build_directory() / "half-written.o").exists()
 
 
+@pytest.mark.parametrize("fault", ["timed_out", "oom"])
+def test_what_a_tool_says_as_it_is_stopped_is_no_finding_even_beside_one(desk: Desk, fault: str) -> None:
+    def refused(job: Job) -> ContainerResult:
+        job.say("  CC      drivers/vfio/vfio.o")
+        job.say("/src/drivers/vfio/vfio.c:1:5: error: unknown type name 'v'")
+        job.say("  CC      drivers/vfio/other.o")
+        job.say("gcc: fatal error: Killed signal terminated program cc1")
+        job.say("make[3]: *** [/src/scripts/Makefile.build:229: drivers/vfio/other.o] Error 1")
+        return ContainerResult(137, 1.0, timed_out=fault == "timed_out", oom=fault == "oom")
+
+    desk.kernel.before = in_cell("MODULES=n,VFIO=y", refused)
+    done = desk.run()
+    cell = cell_of(done, "MODULES=n,VFIO=y")
+    assert cell.state is State.FAIL
+    assert messages(done, cell) == ["unknown type name 'v'"]
+    assert not {"drivers/vfio/vfio.o", "drivers/vfio/other.o"} & desk.stored.made_objects[cell.id]
+
+
 @pytest.mark.parametrize(("fault", "state"), FAULTS)
 def test_a_fault_while_configuring_leaves_nothing_to_the_next_cell(
     desk: Desk, fault: Callable[[Job], int | ContainerResult], state: str
@@ -508,6 +527,30 @@ def test_an_interruption_leaves_a_complete_record(desk: Desk) -> None:
     assert code(done) == 130
     assert load_run(desk.directory) == done
     assert desk.engine.list_containers() == {}
+
+
+def test_a_lane_that_is_deaf_keeps_nobody_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the host does by itself, such as a copy of gigabytes, sees no cancellation.
+    monkeypatch.setattr("matrix.builder.lane_worker._STOP_GRACE", 0.5)
+    at_work, over = threading.Event(), threading.Event()
+
+    def work(*_: object) -> bool:
+        at_work.set()
+        return over.wait(30)
+
+    def interrupt() -> None:
+        at_work.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(LaneDirectory, "prepare_configure", work)
+    threading.Thread(target=interrupt).start()
+    started = time.monotonic()
+    done = desk.run()
+    seconds = time.monotonic() - started
+    over.set()
+    assert done.interrupted
+    assert seconds < 15
+    assert set(states(done)) == {"not-run"}
 
 
 def test_fail_fast_starts_nothing_after_a_failure(desk: Desk) -> None:

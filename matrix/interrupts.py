@@ -1,0 +1,63 @@
+"""Ctrl-C and the signals that end a process: one of them becomes KeyboardInterrupt in the main thread."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Deferral:
+    """Whether a signal has to wait. Python runs all handlers in the main thread: nothing else changes it."""
+
+    depth = 0
+    has_signal = False
+
+
+def handle_interrupts() -> None:
+    """Make each of the signals a KeyboardInterrupt. One that is ignored, as under nohup, stays ignored."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise_interrupt)
+
+
+def _raise_interrupt(*_: object) -> None:
+    if _Deferral.depth and not _Deferral.has_signal:
+        _Deferral.has_signal = True
+        return
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def defer_interrupts() -> Iterator[None]:
+    """Let a signal wait until the ``with`` block has ended; a second one does not wait.
+
+    For what must not be left half done, such as the removal of a container: people press Ctrl-C twice. In
+    other threads than the main one there is nothing to defer.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Deferral.depth += 1
+    try:
+        yield
+    finally:
+        _Deferral.depth -= 1
+        if not _Deferral.depth and _Deferral.has_signal:
+            _Deferral.has_signal = False
+            raise KeyboardInterrupt
+
+
+def exit_without_threads(code: int) -> None:
+    """End the process now where threads of it are still at work: Python would wait for them, however long.
+
+    For the end of an interrupted command. Nothing that they write is damaged by it, as by a kill.
+    """
+    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)

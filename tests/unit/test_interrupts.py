@@ -1,0 +1,89 @@
+"""Signals, in processes of their own: what they end, what they wait for, and what they do not wait for."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from matrix.interrupts import defer_interrupts
+
+pytestmark = pytest.mark.usefixtures("hangups_arrive")
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+START = "from matrix.interrupts import *; import signal, sys, threading, time; handle_interrupts()\n"
+DEFERRED = f"""{START}
+try:
+    with defer_interrupts():
+        print('on', flush=True)
+        time.sleep(1.5)
+        print('whole', flush=True)
+    print('too far', flush=True)
+except KeyboardInterrupt:
+    print('interrupted', flush=True)
+"""
+STUCK = f"""{START}
+threading.Thread(target=time.sleep, args=(60,)).start()
+try:
+    print('on', flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print('interrupted')
+    exit_without_threads(130)
+"""
+
+
+def play(script: str, *numbers: signal.Signals) -> tuple[str, int, float]:
+    """What a script prints after these signals, one after another, its exit code, and the seconds it took."""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"
+        started = time.monotonic()
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.3)
+        output, _ = process.communicate(timeout=30)
+    return output, process.returncode, time.monotonic() - started
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_waits_for_what_must_be_whole(number: signal.Signals) -> None:
+    assert play(DEFERRED, number)[0] == "whole\ninterrupted\n"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_one_does_not_wait(number: signal.Signals) -> None:
+    output, _, seconds = play(DEFERRED, number, number)
+    assert output == "interrupted\n"
+    assert seconds < 1.4
+
+
+def test_without_a_signal_nothing_happens() -> None:
+    assert play(DEFERRED)[0] == "whole\ntoo far\n"
+
+
+def test_one_that_is_ignored_stays_ignored() -> None:
+    ignoring = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{DEFERRED}"
+    assert play(ignoring, signal.SIGHUP, signal.SIGHUP)[0] == "whole\ntoo far\n"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_thread_at_work_keeps_no_interrupted_process(number: signal.Signals) -> None:
+    output, code, seconds = play(STUCK, number)
+    assert (output, code) == ("interrupted\n", 130)
+    assert seconds < 10
+
+
+def test_in_another_thread_there_is_nothing_to_defer() -> None:
+    entered = []
+
+    def enter() -> None:
+        with defer_interrupts():
+            entered.append(threading.current_thread())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert entered == [thread]
