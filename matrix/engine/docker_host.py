@@ -45,6 +45,8 @@ def _check_reachable(url: str) -> None:
         raise EngineError(
             f"DOCKER_HOST is {url}, which is no address: {error}", "unset DOCKER_HOST"
         ) from None
+    if parts.scheme == "unix" and (parts.netloc or not parts.path.startswith("/")):
+        raise EngineError(f"DOCKER_HOST is {url}, and a socket has its whole path", f"write {DEFAULT_URL}")
     if parts.scheme == "unix":
         _probe_unix_socket(url, Path(parts.path))
     elif parts.scheme in ("tcp", "http", "https"):
@@ -69,6 +71,8 @@ def _probe_unix_socket(url: str, path: Path) -> None:
             hint='join its group (sudo usermod -aG docker "$USER"; then log in again), or run as root',
         ) from None
     except ConnectionRefusedError:
+        if not path.is_socket():
+            raise _error_from_no_answer(url, "that is no socket") from None
         raise _error_from_no_answer(
             url, "the socket is there, and nobody listens: the engine has stopped"
         ) from None
@@ -81,6 +85,8 @@ def _probe_tcp_port(url: str, host: str, port: int) -> None:
         socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT).close()
     except OSError as error:
         raise _error_from_no_answer(url, error.strerror or str(error)) from None
+    except UnicodeError:
+        raise _error_from_no_answer(url, "that is no name of a host") from None
 
 
 def _error_from_no_answer(url: str, why: str) -> EngineError:

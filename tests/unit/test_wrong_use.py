@@ -16,7 +16,9 @@ import pytest
 import tasks
 from matrix.catalog.load import load_profile
 from matrix.commands import doctor, session, setup, sweep
+from matrix.engine.docker_engine import connect_docker
 from matrix.engine.images import ImageRecipe, compute_base_tag
+from matrix.engine.protocol import Engine
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Kernel, Made, Symbol
 from tests.fakes.runs import the_story
@@ -305,7 +307,7 @@ RUNS = [
     Row("report --run deep", "deep/run.json is damaged: maximum recursion depth", MAKES_ANOTHER),
     Row("report --run halved", "halved/run.json is damaged", MAKES_ANOTHER),
     Row("report --run future", "has schema 2; this kmatrix reads schema 1", "that made it"),
-    Row("report --run folder", "folder holds no run: Is a directory", MAKES_ONE),
+    Row("report --run folder", "folder cannot be read: 'run.json' is a directory", MAKES_ANOTHER),
     Row("explain --run verdict", "verdict is no run, but holds 2: before, after", "name one:"),
     Row("report --run verdict", "verdict.json is damaged", r"\./inv patch makes another"),
     Row("report --run a-run extra", "there is no task 'extra'", "--list"),
@@ -350,7 +352,7 @@ FINDINGS = [
     Row(("shell", ""), "cell is empty", "leave it out"),
     Row("shell nosuch --run a-run", "has no cell 'nosuch'", "its report names the cells"),
     Row(f"shell {CELL.replace('gcc-14', 'gcc14')} --run a-run", f"nearest: '{CELL}'", "its report"),
-    Row(f"shell {CELL} --run a-run", "cannot be read: No such file", MAKES_ANOTHER),
+    Row(f"shell {CELL} --run a-run", "cannot be read: it is missing", MAKES_ANOTHER),
 ]
 MACHINE = [
     Row("setup --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
@@ -385,7 +387,34 @@ MACHINE = [
     ),
     Row("plan --profile ok.toml", "is no UTF-8", "rename it", 1, {"KMATRIX_CACHE": LATIN}),
 ]
+# These reach for the engine that DOCKER_HOST names: the world's own is not asked.
+ENGINES = [
+    Row(task, says, hint, 2, {"DOCKER_HOST": url})
+    for task in ("images", "plan --profile ok.toml")
+    for url, says, hint in (
+        ("nonsense", "DOCKER_HOST is nonsense, and kmatrix knows", "unset DOCKER_HOST"),
+        ("//", "DOCKER_HOST is //, and kmatrix knows", "unset DOCKER_HOST"),
+        ("ssh://user@host", "knows engines at unix:// and tcp:// only", "unset DOCKER_HOST"),
+        ("fd://3", "knows engines at unix:// and tcp:// only", "unset DOCKER_HOST"),
+        (ESCAPE, "DOCKER_HOST is red, and kmatrix knows", "unset DOCKER_HOST"),
+        ("unix://", "a socket has its whole path", "write unix:///"),
+        ("unix://relative", "a socket has its whole path", "write unix:///"),
+        ("unix:relative", "a socket has its whole path", "write unix:///"),
+        ("unix:///nosuch", "there is no such socket", "start that engine, or unset DOCKER_HOST"),
+        ("unix:///dev/null", "that is no socket", "start that engine"),
+        ("unix:///" + "x" * 300, "AF_UNIX path too long", "start that engine"),
+        (f"unix:///{LATIN}", "there is no such socket", "start that engine"),
+        ("tcp://[::1", "which is no address: Invalid IPv6 URL", "unset DOCKER_HOST"),
+        ("tcp://localhost:port", "which is no address", "unset DOCKER_HOST"),
+        ("tcp://localhost:99999", "which is no address: Port out of range", "unset DOCKER_HOST"),
+        ("tcp://127.0.0.1:1", "Connection refused", "start that engine"),
+        ("tcp://..:1", "that is no name of a host", "start that engine"),
+        (f"tcp://{LATIN}:1", "that is no name of a host", "start that engine"),
+        (f"tcp://{LONG}:1", "that is no name of a host", "start that engine"),
+    )
+]
 TABLE = {
+    "engines": ENGINES,
     "program": PROGRAM,
     "options": OPTIONS,
     "sources": SOURCES,
@@ -408,6 +437,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.docker_host = f"unix://{root}/nobody.sock"
         kernel = Kernel(
             {"MODULES": Symbol(), "VFIO": Symbol(tristate=True)}, {"drivers/vfio/vfio.o": Made("VFIO")}
         )
@@ -421,6 +451,9 @@ class World:
         self._write_known_issues()
         self._write_runs()
         self.files = self.list_files()
+
+    def connect_engine(self) -> Engine:
+        return self.engine if os.environ["DOCKER_HOST"] == self.docker_host else connect_docker()
 
     def list_files(self) -> set[str]:
         return {str(path) for path in self.root.rglob("*") if path.relative_to(self.root).parts[0] != "cache"}
@@ -503,11 +536,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("KMATRIX_")]:
             patch.delenv(name)
-        patch.setenv("DOCKER_HOST", f"unix://{made.root}/nobody.sock")
+        patch.setenv("DOCKER_HOST", made.docker_host)
         patch.setenv("KMATRIX_CACHE", str(made.root / "cache"))
         patch.setattr(tasks, "RUNS_DIRECTORY", made.root / "runs")
         for module in (session, setup, doctor, sweep):
-            patch.setattr(module, "connect_engine", lambda: made.engine)
+            patch.setattr(module, "connect_engine", made.connect_engine)
         patch.chdir(made.root)
         yield made
 

@@ -1,6 +1,7 @@
 """The verdict on a patch as a job: on the fake engine, with what it keeps, says and refuses."""
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from matrix.record.run_model import GitState, SourceRecord
 from matrix.record.states import State
 from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
+from tests.fakes.kernel import Job, Made
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
-from tests.unit.commands.test_run import ERROR, TWO_LANES, VFIO, Desk, always, applying
+from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always, applying
 
 FIX = "--- a/drivers/vfio/vfio.c\n+++ b/drivers/vfio/vfio.c\n@@ -1 +1 @@\n-int vfio;\n+int v;\n"
 TESTER = Mailbox(name="T", address="t@example.org")
@@ -182,6 +184,76 @@ def test_a_patch_takes_nothing_from_another_that_has_just_got_the_same_directory
     with pytest.raises(RequestError, match="in use"):
         evaluate_patch(profile, request, judge._tell, ["test"], judge.world)
     assert theirs.read_text() == "theirs"
+
+
+NEW = "--- /dev/null\n+++ b/drivers/{0}/new.c\n@@ -0,0 +1 @@\n+int n;\n"
+
+
+def adding(folder: str) -> Callable[[Job], int]:
+    """The container that applies a patch with a new source, in a folder that it may have to make."""
+
+    def apply(job: Job) -> int:
+        place = job.host("/work") / "drivers" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "new.c").write_text("int n;\n")
+        (place / "Makefile").write_text("obj-$(CONFIG_VFIO) += new.o\n")
+        return 0
+
+    return apply
+
+
+def test_a_source_that_the_patch_adds_is_built_after_it(judge: Judge) -> None:
+    judge.kernel.applies = adding("new")
+    judge.kernel.objects["drivers/new/new.o"] = Made("VFIO", says=always(ERROR))
+    judge.says(VFIO, always())
+    judged = judge.judged(NEW.format("new"))
+    before, after = (stored.run for stored in judged.runs)
+    assert [cell.state.value for cell in before.cells] == ["empty", "pass"]
+    assert [cell.state.value for cell in after.cells] == ["empty", "fail"]
+    assert judged.exit_code == 100
+    assert judged.verdict.counts[Transition.BROKEN] == 1
+    assert "drivers/new/" not in str(before.cells)
+    assert "drivers/new/" in str(after.cells)
+
+
+def test_a_focus_that_only_the_patch_brings_is_taken(judge: Judge) -> None:
+    judge.kernel.applies = adding("new")
+    judge.kernel.objects["drivers/new/new.o"] = Made("VFIO")
+    judge.asks(TWO_LANES, PROFILE.replace('"drivers/vfio/"', '"drivers/new/"'))
+    judged = judge.judged(NEW.format("new"))
+    states = [[cell.state.value for cell in stored.run.cells] for stored in judged.runs]
+    assert states == [["empty", "empty"], ["empty", "pass"]]
+
+
+def test_a_focus_that_neither_side_has_is_refused(judge: Judge) -> None:
+    judge.kernel.applies = adding("new")
+    judge.asks(TWO_LANES, PROFILE.replace('"drivers/vfio/"', '"drivers/none/"'))
+    with pytest.raises(RequestError, match="the source has no drivers/none/"):
+        judge.judged(NEW.format("new"))
+
+
+def test_a_source_that_the_patch_removes_is_built_before_it(judge: Judge) -> None:
+    (judge.tree / "drivers/old").mkdir()
+    (judge.tree / "drivers/old/old.c").write_text("int old;\n")
+    (judge.tree / "drivers/old/Makefile").write_text("obj-$(CONFIG_VFIO) += old.o\n")
+    judge.kernel.objects["drivers/old/old.o"] = Made("VFIO")
+    judge.says(VFIO, lambda _: [])
+
+    def remove(job: Job) -> int:
+        (job.host("/work") / "drivers/old/old.c").unlink()
+        (job.host("/work") / "drivers/old/Makefile").unlink()
+        del judge.kernel.objects["drivers/old/old.o"]
+        return 0
+
+    judge.kernel.applies = remove
+    text = "".join(
+        f"--- a/drivers/old/{name}\n+++ /dev/null\n@@ -1 +0,0 @@\n-{line}\n"
+        for name, line in (("old.c", "int old;"), ("Makefile", "obj-$(CONFIG_VFIO) += old.o"))
+    )
+    before, after = (stored.run for stored in judge.judged(text).runs)
+    assert "drivers/old/" in str(before.cells)
+    assert "drivers/old/" not in str(after.cells)
+    assert [cell.state.value for cell in after.cells] == ["empty", "pass"]
 
 
 def test_a_baseline_that_has_no_cell_of_the_plan_is_refused_before_any_work(judge: Judge) -> None:
