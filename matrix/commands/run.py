@@ -48,17 +48,19 @@ def run_matrix(
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
     before: StoredRun | None = None,
+    *,
+    needs_focus: bool = True,
 ) -> StoredRun:
     """Plan, build and record one run.
 
     ``before`` is what this returned for the tree before a change: cells that the change does not reach are
     taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
-    planned cell has its row.
+    planned cell has its row. Without ``needs_focus`` what the tree has not of it is left out.
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
     check_output_unused(profile)
-    with prepare_session(profile, emit, environment) as session:
+    with prepare_session(profile, emit, environment, needs_focus=needs_focus) as session:
         _check_knob_conflicts(session, requests)
         directory = create_output_directory(profile, profile.name, environment.runs, now)
         claim_run_directory(directory)
