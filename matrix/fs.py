@@ -104,7 +104,7 @@ def read_gzip_json(path: Path) -> Any:
     data = path.read_bytes()
     try:
         return json.loads(gzip.decompress(data))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

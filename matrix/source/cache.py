@@ -250,7 +250,7 @@ class SourceCache:
 def _load_json_object(path: Path) -> dict[str, str] | None:
     try:
         facts = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return facts if isinstance(facts, dict) else None
 
