@@ -32,11 +32,15 @@ class RequestError(KmatrixError):
 
 
 class RejectedPatchError(RequestError):
-    """A patch does not apply. ``patch_index`` is its place among those given, from 0; all before it apply."""
+    """A patch does not apply. ``patch_index`` is its place among those given, from 0; all before it apply.
 
-    def __init__(self, message: str, hint: str, index: int) -> None:
+    ``is_applied``: what it changes is in the tree already.
+    """
+
+    def __init__(self, message: str, hint: str, index: int, *, is_applied: bool = False) -> None:
         super().__init__(message, hint)
         self.patch_index = index
+        self.is_applied = is_applied
 
 
 class MachineError(KmatrixError):

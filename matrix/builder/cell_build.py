@@ -32,10 +32,15 @@ from matrix.resolve.step_output import bound_occurrences
 
 @dataclass(frozen=True)
 class Stages:
-    """How far to build. ``focus``: directories (``drivers/vfio/``) or objects of this arch."""
+    """How far to build. ``focus``: directories (``drivers/vfio/``) or objects of this arch.
+
+    ``absent`` are those of the focus that this tree has not, before or after a patch. They are no part of
+    what names a lane's directory: with the patch, it starts as a copy of the one without.
+    """
 
     last: StageName
     focus: tuple[str, ...]
+    absent: frozenset[str] = field(default=frozenset(), repr=False)
 
     def list_stages(self) -> tuple[StageName, ...]:
         """The stages up to the last one; without a focus there is no focus stage."""
@@ -44,7 +49,7 @@ class Stages:
 
     def list_requested_targets(self, name: StageName) -> tuple[str, ...]:
         """The targets that the stage is judged by."""
-        return self.focus if name == "focus" else (name,)
+        return tuple(path for path in self.focus if path not in self.absent) if name == "focus" else (name,)
 
     def list_make_targets(self, name: StageName) -> tuple[str, ...]:
         """The targets of the make command: directories in place of objects, as kbuild decides there what
@@ -109,8 +114,11 @@ class CellBuild:
         return replace(result, cell=cell)
 
     def _find_skip_state(self, name: StageName) -> State | None:
-        """The state of a stage that need not be made: no modules, or no kernel to build them against."""
+        """The state of a stage that need not be made: no focus in this tree, no modules, or no kernel to
+        build them against."""
         last = self._records[-1].state
+        if not self.stages.list_requested_targets(name):
+            return State.EMPTY
         if name == "modules" and Config.parse(str(self.resolution.config)).value_of("MODULES") != "y":
             return State.EMPTY
         if last in UNTRIED_STATES or (name == "modules" and last is State.FAIL):

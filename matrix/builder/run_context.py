@@ -24,7 +24,7 @@ from matrix.record.run_model import ToolchainRecord
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolver import Resolver
 from matrix.source.cache import SourceCache
-from matrix.source.kernel_tree import SourceTree
+from matrix.source.kernel_tree import SourceTree, find_missing_paths
 
 # The part of the memory that containers may share; the rest is for the machine itself.
 _USABLE_MEMORY = 0.9
@@ -65,7 +65,9 @@ class Session:
 
     def find_stages(self, arch: str) -> Stages:
         """What is built of each cell of an arch."""
-        return Stages(self.profile.stage, resolve_focus(self.profile, self.catalog, arch))
+        focus = resolve_focus(self.profile, self.catalog, arch)
+        absent = frozenset(path for path, _ in find_missing_paths(self.tree.path, focus))
+        return Stages(self.profile.stage, focus, absent)
 
     def merge_make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
         """The make line of an arch and toolchain, with what the user added."""

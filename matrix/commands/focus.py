@@ -1,6 +1,7 @@
 """The focus, which is what the stage of that name builds: for an arch, in a tree, and for a patch."""
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from matrix.builder.run_context import resolve_focus
@@ -15,8 +16,10 @@ _KBUILD_FILES = ("Kconfig", "Makefile", "Kbuild")
 _NEVER_FOCUSED = ("Documentation", "include", "scripts", "tools", "usr", "certs")
 
 
-def check_focus(profile: Profile, catalog: Catalog, tree: Path) -> None:
-    """Refuse a focus that make cannot build in this tree, on any arch of the profile. Raises RequestError."""
+def check_focus(profile: Profile, catalog: Catalog, tree: Path, *patched: Path) -> None:
+    """Refuse a focus that make can build neither in this tree nor in a ``patched`` one, on any arch of the
+    profile. Raises RequestError.
+    """
     for arch in profile.arch:
         focus = resolve_focus(profile, catalog, arch)
         for path in focus:
@@ -25,19 +28,24 @@ def check_focus(profile: Profile, catalog: Catalog, tree: Path) -> None:
                     f"{profile.name}.toml: focus: {path!r} is neither a directory nor an object",
                     f"a directory ends in a slash: {path}/",
                 )
-        for path, near in find_missing_paths(tree, focus):
+        missing = find_missing_paths(tree, focus)
+        elsewhere = [{path for path, _ in find_missing_paths(other, focus)} for other in patched]
+        for path, near in missing:
+            if not all(path in others for others in elsewhere):
+                continue
             suffix = f" (nearest: {near!r})" if near else ""
             raise RequestError(f"{profile.name}.toml: focus: the source has no {path}{suffix}")
 
 
 def find_focus_additions(
-    profile: Profile, catalog: Catalog, tree: Path, touched: Iterable[str]
+    profile: Profile, catalog: Catalog, trees: Sequence[Path], touched: Iterable[str]
 ) -> tuple[str, ...]:
     """List what a patch adds to a profile's focus, in alphabetical order: objects of changed sources,
     directories of changed Kconfig files and makefiles.
 
     Left out are what the focus has already, arches that the profile has not, and directories without a
-    makefile of their own in the ``tree``: make cannot be asked for virt/kvm/, an arch's directory builds it.
+    makefile of their own in any of the ``trees``, which are those before and after the patch: make cannot be
+    asked for virt/kvm/, an arch's directory builds it.
     A header adds nothing: whatever includes it in the focus is built anew.
     """
     focused = {path for arch in profile.arch for path in resolve_focus(profile, catalog, arch)}
@@ -46,7 +54,8 @@ def find_focus_additions(
         target
         for path in sorted(set(touched))
         for target in _list_targets(PurePosixPath(path))
-        if _has_makefile(tree / PurePosixPath(path).parent) and _parse_arch_directory(path) in {None, *arches}
+        if any(_has_makefile(tree / PurePosixPath(path).parent) for tree in trees)
+        and _parse_arch_directory(path) in {None, *arches}
     )
     new = (target for target in wanted if not any(target.startswith(path) for path in focused))
     return tuple(dict.fromkeys(new))
@@ -67,7 +76,7 @@ def _list_targets(path: PurePosixPath) -> Iterator[str]:
 
 
 def _has_makefile(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in ("Makefile", "Kbuild"))
+    return any(os.path.isfile(directory / name) for name in ("Makefile", "Kbuild"))  # noqa: PTH113 - never raises
 
 
 def _parse_arch_directory(path: str) -> str | None:

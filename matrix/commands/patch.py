@@ -17,8 +17,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile
-from matrix.commands.focus import find_focus_additions, name_object
+from matrix.commands.focus import check_focus, find_focus_additions, name_object
 from matrix.commands.run import check_output_unused, create_output_directory, run_matrix
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
@@ -36,6 +37,7 @@ from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run
 from matrix.record.states import UNTRIED_STATES
+from matrix.source.kernel_tree import SourceTree
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
@@ -133,21 +135,37 @@ def _try_patches(
 ) -> _TrialApplication:
     """Apply the patches to a copy of the source, before anything is built. They are kept in the folder."""
     files = _write_patch_files(series.patches, folder)
-    with prepare_session(profile, emit, environment) as session:
+    with prepare_session(profile, emit, environment, needs_focus=False) as session:
+        patched, rejection = _apply_as_many(session, files, emit)
+        trees = (session.tree.path, patched.path)
+        check_focus(profile, session.catalog, *trees)
         touched = {path for patch in series.patches for path in patch.paths}
-        more = find_focus_additions(profile, session.catalog, session.tree.path, touched)
+        more = find_focus_additions(profile, session.catalog, trees, touched)
         if more:
             emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
         focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
-        try:
-            fetch_source(_add_patches(focused, files), session.engine, session.cache, session.user, emit)
-        except RejectedPatchError as error:
-            count = error.patch_index - len(session.tree.patches)
-            if count < 1:
-                raise
-            emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))
-            return _TrialApplication(focused, files[:count], str(error))
-    return _TrialApplication(focused, files)
+        count = len(patched.patches) - len(session.tree.patches)
+    return _TrialApplication(focused, files[:count], rejection)
+
+
+def _apply_as_many(session: Session, files: Sequence[Path], emit: EventSink) -> tuple[SourceTree, str | None]:
+    """The tree with the patches up to the first that does not apply, and why that does not.
+
+    RejectedPatchError when it is the first of all.
+    """
+    try:
+        return _fetch_patched(session, files, emit), None
+    except RejectedPatchError as error:
+        count = error.patch_index - len(session.tree.patches)
+        if count < 1:
+            raise
+        emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))
+        return _fetch_patched(session, files[:count], emit), str(error)
+
+
+def _fetch_patched(session: Session, files: Sequence[Path], emit: EventSink) -> SourceTree:
+    profile = _add_patches(session.profile, files)
+    return fetch_source(profile, session.engine, session.cache, session.user, emit)
 
 
 def _claim_patches_folder(directory: Path) -> Path:
@@ -228,7 +246,7 @@ class _PatchEvaluation:
     def _build_run(self, profile: Profile, name: str, before: StoredRun | None) -> StoredRun:
         self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
         profile = profile.model_copy(update={"out": str(self.directory / name)})
-        stored = run_matrix(profile, self.emit, self.argv, self.environment, before)
+        stored = run_matrix(profile, self.emit, self.argv, self.environment, before, needs_focus=False)
         if stored.run.interrupted:
             raise InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
         stored.write_findings()

@@ -1,6 +1,5 @@
 """The main command: plan, build, record. ``plan`` is the same without the building."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,6 +38,7 @@ from matrix.record.journal import (
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
+from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path
 
 
@@ -48,17 +48,19 @@ def run_matrix(
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
     before: StoredRun | None = None,
+    *,
+    needs_focus: bool = True,
 ) -> StoredRun:
     """Plan, build and record one run.
 
     ``before`` is what this returned for the tree before a change: cells that the change does not reach are
     taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
-    planned cell has its row.
+    planned cell has its row. Without ``needs_focus`` what the tree has not of it is left out.
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
     check_output_unused(profile)
-    with prepare_session(profile, emit, environment) as session:
+    with prepare_session(profile, emit, environment, needs_focus=needs_focus) as session:
         _check_knob_conflicts(session, requests)
         directory = create_output_directory(profile, profile.name, environment.runs, now)
         claim_run_directory(directory)
@@ -122,7 +124,7 @@ def _build_blank_run(
     return Run(
         id=name,
         tool=build_tool_record(),
-        command=shlex.join(argv),
+        command=format_command(*argv),
         host=build_host_record(session.engine_info),
         started=now,
         profile=session.profile.model_dump(mode="json", by_alias=True),

@@ -75,13 +75,19 @@ LOCAL_ENVIRONMENT = Environment()
 
 @contextmanager
 def prepare_session(
-    profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT, *, build: bool = True
+    profile: Profile,
+    emit: EventSink,
+    environment: Environment = LOCAL_ENVIRONMENT,
+    *,
+    build: bool = True,
+    needs_focus: bool = True,
 ) -> Iterator[Session]:
     """Engine, images and source of a profile, which no sweep takes away while the ``with`` block runs.
 
     Raises what is wrong with the request before any work. ``build`` prepares for a build: missing images are
     made, a missing source is fetched, and the tree must have the focus. Without it, as for a plan, what is
-    missing is a MachineError, and the focus is ignored.
+    missing is a MachineError, and the focus is ignored. Without ``needs_focus`` it may be missing: one side
+    of a patch has what the other lacks.
     """
     catalog = load_catalog().with_profile(profile)
     _check_inputs_readable(profile, catalog)
@@ -89,7 +95,7 @@ def prepare_session(
     with cache.lock_shared():
         if not build:
             _check_nothing_missing(profile, catalog, engine, cache)
-        yield _build_session(profile, catalog, engine, cache, emit, needs_focus=build)
+        yield _build_session(profile, catalog, engine, cache, emit, needs_focus=build and needs_focus)
 
 
 def _build_session(

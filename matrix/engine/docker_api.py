@@ -7,7 +7,13 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
+from matrix.engine.protocol import (
+    LABEL,
+    TEMPORARY_DIRECTORIES,
+    ContainerLimits,
+    ContainerSpec,
+    Mount,
+)
 from matrix.engine.seccomp import build_seccomp_profile
 from matrix.errors import EngineError
 from matrix.foreign_text import clean_text
@@ -218,7 +224,7 @@ def _build_mount(mount: Mount) -> dict[str, Any]:
 def _build_limits(limits: ContainerLimits) -> dict[str, Any]:
     memory = limits.memory or 0
     return {
-        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}"},  # noqa: S108
+        "Tmpfs": dict.fromkeys(TEMPORARY_DIRECTORIES, f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmpfs}"),
         "Memory": memory,
         # Equal to the memory: no swap on top.
         "MemorySwap": memory,

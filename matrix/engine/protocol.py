@@ -82,6 +82,8 @@ class ContainerSpec:
     reports: bool = False
 
 
+TEMPORARY_DIRECTORIES = ("/tmp", "/var/tmp")  # noqa: S108 - the container's own
+"""Where a container can write besides its mounts: in memory, each as large as the limit says."""
 REPORT_LINES = 64
 """Lines of a report that are kept, its last ones: whatever runs in a container can write more."""
 

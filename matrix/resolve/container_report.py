@@ -1,7 +1,7 @@
 """What a container reports on itself when its command has ended: the kernel's counters, the space in /tmp."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from pathlib import Path
 REPORTING_SHELL = (
     "sh",
     "-c",
-    """exec 3>&2 2>&1
+    r"""exec 3>&2 2>&1
 "$@" 3>&-
 code=$?
 exec 2>&3
 cd /sys/fs/cgroup
-for file in memory/memory.oom_control memory/memory.failcnt pids/pids.events memory.events pids.events
+for file in memory/memory.oom_control memory/memory.max_usage_in_bytes memory/memory.limit_in_bytes \
+    pids/pids.events memory.events pids.events
 do
     [ -r $file ] && while read -r name value; do echo "${file##*/} $name $value"; done <$file
 done >&2
@@ -27,6 +28,8 @@ exit $code""",
 
 _SPARE_BYTES = 16 * 2**20
 _MAX_DIGITS = 18
+# The kernel charges memory in batches, so the most that was used may lie a little below the limit.
+_CHARGED_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,20 @@ def parse_report(lines: Iterable[str]) -> ContainerReport:
         elif numbers and numbers[-1].isdecimal() and len(numbers[-1]) <= _MAX_DIGITS:
             key = " ".join([name, *numbers[:-1]])
             counters[key] = max(counters.get(key, 0), int(numbers[-1]))
-    at_limit = [counters[key] for key in ("memory.events oom", "memory.failcnt") if key in counters]
     return ContainerReport(
         max(counters.get(f"{name} oom_kill", 0) for name in ("memory.events", "memory.oom_control")),
-        any(at_limit) if at_limit else None,
+        _came_to_limit(counters),
         counters.get("pids.events max", 0),
         space,
     )
+
+
+def _came_to_limit(counters: Mapping[str, int]) -> bool | None:
+    """Whether the container's own memory was full: cgroup v2 counts that, v1 has the most that was used."""
+    if "memory.events oom" in counters:
+        return counters["memory.events oom"] > 0
+    used, limit = (counters.get(f"memory.{name}_in_bytes") for name in ("max_usage", "limit"))
+    return None if used is None or limit is None else used >= limit - _CHARGED_BYTES
 
 
 def _parse_space(words: Sequence[str]) -> DiskSpace | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.engine.protocol import ContainerResult, LineCallback, Mount
+from matrix.engine.protocol import TEMPORARY_DIRECTORIES, ContainerResult, LineCallback, Mount
 from matrix.engine.step import Step, StepRunner
 from matrix.record.states import CUT_SHORT_STATES, State
 from matrix.resolve.container_report import REPORTING_SHELL, measure_space, parse_report
@@ -21,6 +21,9 @@ SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
 _ENVIRONMENT = {
     "LC_ALL": "C",
     "HOME": "/tmp",  # noqa: S108 - the container's own tmpfs
+    # With --output-sync make keeps what tools print in files. Where the tools fill /tmp, their messages
+    # would be lost with it.
+    "MAKE_TMPDIR": TEMPORARY_DIRECTORIES[1],
     "KBUILD_BUILD_USER": "kmatrix",
     "KBUILD_BUILD_HOST": "kmatrix",
     "KBUILD_BUILD_TIMESTAMP": "1970-01-01",

@@ -75,7 +75,7 @@ _PATTERNS = {
     Sign.NOT_WRITTEN: r": I/O error\b|: [Ww]rite error\b|\b[Cc](?:annot|ould not) close\b"
     r"|\bclose failed\b|\b[Ss]hort write\b|\b[Ee]rror (?:closing|writing) "
     rf"|: Input/output error{_END}|: Stale file handle{_END}",
-    Sign.FILE_SIZE: rf"\bFile size limit exceeded\b|: '?File too large{_END}|{_RECIPE}Error 153\b",
+    Sign.FILE_SIZE: rf"\bFile size limit exceeded\b|[]:] '?File too large{_END}|{_RECIPE}Error 153\b",
     Sign.OPEN_FILES: r"\bToo many open files\b",
     Sign.PROCESSES: r"\bResource temporarily unavailable\b|\b[Cc](?:annot|an't) fork\b|\bstart new thread\b",
     Sign.MEMORY: r"\bCannot allocate memory\b|\b[Vv]irtual memory exhausted\b|\b[Oo]ut of memory\b"

@@ -2,16 +2,19 @@
 what comes out is laid over a copy of the base made of hard links."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from matrix.engine.protocol import Mount
 from matrix.errors import KmatrixError, MachineError, RejectedPatchError, RequestError
+from matrix.foreign_text import clean_text
 from matrix.source.cache import CachedTree, SourceCache
 from matrix.source.kernel_tree import AppliedPatch, SourceTree, require_kernel_version
 from matrix.source.manifest import Manifest, compare_manifests
-from matrix.source.mbox.patch_file import PatchFile
+from matrix.source.mbox.patch_file import PatchFile, parse_patch_file
+from matrix.source.mbox.repair import Repair, describe_damage, format_repair_note, list_repairs
 from matrix.source.sandbox import Sandbox, SandboxResult
 from matrix.source.snapshot import (
     copy_tree,
@@ -42,21 +45,25 @@ _MAX_REJECT_LINES = 60
 
 
 def apply_patches(
-    base: SourceTree, patches: Sequence[PatchFile], sandbox: Sandbox, cache: SourceCache
+    base: SourceTree,
+    patches: Sequence[PatchFile],
+    sandbox: Sandbox,
+    cache: SourceCache,
+    note: Callable[[str], None],
 ) -> SourceTree:
     """The tree with the patches applied in order; ``base`` and its files stay as they are.
 
+    A patch that was damaged on its way is repaired where the result applies exactly, with a ``note``.
     RejectedPatchError with the rejected hunks when one does not apply; nothing of it is left then.
     """
     entry = cache.read_spec_entry(key := _build_spec_key(base, patches))
     patched = cache.find(entry["digest"]) if entry else None
+    notes = tuple(entry.get("repairs", "").splitlines()) if entry else ()
     if patched is None:
-        manifest = cache.load_manifest(base.digest)
-        refuse_linked_paths(manifest, patches)
-        with cache.create_import_area() as area:
-            before = _run_git_apply(base, manifest, patches, area, sandbox)
-            patched = _overlay_tree(base, manifest, before, area, cache)
-        cache.write_spec_entry(key, patched.digest)
+        patched, notes = _Application(base, sandbox, cache).apply_with_repairs(patches)
+        cache.write_spec_entry(key, patched.digest, repairs="\n".join(notes))
+    for text in notes:
+        note(text)
     applied = tuple(AppliedPatch(patch.name, patch.sha256) for patch in patches)
     return replace(
         base,
@@ -65,6 +72,58 @@ def apply_patches(
         digest=patched.digest,
         patches=base.patches + applied,
     )
+
+
+@dataclass(frozen=True)
+class _Application:
+    """Applies patches to one base."""
+
+    base: SourceTree
+    sandbox: Sandbox
+    cache: SourceCache
+
+    def apply_with_repairs(self, patches: Sequence[PatchFile]) -> tuple[CachedTree, tuple[str, ...]]:
+        """The patched tree, and a sentence on each patch that had to be repaired."""
+        taken, notes = list(patches), list[str]()
+        while True:
+            try:
+                return self._apply_exactly(taken), tuple(notes)
+            except RejectedPatchError as rejection:
+                index = rejection.patch_index
+                if taken[index] is not patches[index]:
+                    raise
+                repaired = self._find_repair(taken[: index + 1], rejection)
+                notes.append(format_repair_note(taken[index].name, repaired.words))
+                taken[index] = _replace_content(taken[index], repaired.content)
+
+    def _find_repair(self, patches: Sequence[PatchFile], rejection: RejectedPatchError) -> Repair:
+        """The first reading of the last patch that applies after the others; else ``rejection`` is raised."""
+        if rejection.is_applied:
+            raise rejection
+        for repair in list_repairs(patches[-1].content):
+            with suppress(RequestError):
+                self._apply_exactly([*patches[:-1], _replace_content(patches[-1], repair.content)])
+                return repair
+        damage = describe_damage(patches[-1].content)
+        if not damage:
+            raise rejection
+        raise RejectedPatchError(
+            f"the patch {patches[-1].name} was damaged on its way: {damage}\n{rejection}",
+            "Take the mail as it was sent: `b4 am`, or the raw message of the list's archive.",
+            rejection.patch_index,
+        ) from rejection
+
+    def _apply_exactly(self, patches: Sequence[PatchFile]) -> CachedTree:
+        manifest = self.cache.load_manifest(self.base.digest)
+        refuse_linked_paths(manifest, patches)
+        with self.cache.create_import_area() as area:
+            before = _run_git_apply(self.base, manifest, patches, area, self.sandbox)
+            return _overlay_tree(self.base, manifest, before, area, self.cache)
+
+
+def _replace_content(patch: PatchFile, content: bytes) -> PatchFile:
+    """A patch in another reading. RequestError where that touches a file outside of the tree."""
+    return parse_patch_file(patch.name, patch.sha256, content, patch.mail)
 
 
 def refuse_linked_paths(manifest: Manifest, patches: Sequence[PatchFile]) -> None:
@@ -158,10 +217,17 @@ def _build_apply_error(result: SandboxResult, patches: Sequence[PatchFile], base
     name = patches[index].name
     if result.find_value("already"):
         return RejectedPatchError(
-            f"the patch {name} is in {base.spec} ({base.version}) already", "Leave it out.", index
+            f"the patch {name} is in {base.spec} ({base.version}) already",
+            "Leave it out.",
+            index,
+            is_applied=True,
         )
-    lines = [line for line in result.lines if line.startswith(("error:", "> "))]
+    lines = [clean_text(line) for line in result.lines if line.startswith(("error:", "> "))]
     shown = [*lines[:_MAX_REJECT_LINES], *(["…"] if len(lines) > _MAX_REJECT_LINES else [])]
+    if any(line.startswith("error: corrupt patch") for line in lines):
+        return RejectedPatchError(
+            "\n".join([f"the patch {name} is damaged:", *shown]), "Take it from where it was made.", index
+        )
     return RejectedPatchError(
         "\n".join([f"the patch {name} does not apply to {base.spec} ({base.version}):", *shown]),
         "Rebase it on this source, or give the source that it was made for: --source DIR@REV.",

@@ -71,7 +71,7 @@ def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
             tree = fetcher.fetch_tarball(source)
         case PackageSpec():
             tree = fetcher.fetch_package(source, refresh=refresh)
-    return apply_patches(tree, patches, sandbox, cache) if patches else tree
+    return apply_patches(tree, patches, sandbox, cache, note) if patches else tree
 
 
 class _TreeFetcher:

@@ -23,8 +23,10 @@ from matrix.source.fetch import fetch_tree
 from matrix.source.kernel_tree import SourceTree
 from matrix.source.manifest import compare_manifests
 from matrix.source.mbox.patch_file import PatchFile, parse_patch_file
+from matrix.source.mbox.series import PatchSeries, read_series
 from matrix.source.sandbox import Sandbox
 from matrix.source.snapshot import hash_tree, list_files
+from tests.fakes.damage import LOST, PATCH, PATCHED, REPAIRED, SOURCE
 from tests.fakes.small_tree import EDIT, FILES, small_tree
 
 pytestmark = pytest.mark.engine
@@ -57,6 +59,18 @@ class Desk:
             note=self.notes.append,
             patches=[a_patch(f"{number}.patch", text.encode()) for number, text in enumerate(patches)],
             refresh=refresh,
+        )
+
+    def apply_series(self, series: PatchSeries) -> SourceTree:
+        """The tree with the patches of a series, as they were read from a file."""
+        return fetch_tree(
+            str(self.place / "tree"),
+            cache=self.cache,
+            engine=self.engine,
+            image=self.image,
+            user=choose_container_user(rootless=self.engine.query_info().rootless),
+            note=self.notes.append,
+            patches=series.patches,
         )
 
     def tree(self) -> Path:
@@ -426,6 +440,55 @@ def test_a_patch_that_is_there_already_is_called_that(desk: Desk) -> None:
     with pytest.raises(RejectedPatchError, match="already") as caught:
         desk.obtain(desk.tree(), EDIT, EDIT)
     assert caught.value.patch_index == 1
+
+
+def test_a_damaged_patch_is_taken_as_the_patch_that_it_was(desk: Desk) -> None:
+    desk.tree()
+    (desk.place / "tree/virt/kvm/long.c").write_text(SOURCE)
+    whole = desk.obtain(desk.place / "tree", PATCH)
+    assert (whole.path / "virt/kvm/long.c").read_text() == PATCHED
+    for number, (damage, words) in enumerate(REPAIRED.values()):
+        file = desk.place / f"{number}.patch"
+        file.write_bytes(damage(PATCH).encode())
+        series = read_series(str(file))
+        desk.notes.clear()
+        tree = desk.apply_series(series)
+        assert tree.digest == whole.digest, words
+        assert words in " ".join((*series.notes, *desk.notes))
+
+
+def test_a_patch_that_was_repaired_says_so_from_the_cache_as_well(desk: Desk) -> None:
+    desk.tree()
+    (desk.place / "tree/virt/kvm/long.c").write_text(SOURCE)
+    damaged = PATCH.removesuffix(" \n")
+    for _ in range(2):
+        desk.notes.clear()
+        desk.obtain(desk.place / "tree", damaged)
+        assert "The patch 0.patch was damaged on its way, and is repaired: 1 blank" in desk.notes[-1]
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_damage_that_nothing_mends_is_named_and_nobody_is_told_to_rebase(desk: Desk, name: str) -> None:
+    damage, words = LOST[name]
+    desk.tree()
+    (desk.place / "tree/virt/kvm/long.c").write_text(SOURCE)
+    with pytest.raises(RejectedPatchError, match=r"0\.patch was damaged on its way") as caught:
+        desk.obtain(desk.place / "tree", damage(PATCH))
+    assert re.search(words, str(caught.value))
+    assert "ebase" not in caught.value.hint
+
+
+def test_of_a_series_only_the_damaged_patch_is_repaired(desk: Desk) -> None:
+    tree = desk.obtain(desk.tree(), EDIT, SECOND.replace("\n", "\r\n"), RENAME)
+    assert "int zwei;" in (tree.path / "virt/kvm/moved.c").read_text()
+    assert [note for note in desk.notes if "repaired" in note] == [
+        "The patch 1.patch was damaged on its way, and is repaired: its line ends were CRLF."
+    ]
+
+
+def test_a_reading_of_a_damaged_patch_leads_out_of_the_tree_as_little_as_the_patch(desk: Desk) -> None:
+    hidden = EDIT.replace("virt/kvm/vfio.c", "virt&#47;..&gt;/x")
+    assert "does not apply" in desk.refused(desk.tree(), hidden)
 
 
 def new_file(path: str, text: str, mode: str = "100644") -> str:

@@ -211,6 +211,33 @@ def test_of_a_series_each_patch_is_told_and_the_one_that_does_not_apply_is_named
     assert "step 3" in mail
 
 
+def test_a_source_that_a_patch_adds_beside_the_focus_is_built_with_it(desk: Desk) -> None:
+    adds = desk.diff(
+        **{
+            "drivers/base/extra.c": lambda _: "int extra(void)\n{\n\treturn missing;\n}\n",
+            "drivers/base/Makefile": lambda text: f"{text}obj-y += extra.o\n",
+        }
+    )
+    judged = desk.judge(adds, select="KVM=n,MODULES=n,VFIO=n,toolchain=gcc-14")
+    assert judged.exit_code == 100
+    assert turned(judged, Transition.BROKEN)
+    assert "drivers/base/extra.o" in str(judged.verdict.findings)
+
+
+def test_a_directory_that_a_patch_adds_is_built_with_it(desk: Desk) -> None:
+    adds = desk.diff(
+        **{
+            "drivers/extra/extra.c": lambda _: "int extra(void)\n{\n\treturn 0;\n}\n",
+            "drivers/extra/Makefile": lambda _: "obj-y += extra.o\n",
+            "drivers/Makefile": lambda text: f"{text}obj-y += extra/\n",
+        }
+    )
+    judged = desk.judge(adds, select="KVM=n,MODULES=n,VFIO=n,toolchain=gcc-14")
+    assert judged.exit_code == 0
+    before, after = (stored.run.cells[0].stages[-1].objects for stored in judged.runs)
+    assert after == before + 1
+
+
 def test_a_patch_that_does_not_apply_leaves_nothing(desk: Desk) -> None:
     before = set(desk.world.runs.iterdir())
     with pytest.raises(RejectedPatchError):

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from matrix.errors import RequestError
+from matrix.shell_words import format_command
 from matrix.source.mbox.message import Mail, PatchSubject, parse_mail, parse_subject, split_mailbox
+from matrix.source.mbox.repair import expose_diff, list_whole_hunks
 from matrix.user_files import expand_user_path, stat_user_path
 
 _HUNK_HEADER = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
@@ -41,7 +43,8 @@ class PatchFile:
 
 def parse_patch_file(name: str, sha256: str, content: bytes, mail: Mail | None = None) -> PatchFile:
     """Find the paths; RequestError without a diff, or with one that touches a file outside of the tree."""
-    paths = find_touched_paths(content)
+    # A hunk that lost its last lines hides the headers after it.
+    paths = {path for text in (content, *list_whole_hunks(content)) for path in find_touched_paths(text)}
     if not paths:
         raise RequestError(
             f"the patch {name} holds no diff", "Make one with `git format-patch` or `git diff`."
@@ -138,13 +141,15 @@ _MAX_SLUG_LENGTH = 52
 
 @dataclass(frozen=True)
 class PatchMessage:
-    """A message, or a bare diff, and the name of the file that it was in."""
+    """A message, or a bare diff, and the name of the file that it was in. ``repair`` is what was done to read
+    a diff that is quoted or indented as a whole."""
 
     file_name: str
     is_alone_in_file: bool
     sha256: str
     content: bytes
     mail: Mail | None
+    repair: str = ""
 
     @cached_property
     def subject(self) -> PatchSubject:
@@ -204,7 +209,7 @@ def _list_patch_files(directory: Path) -> list[Path]:
         raise RequestError(
             f"the directory {directory} holds no patch: "
             f"no {', '.join(f'*{suffix}' for suffix in _PATCH_SUFFIXES)}",
-            f"Fill one with `git format-patch -o {directory} BASE..`.",
+            f"Fill one with `{format_command('git', 'format-patch', '-o', str(directory), 'BASE..')}`.",
         )
     return files
 
@@ -244,4 +249,14 @@ def _split_messages(name: str, raw: bytes) -> Iterator[PatchMessage]:
     for message in messages:
         mail = parse_mail(message)
         content = mail.content if mail else message
-        yield PatchMessage(name, len(messages) == 1, hashlib.sha256(message).hexdigest(), content, mail)
+        alone = len(messages) == 1
+        # In a thread, a quoted diff is somebody's answer.
+        exposed = expose_diff(content) if alone and not find_touched_paths(content) else None
+        yield PatchMessage(
+            file_name=name,
+            is_alone_in_file=alone,
+            sha256=hashlib.sha256(message).hexdigest(),
+            content=exposed.content if exposed else content,
+            mail=mail,
+            repair=exposed.words if exposed else "",
+        )

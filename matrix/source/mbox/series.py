@@ -9,6 +9,7 @@ from typing import BinaryIO
 from matrix.errors import RequestError, format_nearest
 from matrix.source.mbox.message import Mail
 from matrix.source.mbox.patch_file import PatchFile, PatchMessage, read_messages
+from matrix.source.mbox.repair import format_repair_note
 
 _MAX_LISTED = 10
 
@@ -235,9 +236,9 @@ def _build_series(candidate: SeriesVersion, notes: tuple[str, ...] = ()) -> Patc
 
 
 def _build_single_patch_series(message: PatchMessage) -> PatchSeries:
-    return PatchSeries(
-        (message.to_patch_file(max(1, message.subject.number)),), version=message.subject.version
-    )
+    patch = message.to_patch_file(max(1, message.subject.number))
+    notes = (format_repair_note(patch.name, message.repair),) if message.repair else ()
+    return PatchSeries((patch,), version=message.subject.version, notes=notes)
 
 
 def _format_version_notes(best: SeriesVersion, candidates: Sequence[SeriesVersion]) -> list[str]:

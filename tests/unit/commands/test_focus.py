@@ -36,7 +36,7 @@ def tree(tmp_path: Path) -> Path:
 def test_objects_of_sources_and_directories_of_rules_are_added_once(
     tree: Path, touched: list[str], added: tuple[str, ...]
 ) -> None:
-    assert find_focus_additions(PROFILE, CATALOG, tree, touched) == added
+    assert find_focus_additions(PROFILE, CATALOG, [tree], touched) == added
 
 
 def test_what_is_another_archs_is_not_asked_for() -> None:

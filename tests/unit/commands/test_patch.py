@@ -1,6 +1,8 @@
 """The verdict on a patch as a job: on the fake engine, with what it keeps, says and refuses."""
 
 import subprocess
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,13 @@ from matrix.commands.session import read_git_identity
 from matrix.commands.settings import resolve_profile
 from matrix.errors import KmatrixError, RequestError
 from matrix.record.run_model import GitState, SourceRecord
+from matrix.record.states import State
 from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
+from tests.fakes.kernel import Job, Made
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
-from tests.unit.commands.test_run import ERROR, TWO_LANES, VFIO, Desk, always, applying
+from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always, applying
 
 FIX = "--- a/drivers/vfio/vfio.c\n+++ b/drivers/vfio/vfio.c\n@@ -1 +1 @@\n-int vfio;\n+int v;\n"
 TESTER = Mailbox(name="T", address="t@example.org")
@@ -182,6 +186,76 @@ def test_a_patch_takes_nothing_from_another_that_has_just_got_the_same_directory
     assert theirs.read_text() == "theirs"
 
 
+NEW = "--- /dev/null\n+++ b/drivers/{0}/new.c\n@@ -0,0 +1 @@\n+int n;\n"
+
+
+def adding(folder: str) -> Callable[[Job], int]:
+    """The container that applies a patch with a new source, in a folder that it may have to make."""
+
+    def apply(job: Job) -> int:
+        place = job.host("/work") / "drivers" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "new.c").write_text("int n;\n")
+        (place / "Makefile").write_text("obj-$(CONFIG_VFIO) += new.o\n")
+        return 0
+
+    return apply
+
+
+def test_a_source_that_the_patch_adds_is_built_after_it(judge: Judge) -> None:
+    judge.kernel.applies = adding("new")
+    judge.kernel.objects["drivers/new/new.o"] = Made("VFIO", says=always(ERROR))
+    judge.says(VFIO, always())
+    judged = judge.judged(NEW.format("new"))
+    before, after = (stored.run for stored in judged.runs)
+    assert [cell.state.value for cell in before.cells] == ["empty", "pass"]
+    assert [cell.state.value for cell in after.cells] == ["empty", "fail"]
+    assert judged.exit_code == 100
+    assert judged.verdict.counts[Transition.BROKEN] == 1
+    assert "drivers/new/" not in str(before.cells)
+    assert "drivers/new/" in str(after.cells)
+
+
+def test_a_focus_that_only_the_patch_brings_is_taken(judge: Judge) -> None:
+    judge.kernel.applies = adding("new")
+    judge.kernel.objects["drivers/new/new.o"] = Made("VFIO")
+    judge.asks(TWO_LANES, PROFILE.replace('"drivers/vfio/"', '"drivers/new/"'))
+    judged = judge.judged(NEW.format("new"))
+    states = [[cell.state.value for cell in stored.run.cells] for stored in judged.runs]
+    assert states == [["empty", "empty"], ["empty", "pass"]]
+
+
+def test_a_focus_that_neither_side_has_is_refused(judge: Judge) -> None:
+    judge.kernel.applies = adding("new")
+    judge.asks(TWO_LANES, PROFILE.replace('"drivers/vfio/"', '"drivers/none/"'))
+    with pytest.raises(RequestError, match="the source has no drivers/none/"):
+        judge.judged(NEW.format("new"))
+
+
+def test_a_source_that_the_patch_removes_is_built_before_it(judge: Judge) -> None:
+    (judge.tree / "drivers/old").mkdir()
+    (judge.tree / "drivers/old/old.c").write_text("int old;\n")
+    (judge.tree / "drivers/old/Makefile").write_text("obj-$(CONFIG_VFIO) += old.o\n")
+    judge.kernel.objects["drivers/old/old.o"] = Made("VFIO")
+    judge.says(VFIO, lambda _: [])
+
+    def remove(job: Job) -> int:
+        (job.host("/work") / "drivers/old/old.c").unlink()
+        (job.host("/work") / "drivers/old/Makefile").unlink()
+        del judge.kernel.objects["drivers/old/old.o"]
+        return 0
+
+    judge.kernel.applies = remove
+    text = "".join(
+        f"--- a/drivers/old/{name}\n+++ /dev/null\n@@ -1 +0,0 @@\n-{line}\n"
+        for name, line in (("old.c", "int old;"), ("Makefile", "obj-$(CONFIG_VFIO) += old.o"))
+    )
+    before, after = (stored.run for stored in judge.judged(text).runs)
+    assert "drivers/old/" in str(before.cells)
+    assert "drivers/old/" not in str(after.cells)
+    assert [cell.state.value for cell in after.cells] == ["empty", "pass"]
+
+
 def test_a_baseline_that_has_no_cell_of_the_plan_is_refused_before_any_work(judge: Judge) -> None:
     judge.run()
     other = judge.settled_profile.model_copy(update={"toolchain": ("gcc-12",)})
@@ -199,3 +273,18 @@ def test_known_findings_are_read_once_before_the_run(judge: Judge) -> None:
     assert options is not None
     known.unlink()
     assert apply_baseline(judge.stored, options).exit_code == 0
+
+
+def test_known_findings_that_were_not_seen_are_told_with_what_was_not_tried(judge: Judge) -> None:
+    known = judge.place / "known.toml"
+    known.write_text('[row]\nkeys = ["x"]\nreason = "r"\nlink = "https://x/"\nexpires = 2999-01-01\n')
+    options = parse_baseline_options("", str(known), judge.world.runs, judge.settled_profile)
+    assert options is not None
+    judge.run()
+    stopped = tuple(
+        cell.model_copy(update={"state": State.OOM}) if cell.state is State.FAIL else cell
+        for cell in judge.stored.run.cells
+    )
+    stored = replace(judge.stored, run=judge.stored.run.model_copy(update={"cells": stopped}))
+    issues = apply_baseline(stored, options).known_issues
+    assert (issues.unseen, issues.untried_count) == (("row",), 1)

@@ -67,6 +67,11 @@ def run_once(desk: Desk, *endings: Callable[[Job], Ending]) -> Cell:
 
 # What ended a step
 
+V1_OOM = (
+    "memory.oom_control oom_kill 1",
+    "memory.max_usage_in_bytes 104857600 ",
+    "memory.limit_in_bytes 104857600 ",
+)
 EVIDENCE = {
     "killed": (fails(KILLED, "compilation terminated."), "infra", "killed from outside"),
     "clock": (fails("make: warning:  Clock skew detected.  Your", exit=0), "infra", "newer"),
@@ -81,9 +86,10 @@ EVIDENCE = {
     "disk": (fails("ar: built-in.a: No space left on device"), "infra", "a disk was full"),
     "short write": (fails("sh: 1: printf: printf: I/O error"), "infra", "could not be written"),
     "memory refused": (fails("LLVM ERROR: out of memory"), "infra", "refused memory"),
-    "oom": (fails("Killed", report=("memory.oom_control oom_kill 1", "memory.failcnt 9")), "oom", "limit"),
+    "oom": (fails("Killed", report=V1_OOM), "oom", "limit"),
     "oom, v2": (fails("Killed", report=("memory.events oom_kill 1", "memory.events oom 1")), "oom", "limit"),
     "another's": (fails(report=("memory.events oom_kill 1", "memory.events oom 0")), "infra", "ran out"),
+    "another's, v1": (fails(report=(V1_OOM[0], V1_OOM[2], "memory.max_usage_in_bytes 9")), "infra", "ran"),
     "no make": (fails(exit=127), "infra", "could not be started"),
     "signal": (fails(exit=137), "infra", "signal 9"),
     "odd": (fails(exit=7), "infra", "never does"),

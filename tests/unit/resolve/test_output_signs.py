@@ -36,6 +36,7 @@ SIGNS = {
         "File size limit exceeded (core dumped)",
         "gcc: internal compiler error: File size limit exceeded signal terminated program as",
         "dd: error writing '/build/x': File too large",
+        "OSError: [Errno 27] File too large",
         "make: *** [Makefile:3: x] Error 153",
     ],
     Sign.OPEN_FILES: ["ld: cannot open a.o: Too many open files", "OSError: [Errno 24] Too many open files"],
