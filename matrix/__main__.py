@@ -18,6 +18,7 @@ def main() -> None:
         program.run()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
+            _end_at_interrupts()
             exit_without_threads(_INTERRUPTED)
         raise
     finally:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from matrix.errors import DiskFullError
+from matrix.errors import DiskFullError, MachineError
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
@@ -63,6 +63,19 @@ def translate_disk_full(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def translate_write_errors(path: Path) -> Iterator[None]:
+    """Raise MachineError in place of any OSError: the disk of a run broke, or somebody removed its directory
+    while it was written."""
+    try:
+        with translate_disk_full(path):
+            yield
+    except OSError as error:
+        raise MachineError(
+            f"{path} cannot be written: {error.strerror}", "look at its disk, and run again"
+        ) from error
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by this content at once, on the disk. DiskFullError when there is no space for it."""
     with translate_disk_full(path):
@@ -104,7 +117,7 @@ def read_gzip_json(path: Path) -> Any:
     data = path.read_bytes()
     try:
         return json.loads(gzip.decompress(data))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 

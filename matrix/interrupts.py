@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_THREADS_GRACE = 3.0
 
 
 class _Deferral:
@@ -31,6 +33,13 @@ def _raise_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def _has_ended(thread: threading.Thread, deadline: float) -> bool:
+    if thread is threading.main_thread() or thread.daemon:
+        return True
+    thread.join(max(0.0, deadline - time.monotonic()))
+    return not thread.is_alive()
+
+
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
     """Let a signal wait until the ``with`` block has ended; a second one does not wait.
@@ -52,11 +61,13 @@ def defer_interrupts() -> Iterator[None]:
 
 
 def exit_without_threads(code: int) -> None:
-    """End the process now where threads of it are still at work: Python would wait for them, however long.
+    """End the process where threads of it are still at work after some seconds: Python would wait for them.
 
-    For the end of an interrupted command. Nothing that they write is damaged by it, as by a kill.
+    For the end of an interrupted command. They have time to remove a container. What they write is damaged
+    no more than by a kill.
     """
-    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+    deadline = time.monotonic() + _THREADS_GRACE
+    if not all(_has_ended(thread, deadline) for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()

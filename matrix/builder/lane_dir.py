@@ -134,6 +134,7 @@ class LaneDirectory:
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
         _change_owner(self.build, self.owner)
+        remove_tree(self.root / "lane.json")
         self.mark_idle()
         self.changed_files, self.listed_objects, self.warnings = (), set(), {}
         self.save_state()
@@ -326,7 +327,8 @@ def _find_changed_files(old: str, new: str, cache: SourceCache) -> tuple[str, ..
     """The files that differ between two trees, or None when make could not follow from one to the other."""
     if old == new:
         return ()
-    if cache.find(old) is None:
+    known, current = cache.find(old), cache.find(new)
+    if known is None or current is None:
         return None
     diff = compare_manifests(cache.load_manifest(old), cache.load_manifest(new))
     # A new file can shadow another that was included, and where one vanished another may be found instead.
@@ -334,4 +336,17 @@ def _find_changed_files(old: str, new: str, cache: SourceCache) -> tuple[str, ..
     # make has no dependency on what reaches everything, such as the scripts that it runs.
     if moved or any(classify_impact(name) is Impact.EVERYTHING for name in diff.changed):
         return None
+    if any(_runs_commands(tree.path, name) for tree in (known, current) for name in diff.changed):
+        return None
     return diff.changed
+
+
+def _runs_commands(tree: Path, name: str) -> bool:
+    """Whether this file of a tree is a Kconfig file with macros: conf runs what they say, in the build
+    directory, where it may leave objects that make takes for its own."""
+    if classify_impact(name) is not Impact.CONFIGURATION:
+        return False
+    try:
+        return "$(" in (ForeignDirectory(tree).read_text(name) or "")
+    except ForeignFileError:
+        return True

@@ -17,6 +17,7 @@ from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
+from matrix.engine.step import remove_writers
 from matrix.errors import MachineError
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.source.cache import SourceCache
@@ -71,26 +72,34 @@ def _remove_leftover(leftover: Leftover) -> Leftover:
 
 
 def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
-    lanes, busy = _find_idle_lanes(cache.layout.lanes) if alone else ([], True)
+    engine = engine or _connect_or_none()
+    lanes, busy = _find_idle_lanes(cache.layout.lanes, engine) if alone else ([], True)
     leftovers = [*lanes]
     if not busy:
         leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
     return [*leftovers, *_find_outdated_images(engine)]
 
 
-def _find_idle_lanes(folder: Path) -> tuple[list[Leftover], bool]:
+def _find_idle_lanes(folder: Path, engine: Engine | None) -> tuple[list[Leftover], bool]:
     """Lanes that no process holds, and whether any is held."""
     idle, busy = [], False
     for path in sorted(folder.glob("*/")):
         if is_lane_held(path):
             busy = True
         else:
-            idle.append(Leftover("lane", path.name, measure_tree(path), partial(remove_tree, path)))
+            remove = partial(_remove_lane, path, engine)
+            idle.append(Leftover("lane", path.name, measure_tree(path), remove))
     return idle, busy
 
 
+def _remove_lane(path: Path, engine: Engine | None) -> None:
+    """Remove a lane, and before that what a killed kmatrix left at work there: it would go on writing."""
+    if engine is not None:
+        remove_writers(engine, path / "build")
+    remove_tree(path)
+
+
 def _find_containers(engine: Engine | None) -> Iterator[Leftover]:
-    engine = engine or _connect_or_none()
     if engine is not None:
         for name in engine.list_containers():
             yield Leftover("container", name, 0, partial(engine.remove_container, name))
@@ -149,7 +158,6 @@ def _remove_files(files: Iterable[_CachedFile]) -> None:
 
 def _find_outdated_images(engine: Engine | None) -> Iterator[Leftover]:
     """Images of ours that no recipe of today names."""
-    engine = engine or _connect_or_none()
     if engine is None:
         return
     current = {resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items()}

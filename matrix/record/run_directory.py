@@ -45,7 +45,17 @@ def load_run(directory: Path) -> Run:
         run = Run.model_validate_json(text)
     except (ValueError, AttributeError, RecursionError) as error:
         raise RequestError(f"{directory / RUN_FILE} is damaged: {error}", _RERUN) from error
-    return run if run.finished else _complete_from_journal(directory, run)
+    run = run if run.finished else _complete_from_journal(directory, run)
+    _check_references(run, directory / RUN_FILE)
+    return run
+
+
+def _check_references(run: Run, file: Path) -> None:
+    """RequestError where a cell names what the record does not have."""
+    for cell in run.cells:
+        if any(ref.key not in run.diagnostics for ref in cell.diagnostics):
+            message = f"{file} is damaged: {cell.id!r} names a diagnostic that it does not have"
+            raise RequestError(message, _RERUN)
 
 
 def _complete_from_journal(directory: Path, run: Run) -> Run:

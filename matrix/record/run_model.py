@@ -4,7 +4,7 @@ The published JSON Schema is made from these. Adding an optional key keeps the s
 ignore unknown keys.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import not_
 from typing import Annotated, Literal
 
@@ -21,6 +21,14 @@ AxesKey = frozenset[tuple[str, str]]
 # A record may be a stranger's, and its commands are shown to be typed.
 CommandText = Annotated[str, AfterValidator(quote_recorded_command)]
 VariablesText = Annotated[str, AfterValidator(quote_recorded_variables)]
+
+
+def _assume_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_assume_utc)]
+"""A time of day; UTC where it does not say of where."""
 
 
 class Record(BaseModel):
@@ -231,8 +239,8 @@ class Run(Record):
     tool: Tool
     command: CommandText
     host: Host
-    started: datetime
-    finished: datetime | None = None
+    started: Moment
+    finished: Moment | None = None
     interrupted: bool = False
     profile: dict[str, object]
     axes: dict[str, tuple[str, ...]]

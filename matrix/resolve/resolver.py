@@ -131,12 +131,13 @@ class Resolver:
             data = read_gzip_json(path)
             stage = StageRecord.model_validate(data["stage"])
             seen = [Occurrence(Diagnostic.model_validate(item), None) for item in data["diagnostics"]]
-        except (OSError, ValueError, KeyError, TypeError):
+            resolution = self._verify_resolution(
+                request, str(data["config"]), stage.model_copy(update={"seconds": 0.0}), seen
+            )
+        except (OSError, ValueError, KeyError, TypeError, RequestError):
             return None  # missing, damaged or of another version: resolving again is always right
         record_use(path)
-        return self._verify_resolution(
-            request, data["config"], stage.model_copy(update={"seconds": 0.0}), seen
-        )
+        return resolution
 
     def _store_resolution(self, key: str, resolution: Resolution) -> None:
         data = {

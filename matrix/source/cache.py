@@ -26,6 +26,8 @@ from matrix.foreign_trees import remove_tree
 from matrix.fs import is_disk_full, lock_path, measure_free_space, record_use, replace_file, try_lock_path
 from matrix.source.manifest import Manifest
 
+# Of a number of files or bytes.
+_MAX_DIGITS = 20
 _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._+-]")
 _MAX_KEY_LENGTH = 200
 
@@ -231,7 +233,7 @@ class SourceCache:
         ):
             return None
         used = datetime.fromtimestamp((directory / "entry.json").stat().st_mtime, UTC)
-        size, files = int(facts.get("size", 0)), int(facts.get("files", 0))
+        size, files = _parse_count(facts.get("size", "")), _parse_count(facts.get("files", ""))
         return CachedTree(digest, directory / "tree", facts.get("version", ""), files, size, used)
 
     def _spec_entry_path(self, key: str) -> Path:
@@ -247,12 +249,19 @@ class SourceCache:
         return facts is not None and self._load_tree(facts.get("digest", "-")) is not None
 
 
+def _parse_count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS else 0
+
+
 def _load_json_object(path: Path) -> dict[str, str] | None:
     try:
         facts = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return facts if isinstance(facts, dict) else None
+    if not isinstance(facts, dict):
+        return None
+    # Numbers are kept as JSON has them.
+    return {key: str(value) for key, value in facts.items()}
 
 
 def _write_json_object(path: Path, facts: Mapping[str, object]) -> None:

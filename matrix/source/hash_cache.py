@@ -37,14 +37,15 @@ def _build_stamp(file: FileStat) -> list[str | int]:
 
 
 def _is_unchanged(cache: HashCache, file: FileStat) -> bool:
-    return file.path in cache and cache[file.path][1:] == _build_stamp(file)
+    known = cache.get(file.path)
+    return isinstance(known, list) and known[1:] == _build_stamp(file)
 
 
 def _load_hash_cache(path: Path) -> HashCache:
     """What was saved; nothing where that is missing or damaged, so that everything is hashed again."""
     try:
-        cache: HashCache = read_gzip_json(path)
-    except (OSError, ValueError):
+        cache: HashCache = dict(read_gzip_json(path))
+    except (OSError, ValueError, TypeError):
         return {}
     record_use(path)
     return cache

@@ -57,9 +57,12 @@ class Manifest:
     def load(cls, path: Path) -> "Manifest":
         """Read it again. OSError when it is gone, ValueError when it is damaged."""
         flat = read_gzip_json(path)
-        return cls(
-            {name: ManifestEntry(_KIND_OF_LETTER[value[0]], value[1:]) for name, value in flat.items()}
-        )
+        try:
+            return cls(
+                {name: ManifestEntry(_KIND_OF_LETTER[value[0]], value[1:]) for name, value in flat.items()}
+            )
+        except (AttributeError, TypeError, LookupError) as error:
+            raise ValueError(f"{path} is damaged: it holds no list of files") from error
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,8 @@ def test_a_lane_that_was_spoilt_long_ago_is_made_anew_or_swept(
 ) -> None:
     for after in (honest, partial(sweep_all, kmatrix)):
         honest()
+        # The container reaches its mounts though no other user can enter the cache.
+        assert stat.S_IMODE(place.stat().st_mode) == stat.S_IMODE(kmatrix.directory.stat().st_mode) == 0o700
         (lane,) = (place / "lanes").iterdir()
         build = lane / "build"
         nest(build, 1500)

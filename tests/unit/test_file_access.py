@@ -52,7 +52,6 @@ ALLOWED = {
     "matrix/file_times.py:touch_future_files": "by descriptor, and follows no link",
     "matrix/kconfig/kconfig_tree.py": "lists by scandir, follows no link, and reads through the door",
     "matrix/commands/doctor.py": "the cache's place, and what the user names as source",
-    "matrix/commands/focus.py": "a name in the cache's tree; nothing is read",
     "matrix/commands/patch.py": "the directory that the user names, or this process made",
     "matrix/commands/repro.py:write_script": "the script that this process wrote",
     "matrix/commands/session.py": "the checkout",

@@ -7,7 +7,7 @@ RecursionError on some malformed headers. What the older one leaves encoded is d
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
@@ -231,7 +231,7 @@ def _decode_field(field: str) -> str:
     short = field[:_MAX_FIELD_LENGTH].strip()
     try:
         return _replace_surrogates(str(make_header(decode_header(short))))
-    except (HeaderParseError, LookupError, ValueError):
+    except (MessageError, LookupError, ValueError):
         return short
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from matrix.commands import sweep
 from matrix.commands.session import resolve_image_ref
 from matrix.commands.sweep import MAX_HASH_CACHES_MIB, MAX_RESOLUTIONS_MIB, Leftover, sweep_leftovers
 from matrix.engine.images import compute_base_tag
-from matrix.engine.protocol import LABEL, ContainerSpec
+from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
+from matrix.engine.step import Step, StepRunner
 from matrix.errors import EngineError, MachineError
 from matrix.foreign_trees import remove_tree
 from matrix.source.cache import SourceCache
@@ -86,7 +88,7 @@ def held(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def running(engine: FakeEngine, name: str) -> Iterator[None]:
+def running(engine: FakeEngine, name: str, *mounts: Mount) -> Iterator[None]:
     """A container of ours, while it runs."""
     started, stop = threading.Event(), threading.Event()
 
@@ -97,8 +99,13 @@ def running(engine: FakeEngine, name: str) -> Iterator[None]:
 
     engine.handler = play
     container = ContainerSpec(name, OLD, ("true",), "1:1", labels={LABEL: "a-run"})
-    thread = threading.Thread(
-        target=engine.run_container, args=(container, lambda _: None, threading.Event())
+    steps = StepRunner(engine, "1:1", "a-run", ContainerLimits())
+    thread = (
+        threading.Thread(target=steps.run, args=(Step(OLD, ("true",), mounts), lambda _: None))
+        if mounts
+        else threading.Thread(
+            target=engine.run_container, args=(container, lambda _: None, threading.Event())
+        )
     )
     thread.start()
     assert started.wait(20)
@@ -164,6 +171,24 @@ def test_what_a_running_kmatrix_uses_stays(cache: SourceCache, engine: FakeEngin
     assert (busy / "build" / "vfio.o").exists()
     assert not idle.exists()
     assert cache.find(digest)
+
+
+def test_what_is_at_work_in_a_lane_whose_kmatrix_is_gone_ends_before_the_lane_is_removed(
+    cache: SourceCache, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another lane is held, so that containers in general stay.
+    busy, idle = lane(cache, "busy"), lane(cache, "idle")
+    at_work: list[str] = []
+
+    def remove_tree(path: Path) -> None:
+        at_work.extend(name for name, each in engine._running.items() if not each.killed.is_set())
+        shutil.rmtree(path)
+
+    monkeypatch.setattr(sweep, "remove_tree", remove_tree)
+    with held(busy), running(engine, "", Mount(idle / "build", "/build", read_only=False)):
+        sweep_leftovers(remove=True, engine=engine, cache=cache)
+    assert at_work == []
+    assert not idle.exists()
 
 
 def test_to_look_at_a_lane_leaves_it_free(cache: SourceCache, engine: FakeEngine) -> None:

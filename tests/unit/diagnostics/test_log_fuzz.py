@@ -1,0 +1,23 @@
+"""The log of a build: no line makes its parser raise an error."""
+
+from pathlib import Path
+
+from matrix.diagnostics.log_parser import (
+    parse_compiled_objects,
+    parse_diagnostics,
+    summarize_unrecognized_log,
+)
+from tests.fakes.mutated import check_reader
+
+LOGS = [path.read_bytes()[:4000] for path in sorted((Path(__file__).parents[2] / "logs").glob("*.log"))]
+
+
+def test_any_log() -> None:
+    def read(content: bytes) -> None:
+        lines = content.decode("utf-8", "replace").split("\n")
+        for found in parse_diagnostics(lines):
+            assert found.diagnostic.key
+        parse_compiled_objects(lines)
+        summarize_unrecognized_log(lines)
+
+    check_reader(read, *LOGS, examples=400)
