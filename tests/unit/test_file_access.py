@@ -17,7 +17,7 @@ CALLS = frozenset((
     "open", "read_text", "read_bytes", "stat", "lstat", "exists", "lexists", "is_file", "is_dir",
     "is_fifo", "is_symlink", "iterdir", "listdir", "scandir", "walk", "glob", "rglob", "unlink",
     "rmdir", "rmtree", "chmod", "chown", "utime", "touch", "realpath", "resolve", "readlink",
-    "copyfile", "copytree", "copy2", "move", "getsize", "access", "samefile",
+    "copyfile", "copytree", "copy2", "move", "getsize", "access", "samefile", "isfile", "isdir",
 ))  # fmt: skip
 """Methods of paths, and functions of os, os.path and shutil, that look at a file or follow a link to it."""
 
