@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from matrix.errors import DiskFullError
+from matrix.errors import DiskFullError, MachineError
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
@@ -60,6 +60,19 @@ def translate_disk_full(path: Path) -> Iterator[None]:
         raise DiskFullError(
             f"no space left to write {path}",
             "free some (./inv sweep helps), or choose another place with --out",
+        ) from error
+
+
+@contextmanager
+def translate_write_errors(path: Path) -> Iterator[None]:
+    """Raise MachineError in place of any OSError: the disk of a run broke, or somebody removed its directory
+    while it was written."""
+    try:
+        with translate_disk_full(path):
+            yield
+    except OSError as error:
+        raise MachineError(
+            f"{path} cannot be written: {error.strerror}", "look at its disk, and run again"
         ) from error
 
 

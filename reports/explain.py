@@ -208,19 +208,21 @@ def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Conso
     """Every finding of these, at length; prose in 80 columns, commands and compilers' lines as they are."""
     replace_unencodable(console)
     if not shown:
-        print_line(console, f"{stored.run.id} has no findings: {_format_silence(stored.run)}.")
+        print_line(console, f"{stored.run.id} has no findings: {_format_silence(stored)}.")
     for number, finding in enumerate(shown):
         view = FindingView(RunLocation.from_cwd(stored), finding, limits.EXPLANATION)
         print_lines(console, [*([""] if number else []), *render_explanation(view)])
 
 
-def _format_silence(run: Run) -> str:
+def _format_silence(stored: StoredRun) -> str:
     """That no compiler said anything, and in which cells: of one that was not tried, nothing is known."""
-    untried = sum(cell.state in UNTRIED_STATES for cell in run.cells)
-    if not untried:
-        return f"no compiler said anything in its {format_count(len(run.cells), 'cell')}"
-    tried = format_count(len(run.cells) - untried, "cell")
-    return f"no compiler said anything in the {tried} that could be tried, of {len(run.cells)}"
+    cells = stored.run.cells
+    untried = sum(cell.state in UNTRIED_STATES for cell in cells)
+    failed = len(stored.find_unexplained_cells())
+    where = format_count(len(cells) - untried, "cell")
+    where = f"the {where} that could be tried, of {len(cells)}" if untried else f"its {where}"
+    unknown = f"; {format_count(failed, 'cell')} failed all the same" if failed else ""
+    return f"no compiler said anything in {where}{unknown}"
 
 
 def render_explanation(view: FindingView) -> list[StyledLine | str]:

@@ -74,7 +74,9 @@ def _render_known_issues(known_issues: KnownIssues) -> Iterator[str]:
         yield from format_labelled_lines("expired", [f"{row} excuses {', '.join(findings)} no more"])
     if known_issues.unseen:
         rows = ", ".join(known_issues.unseen)
-        yield from format_labelled_lines("unseen", [f"{rows}: not seen any more, and can go"])
+        untried = format_count(known_issues.untried_count, "cell")
+        outcome = f"but {untried} could not be tried" if known_issues.untried_count else "and can go"
+        yield from format_labelled_lines("unseen", [f"{rows}: not seen any more, {outcome}"])
 
 
 def show_shell_banner(cell: Cell, make: str, variable: str, console: Console) -> None:

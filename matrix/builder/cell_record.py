@@ -8,7 +8,7 @@ from typing import TextIO
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.engine.protocol import LineCallback
-from matrix.fs import translate_disk_full
+from matrix.fs import translate_write_errors
 from matrix.plan import Request
 from matrix.record.run_model import Cell, DiagnosticRef, StageRecord, Verified
 from matrix.record.states import COMPLETE_STATES, Evidence, State, StateKind, find_worst_state
@@ -29,7 +29,7 @@ class CellLog:
     def open_sink(self) -> Iterator[LineCallback]:
         """What appends a line to the log, at once, in the ``with`` block. The first one makes the file."""
         file: TextIO | None = None
-        with translate_disk_full(self.path), ExitStack() as files:
+        with translate_write_errors(self.path), ExitStack() as files:
 
             def append_line(line: str) -> None:
                 nonlocal file
@@ -40,7 +40,7 @@ class CellLog:
             yield append_line
 
     def write_lines(self, lines: Iterable[str]) -> None:
-        with translate_disk_full(self.path), self.path.open("a", encoding="utf-8") as file:
+        with translate_write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
 
 

@@ -1,7 +1,7 @@
 """Two runs compared: what is new, fixed, lost, still there; a run against its baseline and what is known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from matrix.catalog.types import Profile
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import plan_requests
 from matrix.record.run_directory import find_run_directory
+from matrix.record.states import UNTRIED_STATES
 from matrix.user_files import expand_user_path
 from matrix.verdict.baseline import (
     NO_KNOWN_ISSUES,
@@ -76,7 +77,9 @@ def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool 
     known_issues = NO_KNOWN_ISSUES
     if options.known is not None:
         today = datetime.now(UTC).date()
-        known_issues = match_known_issues(stored.findings, options.known, today)
+        untried = sum(cell.state in UNTRIED_STATES for cell in stored.run.cells)
+        matched = match_known_issues(stored.findings, options.known, today)
+        known_issues = replace(matched, untried_count=untried)
     if options.baseline is None:
         return BaselineResult(compute_excused_exit_code(stored, known_issues, werror=werror), known_issues)
     regression = compare_with_baseline(options.baseline, stored, known_issues, werror=werror)

@@ -1,7 +1,6 @@
 """Checks of this machine, with advice where one fails."""
 
 import os
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.engine.step import Step, StepRunner
 from matrix.errors import MachineError
 from matrix.fs import find_existing_path, measure_free_space
+from matrix.shell_words import format_command
 from matrix.source.cache import SourceCache
 
 _GIB = 2**30
@@ -121,7 +121,7 @@ def _check_cache(cache: SourceCache) -> HealthCheck:
     if problem:
         return HealthCheck("cache", False, f"{root} {problem}", "set KMATRIX_CACHE to a directory of yours")
     if not private:
-        advice = f"chmod 700 {shlex.quote(str(root))}; the next run does it, too"
+        advice = f"{format_command('chmod', '700', str(root))}; the next run does it, too"
         return HealthCheck("cache", False, f"other users can enter {root}", advice)
     return HealthCheck("cache", True, f"{root}, which only you can enter")
 

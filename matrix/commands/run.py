@@ -1,6 +1,5 @@
 """The main command: plan, build, record. ``plan`` is the same without the building."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,6 +38,7 @@ from matrix.record.journal import (
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
+from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path
 
 
@@ -124,7 +124,7 @@ def _build_blank_run(
     return Run(
         id=name,
         tool=build_tool_record(),
-        command=shlex.join(argv),
+        command=format_command(*argv),
         host=build_host_record(session.engine_info),
         started=now,
         profile=session.profile.model_dump(mode="json", by_alias=True),

@@ -21,6 +21,7 @@ from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.engine.step import Step, StepRunner
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
+from matrix.shell_words import format_command
 
 DOCKERFILES_DIR = Path(__file__).parents[2] / "dockerfiles"
 _NOT_ALLOWED_IN_TAG = re.compile(r"[^a-z0-9]+")
@@ -161,9 +162,10 @@ def ensure_named_image(engine: Engine, ref: str, emit: EventSink) -> str:
     emit(ProgressNote(f"Pulling the image {ref}."))
     if engine.pull_image(ref) and (image := engine.find_image_id(ref)):
         return image
+    pull = format_command("docker", "pull", ref)
     raise EngineError(
         f"the image {ref} is not on this machine and no registry gives it",
-        hint=f"check the name in the profile, or load the image and try again: docker pull {ref}",
+        hint=f"check the name in the profile, or load the image and try again: {pull}",
     )
 
 
@@ -185,6 +187,10 @@ def _ensure_image_locked(engine: Engine, tag: str, dockerfile: str, emit: EventS
     return image
 
 
+def _format_trial(image: str, command: str) -> str:
+    return format_command("docker", "run", "--rm", image, "sh", "-c", command)
+
+
 def read_first_lines(engine: Engine, image: str, commands: Sequence[str], user: str) -> list[str]:
     """The first line that each shell command prints in the image, in order; one container for all.
 
@@ -198,6 +204,6 @@ def read_first_lines(engine: Engine, image: str, commands: Sequence[str], user: 
         output = "; ".join(lines[-3:])
         raise EngineError(
             f"the image {image} does not tell its tools' versions (exit {ended.exit}): {output}",
-            hint=f"try it by hand: docker run --rm {image} {commands[0] if commands else 'true'}",
+            hint=f"try it by hand: {_format_trial(image, commands[0] if commands else 'true')}",
         )
     return lines

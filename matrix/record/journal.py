@@ -20,7 +20,13 @@ from typing import Self
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.fs import create_private_directory, find_existing_path, translate_disk_full, write_atomically
+from matrix.fs import (
+    create_private_directory,
+    find_existing_path,
+    translate_disk_full,
+    translate_write_errors,
+    write_atomically,
+)
 from matrix.record.run_model import Cell, Run
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
@@ -148,7 +154,7 @@ class Journal:
             "cell": cell.model_dump(mode="json"),
             "diagnostics": {key: item.model_dump(mode="json") for key, item in diagnostics.items()},
         }
-        with self._lock, translate_disk_full(self.directory / JOURNAL_FILE):
+        with self._lock, translate_write_errors(self.directory / JOURNAL_FILE):
             self._cells[cell.id] = cell
             self._diagnostics.update(diagnostics)
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -162,9 +168,9 @@ class Journal:
     def _store_text(self, folder: str, digest: str, text: str) -> None:
         path = self.directory / folder / digest
         if not path.exists():
-            with translate_disk_full(path):
+            with translate_write_errors(path):
                 path.parent.mkdir(exist_ok=True)
-            write_atomically(path, text)
+                write_atomically(path, text)
 
     def store_objects(self, objects: Iterable[str]) -> str | None:
         """Store a list of objects under its digest, once. Returns the digest, None for an empty list."""
@@ -196,7 +202,8 @@ class Journal:
 
     def _write_run(self) -> Run:
         run = self.snapshot_run()
-        write_atomically(self.directory / RUN_FILE, run.model_dump_json(by_alias=True, indent=1) + "\n")
+        with translate_write_errors(self.directory / RUN_FILE):
+            write_atomically(self.directory / RUN_FILE, run.model_dump_json(by_alias=True, indent=1) + "\n")
         return run
 
 

@@ -21,10 +21,10 @@ class OutputLimits:
     of about a hundred bytes.
     """
 
-    first_lines: int = 200_000
-    first_bytes: int = 64 * 2**20
-    last_lines: int = 50_000
-    last_bytes: int = 16 * 2**20
+    first_lines: int = 100_000
+    first_bytes: int = 32 * 2**20
+    last_lines: int = 25_000
+    last_bytes: int = 8 * 2**20
     diagnostics: int = 10_000
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from matrix.engine.protocol import Mount
-from matrix.errors import KmatrixError, MachineError, RejectedPatchError, RequestError
+from matrix.errors import DiskFullError, KmatrixError, MachineError, RejectedPatchError, RequestError
 from matrix.foreign_text import clean_text
 from matrix.source.cache import CachedTree, SourceCache
 from matrix.source.kernel_tree import AppliedPatch, SourceTree, require_kernel_version
@@ -209,6 +209,8 @@ def _overlay_tree(
 
 
 def _build_apply_error(result: SandboxResult, patches: Sequence[PatchFile], base: SourceTree) -> KmatrixError:
+    if result.is_disk_full:
+        return DiskFullError("the disk is full, so no patch could be applied", "Free some space: ./inv sweep")
     rejected = result.find_value("rejected")
     if not rejected.isdigit() or int(rejected) >= len(patches):
         last = result.lines[-1] if result.lines else f"it ended with {result.exit}"

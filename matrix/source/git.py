@@ -6,7 +6,6 @@ and a submodule has another. The repository may be a stranger's, so git never ru
 
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from matrix.engine.protocol import Mount
 from matrix.errors import RequestError
 from matrix.foreign_text import clean_text
+from matrix.shell_words import quote_word
 from matrix.source.git_repository import GitRepository, find_repository
 from matrix.source.kernel_tree import GitProvenance
 from matrix.source.sandbox import Sandbox, SandboxLimitError, SandboxResult
@@ -104,7 +104,7 @@ def read_git_provenance(directory: Path, sandbox: Sandbox) -> GitProvenance | No
 def resolve_commit(directory: Path, revision: str, sandbox: Sandbox) -> GitCommit:
     """The commit of a revision; RequestError when there is none, or no repository."""
     repository = find_repository(directory)
-    quoted = shlex.quote(str(directory))
+    quoted = quote_word(str(directory))
     if repository is None:
         raise RequestError(
             f"{directory} has no revision {revision}: not a git repository", "Give a clone: DIR@REV"

@@ -53,12 +53,14 @@ class KnownIssues:
     """The rows of a file of known issues, matched with the findings of a run.
 
     ``excused_by``: finding's id → the row that excuses it. ``expired``: row → the ids that it does not excuse
-    any more. ``unseen``: rows that no finding matches, which can go if the run looked there.
+    any more. ``unseen``: rows that no finding matches, which can go if the run looked there; it did not in
+    ``untried_count`` of its cells.
     """
 
     excused_by: Mapping[str, str]
     expired: Mapping[str, tuple[str, ...]]
     unseen: tuple[str, ...]
+    untried_count: int = 0
 
 
 NO_KNOWN_ISSUES = KnownIssues({}, {}, ())

@@ -4,6 +4,8 @@ A fault is shell that the tree's Makefile runs in the build directory in one cel
 faults of a run share one lane, so each cell also shows that the one before it left nothing.
 """
 
+import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -191,6 +193,29 @@ def test_objects_from_the_future_hide_nothing_from_the_next_cell(kmatrix: Kmatri
     (Path(kmatrix.tree) / "drivers/vfio/vfio_main.c").write_text("int broken(void) { return nothing; }\n")
     broken = kmatrix.run(source=[kmatrix.tree])
     assert [cell.state for cell in broken.cells] == [State.FAIL]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 20 MiB for the cache, in memory."""
+    place = tmp_path / "cache"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root mounts a small disk")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_is_never_the_trees_fault_however_much_is_left(kmatrix: Kmatrix) -> None:
+    fill = "head -c 30000000 /dev/zero > filler 2>/dev/null; truncate -s -{left}K filler"
+    levels = (0, 4, 8, 12, 16, 24, 28, 32, 40, 48, 56, 64, 80, 112, 160, 400)
+    lay_faults(kmatrix, tuple(Fault(f"{left}K", fill.format(left=left), "") for left in levels))
+    done = kmatrix.run(source=[kmatrix.tree])
+    states = {left: cell.state for left, cell in zip(levels, done.cells, strict=True)}
+    assert set(states.values()) == {State.INFRA, State.PASS}
+    assert (states[0], states[400]) == (State.INFRA, State.PASS)
 
 
 def test_an_endless_output_does_not_outlive_the_time_limit(kmatrix: Kmatrix) -> None:

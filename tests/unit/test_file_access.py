@@ -17,7 +17,7 @@ CALLS = frozenset((
     "open", "read_text", "read_bytes", "stat", "lstat", "exists", "lexists", "is_file", "is_dir",
     "is_fifo", "is_symlink", "iterdir", "listdir", "scandir", "walk", "glob", "rglob", "unlink",
     "rmdir", "rmtree", "chmod", "chown", "utime", "touch", "realpath", "resolve", "readlink",
-    "copyfile", "copytree", "copy2", "move", "getsize", "access", "samefile",
+    "copyfile", "copytree", "copy2", "move", "getsize", "access", "samefile", "isfile", "isdir",
 ))  # fmt: skip
 """Methods of paths, and functions of os, os.path and shutil, that look at a file or follow a link to it."""
 
@@ -52,7 +52,6 @@ ALLOWED = {
     "matrix/file_times.py:touch_future_files": "by descriptor, and follows no link",
     "matrix/kconfig/kconfig_tree.py": "lists by scandir, follows no link, and reads through the door",
     "matrix/commands/doctor.py": "the cache's place, and what the user names as source",
-    "matrix/commands/focus.py": "a name in the cache's tree; nothing is read",
     "matrix/commands/patch.py": "the directory that the user names, or this process made",
     "matrix/commands/repro.py:write_script": "the script that this process wrote",
     "matrix/commands/session.py": "the checkout",

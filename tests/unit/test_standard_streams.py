@@ -2,6 +2,7 @@
 sentence."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -152,6 +153,27 @@ def test_reports_that_cannot_be_written_hide_no_result(place: Place) -> None:
     assert done.returncode == 100
     assert "the run's findings and reports could not be written: " in done.stderr
     assert "1 of 2 cells failed" in done.stdout
+
+
+def test_a_terminal_that_goes_away_costs_nothing_of_a_run(place: Place) -> None:
+    controller, terminal = pty.openpty()
+    with subprocess.Popen(
+        # Under nohup: without it, the hangup is an interrupt.
+        ["nohup", sys.executable, "-m", "tests.fakes.program", *RUN.split()],
+        cwd=place.root,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "KMATRIX_CACHE": str(place.root / "cache")},
+        stdin=subprocess.DEVNULL,
+        stdout=terminal,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        os.close(controller)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert place.kept == KEPT
+    assert "this is a bug" not in err
 
 
 @pytest.mark.parametrize("after", [0.15, 0.3, 0.5, 0.8])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from matrix.errors import RequestError
+from matrix.shell_words import format_command
 from matrix.source.mbox.message import Mail, PatchSubject, parse_mail, parse_subject, split_mailbox
 from matrix.source.mbox.repair import expose_diff, list_whole_hunks
 from matrix.user_files import expand_user_path, stat_user_path
@@ -208,7 +209,7 @@ def _list_patch_files(directory: Path) -> list[Path]:
         raise RequestError(
             f"the directory {directory} holds no patch: "
             f"no {', '.join(f'*{suffix}' for suffix in _PATCH_SUFFIXES)}",
-            f"Fill one with `git format-patch -o {directory} BASE..`.",
+            f"Fill one with `{format_command('git', 'format-patch', '-o', str(directory), 'BASE..')}`.",
         )
     return files
 

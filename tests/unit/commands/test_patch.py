@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from matrix.commands.session import read_git_identity
 from matrix.commands.settings import resolve_profile
 from matrix.errors import KmatrixError, RequestError
 from matrix.record.run_model import GitState, SourceRecord
+from matrix.record.states import State
 from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
 from tests.fakes.kernel import Job, Made
@@ -271,3 +273,18 @@ def test_known_findings_are_read_once_before_the_run(judge: Judge) -> None:
     assert options is not None
     known.unlink()
     assert apply_baseline(judge.stored, options).exit_code == 0
+
+
+def test_known_findings_that_were_not_seen_are_told_with_what_was_not_tried(judge: Judge) -> None:
+    known = judge.place / "known.toml"
+    known.write_text('[row]\nkeys = ["x"]\nreason = "r"\nlink = "https://x/"\nexpires = 2999-01-01\n')
+    options = parse_baseline_options("", str(known), judge.world.runs, judge.settled_profile)
+    assert options is not None
+    judge.run()
+    stopped = tuple(
+        cell.model_copy(update={"state": State.OOM}) if cell.state is State.FAIL else cell
+        for cell in judge.stored.run.cells
+    )
+    stored = replace(judge.stored, run=judge.stored.run.model_copy(update={"cells": stopped}))
+    issues = apply_baseline(stored, options).known_issues
+    assert (issues.unseen, issues.untried_count) == (("row",), 1)

@@ -117,6 +117,15 @@ def test_it_answers_what_the_build_shows(
     assert ended.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "path", ["/src/virt/lib/../kvm/vfio.c", "virt/./kvm/vfio.c", "/src/a/b/../../virt/x/../kvm/vfio.c"]
+)
+def test_a_file_is_known_by_whatever_way_it_is_named(ask: Run_, tools: FakeTools, path: str) -> None:
+    said = CLANG_SAYS.partition(":")[2]
+    tools.configure_kernel(build=f'{KEPT}; echo "{path}:{said}"')
+    assert ask().returncode == THERE
+
+
 def test_the_same_words_about_another_file_are_not_it(ask: Run_, tools: FakeTools) -> None:
     tools.configure_kernel(
         build=f'{KEPT}; echo "{CLANG_SAYS.replace("virt/kvm/vfio.c", "virt/kvm/other.c")}"'

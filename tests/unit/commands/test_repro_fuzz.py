@@ -63,7 +63,7 @@ def as_line(text: str) -> bytes:
 
 FORMS: tuple[Callable[[bytes], bytes], ...] = (
     lambda text: b"/src/virt/kvm/vfio.c:12:3: error: " + text,
-    lambda text: b"/src/" + text.replace(b":", b"") + b"/a.c:12:3: error: bad " + text,
+    lambda text: b"/src/" + text.replace(b":", b"").replace(b"/", b"_") + b"/a.c:12:3: error: bad " + text,
     lambda text: b"ld: vfio.c:(.text+0x20): undefined reference to `" + text + b"'",
     lambda text: b'ERROR: modpost: "' + text + b'" [drivers/vfio/vfio.ko] undefined!',
     lambda text: b"/src/virt/kvm/vfio.c:12:3: error: '" + text + b"' undeclared [-Werror=" + text + b"]",
@@ -92,7 +92,8 @@ def test_a_thousand_hostile_logs(tmp_path: Path) -> None:
 @st.composite
 def hostile_records(draw: st.DrawFn) -> Run:
     """Records of a stranger's, with a hostile word in every field that takes text."""
-    text = hostile_texts()
+    # JSON has no half characters: a record with one is refused when it is read.
+    text = hostile_texts().map(lambda word: word.encode("utf-8", "replace").decode())
     diagnostic = Diagnostic(severity="error", tool="gcc", file=draw(text), line=1, message=f"no {draw(text)}")
     values = {"X": draw(text), "KCFLAGS": draw(text), draw(text): draw(text)}
     symbol = Verified(symbol=draw(text), want=draw(text), got=draw(text))

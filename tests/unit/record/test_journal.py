@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.errors import DiskFullError, RequestError
+from matrix.errors import DiskFullError, MachineError, RequestError
+from matrix.foreign_trees import remove_tree
 from matrix.record.journal import (
     Journal,
     claim_run_directory,
@@ -491,3 +492,27 @@ def test_a_directory_that_was_made_for_a_run_keeps_its_mode(tmp_path: Path) -> N
     (tmp_path / "out").chmod(0o755)
     claim_run_directory(tmp_path / "out")
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3], ids=["config", "objects", "sources", "end"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOENT])
+def test_a_disk_that_breaks_is_the_machines_fault(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
+) -> None:
+    def break_down(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with Journal(directory, a_run()) as journal:
+        monkeypatch.setattr(os, "fsync", break_down)
+        with pytest.raises(MachineError, match=f"cannot be written: {os.strerror(code)}"):
+            attempts(journal)[number]()
+        with pytest.raises(MachineError, match=r"cells\.jsonl cannot be written"):
+            journal.record_finished_cell(a_row("m", State.PASS), {})
+
+
+def test_a_run_whose_directory_was_removed_says_so(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        remove_tree(directory)
+        for attempt in attempts(journal):
+            with pytest.raises(MachineError, match="cannot be written: No such file"):
+                attempt()

@@ -53,3 +53,10 @@ def test_without_a_baseline_only_the_ledger_is_told() -> None:
     out = StringIO()
     show_regression(None, KnownIssues({}, {}, ("old-row",)), Console(file=out, width=80))
     assert " ".join(out.getvalue().split()) == "unseen old-row: not seen any more, and can go"
+
+
+def test_a_row_that_was_not_seen_may_be_where_nothing_could_be_tried() -> None:
+    out = StringIO()
+    show_regression(None, KnownIssues({}, {}, ("old-row",), untried_count=3), Console(file=out, width=200))
+    said = " ".join(out.getvalue().split())
+    assert said == "unseen old-row: not seen any more, but 3 cells could not be tried"

@@ -167,3 +167,12 @@ def test_a_cache_that_may_not_be_written_says_which_variable_moves_it(
     with pytest.raises(MachineError, match="may not be written") as caught, cache.create_import_area():
         pytest.fail("must not begin")
     assert "KMATRIX_CACHE" in caught.value.hint
+
+
+def test_an_entry_that_is_nested_without_end_is_no_entry(tmp_path: Path) -> None:
+    cache = SourceCache(CacheLayout(tmp_path))
+    entry = tmp_path / "sources" / ("a" * 64) / "entry.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text("[" * 100_000)
+    assert cache.find("a" * 64) is None
+    assert list(cache.list_trees()) == []

@@ -158,6 +158,12 @@ def test_a_patch_that_is_in_the_tree_already_is_known_by_its_index(desk: Desk) -
     assert caught.value.patch_index == 2
 
 
+def test_a_disk_that_fills_up_is_no_patch_s_fault(desk: Desk) -> None:
+    desk.lines = ("error: unable to write file 'x': No space left on device", "rejected=0000")
+    with pytest.raises(DiskFullError, match="disk is full"):
+        desk.obtain(desk.tree, "one")
+
+
 @pytest.mark.parametrize("said", ["rejected=0003", "rejected=x", "bash: git: command not found"])
 def test_what_git_did_not_say_of_a_patch_is_no_patch_s_fault(desk: Desk, said: str) -> None:
     desk.lines = (said,)

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -289,3 +290,30 @@ def test_a_focus_that_no_file_system_can_hold_is_a_missing_one(tmp_path: Path, p
     (tree / "pipe").mkdir()
     os.mkfifo(tree / "pipe/Makefile")
     assert [missing for missing, _ in find_missing_paths(tree, [path])] == [path]
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that another user can work in."""
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    place.chmod(0o755)
+    yield place
+    remove_tree(place)
+
+
+@pytest.mark.parametrize(
+    "name", ["virt", "virt/kvm/vfio.c", "Makefile", "Kconfig", "scripts", ".", "include/linux"]
+)
+def test_what_its_owner_may_not_read_is_named(open_place: Path, name: str) -> None:
+    if os.geteuid():
+        pytest.skip("only root can become another user, and come back")
+    tree = small_tree(open_place / "tree")
+    for path in (open_place, tree, *tree.rglob("*")):
+        os.chown(path, 59990, 59990, follow_symlinks=False)
+    (tree / name).chmod(0)
+    os.seteuid(59990)
+    try:
+        with pytest.raises(RequestError, match=r"cannot be read|is not a kernel tree"):
+            fetch(tree, open_place)
+    finally:
+        os.seteuid(0)

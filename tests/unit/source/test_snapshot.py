@@ -186,3 +186,13 @@ def test_files_that_are_gone_are_gone_from_the_memo_s_answer(tmp_path: Path) -> 
     hash_with_cache(tree, list_files(tree), memo)
     (tree / "Kconfig").unlink()
     assert "Kconfig" not in hash_with_cache(tree, list_files(tree), memo).entries
+
+
+def test_a_link_that_nobody_can_follow_to_its_end_counts_as_one_that_leads_out(tmp_path: Path) -> None:
+    tree = small_tree(tmp_path / "tree")
+    for number in range(42):
+        (tree / f"l{number}").symlink_to(f"l{number + 1}")
+    (tree / "loop").symlink_to("loop")
+    (tree / "long").symlink_to("./" * 300 + "Kconfig")
+    escaping = find_escaping_links(tree, hash_tree(tree, list_files(tree)))
+    assert escaping == {"l0", "l1", "loop", "long"}

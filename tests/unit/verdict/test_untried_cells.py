@@ -207,3 +207,8 @@ def test_explain_says_how_much_was_tried() -> None:
     cells = [a_cell(state=State.OOM, diagnostics=[KILLED]), a_cell("x86")]
     silence = "no compiler said anything in the 1 cell that could be tried, of 2"
     assert silence in explain(a_side(a_run(cells, SAID)))
+
+
+def test_explain_does_not_hide_a_failure_without_words() -> None:
+    silence = "no compiler said anything in its 1 cell; 1 cell failed all the same"
+    assert silence in explain(a_side(alone(State.FAIL)))
