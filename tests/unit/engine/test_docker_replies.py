@@ -1,7 +1,10 @@
 """An engine that answers nonsense to every call: an error with words, never a bug, a hang or a flood."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -315,3 +318,31 @@ def test_a_socket_that_is_gone_is_an_error(daemon: Daemon, engine: DockerEngine,
             assert isinstance(outcome(engine, call), EngineError)
     finally:
         moved.rename(daemon.path)
+
+
+@pytest.mark.parametrize(
+    ("task", "route", "answer"),
+    [
+        ("images", "GET /version", "a web page"),
+        ("images", "GET /images/NAME/json", "a list"),
+        ("plan", "GET /info", "every key with another type"),
+        ("doctor", "GET /info", "a header of 1 MB"),
+        ("sweep", "GET /containers/json", "500 and a list"),
+        ("setup", "GET /info", "no end"),
+    ],
+)
+def test_a_task_ends_with_2_and_a_sentence(
+    daemon: Daemon, engine: DockerEngine, tmp_path: Path, task: str, route: str, answer: str
+) -> None:
+    version, image = giving(200, {"ApiVersion": "1.41", "Version": "1"}), giving(200, {"Id": "sha256:1"})
+    daemon.replies |= {"GET /version": version, "GET /images/NAME/json": image, route: ANYWHERE[answer]}
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        "DOCKER_HOST": engine.url,
+        "KMATRIX_CACHE": str(tmp_path),
+    }
+    command = [sys.executable, "-m", "matrix", task]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "this is a bug" not in done.stderr
+    assert done.stderr.startswith("kmatrix: ") or "engine" in done.stdout

@@ -1,5 +1,6 @@
 """Images: what a tag stands for, what is built when, and where the root file system comes from."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,3 +241,17 @@ def test_the_host_gives_output_line_by_line_and_the_exit_code() -> None:
         ("sh", "-c", 'echo "$GREETING"; echo err >&2; exit 3'), lines.append, {"GREETING": "hi"}
     )
     assert (code, lines) == (3, ["hi", "err"])
+
+
+def test_a_program_of_the_host_ends_when_the_user_stops_it(tmp_path: Path) -> None:
+    # A signal to kmatrix alone, as from a service manager, does not reach the program.
+    script = f"trap 'touch {tmp_path}/ended; exit 1' TERM; echo on; while :; do sleep 0.1; done"
+
+    def interrupt(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        HostSystem().run_program(("sh", "-c", script), interrupt)
+    assert (tmp_path / "ended").exists()
+    assert time.monotonic() - started < 10
