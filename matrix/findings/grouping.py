@@ -13,10 +13,10 @@
 A tool that broke by itself is a problem of its own, whatever was said of the source beside it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import combinations, product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic
@@ -208,6 +208,26 @@ class _DisjointGroups:
         return [group for number, group in enumerate(self.groups) if number not in self._parents]
 
 
+_MAX_PAIRS = 1_000_000
+_MAX_PAIRS_OF_SPOT = 250_000
+"""Pairs of groups that are compared, in all and of one place or name. No kernel comes near either."""
+
+
+class _PairSet:
+    """Pairs of groups that share something, each once. Where thousands share one thing, as no compiler's
+    messages do, each is paired with its neighbours only: it costs a join, and saves hours."""
+
+    def __init__(self) -> None:
+        self.pairs: set[tuple[int, int]] = set()
+
+    def add_product(self, some: Collection[int], others: Collection[int]) -> None:
+        """Each of the first with each of the others."""
+        count = len(some) * len(others)
+        is_small = count <= _MAX_PAIRS_OF_SPOT and len(self.pairs) + count <= _MAX_PAIRS
+        found = product(some, others) if is_small else pairwise(sorted({*some, *others}))
+        self.pairs.update((min(pair), max(pair)) for pair in found if pair[0] != pair[1])
+
+
 def _join_within_tools(groups: list[DiagnosticGroup], index: _RunIndex) -> list[DiagnosticGroup]:
     """Join the lines of one kind that come up in the same cells, and cascades."""
     # Only what comes up in the very same cells: a line that fails in fewer of them has another condition.
@@ -222,14 +242,18 @@ def _join_within_tools(groups: list[DiagnosticGroup], index: _RunIndex) -> list[
 def _join_cascades(groups: list[DiagnosticGroup], index: _RunIndex) -> list[DiagnosticGroup]:
     """Join kinds with the same blamed line, or where a note of one points at the blamed line of the other."""
     joining = _DisjointGroups(groups)
+    symbols = [group.symbols for group in groups]
     for pair in _find_touching_pairs(groups, index):
-        first, second = map(joining.find_root, pair)
-        first_symbols, second_symbols = groups[first].symbols, groups[second].symbols
+        first, second = sorted(map(joining.find_root, pair))
+        if first == second:
+            continue
+        first_symbols, second_symbols = symbols[first], symbols[second]
         # Two names in one line are two problems there: a cascade of one name repeats it.
         is_other_symbol = first_symbols and second_symbols and first_symbols.isdisjoint(second_symbols)
         is_other_culprit = groups[first].is_internal != groups[second].is_internal
-        if first != second and not is_other_symbol and not is_other_culprit:
+        if not is_other_symbol and not is_other_culprit:
             joining.join_groups(first, second)
+            symbols[first] |= symbols[second]
     return joining.remaining_groups
 
 
@@ -249,12 +273,10 @@ def _find_touching_pairs(groups: Sequence[DiagnosticGroup], index: _RunIndex) ->
                 blaming.setdefault((name, line), set()).add(number)
             for line in find_noted_lines(index.find_diagnostic(key)) if name else ():
                 noting.setdefault((name, line), set()).add(number)
-    pairs = {
-        (min(pair), max(pair))
-        for spot, blamers in blaming.items()
-        for pair in product(blamers, blamers | noting.get(spot, set()))
-    }
-    return sorted((first, second) for first, second in pairs if first != second)
+    pairs = _PairSet()
+    for spot, blamers in blaming.items():
+        pairs.add_product(blamers, blamers | noting.get(spot, set()))
+    return sorted(pairs.pairs)
 
 
 def _join_across_toolchains(groups: list[DiagnosticGroup], index: _RunIndex) -> list[DiagnosticGroup]:
@@ -283,8 +305,10 @@ def _find_joinable_pairs(
     for number, (group, its_traits) in enumerate(zip(groups, traits, strict=True)):
         for hint in _list_meeting_points(group, its_traits):
             numbers_by_hint.setdefault(hint, []).append(number)
-    pairs = {pair for numbers in numbers_by_hint.values() for pair in combinations(numbers, 2)}
-    for first, second in pairs:
+    pairs = _PairSet()
+    for numbers in numbers_by_hint.values():
+        pairs.add_product(numbers, numbers)
+    for first, second in pairs.pairs:
         if toolchains[first].isdisjoint(toolchains[second]):
             strength = _measure_overlap(traits[first], traits[second])
             if strength and _can_be_joined(groups[first], groups[second], strength, index):

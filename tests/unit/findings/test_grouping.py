@@ -1,5 +1,7 @@
 """One problem is one, and two are two: across lines, objects, cells and compilers."""
 
+import itertools
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -381,3 +383,13 @@ def test_the_order_of_the_cells_does_not_matter() -> None:
 def test_a_diagnostic_that_the_record_lost_is_left_out() -> None:
     run: Run = the_story().model_copy(update={"diagnostics": {}})
     assert group_into_problems(run, {}) == ()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_thousands_of_messages_at_one_place_are_grouped_in_time(named: bool) -> None:
+    letters = "abcdefghijklmnopqrst"
+    words = ["".join(word) for word in itertools.product(letters, repeat=3)][:2000]
+    said = [error(f"so {word} of 'x'" if named else f"so {word}", 7) for word in words]
+    start = time.process_time()
+    assert len(problems([(cell(said), said)])) == 1
+    assert time.process_time() - start < 30
