@@ -98,8 +98,19 @@ class _BoundedClient(docker.APIClient):
     """docker-py's client, which reads no reply without end. What comes in chunks, or as a container's output,
     is left to its reader."""
 
+    def __init__(self, url: str, **options: Any) -> None:
+        # docker-py itself leaves open what is not read to its end, and the output of a container.
+        self._responses: list[requests.Response] = []
+        super().__init__(url, **options)
+
+    def close(self) -> None:
+        for response in self._responses:
+            response.close()
+        super().close()
+
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         response = super().send(request, **{**options, "stream": True})
+        self._responses.append(response)
         if "Upgrade" in request.headers and response.ok:
             check_output_stream(response.status_code, response.headers)
         elif not (options.get("stream") and response.raw.chunked):
@@ -306,18 +317,10 @@ class DockerEngine:
     @contextmanager
     def _attach_output(self, name: str) -> Iterator[CancellableStream[OutputChunk]]:
         """The output of a container that is to be started. ``close`` on it ends a read in another thread."""
-        responses: list[requests.Response] = []
         with self._open_client() as api:
-            # docker-py leaves the connection of an attachment open, even after close(): its response is
-            # caught on the way, and closed here.
-            api.hooks["response"].append(lambda response, *_, **__: responses.append(response))
-            try:
-                with self._translate_errors(f"attach to {name}"):
-                    stream = api.attach(name, stream=True, demux=True)
-                yield stream
-            finally:
-                for response in responses:
-                    response.close()
+            with self._translate_errors(f"attach to {name}"):
+                stream = api.attach(name, stream=True, demux=True)
+            yield stream
 
     def _forward_lines(self, stream: Iterable[OutputChunk], *on_lines: LineCallback) -> None:
         """All output of stdout and stderr, line by line, until both are closed.
