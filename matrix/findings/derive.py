@@ -69,13 +69,21 @@ def _build_finding(name: str, problem: Problem, index: CellIndex) -> Finding:
 
 
 def group_into_problems(run: Run, made_objects: MadeObjects) -> tuple[Problem, ...]:
-    """The problems of a run: those that any toolchain refuses first, then by their first cell."""
+    """The problems of a run: those that any toolchain refuses first, then by their first cell.
+
+    Of one cell, the tree's own come before those of a tool that broke.
+    """
     groups = group_diagnostics(run, made_objects)
     keys = _find_distinct_keys(groups, run.diagnostics)
     problems = [_build_problem(run, group, its) for group, its in zip(groups, keys, strict=True)]
     ranked = sorted(
         zip(groups, problems, strict=True),
-        key=lambda pair: (_is_warning_only(pair[1]), min(pair[0].cells), pair[1].title),
+        key=lambda pair: (
+            _is_warning_only(pair[1]),
+            min(pair[0].cells),
+            pair[1].blames is not None,
+            pair[1].title,
+        ),
     )
     return tuple(problem for _, problem in ranked)
 
