@@ -1,6 +1,5 @@
 """The focus, which is what the stage of that name builds: for an arch, in a tree, and for a patch."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +7,7 @@ from matrix.builder.run_context import resolve_focus
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile
 from matrix.errors import RequestError
+from matrix.foreign_files import ForeignDirectory
 from matrix.kernel_files import OBJECT_SUFFIXES
 from matrix.source.kernel_tree import find_missing_paths
 
@@ -54,7 +54,7 @@ def find_focus_additions(
         target
         for path in sorted(set(touched))
         for target in _list_targets(PurePosixPath(path))
-        if any(_has_makefile(tree / PurePosixPath(path).parent) for tree in trees)
+        if any(_has_makefile(tree, PurePosixPath(path).parent) for tree in trees)
         and _parse_arch_directory(path) in {None, *arches}
     )
     new = (target for target in wanted if not any(target.startswith(path) for path in focused))
@@ -75,8 +75,9 @@ def _list_targets(path: PurePosixPath) -> Iterator[str]:
         yield f"{path.parent}/"
 
 
-def _has_makefile(directory: Path) -> bool:
-    return any(os.path.isfile(directory / name) for name in ("Makefile", "Kbuild"))  # noqa: PTH113 - never raises
+def _has_makefile(tree: Path, directory: PurePosixPath) -> bool:
+    files = ForeignDirectory(tree)
+    return any(files.stat_file(str(directory / name)) for name in ("Makefile", "Kbuild"))
 
 
 def _parse_arch_directory(path: str) -> str | None:
