@@ -10,9 +10,13 @@ from matrix.findings.evidence import CellIndex, MadeObjects
 from matrix.findings.finding import Culprit, Finding, Findings
 from matrix.findings.fingerprint import compute_finding_keys, format_problem_title
 from matrix.findings.grouping import DiagnosticGroup, ObjectDiagnostic, group_diagnostics
-from matrix.findings.minimize import minimize_condition
+from matrix.findings.minimize import Cover, minimize_condition
 from matrix.findings.proof import ProofSearch
+from matrix.findings.truth_table import compute_step_limit
 from matrix.record.run_model import Run, Tool
+
+Places = tuple[int, int]
+"""Masks of cells: where a problem was seen, and where it is absent."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +44,29 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
     ``made_objects``: what its failing cells made without an error.
     """
     index = CellIndex.from_run(run, made_objects)
-    problems = enumerate(group_into_problems(run, made_objects), 1)
-    findings = tuple(_build_finding(f"F{number}", problem, index) for number, problem in problems)
+    problems = group_into_problems(run, made_objects)
+    places = [_find_places(problem, index) for problem in problems]
+    covers = _find_conditions(index, set(places))
+    findings = tuple(
+        _build_finding(f"F{number}", problem, index, place, covers[place])
+        for number, (problem, place) in enumerate(zip(problems, places, strict=True), 1)
+    )
     return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
 
 
-def _build_finding(name: str, problem: Problem, index: CellIndex) -> Finding:
+def _find_places(problem: Problem, index: CellIndex) -> Places:
     seen = index.mask_cells(problem.cells)
-    absent = index.find_absent_cells(problem.objects, problem.stages) & ~seen
-    cover = minimize_condition(index.table, seen, absent)
+    return seen, index.find_absent_cells(problem.objects, problem.stages) & ~seen
+
+
+def _find_conditions(index: CellIndex, places: set[Places]) -> dict[Places, Cover]:
+    """The condition of each: what comes up in the same cells has the same. All in bounded time together."""
+    steps = compute_step_limit(index.table, len(places) or 1)
+    return {place: minimize_condition(index.table, *place, steps=steps) for place in places}
+
+
+def _build_finding(name: str, problem: Problem, index: CellIndex, places: Places, cover: Cover) -> Finding:
+    seen, absent = places
     proof = ProofSearch(index, seen, absent)
     return Finding(
         id=name,

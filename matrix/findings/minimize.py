@@ -15,9 +15,10 @@ fewest cells of which nothing is known, fewest values named, the conjunctions' a
    which no conjunction covers two take one each, and that bounds it.
 
 Sets of cells are bit masks, so a step costs a few operations on words of the machine, about 1 µs for each
-10,000 cells. Steps are counted and limited (`compute_step_limit`: 20,000, fewer above 10,000 cells). When
-they run out, the better of the best cover so far and a greedy one is the answer, marked as not known to be
-minimal. The number of steps does not depend on the machine, nor the answer on the order of the cells.
+10,000 cells. Steps are counted and limited (`compute_step_limit`: 20,000, fewer above 10,000 cells, or
+where a run has over a hundred conditions to find). When they run out, the better of the best cover so far
+and a greedy one is the answer, marked as not known to be minimal. The number of steps does not depend on
+the machine, nor the answer on the order of the cells.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,13 +36,10 @@ class CoverSearch:
     """Branch and bound over the largest conjunctions. ``steps_left`` is 0 when the steps ran out."""
 
     problem: CoverProblem
-    steps_left: int = 0
+    steps_left: int
     _best: tuple[Literals, ...] | None = None
     _best_cost: tuple[Any, ...] = ()
     _primes_by_point: dict[tuple[int, ...], "_PrimeCubes"] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.steps_left = compute_step_limit(self.problem.table)
 
     def find_best_cover(self) -> tuple[Literals, ...]:
         """The smallest cover, or the best that the steps allowed."""
@@ -236,24 +234,26 @@ class Cover:
     minimal: bool
 
 
-def minimize_condition(table: TruthTable, seen: int, absent: int) -> Cover:
+def minimize_condition(table: TruthTable, seen: int, absent: int, *, steps: int | None = None) -> Cover:
     """The smallest condition for what was seen in ``seen`` and is absent from ``absent`` (masks of rows).
 
-    A row in both, or with the very values of a seen one, counts as seen.
+    A row in both, or with the very values of a seen one, counts as seen. ``steps`` bounds the search, by
+    default as for a single one.
     """
+    limit = steps or compute_step_limit(table)
     if not seen:
         return Cover((), minimal=True)
     problem = CoverProblem(table, seen, absent & ~seen)
-    single = _find_single_cube(problem)
+    single = _find_single_cube(problem, limit)
     if single is not None:
         literals, proven = single
         return Cover((problem.to_cube(literals),), minimal=proven)
-    search = CoverSearch(problem)
+    search = CoverSearch(problem, limit)
     cubes = sorted(search.find_best_cover(), key=problem.sort_key)
     return Cover(tuple(problem.to_cube(literals) for literals in cubes), minimal=search.steps_left > 0)
 
 
-def _find_single_cube(problem: CoverProblem) -> tuple[Literals, bool] | None:
+def _find_single_cube(problem: CoverProblem, steps: int) -> tuple[Literals, bool] | None:
     """The best single conjunction and whether that is proven, or None where one is not enough.
 
     An axis without which an absent row comes in is in all of them; so the choice is among the others only.
@@ -269,7 +269,6 @@ def _find_single_cube(problem: CoverProblem) -> tuple[Literals, bool] | None:
     ]
     needed = [axis for axis in useful if problem.admits_absent(_keep_terms(whole, {*useful} - {axis}))]
     rest = [axis for axis in useful if axis not in needed]
-    steps = compute_step_limit(problem.table)
     # By size, so the first size at which any fits is the smallest; all of that size are compared.
     for size in range(len(rest) + 1):
         candidates = [

@@ -85,6 +85,7 @@ class TruthTable:
 # A step's time grows with the rows, so above 10,000 of them their product is what is limited.
 _STEPS = 20_000
 _STEPS_TIMES_ROWS = 200_000_000
+_FULL_SEARCHES = 100
 _LEAST_STEPS = 100
 
 Literals = tuple[int | None, ...]
@@ -174,6 +175,10 @@ def count_terms(cubes: Iterable[Literals]) -> int:
     return sum(bits is not None for literals in cubes for bits in literals)
 
 
-def compute_step_limit(table: TruthTable) -> int:
-    """How many steps a search may take: fewer in large tables, where each costs more."""
-    return max(_LEAST_STEPS, min(_STEPS, _STEPS_TIMES_ROWS // (table.row_count + 1)))
+def compute_step_limit(table: TruthTable, searches: int = 1) -> int:
+    """How many steps a search may take: fewer in large tables, where each costs more.
+
+    Of very many ``searches`` on one table, each may take less: together they take no more than a hundred.
+    """
+    limit = max(_LEAST_STEPS, min(_STEPS, _STEPS_TIMES_ROWS // (table.row_count + 1)))
+    return max(1, min(limit, limit * _FULL_SEARCHES // searches))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from matrix.findings import truth_table
 from matrix.findings.minimize import Cover, minimize_condition
-from matrix.findings.truth_table import TruthTable
+from matrix.findings.truth_table import TruthTable, compute_step_limit
 
 Axes = Mapping[str, Sequence[str]]
 Rows = Sequence[Mapping[str, str]]
@@ -369,3 +369,11 @@ def test_a_hundred_thousand_cells_take_milliseconds_for_each_finding() -> None:
         assert [set(cube) for cube in found.cubes] == [set(names)]
     assert len(rows) == 104_976
     assert time.monotonic() - started < 10
+
+
+def test_however_many_conditions_a_run_has_their_searches_share_one_bound() -> None:
+    table = TruthTable({"A": ["n", "y"]}, [{"A": "n"}, {"A": "y"}])
+    alone = compute_step_limit(table)
+    assert {compute_step_limit(table, searches) for searches in (1, 50, 100)} == {alone}
+    shares = {searches: compute_step_limit(table, searches) for searches in (200, 10_000, 10**9)}
+    assert shares == {200: alone // 2, 10_000: alone // 100, 10**9: 1}
