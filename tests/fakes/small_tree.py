@@ -19,6 +19,15 @@ EDIT = """\
 +int 2nd;
  int third;
 """
+SMALL_PROFILE = """\
+arch = ["x86"]
+toolchain = ["gcc-14"]
+focus = ["drivers/vfio/"]
+source = "tree"
+[symbols]
+VFIO = ["n", "y"]
+"""
+"""Of two cells, beside a tree that lies in ``tree``."""
 
 
 def small_tree(root: Path, **more: str) -> Path:

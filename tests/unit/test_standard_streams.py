@@ -15,17 +15,9 @@ from pathlib import Path
 import pytest
 
 from matrix.standard_streams import guard_standard_streams
-from tests.fakes.small_tree import small_tree
+from tests.fakes.small_tree import SMALL_PROFILE, small_tree
 
 ROOT = Path(__file__).parents[2]
-PROFILE = """\
-arch = ["x86"]
-toolchain = ["gcc-14"]
-focus = ["drivers/vfio/"]
-source = "tree"
-[symbols]
-VFIO = ["n", "y"]
-"""
 KEPT = {"run.json", "cells.jsonl", "findings.json", "report.html", "report.md", "report.txt"}
 ERROR = "/src/drivers/vfio/vfio.c:1:1: error: 'x' undeclared"
 FULL = r"kmatrix: stdout could not be written: No space left on device"
@@ -41,7 +33,7 @@ class Place:
         small_tree(
             root / "tree", **{"drivers/vfio/vfio.c": "int a;\n", "Kconfig": "config VFIO\n\ttristate 'v'\n"}
         )
-        (root / "ok.toml").write_text(PROFILE)
+        (root / "ok.toml").write_text(SMALL_PROFILE)
 
     def shell(self, line: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a line of shell in which ``$K`` is kmatrix."""
@@ -213,7 +205,7 @@ def foreign_place() -> Iterator[Place]:
         (made.root / "closed").chmod(0o700)
         for name, mode in (("secret.toml", 0o600), ("open", 0o777), ("cache", 0o755)):
             path = made.root / name
-            path.write_text(PROFILE) if name.endswith("toml") else path.mkdir()
+            path.write_text(SMALL_PROFILE) if name.endswith("toml") else path.mkdir()
             path.chmod(mode)
         yield made
 

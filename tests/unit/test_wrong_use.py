@@ -22,7 +22,7 @@ from matrix.engine.protocol import Engine
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Kernel, Made, Symbol
 from tests.fakes.runs import the_story
-from tests.fakes.small_tree import small_tree
+from tests.fakes.small_tree import SMALL_PROFILE, small_tree
 
 Said = pytest.CaptureFixture[str]
 LONG, DEEP = "n" * 300, "/".join(["d" * 200] * 25)
@@ -30,14 +30,6 @@ ESCAPE = "\x1b[31mred"
 LATIN = "\udcff"
 """A byte that is no UTF-8, as Python has it in a word of the command line."""
 CELL = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
-PROFILE = """\
-arch = ["x86"]
-toolchain = ["gcc-14"]
-focus = ["drivers/vfio/"]
-source = "tree"
-[symbols]
-VFIO = ["n", "y"]
-"""
 KNOWN = """\
 [one]
 keys = ["a"]
@@ -208,21 +200,24 @@ PROFILES = [
 TEXTS: dict[str, tuple[bytes, str]] = {
     "broken": (b"arch = [", "not valid TOML: "),
     "latin": (b"# \xff", "not valid TOML: "),
-    "utf16": (PROFILE.encode("utf-16"), "not valid TOML: "),
+    "utf16": (SMALL_PROFILE.encode("utf-16"), "not valid TOML: "),
     "nul": (b"arch = '\0'", "not valid TOML: "),
     "blank": (b"", "arch: this key is needed"),
-    "twice": (PROFILE.replace("[symbols]", "arch = ['x86']").encode(), "not valid TOML: Cannot overwrite"),
-    "unknown": (b"shiny = 1\n" + PROFILE.encode(), "shiny: unknown key"),
-    "near": (b"job = 1\n" + PROFILE.encode(), r"job: unknown key \(nearest: 'jobs'\)"),
-    "named": (b"profile = 'x'\n" + PROFILE.encode(), "a profile is named by its file"),
-    "symbol": (PROFILE.replace("VFIO", "'A B'").encode(), "symbols"),
-    "value": (PROFILE.replace('"y"', '"a\\nb"').encode(), "symbols.VFIO"),
-    "none": (PROFILE.replace('["n", "y"]', "[]").encode(), "symbols.VFIO: an empty axis"),
-    "double": (PROFILE.replace('["n", "y"]', '["y", "y"]').encode(), "symbols.VFIO: names 'y' twice"),
-    "fixed": (b"fixed = { VFIO = 'y' }\n" + PROFILE.encode(), "VFIO cannot be both an axis and fixed"),
-    "nofocus": (PROFILE.replace('["drivers/vfio/"]', "[]").encode(), "stage focus needs a focus"),
-    "nulpatch": (b'patch = ["\\u0000"]\n' + PROFILE.encode(), "is no path: it has a NUL in it"),
-    "nulmake": (b'make = { W = "\\u0000" }\n' + PROFILE.encode(), r"make.W: expected one line"),
+    "twice": (
+        SMALL_PROFILE.replace("[symbols]", "arch = ['x86']").encode(),
+        "not valid TOML: Cannot overwrite",
+    ),
+    "unknown": (b"shiny = 1\n" + SMALL_PROFILE.encode(), "shiny: unknown key"),
+    "near": (b"job = 1\n" + SMALL_PROFILE.encode(), r"job: unknown key \(nearest: 'jobs'\)"),
+    "named": (b"profile = 'x'\n" + SMALL_PROFILE.encode(), "a profile is named by its file"),
+    "symbol": (SMALL_PROFILE.replace("VFIO", "'A B'").encode(), "symbols"),
+    "value": (SMALL_PROFILE.replace('"y"', '"a\\nb"').encode(), "symbols.VFIO"),
+    "none": (SMALL_PROFILE.replace('["n", "y"]', "[]").encode(), "symbols.VFIO: an empty axis"),
+    "double": (SMALL_PROFILE.replace('["n", "y"]', '["y", "y"]').encode(), "symbols.VFIO: names 'y' twice"),
+    "fixed": (b"fixed = { VFIO = 'y' }\n" + SMALL_PROFILE.encode(), "VFIO cannot be both an axis and fixed"),
+    "nofocus": (SMALL_PROFILE.replace('["drivers/vfio/"]', "[]").encode(), "stage focus needs a focus"),
+    "nulpatch": (b'patch = ["\\u0000"]\n' + SMALL_PROFILE.encode(), "is no path: it has a NUL in it"),
+    "nulmake": (b'make = { W = "\\u0000" }\n' + SMALL_PROFILE.encode(), r"make.W: expected one line"),
 }
 WRONG_TYPES = {
     "arch": "1",
@@ -480,21 +475,23 @@ class World:
             (root / name).symlink_to(target)
 
     def _write_profiles(self) -> None:
-        (self.root / "ok.toml").write_text(PROFILE)
+        (self.root / "ok.toml").write_text(SMALL_PROFILE)
         (self.root / "deep.toml").write_text("a = " + "[" * 5000)
         (self.root / "digits.toml").write_text("a = " + "9" * 5000)
         for name, (content, _) in TEXTS.items():
             (self.root / f"{name}-text.toml").write_bytes(content)
         for key, value in WRONG_TYPES.items():
             kept = [
-                line for line in PROFILE.splitlines() if not line.startswith((f"{key} =", f"[{key}]", "VFIO"))
+                line
+                for line in SMALL_PROFILE.splitlines()
+                if not line.startswith((f"{key} =", f"[{key}]", "VFIO"))
             ]
             tables = [line for line in kept if line.startswith("[")]
             others = [line for line in kept if not line.startswith("[")]
             lines = [*others, f"{key} = {value}", *tables]
             (self.root / f"{key}-type.toml").write_text("\n".join(lines))
         for number, text in enumerate(BASES):
-            (self.root / f"base{number}.toml").write_text(f"base = ['m']\n{PROFILE}{text}\n")
+            (self.root / f"base{number}.toml").write_text(f"base = ['m']\n{SMALL_PROFILE}{text}\n")
 
     def _write_known_issues(self) -> None:
         for name, text in {
