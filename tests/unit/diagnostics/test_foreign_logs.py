@@ -2,8 +2,8 @@
 
 A TOML file has the keys ``fails`` (how make ended) and ``source`` (where the form was seen), one
 ``[[diagnostic]]`` for each that is in the log, in its order, with the fields that must hold (``has`` is a
-part of the message), and one ``[[failed]]`` for each target that make failed to make, with its cause's message
-(``has``).
+part of the message), and one ``[[failed]]`` for each target that make failed to make, with the message of
+its cause (``has``).
 """
 
 import tomllib
