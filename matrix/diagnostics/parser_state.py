@@ -42,7 +42,7 @@ MAX_LOG_LINE_LENGTH = 32_768
 
 
 def clean_log_line(line: str) -> str:
-    """A line without escapes, a CI's timestamp, line end or what is no valid Unicode; cut where it is endless."""
+    """A line without escapes, a CI's timestamp, line end or invalid Unicode; cut where it is endless."""
     valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
     plain = _ESCAPES.sub("", valid).rstrip("\r\n")
     stamp = _TIMESTAMP.match(plain) if plain[:1] in _TIMESTAMP_STARTS else None
