@@ -26,7 +26,7 @@ def list_headline_sentences(explanation: ConfigExplanation) -> list[str]:
     finding = explanation.finding
     given, fit = explanation.user_config, explanation.fit
     missed = [_format_missed_term(term, given, finding) for term in fit.missed_terms]
-    untried = list(_list_untried_values(explanation))
+    untried = [*_list_untried_fields(explanation), *_list_untried_values(explanation)]
     met = [] if missed else [_format_met_condition(explanation, is_first=not untried)]
     return [*missed, *untried, *met]
 
@@ -50,13 +50,11 @@ def _format_met_condition(explanation: ConfigExplanation, *, is_first: bool) -> 
 def _format_missed_term(term: TermCheck, given: UserConfig, finding: Finding) -> str:
     seen = finding_text.format_conjunction({term.axis: term.needed})
     if term.axis == "arch":
-        unknown = "" if term.proven else f", and no cell shows whether it comes on {term.actual}"
-        return f"your .config is for {term.actual}; {finding.id} was seen {seen} only{unknown}"
+        return f"your .config is for {term.actual}; {finding.id} was seen {seen} only"
     if term.axis == "toolchain":
         compiler = given.origin.compiler
         actual = compiler.text if compiler else term.actual
-        unknown = "" if term.proven else f", and no cell shows whether it comes with {term.actual}"
-        return f"your .config was made with {actual}; {finding.id} comes {seen} only{unknown}"
+        return f"your .config was made with {actual}; {finding.id} comes {seen} only"
     if term.actual in term.needed:
         lacks = ", ".join(f"{check.symbol}={check.got}" for check in term.failed_checks)
         wants = ", ".join(f"{check.symbol}={check.want}" for check in term.failed_checks)
@@ -80,6 +78,14 @@ def _format_written_value(term: TermCheck) -> str:
 def format_met_cube(explanation: ConfigExplanation) -> str:
     """The conjunction that a .config is held against."""
     return finding_text.format_conjunction(explanation.finding.condition[explanation.fit.cube_index])
+
+
+def _list_untried_fields(explanation: ConfigExplanation) -> Iterator[str]:
+    """That no cell shows whether a finding comes on the .config's own arch, or with its toolchain."""
+    for term in explanation.fit.missed_terms:
+        if not term.is_symbol and not term.proven:
+            where = finding_text.format_conjunction({term.axis: (term.actual,)})
+            yield f"whether {explanation.finding.id} also comes {where}, no cell shows"
 
 
 def _list_untried_values(explanation: ConfigExplanation) -> Iterator[str]:

@@ -22,7 +22,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.findings.untried import RunTrial
 from matrix.kconfig.config import ConfigCompiler
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import UNTRIED_STATES
+from matrix.record.states import PROVEN_STATES
 from matrix.shell_words import format_command
 from reports import finding_text, limits
 from reports.config_text import (
@@ -213,12 +213,12 @@ def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Conso
 
 
 def _format_silence(stored: StoredRun) -> str:
-    """That no compiler said anything, and in which cells: of one that was not tried, nothing is known."""
+    """That no compiler said anything, and in which cells: of one that was not compiled, nothing is known."""
     cells = stored.run.cells
-    untried = sum(cell.state in UNTRIED_STATES for cell in cells)
+    tried = sum(cell.state in PROVEN_STATES for cell in cells)
     failed = len(stored.find_unexplained_cells())
-    where = format_count(len(cells) - untried, "cell")
-    where = f"the {where} that could be tried, of {len(cells)}" if untried else f"its {where}"
+    where = format_count(tried, "cell")
+    where = f"the {where} that could be tried, of {len(cells)}" if tried < len(cells) else f"its {where}"
     unknown = f"; {format_count(failed, 'cell')} failed all the same" if failed else ""
     return f"no compiler said anything in {where}{unknown}"
 

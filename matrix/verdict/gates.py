@@ -9,6 +9,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.shell_words import format_command
+from matrix.verdict.finding_outcome import WORDINGS, FindingOutcome, explain_not_fixed, is_known_unfixed
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -45,10 +46,10 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
 
 def format_fix_check(check: FixCheck) -> str:
     """``F1 is fixed``, ``F1 is not fixed: still there``, ``F1: not known whether it is fixed: no list``."""
+    outcome = FindingOutcome.STILL if check.known else FindingOutcome.UNKNOWN
     if check.fixed:
-        return f"{check.finding} is fixed"
-    outcome = " is not fixed" if check.known else ": not known whether it is fixed"
-    return f"{check.finding}{outcome}: {check.reason}"
+        outcome = FindingOutcome.FIXED
+    return f"{check.finding}{WORDINGS[outcome].sentence}" + (f": {check.reason}" if check.reason else "")
 
 
 def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
@@ -58,31 +59,6 @@ def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
 
 def _matches_name(row: FindingChange, ids: Collection[str], name: str) -> bool:
     return name.upper() in ids or name in row.keys
-
-
-def explain_not_fixed(row: FindingChange) -> str:
-    """Why a finding is not known to be fixed; empty where it is."""
-    if row.fate is FindingStatus.STILL:
-        cells = len(row.after.cells) if row.after else 0
-        where = "1 cell" if cells == 1 else f"{cells} cells"
-        return f"still there, in {where}" + (f": {row.why}" if row.why else "")
-    if row.fate is FindingStatus.LOST:
-        return f"lost, not fixed, in {row.became[CellFindingStatus.LOST]} of its cells: {row.why}"
-    if row.fate is not FindingStatus.FIXED:
-        return row.why or "nothing is known of its cells"
-    if CellFindingStatus.UNLISTED in row.became:
-        return "its cells pass, but no list says whether its object was made for that"
-    if CellFindingStatus.NOT_BUILT in row.became and not row.why:
-        return "its object is not built any more, and nothing explains why"
-    return ""
-
-
-def is_known_unfixed(row: FindingChange) -> bool:
-    """Whether a finding is known not to be fixed: it is still there, or where it was nothing can be built.
-
-    Otherwise what is not fixed may well be: its cells could not be tried, or nothing says why it is gone.
-    """
-    return row.fate in {FindingStatus.STILL, FindingStatus.LOST}
 
 
 def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Collection[str]) -> str:
