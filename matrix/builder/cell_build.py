@@ -15,11 +15,7 @@ from matrix.builder.kbuild_objects import (
 from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings
 from matrix.catalog.types import STAGE_NAMES, StageName
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.log_parser import (
-    parse_compiled_objects,
-    parse_diagnostics,
-    summarize_unrecognized_log,
-)
+from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
 from matrix.kconfig.config import Config
@@ -141,7 +137,8 @@ class CellBuild:
         result = judge_last_make(makes)
         lines = _join_lines(makes)
         printed, is_complete = bound_occurrences(
-            parse_diagnostics(lines), sum(make.left_out_messages for make in makes)
+            list(parse_build_log(lines, failed=result.state is State.FAIL).occurrences),
+            sum(make.left_out_messages for make in makes),
         )
         occurrences, objects, compiled = self._collect_diagnostics(name, lines, printed, moment)
         # The directory is idle only now: if the process is killed before this, the lane is dropped.
@@ -150,8 +147,6 @@ class CellBuild:
         # Warnings that were left out are not remembered: the next cell must print them again.
         if is_complete:
             self.lane.finish_step(result.state)
-        if result.state is State.FAIL and not _has_error(occurrences):
-            occurrences.append(Occurrence(summarize_unrecognized_log(lines), None))
         state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
         if state is State.FAIL and result.is_cut_short:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
@@ -192,7 +187,7 @@ class CellBuild:
         belonging = (
             read_listed_objects(build, targets)
             | list_module_files(build, targets)
-            | parse_compiled_objects(lines)
+            | parse_build_log(lines).compiled_objects
         )
         unknown = {item for item, kept in self.lane.warnings.items() if kept.listed and item not in belonging}
         hidden = {
@@ -233,11 +228,13 @@ class CellBuild:
     ) -> frozenset[str]:
         """Objects that the log shows compiled, without what make prepares for any target."""
         if name != "focus":
-            return parse_compiled_objects(lines)
+            return parse_build_log(lines).compiled_objects
         targets = tuple(self.stages.list_make_targets(name))
         blamed = {item.object for item in printed if item.diagnostic.severity == "error"}
         return frozenset(
-            item for item in parse_compiled_objects(lines) if item.startswith(targets) or item in blamed
+            item
+            for item in parse_build_log(lines).compiled_objects
+            if item.startswith(targets) or item in blamed
         )
 
     def _remember_warnings(

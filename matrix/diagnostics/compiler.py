@@ -15,16 +15,8 @@ A message without a source belongs to the last step; a note belongs to the messa
 import re
 
 from matrix.diagnostics.diagnostic import Severity, find_quoted_identifiers
-from matrix.diagnostics.parser_state import (
-    CARETS,
-    MAX_MESSAGE_PARTS,
-    UNKNOWN_COMPILER,
-    DiagnosticDraft,
-    LineReader,
-    ParserState,
-    Position,
-    read_with_first,
-)
+from matrix.diagnostics.drafts import CARETS, MAX_MESSAGE_PARTS, UNKNOWN_COMPILER, DiagnosticDraft, Position
+from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_first
 from matrix.kernel_files import ASSEMBLY_SUFFIXES
 
 _INCLUDE_CHAIN = re.compile(

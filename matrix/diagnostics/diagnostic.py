@@ -14,7 +14,8 @@ class Site(BaseModel):
     """A place that a diagnostic or one of its notes points at.
 
     ``symbol`` is the identifier at the caret, ``code`` the quoted line of source with single blanks and no
-    margin. ``macro``: it only shows the macro that the code came out of.
+    margin. ``macro``: it only shows the macro that the code came out of. ``caller``: the code was inlined
+    into this place.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -24,6 +25,8 @@ class Site(BaseModel):
     symbol: str | None = None
     code: str | None = None
     macro: bool = False
+    # It came later: where it says nothing it is left out, as of a diagnostic.
+    caller: bool = Field(default=False, exclude_if=not_)
 
 
 class Diagnostic(BaseModel):
@@ -34,7 +37,8 @@ class Diagnostic(BaseModel):
     ``included_from`` runs outward, ``file:line`` each. ``excerpt`` is the tool's own quotation of the
     source, caret lines included. ``sites`` are the places that the message and its notes point at, the
     message's own first. ``promoted``: -Werror made the error of a warning. ``internal``: the tool itself
-    broke, by its own words, and not the source.
+    broke, by its own words, and not the source. ``summary``: it only sums up warnings that were printed
+    before, and makes an error of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,6 +59,7 @@ class Diagnostic(BaseModel):
     promoted: bool = False
     # It came later: where it says nothing it is left out, so that older records and keys stay as they are.
     internal: bool = Field(default=False, exclude_if=not_)
+    summary: bool = Field(default=False, exclude_if=not_)
 
     @property
     def location(self) -> str:
@@ -72,6 +77,32 @@ class Occurrence(NamedTuple):
 
     diagnostic: Diagnostic
     object: str | None
+
+
+class FailedTarget(NamedTuple):
+    """A target that make failed to make by its own recipe, and the diagnostic that says why.
+
+    ``target`` is relative to the build directory where it is a file, and then it is the ``object`` too; a
+    goal (``oldconfig``) has none.
+    """
+
+    target: str
+    object: str | None
+    cause: Occurrence | None
+
+
+class BuildLog(NamedTuple):
+    """What a build log shows: its diagnostics in order, each once per object; what make failed to make; the
+    objects whose compiling or assembling it shows, whatever came of it."""
+
+    occurrences: tuple[Occurrence, ...]
+    failed_targets: tuple[FailedTarget, ...]
+    compiled_objects: frozenset[str]
+
+    @property
+    def has_error(self) -> bool:
+        """Whether any of its diagnostics is an error."""
+        return any(item.diagnostic.severity == "error" for item in self.occurrences)
 
 
 _QUOTED_IDENTIFIER = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")

@@ -14,13 +14,8 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.parser_state import (
-    DiagnosticDraft,
-    LineReader,
-    ParserState,
-    Position,
-    read_with_first,
-)
+from matrix.diagnostics.drafts import DiagnosticDraft, Position
+from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_first
 
 _MODPOST = re.compile(
     r"(?P<kind>ERROR|WARNING|FATAL): "

@@ -14,13 +14,8 @@ import posixpath
 import re
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.diagnostics.parser_state import (
-    MAX_LOG_LINE_LENGTH,
-    MAX_MESSAGE_PARTS,
-    DiagnosticDraft,
-    ParserState,
-    Position,
-)
+from matrix.diagnostics.drafts import MAX_MESSAGE_PARTS, DiagnosticDraft, Position
+from matrix.diagnostics.parser_state import MAX_LOG_LINE_LENGTH, ParserState
 
 _GNU = re.compile(r"(?:\S*[/-])?ld(?:\.bfd|\.gold)?: ?(?P<text>.+)")
 _WITHOUT_PREFIX = re.compile(

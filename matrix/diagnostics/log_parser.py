@@ -6,10 +6,10 @@ none recognises ends the current diagnostic.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from matrix.diagnostics.compiler import read_compiler, read_excerpt
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.diagnostic import BuildLog, Occurrence
 from matrix.diagnostics.internal_error import is_crash_report
 from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
 from matrix.diagnostics.linker import read_linker
@@ -25,50 +25,37 @@ _READERS = (
     read_excerpt,
     read_other_tool,
 )
-# What is left of a failing log when make's own bookkeeping is taken away.
-_BOOKKEEPING = re.compile(
-    r"\S*make(?:\[[0-9]+\])?: (?:Entering|Leaving|Target|Nothing|\*\*\* (?:\[|Waiting))"
-    r"|  [A-Z][A-Z0-9_]+ .*|\$ |[\s*#]*$"
-)
-_COMPILE_STEPS = frozenset({"CC", "AS", "CXX"})
-_EMPTY_LOG = "the build failed and its log is empty"
+# The steps that make an object out of a source file; CC32 and others are for 32-bit compatibility.
+_COMPILE_STEP = re.compile(r"(?:CC|AS|CXX|RUSTC)(?:32|_COMPAT)?(?: |$)|VDSO(?:CC|AS|32C|32A|64C|64A)?(?: |$)")
 
 
-def parse_diagnostics(
-    lines: Iterable[str], source_root: str = "/src", build_root: str = "/build"
-) -> list[Occurrence]:
-    """Every error and warning of a build log, in its order, each once per object.
+def parse_build_log(
+    lines: Iterable[str],
+    source_root: str = "/src",
+    build_root: str = "/build",
+    *,
+    failed: bool | None = None,
+) -> BuildLog:
+    """A build log: its errors and warnings, the targets that failed with their causes, what was compiled.
 
     ``source_root`` and ``build_root`` are where the tree and ``O=`` were for the tools that wrote the log;
-    files are given relative to them. Objects are relative to the build directory.
+    files are given relative to them. Objects are relative to the build directory. ``failed`` is how make
+    ended, where that is known: then a log in which nothing else is recognised has one error.
     """
     log = ParserState(BuildRoots(source_root, build_root))
     for line in map(clean_log_line, lines):
         log.crashed = log.crashed or is_crash_report(line)
         if not read_with_first(_READERS, log, line):
-            log.end_continuation()
-    return log.collect_occurrences()
+            log.keep_unread_line(line)
+        elif log.object and log.object.endswith(".o") and _COMPILE_STEP.match(log.step):
+            log.compiled_objects.add(log.object)
+    if failed and not any(draft.severity == "error" for draft in log.drafts):
+        log.fail_without_target()
+    return log.collect_log()
 
 
-def parse_compiled_objects(
+def parse_diagnostics(
     lines: Iterable[str], source_root: str = "/src", build_root: str = "/build"
-) -> frozenset[str]:
-    """The objects whose compiling or assembling the log shows, whatever came of it."""
-    log = ParserState(BuildRoots(source_root, build_root))
-    objects = set()
-    for line in map(clean_log_line, lines):
-        if read_make(log, line) and log.object and log.object.endswith(".o") and log.step in _COMPILE_STEPS:
-            objects.add(log.object)
-    return frozenset(objects)
-
-
-def summarize_unrecognized_log(lines: Sequence[str], count: int = 10) -> Diagnostic:
-    """A failing log in which nothing was recognised, as one error: its last meaningful line.
-
-    ``notes`` are the last ``count`` lines that are not blank, make's bookkeeping included.
-    """
-    nonblank = [line.strip() for line in map(clean_log_line, lines) if line.strip()]
-    meaningful = [line for line in map(clean_log_line, lines) if not _BOOKKEEPING.match(line)]
-    message = next(reversed(meaningful or nonblank), _EMPTY_LOG).strip()
-    notes = tuple(nonblank[-count:]) if count > 0 else ()
-    return Diagnostic(severity="error", tool="make", message=message, notes=notes)
+) -> list[Occurrence]:
+    """Every error and warning of a build log, as `parse_build_log` finds them."""
+    return list(parse_build_log(lines, source_root, build_root).occurrences)

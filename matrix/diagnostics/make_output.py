@@ -7,25 +7,25 @@
     ***
     *** Configuration file ".config" not found!
 
-That a recipe failed is no diagnostic: the tool that failed has printed one.
+That a recipe failed is no diagnostic where the tool that failed has printed one: `failed_targets`.
 """
 
 import posixpath
 import re
 
-from matrix.diagnostics.parser_state import (
-    DiagnosticDraft,
-    LineReader,
-    ParserState,
-    Position,
-    read_with_first,
-)
+from matrix.diagnostics.drafts import DiagnosticDraft, Position
+from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_first
 
-_STEP = re.compile(r"(?:  |# )(?P<step>[A-Z][A-Z0-9_+-]*(?: \[\w+\])?) +(?P<target>[^\s:;()]+)$")
+_STEP = re.compile(
+    r"(?:  |# )(?P<step>[A-Z][A-Z0-9_.+-]*(?: (?:\[\w+\]|[A-Z]{1,4}))?) +(?P<target>[^\s:;()]+)$"
+)
 _COMMAND = re.compile(r"\s*(?=\S*[A-Za-z])[\w./+-]+ -\S.* -o (?P<target>[^\s;]+)")
-_MAKE = re.compile(r"(?:\S*/)?g?make(?:\[[0-9]+\])?: (?P<text>.*)")
+_MAKE = re.compile(r"(?:\S*/)?g?make(?:\[(?P<level>[0-9]{1,4})\])?: (?P<text>.*)")
 _RECIPE_FAILED = re.compile(r"\*\*\* \[(?:.*: )?(?P<target>[^\s:]+)\] (?P<why>.+)")
-_NO_RULE = re.compile(r"No rule to make target '(?P<target>[^']+)'(?:, needed by '(?P<by>[^']+)')?")
+_RECIPE_FAILED_4_1 = re.compile(r"recipe for target '[^']*' failed$")
+_NO_RULE = re.compile(r"No rule to make target [`'](?P<target>[^']+)'(?:, needed by [`'](?P<by>[^']+)')?")
+# A makefile that stops its make is deeper than any recipe that started this make.
+_DEEPEST = 10_000
 _MAKEFILE = re.compile(
     r"(?P<file>(?:\S*/)?(?:[Mm]akefile[\w.-]*|Kbuild[\w.-]*|[\w.-]+\.mk|auto\.conf(?:\.cmd)?)):"
     r"(?P<line>[0-9]{1,9}): (?P<kind>\*\*\* |warning: )?(?P<text>.+)"
@@ -73,12 +73,12 @@ def _read_make_message(log: ParserState, line: str) -> bool:
     match = _MAKE.match(line)
     if match is None:
         return False
-    text = match["text"]
+    text, level = match["text"], int(match["level"] or 0)
     log.end_continuation()
     if failed := _RECIPE_FAILED.match(text):
-        _end_failed_recipe(log, log.roots.make_relative(failed["target"]), failed["why"])
+        _end_failed_recipe(log, log.roots.make_relative(failed["target"]), failed["why"], level)
     elif text.startswith("*** "):
-        _add_fatal_error(log, text.removeprefix("*** "))
+        _add_fatal_error(log, text.removeprefix("*** "), level)
     elif text.startswith(("warning: ", "Circular ")):
         _add_warning(log, text.removeprefix("warning: ").strip())
     elif _OS_ERROR.match(text):
@@ -86,18 +86,18 @@ def _read_make_message(log: ParserState, line: str) -> bool:
     return True
 
 
-def _end_failed_recipe(log: ParserState, target: str, reason: str) -> None:
-    """End a failed recipe. The tool that failed has printed a message, unless a signal ended it."""
-    if posixpath.splitext(target)[1] or posixpath.basename(target) == "vmlinux":
-        log.assign_failed_object(target)
+def _end_failed_recipe(log: ParserState, target: str, reason: str, level: int) -> None:
+    """End a failed recipe. A signal that ended its command is the cause, by make's own words."""
     if signal := _SIGNAL.match(reason):
         log.add_draft(DiagnosticDraft("error", "make", signal["name"], object=target))
+    log.fail_target(target, reason, level)
     log.current_draft = None
 
 
-def _add_fatal_error(log: ParserState, text: str) -> None:
+def _add_fatal_error(log: ParserState, text: str, level: int) -> None:
     if _PROGRESS.match(text):
         return
+    log.failure_record.note_level(level)
     draft = DiagnosticDraft("error", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=())
     if rule := _NO_RULE.match(text):
         draft.object = log.roots.make_relative(rule["by"] or rule["target"])
@@ -116,8 +116,12 @@ def _read_makefile_message(log: ParserState, line: str) -> bool:
     match = _MAKEFILE.match(line)
     if match is None:
         return False
+    if _RECIPE_FAILED_4_1.match(match["text"]):
+        return True
     position = Position(log.roots.normalize_file(match["file"]), int(match["line"]))
     fatal = match["kind"] == "*** " or match["text"].endswith("No such file or directory")
+    if fatal:
+        log.failure_record.note_level(_DEEPEST)
     message = _STOP_SUFFIX.sub("", match["text"], count=1)
     log.add_draft(
         DiagnosticDraft("error" if fatal else "warning", "make", message, position, symbols=()),

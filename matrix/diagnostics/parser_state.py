@@ -9,11 +9,24 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
-from typing import Literal, NamedTuple
 
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Severity, Site, find_quoted_identifiers
-from matrix.diagnostics.internal_error import is_internal_error
+from matrix.diagnostics.diagnostic import BuildLog, FailedTarget, Occurrence
+from matrix.diagnostics.drafts import (
+    MAX_MESSAGE_PARTS,
+    NO_POSITION,
+    UNKNOWN_COMPILER,
+    DiagnosticDraft,
+    Position,
+    Quotation,
+)
+from matrix.diagnostics.failed_targets import (
+    FailureRecord,
+    TargetFailure,
+    find_speaker,
+    is_of_recipe,
+    list_last_lines,
+    pick_last_words,
+)
 
 # Colours, and the hyperlinks that GCC puts around its flags.
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
@@ -52,165 +65,6 @@ class BuildRoots:
         return None if path.startswith(("<", "{", "/tmp/")) else self.make_relative(path)  # noqa: S108
 
 
-_MARGIN = re.compile(r"^\s*+(?:[0-9]+\s*+)?\| ?")
-CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
-"""The line below quoted source that points into it."""
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_EXPANSION = re.compile(r"in expansion of macro ")
-_MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded from (?:macro )?['‘`]")
-
-
-@dataclass
-class Quotation:
-    """The position and text of a note, or of the message itself, and the source lines quoted below it."""
-
-    file: str
-    line: int | None
-    text: str
-    lines: list[str] = field(default_factory=list)
-
-    def accepts_line(self, line: str) -> bool:
-        """Whether a line of the log still belongs to the quotation."""
-        if len(self.lines) >= MAX_MESSAGE_PARTS:
-            return False
-        is_expected = len(self.lines) < 2 or CARETS.match(line) is not None
-        return is_expected and (line[:1].isspace() or CARETS.match(line) is not None)
-
-    @property
-    def source_site(self) -> Site:
-        """The place, with what the caret points at."""
-        symbol, code = _find_caret_target(self.lines)
-        return Site(file=self.file, line=self.line, symbol=symbol, code=code, macro=self.in_macro)
-
-    @property
-    def in_macro(self) -> bool:
-        """Whether it only shows the macro that the code came out of."""
-        return _MACRO.match(self.text) is not None
-
-
-def collect_sites(own_quotation: Quotation | None, notes: Sequence[Quotation]) -> tuple[Site, ...]:
-    """The message's own site first, then those of its notes, each once."""
-    sites = [note.source_site for note in notes]
-    ends = [index for index, note in enumerate(notes) if _ends_macro_chain(notes, index)]
-    for index in ends:
-        sites[index] = sites[index].model_copy(update={"macro": False})
-    first = [] if own_quotation is None else [own_quotation.source_site]
-    if ends and first and (first[0].file, first[0].line) != (sites[ends[0]].file, sites[ends[0]].line):
-        first[0] = first[0].model_copy(update={"macro": True})
-    return tuple(dict.fromkeys(_strip_code(site) if site.macro else site for site in (*first, *sites)))
-
-
-def _strip_code(site: Site) -> Site:
-    """The site without symbol and code: a macro's definition does not show what is wrong where it is used."""
-    return Site(file=site.file, line=site.line, macro=True)
-
-
-def _ends_macro_chain(notes: Sequence[Quotation], index: int) -> bool:
-    """Whether a note is the last of those that lead out of nested macros, to where the outermost is used."""
-    following = notes[index + 1] if index + 1 < len(notes) else None
-    is_expansion = _EXPANSION.match(notes[index].text) is not None
-    return is_expansion and (following is None or not following.in_macro)
-
-
-def _find_caret_target(lines: Sequence[str]) -> tuple[str | None, str | None]:
-    """(identifier at the caret, the quoted line with single blanks), as far as they are there."""
-    for code, carets in pairwise(lines):
-        margin = _MARGIN.match(carets)
-        if CARETS.match(carets[margin.end() :] if margin else carets):
-            caret = carets.index("^")
-            names = (word[0] for word in _WORD.finditer(code) if word.start() <= caret < word.end())
-            return next(names, None), _normalize_code(code)
-    return None, _normalize_code(lines[0]) if lines else None
-
-
-def _normalize_code(code: str) -> str | None:
-    return " ".join(_MARGIN.sub("", code, count=1).split()) or None
-
-
-UNKNOWN_COMPILER = ""
-"""A draft's tool while the compiler is not known: gcc's and clang's messages look alike."""
-
-
-class Position(NamedTuple):
-    """Where in the source; everything may be unknown."""
-
-    file: str | None = None
-    line: int | None = None
-    column: int | None = None
-
-    def format_note(self, text: str) -> str:
-        """A note's text with its place before it."""
-        where = (str(part) for part in (self.file, self.line) if part is not None)
-        return ": ".join(filter(None, (":".join(where), text)))
-
-
-_NO_POSITION = Position()
-# No compiler prints as much; a damaged log must not grow one message without end.
-MAX_MESSAGE_PARTS = 200
-_MAX_TEXT_LENGTH = 4096
-"""Characters of a message, or of a note or a line of code below it; those of compilers are shorter."""
-
-
-def _shorten_text(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[: _MAX_TEXT_LENGTH - 1]}…"
-
-
-@dataclass
-class DiagnosticDraft:
-    """One diagnostic while its lines come in. ``continuation`` is what indented lines after it are.
-
-    ``broke``: it says that the tool itself broke. ``crashed``: a crash report came before it.
-    """
-
-    severity: Severity
-    tool: str
-    message: str
-    position: Position = _NO_POSITION
-    object: str | None = None
-    flag: str | None = None
-    promoted: bool = False
-    broke: bool = False
-    crashed: bool = False
-    function: str | None = None
-    symbols: tuple[str, ...] | None = None
-    included_from: tuple[str, ...] = ()
-    continuation: Literal["excerpt", "notes", "nothing"] = "nothing"
-    notes: list[str] = field(default_factory=list)
-    excerpt: list[str] = field(default_factory=list)
-    quotations: list[Quotation] = field(default_factory=list)
-
-    def to_occurrence(self, compiler: str) -> Occurrence:
-        """The value; ``compiler`` is the tool where the message alone does not show it."""
-        diagnostic = Diagnostic(
-            severity=self.severity,
-            tool=self.tool or compiler,
-            file=self.position.file,
-            line=self.position.line,
-            column=self.position.column,
-            message=_shorten_text(self.message),
-            flag=self.flag,
-            function=self.function,
-            symbols=self._list_symbols()[:MAX_MESSAGE_PARTS],
-            notes=tuple(dict.fromkeys(map(_shorten_text, self.notes))),
-            included_from=self.included_from,
-            excerpt=tuple(map(_shorten_text, self.excerpt)),
-            sites=collect_sites(self._build_own_quotation(), self.quotations),
-            promoted=self.promoted,
-            internal=self.severity == "error"
-            and (self.broke or is_internal_error(self.message, reported=self.crashed)),
-        )
-        return Occurrence(diagnostic, self.object)
-
-    def _list_symbols(self) -> tuple[str, ...]:
-        if self.symbols is None:
-            return find_quoted_identifiers(self.message[:_MAX_TEXT_LENGTH])
-        return tuple(map(_shorten_text, self.symbols))
-
-    def _build_own_quotation(self) -> Quotation | None:
-        file, line, _ = self.position
-        return None if file is None else Quotation(file, line, self.message, self.excerpt)
-
-
 def _strip_suffix(path: str) -> str:
     return posixpath.splitext(path)[0]
 
@@ -232,6 +86,10 @@ class ParserState:
     inlining_notes: list[str] = field(default_factory=list)
     held_line: str | None = None
     quotation: Quotation | None = None
+    compiled_objects: set[str] = field(default_factory=set)
+    failure_record: FailureRecord = field(default_factory=FailureRecord)
+    _error_by_object: dict[str, DiagnosticDraft] = field(default_factory=dict)
+    _drafts_before_failure: int = 0
     _object_by_stem: dict[str, str] = field(default_factory=dict)
     _chain_by_file: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
     _compiler_by_object: dict[str | None, str] = field(default_factory=dict)
@@ -240,6 +98,7 @@ class ParserState:
     def start_object(self, step: str, target: str | None) -> None:
         """Another object is being made from here on."""
         self.step, self.object, self.crashed = step, target, False
+        self.failure_record.start_recipe(step, target)
         self.current_draft = self.function = self.source = self.linked_object = self.held_line = (
             self.quotation
         ) = None
@@ -255,9 +114,14 @@ class ParserState:
             if draft.object is None:
                 self._drafts_without_object.append(draft)
         draft.crashed = self.crashed
+        self._file_error(draft)
         self.current_draft, self.held_line, self.quotation = draft, None, None
         self.drafts.append(draft)
         return draft
+
+    def _file_error(self, draft: DiagnosticDraft) -> None:
+        if draft.severity == "error" and draft.object is not None:
+            self._error_by_object.setdefault(draft.object, draft)
 
     def _find_object(self, draft: DiagnosticDraft) -> str | None:
         # Without --output-sync the last step line may be another job's; the source's name is a better guide.
@@ -276,7 +140,7 @@ class ParserState:
             self.include_chain = []
         return self._chain_by_file.get(file, ())
 
-    def add_note(self, text: str, position: Position = _NO_POSITION) -> None:
+    def add_note(self, text: str, position: Position = NO_POSITION) -> None:
         """Add a note to the current diagnostic; without one, the note is dropped.
 
         A diagnostic without a file (in an assembler macro, for example) gets the position of its first note.
@@ -298,24 +162,79 @@ class ParserState:
         if self.current_draft is not None:
             self.current_draft.continuation = "nothing"
 
-    def assign_failed_object(self, target: str) -> None:
-        """Give ``target``, which make failed to make, to the drafts of its recipe that had no object."""
+    def keep_unread_line(self, line: str) -> None:
+        """Take a line that no reader takes: it ends the current diagnostic."""
+        self.end_continuation()
+        self.failure_record.keep_line(line, self.object)
+
+    def fail_target(self, target: str, reason: str, level: int) -> None:
+        """make failed to make a target. Find the cause, or add what its command printed as one.
+
+        Drafts of its recipe that had no object get the target.
+        """
+        if self.failure_record.is_passed_up(target, reason, level):
+            return
+        failure = self.failure_record.add_failure(target, reason, level)
+        if failure.is_file:
+            self._assign_failed_object(target)
+        lines = self.failure_record.take_last_lines(target)
+        failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
+        self._drafts_before_failure = len(self.drafts)
+
+    def _assign_failed_object(self, target: str) -> None:
         for draft in self._drafts_without_object:
             draft.object = target
+            self._file_error(draft)
         self._drafts_without_object.clear()
+
+    def _find_cause(self, failure: TargetFailure) -> DiagnosticDraft | None:
+        """The first error of a failed target's recipe; an error found elsewhere never excuses a target."""
+        own = self._error_by_object.get(failure.target)
+        steps = self.failure_record.first_steps
+        recent = (draft for draft in self.drafts[self._drafts_before_failure :] if draft.severity == "error")
+        return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+
+    def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
+        words = pick_last_words(lines)
+        message = words or failure.describe_silence()
+        draft = DiagnosticDraft("error", find_speaker(words) or "make", message)
+        draft.notes = list_last_lines(lines)
+        draft.object = failure.target if failure.is_file else None
+        return self.add_draft(draft, has_object=False)
+
+    def fail_without_target(self) -> None:
+        """make failed, and the log does not show which target: its last words are the cause."""
+        lines = self.failure_record.take_last_lines("")
+        self._add_last_words(TargetFailure("", ""), lines)
 
     def record_compiler(self, compiler: str) -> None:
         """Note that the current object's messages can only come from this compiler."""
         self._compiler_by_object.setdefault(self.object, compiler)
 
-    def collect_occurrences(self) -> list[Occurrence]:
-        """Everything found, in the log's order, each once per object."""
+    def collect_log(self) -> BuildLog:
+        """Everything found, in the log's order, each diagnostic once per object."""
+        occurrences = self._list_occurrences()
+        by_draft = {id(draft): item for draft, item in zip(self.drafts, occurrences, strict=True)}
+        failures = {failure.target: failure for failure in reversed(self.failure_record.failures)}
+        return BuildLog(
+            tuple(dict.fromkeys(occurrences)),
+            tuple(
+                FailedTarget(
+                    failure.target,
+                    failure.target if failure.is_file else None,
+                    by_draft.get(id(failure.cause)),
+                )
+                for failure in reversed(failures.values())
+            ),
+            frozenset(self.compiled_objects),
+        )
+
+    def _list_occurrences(self) -> list[Occurrence]:
         most_common = Counter(self._compiler_by_object.values()).most_common(1)
         default = most_common[0][0] if most_common else "gcc"
-        occurrences = (
+        return [
             draft.to_occurrence(self._compiler_by_object.get(draft.object, default)) for draft in self.drafts
-        )
-        return list(dict.fromkeys(occurrences))
+        ]
 
 
 LineReader = Callable[[ParserState, str], bool]

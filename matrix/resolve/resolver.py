@@ -13,7 +13,7 @@ from pathlib import Path
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
+from matrix.diagnostics.log_parser import parse_build_log
 from matrix.errors import RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
@@ -215,11 +215,9 @@ def _find_failure_causes(result: MakeResult) -> list[Occurrence]:
     """Why configuring failed, in the tools' words; nothing for the machine's faults."""
     if result.state is not State.FAIL:
         return []
-    occurrences = _parse_output(result)
-    if any(item.diagnostic.severity == "error" for item in occurrences):
-        return occurrences
-    return [*occurrences, Occurrence(summarize_unrecognized_log(result.lines), None)]
+    return _parse_output(result)
 
 
 def _parse_output(result: MakeResult) -> list[Occurrence]:
-    return bound_occurrences(parse_diagnostics(result.lines), result.left_out_messages)[0]
+    log = parse_build_log(result.lines, failed=result.state is State.FAIL)
+    return bound_occurrences(list(log.occurrences), result.left_out_messages)[0]

@@ -9,11 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Occurrence
-from matrix.diagnostics.log_parser import (
-    parse_compiled_objects,
-    parse_diagnostics,
-    summarize_unrecognized_log,
-)
+from matrix.diagnostics.log_parser import parse_build_log, parse_diagnostics
 
 WARNING = "/src/a.c:1:2: warning: unused variable 'x' [-Wunused-variable]"
 PARTS = 20_000
@@ -58,8 +54,7 @@ HOSTILE: dict[str, list[str]] = {
 
 
 def read_all(lines: list[str]) -> list[Occurrence]:
-    parse_compiled_objects(lines)
-    summarize_unrecognized_log(lines)
+    parse_build_log(lines, failed=True)
     return parse_diagnostics(lines)
 
 

@@ -1,0 +1,108 @@
+r"""Forms of a tool's messages, as a table: what a line looks like, what it makes, and what may follow.
+
+    MessageForm(
+        re.compile(r"ERROR: modpost: \"(?P<symbol>[^\"]+)\" \\[(?P<object>[^\\]]+)\\] undefined!"),
+        tool="modpost", hint="modpost", follows="notes",
+    )
+
+A tool's table is tried row by row, and the first form that fits takes the line. Adding a form is a row here,
+and a log in tests/logs that has it.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from matrix.diagnostics.diagnostic import Severity
+from matrix.diagnostics.drafts import DiagnosticDraft, Position
+from matrix.diagnostics.parser_state import LineReader, ParserState
+
+Makes = Literal["message", "note", "nothing"]
+"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others."""
+Follows = Literal["excerpt", "notes", "nothing"]
+Completion = Callable[[ParserState, re.Match[str], DiagnosticDraft], None]
+"""Completes a draft with what the groups of its form alone do not say."""
+
+
+@dataclass(frozen=True)
+class MessageForm:
+    """One form of a tool's message.
+
+    ``pattern`` is matched at the line's start. Its groups fill the diagnostic: ``text`` (else the whole line
+    is the message), ``kind`` (``warning`` in any case makes a warning; without the group, ``severity``),
+    ``file``, ``line``, ``column``, ``object``, ``function``, and ``symbol``, ``symbol2``…; without a symbol
+    group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line of the
+    form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
+    (``RUSTC``). ``has_object``: false for a message of the build as a whole, as Kconfig's are.
+    """
+
+    pattern: re.Pattern[str]
+    tool: str = ""
+    severity: Severity = "error"
+    makes: Makes = "message"
+    follows: Follows = "nothing"
+    hint: str = ""
+    step: tuple[str, ...] = ()
+    has_object: bool = True
+    complete: Completion | None = None
+
+    def read_line(self, log: ParserState, line: str) -> bool:
+        """Take a line of this form; False when it is none."""
+        if self.hint not in line or (self.step and not log.step.startswith(self.step)):
+            return False
+        match = self.pattern.match(line)
+        if match is None:
+            return False
+        if self.makes == "message":
+            self._add_message(log, match)
+        elif self.makes == "note":
+            groups = match.groupdict()
+            log.add_note((groups.get("text") or line).strip(), parse_position(log, groups))
+        else:
+            log.end_continuation()
+        return True
+
+    def _add_message(self, log: ParserState, match: re.Match[str]) -> None:
+        groups = match.groupdict()
+        symbols = tuple(value for name, value in groups.items() if name.startswith("symbol") and value)
+        draft = DiagnosticDraft(
+            parse_severity(groups["kind"]) if groups.get("kind") else self.severity,
+            self.tool,
+            (groups.get("text") or match[0]).strip(),
+            parse_position(log, groups),
+            object=log.roots.make_relative(groups["object"]) if groups.get("object") else None,
+            function=groups.get("function"),
+            symbols=symbols or (() if not self.has_object else None),
+            continuation=self.follows,
+        )
+        if self.complete is not None:
+            self.complete(log, match, draft)
+        log.add_draft(draft, has_object=self.has_object)
+
+
+def parse_severity(kind: str | None) -> Severity:
+    """The severity that a word in a message stands for; an error without one."""
+    return "warning" if kind is not None and kind.lower().startswith("warn") else "error"
+
+
+def parse_position(log: ParserState, groups: dict[str, str | None]) -> Position:
+    """The position of the groups ``file``, ``line`` and ``column``, as far as they are there."""
+    file = log.roots.normalize_file(groups["file"] or "") if groups.get("file") else None
+    if file is None:
+        return Position()
+    return Position(
+        file, *(int(number) if number else None for number in map(groups.get, ("line", "column")))
+    )
+
+
+def read_forms(forms: Sequence[MessageForm]) -> LineReader:
+    """A reader of the lines that have one of these forms."""
+
+    def read_line(log: ParserState, line: str) -> bool:
+        for form in forms:  # noqa: SIM110 - as in read_with_first
+            if form.read_line(log, line):
+                return True
+        return False
+
+    return read_line
