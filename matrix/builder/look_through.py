@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from matrix.builder.kbuild_objects import find_made_since
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.diagnostics.log_parser import parse_diagnostics, summarize_unrecognized_log
+from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.foreign_text import clean_text
 from matrix.kconfig.config import Config
 from matrix.record.demoted_build import DemotedBuild, is_demotable
-from matrix.record.states import UNTRIED_STATES
+from matrix.record.states import UNTRIED_STATES, State
 from matrix.resolve.make_runner import MakeResult, MakeRunner
 
 _MAX_ROUNDS = 4
@@ -123,11 +123,12 @@ class DemotingBuilder:
         runner = replace(self.runner, make_variables=_add_flags(self.runner.make_variables, demoted))
         result = runner.run([item.hidden.target for item in group], self.cell, self.log)
         made = find_made_since(self.lane.build, objects, moment)
-        printed = parse_diagnostics(result.lines)
+        printed = parse_build_log(result.lines, failed=result.state is State.FAIL).occurrences
         for item in group:
             own = tuple(o.diagnostic for o in printed if o.object == item.hidden.object)
             is_made = item.hidden.object in made and not any(d.severity == "error" for d in own)
-            reason = "" if is_made else _explain_failure(result, own)
+            errors = own or tuple(o.diagnostic for o in printed)
+            reason = "" if is_made else _explain_failure(result, errors)
             flags = tuple(f"-W{name}" for name in sorted(demoted))
             build = DemotedBuild(result.command, own, is_made, reason, flags, switched_off)
             yield replace(item, build=build)
@@ -181,7 +182,9 @@ def _explain_failure(result: MakeResult, printed: Sequence[Diagnostic]) -> str:
     if result.state in UNTRIED_STATES:
         return result.reason or result.state.value
     errors = sorted((item for item in printed if item.severity == "error"), key=is_demotable)
-    error = errors[0] if errors else summarize_unrecognized_log(result.lines)
+    if not errors:
+        return "make did not make it"
+    error = errors[0]
     where = f"{error.location}: " if error.file else ""
     flag = f" [{error.flag}]" if error.flag else ""
     return clean_text(f"{where}{error.message}{flag}", _REASON_LENGTH)

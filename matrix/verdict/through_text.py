@@ -29,6 +29,28 @@ def format_toolchain_outcomes(change: FindingChange, naming: ThroughNaming = lis
     return "; ".join([*own, *_list_clauses(change, naming)])
 
 
+def list_look_commands(change: FindingChange) -> list[str]:
+    """What was made by itself for a finding, each command once, and what came up that no build had shown."""
+    commands = (f"{look.when}, {look.command}" for look in change.seen_through if look.command)
+    beyond = (title for look in change.seen_through for title in look.beyond)
+    return [*dict.fromkeys(commands), *(f"that also shows {title}" for title in dict.fromkeys(beyond))]
+
+
+def format_look_methods(change: FindingChange) -> str:
+    """``virt/kvm/vfio.o was made by itself with -Wno-error=self-assign``; empty where nothing was."""
+    methods = {
+        f"{_join_words(look.objects)} was made by itself with {_format_changes(look)}": None
+        for look in change.seen_through
+        if look.command
+    }
+    return "; ".join(methods)
+
+
+def _format_changes(look: SeenThrough) -> str:
+    flags = [f"-Wno-error={name.removeprefix('-W')}" for name in look.demoted]
+    return _join_words([*flags, *look.switched_off]) if flags or look.switched_off else "the same flags"
+
+
 def _list_clauses(change: FindingChange, naming: ThroughNaming) -> Iterator[str]:
     toolchains = dict.fromkeys(look.toolchain for look in change.seen_through)
     for toolchain in toolchains:
