@@ -19,26 +19,6 @@ from matrix.diagnostics.drafts import DiagnosticDraft
 _MAX_UNREAD_LINES = 200
 MAX_LAST_LINES = 10
 """Lines of a command's output that a failure without a recognised cause is shown with."""
-# What a sub-make never makes: a recipe of kbuild's own makes it, and its command failed.
-_MADE_BY_COMMAND = frozenset(
-    {
-        ".o",
-        ".ko",
-        ".s",
-        ".i",
-        ".a",
-        ".S",
-        ".c",
-        ".h",
-        ".lst",
-        ".dtb",
-        ".dtbo",
-        ".mod",
-        ".rs",
-        ".rmeta",
-        ".lds",
-    }
-)
 _COMPILE_STEPS = ("CC", "CXX", "AS", "RUSTC", "HOSTCC", "HOSTCXX", "HOSTRUSTC", "DTC", "CPP")
 _WHOLE_LINK = re.compile(r"\.?(?:tmp_)?(?:vmlinux|btf\.vmlinux|System\.map)")
 _BOOKKEEPING = re.compile(r"  [A-Z][A-Z0-9_.+-]* .*|[$+] |[\s*#=-]*$")
@@ -114,13 +94,21 @@ class FailureRecord:
         """A make of this depth failed; the makes above it pass that up."""
         self._levels.add(level)
 
-    def is_passed_up(self, target: str, reason: str, level: int) -> bool:
-        """Whether a target failed only since a make that was started for it did."""
+    def is_passed_up(self, target: str, reason: str, level: int, *, has_output: bool) -> bool:
+        """Whether a target failed only since a make that was started for it did.
+
+        A make that fails ends with 2. So do some commands; but kbuild shows a step for each command, unless
+        it is silent, and then the command's own output is all that shows it. ``has_output``: something was
+        printed since the failure before.
+        """
         if posixpath.basename(target) in _SUB_MAKES and self._levels:
             return True
         if reason.strip() != "Error 2" or not any(deeper > level for deeper in self._levels):
             return False
-        return target in self._targets or posixpath.splitext(target)[1] not in _MADE_BY_COMMAND
+        if target in self._targets:
+            return True
+        is_silent = not self.first_steps and has_output and target.endswith(".o")
+        return target not in self.first_steps and not is_silent
 
     def add_failure(self, target: str, reason: str, level: int) -> TargetFailure:
         """A target whose own command failed."""
@@ -134,6 +122,11 @@ class FailureRecord:
         # A directory fails as the make for it does, which always ends with 2.
         below = "/" in target and reason.strip() != "Error 2"
         return bool(posixpath.splitext(target)[1]) or target in self.first_steps or below or is_link(target)
+
+    @property
+    def has_unread_lines(self) -> bool:
+        """Whether any line since the failure before was taken by no reader."""
+        return bool(self._unread_lines)
 
     def take_last_lines(self, target: str) -> list[str]:
         """The lines that a failing command printed and no reader took, and forget all so far.

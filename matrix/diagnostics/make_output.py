@@ -99,8 +99,10 @@ def _add_fatal_error(log: ParserState, text: str, level: int) -> None:
         return
     log.failure_record.note_level(level)
     draft = DiagnosticDraft("error", "make", _STOP_SUFFIX.sub("", text, count=1), symbols=())
-    if rule := _NO_RULE.match(text):
+    rule = _NO_RULE.match(text)
+    if rule:
         draft.object = log.roots.make_relative(rule["by"] or rule["target"])
+        log.miss_target(draft.object, draft, level)
     log.add_draft(draft, has_object=False)
 
 

@@ -30,14 +30,23 @@ from matrix.diagnostics.failed_targets import (
 
 # Colours, and the hyperlinks that GCC puts around its flags.
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+# What a CI puts before each line of a log: `2026-11-27T10:00:00.1234567Z `, `[2026-11-27T10:00:00.123Z] `,
+# `10:00:00 `, `[   12.345678] `.
+_TIMESTAMP = re.compile(
+    r"\[? *(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9:]{4,5})?"
+    r"|[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?|(?<=[\[ ])[0-9]{1,7}\.[0-9]{3,6}(?=\]))\]? "
+)
+_TIMESTAMP_STARTS = frozenset("[0123456789")
 # Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
 MAX_LOG_LINE_LENGTH = 32_768
 
 
 def clean_log_line(line: str) -> str:
-    """A line without escapes, line end or anything that is no valid Unicode text; cut where it is endless."""
+    """A line without escapes, a CI's timestamp, line end or invalid Unicode; cut where it is endless."""
     valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
-    return _ESCAPES.sub("", valid).rstrip("\r\n")
+    plain = _ESCAPES.sub("", valid).rstrip("\r\n")
+    stamp = _TIMESTAMP.match(plain) if plain[:1] in _TIMESTAMP_STARTS else None
+    return plain[stamp.end() :] if stamp else plain
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,8 @@ class ParserState:
 
         Drafts of its recipe that had no object get the target.
         """
-        if self.failure_record.is_passed_up(target, reason, level):
+        has_output = self.failure_record.has_unread_lines or bool(self._list_recent_errors())
+        if self.failure_record.is_passed_up(target, reason, level, has_output=has_output):
             return
         failure = self.failure_record.add_failure(target, reason, level)
         if failure.is_file:
@@ -180,6 +190,10 @@ class ParserState:
         lines = self.failure_record.take_last_lines(target)
         failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
         self._drafts_before_failure = len(self.drafts)
+
+    def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
+        """make knows no way to make a target, as ``cause`` says."""
+        self.failure_record.add_failure(target, "", level).cause = cause
 
     def _assign_failed_object(self, target: str) -> None:
         for draft in self._drafts_without_object:
@@ -191,8 +205,12 @@ class ParserState:
         """The first error of a failed target's recipe; an error found elsewhere never excuses a target."""
         own = self._error_by_object.get(failure.target)
         steps = self.failure_record.first_steps
-        recent = (draft for draft in self.drafts[self._drafts_before_failure :] if draft.severity == "error")
+        recent = self._list_recent_errors()
         return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+
+    def _list_recent_errors(self) -> list[DiagnosticDraft]:
+        """The errors since the failure before."""
+        return [draft for draft in self.drafts[self._drafts_before_failure :] if draft.severity == "error"]
 
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         words = pick_last_words(lines)

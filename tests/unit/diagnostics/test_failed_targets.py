@@ -108,6 +108,60 @@ def test_what_make_only_passes_up_is_no_failure_of_its_own(passed_up: str) -> No
     assert len(log.occurrences) == 1
 
 
+def test_a_program_in_tools_passes_up_what_failed_below_it() -> None:
+    log = _parse(
+        "  CC      /build/tools/objtool/check.o",
+        "/src/tools/objtool/check.c:3:1: error: unknown type name 'x'",
+        "make[5]: *** [/src/tools/build/Makefile.build:105: /build/tools/objtool/check.o] Error 1",
+        "make[4]: *** [Makefile:65: /build/tools/objtool/objtool-in.o] Error 2",
+        "make[3]: *** [Makefile:73: objtool] Error 2",
+    )
+    assert [failed.target for failed in log.failed_targets] == ["tools/objtool/check.o"]
+
+
+def test_a_silent_makes_object_fails_for_itself_where_its_command_printed_something() -> None:
+    log = _parse(
+        "/src/drivers/net/a.c:7:2: error: 'foo' undeclared (first use in this function)",
+        "make[4]: *** [/src/scripts/Makefile.build:229: drivers/net/a.o] Error 1",
+        "fixdep: error opening file: drivers/.b.o.d: No such file or directory",
+        "make[3]: *** [/src/scripts/Makefile.build:229: drivers/b.o] Error 2",
+        "make[2]: *** [/src/scripts/Makefile.build:478: drivers] Error 2",
+    )
+    assert [failed.target for failed in log.failed_targets] == ["drivers/net/a.o", "drivers/b.o"]
+
+
+def test_what_no_rule_makes_is_a_failed_target() -> None:
+    log = _parse(
+        "make[3]: *** No rule to make target 'drivers/net/b.o', needed by 'drivers/net/built-in.a'.  Stop.",
+        "make[2]: *** [/src/scripts/Makefile.build:478: drivers/net] Error 2",
+    )
+    [failed] = log.failed_targets
+    assert (failed.target, failed.cause) == ("drivers/net/built-in.a", log.occurrences[0])
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "2026-11-27T10:00:00.1234567Z ",
+        "[2026-11-27T10:00:00.123Z] ",
+        "2026-11-27 10:00:00,123 ",
+        "10:00:00 ",
+        "[10:00:00] ",
+        "[   12.345678] ",
+        "[12.345] ",
+    ],
+)
+def test_a_timestamp_before_each_line_changes_nothing(stamp: str) -> None:
+    lines = [
+        "  CC      drivers/net/a.o",
+        _UNDECLARED,
+        "    7 |  foo();",
+        "      |  ^~~",
+        "make[4]: *** [/src/scripts/Makefile.build:229: drivers/net/a.o] Error 1",
+    ]
+    assert _parse(*(f"{stamp}{line}" for line in lines)) == _parse(*lines)
+
+
 def test_two_directories_pass_up_what_failed_in_each() -> None:
     log = _parse(
         "make[4]: *** [/src/scripts/Makefile.build:229: drivers/net/a.o] Error 1",
