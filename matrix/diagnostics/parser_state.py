@@ -225,6 +225,15 @@ class ParserState:
         lines = self.failure_record.take_last_lines("")
         self._add_last_words(TargetFailure("", ""), lines)
 
+    @property
+    def has_error(self) -> bool:
+        """Whether an error of what is being made was read, of which another may be the consequence."""
+        if self.current_draft is not None and self.current_draft.severity == "error":
+            return True
+        if self.object is not None and self.object in self._error_by_object:
+            return True
+        return any(draft.severity == "error" for draft in self._drafts_without_object)
+
     def record_compiler(self, compiler: str) -> None:
         """Note that the current object's messages can only come from this compiler."""
         self._compiler_by_object.setdefault(self.object, compiler)
