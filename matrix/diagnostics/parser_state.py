@@ -181,7 +181,7 @@ class ParserState:
 
         Drafts of its recipe that had no object get the target.
         """
-        has_output = self.failure_record.has_unread_lines or bool(self._list_recent_errors())
+        has_output = bool(self._list_recent_errors())
         if self.failure_record.is_passed_up(target, reason, level, has_output=has_output):
             return
         failure = self.failure_record.add_failure(target, reason, level)
