@@ -54,7 +54,8 @@ def classify_outcome(row: FindingChange) -> FindingOutcome:
 def explain_not_fixed(row: FindingChange) -> str:
     """Why a finding is not known to be fixed; empty where it is."""
     if row.fate is FindingStatus.STILL:
-        cells = len(row.after.cells) if row.after else 0
+        hidden = {look.cell for look in row.seen_through if look.when == "after" and look.shows}
+        cells = len({*(row.after.cells if row.after else ()), *hidden})
         where = "1 cell" if cells == 1 else f"{cells} cells"
         return f"still there, in {where}" + (f": {row.why}" if row.why else "")
     if row.fate is FindingStatus.LOST:

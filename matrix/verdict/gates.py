@@ -10,6 +10,7 @@ from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.shell_words import format_command
 from matrix.verdict.finding_outcome import WORDINGS, FindingOutcome, explain_not_fixed, is_known_unfixed
+from matrix.verdict.through_text import format_toolchain_outcomes
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -33,7 +34,12 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
         reason = explain_not_fixed(row)
         is_known = not reason or is_known_unfixed(row)
         return FixCheck(
-            finding=name, title=row.title, fixed=not reason, known=is_known, reason=reason or None
+            finding=name,
+            title=row.title,
+            fixed=not reason,
+            known=is_known,
+            reason=reason or None,
+            how=format_toolchain_outcomes(row) or None,
         )
     if has_usable_before_run(verdict):
         known = ", ".join(name for row in verdict.findings if row.before for name in row.before.ids)
@@ -47,9 +53,13 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
 def format_fix_check(check: FixCheck) -> str:
     """``F1 is fixed``, ``F1 is not fixed: still there``, ``F1: not known whether it is fixed: no list``."""
     outcome = FindingOutcome.STILL if check.known else FindingOutcome.UNKNOWN
-    if check.fixed:
-        outcome = FindingOutcome.FIXED
-    return f"{check.finding}{WORDINGS[outcome].sentence}" + (f": {check.reason}" if check.reason else "")
+    sentence = f"{check.finding}{WORDINGS[FindingOutcome.FIXED if check.fixed else outcome].sentence}"
+    how = check.how or ""
+    if not check.fixed:
+        return f"{sentence}: {check.reason}" + (f"; {how}" if how else "")
+    # "fixed with gcc-14; with clang-19 …" begins as the sentence ends.
+    own = how.removeprefix("fixed ")
+    return f"{sentence}{' ' if own != how else ': '}{own}" if how else sentence
 
 
 def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
@@ -75,6 +85,9 @@ def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Coll
         return "something breaks with it"
     rows = [row for check in verdict.fixes if (row := _find_asked_change(verdict, check.finding))]
     rows = rows or [row for row in verdict.findings if row.fate is FindingStatus.FIXED]
+    through = next((row for row in rows if row.seen_through and not row.gone_with), None)
+    if through is not None:
+        return f"{through.title} is only seen to be gone through other errors"
     excluded = any(row.why for row in rows if CellFindingStatus.NOT_BUILT in row.became)
     if not excluded and not any(
         _has_compiled_any(cell, after, frozenset(objects)) for cell in after.run.cells
