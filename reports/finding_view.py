@@ -11,6 +11,7 @@ from matrix.findings.finding import Finding, Proof
 from matrix.findings.make_steps import RunLocation, find_diagnostic_ref, list_make_steps
 from matrix.record.run_model import Cell
 from matrix.record.states import State
+from matrix.verdict.through_text import list_look_commands
 from matrix.verdict.verdict_model import FindingChange, FindingStatus
 from reports import finding_text, verdict_text
 from reports.changes import FINDING_STATUS_STATES, RunChanges
@@ -219,6 +220,11 @@ class FindingChangeView:
     @property
     def outcome(self) -> str:
         return verdict_text.format_finding_status(self.change)
+
+    @property
+    def look_commands(self) -> list[str]:
+        """What was made by itself to see it behind other errors."""
+        return list_look_commands(self.change)
 
     @property
     def messages(self) -> tuple[CompilerMessage, ...]:
