@@ -11,6 +11,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
 from matrix.record.run_model import Cell
 from matrix.record.states import State
+from matrix.verdict.through_text import format_look_methods, list_demotions
 from matrix.verdict.verdict_model import FindingChange, FindingStatus, Mailbox, PatchMail, Transition, Verdict
 from reports import finding_text, limits, mail_text, verdict_text
 from reports.changes import CellChangeGroup, RunChanges, format_arch_counts, is_finding_changed
@@ -160,12 +161,14 @@ def _render_finding(change: FindingChange, changes: RunChanges, most: MailLimits
     located = changes.locate_finding(change)
     messages = mail_text.list_messages(mail_text.view_finding(*located, most), most) if located else []
     yield from indent_verbatim([line for lines in messages for line in lines] or [change.title])
-    outcome = verdict_text.format_finding_status(change)
+    outcome = verdict_text.format_finding_status(change, list_demotions)
     if change.before and change.after and change.before.condition != change.after.condition:
         outcome += f", now {verdict_text.format_condition_phrase(change.after.condition)}"
     sentence = verdict_text.format_sentence(f"after: {outcome}" if change.before else outcome)
     blame = finding_text.format_blame(seen) if seen and change.blames else ""
     yield from wrap_paragraph(f"{sentence} It blames {blame}." if blame else sentence, most.prose)
+    method = format_look_methods(change)
+    yield from wrap_paragraph(verdict_text.format_sentence(method) if method else "", most.prose)
 
 
 def _list_reported_groups(changes: RunChanges) -> list[CellChangeGroup]:

@@ -83,6 +83,7 @@ def _render_finding(view: FindingChangeView) -> Iterator[StyledLine | str]:
     yield from format_labelled_lines("severity", filter(None, [view.severity]))
     yield from format_labelled_lines("blames", filter(None, [view.blame]))
     yield from format_labelled_lines("outcome", [view.outcome])
+    yield from format_labelled_lines("seen with", view.look_commands)
     yield from (StyledLine(f"    {line}", "dim") for line in view.message_lines)
 
 

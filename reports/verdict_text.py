@@ -8,6 +8,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.verdict.gates import explain_not_fixed, format_fix_check
+from matrix.verdict.through_text import ThroughNaming, format_toolchain_outcomes, list_through_ids
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -138,8 +139,11 @@ def collect_summary_lines(verdict: Verdict, changes: RunChanges) -> dict[str, li
     return {name: lines for name, lines in summary_lines.items() if lines}
 
 
-def format_finding_status(change: FindingChange) -> str:
-    """What became of a finding, in a sentence: ``gone in all of its 2 cells: compiled without it``."""
+def format_finding_status(change: FindingChange, naming: ThroughNaming = list_through_ids) -> str:
+    """What became of a finding, in a sentence: ``gone in all of its 2 cells: compiled without it``.
+
+    ``naming`` names what it was seen through, where its cells' own builds do not show it.
+    """
     gone = {
         FindingStatus.FIXED: f"gone in {_format_all_cells(change)}",
         FindingStatus.LOST: "lost, and so not fixed",
@@ -151,6 +155,7 @@ def format_finding_status(change: FindingChange) -> str:
         details += [explain_not_fixed(change), "" if change.flips else change.why or ""]
     else:
         details += [change.why or ""]
+    details += [format_toolchain_outcomes(change, naming)]
     return ": ".join(filter(None, [outcome, "; ".join(filter(None, details))]))
 
 

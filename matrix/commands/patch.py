@@ -8,7 +8,7 @@ Everything is kept in one directory: the patches as they were applied, both runs
     after-1/ after-2/ …      instead, where each patch of a series is asked about; the verdict is in the last
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile
 from matrix.commands.focus import check_focus, find_focus_additions, name_object
+from matrix.commands.hidden_objects import build_hidden_objects
 from matrix.commands.run import check_output_unused, create_output_directory, run_matrix
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
@@ -34,6 +35,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
+from matrix.record.demoted_build import DemotedBuild, HiddenObject
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run
 from matrix.record.states import UNTRIED_STATES
@@ -44,6 +46,7 @@ from matrix.source.mbox.series import PatchSeries
 from matrix.user_files import expand_user_path, stat_user_path
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
+from matrix.verdict.seen_through import HiddenBuilds
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
 
 VERDICT_FILE = "verdict.json"
@@ -248,20 +251,18 @@ class _PatchEvaluation:
         profile = profile.model_copy(update={"out": str(self.directory / name)})
         stored = run_matrix(profile, self.emit, self.argv, self.environment, before, needs_focus=False)
         if stored.run.interrupted:
-            raise InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
+            raise self._create_interruption()
         stored.write_findings()
         return stored
 
     def _build_verdict(self, sides: Sequence[StoredRun]) -> Verdict:
         series, before = self.request.series, sides[0].run
-        touched = {path for patch in self._applied_patches for path in patch.paths}
-        verdict = compare_runs(
-            sides[0],
-            sides[-1],
-            fixes=self.request.fixes,
-            touched=touched,
-            steps=self._build_steps(sides, touched),
-        )
+        builds = HiddenBuilds()
+        verdict = self._compare_sides(sides, builds)
+        # What is behind the errors of the one side may ask for a look at the other.
+        while builds.wanted:
+            builds.add(self._build_hidden(sides, builds.wanted))
+            verdict = self._compare_sides(sides, builds)
         details = {
             "patches": tuple(
                 self._describe_patch(number, patch) for number, patch in enumerate(series.patches)
@@ -273,18 +274,42 @@ class _PatchEvaluation:
         }
         return verdict.model_copy(update=details)
 
+    def _compare_sides(self, sides: Sequence[StoredRun], builds: HiddenBuilds) -> Verdict:
+        touched = {path for patch in self._applied_patches for path in patch.paths}
+        return compare_runs(
+            sides[0],
+            sides[-1],
+            fixes=self.request.fixes,
+            touched=touched,
+            steps=self._build_steps(sides, touched, builds),
+            builds=builds,
+        )
+
+    def _build_hidden(
+        self, sides: Sequence[StoredRun], wanted: Collection[HiddenObject]
+    ) -> Mapping[HiddenObject, DemotedBuild]:
+        try:
+            return build_hidden_objects(sides, wanted, self.emit, self.environment)
+        except KeyboardInterrupt as interrupt:
+            raise self._create_interruption() from interrupt
+
+    def _create_interruption(self) -> InterruptedRunError:
+        return InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
+
     @property
     def _applied_patches(self) -> Sequence[PatchFile]:
         return self.request.series.patches[: len(self.trial.files)]
 
-    def _build_steps(self, sides: Sequence[StoredRun], touched: set[str]) -> Sequence[PatchStep] | None:
+    def _build_steps(
+        self, sides: Sequence[StoredRun], touched: set[str], builds: HiddenBuilds
+    ) -> Sequence[PatchStep] | None:
         if len(sides) < 3:
             return None
         return [
             extract_patch_step(
                 patch.name,
                 _read_patch_subject(patch),
-                compare_runs(sides[number], sides[number + 1], touched=touched),
+                compare_runs(sides[number], sides[number + 1], touched=touched, builds=builds),
             )
             for number, patch in enumerate(self._applied_patches)
         ]

@@ -211,14 +211,30 @@ def _read_log(cell: Cell, stored: StoredRun) -> str:
         return ""
 
 
+def find_object_target(object_: str, cell: Cell, stored: StoredRun) -> str:
+    """The name under which make makes an object by itself: the one that the cell's log shows, else its own.
+
+    Empty where that is no name that a command can hold.
+    """
+    name = _find_logged_name(object_, _read_log(cell, stored)) or object_
+    is_plain = is_plain_target("/".join(part for part in name.split("/") if part != ".."))
+    return name if is_plain and is_plain_target(object_) else ""
+
+
 def _find_make_directory(object_: str, log: str) -> str:
     """The directory whose makefile made an object, as a log shows it; empty where it does not."""
+    name = _find_logged_name(object_, log)
+    outside, detour, _ = name.partition("/../")
+    return outside if detour else posixpath.dirname(name)
+
+
+def _find_logged_name(object_: str, log: str) -> str:
+    """How a log names an object; empty where it does not."""
     for line in log.splitlines():
         match = _OBJECT_LINE.search(line)
         name = (match[1] or match[2]) if match else ""
         if name and posixpath.normpath(name) == object_:
-            outside, detour, _ = name.partition("/../")
-            return outside if detour else posixpath.dirname(name)
+            return name
     return ""
 
 

@@ -11,6 +11,7 @@ from matrix.verdict.environment import ConfigComparison, EnvironmentComparison, 
 from matrix.verdict.finding_status import FindingComparison
 from matrix.verdict.gates import check_fix
 from matrix.verdict.matching import FindingMatches, pair_cells
+from matrix.verdict.seen_through import HiddenBuilds
 from matrix.verdict.verdict_model import (
     CellChange,
     ComparedRun,
@@ -28,12 +29,14 @@ def compare_runs(
     fixes: Sequence[str] = (),
     touched: Collection[str] = (),
     steps: Sequence[PatchStep] | None = None,
+    builds: HiddenBuilds | None = None,
 ) -> Verdict:
     """The verdict on what the after-side changed.
 
     ``fixes`` are findings of the before-side, by id or key, each answered with yes or no; ``touched`` the
-    files that the patch changes, relative to the tree. RequestError when no cell is in both plans, or the
-    before-side does not have a finding. Time grows with the cells.
+    files that the patch changes, relative to the tree. ``builds`` has what is behind other errors, and takes
+    what else is wanted of that. RequestError when no cell is in both plans, or the before-side does not have
+    a finding. Time grows with the cells.
     """
     pairs = pair_cells(before.run, after.run)
     matches = FindingMatches(before, after)
@@ -47,7 +50,9 @@ def compare_runs(
         differences=environment.differences,
         counts=_count_transitions(cells),
         cells=cells,
-        findings=FindingComparison(matches, environment, configs, touched).compare_findings(),
+        findings=FindingComparison(
+            matches, environment, configs, touched, builds or HiddenBuilds()
+        ).compare_findings(),
         symbols=configs.find_symbol_changes(
             pair for pair in pairs if has_settled_config(pair) and not environment.explain_differences(pair)
         ),

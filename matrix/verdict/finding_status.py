@@ -1,150 +1,33 @@
-"""What became of each finding: in every cell that had it, and in all of them together.
-
-A finding is fixed only where it was looked for. That takes more of a cell than to pass: the object was made
-without it, or is shown not to belong to the configuration any more.
-"""
+"""What became of each finding: in all cells that had it together, and where it is new."""
 
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matrix.diagnostics.diagnostic import Severity
-from matrix.findings.evidence import is_problem_absent
 from matrix.findings.finding import Finding
-from matrix.findings.stored_run import StoredRun
-from matrix.record.run_model import Cell
-from matrix.record.states import COMPLETE_STATES, PROVEN_STATES, Evidence, State
-from matrix.verdict.cell_status import explain_untried
+from matrix.verdict.cell_finding import (
+    CellFindingCheck,
+    check_after_cell,
+    explain_hidden_before,
+    locate_finding,
+)
 from matrix.verdict.environment import ConfigComparison, EnvironmentComparison
-from matrix.verdict.matching import CellPair, FindingMatches, has_run_stages
+from matrix.verdict.matching import CellPair, FindingMatches
+from matrix.verdict.seen_through import HiddenBuilds, HiddenFindingSearch, merge_seen_through
 from matrix.verdict.verdict_model import (
     CellFindingStatus,
     FindingChange,
     FindingStatus,
+    NeighbourExclusion,
+    SeenThrough,
     SideFinding,
     SymbolFlip,
 )
-
-# kbuild makes these on the way and lists them nowhere, so a list without them proves nothing.
-_UNLISTED_DIRECTORIES = frozenset({"scripts", "tools", "vdso", "vdso32", "vdso64"})
-
-
-class CellFindingCheck(NamedTuple):
-    """What became of a finding in one cell, and why nothing better is known."""
-
-    pair: CellPair
-    status: CellFindingStatus
-    why: str = ""
-
-
-class _FindingWhereabouts(NamedTuple):
-    """Where one cell shows a finding: objects and stages."""
-
-    objects: frozenset[str]
-    stages: frozenset[str]
-
-
-def _locate_finding(side: StoredRun, cell: Cell, finding: Finding) -> _FindingWhereabouts:
-    refs = side.findings_by_cell[cell.id][finding.id]
-    return _FindingWhereabouts(
-        frozenset(ref.object for ref in refs if ref.object), frozenset(ref.stage for ref in refs)
-    )
-
-
-def check_after_cell(pair: CellPair, finding: Finding, sides: FindingMatches) -> CellFindingCheck:
-    """What became of a before-finding in a cell that does not show it after, made with the same tools."""
-    before, after = pair
-    assert before is not None
-    assert after is not None
-    whereabouts = _locate_finding(sides.before, before, finding)
-    why = explain_untried(after, "after")
-    if why:
-        return CellFindingCheck(pair, CellFindingStatus.UNKNOWN, why)
-    if after.state not in PROVEN_STATES:
-        return CellFindingCheck(pair, CellFindingStatus.LOST, _format_lost_state(after))
-    if after.evidence is not Evidence.UNAFFECTED and not has_run_stages(after, whereabouts.stages):
-        return CellFindingCheck(
-            pair,
-            CellFindingStatus.UNKNOWN,
-            f"after, {_format_missing_stages(whereabouts, after)} was not built",
-        )
-    if after.state is State.FAIL:
-        return _check_failing_cell(pair, whereabouts, sides.after)
-    return CellFindingCheck(pair, _classify_built_cell(before, after, whereabouts, sides))
-
-
-def _format_lost_state(after: Cell) -> str:
-    return f"{after.state} after{f': {after.reason}' if after.reason else ''}"
-
-
-def _format_missing_stages(whereabouts: _FindingWhereabouts, cell: Cell) -> str:
-    return "stage " + ", ".join(
-        sorted(name for name in whereabouts.stages if not has_run_stages(cell, (name,)))
-    )
-
-
-def _check_failing_cell(
-    pair: CellPair, whereabouts: _FindingWhereabouts, side: StoredRun
-) -> CellFindingCheck:
-    """A cell that fails for another reason lacks it only where all of its objects were made."""
-    after = pair.cell
-    missing = sorted(whereabouts.objects - side.made_objects.get(after.id, frozenset()))
-    if not missing and is_problem_absent(after, whereabouts.objects, whereabouts.stages, side.made_objects):
-        return CellFindingCheck(
-            pair, CellFindingStatus.COMPILED if whereabouts.objects else CellFindingStatus.BUILT
-        )
-    what = missing[0] if missing else _format_stages(whereabouts)
-    return CellFindingCheck(
-        pair, CellFindingStatus.UNKNOWN, f"it fails for another reason after, and {what} was not made"
-    )
-
-
-def _format_stages(whereabouts: _FindingWhereabouts) -> str:
-    return f"stage {', '.join(sorted(whereabouts.stages))}"
-
-
-def _classify_built_cell(
-    before: Cell, after: Cell, whereabouts: _FindingWhereabouts, sides: FindingMatches
-) -> CellFindingStatus:
-    objects = {name for name in whereabouts.objects if _is_listable_object(name)}
-    if not objects:
-        return CellFindingStatus.BUILT
-    listed = sides.after.load_objects(after)
-    if objects & listed:
-        return CellFindingStatus.COMPILED
-    if listed and objects <= sides.before.load_objects(before):
-        return CellFindingStatus.NOT_BUILT
-    return CellFindingStatus.UNLISTED
-
-
-def _is_listable_object(name: str) -> bool:
-    return name.endswith(".o") and _UNLISTED_DIRECTORIES.isdisjoint(name.split("/"))
-
-
-def explain_hidden_before(pair: CellPair, finding: Finding, sides: FindingMatches) -> str:
-    """Why an after-finding may have been in a cell before that did not show it; empty where it was looked
-    for."""
-    before, after = pair
-    assert before is not None
-    assert after is not None
-    why = explain_untried(before, "before")
-    if why or before.state in COMPLETE_STATES or before.state not in PROVEN_STATES:
-        return why
-    whereabouts = _locate_finding(sides.after, after, finding)
-    if not has_run_stages(before, whereabouts.stages):
-        return f"before, {_format_missing_stages(whereabouts, before)} was not built"
-    # A compiler that refused an object has read it: only what was not reached may have been hidden.
-    refused = {ref.object for ref in before.proven_diagnostics}
-    if whereabouts.objects & refused or is_problem_absent(
-        before, whereabouts.objects, whereabouts.stages, sides.before.made_objects
-    ):
-        return ""
-    return "it failed before for another reason, which may have hidden this"
-
 
 _STATUS_ORDER = (
     FindingStatus.NEW,
@@ -153,6 +36,14 @@ _STATUS_ORDER = (
     FindingStatus.STILL,
     FindingStatus.FIXED,
 )
+_GONE_STATUSES = frozenset(
+    {
+        CellFindingStatus.COMPILED,
+        CellFindingStatus.BUILT,
+        CellFindingStatus.NOT_BUILT,
+        CellFindingStatus.UNLISTED,
+    }
+)
 _FLIPS_SHOWN = 3
 _MAKEFILE = re.compile(r"(Makefile|Kbuild)(\.|$)")
 
@@ -160,23 +51,27 @@ _MAKEFILE = re.compile(r"(Makefile|Kbuild)(\.|$)")
 class _NewOccurrences(NamedTuple):
     """Where a finding is new: the cells where it was looked for before, and whether it is an error in one.
 
-    ``unknown_cells`` are those where it could not be looked for, ``why`` the first reason.
+    ``unknown_cells`` are those where it could not be looked for, ``why`` the first reason; ``through`` how it
+    is seen before in those where other errors hid it.
     """
 
     cells: tuple[str, ...]
     error: bool
     unknown_cells: tuple[str, ...]
     why: str
+    through: tuple[SeenThrough, ...] = ()
 
 
 @dataclass(frozen=True)
 class FindingComparison:
-    """Compares the findings of two sides. ``touched``: the files that the patch changes."""
+    """Compares the findings of two sides. ``touched``: the files that the patch changes. ``builds``: how
+    objects came out that were made by themselves."""
 
     matches: FindingMatches
     environment: EnvironmentComparison
     configs: ConfigComparison
     touched: Collection[str]
+    builds: HiddenBuilds = field(default_factory=HiddenBuilds)
 
     def compare_findings(self) -> tuple[FindingChange, ...]:
         """Every finding of either side, what is new first, errors before warnings."""
@@ -198,15 +93,30 @@ class FindingComparison:
     def _pairs_by_after_id(self) -> dict[str, CellPair]:
         return {pair.after.id: pair for pair in self.environment.pairs if pair.after}
 
+    @cached_property
+    def _hidden(self) -> HiddenFindingSearch:
+        excludes = bool(self.touched) and not self._touched_makefiles
+        return HiddenFindingSearch(self.matches, self.environment, self.configs, self.builds, excludes)
+
+    @cached_property
+    def _touched_makefiles(self) -> list[str]:
+        return sorted(name for name in self.touched if _MAKEFILE.match(PurePosixPath(name).name))
+
     def _build_before_change(self, finding: Finding) -> FindingChange:
         checks = [self._check_cell(self._pairs_by_before_id[cell], finding) for cell in finding.cells]
         matching = [self.matches.after.findings_by_id[name] for name in self.matches.after_ids[finding.id]]
-        new = self._find_new_occurrences(matching)
+        # One that only its consequence leads to has a row of its own, where it is new.
+        same = [each for each in matching if finding.id in self.matches.before_ids[each.id]]
+        new = self._find_new_occurrences(same)
         flips = self._find_shared_flips(
             check.pair for check in checks if check.status is CellFindingStatus.NOT_BUILT
         )
         status = _decide_status(checks, is_matched=bool(matching))
-        unknown = (check.pair.cell.id for check in checks if check.status is CellFindingStatus.UNKNOWN)
+        # Only where it decides something: what is there still is so with any toolchain.
+        others = self._check_other_toolchains(finding) if status is FindingStatus.FIXED else []
+        status = _decide_status([*checks, *others], is_matched=bool(matching))
+        all_checks = [*checks, *others]
+        unknown = (check.pair.cell.id for check in all_checks if check.status is CellFindingStatus.UNKNOWN)
         return FindingChange(
             fate=status,
             title=finding.title,
@@ -214,27 +124,61 @@ class FindingComparison:
             before=_merge_findings([finding]),
             after=_merge_findings(matching) if matching else None,
             became=dict(Counter(check.status for check in checks)),
-            why=self._explain_status(status, checks, flips) or None,
+            why=self._explain_status(status, all_checks, flips) or None,
             flips=flips,
             new_in=new.cells,
             new_error=new.error,
             unknown_in=tuple(dict.fromkeys([*unknown, *new.unknown_cells])),
             blames=finding.blames,
+            **self._describe_hidden(all_checks, new.through),
+        )
+
+    def _check_other_toolchains(self, finding: Finding) -> list[CellFindingCheck]:
+        pairs = [self._pairs_by_before_id[cell] for cell in finding.cells]
+        seen = [(p, locate_finding(self.matches.before, p.before, finding)) for p in pairs if p.before]
+        return list(self._hidden.check_other_toolchains(finding, seen))
+
+    def _describe_hidden(
+        self, checks: Sequence[CellFindingCheck], before: Sequence[SeenThrough]
+    ) -> dict[str, Any]:
+        """On what else than the cells' own builds a change rests; nothing where it rests on nothing else."""
+        through = merge_seen_through((*before, *(look for check in checks for look in check.through)))
+        like = tuple(self._describe_exclusion(check) for check in checks if check.like)
+        if not through and not like:
+            return {}
+        by_itself: dict[str, bool] = {}
+        for check in checks:
+            own = check.status in _GONE_STATUSES and not check.through and not check.like
+            by_itself[check.pair.cell.toolchain] = by_itself.get(check.pair.cell.toolchain, True) and own
+        gone = tuple(toolchain for toolchain, is_gone in by_itself.items() if is_gone)
+        return {"seen_through": through, "excluded_like": like, "gone_with": gone}
+
+    def _describe_exclusion(self, check: CellFindingCheck) -> NeighbourExclusion:
+        neighbour = self._pairs_by_after_id[check.like].cell
+        return NeighbourExclusion(
+            cell=check.pair.cell.id,
+            toolchain=check.pair.cell.toolchain,
+            neighbour=neighbour.id,
+            neighbour_toolchain=neighbour.toolchain,
         )
 
     def _build_after_change(self, finding: Finding) -> FindingChange:
         new = self._find_new_occurrences([finding])
         status = FindingStatus.NEW if new.cells else FindingStatus.UNKNOWN
+        why = None if new.cells else new.why or "its cells were not planned before"
+        if new.through and not new.cells and not new.unknown_cells:
+            status, why = FindingStatus.STILL, "it was there before, behind other errors"
         return FindingChange(
             fate=status,
             title=finding.title,
             keys=finding.keys,
             after=_merge_findings([finding]),
-            why=None if status is FindingStatus.NEW else new.why or "its cells were not planned before",
+            why=why,
             new_in=new.cells,
             new_error=new.error,
             unknown_in=new.unknown_cells,
             blames=finding.blames,
+            **self._describe_hidden((), new.through),
         )
 
     def _check_cell(self, pair: CellPair, finding: Finding) -> CellFindingCheck:
@@ -246,24 +190,41 @@ class FindingComparison:
         if any(name in shown for name in self.matches.after_ids[finding.id]):
             return CellFindingCheck(pair, CellFindingStatus.STILL)
         differences = self.environment.explain_differences(pair)
-        if differences:
+        if differences or pair.before is None:
             return CellFindingCheck(pair, CellFindingStatus.UNKNOWN, differences)
-        return check_after_cell(pair, finding, self.matches)
+        whereabouts = locate_finding(self.matches.before, pair.before, finding)
+        check = check_after_cell(pair, whereabouts, self.matches)
+        return self._hidden.check_failing_cell(check, finding, whereabouts)
 
     def _find_new_occurrences(self, findings: list[Finding]) -> _NewOccurrences:
         """Where these findings of the after-side are, and were not before."""
         cells: dict[str, None] = {}
         unknown: dict[str, str] = {}
+        through: list[SeenThrough] = []
         error = False
         for finding in findings:
             for pair in (self._pairs_by_after_id[cell] for cell in finding.cells):
                 why = self._explain_not_new(pair, finding)
-                if why is None:
+                look = self._find_hidden_before(pair, finding) if why is None else None
+                if look is not None:
+                    through.append(look)
+                elif why is None:
                     cells[pair.cell.id] = None
                     error |= self.matches.after.is_error(pair.cell.id, finding.id)
                 elif why:
                     unknown[pair.cell.id] = why
-        return _NewOccurrences(tuple(cells), error, tuple(unknown), next(iter(unknown.values()), ""))
+        why = next(iter(unknown.values()), "")
+        return _NewOccurrences(tuple(cells), error, tuple(unknown), why, tuple(through))
+
+    def _find_hidden_before(self, pair: CellPair, finding: Finding) -> SeenThrough | None:
+        """How a finding that seems new in a cell is seen there before, behind other errors."""
+        if pair.before is None or pair.after is None:
+            return None
+        shown = self.matches.before.findings_by_cell.get(pair.before.id, {})
+        if any(name in shown for name in self.matches.before_ids[finding.id]):
+            return None
+        objects = locate_finding(self.matches.after, pair.after, finding).objects
+        return self._hidden.find_hidden_before(pair, finding, objects)
 
     def _explain_not_new(self, pair: CellPair, finding: Finding) -> str | None:
         """None where it is new; empty where it is not, or cannot be compared; else why that is not known."""
@@ -308,14 +269,14 @@ class FindingComparison:
             more = len(flips) - _FLIPS_SHOWN
             shown = [f"{flip.symbol} {flip.from_} → {flip.to}" for flip in flips[:_FLIPS_SHOWN]]
             return ", ".join([*shown, *([f"{more} more"] if more > 0 else [])])
-        makefiles = sorted(name for name in self.touched if _MAKEFILE.match(PurePosixPath(name).name))
+        makefiles = self._touched_makefiles
         return f"{', '.join(makefiles)} changed" if makefiles else ""
 
 
 def _decide_status(checks: Iterable[CellFindingCheck], *, is_matched: bool) -> FindingStatus:
-    """The status of a before-finding; ``is_matched``: the after-side has it somewhere."""
+    """The status of a before-finding; ``is_matched``: the after-side shows it somewhere."""
     statuses = {check.status for check in checks}
-    if is_matched:
+    if is_matched or CellFindingStatus.STILL in statuses:
         return FindingStatus.STILL
     if statuses & {CellFindingStatus.UNKNOWN, CellFindingStatus.NOT_PLANNED}:
         return FindingStatus.UNKNOWN

@@ -9,6 +9,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.shell_words import format_command
+from matrix.verdict.through_text import format_toolchain_outcomes
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -32,7 +33,12 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
         reason = explain_not_fixed(row)
         is_known = not reason or is_known_unfixed(row)
         return FixCheck(
-            finding=name, title=row.title, fixed=not reason, known=is_known, reason=reason or None
+            finding=name,
+            title=row.title,
+            fixed=not reason,
+            known=is_known,
+            reason=reason or None,
+            how=format_toolchain_outcomes(row) or None,
         )
     if has_usable_before_run(verdict):
         known = ", ".join(name for row in verdict.findings if row.before for name in row.before.ids)
@@ -46,9 +52,11 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
 def format_fix_check(check: FixCheck) -> str:
     """``F1 is fixed``, ``F1 is not fixed: still there``, ``F1: not known whether it is fixed: no list``."""
     if check.fixed:
-        return f"{check.finding} is fixed"
+        how = check.how or "fixed"
+        return f"{check.finding} is {'' if how.startswith('fixed') else 'fixed: '}{how}"
     outcome = " is not fixed" if check.known else ": not known whether it is fixed"
-    return f"{check.finding}{outcome}: {check.reason}"
+    how = f"; {check.how}" if check.how else ""
+    return f"{check.finding}{outcome}: {check.reason}{how}"
 
 
 def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
@@ -63,7 +71,8 @@ def _matches_name(row: FindingChange, ids: Collection[str], name: str) -> bool:
 def explain_not_fixed(row: FindingChange) -> str:
     """Why a finding is not known to be fixed; empty where it is."""
     if row.fate is FindingStatus.STILL:
-        cells = len(row.after.cells) if row.after else 0
+        hidden = {look.cell for look in row.seen_through if look.when == "after" and look.shows}
+        cells = len({*(row.after.cells if row.after else ()), *hidden})
         where = "1 cell" if cells == 1 else f"{cells} cells"
         return f"still there, in {where}" + (f": {row.why}" if row.why else "")
     if row.fate is FindingStatus.LOST:
@@ -99,6 +108,9 @@ def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Coll
         return "something breaks with it"
     rows = [row for check in verdict.fixes if (row := _find_asked_change(verdict, check.finding))]
     rows = rows or [row for row in verdict.findings if row.fate is FindingStatus.FIXED]
+    through = next((row for row in rows if row.seen_through and not row.gone_with), None)
+    if through is not None:
+        return f"{through.title} is only seen to be gone through other errors"
     excluded = any(row.why for row in rows if CellFindingStatus.NOT_BUILT in row.became)
     if not excluded and not any(
         _has_compiled_any(cell, after, frozenset(objects)) for cell in after.run.cells

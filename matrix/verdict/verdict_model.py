@@ -12,7 +12,14 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Severity
 from matrix.findings.finding import Condition, Culprit
-from matrix.record.run_model import SCHEMA_VERSION, Record, RequestedCell, SourceRecord, Tool
+from matrix.record.run_model import (
+    SCHEMA_VERSION,
+    CommandText,
+    Record,
+    RequestedCell,
+    SourceRecord,
+    Tool,
+)
 from matrix.record.states import Evidence, State
 
 
@@ -131,6 +138,42 @@ class SymbolFlip(Record):
     to: str
 
 
+class SeenThrough(Record):
+    """Objects of one cell, made by themselves with the promoted warnings demoted that hide a finding.
+
+    ``when`` is ``before`` or ``after``. ``through`` are the findings that were in the way, by the names that
+    the before-side has for them, or else the after-side (then with " after"); ``stays``: all of them are on
+    both sides. ``demoted`` are flags, ``switched_off`` the symbols that were changed on top of that.
+    ``shows``: whether the finding is there, None where the objects were not made even so; ``why`` says why.
+    ``beyond`` are titles of what no build of either side had shown. The cell's own state rests on none of
+    this. ``log`` is relative to the run's directory.
+    """
+
+    cell: str
+    toolchain: str
+    when: Literal["before", "after"]
+    objects: tuple[str, ...]
+    through: tuple[str, ...] = ()
+    stays: bool = False
+    demoted: tuple[str, ...] = ()
+    switched_off: tuple[str, ...] = ()
+    command: CommandText = ""
+    shows: bool | None = None
+    why: str | None = None
+    beyond: tuple[str, ...] = ()
+    log: str | None = None
+
+
+class NeighbourExclusion(Record):
+    """A failing cell that leaves out a finding's objects like its neighbour, a cell of another toolchain
+    that was built: the same symbols changed in both."""
+
+    cell: str
+    toolchain: str
+    neighbour: str
+    neighbour_toolchain: str
+
+
 class FindingChange(Record):
     """One finding on both sides, matched by its keys.
 
@@ -138,7 +181,9 @@ class FindingChange(Record):
     what was lost, why its object is not built any more (None where nothing explains that); ``flips`` are the
     symbols that changed in every such cell. ``new_in``: cells that were looked at before and had it not, or
     only as a warning; ``new_error``: it is an error in one of them. ``unknown_in``: cells of both plans in
-    which one side could not be looked at. ``blames`` is the finding's.
+    which one side could not be looked at. ``blames`` is the finding's. ``seen_through``, ``excluded_like``:
+    on what else than the cells' own builds this rests, and what was tried for it; ``gone_with`` then has the
+    toolchains with which it is gone by those builds alone.
     """
 
     fate: FindingStatus
@@ -153,6 +198,10 @@ class FindingChange(Record):
     new_error: bool = False
     unknown_in: tuple[str, ...] = ()
     blames: Culprit | None = Field(default=None, exclude_if=not_)
+    # They came later: where they say nothing they are left out.
+    seen_through: tuple[SeenThrough, ...] = Field(default=(), exclude_if=not_)
+    excluded_like: tuple[NeighbourExclusion, ...] = Field(default=(), exclude_if=not_)
+    gone_with: tuple[str, ...] = Field(default=(), exclude_if=not_)
 
 
 class SymbolChange(Record):
@@ -168,7 +217,8 @@ class SymbolChange(Record):
 class FixCheck(Record):
     """Whether a finding that was asked for is fixed, and the reason when it is not.
 
-    ``known`` is false where it may be fixed, and nothing shows that it is, or is not.
+    ``known`` is false where it may be fixed, and nothing shows that it is, or is not. ``how`` says with which
+    toolchains it was seen only through other errors, or known from a neighbour.
     """
 
     finding: str
@@ -176,6 +226,7 @@ class FixCheck(Record):
     fixed: bool
     known: bool = True
     reason: str | None = None
+    how: str | None = Field(default=None, exclude_if=not_)
 
 
 class Mailbox(Record):

@@ -7,6 +7,7 @@ directory in which something failed.
 """
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -147,14 +148,16 @@ class Kernel:
         made = [self._object(job, name, config) for name in chosen]  # all of them: make -k
         if not all(made):
             return False
-        _write_lists(job.host("/build"), target, chosen)
+        if not target.endswith(".o"):
+            _write_lists(job.host("/build"), target, chosen)
         return True
 
     def _object(self, job: Job, name: str, config: Settings) -> bool:
         made, place = self.objects[name], job.host("/build") / name
         read = [job.host("/src") / name.replace(".o", ".c")]
         read += [job.host("/src") / word.removeprefix("/src/") for word in made.includes]
-        content = repr([(symbol, config.get(symbol, "n")) for symbol in (made.symbol, *made.sees)])
+        values = [(symbol, config.get(symbol, "n")) for symbol in (made.symbol, *made.sees)]
+        content = repr([job.variables.get("KCFLAGS", ""), *values])
         times = [path.stat().st_mtime_ns for path in read]
         if place.exists() and place.stat().st_mtime_ns > max(times) and place.read_text() == content:
             return True
@@ -162,7 +165,8 @@ class Kernel:
         return self._compile(job, name, config, content)
 
     def _compile(self, job: Job, name: str, config: Settings, content: str) -> bool:
-        said = self.objects[name].says(config)
+        flags = job.variables.get("KCFLAGS", "").split()
+        said = [_demote(line, flags) for line in self.objects[name].says(config)]
         for line in (f"  CC      {name}", *said):
             job.say(line)
         if any("error:" in line for line in said):
@@ -179,6 +183,17 @@ class Kernel:
         deps = "".join(f"  {word} \\\n" for word in self.objects[name].includes)
         text = f"savedcmd_{name} := gcc -c -o {name} {source}\n\nsource_{name} := {source}\n\n"
         (place.parent / f".{place.name}.cmd").write_text(f"{text}deps_{name} := \\\n{deps}\n")
+
+
+def _demote(line: str, flags: list[str]) -> str:
+    """An error as the compiler prints it with these flags: as a warning, if one of them demotes it."""
+    match = _PROMOTED.search(line)
+    if match is None or f"-Wno-error={match[1]}" not in flags:
+        return line
+    return f"{line[: match.start()]}[-W{match[1]}]".replace(" error: ", " warning: ")
+
+
+_PROMOTED = re.compile(r"\[-Werror(?:=|,-W)([^\]]+)\]$")
 
 
 def _settings(place: Path) -> Settings:
