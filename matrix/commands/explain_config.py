@@ -13,7 +13,7 @@ from matrix.builder.lanes import Lane
 from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Base, Profile, Setting
-from matrix.commands.restore import restore_session
+from matrix.commands.restore import check_restorable, restore_session
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
 from matrix.errors import MachineError, RequestError
 from matrix.findings.check_config import (
@@ -101,6 +101,7 @@ def explain_config(
     could not be run.
     """
     run = stored.run
+    check_restorable(run, "no conf can say what it makes of a .config", stored.name)
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     user_config = load_user_config(options.config, catalog)
