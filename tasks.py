@@ -11,6 +11,7 @@ from rich.console import Console
 from matrix.catalog.types import Profile
 from matrix.command_line import (
     POSITIONAL,
+    POSITIONAL_LIST,
     PROFILE_OPTIONS,
     TaskOption,
     define_task,
@@ -20,6 +21,7 @@ from matrix.commands import develop
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
+from matrix.commands.import_builds import import_builds, parse_import_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
@@ -55,6 +57,7 @@ from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_import_notes,
     show_leftovers,
     show_regression,
     show_reproducer,
@@ -282,6 +285,31 @@ def shell(*, cell: str, run: str, command: str) -> int:
         return cell_shell.run_shell(command)
 
 
+@define_task(
+    own=[
+        ("dir", POSITIONAL_LIST, "a directory with a build's log and its .config; repeats, or stands alone"),
+        (
+            "symbols",
+            "",
+            "the symbols that are axes, with commas (default: the fewest that tell the builds apart)",
+        ),
+        ("tree", "", "the kernel tree that they were made of: its prompts say which symbols may be axes"),
+        ("out", "", "directory of the run (default: runs/<run-id>)"),
+    ]
+)
+def import_(*, dir: list[str], symbols: str, tree: str, out: str) -> int:  # noqa: A002 - the option's name
+    """Builds made by others become a run: tuxmake's, KernelCI's, the robot's, any log with its .config."""
+    request = parse_import_request(dir, symbols, tree, out)
+    console = Console()
+    result = import_builds(request, read_command_line())
+    with survive_failures("the run's findings and reports"):
+        result.stored.write_findings()
+        write_run_reports(result.stored)
+    show_run_summary(result.stored, console)
+    show_import_notes(result.notes, console)
+    return compute_run_exit_code([cell.state for cell in result.stored.run.cells])
+
+
 @define_task("profile", "toolchain")
 def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
@@ -337,7 +365,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, patch),
+        "The main job": (setup, run, plan, patch, import_),
         "What a run found": (report, explain, compare, repro, shell),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, lint),

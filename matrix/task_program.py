@@ -1,6 +1,7 @@
 """Invoke's program with kmatrix's tasks: what it takes of a command line, what it says, and the help."""
 
 import ast
+import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,6 +98,22 @@ class TaskProgram(Program):
         for name, word in pairwise(self.argv):
             if word == "--help" and name in self.namespace.task_names:
                 self.argv = [self.argv[0], "--help", name]
+        self.argv = [*self.argv[:1], *self.name_listed_words(self.argv[1:])]
+
+    def name_listed_words(self, words: Sequence[str]) -> Iterator[str]:
+        """The same words, those of a positional list as values of its option: Invoke knows no such lists."""
+        task, is_value = None, False
+        for word in words:
+            if is_value or word.startswith("--"):
+                yield word
+                is_value = not is_value and task is not None and _takes_value(task, word)
+            elif word in self.namespace.task_names:
+                task = self.namespace[word]
+                yield word
+            elif task is not None and (option := _find_list_option(task)):
+                yield f"--{option}={word}"
+            else:
+                yield word
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse the program's own options. RequestError for what is none of them."""
@@ -184,6 +201,18 @@ class TaskProgram(Program):
         for title, group in self._groups.items():
             _print_paragraph(f"{title}:")
             self.print_columns([(command.name.ljust(width), helpline(command)) for command in group])
+
+
+def _find_list_option(command: Task) -> str:  # type: ignore[type-arg]
+    """The option that takes any word after the task; empty where it has none."""
+    return str(getattr(command.body, "list_option", ""))
+
+
+def _takes_value(command: Task, word: str) -> bool:  # type: ignore[type-arg]
+    """Whether the next word is this option's value."""
+    parameters = inspect.signature(command.body).parameters
+    parameter = parameters.get(word.removeprefix("--").replace("-", "_"))
+    return parameter is not None and not isinstance(parameter.default, bool)
 
 
 def _refuse_empty_values(context: ParserContext) -> None:

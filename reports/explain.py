@@ -245,6 +245,7 @@ def _format_facts(view: FindingView) -> Iterator[str]:
     if view.context:
         yield from format_labelled_lines("context", [f"{view.context} everywhere, so nothing else is known"])
     yield from format_labelled_lines("assumed", view.assumptions)
+    yield from format_labelled_lines("or else", view.followers)
     if not view.finding.minimal:
         yield from format_labelled_lines("", ["a smaller condition may exist: the search was cut short"])
 
@@ -292,6 +293,8 @@ def _format_commands(view: FindingView) -> Iterator[str]:
         yield ""
         yield "  to see it, in a kernel tree, with a cross compiler"
         yield from (f"    {command}" for command in commands)
+    if view.location.stored.run.is_imported:
+        return
     yield ""
     yield "  or in a container, with a script that stands alone"
     command = format_command("./inv", "repro", "--finding", view.id, "--run", view.location.stored.name)

@@ -66,6 +66,13 @@ class FindingView:
         return self.finding.id
 
     @property
+    def followers(self) -> list[str]:
+        """For each symbol of the condition that others of imported builds follow: that these may be meant."""
+        known = self.location.stored.run.followers
+        named = dict.fromkeys(axis for cube in self.finding.condition for axis in cube)
+        return [finding_text.format_followers(axis, known[axis]) for axis in named if known.get(axis)]
+
+    @property
     def title(self) -> str:
         return self.finding.title
 

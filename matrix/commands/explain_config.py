@@ -9,6 +9,7 @@ from pathlib import Path
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands.config_resolver import ConfigResolver, open_config_resolver
+from matrix.commands.restore import check_restorable
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
 from matrix.errors import RequestError
 from matrix.findings.check_config import (
@@ -92,6 +93,7 @@ def explain_config(
     could not be run.
     """
     run = stored.run
+    check_restorable(run, "no conf can say what it makes of a .config", stored.name)
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     user_config = load_user_config(options.config, catalog)
