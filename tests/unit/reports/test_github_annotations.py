@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, FailedTarget, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
+from matrix.foreign_text import clean_text
 from reports.github_annotations import render_annotations
 from tests.fakes.foreign_words import LIVE
 
@@ -109,7 +110,7 @@ def test_no_word_of_a_log_is_a_command_or_another_property(words: str) -> None:
 
 @given(st.text())
 def test_what_is_escaped_is_read_back_as_it_was(words: str) -> None:
-    printable = "".join(character for character in words if character.isprintable())[:400]
+    printable = clean_text(words)
     (line,) = render_annotations(a_log(ERROR.model_copy(update={"message": printable})))
     assert obey(line)[2].split("\n")[0] == printable
 
