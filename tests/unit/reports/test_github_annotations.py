@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, FailedTarget, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
-from matrix.foreign_text import clean_text
+from matrix.foreign_text import clean_text, replace_controls
 from reports.github_annotations import render_annotations
 from tests.fakes.foreign_words import LIVE
 
@@ -105,6 +105,9 @@ def test_no_word_of_a_log_is_a_command_or_another_property(words: str) -> None:
     command, properties, message = obey(line)
     assert (command, list(properties)) == ("error", ["file", "line", "col", "title"])
     assert (properties["line"], properties["col"]) == ("3", "5")
+    assert properties["file"] == replace_controls(words)
+    assert properties["title"].startswith(f"{replace_controls(words)} -")
+    assert message.split("\n")[0] == clean_text(words)
     assert re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]*", message)
 
 
