@@ -189,6 +189,7 @@ class ParserState:
             self._assign_failed_object(target)
         lines = self.failure_record.take_last_lines(target)
         failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
+        self._correct_object(failure.cause, failure)
         self._drafts_before_failure = len(self.drafts)
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
@@ -207,6 +208,18 @@ class ParserState:
         steps = self.failure_record.first_steps
         recent = self._list_recent_errors()
         return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+
+    def _correct_object(self, cause: DiagnosticDraft, failure: TargetFailure) -> None:
+        """Give a shell's message to the target that failed where no step announced that.
+
+        The step before it was another target's.
+        """
+        if cause.tool not in ("sh", "make") or cause.position.file is not None or not failure.is_file:
+            return
+        if failure.target not in self.failure_record.first_steps and cause.object != failure.target:
+            if cause.object is not None and self._error_by_object.get(cause.object) is cause:
+                del self._error_by_object[cause.object]
+            cause.object = failure.target
 
     def _list_recent_errors(self) -> list[DiagnosticDraft]:
         """The errors since the failure before."""
