@@ -39,7 +39,7 @@ _KCONFIG = re.compile(
 _SYMBOL = re.compile(r"(?:symbol:?|invalid for|selected by|depends on) (?P<name>[A-Z0-9][A-Z0-9_]+)\b")
 _OTHER = re.compile(
     r"(?:(?P<who>(?=\S*[A-Za-z])[\w./+-]+): |(?P<llvm>LLVM ))?"
-    r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>.+)",
+    r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>(?!\s*[0-9]+$).+)",
     re.IGNORECASE,
 )
 
