@@ -13,6 +13,7 @@ what kernel-doc cannot read at all is an error.
 
 import re
 
+from matrix.diagnostics.diagnostic import find_quoted_identifiers
 from matrix.diagnostics.drafts import DiagnosticDraft
 from matrix.diagnostics.message_forms import MessageForm, read_forms
 from matrix.diagnostics.parser_state import ParserState
@@ -38,6 +39,12 @@ def _name_undescribed(_log: ParserState, _match: re.Match[str], draft: Diagnosti
 _PROTOTYPE = re.compile(
     r"expecting prototype for (?:\w+ )?([\w]+)(?:\(\))?\. Prototype was for (?:\w+ )?(\w+)(?:\(\))? instead"
 )
+
+
+def _name_function(_log: ParserState, _match: re.Match[str], draft: DiagnosticDraft) -> None:
+    """Symbols of smatch's messages: what they quote, and the function; the source is not shown."""
+    names = (*find_quoted_identifiers(draft.message), draft.function)
+    draft.symbols = tuple(dict.fromkeys(name for name in names if name))
 
 
 def _sum_up(_log: ParserState, _match: re.Match[str], draft: DiagnosticDraft) -> None:
@@ -86,6 +93,7 @@ _FORMS = (
         tool="smatch",
         severity="warning",
         hint=") ",
+        complete=_name_function,
     ),
     MessageForm(
         re.compile(rf"[^\s:]+:{_NUMBER} (?:\w+|\(null\))\([^()]*\) info: "),
