@@ -100,6 +100,7 @@ class ParserState:
     _error_by_object: dict[str, DiagnosticDraft] = field(default_factory=dict)
     _drafts_before_failure: int = 0
     _object_by_stem: dict[str, str] = field(default_factory=dict)
+    _object_by_name: dict[str, str | None] = field(default_factory=dict)
     _chain_by_file: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
     _compiler_by_object: dict[str | None, str] = field(default_factory=dict)
     _drafts_without_object: list[DiagnosticDraft] = field(default_factory=list)
@@ -114,7 +115,20 @@ class ParserState:
         self.include_chain, self.inlining_notes, self._chain_by_file = [], [], {}
         self._drafts_without_object = []
         if target is not None:
-            self._object_by_stem[_strip_suffix(target)] = target
+            stem = _strip_suffix(target)
+            self._object_by_stem[stem] = target
+            self._file_name(stem, target)
+
+    def _file_name(self, stem: str, target: str) -> None:
+        # Two objects of one name in two directories are told by neither of them.
+        name = posixpath.basename(stem)
+        known = self._object_by_name.setdefault(name, target)
+        if known is not None and _strip_suffix(known) != stem:
+            self._object_by_name[name] = None
+
+    def find_made_object(self, name: str) -> str | None:
+        """The object of this last name, without suffix, that was made so far; where there is only one."""
+        return self._object_by_name.get(name)
 
     def add_draft(self, draft: DiagnosticDraft, *, has_object: bool = True) -> DiagnosticDraft:
         """Add a new diagnostic. Without ``has_object`` it is of the build as a whole, as Kconfig's are."""
@@ -228,7 +242,7 @@ class ParserState:
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         words = pick_last_words(lines)
         message = words or failure.describe_silence()
-        draft = DiagnosticDraft("error", find_speaker(words) or "make", message)
+        draft = DiagnosticDraft("error", find_speaker(words) or failure.tool, message)
         draft.notes = list_last_lines(lines)
         draft.object = failure.target if failure.is_file else None
         return self.add_draft(draft, has_object=False)
