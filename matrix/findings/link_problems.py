@@ -7,6 +7,7 @@ cramfs lacks get_mtd_device and mtd_point, always both      one: what defines th
 
 import posixpath
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.diagnostic_group import DiagnosticGroup, DisjointGroups
@@ -123,30 +124,39 @@ def _is_made_with(
 
 
 def join_missing_symbols(groups: Sequence[DiagnosticGroup], run: Run) -> list[DiagnosticGroup]:
-    """Join missing symbols that the same objects lack in the very same cells, and that one object defines.
+    """Join missing symbols that one object lacks in the very same cells, and that one thing would bring.
 
-    Where nothing is known of what defines them, they are taken for one; where it is known, and another, they
-    are two.
+    Where it is not known what brings one, it is taken to be what brings the others, if that is one; where it
+    is known, and another, they are two.
     """
     joining = DisjointGroups(list(groups))
-    numbers_by_origin: dict[Hashable, list[int]] = {}
+    by_users: dict[_Lack, dict[str | None, list[int]]] = {}
     for number, group in enumerate(groups):
         symbols = sorted(list_missing_symbols(group.kinds))
-        if not symbols:
-            continue
-        users = frozenset(
-            stem
-            for key in {key for key, _ in group.toolchains_by_diagnostic}
-            for stem in find_named_stems(run.diagnostics[key])
-        )
-        provider = run.providers.get(symbols[0])
-        cells = frozenset(group.cells)
-        origins = [(cells, provider, user) for user in users] if provider else [(cells, None, users)]
-        for origin in origins if users else ():
-            numbers_by_origin.setdefault(origin, []).append(number)
-    for numbers in numbers_by_origin.values():
-        joining.join_all(numbers)
+        users = _find_users(group, run) if symbols else ()
+        if users:
+            lack = (frozenset(group.cells), frozenset(users))
+            provider = run.providers.get(symbols[0])
+            by_users.setdefault(lack, {}).setdefault(provider, []).append(number)
+    by_provider: dict[Hashable, list[int]] = {}
+    for (cells, lacking), numbers in by_users.items():
+        known = [provider for provider in numbers if provider]
+        unknown = numbers.get(None, [])
+        joining.join_all([*unknown, *(numbers[known[0]] if len(known) == 1 else [])])
+        for provider, user in product(known, lacking):
+            by_provider.setdefault((cells, provider, user), []).extend(numbers[provider])
+    for same in by_provider.values():
+        joining.join_all(same)
     return joining.remaining_groups
+
+
+_Lack = tuple[frozenset[int], frozenset[str]]
+"""The cells in which a symbol is missing, and what lacks it."""
+
+
+def _find_users(group: DiagnosticGroup, run: Run) -> set[str]:
+    keys = {key for key, _ in group.toolchains_by_diagnostic}
+    return {stem for key in keys for stem in find_named_stems(run.diagnostics[key])}
 
 
 def list_missing_symbols(kinds: Iterable[ProblemKind]) -> set[str]:
