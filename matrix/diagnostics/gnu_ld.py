@@ -53,8 +53,11 @@ def read_gnu_ld(log: ParserState, line: str) -> bool:
     """Take a line of GNU ld; False when it is none."""
     if _NAME_END.search(line.partition(":")[0][-16:]) and (named := _NAMED.match(line)):
         return _read_text(log, named["text"])
-    is_hinted = any(hint in line for hint in _HINTS)
-    return is_hinted and _UNNAMED.match(line) is not None and _read_text(log, line)
+    # A loop: as in read_with_first.
+    for hint in _HINTS:
+        if hint in line:
+            return _UNNAMED.match(line) is not None and _read_text(log, line)
+    return False
 
 
 def _read_text(log: ParserState, text: str) -> bool:
