@@ -28,10 +28,15 @@ def is_summed_up(group: DiagnosticGroup) -> bool:
 
 
 def drop_summaries(groups: Sequence[DiagnosticGroup], run: Run) -> list[DiagnosticGroup]:
-    """The groups without those that only sum up. One stays where a cell shows nothing that it sums up."""
+    """The groups without those that only sum up.
+
+    One that refuses stays where a cell shows nothing that it sums up.
+    """
     explained = frozenset().union(*(group.cells for group in groups if is_summed_up(group)))
-    return [group for group in groups if not (_only_sums_up(group, run) and group.cells <= explained)]
+    return [group for group in groups if not _only_sums_up(group, run, explained)]
 
 
-def _only_sums_up(group: DiagnosticGroup, run: Run) -> bool:
-    return all(run.diagnostics[key].summary for key, _ in group.toolchains_by_diagnostic)
+def _only_sums_up(group: DiagnosticGroup, run: Run, explained: frozenset[int]) -> bool:
+    diagnostics = [run.diagnostics[key] for key, _ in group.toolchains_by_diagnostic]
+    refuses = any(each.severity == "error" for each in diagnostics)
+    return all(each.summary for each in diagnostics) and (not refuses or group.cells <= explained)
