@@ -18,9 +18,10 @@ from matrix.diagnostics.diagnostic import Severity
 from matrix.diagnostics.drafts import DiagnosticDraft, Position
 from matrix.diagnostics.parser_state import LineReader, ParserState
 
-Makes = Literal["message", "note", "nothing"]
-"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others."""
-Follows = Literal["excerpt", "notes", "nothing"]
+Makes = Literal["message", "note", "nothing", "consequence"]
+"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others; a consequence
+of the error before it, and a diagnostic where there is none."""
+Follows = Literal["excerpt", "notes", "spans", "text", "nothing"]
 Completion = Callable[[ParserState, re.Match[str], DiagnosticDraft], None]
 """Completes a draft with what the groups of its form alone do not say."""
 
@@ -31,9 +32,9 @@ class MessageForm:
 
     ``pattern`` is matched at the line's start. Its groups fill the diagnostic: ``text`` (else the whole line
     is the message), ``kind`` (``warning`` in any case makes a warning; without the group, ``severity``),
-    ``file``, ``line``, ``column``, ``object``, ``function``, and ``symbol``, ``symbol2``…; without a symbol
-    group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line of the
-    form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
+    ``file``, ``line``, ``column``, ``object``, ``function``, ``flag``, and ``symbol``, ``symbol2``…; without
+    a symbol group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line
+    of the form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
     (``RUSTC``). ``has_object``: false for a message of the build as a whole, as Kconfig's are.
     """
 
@@ -49,12 +50,12 @@ class MessageForm:
 
     def read_line(self, log: ParserState, line: str) -> bool:
         """Take a line of this form; False when it is none."""
-        if self.hint not in line or (self.step and not log.step.startswith(self.step)):
+        if self.step and not log.step.startswith(self.step):
             return False
         match = self.pattern.match(line)
         if match is None:
             return False
-        if self.makes == "message":
+        if self.makes == "message" or (self.makes == "consequence" and not log.has_error):
             self._add_message(log, match)
         elif self.makes == "note":
             groups = match.groupdict()
@@ -72,6 +73,7 @@ class MessageForm:
             (groups.get("text") or match[0]).strip(),
             parse_position(log, groups),
             object=log.roots.make_relative(groups["object"]) if groups.get("object") else None,
+            flag=groups.get("flag"),
             function=groups.get("function"),
             symbols=symbols or (() if not self.has_object else None),
             continuation=self.follows,
@@ -98,10 +100,12 @@ def parse_position(log: ParserState, groups: dict[str, str | None]) -> Position:
 
 def read_forms(forms: Sequence[MessageForm]) -> LineReader:
     """A reader of the lines that have one of these forms."""
+    rows = tuple((form.hint, form) for form in forms)
 
     def read_line(log: ParserState, line: str) -> bool:
-        for form in forms:  # noqa: SIM110 - as in read_with_first
-            if form.read_line(log, line):
+        # The hint first: nearly all lines of a log have none, and a call for each row takes far longer.
+        for hint, form in rows:  # noqa: SIM110 - as in read_with_first
+            if hint in line and form.read_line(log, line):
                 return True
         return False
 
