@@ -225,8 +225,6 @@ class HiddenFindingSearch:
         flips = self.configs.diff_pair(pair)
         if not flips or not self.excludes or not is_listable_object(name):
             return ""
-        if name in self.matches.after.load_objects(pair.cell):
-            return ""
         for other in self._pairs_by_key[_get_key_without_toolchain(pair.cell)]:
             if self._leaves_out(other, name) and self.configs.diff_pair(other) == flips:
                 return other.cell.id

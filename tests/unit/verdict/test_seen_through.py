@@ -166,8 +166,10 @@ def test_not_where_a_makefile_may_have_decided_it() -> None:
     assert left_out(OFF, MAKEFILE).fate is FindingStatus.UNKNOWN
 
 
-def test_not_where_the_neighbour_was_not_built_either() -> None:
-    assert left_out(OFF, gcc=State.TIMEOUT).fate is FindingStatus.UNKNOWN
+@pytest.mark.parametrize("state", [State.TIMEOUT, State.FAIL])
+def test_not_where_the_neighbour_was_not_built_to_its_end(state: State) -> None:
+    """A failing cell's list is short of what it did not come to."""
+    assert left_out(OFF, gcc=state).excluded_like == ()
 
 
 def test_not_where_the_failing_cell_shows_that_it_was_made_for_it() -> None:
