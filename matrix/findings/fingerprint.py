@@ -44,6 +44,7 @@ _ASSEMBLER_CALL = re.compile(
 )
 _CHECKERS = frozenset(
     {"modpost", "objtool", "kconfig", "bindgen", "dtc", "dt-schema", "kernel-doc", "sparse", "smatch"}
+    | {"fdtoverlay", "coccinelle", "yamllint", "sphinx"}
 )
 _LINKED_FUNCTION = re.compile(r"\(function (?P<name>[^\s:()]+)")
 _TARGET_TRIPLET = re.compile(r" (?:for|on) target ['‘][\w.-]{1,100}['’]")
@@ -75,7 +76,8 @@ class ProblemKind(NamedTuple):
 def extract_construct(diagnostic: Diagnostic) -> str:
     """``ignored-attributes``, or ``weak declaration of _ being applied to a already existing, …``."""
     if diagnostic.flag:
-        return diagnostic.flag.removeprefix("-W").rstrip("=")
+        name = diagnostic.flag.removeprefix("-W").rstrip("=")
+        return "cpp" if name == "#warnings" else name
     return _mask_details(strip_attribute(diagnostic.message))
 
 
@@ -139,7 +141,9 @@ def is_driver_message(diagnostic: Diagnostic) -> bool:
     """Whether a compiler or linker complains of how it was called: what it says of one, it says of all."""
     has_place = diagnostic.file or diagnostic.line or diagnostic.function or diagnostic.sites
     of_object = diagnostic.excerpt or any(note.startswith("in ") for note in diagnostic.notes)
-    if has_place or of_object or diagnostic.internal:
+    # A #warning is of what was read, which may be a script's stdin and no file.
+    is_directive = extract_construct(diagnostic) == "cpp"
+    if has_place or of_object or diagnostic.internal or is_directive:
         return False
     if diagnostic.tool == "as":
         return _ASSEMBLER_CALL.match(diagnostic.message) is not None
