@@ -234,7 +234,8 @@ class Cell(RequestedCell):
 class Run(Record):
     """One execution of a profile on one source.
 
-    ``providers``: symbol that some cell lacks → the object or source that defines it, where that is known.
+    ``providers``: symbol that a link lacks → what would bring it, where that is known: a Kconfig symbol
+    (``CONFIG_MTD``), or else an object.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
