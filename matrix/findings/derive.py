@@ -15,7 +15,7 @@ from matrix.findings.grouping import group_diagnostics
 from matrix.findings.link_problems import list_missing_symbols
 from matrix.findings.minimize import Cover, minimize_condition
 from matrix.findings.proof import ProofSearch
-from matrix.findings.truth_table import compute_step_limit
+from matrix.findings.truth_table import CoverProblem, compute_step_limit
 from matrix.record.run_model import Run, Tool
 
 Places = tuple[int, int]
@@ -52,9 +52,11 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
     index = CellIndex.from_run(run, made_objects)
     problems = group_into_problems(run, made_objects)
     places = [_find_places(problem, index) for problem in problems]
-    covers = _find_conditions(index, set(places))
+    mixed = {place for place in places if _has_mixed_twins(index, *place)}
+    separated = CellIndex.from_run(run, made_objects, by_directory=True) if mixed else index
+    covers = _find_conditions(index, set(places) - mixed) | _find_conditions(separated, mixed)
     findings = tuple(
-        _build_finding(f"F{number}", problem, index, place, covers[place])
+        _build_finding(f"F{number}", problem, separated if place in mixed else index, place, covers[place])
         for number, (problem, place) in enumerate(zip(problems, places, strict=True), 1)
     )
     return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
@@ -63,6 +65,11 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
 def _find_places(problem: Problem, index: CellIndex) -> Places:
     seen = index.mask_cells(problem.cells)
     return seen, index.find_absent_cells(problem.objects, problem.stages) & ~seen
+
+
+def _has_mixed_twins(index: CellIndex, seen: int, absent: int) -> bool:
+    """Whether of two builds with the same values on all axes one shows the problem and one lacks it."""
+    return CoverProblem(index.table, seen, absent).absent != absent
 
 
 def _find_conditions(index: CellIndex, places: set[Places]) -> dict[Places, Cover]:
