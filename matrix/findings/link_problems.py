@@ -133,17 +133,17 @@ def join_missing_symbols(groups: Sequence[DiagnosticGroup], run: Run) -> list[Di
     by_users: dict[_Lack, dict[str | None, list[int]]] = {}
     for number, group in enumerate(groups):
         symbols = sorted(list_missing_symbols(group.kinds))
-        users = _find_users(group, run) if symbols else ()
-        if users:
-            lack = (frozenset(group.cells), frozenset(users))
+        if symbols:
+            lack = (frozenset(group.cells), _find_users(group, run))
             provider = run.providers.get(symbols[0])
             by_users.setdefault(lack, {}).setdefault(provider, []).append(number)
     by_provider: dict[Hashable, list[int]] = {}
     for (cells, lacking), numbers in by_users.items():
         known = [provider for provider in numbers if provider]
-        unknown = numbers.get(None, [])
-        joining.join_all([*unknown, *(numbers[known[0]] if len(known) == 1 else [])])
-        for provider, user in product(known, lacking):
+        if lacking:
+            joining.join_all([*numbers.get(None, ()), *(numbers[known[0]] if len(known) == 1 else ())])
+        # ld names no object of what it links from vmlinux.o: there the provider alone tells.
+        for provider, user in product(known, lacking or {""}):
             by_provider.setdefault((cells, provider, user), []).extend(numbers[provider])
     for same in by_provider.values():
         joining.join_all(same)
@@ -154,9 +154,9 @@ _Lack = tuple[frozenset[int], frozenset[str]]
 """The cells in which a symbol is missing, and what lacks it."""
 
 
-def _find_users(group: DiagnosticGroup, run: Run) -> set[str]:
+def _find_users(group: DiagnosticGroup, run: Run) -> frozenset[str]:
     keys = {key for key, _ in group.toolchains_by_diagnostic}
-    return {stem for key in keys for stem in find_named_stems(run.diagnostics[key])}
+    return frozenset(stem for key in keys for stem in find_named_stems(run.diagnostics[key]))
 
 
 def list_missing_symbols(kinds: Iterable[ProblemKind]) -> set[str]:
