@@ -59,9 +59,19 @@ def _collect_from_module(module: ModuleType, nodes: Iterable[ast.AST]) -> Iterat
             constant = getattr(module, owner.id, None)
             if isinstance(constant, re.Pattern):
                 yield UsedPattern(f"{module.__name__}.{owner.id}", constant, {method})
+    yield from _collect_constants(module)
+
+
+def _collect_constants(module: ModuleType) -> Iterator[UsedPattern]:
     for name, constant in vars(module).items():
         if isinstance(constant, re.Pattern):
             yield UsedPattern(f"{module.__name__}.{name}", constant)
+        elif isinstance(constant, tuple):
+            # The rows of a table are matched at a line's start.
+            patterns = (getattr(row, "pattern", None) for row in constant)
+            for number, pattern in enumerate(patterns):
+                if isinstance(pattern, re.Pattern):
+                    yield UsedPattern(f"{module.__name__}.{name}[{number}]", pattern, {"match"})
 
 
 def _evaluate_call(module: ModuleType, node: ast.Call, method: str) -> UsedPattern:

@@ -38,7 +38,7 @@ _KCONFIG = re.compile(
 )
 _SYMBOL = re.compile(r"(?:symbol:?|invalid for|selected by|depends on) (?P<name>[A-Z0-9][A-Z0-9_]+)\b")
 _OTHER = re.compile(
-    r"(?:(?P<who>(?=\S*[A-Za-z])[\w./+-]+): |(?P<llvm>LLVM ))?"
+    r"(?:(?P<who>(?=\S*[A-Za-z])[\w./+-]+): )?"
     r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>.+)",
     re.IGNORECASE,
 )
@@ -55,10 +55,8 @@ def read_other_tool(log: ParserState, line: str) -> bool:
     if match is None:
         return False
     program = match["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
-    tool = "clang" if match["llvm"] else posixpath.basename(program)
-    draft = DiagnosticDraft(_parse_severity(match["kind"]), tool, match["text"], continuation="notes")
-    draft.broke = match["llvm"] is not None and match["text"] != "out of memory"
-    log.add_draft(draft)
+    tool = posixpath.basename(program)
+    log.add_draft(DiagnosticDraft(_parse_severity(match["kind"]), tool, match["text"], continuation="notes"))
     return True
 
 

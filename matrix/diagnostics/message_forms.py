@@ -16,10 +16,12 @@ from typing import Literal
 
 from matrix.diagnostics.diagnostic import Severity
 from matrix.diagnostics.drafts import DiagnosticDraft, Position
+from matrix.diagnostics.internal_error import is_internal_error
 from matrix.diagnostics.parser_state import LineReader, ParserState
 
-Makes = Literal["message", "note", "nothing"]
-"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others."""
+Makes = Literal["message", "note", "nothing", "last words"]
+"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others; the last words
+of a failing command, for want of others."""
 Follows = Literal["excerpt", "notes", "nothing"]
 Completion = Callable[[ParserState, re.Match[str], DiagnosticDraft], None]
 """Completes a draft with what the groups of its form alone do not say."""
@@ -35,6 +37,8 @@ class MessageForm:
     group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line of the
     form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
     (``RUSTC``). ``has_object``: false for a message of the build as a whole, as Kconfig's are.
+    ``sums_up``: it only repeats that there was an error, and makes nothing where one of the same recipe was
+    read.
     """
 
     pattern: re.Pattern[str]
@@ -45,6 +49,7 @@ class MessageForm:
     hint: str = ""
     step: tuple[str, ...] = ()
     has_object: bool = True
+    sums_up: bool = False
     complete: Completion | None = None
 
     def read_line(self, log: ParserState, line: str) -> bool:
@@ -54,14 +59,19 @@ class MessageForm:
         match = self.pattern.match(line)
         if match is None:
             return False
-        if self.makes == "message":
+        self._take_match(log, match)
+        return True
+
+    def _take_match(self, log: ParserState, match: re.Match[str]) -> None:
+        if self.makes == "nothing" or (self.sums_up and is_summed_up(log)):
+            log.end_continuation()
+        elif self.makes == "message":
             self._add_message(log, match)
         elif self.makes == "note":
             groups = match.groupdict()
-            log.add_note((groups.get("text") or line).strip(), parse_position(log, groups))
+            log.add_note((groups.get("text") or match.string).strip(), parse_position(log, groups))
         else:
-            log.end_continuation()
-        return True
+            log.keep_unread_line(match.string)
 
     def _add_message(self, log: ParserState, match: re.Match[str]) -> None:
         groups = match.groupdict()
@@ -79,6 +89,14 @@ class MessageForm:
         if self.complete is not None:
             self.complete(log, match, draft)
         log.add_draft(draft, has_object=self.has_object)
+
+
+def is_summed_up(log: ParserState) -> bool:
+    """Whether the error that a tool's last line speaks of was read; a crash after another error is new."""
+    error = log.find_recipe_error()
+    if error is None:
+        return False
+    return not log.crashed or error.crashed or error.broke or is_internal_error(error.message)
 
 
 def parse_severity(kind: str | None) -> Severity:

@@ -92,13 +92,17 @@ class ParserState:
     source: str | None = None
     linked_object: str | None = None
     include_chain: list[str] = field(default_factory=list)
-    inlining_notes: list[str] = field(default_factory=list)
+    inlined_into: list[tuple[str, Position]] = field(default_factory=list)
+    """The functions that the current one was inlined into, from the inside out, and where."""
+    assembling: bool = False
+    """GNU as has announced messages of its own."""
     held_line: str | None = None
     quotation: Quotation | None = None
     compiled_objects: set[str] = field(default_factory=set)
     failure_record: FailureRecord = field(default_factory=FailureRecord)
     _error_by_object: dict[str, DiagnosticDraft] = field(default_factory=dict)
     _drafts_before_failure: int = 0
+    _drafts_before_recipe: int = 0
     _object_by_stem: dict[str, str] = field(default_factory=dict)
     _chain_by_file: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
     _compiler_by_object: dict[str | None, str] = field(default_factory=dict)
@@ -111,8 +115,9 @@ class ParserState:
         self.current_draft = self.function = self.source = self.linked_object = self.held_line = (
             self.quotation
         ) = None
-        self.include_chain, self.inlining_notes, self._chain_by_file = [], [], {}
-        self._drafts_without_object = []
+        self.include_chain, self.inlined_into, self._chain_by_file = [], [], {}
+        self._drafts_without_object, self._drafts_before_recipe = [], len(self.drafts)
+        self.assembling = False
         if target is not None:
             self._object_by_stem[_strip_suffix(target)] = target
 
@@ -171,6 +176,11 @@ class ParserState:
         if self.current_draft is not None:
             self.current_draft.continuation = "nothing"
 
+    def find_recipe_error(self) -> DiagnosticDraft | None:
+        """The last error that was read since the current object's making began."""
+        drafts = reversed(self.drafts[self._drafts_before_recipe :])
+        return next((draft for draft in drafts if draft.severity == "error"), None)
+
     def keep_unread_line(self, line: str) -> None:
         """Take a line that no reader takes: it ends the current diagnostic."""
         self.end_continuation()
@@ -228,6 +238,11 @@ class ParserState:
     def record_compiler(self, compiler: str) -> None:
         """Note that the current object's messages can only come from this compiler."""
         self._compiler_by_object.setdefault(self.object, compiler)
+
+    @property
+    def knows_compiler(self) -> bool:
+        """Whether the current object's compiler was noted."""
+        return self.object in self._compiler_by_object
 
     def collect_log(self) -> BuildLog:
         """Everything found, in the log's order, each diagnostic once per object."""
