@@ -13,7 +13,6 @@ gcc says where code was inlined once for all messages on it that follow. A note 
 before it. What has no place is `compiler_driver`'s, and GNU as has `assembler`.
 """
 
-import posixpath
 import re
 
 from matrix.diagnostics.assembler import read_assembler
@@ -47,7 +46,10 @@ _KERNEL_DOC = re.compile(
     r"|^duplicate section |^contents before sections|^bad line: "
 )
 # The function, where clang's words name it and gcc has a line above.
-_STACK_FRAME = re.compile(r"stack frame size .* in (?:function )?['‘](?P<name>[^'’]+)['’]$")
+_STACK_FRAME = re.compile(
+    r"stack frame size (?:\([0-9]+\) exceeds limit \([0-9]+\)|of [0-9]+ bytes) in (?:function )?"
+    r"['‘](?P<name>[^'’]+)['’]$"
+)
 _CALLED_BY = re.compile(r"called by function ['‘](?P<name>[^'’]+)['’]")
 # gcc: `fatal error: linux/a.h: No such file or directory`; clang: `fatal error: 'linux/a.h' file not found`.
 _MISSING_HEADER = re.compile(r"['‘]?(?P<name>[^\s:'’]+)(?:: No such file or directory|['’] file not found)$")
@@ -183,7 +185,7 @@ def _name_function(log: ParserState, draft: DiagnosticDraft) -> None:
 def _is_in_context(log: ParserState, draft: DiagnosticDraft) -> bool:
     """Whether the function that was named last is this message's, and not one of another job's source."""
     file = draft.position.file or ""
-    if log.source in (None, file) or posixpath.splitext(file)[1] not in COMPILED_SUFFIXES:
+    if log.source in (None, file) or not file.endswith(COMPILED_SUFFIXES):
         return True
     around = [position.file for _, position in log.inlined_into]
     return file in around or any(link.partition(":")[0] == log.source for link in draft.included_from)

@@ -98,19 +98,17 @@ _CONSEQUENCES = (
     MessageForm(
         re.compile(rf"{_GCC}(?:fatal )?error: \S+ returned [0-9]+ exit status"),
         makes="last words",
-        sums_up=True,
         hint=" exit status",
     ),
     MessageForm(
         re.compile(rf"{_CLANG}error: (?:linker|assembler) command failed with exit code"),
         makes="last words",
-        sums_up=True,
         hint=" command failed with exit code",
     ),
     MessageForm(
         re.compile(rf"{_CLANG}error: (?P<text>.+ command failed .+)"),
         tool="clang",
-        sums_up=True,
+        makes="consequence",
         hint=" command failed ",
     ),
 )

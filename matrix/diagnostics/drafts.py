@@ -12,6 +12,8 @@ from matrix.diagnostics.internal_error import is_internal_error
 _MARGIN = re.compile(r"^\s*+(?:[0-9]+\s*+)?\| ?")
 CARETS = re.compile(r"(?=.*\^)[\s~^|]+$")
 """The line below quoted source that points into it."""
+# rustc puts labels beside its carets, and other underlines before them.
+_LABELLED_CARETS = re.compile(r"^\s*+\|[\s|_/~-]*+\^")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _EXPANSION = re.compile(r"in expansion of macro ")
 _MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded from (?:macro )?['‘`]")
@@ -81,7 +83,7 @@ def _find_caret_target(lines: Sequence[str]) -> tuple[str | None, str | None]:
     """(identifier at the caret, the quoted line with single blanks), as far as they are there."""
     for code, carets in pairwise(lines):
         margin = _MARGIN.match(carets)
-        if CARETS.match(carets[margin.end() :] if margin else carets):
+        if CARETS.match(carets[margin.end() :] if margin else carets) or _LABELLED_CARETS.match(carets):
             caret = carets.index("^")
             names = (word[0] for word in _WORD.finditer(code) if word.start() <= caret < word.end())
             return next(names, None), _normalize_code(code)
@@ -122,7 +124,8 @@ def _shorten_text(text: str) -> str:
 
 @dataclass
 class DiagnosticDraft:
-    """One diagnostic while its lines come in. ``continuation`` is what indented lines after it are.
+    """One diagnostic while its lines come in. ``continuation`` is what the lines after it are: ``spans`` of
+    rustc, or more ``text`` of the message; or else what indented ones are.
 
     ``callers``: where its code was inlined into, from the inside out.
     ``broke``: it says that the tool itself broke. ``crashed``: a crash report came before it.
@@ -141,7 +144,7 @@ class DiagnosticDraft:
     function: str | None = None
     symbols: tuple[str, ...] | None = None
     included_from: tuple[str, ...] = ()
-    continuation: Literal["excerpt", "notes", "nothing"] = "nothing"
+    continuation: Literal["excerpt", "notes", "spans", "text", "nothing"] = "nothing"
     notes: list[str] = field(default_factory=list)
     excerpt: list[str] = field(default_factory=list)
     quotations: list[Quotation] = field(default_factory=list)

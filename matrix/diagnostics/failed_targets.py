@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from matrix.diagnostics.drafts import DiagnosticDraft
 
-_MAX_UNREAD_LINES = 200
+_MAX_UNREAD_LINES = 60
 MAX_LAST_LINES = 10
 """Lines of a command's output that a failure without a recognised cause is shown with."""
 _COMPILE_STEPS = ("CC", "CXX", "AS", "RUSTC", "HOSTCC", "HOSTCXX", "HOSTRUSTC", "DTC", "CPP")
@@ -76,6 +76,7 @@ class FailureRecord:
     """Target → the step that makes it, and the line of the log that began it."""
     _unread_lines: deque[_UnreadLine] = field(default_factory=lambda: deque(maxlen=_MAX_UNREAD_LINES))
     _lines: int = 0
+    _last_failure: int = 0
     _levels: set[int] = field(default_factory=set)
     _targets: set[str] = field(default_factory=set)
 
@@ -97,9 +98,8 @@ class FailureRecord:
     def is_passed_up(self, target: str, reason: str, level: int, *, has_output: bool) -> bool:
         """Whether a target failed only since a make that was started for it did.
 
-        A make that fails ends with 2. So do some commands; but kbuild shows a step for each command, unless
-        it is silent, and then the command's own output is all that shows it. ``has_output``: something was
-        printed since the failure before.
+        A make that fails ends with 2. So do some commands; but kbuild shows a step for each command, and that
+        command prints something. ``has_output``: an error was printed since the failure before.
         """
         if posixpath.basename(target) in _SUB_MAKES and self._levels:
             return True
@@ -107,8 +107,10 @@ class FailureRecord:
             return False
         if target in self._targets:
             return True
-        is_silent = not self.first_steps and has_output and target.endswith(".o")
-        return target not in self.first_steps and not is_silent
+        if self.first_steps:
+            return not self._find_own_lines(target) or target not in self.first_steps
+        # A silent make shows no step: only what compiles surely starts no make.
+        return not (target.endswith(".o") and (has_output or self._find_own_lines(target)))
 
     def add_failure(self, target: str, reason: str, level: int) -> TargetFailure:
         """A target whose own command failed."""
@@ -123,22 +125,34 @@ class FailureRecord:
         below = "/" in target and reason.strip() != "Error 2"
         return bool(posixpath.splitext(target)[1]) or target in self.first_steps or below or is_link(target)
 
-    @property
-    def has_unread_lines(self) -> bool:
-        """Whether any line since the failure before was taken by no reader."""
-        return bool(self._unread_lines)
-
     def take_last_lines(self, target: str) -> list[str]:
-        """The lines that a failing command printed and no reader took, and forget all so far.
+        """The lines that a failing command printed and no reader took; they are no other target's then."""
+        taken = self._find_own_lines(target)
+        self._last_failure = self._lines
+        for line in taken:
+            self._unread_lines.remove(line)
+        return [line.text for line in taken]
 
-        They are those below its own step. Where another job's step came between, they are what came after
-        its own began.
+    def _find_own_lines(self, target: str) -> list[_UnreadLine]:
+        """The lines that the command for a target printed, as far as that can be told.
+
+        They are those below its own step. Where another job's step came between, they are those that name
+        the target, or else what came after its own step, and names no other's.
         """
-        lines = list(self._unread_lines)
-        self._unread_lines.clear()
-        _, start = self.first_steps.get(target, ("", 0))
-        own = [line.text for line in lines if line.object == target]
-        return own or [line.text for line in lines if line.number > start]
+        _, start = self.first_steps.get(target, ("", self._last_failure))
+        lines = [line for line in self._unread_lines if line.number > start]
+        named = [line for line in lines if _names_target(line.text, target)]
+        others = {line.object for line in lines if line.object not in (None, target)}
+        own = [line for line in lines if line.object == target]
+        free = [line for line in own or lines if not any(_names_target(line.text, o) for o in others if o)]
+        return named or free
+
+
+def _names_target(text: str, target: str) -> bool:
+    """Whether a line has the name of a target, whatever its suffix: `.a.o.d` is of `a.o`."""
+    stem = posixpath.splitext(posixpath.basename(target))[0].lstrip(".")
+    # The plain search comes first, as it is cheap, and thousands of targets may fail.
+    return len(stem) > 1 and stem in text and re.search(rf"(?<![\w-]){re.escape(stem)}\b", text) is not None
 
 
 def is_of_recipe(draft: DiagnosticDraft, target: str, steps: Mapping[str, tuple[str, int]]) -> bool:

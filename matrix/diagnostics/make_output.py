@@ -22,7 +22,8 @@ _STEP = re.compile(
 _COMMAND = re.compile(r"\s*(?=\S*[A-Za-z])[\w./+-]+ -\S.* -o (?P<target>[^\s;]+)")
 _MAKE = re.compile(r"(?:\S*/)?g?make(?:\[(?P<level>[0-9]{1,4})\])?: (?P<text>.*)")
 _RECIPE_FAILED = re.compile(r"\*\*\* \[(?:.*: )?(?P<target>[^\s:]+)\] (?P<why>.+)")
-_RECIPE_FAILED_4_1 = re.compile(r"recipe for target '[^']*' failed$")
+# make 4.1 announces the failure that it prints next.
+_CONSEQUENCE = re.compile(r"recipe for target '[^']*' failed$|Failed to remake makefile ")
 _NO_RULE = re.compile(r"No rule to make target [`'](?P<target>[^']+)'(?:, needed by [`'](?P<by>[^']+)')?")
 # A makefile that stops its make is deeper than any recipe that started this make.
 _DEEPEST = 10_000
@@ -75,7 +76,10 @@ def _read_make_message(log: ParserState, line: str) -> bool:
         return False
     text, level = match["text"], int(match["level"] or 0)
     log.end_continuation()
-    if failed := _RECIPE_FAILED.match(text):
+    failed = _RECIPE_FAILED.match(text)
+    if failed and _PROGRESS.match(failed["why"]):
+        return True
+    if failed:
         _end_failed_recipe(log, log.roots.make_relative(failed["target"]), failed["why"], level)
     elif text.startswith("*** "):
         _add_fatal_error(log, text.removeprefix("*** "), level)
@@ -118,7 +122,7 @@ def _read_makefile_message(log: ParserState, line: str) -> bool:
     match = _MAKEFILE.match(line)
     if match is None:
         return False
-    if _RECIPE_FAILED_4_1.match(match["text"]):
+    if _CONSEQUENCE.match(match["text"]):
         return True
     position = Position(log.roots.normalize_file(match["file"]), int(match["line"]))
     fatal = match["kind"] == "*** " or match["text"].endswith("No such file or directory")

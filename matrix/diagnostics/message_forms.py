@@ -19,10 +19,11 @@ from matrix.diagnostics.drafts import DiagnosticDraft, Position
 from matrix.diagnostics.internal_error import is_internal_error
 from matrix.diagnostics.parser_state import LineReader, ParserState
 
-Makes = Literal["message", "note", "nothing", "last words"]
-"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others; the last words
-of a failing command, for want of others."""
-Follows = Literal["excerpt", "notes", "nothing"]
+Makes = Literal["message", "note", "nothing", "consequence", "last words"]
+"""A diagnostic; a note of the one before; nothing, as it only repeats or follows from others; a consequence
+of the error before it, and a diagnostic where there is none; or then but the last words of a failing command,
+for want of better ones."""
+Follows = Literal["excerpt", "notes", "spans", "text", "nothing"]
 Completion = Callable[[ParserState, re.Match[str], DiagnosticDraft], None]
 """Completes a draft with what the groups of its form alone do not say."""
 
@@ -33,12 +34,10 @@ class MessageForm:
 
     ``pattern`` is matched at the line's start. Its groups fill the diagnostic: ``text`` (else the whole line
     is the message), ``kind`` (``warning`` in any case makes a warning; without the group, ``severity``),
-    ``file``, ``line``, ``column``, ``object``, ``function``, and ``symbol``, ``symbol2``…; without a symbol
-    group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line of the
-    form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
+    ``file``, ``line``, ``column``, ``object``, ``function``, ``flag``, and ``symbol``, ``symbol2``…; without
+    a symbol group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line
+    of the form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
     (``RUSTC``). ``has_object``: false for a message of the build as a whole, as Kconfig's are.
-    ``sums_up``: it only repeats that there was an error, and makes nothing where one of the same recipe was
-    read.
     """
 
     pattern: re.Pattern[str]
@@ -49,12 +48,11 @@ class MessageForm:
     hint: str = ""
     step: tuple[str, ...] = ()
     has_object: bool = True
-    sums_up: bool = False
     complete: Completion | None = None
 
     def read_line(self, log: ParserState, line: str) -> bool:
         """Take a line of this form; False when it is none."""
-        if self.hint not in line or (self.step and not log.step.startswith(self.step)):
+        if self.step and not log.step.startswith(self.step):
             return False
         match = self.pattern.match(line)
         if match is None:
@@ -63,13 +61,15 @@ class MessageForm:
         return True
 
     def _take_match(self, log: ParserState, match: re.Match[str]) -> None:
-        if self.makes == "nothing" or (self.sums_up and is_summed_up(log)):
-            log.end_continuation()
-        elif self.makes == "message":
-            self._add_message(log, match)
-        elif self.makes == "note":
+        if self.makes == "note":
             groups = match.groupdict()
             log.add_note((groups.get("text") or match.string).strip(), parse_position(log, groups))
+        elif self.makes == "message":
+            self._add_message(log, match)
+        elif self.makes == "nothing" or follows_from_error(log):
+            log.end_continuation()
+        elif self.makes == "consequence":
+            self._add_message(log, match)
         else:
             log.keep_unread_line(match.string)
 
@@ -82,6 +82,7 @@ class MessageForm:
             (groups.get("text") or match[0]).strip(),
             parse_position(log, groups),
             object=log.roots.make_relative(groups["object"]) if groups.get("object") else None,
+            flag=groups.get("flag"),
             function=groups.get("function"),
             symbols=symbols or (() if not self.has_object else None),
             continuation=self.follows,
@@ -91,12 +92,12 @@ class MessageForm:
         log.add_draft(draft, has_object=self.has_object)
 
 
-def is_summed_up(log: ParserState) -> bool:
-    """Whether the error that a tool's last line speaks of was read; a crash after another error is new."""
+def follows_from_error(log: ParserState) -> bool:
+    """Whether a tool's last line is of an error that was read; a crash after one of the source is new."""
     error = log.find_recipe_error()
-    if error is None:
-        return False
-    return not log.crashed or error.crashed or error.broke or is_internal_error(error.message)
+    if log.crashed and error is not None:
+        return error.crashed or error.broke or is_internal_error(error.message)
+    return log.has_error
 
 
 def parse_severity(kind: str | None) -> Severity:
@@ -116,10 +117,12 @@ def parse_position(log: ParserState, groups: dict[str, str | None]) -> Position:
 
 def read_forms(forms: Sequence[MessageForm]) -> LineReader:
     """A reader of the lines that have one of these forms."""
+    rows = tuple((form.hint, form) for form in forms)
 
     def read_line(log: ParserState, line: str) -> bool:
-        for form in forms:  # noqa: SIM110 - as in read_with_first
-            if form.read_line(log, line):
+        # The hint first: nearly all lines of a log have none, and a call for each row takes far longer.
+        for hint, form in rows:  # noqa: SIM110 - as in read_with_first
+            if hint in line and form.read_line(log, line):
                 return True
         return False
 

@@ -191,7 +191,7 @@ class ParserState:
 
         Drafts of its recipe that had no object get the target.
         """
-        has_output = self.failure_record.has_unread_lines or bool(self._list_recent_errors())
+        has_output = bool(self._list_recent_errors())
         if self.failure_record.is_passed_up(target, reason, level, has_output=has_output):
             return
         failure = self.failure_record.add_failure(target, reason, level)
@@ -234,6 +234,15 @@ class ParserState:
         """make failed, and the log does not show which target: its last words are the cause."""
         lines = self.failure_record.take_last_lines("")
         self._add_last_words(TargetFailure("", ""), lines)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether an error of what is being made was read, of which another may be the consequence."""
+        if self.current_draft is not None and self.current_draft.severity == "error":
+            return True
+        if self.object is not None and self.object in self._error_by_object:
+            return True
+        return any(draft.severity == "error" for draft in self._drafts_without_object)
 
     def record_compiler(self, compiler: str) -> None:
         """Note that the current object's messages can only come from this compiler."""

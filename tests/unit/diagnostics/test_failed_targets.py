@@ -130,6 +130,39 @@ def test_a_silent_makes_object_fails_for_itself_where_its_command_printed_someth
     assert [failed.target for failed in log.failed_targets] == ["drivers/net/a.o", "drivers/b.o"]
 
 
+def test_words_that_name_a_target_are_its_own_whichever_step_came_last() -> None:
+    causes = _list_causes(
+        "  CC      kernel/range.o",
+        "  CC      kernel/smpboot.o",
+        "fixdep: error opening file: kernel/.range.o.d: No such file or directory",
+        "fixdep: error opening file: kernel/.smpboot.o.d: No such file or directory",
+        "make[4]: *** [/src/scripts/Makefile.build:234: kernel/range.o] Error 2",
+        "make[4]: *** Deleting file 'kernel/range.o'",
+        "make[4]: *** [/src/scripts/Makefile.build:234: kernel/smpboot.o] Error 2",
+    )
+    missing = "fixdep: error opening file: kernel/.{}.o.d: No such file or directory"
+    assert causes == [
+        ("kernel/range.o", missing.format("range")),
+        ("kernel/smpboot.o", missing.format("smpboot")),
+    ]
+
+
+def test_a_makefile_that_a_sub_make_could_not_remake_is_a_consequence() -> None:
+    log = _parse(
+        "  SYNC    include/config/auto.conf",
+        "  HOSTCC  scripts/basic/fixdep",
+        "/bin/sh: 1: nocc: not found",
+        "make[4]: *** [/src/scripts/Makefile.host:116: scripts/basic/fixdep] Error 127",
+        "make[3]: *** [/src/Makefile:641: scripts_basic] Error 2",
+        "make[2]: *** [/src/Makefile:802: include/config/auto.conf] Error 2",
+        "make[2]: *** [include/config/auto.conf] Deleting file 'include/generated/rustc_cfg'",
+        "/src/Makefile:751: Failed to remake makefile 'include/config/auto.conf'.",
+        "make[1]: *** [/src/Makefile:236: __sub-make] Error 2",
+    )
+    assert [failed.target for failed in log.failed_targets] == ["scripts/basic/fixdep"]
+    assert [item.diagnostic.message for item in log.occurrences] == ["nocc: not found"]
+
+
 def test_what_no_rule_makes_is_a_failed_target() -> None:
     log = _parse(
         "make[3]: *** No rule to make target 'drivers/net/b.o', needed by 'drivers/net/built-in.a'.  Stop.",
