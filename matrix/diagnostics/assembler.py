@@ -31,6 +31,13 @@ def _name_mnemonic(_: ParserState, __: re.Match[str], draft: DiagnosticDraft) ->
 
 
 _FORMS = (
+    # It has removed what it could not write to its end.
+    MessageForm(
+        re.compile(r"(?:[^\s:]+: )?Fatal error: (?P<text>[^\s:]+: No such file or directory)$"),
+        tool="as",
+        makes="consequence",
+        hint="Fatal error: ",
+    ),
     MessageForm(
         re.compile(rf"(?P<file>[^\s:][^:]*):(?P<line>[0-9]{{1,9}}): +{_KIND}: (?P<text>.+)"),
         tool="as",

@@ -18,7 +18,8 @@ import re
 from matrix.diagnostics.assembler import read_assembler
 from matrix.diagnostics.compiler_driver import KIND, parse_message, read_consequence, read_driver
 from matrix.diagnostics.diagnostic import Site
-from matrix.diagnostics.drafts import CARETS, MAX_MESSAGE_PARTS, UNKNOWN_COMPILER, DiagnosticDraft, Position
+from matrix.diagnostics.drafts import CARETS, MAX_MESSAGE_PARTS, UNKNOWN_COMPILER, DiagnosticDraft
+from matrix.diagnostics.driver_options import find_missing_header
 from matrix.diagnostics.message_forms import parse_position
 from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_first
 from matrix.kernel_files import COMPILED_SUFFIXES
@@ -50,9 +51,6 @@ _STACK_FRAME = re.compile(
     r"stack frame size (?:\([0-9]+\) exceeds limit \([0-9]+\)|of [0-9]+ bytes) in (?:function )?"
     r"['‘](?P<name>[^'’]+)['’]$"
 )
-_CALLED_BY = re.compile(r"called by function ['‘](?P<name>[^'’]+)['’]")
-# gcc: `fatal error: linux/a.h: No such file or directory`; clang: `fatal error: 'linux/a.h' file not found`.
-_MISSING_HEADER = re.compile(r"['‘]?(?P<name>[^\s:'’]+)(?:: No such file or directory|['’] file not found)$")
 _CLANG_ONLY = re.compile(
     r"[0-9]+ (?:warning|error)s?(?: and [0-9]+ errors?)? generated|.* note: expanded from |.*\[-Werror,-W"
     r"|(?:\S*/)?clang(?:-[0-9]+)?: "
@@ -152,20 +150,13 @@ def _read_located_message(log: ParserState, line: str) -> bool:
     position = parse_position(log, match.groupdict())
     chain = log.resolve_include_chain(position.file)
     if match["kind"] in _NOTE_KINDS:
-        _add_note(log, match["text"], position)
+        log.add_note(match["text"], position)
     elif not read_consequence(log, line):
         draft = parse_message(match["kind"], match["text"], _identify_tool(log, match))
         draft.position, draft.included_from, draft.continuation = position, chain, "excerpt"
         _name_function(log, draft)
         log.add_draft(_name_header(draft))
     return True
-
-
-def _add_note(log: ParserState, text: str, position: Position) -> None:
-    caller = _CALLED_BY.match(text)
-    if caller and log.current_draft is not None and log.current_draft.function is None:
-        log.current_draft.function = caller["name"]
-    log.add_note(text, position)
 
 
 def _name_function(log: ParserState, draft: DiagnosticDraft) -> None:
@@ -192,8 +183,8 @@ def _is_in_context(log: ParserState, draft: DiagnosticDraft) -> bool:
 
 
 def _name_header(draft: DiagnosticDraft) -> DiagnosticDraft:
-    if missing := _MISSING_HEADER.match(draft.message):
-        draft.symbols = (missing["name"],)
+    if header := find_missing_header(draft.message):
+        draft.symbols = (header,)
     return draft
 
 

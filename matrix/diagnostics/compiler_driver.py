@@ -158,7 +158,7 @@ _NAMED_FORMS = (
     ),
     MessageForm(
         re.compile(
-            r"note: (?P<text>(?:called|inlined) by function |\s*which inlined function |In function '.+)"
+            r"note: (?P<text>(?:(?:called|inlined) by function|\s*which inlined function|In function) '.+)"
         ),
         makes="note",
         hint="note: ",

@@ -19,6 +19,7 @@ _EXPANSION = re.compile(r"in expansion of macro ")
 _MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded from (?:macro )?['‘`]")
 # clang's words; gcc says "inlined from" before the message.
 _CALLER = re.compile(r"(?:called|inlined) by function ['‘]|\s*which inlined function ['‘]")
+_CALLED_BY = re.compile(r"called by function ['‘](?P<name>[^'’]+)['’]")
 
 
 @dataclass
@@ -149,6 +150,12 @@ class DiagnosticDraft:
     excerpt: list[str] = field(default_factory=list)
     quotations: list[Quotation] = field(default_factory=list)
     callers: tuple[Site, ...] = ()
+
+    def add_note(self, text: str, position: Position) -> None:
+        """Add a note. The function that one says a call is in is the message's own."""
+        self.notes.append(position.format_note(text))
+        if self.function is None and (called := _CALLED_BY.match(text)):
+            self.function = called["name"]
 
     def to_occurrence(self, compiler: str) -> Occurrence:
         """The value; ``compiler`` is the tool where the message alone does not show it."""

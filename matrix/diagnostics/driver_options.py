@@ -2,7 +2,7 @@
 
 gcc: error: unrecognized command-line option '-mnope'; did you mean '-mno-sse'?       -mnope
 Error: unrecognized option -mfloat-abi=soft                                           -mfloat-abi=soft
-clang: error: unsupported argument 'nope' to option '-mcmodel=' for target 'x86-…'    -mcmodel=, nope, x86-…
+clang: error: unsupported argument 'nope' to option '-mcmodel=' for target 'x86-…'    -mcmodel=, nope
 cc1: error: cannot load plugin ./scripts/gcc-plugins/a_plugin.so: …                   a_plugin.so
 """
 
@@ -19,15 +19,30 @@ _PLUGIN = re.compile(r"\bplugin ['‘]?(?:[^\s'’:/]*+/)*+(?P<name>[\w.+-]+\.so
 # A target's triple, such as 'thumbv8-unknown-linux-gnueabi'.
 _TRIPLE = re.compile(r"['‘\"]([A-Za-z]\w*-[\w.]+(?:-[\w.]+)+)['’\"]")
 
+# On each arch the same message names another one.
+_FOR_TARGET = re.compile(r" for target ['‘\"][^'’\"]+['’\"]")
+# gcc: `linux/a.h: No such file or directory`; clang: `'linux/a.h' file not found`.
+_MISSING_HEADER = re.compile(r"['‘]?(?P<name>[^\s:'’]+)(?:: No such file or directory|['’] file not found)$")
+
 
 def find_options(message: str) -> tuple[str, ...]:
     """The options that a message names, then plugins, then the names that it quotes; each once."""
-    return tuple(dict.fromkeys(_list_named(strip_suggestion(message))))
+    header = find_missing_header(message)
+    named = _list_named(_FOR_TARGET.sub("", strip_suggestion(message)))
+    return (header,) if header else tuple(dict.fromkeys(named))
+
+
+def find_missing_header(message: str) -> str | None:
+    """The header that a compiler did not find, as it is included; None of another message."""
+    found = _MISSING_HEADER.match(message)
+    return found["name"] if found else None
 
 
 def _list_named(message: str) -> Iterator[str]:
     yield from (option.rstrip(":.,") for option in _OPTION.findall(message))
-    yield from (f"-{letter}" for letter in _SHORT_OPTION.findall(message))
+    if short := _SHORT_OPTION.search(message):
+        yield f"-{short[1]}"
+        return
     yield from _PLUGIN.findall(message)
     yield from find_quoted_identifiers(message)
     yield from _TRIPLE.findall(message)

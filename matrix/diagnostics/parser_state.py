@@ -164,7 +164,7 @@ class ParserState:
             return
         if draft.tool == UNKNOWN_COMPILER and draft.position.file is None:
             draft.position = position
-        draft.notes.append(position.format_note(text))
+        draft.add_note(text, position)
         if draft.continuation == "excerpt":
             self.end_continuation()
         self.quotation = None if position.file is None else Quotation(position.file, position.line, text)
