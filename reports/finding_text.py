@@ -138,6 +138,11 @@ def format_diagnostic(diagnostic: Diagnostic) -> list[str]:
     return [*(shorten_line(line, limits.LINE_LENGTH) for line in lines), *(f"note: {note}" for note in notes)]
 
 
+def format_consequence_label(hidden: int) -> str:
+    """What stands before an error that follows from a finding; ``hidden`` are as many more."""
+    return f"and after it, with {hidden} more" if hidden else "and after it"
+
+
 def describe_repro_target(run: Run, cell: Cell, finding: Finding | None) -> list[str]:
     """What a reproducer is about, a line for each fact: the problem, its cell, the source, the compiler."""
     problem = [finding.title, *format_condition(finding)] if finding else ["fails:"]

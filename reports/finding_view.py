@@ -1,6 +1,7 @@
 """A finding as one view, from which every format renders what it shows of it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +15,24 @@ from matrix.verdict.through_text import list_look_commands
 from matrix.verdict.verdict_model import FindingChange, FindingStatus
 from reports import finding_text, verdict_text
 from reports.changes import FINDING_STATUS_STATES, RunChanges
-from reports.limits import FindingLimits
+from reports.limits import CONSEQUENCES, FindingLimits
+from reports.summary import format_diagnostic_title
 
 
 @dataclass(frozen=True)
 class CompilerMessage:
-    """What toolchains print of a finding. ``label`` names them: ``gcc-13, gcc-14 say``."""
+    """What toolchains print of a finding. ``label`` names them, ``gcc-13, gcc-14 say``, or says that it
+    follows from the finding in the same compilation (``follows``)."""
 
     label: str
     diagnostic: Diagnostic
     lines: tuple[str, ...]
+    follows: bool = False
+
+    @property
+    def plain_lines(self) -> tuple[str, ...]:
+        """The lines for a format that has no place for labels."""
+        return tuple(f"{self.label}: {line}" for line in self.lines) if self.follows else self.lines
 
 
 @dataclass(frozen=True)
@@ -113,9 +122,9 @@ class FindingView:
 
     @cached_property
     def messages(self) -> tuple[CompilerMessage, ...]:
-        """The first message of each toolchain, once where several print the same."""
+        """The first message of each toolchain, once where several print the same; then what follows."""
         run = self.location.stored.run
-        return tuple(
+        own = (
             CompilerMessage(
                 label,
                 diagnostic,
@@ -123,10 +132,22 @@ class FindingView:
             )
             for label, diagnostic in finding_text.label_diagnostics(run, self.finding).items()
         )
+        return (*own, *self._consequences)
+
+    @property
+    def _consequences(self) -> Iterator[CompilerMessage]:
+        """What follows from it, a line for each; the last label counts those that are not shown."""
+        run = self.location.stored.run
+        known = [run.diagnostics[key] for key in self.finding.consequences if key in run.diagnostics]
+        shown = known[:CONSEQUENCES]
+        for number, diagnostic in enumerate(shown, 1):
+            hidden = len(known) - number if number == len(shown) else 0
+            label = finding_text.format_consequence_label(hidden)
+            yield CompilerMessage(label, diagnostic, (format_diagnostic_title(diagnostic),), follows=True)
 
     @property
     def message_lines(self) -> list[str]:
-        return [line for message in self.messages for line in message.lines]
+        return [line for message in self.messages for line in message.plain_lines]
 
     @property
     def hidden_message_count(self) -> int:

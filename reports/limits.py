@@ -8,6 +8,8 @@ EXCERPT_LINES = 8
 """Lines of code below a compiler's message."""
 NOTES = 4
 """Notes below a compiler's message."""
+CONSEQUENCES = 3
+"""Errors that follow from a finding, below it."""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def view_finding(stored: StoredRun, finding: Finding, most: MailLimits) -> Findi
 
 def list_messages(view: FindingView, most: MailLimits) -> list[tuple[str, ...]]:
     """The lines of each message of a finding, once where two are the same."""
-    return list(dict.fromkeys(message.lines for message in view.messages))[: most.toolchains]
+    return list(dict.fromkeys(message.plain_lines for message in view.messages))[: most.toolchains]
 
 
 def format_tree_commands(stored: StoredRun, cell: Cell, finding: Finding | None = None) -> list[str]:

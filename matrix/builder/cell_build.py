@@ -5,16 +5,18 @@ from dataclasses import dataclass, field, replace
 
 from matrix.builder.broken_tools import judge_last_make, needs_second_try
 from matrix.builder.cell_record import CellLog, CellResult, StageOccurrence, finish_cell, pair_with_stage
-from matrix.builder.kbuild_objects import (
-    find_made_since,
-    list_module_files,
-    read_listed_objects,
-    remove_object_lists,
-    to_make_target,
+from matrix.builder.dry_run import parse_dry_run
+from matrix.builder.kbuild_objects import has_object_lists, remove_object_lists, to_make_target
+from matrix.builder.lane_dir import LaneDirectory
+from matrix.builder.stage_objects import (
+    StageObjects,
+    list_carried_warnings,
+    read_built_objects,
+    read_failing_objects,
+    remember_warnings,
 )
-from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings
 from matrix.catalog.types import STAGE_NAMES, StageName
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
@@ -131,27 +133,26 @@ class CellBuild:
         moment = self.lane.mark_busy()
         makes: list[MakeResult] = []
         with self.log.open_sink() as log:
-            while self._needs_make(name, makes, moment, log):
-                spent = sum(record.seconds for record in self._records) + sum(make.seconds for make in makes)
-                makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
+            while self._needs_make(makes, log):
+                makes.append(self.runner.run(targets, self.cell.id, log, spent=self._sum_seconds(makes)))
         result = judge_last_make(makes)
-        lines = _join_lines(makes)
-        printed, is_complete = bound_occurrences(
-            list(parse_build_log(lines, failed=result.state is State.FAIL).occurrences),
-            sum(make.left_out_messages for make in makes),
-        )
-        occurrences, objects, compiled = self._collect_diagnostics(name, lines, printed, moment)
+        printed, is_complete = _parse_makes(makes, result.state)
+        answer = self._ask_make(name, result, makes)
+        objects = self._find_objects(name, printed, answer, moment)
+        carried = list_carried_warnings(self.lane, objects)
+        remember_warnings(self.lane, printed.occurrences, objects, failing=printed.has_error)
         # The directory is idle only now: if the process is killed before this, the lane is dropped.
         # Marked idle first, it would be kept without its warnings.
         self.lane.save_state()
         # Warnings that were left out are not remembered: the next cell must print them again.
         if is_complete:
-            self.lane.finish_step(result.state)
-        state = _refine_pass(_apply_final_errors(result, occurrences), objects, occurrences)
+            self.lane.finish_step(_find_stopped_state([result, *answer]))
+        occurrences = [*printed.occurrences, *carried]
+        state = _refine_pass(_apply_final_errors(result, occurrences), objects.own, occurrences)
         if state is State.FAIL and result.is_cut_short:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
-        self._objects |= objects
+        self._objects = self._objects - objects.unproven | objects.proven
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(
@@ -159,108 +160,63 @@ class CellBuild:
             state=state,
             command=result.command,
             exit=result.exit,
-            seconds=round(sum(make.seconds for make in makes), 2),
-            objects=len(objects),
-            compiled=len(compiled & objects),
+            seconds=round(sum(make.seconds for make in (*makes, *answer)), 2),
+            objects=len(objects.own),
+            compiled=len(objects.compiled & objects.own),
         )
 
-    def _needs_make(self, name: StageName, makes: list[MakeResult], moment: int, log: LineCallback) -> bool:
+    def _sum_seconds(self, makes: list[MakeResult]) -> float:
+        """What was spent of the cell's time limit: by its earlier stages, and by these makes."""
+        return sum(record.seconds for record in self._records) + sum(make.seconds for make in makes)
+
+    def _needs_make(self, makes: list[MakeResult], log: LineCallback) -> bool:
         """Whether make must run, or run again after those that ran: their results may ask for it."""
         if not makes:
             return True
         if makes[-1].state is not State.FAIL:
             return False
-        if len(makes) == 1 and self._remove_hidden_warners(name, _join_lines(makes), moment):
-            return True
         if not needs_second_try(makes):
             return False
         log("[kmatrix: a program broke: the same command once more]")
         return True
 
-    def _remove_hidden_warners(self, name: StageName, lines: list[str], moment: int) -> bool:
-        """Remove the objects whose warnings a failure hides; return whether make must run again for them.
+    def _ask_make(self, name: StageName, result: MakeResult, makes: list[MakeResult]) -> list[MakeResult]:
+        """A dry run after a failure that left a directory without its list; none after any other end.
 
-        A directory with a failure leaves no list, so it is not known whether an object in it that warned
-        earlier belongs to this configuration. Removed, it is made again and warns again, or is not made.
+        An object that was made for an earlier configuration is not compiled again, so the log is silent of
+        it. make knows that it belongs to this one, and that it is up to date.
         """
-        build, targets = self.lane.build, self.stages.list_requested_targets(name)
-        belonging = (
-            read_listed_objects(build, targets)
-            | list_module_files(build, targets)
-            | parse_build_log(lines).compiled_objects
-        )
-        unknown = {item for item, kept in self.lane.warnings.items() if kept.listed and item not in belonging}
-        hidden = {
-            item
-            for item in unknown - find_made_since(build, unknown, moment)
-            if self.lane.files.stat_file(item)
-        }
-        self.lane.remove_objects(hidden)
-        return bool(hidden)
+        requested = self.stages.list_requested_targets(name)
+        if result.state is not State.FAIL or has_object_lists(self.lane.build, requested):
+            return []
+        targets, spent = self.stages.list_make_targets(name), self._sum_seconds(makes)
+        return [self.runner.run(targets, self.cell.id, lambda _: None, spent=spent, dry_run=True)]
 
-    def _collect_diagnostics(
-        self, name: StageName, lines: list[str], printed: list[Occurrence], moment: int
-    ) -> tuple[list[Occurrence], frozenset[str], frozenset[str]]:
-        """(what was printed now or is carried over, the stage's objects, what was compiled now).
+    def _find_objects(
+        self, name: StageName, printed: BuildLog, answer: list[MakeResult], moment: int
+    ) -> StageObjects:
+        """The stage's objects. ``answer``: the dry run after it, if there was one."""
+        targets = self.stages.list_requested_targets(name)
+        if not printed.has_error:
+            return read_built_objects(self.lane, targets, printed.occurrences, moment)
+        dry_run = parse_dry_run(line for make in answer for line in make.lines)
+        return read_failing_objects(self.lane, targets, printed, dry_run, moment)
 
-        A directory with a failure leaves no list: what the log shows compiled counts as the stage's then.
-        """
-        build, targets = self.lane.build, self.stages.list_requested_targets(name)
-        failing = _has_error(printed)
-        objects = read_listed_objects(build, targets) | (
-            self._find_logged_objects(name, lines, printed) if failing else frozenset()
-        )
-        blamed = frozenset(item.object for item in printed if item.object)
-        compiled = find_made_since(build, objects | self.lane.warnings.keys(), moment) | blamed
-        belonging = objects | list_module_files(build, targets)
-        carried = [
-            Occurrence(diagnostic, item)
-            for item, kept in self.lane.warnings.items()
-            if item not in compiled
-            and (item in belonging if kept.listed else self.lane.files.stat_file(item))
-            for diagnostic in kept.diagnostics
-        ]
-        self._remember_warnings(printed, belonging, compiled, failing=failing)
-        return [*printed, *carried], objects, compiled
 
-    def _find_logged_objects(
-        self, name: StageName, lines: list[str], printed: list[Occurrence]
-    ) -> frozenset[str]:
-        """Objects that the log shows compiled, without what make prepares for any target."""
-        if name != "focus":
-            return parse_build_log(lines).compiled_objects
-        targets = tuple(self.stages.list_make_targets(name))
-        blamed = {item.object for item in printed if item.diagnostic.severity == "error"}
-        return frozenset(
-            item
-            for item in parse_build_log(lines).compiled_objects
-            if item.startswith(targets) or item in blamed
-        )
+def _parse_makes(makes: list[MakeResult], state: State) -> tuple[BuildLog, bool]:
+    """(what the makes of a stage printed, whether all of that is kept)."""
+    printed = parse_build_log(_join_lines(makes), failed=state is State.FAIL)
+    left_out = sum(make.left_out_messages for make in makes)
+    occurrences, is_complete = bound_occurrences(list(printed.occurrences), left_out)
+    return printed._replace(occurrences=tuple(occurrences)), is_complete
 
-    def _remember_warnings(
-        self, printed: list[Occurrence], belonging: frozenset[str], compiled: frozenset[str], *, failing: bool
-    ) -> None:
-        """Remember the warnings of whatever was compiled now, in place of its earlier ones."""
-        # Listed is what a list names: what a log alone shows may be made for every configuration.
-        if not failing:
-            self.lane.listed_objects |= belonging
-        for item in compiled:
-            warnings = tuple(
-                o.diagnostic for o in printed if o.object == item and o.diagnostic.severity == "warning"
-            )
-            self.lane.warnings.pop(item, None)
-            if warnings and failing and item.endswith(".o"):
-                # Without its directory's list, where it belongs is not known; made again, it warns again.
-                self.lane.remove_objects([item])
-            elif warnings:
-                self.lane.warnings[item] = ObjectWarnings(listed=item in belonging, diagnostics=warnings)
+
+def _find_stopped_state(makes: list[MakeResult]) -> State:
+    """The state of the first that came to no end of its own, or else of the first."""
+    return next((make.state for make in makes if make.state in UNTRIED_STATES), makes[0].state)
 
 
 _FINAL_ERROR_TOOLS = frozenset({"gcc", "clang", "as", "ld", "lld", "modpost"})
-
-
-def _has_error(occurrences: list[Occurrence]) -> bool:
-    return any(item.diagnostic.severity == "error" for item in occurrences)
 
 
 def _apply_final_errors(result: MakeResult, occurrences: list[Occurrence]) -> State:
@@ -274,15 +230,15 @@ def _apply_final_errors(result: MakeResult, occurrences: list[Occurrence]) -> St
 
 
 def _drop_stopped_tools(
-    occurrences: list[Occurrence], objects: frozenset[str]
-) -> tuple[list[Occurrence], frozenset[str]]:
+    occurrences: list[Occurrence], objects: StageObjects
+) -> tuple[list[Occurrence], StageObjects]:
     """The same without the errors of tools that were stopped, which are not the tree's, and without the
     objects that those were making."""
     stopped = [
         item for item in occurrences if item.diagnostic.severity == "error" and not _is_final(item.diagnostic)
     ]
     left = [item for item in occurrences if item not in stopped]
-    return left, objects - {item.object for item in stopped if item.object}
+    return left, objects.exclude(frozenset(item.object for item in stopped if item.object))
 
 
 def _is_final(error: Diagnostic) -> bool:

@@ -30,9 +30,19 @@ def remove_object_lists(build: Path, targets: Iterable[str]) -> None:
     """Remove kbuild's lists for these targets, so that those found later are of this configuration."""
     files = ForeignDirectory(build)
     for target in targets:
-        folder = "." if target in _WHOLE_TREE_LISTS else to_make_target(target)
-        for name in _WHOLE_TREE_LISTS.get(target, _DIRECTORY_LISTS):
-            files.remove_file(f"{folder}/{name}")
+        for name in _name_object_lists(target):
+            files.remove_file(name)
+
+
+def has_object_lists(build: Path, targets: Iterable[str]) -> bool:
+    """Whether kbuild wrote all its lists for these targets: then nothing below them failed."""
+    files = ForeignDirectory(build)
+    return all(files.stat_file(name) for target in targets for name in _name_object_lists(target))
+
+
+def _name_object_lists(target: str) -> Iterator[str]:
+    folder = "." if target in _WHOLE_TREE_LISTS else to_make_target(target)
+    yield from (f"{folder}/{name}" for name in _WHOLE_TREE_LISTS.get(target, _DIRECTORY_LISTS))
 
 
 def read_listed_objects(build: Path, targets: Iterable[str]) -> frozenset[str]:
@@ -119,7 +129,7 @@ def parse_archive_members(content: bytes | None, name: str) -> Iterator[str]:
         if header.startswith(b"//"):
             table = content[offset : offset + int(size[1])]
             entries = (entry[1].decode("utf-8", "replace") for entry in _NAME_TABLE_ENTRY.finditer(table))
-            yield from _normalize_paths(entries, str(PurePosixPath(name).parent))
+            yield from normalize_paths(entries, str(PurePosixPath(name).parent))
             return
         # Only the symbol and name tables have contents in a thin archive; the name table comes before
         # the first member.
@@ -128,15 +138,24 @@ def parse_archive_members(content: bytes | None, name: str) -> Iterator[str]:
 
 def _read_module_objects(lists: _ListReader, order: str) -> Iterator[str]:
     """The objects of the modules that a ``modules.order`` names (``.o`` since 6.2, ``.ko`` before)."""
-    for module in dict.fromkeys(_normalize_paths(lists.read_lines(order))):
-        stem = module.removesuffix(".ko").removesuffix(".o")
-        parts = [
-            word for line in lists.read_lines(f"{stem}.mod") for word in line.split() if word.endswith(".o")
-        ]
-        yield from _normalize_paths(parts or [f"{stem}.o"])
+    for module in dict.fromkeys(normalize_paths(lists.read_lines(order))):
+        name = f"{module.removesuffix('.ko').removesuffix('.o')}.o"
+        yield from _read_module_parts(lists, name) or [name]
 
 
-def _normalize_paths(paths: Iterable[str], folder: str = ".") -> Iterator[str]:
+def _read_module_parts(lists: _ListReader, module: str) -> list[str]:
+    """What ``x.mod`` says that the module ``x.o`` is made of; nothing where there is no such file."""
+    words = (word for line in lists.read_lines(f"{module.removesuffix('.o')}.mod") for word in line.split())
+    return list(normalize_paths(word for word in words if word.endswith(".o")))
+
+
+def list_module_parts(build: Path, modules: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Module's own object (``x.o``) → what it is made of, itself where it is one object alone."""
+    lists = _ListReader(ForeignDirectory(build))
+    return {module: frozenset(_read_module_parts(lists, module) or [module]) for module in modules}
+
+
+def normalize_paths(paths: Iterable[str], folder: str = ".") -> Iterator[str]:
     """``arch/powerpc/kvm/../../../virt/kvm/vfio.o`` is the file ``virt/kvm/vfio.o``.
 
     What leads out of the build directory is no object of it.

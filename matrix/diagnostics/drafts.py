@@ -1,7 +1,7 @@
 """One diagnostic while its lines come in, and the sites that its quotations of the source point at."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -126,7 +126,8 @@ def _shorten_text(text: str) -> str:
 @dataclass
 class DiagnosticDraft:
     """One diagnostic while its lines come in. ``continuation`` is what the lines after it are: ``spans`` of
-    rustc, or more ``text`` of the message; or else what indented ones are.
+    rustc, more ``text`` of the message, or a ``paragraph`` of notes up to an empty line; or else what
+    indented ones are.
 
     ``callers``: where its code was inlined into, from the inside out.
     ``broke``: it says that the tool itself broke. ``crashed``: a crash report came before it.
@@ -145,7 +146,7 @@ class DiagnosticDraft:
     function: str | None = None
     symbols: tuple[str, ...] | None = None
     included_from: tuple[str, ...] = ()
-    continuation: Literal["excerpt", "notes", "spans", "text", "nothing"] = "nothing"
+    continuation: Literal["excerpt", "notes", "paragraph", "spans", "text", "nothing"] = "nothing"
     notes: list[str] = field(default_factory=list)
     excerpt: list[str] = field(default_factory=list)
     quotations: list[Quotation] = field(default_factory=list)
@@ -156,6 +157,11 @@ class DiagnosticDraft:
         self.notes.append(position.format_note(text))
         if self.function is None and (called := _CALLED_BY.match(text)):
             self.function = called["name"]
+
+    def add_symbols(self, names: Iterable[str]) -> None:
+        """Add the symbols that a line below the message names, as far as there is room for them."""
+        if self.symbols is not None and len(self.symbols) < MAX_MESSAGE_PARTS:
+            self.symbols = tuple(dict.fromkeys((*self.symbols, *names)))
 
     def to_occurrence(self, compiler: str) -> Occurrence:
         """The value; ``compiler`` is the tool where the message alone does not show it."""

@@ -52,6 +52,11 @@ class TargetFailure:
     is_file: bool = False
     cause: DiagnosticDraft | None = None
 
+    @property
+    def tool(self) -> str:
+        """What most likely spoke where the words do not name a program."""
+        return "kconfig" if self.target.endswith("config") else "make"
+
     def describe_silence(self) -> str:
         """What is known of the cause where nothing was printed that could be it."""
         if not self.reason:
@@ -185,9 +190,14 @@ def pick_last_words(lines: Iterable[str]) -> str:
     It is the first that calls itself an error, or else the last that is no advice or bookkeeping.
     """
     meaningful = [line for line in lines if line.strip() and not _BOOKKEEPING.match(line)]
-    words = [line for line in meaningful if not _ADVICE.match(line)]
+    words = [line for line in meaningful if not is_advice(line)]
     errors = (line for line in words if _CALLED_ERROR.match(line))
     return (next(errors, None) or next(reversed(words or meaningful), "")).strip()
+
+
+def is_advice(text: str) -> bool:
+    """Whether a line that a command printed is what to do about its failure, or only how it ended."""
+    return _ADVICE.match(text) is not None
 
 
 def find_speaker(line: str) -> str | None:

@@ -10,20 +10,23 @@ from collections.abc import Iterable
 
 from matrix.diagnostics.compiler import read_compiler, read_excerpt
 from matrix.diagnostics.diagnostic import BuildLog, Occurrence
+from matrix.diagnostics.gnu_ld import read_gnu_ld
 from matrix.diagnostics.internal_error import is_crash_report
-from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool
-from matrix.diagnostics.linker import read_linker
+from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool, read_paragraph
+from matrix.diagnostics.lld import read_lld
 from matrix.diagnostics.make_output import read_make
 from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line, read_with_first
 
 _READERS = (
     read_make,
     read_kbuild,
-    read_linker,
+    read_lld,
+    read_gnu_ld,
     read_compiler,
     read_continuation,
     read_excerpt,
     read_other_tool,
+    read_paragraph,
 )
 # The steps that make an object out of a source file; CC32 and others are for 32-bit compatibility.
 _COMPILE_STEP = re.compile(r"(?:CC|AS|CXX|RUSTC)(?:32|_COMPAT)?(?: |$)|VDSO(?:CC|AS|32C|32A|64C|64A)?(?: |$)")

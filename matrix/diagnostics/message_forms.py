@@ -10,7 +10,7 @@ and a log in tests/logs that has it.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ Makes = Literal["message", "note", "nothing", "consequence", "last words"]
 """A diagnostic; a note of the one before; nothing, as it only repeats or follows from others; a consequence
 of the error before it, and a diagnostic where there is none; or then but the last words of a failing command,
 for want of better ones."""
-Follows = Literal["excerpt", "notes", "spans", "text", "nothing"]
+Follows = Literal["excerpt", "notes", "paragraph", "spans", "text", "nothing"]
 Completion = Callable[[ParserState, re.Match[str], DiagnosticDraft], None]
 """Completes a draft with what the groups of its form alone do not say."""
 
@@ -37,7 +37,10 @@ class MessageForm:
     ``file``, ``line``, ``column``, ``object``, ``function``, ``flag``, and ``symbol``, ``symbol2``…; without
     a symbol group, its symbols are the identifiers that the message quotes. ``hint`` is text that each line
     of the form has: it is looked for first, which is cheaper. ``step``: only while such a step of kbuild runs
-    (``RUSTC``). ``has_object``: false for a message of the build as a whole, as Kconfig's are.
+    (``RUSTC``). ``has_object``: false for a message of the build as a whole, as Kconfig's are. ``summary``:
+    it sums up messages that were printed before.
+
+    A note of a ``tool`` belongs to a message of that tool only, and its symbols are added to the message's.
     """
 
     pattern: re.Pattern[str]
@@ -48,6 +51,7 @@ class MessageForm:
     hint: str = ""
     step: tuple[str, ...] = ()
     has_object: bool = True
+    summary: bool = False
     complete: Completion | None = None
 
     def read_line(self, log: ParserState, line: str) -> bool:
@@ -57,14 +61,9 @@ class MessageForm:
         match = self.pattern.match(line)
         if match is None:
             return False
-        self._take_match(log, match)
-        return True
-
-    def _take_match(self, log: ParserState, match: re.Match[str]) -> None:
         if self.makes == "note":
-            groups = match.groupdict()
-            log.add_note((groups.get("text") or match.string).strip(), parse_position(log, groups))
-        elif self.makes == "message":
+            return self._add_note(log, match)
+        if self.makes == "message":
             self._add_message(log, match)
         elif self.makes == "nothing" or follows_from_error(log):
             log.end_continuation()
@@ -72,10 +71,20 @@ class MessageForm:
             self._add_message(log, match)
         else:
             log.keep_unread_line(match.string)
+        return True
+
+    def _add_note(self, log: ParserState, match: re.Match[str]) -> bool:
+        groups, draft = match.groupdict(), log.current_draft
+        if self.tool and (draft is None or draft.tool != self.tool):
+            return False
+        log.add_note((groups.get("text") or match.string).strip(), parse_position(log, groups))
+        if draft is not None:
+            draft.add_symbols(list_symbols(groups))
+        return True
 
     def _add_message(self, log: ParserState, match: re.Match[str]) -> None:
         groups = match.groupdict()
-        symbols = tuple(value for name, value in groups.items() if name.startswith("symbol") and value)
+        symbols = list_symbols(groups)
         draft = DiagnosticDraft(
             parse_severity(groups["kind"]) if groups.get("kind") else self.severity,
             self.tool,
@@ -86,6 +95,7 @@ class MessageForm:
             function=groups.get("function"),
             symbols=symbols or (() if not self.has_object else None),
             continuation=self.follows,
+            summary=self.summary,
         )
         if self.complete is not None:
             self.complete(log, match, draft)
@@ -98,6 +108,12 @@ def follows_from_error(log: ParserState) -> bool:
     if log.crashed and error is not None:
         return error.crashed or error.broke or is_internal_error(error.message)
     return log.has_error
+
+
+def list_symbols(groups: Mapping[str, str | None]) -> tuple[str, ...]:
+    """What the groups ``symbol``, ``symbol2``… of a form found, each once."""
+    names = (value for name, value in groups.items() if name.startswith("symbol") and value)
+    return tuple(dict.fromkeys(names))
 
 
 def parse_severity(kind: str | None) -> Severity:
@@ -115,11 +131,13 @@ def parse_position(log: ParserState, groups: dict[str, str | None]) -> Position:
     )
 
 
-def read_forms(forms: Sequence[MessageForm]) -> LineReader:
-    """A reader of the lines that have one of these forms."""
+def read_forms(forms: Sequence[MessageForm], starts: tuple[str, ...] = ("",)) -> LineReader:
+    """A reader of the lines that have one of these forms. All of them begin with one of ``starts``."""
     rows = tuple((form.hint, form) for form in forms)
 
     def read_line(log: ParserState, line: str) -> bool:
+        if not line.startswith(starts):
+            return False
         # The hint first: nearly all lines of a log have none, and a call for each row takes far longer.
         for hint, form in rows:  # noqa: SIM110 - as in read_with_first
             if hint in line and form.read_line(log, line):

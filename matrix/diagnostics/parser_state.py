@@ -104,6 +104,7 @@ class ParserState:
     _drafts_before_failure: int = 0
     _drafts_before_recipe: int = 0
     _object_by_stem: dict[str, str] = field(default_factory=dict)
+    _object_by_name: dict[str, str | None] = field(default_factory=dict)
     _chain_by_file: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
     _compiler_by_object: dict[str | None, str] = field(default_factory=dict)
     _drafts_without_object: list[DiagnosticDraft] = field(default_factory=list)
@@ -119,7 +120,20 @@ class ParserState:
         self._drafts_without_object, self._drafts_before_recipe = [], len(self.drafts)
         self.assembling = False
         if target is not None:
-            self._object_by_stem[_strip_suffix(target)] = target
+            stem = _strip_suffix(target)
+            self._object_by_stem[stem] = target
+            self._file_name(stem, target)
+
+    def _file_name(self, stem: str, target: str) -> None:
+        # Two objects of one name in two directories are told by neither of them.
+        name = posixpath.basename(stem)
+        known = self._object_by_name.setdefault(name, target)
+        if known is not None and _strip_suffix(known) != stem:
+            self._object_by_name[name] = None
+
+    def find_made_object(self, name: str) -> str | None:
+        """The object of this last name, without suffix, that was made so far; where there is only one."""
+        return self._object_by_name.get(name)
 
     def add_draft(self, draft: DiagnosticDraft, *, has_object: bool = True) -> DiagnosticDraft:
         """Add a new diagnostic. Without ``has_object`` it is of the build as a whole, as Kconfig's are."""
@@ -199,6 +213,7 @@ class ParserState:
             self._assign_failed_object(target)
         lines = self.failure_record.take_last_lines(target)
         failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
+        self._correct_object(failure.cause, failure)
         self._drafts_before_failure = len(self.drafts)
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
@@ -218,6 +233,18 @@ class ParserState:
         recent = self._list_recent_errors()
         return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
 
+    def _correct_object(self, cause: DiagnosticDraft, failure: TargetFailure) -> None:
+        """Give a shell's message to the target that failed where no step announced that.
+
+        The step before it was another target's.
+        """
+        if cause.tool not in ("sh", "make") or cause.position.file is not None or not failure.is_file:
+            return
+        if failure.target not in self.failure_record.first_steps and cause.object != failure.target:
+            if cause.object is not None and self._error_by_object.get(cause.object) is cause:
+                del self._error_by_object[cause.object]
+            cause.object = failure.target
+
     def _list_recent_errors(self) -> list[DiagnosticDraft]:
         """The errors since the failure before."""
         return [draft for draft in self.drafts[self._drafts_before_failure :] if draft.severity == "error"]
@@ -225,7 +252,7 @@ class ParserState:
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         words = pick_last_words(lines)
         message = words or failure.describe_silence()
-        draft = DiagnosticDraft("error", find_speaker(words) or "make", message)
+        draft = DiagnosticDraft("error", find_speaker(words) or failure.tool, message)
         draft.notes = list_last_lines(lines)
         draft.object = failure.target if failure.is_file else None
         return self.add_draft(draft, has_object=False)

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import matrix
 from matrix.diagnostics.diagnostic import Diagnostic, Severity
+from matrix.findings.consequences import find_consequences
+from matrix.findings.diagnostic_group import DiagnosticGroup, ObjectDiagnostic
 from matrix.findings.evidence import CellIndex, MadeObjects
 from matrix.findings.finding import Culprit, Finding, Findings
-from matrix.findings.fingerprint import compute_finding_keys, format_problem_title
-from matrix.findings.grouping import DiagnosticGroup, ObjectDiagnostic, group_diagnostics
+from matrix.findings.fingerprint import compute_finding_keys, format_problem_title, shorten_title
+from matrix.findings.grouping import group_diagnostics
+from matrix.findings.link_problems import list_missing_symbols
 from matrix.findings.minimize import Cover, minimize_condition
 from matrix.findings.proof import ProofSearch
 from matrix.findings.truth_table import compute_step_limit
@@ -25,7 +28,8 @@ class Problem:
 
     ``diagnostics`` are keys of the run's: first the main one of each toolchain, in the order of
     ``severity`` (one key may stand there for several), then the rest. ``cells`` are ids in plan order;
-    ``objects`` and ``stages`` are where it came up.
+    ``objects`` and ``stages`` are where it came up. ``consequences`` are keys of diagnostics that follow from
+    it, and ``consequence_keys`` those of ``keys`` that are theirs alone.
     """
 
     title: str
@@ -36,6 +40,8 @@ class Problem:
     objects: tuple[str, ...]
     stages: tuple[str, ...]
     blames: Culprit | None = None
+    consequences: tuple[str, ...] = ()
+    consequence_keys: tuple[str, ...] = ()
 
 
 def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
@@ -83,6 +89,8 @@ def _build_finding(name: str, problem: Problem, index: CellIndex, places: Places
         objects=problem.objects,
         diagnostics=problem.diagnostics,
         blames=problem.blames,
+        consequences=problem.consequences,
+        consequence_keys=problem.consequence_keys,
     )
 
 
@@ -92,10 +100,24 @@ def group_into_problems(run: Run, made_objects: MadeObjects) -> tuple[Problem, .
     Of one cell, the tree's own come before those of a tool that broke.
     """
     groups = group_diagnostics(run, made_objects)
-    keys = _find_distinct_keys(groups, run.diagnostics)
-    problems = [_build_problem(run, group, its) for group, its in zip(groups, keys, strict=True)]
+    causes = find_consequences(groups, run)
+    keys = _find_distinct_keys(groups, causes, run.diagnostics)
+    followers: dict[int, list[int]] = {}
+    for number, cause in causes.items():
+        followers.setdefault(cause, []).append(number)
+    problems = [
+        (
+            group,
+            _add_consequences(
+                _build_problem(run, group, keys[number]),
+                [(groups[other], keys[other]) for other in sorted(followers.get(number, ()))],
+            ),
+        )
+        for number, group in enumerate(groups)
+        if number not in causes
+    ]
     ranked = sorted(
-        zip(groups, problems, strict=True),
+        problems,
         key=lambda pair: (
             _is_warning_only(pair[1]),
             min(pair[0].cells),
@@ -110,8 +132,25 @@ def _is_warning_only(problem: Problem) -> bool:
     return "error" not in problem.severity.values()
 
 
+def _add_consequences(
+    problem: Problem, followers: Sequence[tuple[DiagnosticGroup, frozenset[str]]]
+) -> Problem:
+    """A problem with what follows from it. By the keys of that, too, it is found in other runs."""
+    if not followers:
+        return problem
+    known = frozenset(problem.keys)
+    added = frozenset().union(*(keys for _, keys in followers)) - known
+    told = dict.fromkeys(key for group, _ in followers for key, _ in group.toolchains_by_diagnostic)
+    return replace(
+        problem,
+        keys=tuple(sorted(known | added)),
+        consequences=tuple(told),
+        consequence_keys=tuple(sorted(added)),
+    )
+
+
 def _find_distinct_keys(
-    groups: Sequence[DiagnosticGroup], diagnostics: Mapping[str, Diagnostic]
+    groups: Sequence[DiagnosticGroup], causes: Mapping[int, int], diagnostics: Mapping[str, Diagnostic]
 ) -> list[frozenset[str]]:
     """Each group's keys, without those that one toolchain gives two problems: they identify neither.
 
@@ -119,13 +158,15 @@ def _find_distinct_keys(
     group with no other key keeps those that it shares, as it must have one.
     """
     keys = [_collect_keys(group, diagnostics) for group in groups]
-    uses = Counter(
-        (key, toolchain)
-        for group, its_keys in zip(groups, keys, strict=True)
+    # What a problem and its consequence have in common is still the problem's own.
+    uses = {
+        (key, toolchain, causes.get(number, number))
+        for number, (group, its_keys) in enumerate(zip(groups, keys, strict=True))
         for toolchain in group.toolchains
         for key in its_keys
-    )
-    shared = {key for (key, _), count in uses.items() if count > 1}
+    }
+    counts = Counter((key, toolchain) for key, toolchain, _ in uses)
+    shared = {key for (key, _), count in counts.items() if count > 1}
     return [its_keys - shared or its_keys for its_keys in keys]
 
 
@@ -144,8 +185,7 @@ def _build_problem(run: Run, group: DiagnosticGroup, keys: Iterable[str]) -> Pro
     first_keys = tuple(main_by_toolchain.values())
     rest = dict.fromkeys(key for key, _ in ranked if key not in first_keys)
     return Problem(
-        # One that came up in several objects is not named after the first of them.
-        title=format_problem_title(run.diagnostics[first], first_object if len(group.objects) == 1 else None),
+        title=_format_title(run.diagnostics[first], first_object, group),
         keys=tuple(sorted(keys)),
         severity={name: run.diagnostics[key].severity for name, key in main_by_toolchain.items()},
         diagnostics=(*first_keys, *rest),
@@ -154,6 +194,24 @@ def _build_problem(run: Run, group: DiagnosticGroup, keys: Iterable[str]) -> Pro
         stages=tuple(sorted(group.stages)),
         blames="toolchain" if group.is_internal else None,
     )
+
+
+def _format_title(diagnostic: Diagnostic, target: str | None, group: DiagnosticGroup) -> str:
+    """One that came up in several objects is not named after the first; one of several symbols names all."""
+    title = format_problem_title(diagnostic, target, len(group.objects))
+    missing = sorted(list_missing_symbols(group.kinds))
+    if len(missing) < 2:
+        return title
+    where = title.removesuffix(diagnostic.message) if len(group.objects) < 2 else f"{diagnostic.tool}: "
+    shown = missing
+    while len(", ".join(shown)) > _SYMBOL_ROOM:
+        shown = shown[:-1]
+    more = f" and {len(missing) - len(shown)} more" if len(shown) < len(missing) else ""
+    return shorten_title(where, f"undefined symbols {', '.join(shown)}{more}")
+
+
+_SYMBOL_ROOM = 150
+"""Characters of a title for the names of symbols."""
 
 
 def _rank_diagnostic(diagnostic: Diagnostic, entry: ObjectDiagnostic) -> tuple[bool, bool, str, int, str]:

@@ -74,7 +74,8 @@ class Finding(Record):
     ``diagnostics`` are keys into the run's: first the main one of each toolchain, in the order of
     ``severity`` (one may stand there for several), then the rest. ``minimal``: no smaller
     condition separates these cells; false when the search was cut short. ``blames``: a tool broke by itself,
-    and its people want to know.
+    and its people want to know. ``consequences``: keys into the run's of what follows from it in the same
+    compilation, in every cell; ``consequence_keys`` are those of ``keys`` that identify only that.
     """
 
     id: str
@@ -92,6 +93,13 @@ class Finding(Record):
     diagnostics: tuple[str, ...] = ()
     # It came later: where it says nothing it is left out, as of a diagnostic.
     blames: Culprit | None = Field(default=None, exclude_if=not_)
+    consequences: tuple[str, ...] = Field(default=(), exclude_if=not_)
+    consequence_keys: tuple[str, ...] = Field(default=(), exclude_if=not_)
+
+    @property
+    def own_keys(self) -> frozenset[str]:
+        """The keys without those of what only follows from it."""
+        return frozenset(self.keys).difference(self.consequence_keys)
 
     @property
     def is_error(self) -> bool:

@@ -1,15 +1,31 @@
 """The kind of a diagnostic, and a problem's keys: names that hold across lines, arches, compilers and runs.
 
 A construct is a warning's flag, or else its message with quoted names and numbers taken out, so that no
-message of a known problem need be spelled out anywhere.
+message of a known problem need be spelled out anywhere. What several tools word differently, and is one
+problem all the same, is in `problem_forms`.
 """
 
 import posixpath
 import re
+from collections.abc import Hashable
 from typing import NamedTuple
 
-from matrix.diagnostics.diagnostic import C_KEYWORDS, Diagnostic, Site, strip_suggestion
-from matrix.kernel_files import COMPILED_SUFFIXES
+from matrix.diagnostics.diagnostic import C_KEYWORDS, Diagnostic, strip_suggestion
+from matrix.findings.blame import (
+    find_blamed_site,
+    find_outer_function,
+    is_compiled,
+    is_forbidden_call,
+    is_same_everywhere,
+    list_sites,
+    strip_attribute,
+)
+from matrix.findings.problem_forms import (
+    DUPLICATE,
+    OUT_OF_RANGE,
+    find_named_stems,
+    recognize_problem,
+)
 
 _QUOTED = re.compile(r"['‘`\"][^'‘’\"`]*+['’\"]")
 # Offsets and sizes change with every edit; so do the preprocessor's counters (__COUNTER__), with which the
@@ -21,23 +37,57 @@ _IDENTIFIER = re.compile(r"[A-Za-z_]\w{2,}")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 # Their messages are about a symbol of the whole kernel; the object only happens to use it.
 GLOBAL_TOOLS = frozenset({"ld", "lld", "modpost"})
+_DRIVERS = frozenset({"gcc", "clang", "ld", "lld", "collect2", "rustc"})
+# Assembly in C has no place in the source either: of the assembler, only what is said of how it was called.
+_ASSEMBLER_CALL = re.compile(
+    r"(?i:can't |(?:un)?(?:recogni[sz]ed|known|supported|valid|bad)\b.*?(?:option|argument|architecture|-m))"
+)
+_CHECKERS = frozenset(
+    {"modpost", "objtool", "kconfig", "bindgen", "dtc", "dt-schema", "kernel-doc", "sparse", "smatch"}
+)
+_LINKED_FUNCTION = re.compile(r"\(function (?P<name>[^\s:()]+)")
+_TARGET_TRIPLET = re.compile(r" (?:for|on) target ['‘][\w.-]{1,100}['’]")
+_SILENT_FAILURE = "nothing that its command printed says why"
+# They are about a whole function; some compilers name it in the message, and some before it.
+_FUNCTION_FLAGS = frozenset({"frame-larger-than", "stack-usage", "stack-protector", "return-type"})
 
 
 class ProblemKind(NamedTuple):
-    """What diagnostics of one tool have in common that report the same of the same thing."""
+    """What diagnostics have in common that report the same of the same thing.
+
+    ``location`` is empty for what is of the whole kernel. ``place``: what tells two such problems of one
+    location apart even where they come up together.
+    """
 
     tool: str
     location: str
     symbols: tuple[str, ...]
     construct: str
     is_internal: bool = False
+    place: str = ""
+
+    @property
+    def is_global(self) -> bool:
+        """Whether it is the same problem in whatever object it comes up."""
+        return not self.location
 
 
 def extract_construct(diagnostic: Diagnostic) -> str:
     """``ignored-attributes``, or ``weak declaration of _ being applied to a already existing, …``."""
     if diagnostic.flag:
+        return diagnostic.flag.removeprefix("-W").rstrip("=")
+    return _mask_details(strip_attribute(diagnostic.message))
+
+
+def _extract_older_construct(diagnostic: Diagnostic) -> str:
+    """The construct of keys that were made before gcc's and clang's were one."""
+    if diagnostic.flag:
         return diagnostic.flag.removeprefix("-W")
-    return _NUMBER.sub("N", _QUOTED.sub("_", strip_suggestion(diagnostic.message)))
+    return _mask_details(diagnostic.message)
+
+
+def _mask_details(message: str) -> str:
+    return _NUMBER.sub("N", _QUOTED.sub("_", strip_suggestion(message)))
 
 
 def extract_quoted_symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
@@ -50,42 +100,110 @@ def extract_quoted_symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
 
 def classify_diagnostic(diagnostic: Diagnostic, target: str | None) -> ProblemKind:
     """The kind of a diagnostic that came up while ``target`` was made."""
+    problem = recognize_problem(diagnostic)
+    if problem is not None:
+        is_whole = problem.form.is_whole and not _is_host_program(target)
+        location = "" if is_whole else target or diagnostic.tool
+        return ProblemKind(problem.form.speaker, location, problem.names, problem.construct)
+    if is_driver_message(diagnostic):
+        return ProblemKind(diagnostic.tool, "", *_describe_call(diagnostic, target))
+    if _has_unknown_cause(diagnostic):
+        return ProblemKind(diagnostic.tool, _name_target_kind(target), *_describe_call(diagnostic, target))
     is_global = diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols
-    location = "" if is_global else _find_location(diagnostic, target)
     return ProblemKind(
         diagnostic.tool,
-        location,
-        extract_quoted_symbols(diagnostic),
+        "" if is_global else _find_location(diagnostic, target),
+        _name_subjects(diagnostic),
         extract_construct(diagnostic),
         diagnostic.internal,
+        _find_place(diagnostic, target),
     )
 
 
-def find_blamed_site(diagnostic: Diagnostic) -> Site | None:
-    """The place that is to blame: the message's own; for a message in a macro, where the macro is used."""
-    sites = list_sites(diagnostic)
-    return next((site for site in sites if not site.macro), sites[0] if sites else None)
+def find_spot(diagnostic: Diagnostic, kind: ProblemKind, target: str | None) -> Hashable:
+    """What tells two diagnostics of one kind apart, unless they come up in the very same cells.
+
+    A message that names nothing ("control reaches end of non-void function") fits many places: only the line
+    does. A call that reaches too far does so from a function, and what is of a section is of an object.
+    """
+    if kind.construct == OUT_OF_RANGE or (kind.tool == "linker" and kind.symbols[0].startswith(".")):
+        named = _LINKED_FUNCTION.search(diagnostic.message)
+        return named["name"] if named else diagnostic.function or target
+    if kind.symbols or kind.is_global or _has_unknown_cause(diagnostic):
+        return None
+    site = find_blamed_site(diagnostic, target)
+    return (site.file, site.line) if site is not None and site.line else None
 
 
-def list_sites(diagnostic: Diagnostic) -> tuple[Site, ...]:
-    """A diagnostic's sites; of an older record, which has none, those in its fields and notes."""
-    if diagnostic.sites or diagnostic.file is None:
-        return diagnostic.sites
-    matches = (_NOTE.match(note) for note in diagnostic.notes)
-    noted = (Site(file=m["file"], line=int(m["line"]), macro=_IN_MACRO in m["text"]) for m in matches if m)
-    return (Site(file=diagnostic.file, line=diagnostic.line), *noted)
+def is_driver_message(diagnostic: Diagnostic) -> bool:
+    """Whether a compiler or linker complains of how it was called: what it says of one, it says of all."""
+    has_place = diagnostic.file or diagnostic.line or diagnostic.function or diagnostic.sites
+    of_object = diagnostic.excerpt or any(note.startswith("in ") for note in diagnostic.notes)
+    if has_place or of_object or diagnostic.internal:
+        return False
+    if diagnostic.tool == "as":
+        return _ASSEMBLER_CALL.match(diagnostic.message) is not None
+    return diagnostic.tool in _DRIVERS and not (diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols)
 
 
-_NOTE = re.compile(r"(?P<file>[^\s:]+):(?P<line>[0-9]+): (?P<text>.*)")
-_IN_MACRO = "macro '"
+def _has_unknown_cause(diagnostic: Diagnostic) -> bool:
+    """Whether nothing is known but the last words of a command that failed."""
+    is_known = diagnostic.tool in _DRIVERS | _CHECKERS | {"as"}
+    is_silent = diagnostic.message.endswith(_SILENT_FAILURE)
+    return not (is_known or is_silent or diagnostic.file or diagnostic.sites or diagnostic.internal)
+
+
+def _describe_call(diagnostic: Diagnostic, target: str | None) -> tuple[tuple[str, ...], str]:
+    """(the options and files that a message of a program quotes, the construct), without the object's own."""
+    message = _TARGET_TRIPLET.sub("", strip_suggestion(diagnostic.message))
+    message = message.replace(target, "_") if target else message
+    quoted = (text[1:-1] for text in _QUOTED.findall(message))
+    names = dict.fromkeys(text for text in quoted if text != "_" and not text.startswith("/tmp/"))  # noqa: S108
+    return tuple(names), diagnostic.flag.removeprefix("-W") if diagnostic.flag else _mask_details(message)
+
+
+def _name_target_kind(target: str | None) -> str:
+    """``*.dtb``; a target without a suffix is of a kind of its own."""
+    suffix = posixpath.splitext(target or "")[1]
+    return f"*{suffix}" if suffix else posixpath.basename(target or "make")
+
+
+def _is_host_program(target: str | None) -> bool:
+    """Whether what is linked is a program of the build, which has no symbol in common with the kernel."""
+    return target is not None and target.startswith(("scripts/", "tools/", "usr/", "certs/"))
+
+
+def _name_subjects(diagnostic: Diagnostic) -> tuple[str, ...]:
+    named = extract_quoted_symbols(diagnostic)
+    is_of_function = extract_construct(diagnostic) in _FUNCTION_FLAGS and diagnostic.function
+    return named if named or not is_of_function else (str(diagnostic.function),)
 
 
 def _find_location(diagnostic: Diagnostic, target: str | None) -> str:
     """The header that is to blame, wherever it is included, or else the object."""
-    site = find_blamed_site(diagnostic)
-    if site is not None and not site.file.endswith(COMPILED_SUFFIXES):
+    site = find_blamed_site(diagnostic, target)
+    if site is not None and not is_compiled(site) and not _is_unnamed_caller(diagnostic, target):
         return site.file
     return target or (site.file if site else diagnostic.tool)
+
+
+def _is_unnamed_caller(diagnostic: Diagnostic, target: str | None) -> bool:
+    """Whether a caller is to blame, and the compiler does not say where it is."""
+    site = find_blamed_site(diagnostic, target)
+    is_located = site is None or is_compiled(site) or site.caller or is_same_everywhere(diagnostic)
+    return is_forbidden_call(diagnostic) and not is_located
+
+
+def _find_place(diagnostic: Diagnostic, target: str | None) -> str:
+    """Where a caller does what it must not; the file of a Rust crate, which is one object of many files."""
+    site = find_blamed_site(diagnostic, target)
+    if site is not None and diagnostic.tool == "rustc":
+        return site.file
+    if site is None or not (site.caller or is_forbidden_call(diagnostic)):
+        return ""
+    if _is_unnamed_caller(diagnostic, target) or not site.line:
+        return find_outer_function(diagnostic) or ""
+    return f"{site.file}:{site.line}"
 
 
 def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozenset[str]:
@@ -93,21 +211,48 @@ def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozense
 
     No line, arch or severity is in them. Another compiler words the problem differently, and another run
     includes the header elsewhere. So there are further keys: of the header that is to blame, of the line of
-    source that is (where it is distinctive), and of what is named at the sites.
+    source that is (where it is distinctive), of what is named at the sites, and of what is of the whole
+    kernel.
     """
     object_name, location = target or diagnostic.file or diagnostic.tool, _find_location(diagnostic, target)
-    symbols, construct = "+".join(extract_quoted_symbols(diagnostic)) or "-", extract_construct(diagnostic)
-    keys = {f"{object_name} {symbols} {construct}", f"{location} {symbols} {construct}"}
-    if diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols:
-        # Linkers agree on the first word only: "undefined reference to", "undefined symbol:".
-        keys.add(f"{object_name} {symbols} {construct.partition(' ')[0]} …")
+    symbols = _format_names(extract_quoted_symbols(diagnostic))
+    constructs = {extract_construct(diagnostic), _extract_older_construct(diagnostic)}
+    keys = {f"{where} {symbols} {what}" for where in (object_name, location) for what in constructs}
+    keys |= _compute_kind_keys(diagnostic, target, object_name)
     if diagnostic.internal:
         # The line of source that a tool broke on is no trait of its own fault, nor are names there.
         return frozenset(keys)
-    site = find_blamed_site(diagnostic)
+    site = find_blamed_site(diagnostic, target)
     if site is not None and site.code and len(set(_WORD.findall(site.code)) - C_KEYWORDS) > 1:
         keys.add(f"{location} `{site.code}`")
     return frozenset(keys | _compute_site_keys(diagnostic, object_name))
+
+
+def _compute_kind_keys(diagnostic: Diagnostic, target: str | None, object_name: str) -> set[str]:
+    """The keys of what is told apart by more than the object: a tool's word, an option, a caller."""
+    kind = classify_diagnostic(diagnostic, target)
+    names = _format_names(kind.symbols)
+    keys = set()
+    if diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols:
+        # Linkers agree on the first word only: "undefined reference to", "undefined symbol:".
+        first_word = _extract_older_construct(diagnostic).partition(" ")[0]
+        keys.add(f"{object_name} {_format_names(extract_quoted_symbols(diagnostic))} {first_word} …")
+    if kind.is_global and (kind.symbols or is_driver_message(diagnostic) or not kind.tool):
+        keys.add(f"{kind.tool or 'any tool'} {names} {kind.construct}")
+    elif kind.symbols != extract_quoted_symbols(diagnostic):
+        keys.add(f"{object_name} {names} {kind.construct}")
+    if kind.place and (function := find_outer_function(diagnostic)):
+        keys.add(f"{object_name} {function} {names} {kind.construct}")
+    spot = find_spot(diagnostic, kind, target) if kind.tool == "linker" else None
+    if spot is not None:
+        keys.add(f"{kind.tool} {names} {kind.construct} {spot}")
+    if kind.construct == DUPLICATE:
+        keys |= {f"{kind.tool} {names} {kind.construct} {stem}" for stem in find_named_stems(diagnostic)}
+    return keys
+
+
+def _format_names(names: tuple[str, ...]) -> str:
+    return "+".join(names) or "-"
 
 
 def _compute_site_keys(diagnostic: Diagnostic, object_name: str) -> set[str]:
@@ -123,15 +268,54 @@ def _is_distinctive(code: str, symbol: str) -> bool:
     return len(set(_IDENTIFIER.findall(code)) | {symbol}) > 1
 
 
-def format_problem_title(diagnostic: Diagnostic, target: str | None) -> str:
-    """A problem in one line of at most 200 characters: its object, and what is wrong."""
-    site = find_blamed_site(diagnostic)
-    object_name = target or (site.file if site else diagnostic.tool)
-    source = f"{site.file}: " if site and not _is_same_source(site.file, object_name) else ""
+_MAX_TITLE = 200
+
+
+def format_problem_title(diagnostic: Diagnostic, target: str | None, object_count: int = 1) -> str:
+    """A problem in one line of at most 200 characters: its object, and what is wrong.
+
+    What is said of every object is not named after the first of them: the title counts them.
+    """
     flag = f" [{diagnostic.flag}]" if diagnostic.flag else ""
+    if object_count > 1 and classify_diagnostic(diagnostic, target).is_global:
+        subject = _describe_whole_problem(diagnostic, target)
+        return shorten_title(f"{diagnostic.tool}: {subject}{flag}", f", in {object_count} objects")
+    object_name = (target if object_count == 1 else None) or _name_source(diagnostic, target)
     broke = f"{diagnostic.tool} broke: " if diagnostic.internal else ""
-    title = f"{object_name}: {broke}{source}{diagnostic.message}{flag}"
-    return title if len(title) <= 200 else f"{title[:199]}…"
+    source = _name_other_source(diagnostic, target, object_name)
+    return shorten_title(f"{object_name}: {broke}{source}{diagnostic.message}{flag}{_list_loop(diagnostic)}")
+
+
+def _describe_whole_problem(diagnostic: Diagnostic, target: str | None) -> str:
+    """The message; of one that names the first object, what it has in common with those of the others."""
+    problem = recognize_problem(diagnostic)
+    if problem is None or not (problem.form.speaker == "linker" or not problem.names):
+        return diagnostic.message.replace(target, "…") if target else diagnostic.message
+    return f"{problem.construct} {', '.join(problem.names)}".strip()
+
+
+def _list_loop(diagnostic: Diagnostic) -> str:
+    """The symbols of a recursive dependency, which its message does not name."""
+    problem = recognize_problem(diagnostic) if diagnostic.tool == "kconfig" else None
+    return f" {', '.join(problem.names)}" if problem else ""
+
+
+def _name_source(diagnostic: Diagnostic, target: str | None) -> str:
+    site = find_blamed_site(diagnostic, target)
+    return site.file if site else diagnostic.tool
+
+
+def _name_other_source(diagnostic: Diagnostic, target: str | None, object_name: str) -> str:
+    """``include/a.h: ``, where the place that is to blame is not in the object's own source."""
+    site = find_blamed_site(diagnostic, target)
+    is_other = site is not None and not _is_same_source(site.file, object_name)
+    return f"{site.file}: " if site and is_other and not _is_unnamed_caller(diagnostic, target) else ""
+
+
+def shorten_title(title: str, end: str = "") -> str:
+    """A title of at most 200 characters, whose end is kept."""
+    room = _MAX_TITLE - len(end)
+    return f"{title if len(title) <= room else f'{title[: room - 1]}…'}{end}"
 
 
 def _is_same_source(source: str, object_name: str) -> bool:

@@ -5,93 +5,56 @@
 2. Different kinds of one tool in the same cells and object are one when they share a line, or a note of one
    points at the line of the other: that is a cascade. They stay two when each names a symbol and they have
    none in common.
-3. Two groups of toolchains that have none in common are one when they share an object, the same
+3. What is said of the whole kernel in one configuration, and of its object in another, is one.
+4. Two groups of toolchains that have none in common are one when they share an object, the same
    configurations, and a place, a line of source or a symbol. The pair that shares most is joined first, and a
    group is never joined with two of one toolchain, so two problems stay two though they sit in one file and
    fail in the same cells.
+5. Missing symbols of one object that come and go together are one (`link_problems`).
+
+What follows from an error in the same compilation is found among the groups (`consequences`).
 
 A tool that broke by itself is a problem of its own, whatever was said of the source beside it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property
 from itertools import pairwise, product
 from typing import NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.blame import find_blamed_site, find_outer_function, list_sites
+from matrix.findings.diagnostic_group import DiagnosticGroup, DisjointGroups, ObjectDiagnostic
 from matrix.findings.evidence import MadeObjects, is_problem_absent
-from matrix.findings.fingerprint import (
-    GLOBAL_TOOLS,
-    ProblemKind,
-    classify_diagnostic,
-    find_blamed_site,
-    list_sites,
-)
+from matrix.findings.fingerprint import ProblemKind, classify_diagnostic, extract_construct, find_spot
+from matrix.findings.link_problems import find_definition_places, join_missing_symbols, join_whole_objects
 from matrix.record.run_model import Cell, Run
 
-ObjectDiagnostic = tuple[str, str | None]
-"""A diagnostic's key, and the object that was being made."""
 SourceLine = tuple[str, int]
 
 
-@dataclass(eq=False)
-class DiagnosticGroup:
-    """Diagnostics that are known to be one problem. ``cells`` are numbers, in plan order."""
-
-    kinds: set[ProblemKind] = field(default_factory=set)
-    toolchains_by_diagnostic: dict[ObjectDiagnostic, set[str]] = field(default_factory=dict)
-    cells: set[int] = field(default_factory=set)
-    stages: set[str] = field(default_factory=set)
-
-    def absorb_group(self, other: "DiagnosticGroup") -> None:
-        """Take over everything that another group has."""
-        self.kinds |= other.kinds
-        for diagnostic, toolchains in other.toolchains_by_diagnostic.items():
-            self.toolchains_by_diagnostic.setdefault(diagnostic, set()).update(toolchains)
-        self.cells |= other.cells
-        self.stages |= other.stages
-
-    @property
-    def objects(self) -> set[str]:
-        """The objects in which it came up; a diagnostic of a link has none."""
-        return {name for _, name in self.toolchains_by_diagnostic if name}
-
-    @property
-    def tools(self) -> set[str]:
-        """The tools that print it."""
-        return {kind.tool for kind in self.kinds}
-
-    @property
-    def is_internal(self) -> bool:
-        """Whether a tool broke by itself; all kinds of a group agree on that."""
-        return any(kind.is_internal for kind in self.kinds)
-
-    @property
-    def symbols(self) -> set[str]:
-        """The names that the messages quote."""
-        return {name for kind in self.kinds for name in kind.symbols}
-
-    @property
-    def toolchains(self) -> set[str]:
-        """The toolchains in which it came up."""
-        return reduce(set.union, self.toolchains_by_diagnostic.values(), set[str]())
-
-
 class GroupTraits(NamedTuple):
-    """What a group's messages point at. ``noted``: lines that only notes point at."""
+    """What a group's messages point at. ``noted``: lines that only notes point at. ``topics``: functions,
+    each with what is said of it."""
 
     objects: frozenset[str]
     blamed: frozenset[SourceLine]
     noted: frozenset[SourceLine]
     codes: frozenset[tuple[str, str]]
     names: frozenset[str]
+    topics: frozenset[tuple[str, str]]
 
 
 def collect_traits(group: DiagnosticGroup, find_diagnostic: Callable[[str], Diagnostic]) -> GroupTraits:
     """The traits of a group; ``find_diagnostic`` looks one up by its key."""
     diagnostics = [find_diagnostic(key) for key in {key for key, _ in group.toolchains_by_diagnostic}]
-    blamed = {line for diagnostic in diagnostics for line in find_blamed_lines(diagnostic)}
+    blamed = {
+        line
+        for key, target in group.toolchains_by_diagnostic
+        for line in find_blamed_lines(find_diagnostic(key), target)
+    }
+    functions = ((find_outer_function(each), extract_construct(each)) for each in diagnostics)
     sites = [site for diagnostic in diagnostics for site in list_sites(diagnostic) if not site.macro]
     return GroupTraits(
         objects=frozenset(group.objects),
@@ -99,12 +62,13 @@ def collect_traits(group: DiagnosticGroup, find_diagnostic: Callable[[str], Diag
         noted=frozenset((site.file, site.line) for site in sites if site.line) - blamed,
         codes=frozenset((site.symbol, site.code) for site in sites if site.symbol and site.code),
         names=frozenset(group.symbols) | {site.symbol for site in sites if site.symbol},
+        topics=frozenset((function, construct) for function, construct in functions if function),
     )
 
 
-def find_blamed_lines(diagnostic: Diagnostic) -> Iterable[SourceLine]:
+def find_blamed_lines(diagnostic: Diagnostic, target: str | None) -> Iterable[SourceLine]:
     """The line that is to blame, if it is known."""
-    site = find_blamed_site(diagnostic)
+    site = find_blamed_site(diagnostic, target)
     return [(site.file, site.line)] if site is not None and site.line else []
 
 
@@ -136,6 +100,10 @@ class _RunIndex:
                 self.cells_by_config.append([])
             self.cells_by_config[config].append(number)
 
+    @cached_property
+    def definition_places(self) -> Mapping[str, str]:
+        return find_definition_places(self.run.diagnostics)
+
     def find_diagnostic(self, key: str) -> Diagnostic:
         return self.run.diagnostics[key]
 
@@ -147,12 +115,13 @@ def _build_config_key(cell: Cell) -> _ConfigKey:
 def group_diagnostics(run: Run, made_objects: MadeObjects) -> list[DiagnosticGroup]:
     """The groups of a run's diagnostics. ``made_objects``: what its failing cells made without an error."""
     index = _RunIndex(run, made_objects)
-    return _join_across_toolchains(_join_within_tools(_group_by_kind(index), index), index)
+    groups = join_whole_objects(_join_within_tools(_group_by_kind(index), index), run, made_objects)
+    return join_missing_symbols(_join_across_toolchains(groups, index), run)
 
 
 def _group_by_kind(index: _RunIndex) -> list[DiagnosticGroup]:
     """One group for each kind, those without a symbol for each line of source."""
-    groups: dict[object, DiagnosticGroup] = {}
+    groups: dict[Hashable, DiagnosticGroup] = {}
     known: dict[ObjectDiagnostic, DiagnosticGroup] = {}
     for number, cell in enumerate(index.cells):
         for ref in cell.proven_diagnostics:
@@ -169,43 +138,16 @@ def _group_by_kind(index: _RunIndex) -> list[DiagnosticGroup]:
 
 
 def _start_group(
-    key: ObjectDiagnostic, index: _RunIndex, groups: dict[object, DiagnosticGroup]
+    key: ObjectDiagnostic, index: _RunIndex, groups: dict[Hashable, DiagnosticGroup]
 ) -> DiagnosticGroup:
     diagnostic = index.find_diagnostic(key[0])
     kind = classify_diagnostic(diagnostic, key[1])
-    # A message that names nothing ("control reaches end of non-void function") fits many places: only the
-    # line tells two of them apart. `_join_within_tools` joins those that always come together.
-    group = groups.setdefault(
-        kind if kind.symbols else (kind, *find_blamed_lines(diagnostic)), DiagnosticGroup()
-    )
+    kind = kind._replace(place=index.definition_places.get(key[0], kind.place))
+    # `_join_within_tools` joins those of several spots that always come together.
+    group = groups.setdefault((kind, find_spot(diagnostic, kind, key[1])), DiagnosticGroup())
     group.kinds.add(kind)
     group.toolchains_by_diagnostic[key] = set()
     return group
-
-
-@dataclass
-class _DisjointGroups:
-    """Groups that are being joined: a union-find forest. A group that another took over leads to it.
-
-    The smaller number stays the root, so that the groups that remain stand in plan order.
-    """
-
-    groups: list[DiagnosticGroup]
-    _parents: dict[int, int] = field(default_factory=dict)
-
-    def find_root(self, number: int) -> int:
-        while number in self._parents:
-            number = self._parents[number]
-        return number
-
-    def join_groups(self, root: int, other: int) -> None:
-        first, second = sorted((root, other))
-        self.groups[first].absorb_group(self.groups[second])
-        self._parents[second] = first
-
-    @property
-    def remaining_groups(self) -> list[DiagnosticGroup]:
-        return [group for number, group in enumerate(self.groups) if number not in self._parents]
 
 
 _MAX_PAIRS = 1_000_000
@@ -234,14 +176,16 @@ def _join_within_tools(groups: list[DiagnosticGroup], index: _RunIndex) -> list[
     by_cells: dict[tuple[frozenset[int], str], dict[ProblemKind, DiagnosticGroup]] = {}
     for group in groups:
         (kind,) = group.kinds
+        # rustc reports every use of what a crate lacks: of one file, with one code, it is one problem.
+        shared = kind._replace(symbols=()) if kind.tool == "rustc" else kind
         by_kind = by_cells.setdefault((frozenset(group.cells), kind.tool), {})
-        by_kind.setdefault(kind, DiagnosticGroup()).absorb_group(group)
+        by_kind.setdefault(shared, DiagnosticGroup()).absorb_group(group)
     return [group for by_kind in by_cells.values() for group in _join_cascades(list(by_kind.values()), index)]
 
 
 def _join_cascades(groups: list[DiagnosticGroup], index: _RunIndex) -> list[DiagnosticGroup]:
     """Join kinds with the same blamed line, or where a note of one points at the blamed line of the other."""
-    joining = _DisjointGroups(groups)
+    joining = DisjointGroups(groups)
     symbols = [group.symbols for group in groups]
     for pair in _find_touching_pairs(groups, index):
         first, second = sorted(map(joining.find_root, pair))
@@ -269,7 +213,7 @@ def _find_touching_pairs(groups: Sequence[DiagnosticGroup], index: _RunIndex) ->
     for number, group in enumerate(groups):
         # Without an object (a message of make or of the link) a line alone proves nothing.
         for key, name in group.toolchains_by_diagnostic:
-            for line in find_blamed_lines(index.find_diagnostic(key)) if name else ():
+            for line in find_blamed_lines(index.find_diagnostic(key), name) if name else ():
                 blaming.setdefault((name, line), set()).add(number)
             for line in find_noted_lines(index.find_diagnostic(key)) if name else ():
                 noting.setdefault((name, line), set()).add(number)
@@ -285,7 +229,7 @@ def _join_across_toolchains(groups: list[DiagnosticGroup], index: _RunIndex) -> 
     What ties goes by the groups' numbers, which is the order of the plan. A group that took over another has
     its toolchains as well: that is why the toolchains of the roots are compared again before each join.
     """
-    joining = _DisjointGroups(groups)
+    joining = DisjointGroups(groups)
     for _, *pair in sorted(_find_joinable_pairs(groups, index), key=lambda row: (-row[0], row[1], row[2])):
         first, second = map(joining.find_root, pair)
         if first != second and groups[first].toolchains.isdisjoint(groups[second].toolchains):
@@ -318,13 +262,14 @@ def _find_joinable_pairs(
 def _list_meeting_points(group: DiagnosticGroup, traits: GroupTraits) -> set[object]:
     """What two groups must have in common to be looked at together: an object, and a place or a name."""
     hints: set[object] = {*traits.blamed, *traits.noted, *traits.names}
-    # A linker's symbol is one for the whole kernel, so its name is enough.
-    global_names = traits.names if group.tools & GLOBAL_TOOLS else ()
-    return {*product(traits.objects or {""}, hints), *(("", name) for name in global_names)}
+    # What is of the whole kernel, as a linker's symbol is, needs no more than its name.
+    global_names = traits.names if group.is_global else ()
+    places = product(traits.objects or {""}, {*hints, *traits.topics})
+    return {*places, *(("", name) for name in global_names)}
 
 
 # Each outweighs all that follow together: a place is better evidence than any number of names.
-_SAME_LINE, _NOTED_LINE, _SAME_CODE, _SAME_NAME = 8, 4, 2, 1
+_SAME_LINE, _NOTED_LINE, _SAME_CODE, _SAME_TOPIC, _SAME_NAME = 16, 8, 4, 2, 1
 
 
 def _measure_overlap(first: GroupTraits, second: GroupTraits) -> int:
@@ -332,6 +277,7 @@ def _measure_overlap(first: GroupTraits, second: GroupTraits) -> int:
         _SAME_LINE * bool(first.blamed & second.blamed)
         + _NOTED_LINE * bool(first.blamed & second.noted or second.blamed & first.noted)
         + _SAME_CODE * bool(first.codes & second.codes)
+        + _SAME_TOPIC * bool(first.topics & second.topics)
         + _SAME_NAME * bool(first.names & second.names)
     )
 

@@ -46,7 +46,7 @@ class StoredRun(RunDirectory):
         for finding in self.findings.findings:
             for cell in finding.cells:
                 by_cell.setdefault(cell, {})[finding.id] = []
-            for key in finding.diagnostics:
+            for key in (*finding.diagnostics, *finding.consequences):
                 owners.setdefault(key, []).append(finding.id)
         for row in self.run.cells:
             for ref in row.proven_diagnostics if row.id in by_cell else ():

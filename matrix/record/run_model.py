@@ -232,7 +232,10 @@ class Cell(RequestedCell):
 
 
 class Run(Record):
-    """One execution of a profile on one source."""
+    """One execution of a profile on one source.
+
+    ``providers``: symbol that some cell lacks → the object or source that defines it, where that is known.
+    """
 
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
     id: str
@@ -250,6 +253,8 @@ class Run(Record):
     bases: dict[str, BaseRecord] = Field(default_factory=dict)
     diagnostics: dict[str, Diagnostic] = Field(default_factory=dict)
     cells: tuple[Cell, ...] = ()
+    # It came later: where there is nothing to say it is left out, so that older records stay as they are.
+    providers: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -82,12 +82,14 @@ class MakeRunner:
         *,
         env: Mapping[str, str] | None = None,
         spent: float = 0.0,
+        dry_run: bool = False,
     ) -> MakeResult:
         """Make these targets for a cell. ``log`` takes the command, and each line of the output at once.
 
-        ``spent``: seconds of the cell's time limit that its earlier steps have used.
+        ``spent``: seconds of the cell's time limit that its earlier steps have used. ``dry_run``: make
+        nothing, and print the commands that would (``-n``).
         """
-        command = self._build_command(targets)
+        command = self._build_command(targets, *(("-n",) if dry_run else ()))
         output, signs = StepOutput(log), SignReader()
 
         def take_line(line: str) -> None:
@@ -122,11 +124,11 @@ class MakeRunner:
         """Run one command where a cell's steps run, on the caller's own terminal; its exit code."""
         return self.steps.run_interactively(self._build_step(command, cell, env))
 
-    def _build_command(self, targets: Iterable[str]) -> tuple[str, ...]:
+    def _build_command(self, targets: Iterable[str], *options: str) -> tuple[str, ...]:
         """The literal make command. -k finds every error; without output sync two compilers' lines mix."""
         variables = (f"{name}={value}" for name, value in self.make_variables.items())
         fixed = ("make", "-C", SOURCE_MOUNT, f"O={BUILD_MOUNT}", "-k")
-        return (*fixed, f"-j{self.share_jobs()}", "--output-sync=target", *variables, *targets)
+        return (*fixed, f"-j{self.share_jobs()}", "--output-sync=target", *options, *variables, *targets)
 
     def _build_step(self, command: tuple[str, ...], cell: str, env: Mapping[str, str]) -> Step:
         build = Mount(self.open_build_directory(), BUILD_MOUNT, read_only=False)

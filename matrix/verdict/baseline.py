@@ -95,7 +95,8 @@ def match_known_issues(findings: Findings, known: Mapping[str, KnownIssue], toda
 
 def _find_matching_ids(findings: Findings, keys: Iterable[str]) -> Iterable[str]:
     wanted = frozenset(keys)
-    return (finding.id for finding in findings.findings if not wanted.isdisjoint(finding.keys))
+    # A known consequence excuses no new error before it.
+    return (finding.id for finding in findings.findings if not wanted.isdisjoint(finding.own_keys))
 
 
 @dataclass(frozen=True)

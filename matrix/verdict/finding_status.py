@@ -105,7 +105,9 @@ class FindingComparison:
     def _build_before_change(self, finding: Finding) -> FindingChange:
         checks = [self._check_cell(self._pairs_by_before_id[cell], finding) for cell in finding.cells]
         matching = [self.matches.after.findings_by_id[name] for name in self.matches.after_ids[finding.id]]
-        new = self._find_new_occurrences(matching)
+        # One that only its consequence leads to has a row of its own, where it is new.
+        same = [each for each in matching if finding.id in self.matches.before_ids[each.id]]
+        new = self._find_new_occurrences(same)
         flips = self._find_shared_flips(
             check.pair for check in checks if check.status is CellFindingStatus.NOT_BUILT
         )

@@ -1,11 +1,12 @@
 """The two sides of a verdict: which of their cells and which of their findings belong together."""
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from matrix.errors import RequestError
+from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
@@ -72,7 +73,11 @@ def has_run_stages(cell: Cell, stages: Iterable[str]) -> bool:
 
 
 MatchedIds = dict[str, tuple[str, ...]]
-"""Finding's id on one side → the ids of those on the other that have a key in common with it."""
+"""Finding's id on one side → the ids of those on the other that have a key in common with it.
+
+What follows from a finding leads to it from before to after: that is left of it where the error that it
+followed from is gone. The other way only a finding's own keys do: the error may be new, and what follows not.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,11 @@ class FindingMatches:
 
     @cached_property
     def after_ids(self) -> MatchedIds:
-        return dict(_match_findings(self.before, self.after))
+        return dict(_match_findings(self.before, self.after, lambda finding: finding.keys))
 
     @cached_property
     def before_ids(self) -> MatchedIds:
-        return dict(_match_findings(self.after, self.before))
+        return dict(_match_findings(self.after, self.before, lambda finding: finding.own_keys))
 
     def has_same_findings(self, before: str, after: str) -> bool:
         """Whether two cells, by their ids, show the same problems."""
@@ -103,12 +108,14 @@ def _all_have_match(ids: Set[str], others: Set[str], matches: MatchedIds) -> boo
     return all(any(other in others for other in matches[name]) for name in ids)
 
 
-def _match_findings(side: StoredRun, other: StoredRun) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _match_findings(
+    side: StoredRun, other: StoredRun, list_keys: Callable[[Finding], Iterable[str]]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     owners: dict[str, list[str]] = {}
     order = {name: number for number, name in enumerate(other.findings_by_id)}
     for finding in other.findings.findings:
         for key in finding.keys:
             owners.setdefault(key, []).append(finding.id)
     for finding in side.findings.findings:
-        matches = dict.fromkeys(name for key in finding.keys for name in owners.get(key, ()))
+        matches = dict.fromkeys(name for key in list_keys(finding) for name in owners.get(key, ()))
         yield finding.id, tuple(sorted(matches, key=order.__getitem__))

@@ -33,12 +33,15 @@ class Symbol:
 @dataclass(frozen=True)
 class Made:
     """An object: the symbol that it belongs to, the symbols that its source looks at, what is said of it, the
-    headers that its source includes (``/src/include/linux/vfio.h``)."""
+    headers that its source includes (``/src/include/linux/vfio.h``), where its command fails whatever it
+    says, and the directory whose Makefile names it, if that is another."""
 
     symbol: str
     sees: tuple[str, ...] = ()
     says: Messages = lambda _: []
     includes: tuple[str, ...] = ()
+    fails: Callable[[Settings], bool] = lambda _: False
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Job:
     @property
     def cell(self) -> str:
         return self.container.labels[f"{LABEL}.cell"]
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether it only prints what it would do."""
+        return "-n" in self.command
 
     @property
     def configures(self) -> bool:
@@ -108,8 +116,8 @@ class Kernel:
         return self._configure(job) if job.configures else self._build(job)
 
     def ran(self, *, configures: bool) -> list[Job]:
-        """The jobs that configured, or those that built."""
-        return [job for job in self.jobs if job.configures == configures]
+        """The jobs that configured, or those that built. A dry run does neither."""
+        return [job for job in self.jobs if job.configures == configures and not job.is_dry_run]
 
     def _configure(self, job: Job) -> int:
         place = job.host("/build") / ".config"
@@ -138,13 +146,10 @@ class Kernel:
         return 2
 
     def _target(self, job: Job, target: str, config: Settings) -> bool:
-        kinds = {"vmlinux": "y", "modules": "m"}.get(target, "ym")
-        below = "" if target in {"vmlinux", "modules"} else target
-        chosen = {
-            name: config[made.symbol]
-            for name, made in self.objects.items()
-            if name.startswith(below) and config.get(made.symbol, "n") in kinds
-        }
+        chosen = self._choose(target, config)
+        if job.is_dry_run:
+            self._print_recipes(job, target, chosen, config)
+            return True
         made = [self._object(job, name, config) for name in chosen]  # all of them: make -k
         if not all(made):
             return False
@@ -152,29 +157,59 @@ class Kernel:
             _write_lists(job.host("/build"), target, chosen)
         return True
 
+    def _choose(self, target: str, config: Settings) -> Settings:
+        """The objects of a target in this configuration, each with the value of its symbol."""
+        kinds = {"vmlinux": "y", "modules": "m"}.get(target, "ym")
+        below = "" if target in {"vmlinux", "modules"} else target
+        return {
+            name: config[made.symbol]
+            for name, made in self.objects.items()
+            if (made.folder or name).startswith(below) and config.get(made.symbol, "n") in kinds
+        }
+
+    def _print_recipes(self, job: Job, target: str, chosen: Settings, config: Settings) -> None:
+        """What make -n prints: the recipes of what is out of date, and of the lists."""
+        for name in chosen:
+            if not self._is_current(job, name, config):
+                job.say(f"set -e;  echo '  CC      {name}'; gcc -c -o {name} /src/{name[:-2]}.c")
+        folder = "" if target in {"vmlinux", "modules"} else target
+        built_in = " ".join(name for name, value in chosen.items() if value == "y")
+        archive = "vmlinux.a" if target == "vmlinux" else f"{folder}built-in.a"
+        if target != "modules":
+            job.say(f'rm -f {archive};  printf "./%s " {built_in} | xargs ar cDPrST {archive}')
+        order = "".join(f" echo {name};" for name, value in chosen.items() if value == "m")
+        job.say(f"{{ {order} :; }} > {folder}modules.order")
+
     def _object(self, job: Job, name: str, config: Settings) -> bool:
+        if self._is_current(job, name, config):
+            return True
+        (job.host("/build") / name).unlink(missing_ok=True)
+        return self._compile(job, name, config)
+
+    def _is_current(self, job: Job, name: str, config: Settings) -> bool:
         made, place = self.objects[name], job.host("/build") / name
         read = [job.host("/src") / name.replace(".o", ".c")]
         read += [job.host("/src") / word.removeprefix("/src/") for word in made.includes]
-        values = [(symbol, config.get(symbol, "n")) for symbol in (made.symbol, *made.sees)]
-        content = repr([job.variables.get("KCFLAGS", ""), *values])
         times = [path.stat().st_mtime_ns for path in read]
-        if place.exists() and place.stat().st_mtime_ns > max(times) and place.read_text() == content:
-            return True
-        place.unlink(missing_ok=True)
-        return self._compile(job, name, config, content)
+        is_new = place.exists() and place.stat().st_mtime_ns > max(times)
+        return is_new and place.read_text() == self._content(job, name, config)
 
-    def _compile(self, job: Job, name: str, config: Settings, content: str) -> bool:
+    def _content(self, job: Job, name: str, config: Settings) -> str:
+        made = self.objects[name]
+        values = [(symbol, config.get(symbol, "n")) for symbol in (made.symbol, *made.sees)]
+        return repr([job.variables.get("KCFLAGS", ""), *values])
+
+    def _compile(self, job: Job, name: str, config: Settings) -> bool:
         flags = job.variables.get("KCFLAGS", "").split()
         said = [_demote(line, flags) for line in self.objects[name].says(config)]
         for line in (f"  CC      {name}", *said):
             job.say(line)
-        if any("error:" in line for line in said):
+        if any("error:" in line for line in said) or self.objects[name].fails(config):
             job.say(f"make[3]: *** [/src/scripts/Makefile.build:229: {name}] Error 1")
             return False
         place = job.host("/build") / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(content)
+        place.write_text(self._content(job, name, config))
         self._write_dependencies(place, name)
         return True
 

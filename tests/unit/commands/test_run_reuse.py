@@ -63,7 +63,7 @@ class Patching:
 
     @property
     def asked(self) -> list[str]:
-        return [job.cell.removeprefix(CELL) for job in self.desk.kernel.jobs]
+        return [job.cell.removeprefix(CELL) for job in self.desk.kernel.jobs if not job.is_dry_run]
 
 
 @pytest.fixture

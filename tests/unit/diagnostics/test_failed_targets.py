@@ -294,3 +294,20 @@ def test_a_failed_build_that_blames_no_target_has_its_last_words() -> None:
 def test_a_log_that_does_not_fail_has_no_last_words() -> None:
     assert _parse("gen: I am lost").occurrences == ()
     assert _parse("gen: I am lost", failed=False).occurrences == ()
+
+
+def test_what_a_shell_prints_before_any_step_is_the_failed_target_s() -> None:
+    """A recipe whose first command fails has announced nothing yet; the step above it is another's."""
+    log = parse_build_log(
+        [
+            "  CC      virt/kvm/kvm_main.o",
+            "/bin/sh: 1: ./no-such-tool: not found",
+            "make[3]: *** [scripts/Makefile.build:43: virt/kvm/vfio.o] Error 127",
+            "make[3]: *** [scripts/Makefile.build:43: virt/kvm/kvm_main.o] Error 1",
+        ]
+    )
+    assert [(item.object, item.diagnostic.tool) for item in log.occurrences] == [
+        ("virt/kvm/vfio.o", "sh"),
+        ("virt/kvm/kvm_main.o", "make"),
+    ]
+    assert [target.object for target in log.failed_targets] == ["virt/kvm/vfio.o", "virt/kvm/kvm_main.o"]

@@ -53,3 +53,36 @@ def test_a_recursive_dependency_tells_its_way() -> None:
 def test_a_script_that_calls_something_an_error_is_heard() -> None:
     found = parse_only("  GEN     include/a.h", "/src/scripts/gen.sh: error: no input")
     assert (found.tool, found.severity, found.message) == ("gen.sh", "error", "no input")
+
+
+def test_a_paragraph_ends_with_an_empty_line_or_another_message() -> None:
+    mismatch = "WARNING: vmlinux.o(.text+0x1): Section mismatch in reference from the function {}() to ZZ"
+    found = parse_diagnostics(
+        [
+            mismatch.format("f"),
+            "The function f() references",
+            "",
+            "a line of nothing",
+            mismatch.format("h"),
+            "The function h() references",
+            "  CC      a.o",
+            "another line",
+        ]
+    )
+    assert [item.diagnostic.notes for item in found] == [
+        ("The function f() references",),
+        ("The function h() references",),
+    ]
+
+
+def test_a_module_s_name_that_two_objects_have_tells_no_object() -> None:
+    namespace = "ERROR: modpost: module twin uses symbol s from namespace N, but does not import it."
+    steps = ["  LD [M]  drivers/a/twin.o", "  LD [M]  drivers/b/twin.o", "  MODPOST Module.symvers"]
+    [(_, one)] = parse_diagnostics([steps[0], steps[2], namespace])
+    [(_, either)] = parse_diagnostics([*steps, namespace])
+    assert (one, either) == ("drivers/a/twin.ko", "Module.symvers")
+
+
+def test_advice_of_another_program_is_not_a_refusal_s_note() -> None:
+    first, second = parse_diagnostics(["a.sh: error: no input", "b.sh: error: please run c.sh"])
+    assert (first.diagnostic.tool, second.diagnostic.tool) == ("a.sh", "b.sh")

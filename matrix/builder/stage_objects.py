@@ -1,0 +1,137 @@
+"""The objects of a stage when make has ended: which belong to it, which were made, which were compiled now.
+
+kbuild's lists say it where nothing failed. A directory with a failure has none: there the log shows what was
+compiled, and a dry run what was up to date already.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from matrix.builder.dry_run import BelongingObjects, DryRun, find_belonging_objects
+from matrix.builder.kbuild_objects import (
+    find_made_since,
+    list_module_files,
+    read_listed_objects,
+    to_make_target,
+)
+from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings
+from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
+
+
+@dataclass(frozen=True)
+class StageObjects:
+    """The objects of one stage, relative to the build directory.
+
+    ``own``: those known to belong to the stage, made or not. ``proven``: what was made in it and make did not
+    blame, wherever it lies, or stood there up to date; and what was refused with an error that names it.
+    ``unproven``: what make failed to make without such an error. ``current``: those whose earlier warnings
+    hold, unless they were compiled anew. ``compiled``: what was compiled now, of the stage's own and of what
+    had warnings. ``listed``: what the configuration is known to have on its lists.
+    """
+
+    own: frozenset[str]
+    proven: frozenset[str]
+    unproven: frozenset[str]
+    current: frozenset[str]
+    compiled: frozenset[str]
+    listed: frozenset[str]
+
+    def exclude(self, objects: frozenset[str]) -> "StageObjects":
+        """The same where nothing is known of these objects."""
+        return replace(
+            self,
+            own=self.own - objects,
+            proven=self.proven - objects,
+            unproven=self.unproven | objects,
+            current=self.current - objects,
+        )
+
+
+def read_built_objects(
+    lane: LaneDirectory, targets: Sequence[str], printed: Iterable[Occurrence], moment: int
+) -> StageObjects:
+    """The objects of a stage without a failure. ``moment``: when make began, in the file system's time."""
+    own = read_listed_objects(lane.build, targets)
+    listed = own | list_module_files(lane.build, targets)
+    compiled = _find_compiled(lane, own, printed, moment)
+    return StageObjects(own, own, frozenset(), listed, compiled, listed)
+
+
+def read_failing_objects(
+    lane: LaneDirectory, targets: Sequence[str], log: BuildLog, dry_run: DryRun, moment: int
+) -> StageObjects:
+    """The objects of a stage with a failure. ``dry_run``: what make would do after it."""
+    failed = frozenset(target.object for target in log.failed_targets if target.object)
+    refused = {item.object for item in log.occurrences if item.diagnostic.severity == "error"}
+    belonging = find_belonging_objects(lane.build, dry_run, log.compiled_objects, failed)
+    listed, files = read_listed_objects(lane.build, targets), list_module_files(lane.build, targets)
+    own = listed | belonging.standing | _select_own(log, targets, belonging)
+    single = (listed | belonging.standing | log.compiled_objects) - failed
+    made = single | (_find_whole_modules(lane, belonging, single, files) - failed)
+    return StageObjects(
+        own=own,
+        proven=made | (failed & refused),
+        unproven=failed - refused,
+        current=listed | files | (made - log.compiled_objects),
+        compiled=_find_compiled(lane, own, log.occurrences, moment),
+        listed=listed | files | belonging.belonging,
+    )
+
+
+def _select_own(log: BuildLog, targets: Sequence[str], belonging: BelongingObjects) -> frozenset[str]:
+    """Of what the log shows compiled, what belongs to the stage. make prepares other objects for any."""
+    logged = log.compiled_objects
+    if belonging.belonging or not all("/" in target for target in targets):
+        return logged & belonging.belonging if belonging.belonging else logged
+    folders = tuple(map(to_make_target, targets))
+    blamed = {item.object for item in log.occurrences if item.diagnostic.severity == "error"}
+    return frozenset(name for name in logged if name.startswith(folders) or name in blamed)
+
+
+def _find_whole_modules(
+    lane: LaneDirectory, belonging: BelongingObjects, made: frozenset[str], files: frozenset[str]
+) -> frozenset[str]:
+    """The modules' own objects, ``x.o`` of its parts, that were linked: where a part is missing, none is."""
+    linked = {name for name in files if name.endswith(".o")}
+    linked |= {name for name, parts in belonging.modules.items() if parts <= made}
+    return frozenset(name for name in linked if lane.files.stat_file(name))
+
+
+def _find_compiled(
+    lane: LaneDirectory, objects: frozenset[str], printed: Iterable[Occurrence], moment: int
+) -> frozenset[str]:
+    blamed = frozenset(item.object for item in printed if item.object)
+    return find_made_since(lane.build, objects | lane.warnings.keys(), moment) | blamed
+
+
+def list_carried_warnings(lane: LaneDirectory, objects: StageObjects) -> list[Occurrence]:
+    """The warnings that make did not print again, since it did not make their objects again."""
+    return [
+        Occurrence(diagnostic, item)
+        for item, kept in lane.warnings.items()
+        if item not in objects.compiled
+        and (item in objects.current if kept.listed else lane.files.stat_file(item))
+        for diagnostic in kept.diagnostics
+    ]
+
+
+def remember_warnings(
+    lane: LaneDirectory, printed: Sequence[Occurrence], objects: StageObjects, *, failing: bool
+) -> None:
+    """Remember the warnings of whatever was compiled now, in place of its earlier ones."""
+    # What a log alone shows may be made for every configuration; where something failed, so may the rest.
+    if not failing:
+        lane.listed_objects |= objects.listed
+    warnings_by_object: dict[str | None, list[Diagnostic]] = defaultdict(list)
+    for diagnostic, name in printed:
+        if diagnostic.severity == "warning":
+            warnings_by_object[name].append(diagnostic)
+    for item in objects.compiled:
+        warnings = tuple(warnings_by_object[item])
+        lane.warnings.pop(item, None)
+        if warnings and failing and item.endswith(".o") and item not in objects.listed:
+            # Where it belongs is not known; made again, it warns again.
+            lane.remove_objects([item])
+        elif warnings:
+            lane.warnings[item] = ObjectWarnings(listed=item in objects.listed, diagnostics=warnings)
