@@ -104,7 +104,7 @@ class MessageForm:
 
 def follows_from_error(log: ParserState) -> bool:
     """Whether a tool's last line is of an error that was read; a crash after one of the source is new."""
-    error = log.find_recipe_error()
+    error = log.recipe_error
     if log.crashed and error is not None:
         return error.crashed or error.broke or is_internal_error(error.message)
     return log.has_error
