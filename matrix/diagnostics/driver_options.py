@@ -16,11 +16,11 @@ from matrix.diagnostics.parser_state import ParserState
 _OPTION = re.compile(r"(?<![^\s'‘`\"(\[])--?[A-Za-z][^\s'’`\";()\]]*")
 _SHORT_OPTION = re.compile(r"invalid option -- ['‘]?(\w)")
 _PLUGIN = re.compile(r"\bplugin ['‘]?(?:[^\s'’:/]*+/)*+(?P<name>[\w.+-]+\.so)\b")
-# A target's triple, such as 'thumbv8-unknown-linux-gnueabi'.
-_TRIPLE = re.compile(r"['‘\"]([A-Za-z]\w*-[\w.]+(?:-[\w.]+)+)['’\"]")
+# A value that is no identifier: 'armv9.4-a', 'thumbv8-unknown-linux-gnueabi'.
+_VALUE = re.compile(r"['‘`\"]([A-Za-z][\w.]*-[\w.+-]+)['’\"]")
 
 # On each arch the same message names another one.
-_FOR_TARGET = re.compile(r" for target ['‘\"][^'’\"]+['’\"]")
+_FOR_TARGET = re.compile(r" for target ['‘\"][^'‘’\"]+['’\"]")
 # gcc: `linux/a.h: No such file or directory`; clang: `'linux/a.h' file not found`.
 _MISSING_HEADER = re.compile(r"['‘]?(?P<name>[^\s:'’]+)(?:: No such file or directory|['’] file not found)$")
 
@@ -45,7 +45,7 @@ def _list_named(message: str) -> Iterator[str]:
         return
     yield from _PLUGIN.findall(message)
     yield from find_quoted_identifiers(message)
-    yield from _TRIPLE.findall(message)
+    yield from _VALUE.findall(message)
 
 
 def name_options(_: ParserState, __: re.Match[str], draft: DiagnosticDraft) -> None:

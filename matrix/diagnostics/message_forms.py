@@ -106,7 +106,7 @@ def follows_from_error(log: ParserState) -> bool:
     """Whether a tool's last line is of an error that was read; a crash after one of the source is new."""
     error = log.recipe_error
     if log.crashed and error is not None:
-        return error.crashed or error.broke or is_internal_error(error.message)
+        return error.crashed or error.position.file is None or is_internal_error(error.message)
     return log.has_error
 
 

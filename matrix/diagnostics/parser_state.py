@@ -136,9 +136,9 @@ class ParserState:
 
     def _file_name(self, stem: str, target: str) -> None:
         # Two objects of one name in two directories are told by neither of them.
-        name = posixpath.basename(stem)
+        name = stem.rpartition("/")[2]
         known = self._object_by_name.setdefault(name, target)
-        if known is not None and _strip_suffix(known) != stem:
+        if known is not target and known is not None and _strip_suffix(known) != stem:
             self._object_by_name[name] = None
 
     def find_made_object(self, name: str) -> str | None:
