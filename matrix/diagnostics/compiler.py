@@ -40,12 +40,6 @@ _LOCATED = re.compile(
     rf"(?P<file>[^\s:][^:]*):(?P<line>[0-9]{{1,9}}):(?:(?P<column>[0-9]{{1,9}}):)? {KIND}: (?P<text>.+)"
 )
 _CONTINUATION = re.compile(r"(?P<file>[^\s:]+):(?P<line>[0-9]{1,9}):[0-9]{1,9}:\s{2,}(?P<text>\S.*)")
-# With W=1 kernel-doc prints between the compilers' messages, in their form but without a column.
-_KERNEL_DOC = re.compile(
-    r"not described in |description in '|^expecting prototype for |^missing initial short description"
-    r"|^[Cc]annot (?:understand|find) |^This comment starts with |^[Nn]o description found "
-    r"|^duplicate section |^contents before sections|^bad line: "
-)
 # The function, where clang's words name it and gcc has a line above.
 _STACK_FRAME = re.compile(
     r"stack frame size (?:\([0-9]+\) exceeds limit \([0-9]+\)|of [0-9]+ bytes) in (?:function )?"
@@ -152,7 +146,7 @@ def _read_located_message(log: ParserState, line: str) -> bool:
     if match["kind"] in _NOTE_KINDS:
         log.add_note(match["text"], position)
     elif not read_consequence(log, line):
-        draft = parse_message(match["kind"], match["text"], _identify_tool(log, match))
+        draft = parse_message(match["kind"], match["text"], _identify_tool(log))
         draft.position, draft.included_from, draft.continuation = position, chain, "excerpt"
         _name_function(log, draft)
         log.add_draft(_name_header(draft))
@@ -188,12 +182,11 @@ def _name_header(draft: DiagnosticDraft) -> DiagnosticDraft:
     return draft
 
 
-def _identify_tool(log: ParserState, match: re.Match[str]) -> str:
+def _identify_tool(log: ParserState) -> str:
     if log.step.startswith("CHECK"):
         return "sparse"
-    if log.step.startswith("BINDGEN"):
-        return "clang"
-    return "kernel-doc" if not match["column"] and _KERNEL_DOC.search(match["text"]) else UNKNOWN_COMPILER
+    # bindgen has clang read the headers.
+    return "clang" if log.step.startswith("BINDGEN") else UNKNOWN_COMPILER
 
 
 def _read_sparse_continuation(log: ParserState, line: str) -> bool:

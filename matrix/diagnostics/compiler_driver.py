@@ -165,7 +165,12 @@ _NAMED_FORMS = (
     ),
 )
 _BARE_FORMS = (
-    MessageForm(re.compile(rf"{_SERIOUS}: (?P<text>.+)"), tool=UNKNOWN_COMPILER, complete=_complete_message),
+    # A number alone is how many there were.
+    MessageForm(
+        re.compile(rf"{_SERIOUS}: (?P<text>(?!\s*[0-9]+$).+)"),
+        tool=UNKNOWN_COMPILER,
+        complete=_complete_message,
+    ),
     MessageForm(re.compile(rf"{_NOTE}: (?P<text>.+)"), makes="note"),
 )
 _read_named = read_forms(_NAMED_FORMS)

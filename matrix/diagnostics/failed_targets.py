@@ -146,11 +146,12 @@ class FailureRecord:
         """
         _, start = self.first_steps.get(target, ("", self._last_failure))
         lines = [line for line in self._unread_lines if line.number > start]
-        named = [line for line in lines if _names_target(line.text, target)]
+        own = [line for line in lines if line.object == target] or lines
         others = {line.object for line in lines if line.object not in (None, target)}
-        own = [line for line in lines if line.object == target]
-        free = [line for line in own or lines if not any(_names_target(line.text, o) for o in others if o)]
-        return named or free
+        if not others:
+            return own
+        named = [line for line in lines if _names_target(line.text, target)]
+        return named or [line for line in own if not any(_names_target(line.text, o or "") for o in others)]
 
 
 def _names_target(text: str, target: str) -> bool:
