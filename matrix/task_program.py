@@ -220,7 +220,8 @@ def _refuse_empty_values(context: ParserContext) -> None:
     for argument in context.args.values():
         given = argument.raw_value
         if given == "" and (argument.positional or argument.default == ""):
-            label = argument.name if argument.positional else f"--{argument.name}"
+            option = argument.name.replace("_", "-")
+            label = option if argument.positional else f"--{option}"
             raise RequestError(f"{label} is empty", "leave it out, or give it a value")
 
 

@@ -1,4 +1,4 @@
-"""What gcc, clang, GNU as, clang's assembler, sparse and kernel-doc print.
+"""What gcc, clang, GNU as, clang's assembler and sparse print.
 
     In file included from include/a.h:1,              what includes what: gcc from the inside out, clang
                      from drivers/b.c:2:              from the outside in, each with the first words
@@ -47,12 +47,6 @@ _DRIVER = re.compile(
 _BARE = re.compile(rf"{_KIND}: (?P<text>.+)")
 _CONTINUATION = re.compile(r"(?P<file>[^\s:]+):(?P<line>[0-9]{1,9}):[0-9]{1,9}:\s{2,}(?P<text>\S.*)")
 _FLAG = re.compile(r"(?<!\s)\s*\[(?P<flag>-[Wf][^\[\]\s]+)\]$")
-# With W=1 kernel-doc prints between the compilers' messages, in their form but without a column.
-_KERNEL_DOC = re.compile(
-    r"not described in |description in '|^expecting prototype for |^missing initial short description"
-    r"|^[Cc]annot (?:understand|find) |^This comment starts with |^[Nn]o description found "
-    r"|^duplicate section |^contents before sections|^bad line: "
-)
 _COMPILE_STEP = re.compile(r"(?:HOST)?(?:CC|CXX|AS|CPP)\b|VDSO|LDS|LTO")
 _GENERATED = r"[0-9]+ (?:warning|error)s?(?: and [0-9]+ errors?)? generated"
 _CONSEQUENCE = re.compile(
@@ -146,7 +140,7 @@ def _read_located_message(log: ParserState, line: str) -> bool:
     if match["kind"] in _NOTE_KINDS:
         log.add_note(match["text"], position)
         return True
-    draft = _parse_message(match, _identify_tool(log, match))
+    draft = _parse_message(match, _identify_tool(log))
     draft.position, draft.included_from, draft.function = position, chain, log.function
     draft.notes, log.inlining_notes = log.inlining_notes, []
     draft.continuation = "excerpt"
@@ -154,10 +148,11 @@ def _read_located_message(log: ParserState, line: str) -> bool:
     return True
 
 
-def _identify_tool(log: ParserState, match: re.Match[str]) -> str:
+def _identify_tool(log: ParserState) -> str:
     if log.step.startswith("CHECK"):
         return "sparse"
-    return "kernel-doc" if not match["column"] and _KERNEL_DOC.search(match["text"]) else UNKNOWN_COMPILER
+    # bindgen has clang read the headers.
+    return "clang" if log.step.startswith("BINDGEN") else UNKNOWN_COMPILER
 
 
 def _parse_message(match: re.Match[str], tool: str) -> DiagnosticDraft:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from matrix.diagnostics.diagnostic import SILENT_FAILURE
 from matrix.diagnostics.drafts import DiagnosticDraft
 
 _MAX_UNREAD_LINES = 60
@@ -61,7 +62,7 @@ class TargetFailure:
         """What is known of the cause where nothing was printed that could be it."""
         if not self.reason:
             return "the build failed and its log is empty"
-        return f"{self.reason}: nothing that its command printed says why"
+        return f"{self.reason}: {SILENT_FAILURE}"
 
 
 class _UnreadLine(NamedTuple):
@@ -146,11 +147,12 @@ class FailureRecord:
         """
         _, start = self.first_steps.get(target, ("", self._last_failure))
         lines = [line for line in self._unread_lines if line.number > start]
-        named = [line for line in lines if _names_target(line.text, target)]
+        own = [line for line in lines if line.object == target] or lines
         others = {line.object for line in lines if line.object not in (None, target)}
-        own = [line for line in lines if line.object == target]
-        free = [line for line in own or lines if not any(_names_target(line.text, o) for o in others if o)]
-        return named or free
+        if not others:
+            return own
+        named = [line for line in lines if _names_target(line.text, target)]
+        return named or [line for line in own if not any(_names_target(line.text, o or "") for o in others)]
 
 
 def _names_target(text: str, target: str) -> bool:

@@ -19,7 +19,7 @@ from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_f
 
 _OTHER = re.compile(
     r"(?:(?P<who>(?=\S*[A-Za-z])[\w./+-]+): |(?P<llvm>LLVM ))?"
-    r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>.+)",
+    r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>(?!\s*[0-9]+$).+)",
     re.IGNORECASE,
 )
 _READERS: tuple[LineReader, ...] = (read_modpost, read_objtool, read_kconfig)

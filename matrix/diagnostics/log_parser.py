@@ -8,7 +8,9 @@ none recognises ends the current diagnostic.
 import re
 from collections.abc import Iterable
 
+from matrix.diagnostics.checkers import read_checkers
 from matrix.diagnostics.compiler import read_compiler, read_excerpt
+from matrix.diagnostics.devicetree import read_devicetree
 from matrix.diagnostics.diagnostic import BuildLog, Occurrence
 from matrix.diagnostics.gnu_ld import read_gnu_ld
 from matrix.diagnostics.internal_error import is_crash_report
@@ -16,9 +18,15 @@ from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other
 from matrix.diagnostics.lld import read_lld
 from matrix.diagnostics.make_output import read_make
 from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line, read_with_first
+from matrix.diagnostics.rust import read_rust
+from matrix.diagnostics.rust_toolchain import read_rust_toolchain
 
 _READERS = (
+    read_rust_toolchain,
     read_make,
+    read_rust,
+    read_devicetree,
+    read_checkers,
     read_kbuild,
     read_lld,
     read_gnu_ld,

@@ -15,6 +15,7 @@ import re
 
 from matrix.diagnostics.drafts import DiagnosticDraft, Position
 from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_first
+from matrix.kernel_files import OBJECT_SUFFIXES
 
 _STEP = re.compile(
     r"(?:  |# )(?P<step>[A-Z][A-Z0-9_.+-]*(?: (?:\[\w+\]|[A-Z]{1,4}))?) +(?P<target>[^\s:;()]+)$"
@@ -64,8 +65,10 @@ def _read_step(log: ParserState, line: str) -> bool:
         return False
     step = match.groupdict().get("step") or log.step
     target = log.roots.make_relative(match["target"])
-    if step.startswith("CHECK"):
+    if step.startswith("CHECK") and target.endswith(OBJECT_SUFFIXES):
         target = f"{posixpath.splitext(target)[0]}.o"
+    elif step.startswith("HDRTEST"):
+        target = f"{posixpath.splitext(target)[0]}.hdrtest"
     log.start_object(step, target)
     return True
 

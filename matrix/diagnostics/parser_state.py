@@ -27,6 +27,7 @@ from matrix.diagnostics.failed_targets import (
     list_last_lines,
     pick_last_words,
 )
+from matrix.diagnostics.script_traces import find_trace
 
 # Colours, and the hyperlinks that GCC puts around its flags.
 _ESCAPES = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
@@ -103,6 +104,8 @@ class ParserState:
     quotation: Quotation | None = None
     compiled_objects: set[str] = field(default_factory=set)
     failure_record: FailureRecord = field(default_factory=FailureRecord)
+    lint_by_shape: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """A message of rustc without names → its lint, and whether it makes an error of a warning."""
     _error_by_object: dict[str, DiagnosticDraft] = field(default_factory=dict)
     _drafts_before_failure: int = 0
     _object_by_stem: dict[str, str] = field(default_factory=dict)
@@ -158,6 +161,13 @@ class ParserState:
         names = (outermost, draft.position.file, self.source)
         objects = (self._object_by_stem.get(_strip_suffix(name)) for name in names if name)
         return next(filter(None, objects), self.object)
+
+    def find_object_of_crate(self, file: str) -> str | None:
+        """The object that a Rust source goes into: its own, or that of the crate in a directory above it."""
+        stem = _strip_suffix(file)
+        while stem and stem not in self._object_by_stem:
+            stem = posixpath.dirname(stem)
+        return self._object_by_stem.get(stem)
 
     def resolve_include_chain(self, file: str | None) -> tuple[str, ...]:
         """The files that include ``file``, outward: as just printed, or as before.
@@ -246,9 +256,11 @@ class ParserState:
         return [draft for draft in self.drafts[self._drafts_before_failure :] if draft.severity == "error"]
 
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
-        words = pick_last_words(lines)
+        trace = find_trace(lines)
+        words = trace.message if trace else pick_last_words(lines)
         message = words or failure.describe_silence()
-        draft = DiagnosticDraft("error", find_speaker(words) or failure.tool, message)
+        tool = trace.script if trace else find_speaker(words)
+        draft = DiagnosticDraft("error", tool or failure.tool, message)
         draft.notes = list_last_lines(lines)
         draft.object = failure.target if failure.is_file else None
         return self.add_draft(draft, has_object=False)

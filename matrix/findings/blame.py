@@ -95,6 +95,13 @@ def is_same_everywhere(diagnostic: Diagnostic) -> bool:
     return match is not None and not _VARIABLE.search(_MEASURE.sub("", match["condition"]))
 
 
+def is_unnamed_caller(diagnostic: Diagnostic, target: str | None) -> bool:
+    """Whether a caller is to blame, and the compiler does not say where it is."""
+    site = find_blamed_site(diagnostic, target)
+    is_located = site is None or is_compiled(site) or site.caller or is_same_everywhere(diagnostic)
+    return is_forbidden_call(diagnostic) and not is_located
+
+
 def find_outer_function(diagnostic: Diagnostic) -> str | None:
     """The function that all of the code was inlined into in the end, or else that the message is in."""
     callers = [match["name"] for note in diagnostic.notes if (match := _CALLER.search(note))]

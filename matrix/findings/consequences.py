@@ -31,6 +31,7 @@ _BROKEN_DECLARATION = re.compile(
 _UNKNOWN_TYPE = re.compile(r"unknown type name")
 _MISSING_NAME = re.compile(
     r"unknown type name|use of undeclared|call to undeclared|implicit declaration of"
+    r"|invalid use of (?:undefined|incomplete) type|incomplete definition of type"
     r"|.{0,200}(?: undeclared| has no member named |no member named )"
 )
 _INDENTED = re.compile(r"\s*+(?:[0-9]++ )?\|? ?(?P<indent>\s*+)\S")

@@ -16,7 +16,7 @@ from matrix.findings.blame import (
     find_outer_function,
     is_compiled,
     is_forbidden_call,
-    is_same_everywhere,
+    is_unnamed_caller,
     list_sites,
     strip_attribute,
 )
@@ -44,6 +44,7 @@ _ASSEMBLER_CALL = re.compile(
 )
 _CHECKERS = frozenset(
     {"modpost", "objtool", "kconfig", "bindgen", "dtc", "dt-schema", "kernel-doc", "sparse", "smatch"}
+    | {"fdtoverlay", "coccinelle", "yamllint", "sphinx"}
 )
 _LINKED_FUNCTION = re.compile(r"\(function (?P<name>[^\s:()]+)")
 _TARGET_TRIPLET = re.compile(r" (?:for|on) target ['‘][\w.-]{1,100}['’]")
@@ -75,7 +76,8 @@ class ProblemKind(NamedTuple):
 def extract_construct(diagnostic: Diagnostic) -> str:
     """``ignored-attributes``, or ``weak declaration of _ being applied to a already existing, …``."""
     if diagnostic.flag:
-        return diagnostic.flag.removeprefix("-W").rstrip("=")
+        name = diagnostic.flag.removeprefix("-W").rstrip("=")
+        return "cpp" if name == "#warnings" else name
     return _mask_details(strip_attribute(diagnostic.message))
 
 
@@ -139,7 +141,9 @@ def is_driver_message(diagnostic: Diagnostic) -> bool:
     """Whether a compiler or linker complains of how it was called: what it says of one, it says of all."""
     has_place = diagnostic.file or diagnostic.line or diagnostic.function or diagnostic.sites
     of_object = diagnostic.excerpt or any(note.startswith("in ") for note in diagnostic.notes)
-    if has_place or of_object or diagnostic.internal:
+    # A #warning is of what was read, which may be a script's stdin and no file.
+    is_directive = extract_construct(diagnostic) == "cpp"
+    if has_place or of_object or diagnostic.internal or is_directive:
         return False
     if diagnostic.tool == "as":
         return _ASSEMBLER_CALL.match(diagnostic.message) is not None
@@ -174,7 +178,9 @@ def _is_host_program(target: str | None) -> bool:
 
 
 def _name_subjects(diagnostic: Diagnostic) -> tuple[str, ...]:
-    named = extract_quoted_symbols(diagnostic)
+    # clang quotes the attribute of a function that must not be called as it quotes the function.
+    attribute = {"error", "warning"} if is_forbidden_call(diagnostic) else set()
+    named = tuple(name for name in extract_quoted_symbols(diagnostic) if name not in attribute)
     is_of_function = extract_construct(diagnostic) in _FUNCTION_FLAGS and diagnostic.function
     return named if named or not is_of_function else (str(diagnostic.function),)
 
@@ -182,16 +188,9 @@ def _name_subjects(diagnostic: Diagnostic) -> tuple[str, ...]:
 def _find_location(diagnostic: Diagnostic, target: str | None) -> str:
     """The header that is to blame, wherever it is included, or else the object."""
     site = find_blamed_site(diagnostic, target)
-    if site is not None and not is_compiled(site) and not _is_unnamed_caller(diagnostic, target):
+    if site is not None and not is_compiled(site) and not is_unnamed_caller(diagnostic, target):
         return site.file
     return target or (site.file if site else diagnostic.tool)
-
-
-def _is_unnamed_caller(diagnostic: Diagnostic, target: str | None) -> bool:
-    """Whether a caller is to blame, and the compiler does not say where it is."""
-    site = find_blamed_site(diagnostic, target)
-    is_located = site is None or is_compiled(site) or site.caller or is_same_everywhere(diagnostic)
-    return is_forbidden_call(diagnostic) and not is_located
 
 
 def _find_place(diagnostic: Diagnostic, target: str | None) -> str:
@@ -201,7 +200,7 @@ def _find_place(diagnostic: Diagnostic, target: str | None) -> str:
         return site.file
     if site is None or not (site.caller or is_forbidden_call(diagnostic)):
         return ""
-    if _is_unnamed_caller(diagnostic, target) or not site.line:
+    if is_unnamed_caller(diagnostic, target) or not site.line:
         return find_outer_function(diagnostic) or ""
     return f"{site.file}:{site.line}"
 
@@ -309,7 +308,7 @@ def _name_other_source(diagnostic: Diagnostic, target: str | None, object_name: 
     """``include/a.h: ``, where the place that is to blame is not in the object's own source."""
     site = find_blamed_site(diagnostic, target)
     is_other = site is not None and not _is_same_source(site.file, object_name)
-    return f"{site.file}: " if site and is_other and not _is_unnamed_caller(diagnostic, target) else ""
+    return f"{site.file}: " if site and is_other and not is_unnamed_caller(diagnostic, target) else ""
 
 
 def shorten_title(title: str, end: str = "") -> str:

@@ -24,7 +24,7 @@ from itertools import pairwise, product
 from typing import NamedTuple
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.blame import find_blamed_site, find_outer_function, list_sites
+from matrix.findings.blame import find_blamed_site, find_outer_function, is_unnamed_caller, list_sites
 from matrix.findings.diagnostic_group import DiagnosticGroup, DisjointGroups, ObjectDiagnostic
 from matrix.findings.evidence import MadeObjects, is_problem_absent
 from matrix.findings.fingerprint import ProblemKind, classify_diagnostic, extract_construct, find_spot
@@ -69,7 +69,9 @@ def collect_traits(group: DiagnosticGroup, find_diagnostic: Callable[[str], Diag
 def find_blamed_lines(diagnostic: Diagnostic, target: str | None) -> Iterable[SourceLine]:
     """The line that is to blame, if it is known."""
     site = find_blamed_site(diagnostic, target)
-    return [(site.file, site.line)] if site is not None and site.line else []
+    if site is None or not site.line or is_unnamed_caller(diagnostic, target):
+        return []
+    return [(site.file, site.line)]
 
 
 def find_noted_lines(diagnostic: Diagnostic) -> Iterable[SourceLine]:

@@ -147,6 +147,15 @@ def test_words_that_name_a_target_are_its_own_whichever_step_came_last() -> None
     ]
 
 
+def test_a_line_that_names_the_target_is_not_preferred_where_all_are_its_own() -> None:
+    causes = _list_causes(
+        "  ERROR: the configuration is invalid.",
+        "         include/config/auto.conf is missing.",
+        "make[1]: *** [/src/Makefile:700: include/config/auto.conf] Error 1",
+    )
+    assert causes == [("include/config/auto.conf", "ERROR: the configuration is invalid.")]
+
+
 def test_a_makefile_that_a_sub_make_could_not_remake_is_a_consequence() -> None:
     log = _parse(
         "  SYNC    include/config/auto.conf",

@@ -13,7 +13,7 @@ import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Site
 from matrix.diagnostics.log_parser import parse_build_log
-from matrix.findings.blame import find_blamed_site
+from matrix.findings.blame import find_blamed_site, find_outer_function
 from matrix.findings.derive import Problem, group_into_problems
 from matrix.record.run_model import Cell, DiagnosticRef, Run
 from matrix.record.states import State
@@ -110,6 +110,27 @@ def test_what_every_object_has_counts_them_and_names_none(case: str, title: str)
     assert title in found.title
     assert found.title.endswith(f", in {len(found.objects)} objects")
     assert not any(name in found.title for name in found.objects)
+
+
+def test_each_function_of_clang_is_the_one_that_gcc_names() -> None:
+    run = read_case("fortify-in-two-functions-gcc-and-clang")
+    for problem in group_into_problems(run, {}):
+        functions = {find_outer_function(run.diagnostics[key]) for key in problem.diagnostics}
+        assert (set(problem.severity), len(functions)) == ({"gcc-14", "clang-19"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("inlined", [2]), ("build-bug-on", [2]), ("errors-in-functions", [2, 2, 2, 2, 1, 2, 1])],
+)
+def test_what_gcc_and_clang_really_print_is_one(name: str, counts: list[int]) -> None:
+    blocks = [
+        f"=== cell arch=x86 toolchain={compiler} KVM=y\n"
+        + (LOGS.parent / f"{compiler}-{name}.log").read_text()
+        for compiler in ("gcc-14", "clang-19")
+    ]
+    found = group_into_problems(read_run("".join(blocks)), {})
+    assert [len(problem.severity) for problem in found] == counts
 
 
 def test_symbols_that_come_together_are_all_named() -> None:

@@ -209,6 +209,12 @@ def test_explain_says_how_much_was_tried() -> None:
     assert silence in explain(a_side(a_run(cells, SAID)))
 
 
+@pytest.mark.parametrize("state", [State.UNREACHABLE, State.EMPTY])
+def test_explain_does_not_count_what_no_compiler_saw(state: State) -> None:
+    silence = "no compiler said anything in the 1 cell that could be tried, of 2"
+    assert silence in explain(a_side(a_run([a_cell(state=state), a_cell("x86")])))
+
+
 def test_explain_does_not_hide_a_failure_without_words() -> None:
     silence = "no compiler said anything in its 1 cell; 1 cell failed all the same"
     assert silence in explain(a_side(alone(State.FAIL)))
