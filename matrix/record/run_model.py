@@ -236,7 +236,8 @@ class Cell(RequestedCell):
 class Run(Record):
     """One execution of a profile on one source; or builds of others that were imported.
 
-    ``providers``: symbol that some cell lacks → the object or source that defines it, where that is known.
+    ``providers``: symbol that a link lacks → what would bring it, where that is known: a Kconfig symbol
+    (``CONFIG_MTD``), or else an object.
     ``followers``: symbol axis → the symbols of the imported .configs that differ just where it does, so that
     each of them may be what matters.
     """
