@@ -11,6 +11,7 @@ from rich.console import Console
 from matrix.catalog.types import Profile
 from matrix.command_line import (
     POSITIONAL,
+    POSITIONAL_LIST,
     PROFILE_OPTIONS,
     TaskOption,
     define_task,
@@ -18,8 +19,10 @@ from matrix.command_line import (
 )
 from matrix.commands import develop
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
+from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
+from matrix.commands.import_builds import import_builds, parse_import_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
@@ -51,10 +54,12 @@ from reports import (
 )
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
+from reports.log_formats import select_log_format
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_import_notes,
     show_leftovers,
     show_regression,
     show_reproducer,
@@ -282,6 +287,66 @@ def shell(*, cell: str, run: str, command: str) -> int:
         return cell_shell.run_shell(command)
 
 
+@define_task(
+    own=[
+        ("dir", POSITIONAL_LIST, "a directory with a build's log and its .config; repeats, or stands alone"),
+        (
+            "symbols",
+            "",
+            "the symbols that are axes, with commas (default: the fewest that tell the builds apart)",
+        ),
+        ("tree", "", "the kernel tree that they were made of: its prompts say which symbols may be axes"),
+        ("out", "", "directory of the run (default: runs/<run-id>)"),
+    ]
+)
+def import_(*, dir: list[str], symbols: str, tree: str, out: str) -> int:  # noqa: A002 - the option's name
+    """Builds made by others become a run: tuxmake's, KernelCI's, the robot's, any log with its .config."""
+    request = parse_import_request(dir, symbols, tree, out)
+    console = Console()
+    result = import_builds(request, read_command_line())
+    with survive_failures("the run's findings and reports"):
+        result.stored.write_findings()
+        write_run_reports(result.stored)
+    show_run_summary(result.stored, console)
+    show_import_notes(result.notes, console)
+    return compute_run_exit_code([cell.state for cell in result.stored.run.cells])
+
+
+@define_task(
+    own=[
+        (
+            "log",
+            POSITIONAL_LIST,
+            "a build's log, as text or gzip, or - for stdin; repeats, or stands alone",
+        ),
+        ("json", False, "print one line of JSON for each log"),
+        ("github", False, "print annotations for a workflow of GitHub's"),
+        ("fails", False, "make failed, where the log does not show it"),
+        ("succeeds", False, "make came to its end, where the log does not show it"),
+        ("source-root", "", "where the tree was in the build (default: as the log shows it)"),
+        ("build-root", "", "where O= was (default: as the log shows it)"),
+    ]
+)
+def diagnose(
+    *,
+    log: list[str],
+    json: bool,
+    github: bool,
+    fails: bool,
+    succeeds: bool,
+    source_root: str,
+    build_root: str,
+) -> int:
+    """What a build log shows that kmatrix did not make: failed targets with their causes, diagnostics."""
+    request = parse_diagnose_request(log, source_root, build_root, fails=fails, succeeds=succeeds)
+    show = select_log_format(json=json, github=github)
+    diagnosed = []
+    for each in diagnose_logs(request, sys.stdin.buffer):
+        show(each.name, each.log, Console())
+        diagnosed.append(each)
+    return compute_diagnose_exit_code(diagnosed)
+
+
 @define_task("profile", "toolchain")
 def images(profile: Profile) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
@@ -339,6 +404,7 @@ program = TaskProgram(
     {
         "The main job": (setup, run, plan, patch),
         "What a run found": (report, explain, compare, repro, shell),
+        "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, lint),
     },

@@ -16,6 +16,8 @@ CommandTask = Task[Callable[..., None]]
 TaskOption = tuple[str, object, str]
 """An option of one task alone: name, default, help. Without a default it is positional."""
 POSITIONAL = inspect.Parameter.empty
+POSITIONAL_LIST = object()
+"""As a default: an option that repeats, and that any word after the task is a value of."""
 
 _SHARED_OPTIONS = {option.name: option for option in (PROFILE_OPTION, *OPTIONS)}
 PROFILE_OPTIONS = tuple(_SHARED_OPTIONS)
@@ -30,6 +32,7 @@ def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Calla
     options from its signature, so one is made of both.
     """
     options = [*(_describe_shared_option(_SHARED_OPTIONS[name]) for name in shared), *own]
+    listed = [name for name, default, _ in own if default is POSITIONAL_LIST]
     own_names = [_format_parameter_name(name) for name, _, _ in own]
 
     def wrap_body(body: Callable[..., int]) -> CommandTask:
@@ -40,11 +43,17 @@ def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Calla
             if code:
                 raise Exit(code=code)
 
-        run_body.__name__, run_body.__doc__ = body.__name__, body.__doc__
+        # A task may be called as a word of Python: its body has a _ more.
+        run_body.__name__, run_body.__doc__ = body.__name__.rstrip("_"), body.__doc__
         run_body.__signature__ = _build_signature(options)  # type: ignore[attr-defined]
+        run_body.list_option = "".join(listed)  # type: ignore[attr-defined]
         wrapped: CommandTask = task(
             auto_shortflags=False,
-            iterable=[_format_parameter_name(name) for name, default, _ in options if default == []],
+            iterable=[
+                _format_parameter_name(name)
+                for name, default, _ in options
+                if default == [] or default is POSITIONAL_LIST
+            ],
             help={name: text for name, _, text in options},
         )(run_body)
         return wrapped
@@ -61,7 +70,11 @@ def _describe_shared_option(option: Option) -> TaskOption:
 def _build_signature(options: Sequence[TaskOption]) -> inspect.Signature:
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     others = [
-        inspect.Parameter(_format_parameter_name(name), inspect.Parameter.KEYWORD_ONLY, default=default)
+        inspect.Parameter(
+            _format_parameter_name(name),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=[] if default is POSITIONAL_LIST else default,
+        )
         for name, default, _ in options
     ]
     return inspect.Signature([context, *others])

@@ -1,6 +1,7 @@
 """Invoke's program with kmatrix's tasks: what it takes of a command line, what it says, and the help."""
 
 import ast
+import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,6 +98,22 @@ class TaskProgram(Program):
         for name, word in pairwise(self.argv):
             if word == "--help" and name in self.namespace.task_names:
                 self.argv = [self.argv[0], "--help", name]
+        self.argv = [*self.argv[:1], *self.name_listed_words(self.argv[1:])]
+
+    def name_listed_words(self, words: Sequence[str]) -> Iterator[str]:
+        """The same words, those of a positional list as values of its option: Invoke knows no such lists."""
+        task, is_value = None, False
+        for word in words:
+            if is_value or word.startswith("--"):
+                yield word
+                is_value = not is_value and task is not None and _takes_value(task, word)
+            elif word in self.namespace.task_names:
+                task = self.namespace[word]
+                yield word
+            elif task is not None and (option := _find_list_option(task)):
+                yield f"--{option}={word}"
+            else:
+                yield word
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse the program's own options. RequestError for what is none of them."""
@@ -186,12 +203,25 @@ class TaskProgram(Program):
             self.print_columns([(command.name.ljust(width), helpline(command)) for command in group])
 
 
+def _find_list_option(command: Task) -> str:  # type: ignore[type-arg]
+    """The option that takes any word after the task; empty where it has none."""
+    return str(getattr(command.body, "list_option", ""))
+
+
+def _takes_value(command: Task, word: str) -> bool:  # type: ignore[type-arg]
+    """Whether the next word is this option's value."""
+    parameters = inspect.signature(command.body).parameters
+    parameter = parameters.get(word.removeprefix("--").replace("-", "_"))
+    return parameter is not None and not isinstance(parameter.default, bool)
+
+
 def _refuse_empty_values(context: ParserContext) -> None:
     """An empty value is a variable of a script that is not set: it must not pass for an option left out."""
     for argument in context.args.values():
         given = argument.raw_value
         if given == "" and (argument.positional or argument.default == ""):
-            label = argument.name if argument.positional else f"--{argument.name}"
+            option = argument.name.replace("_", "-")
+            label = option if argument.positional else f"--{option}"
             raise RequestError(f"{label} is empty", "leave it out, or give it a value")
 
 

@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from matrix.errors import MachineError, RequestError
 
@@ -61,15 +62,22 @@ def stat_user_path(path: Path, label: str) -> os.stat_result | None:
         raise _build_read_error(label, error, _READ_HINT) from error
 
 
-def read_user_file(path: Path, label: str, hint: str = _READ_HINT) -> bytes:
+def read_user_file(path: Path, label: str, hint: str = _READ_HINT, limit: int = USER_FILE_LIMIT) -> bytes:
     """The content. RequestError, which begins with ``label``, where it cannot be read or is too big."""
     try:
         with path.open("rb") as file:
-            content = file.read(USER_FILE_LIMIT + 1)
+            return read_user_stream(file, label, hint, limit)
     except OSError as error:
         raise _build_read_error(label, error, hint) from error
-    if len(content) > USER_FILE_LIMIT:
-        raise RequestError(f"{label} cannot be read: it has more than {USER_FILE_LIMIT >> 20} MiB", hint)
+
+
+def read_user_stream(
+    file: BinaryIO, label: str, hint: str = _READ_HINT, limit: int = USER_FILE_LIMIT
+) -> bytes:
+    """As `read_user_file`, of what is open already; OSError where it cannot be read."""
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise RequestError(f"{label} cannot be read: it has more than {limit >> 20} MiB", hint)
     return content
 
 

@@ -9,7 +9,7 @@ from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, Evidence, State
-from matrix.verdict.gates import explain_not_fixed
+from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -41,6 +41,11 @@ FINDING_STATUS_STATES: dict[FindingStatus, State] = {
     FindingStatus.STILL: State.WARN,
 }
 """The same of findings."""
+FINDING_OUTCOME_STATES: dict[FindingOutcome, State] = {
+    **{FindingOutcome(status.value): state for status, state in FINDING_STATUS_STATES.items()},
+    FindingOutcome.GONE: State.INFRA,
+}
+"""The same of what is told of findings."""
 # Members of the two enums that have the same value are equal, so these cannot be one dict.
 _TRANSITION_ORDER, _FINDING_STATUS_ORDER = list(TRANSITION_STATES), list(FINDING_STATUS_STATES)
 _UNAFFECTED_REASON = "the same .config, and nothing of what went into it is changed"
@@ -138,7 +143,7 @@ class RunChanges:
     @cached_property
     def fixed_findings(self) -> list[FindingChange]:
         """Findings that are known to be fixed."""
-        return [change for change in self.findings if not explain_not_fixed(change)]
+        return [change for change in self.findings if classify_outcome(change) is FindingOutcome.FIXED]
 
     @cached_property
     def unfixed_findings(self) -> list[FindingChange]:
@@ -148,12 +153,11 @@ class RunChanges:
             change for change in self.findings if change.before and names & {*change.before.ids, *change.keys}
         ]
 
-    def select_remaining(self, status: FindingStatus) -> list[FindingChange]:
-        """Findings of before of which something became, though they are not known to be fixed, without those
-        that were asked for. For those among them that are `fixed` there is no reason why they are gone."""
-        others = (change for change in self.findings if change.before and change.fate is status)
-        known = [*self.fixed_findings, *self.unfixed_findings]
-        return [change for change in others if is_finding_changed(change) and change not in known]
+    def select_reported(self, outcome: FindingOutcome) -> list[FindingChange]:
+        """Findings of before with this outcome of which something became, or that were asked for."""
+        alike = (change for change in self.findings if change.before and classify_outcome(change) is outcome)
+        asked = self.unfixed_findings
+        return [change for change in alike if is_finding_changed(change) or change in asked]
 
 
 def is_finding_changed(change: FindingChange) -> bool:

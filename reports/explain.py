@@ -8,9 +8,7 @@ from matrix.findings.check_config import (
     ConfigChange,
     ConfigDifferences,
     ConfigExplanation,
-    TermCheck,
     UnprovenSymbol,
-    UserConfig,
 )
 from matrix.findings.finding import Finding
 from matrix.findings.make_steps import (
@@ -21,11 +19,18 @@ from matrix.findings.make_steps import (
     relativize_to_cwd,
 )
 from matrix.findings.stored_run import StoredRun
+from matrix.findings.untried import RunTrial
 from matrix.kconfig.config import ConfigCompiler
-from matrix.record.run_model import Run
-from matrix.record.states import UNTRIED_STATES
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import PROVEN_STATES
 from matrix.shell_words import format_command
 from reports import finding_text, limits
+from reports.config_text import (
+    explain_met_condition,
+    format_met_cube,
+    format_seen_value,
+    list_headline_sentences,
+)
 from reports.finding_view import FindingView
 from reports.formatting import format_count, format_labelled_lines, join_first, wrap_text
 from reports.style import StyledLine, print_line, print_lines, replace_unencodable
@@ -36,7 +41,10 @@ def show_config_explanation(stored: StoredRun, explanation: ConfigExplanation, c
     """The answer first, then what it rests on, then what to type; prose in 80 columns, commands as they
     are."""
     replace_unencodable(console)
-    print_lines(console, [StyledLine(line, "bold") for line in _format_headline(explanation)])
+    headline = (
+        line for sentence in list_headline_sentences(explanation) for line in wrap_text(sentence, rest="  ")
+    )
+    print_lines(console, [StyledLine(line, "bold") for line in headline])
     for line in (
         *_format_outcome(explanation, stored),
         *_format_config_facts(explanation, stored.run),
@@ -45,43 +53,8 @@ def show_config_explanation(stored: StoredRun, explanation: ConfigExplanation, c
         print_line(console, line)
 
 
-def _format_headline(explanation: ConfigExplanation) -> Iterator[str]:
-    """What the .config misses, or that it misses nothing."""
-    finding, fit = explanation.finding, explanation.fit
-    missed = [_format_missed_term(term, explanation.user_config, finding) for term in fit.missed_terms]
-    met = f"your .config meets the condition of {finding.id} already: {_format_cube(explanation)}"
-    for line in missed or [met]:
-        yield from wrap_text(line, rest="  ")
-
-
-def _format_missed_term(term: TermCheck, given: UserConfig, finding: Finding) -> str:
-    seen = finding_text.format_conjunction({term.axis: term.needed})
-    if term.axis == "arch":
-        return f"your .config is for {term.actual}; {finding.id} was seen {seen} only"
-    if term.axis == "toolchain":
-        compiler = given.origin.compiler
-        actual = compiler.text if compiler else term.actual
-        return f"your .config was made with {actual}; {finding.id} comes {seen} only"
-    if term.actual in term.needed:
-        lacks = ", ".join(f"{check.symbol}={check.got}" for check in term.failed_checks)
-        wants = ", ".join(f"{check.symbol}={check.want}" for check in term.failed_checks)
-        return f"you have {lacks}; {finding.id} needs {wants}, for {term.axis}={term.wanted}"
-    return f"you have {term.axis}={term.actual}{_format_written_value(term)}; {finding.id} needs {seen}"
-
-
-def _format_written_value(term: TermCheck) -> str:
-    """The file's own value, where the run's tree does not take it as it is."""
-    if term.written == term.actual:
-        return ""
-    return f" (your file says {term.written}, which this tree's conf makes {term.actual})"
-
-
-def _format_cube(explanation: ConfigExplanation) -> str:
-    return finding_text.format_conjunction(explanation.finding.condition[explanation.fit.cube_index])
-
-
 def _format_outcome(explanation: ConfigExplanation, stored: StoredRun) -> Iterator[str]:
-    """What became of the change."""
+    """What became of the change, and how to try what was not tried."""
     yield ""
     if explanation.differences is None:
         yield "  an arch cannot be changed in a .config; how to make one that shows it:"
@@ -89,19 +62,39 @@ def _format_outcome(explanation: ConfigExplanation, stored: StoredRun) -> Iterat
             "./inv", "explain", "--finding", explanation.finding.id, "--run", stored.name
         )
         yield f"    {command}"
-    elif explanation.change is None:
+        return
+    if explanation.change is not None:
+        yield from _format_change_outcome(explanation, explanation.change)
+    elif not explanation.is_met:
         yield from _wrap_paragraph(
             "a compiler cannot be changed in a .config: make it with the other one, as below"
-            if explanation.fit.missed_terms
-            else "so the .config is not what hides it; what else differs is below"
         )
-    elif explanation.change.file is None:
+    else:
+        yield from _wrap_paragraph(explain_met_condition(explanation, stored.run))
+    if explanation.differences.trial is not None:
+        yield from _format_trial(explanation.differences.trial)
+
+
+def _format_change_outcome(explanation: ConfigExplanation, change: ConfigChange) -> Iterator[str]:
+    if change.file is None:
         yield from _wrap_paragraph("the tree's conf does not reach that from your .config:")
-        for reason in explanation.change.unreachable_reasons:
+        for reason in change.unreachable_reasons:
             yield from wrap_text(reason, first="    ", rest="      ", hyphens=True)
+        return
+    if explanation.is_met:
+        values = ", ".join(f"{name}={value}" for name, value in change.requested.items())
+        yield from _wrap_paragraph(f"try it as the run had it, with {values}; that is written to")
     else:
         yield "  with this change the tree's conf reaches the condition; it is written to"
-        yield f"    {relativize_to_cwd(explanation.change.file)}"
+    yield f"    {relativize_to_cwd(change.file)}"
+
+
+def _format_trial(trial: RunTrial) -> Iterator[str]:
+    changes = (
+        [f"with this in the profile: {'; '.join(trial.profile_changes)}"] if trial.profile_changes else []
+    )
+    yield from _wrap_paragraph(": ".join(["or have the run try what you have", *changes]))
+    yield f"    {trial.command}"
 
 
 def _wrap_paragraph(text: str) -> list[str]:
@@ -116,7 +109,8 @@ def _format_config_facts(explanation: ConfigExplanation, run: Run) -> Iterator[s
         yield from format_labelled_lines("condition", finding_text.format_condition(finding))
         return
     nearest = f" (the nearest of {len(finding.condition)})" if len(finding.condition) > 1 else ""
-    yield from format_labelled_lines("condition", [_format_cube(explanation) + nearest])
+    smaller = "" if finding.minimal else " (a smaller one may exist)"
+    yield from format_labelled_lines("condition", [format_met_cube(explanation) + nearest + smaller])
     holding = {term.axis: (term.actual,) for term in fit.terms if term.holds}
     yield from format_labelled_lines("holds", [finding_text.format_conjunction(holding)] if holding else [])
     unknown = [
@@ -156,6 +150,7 @@ def _format_differences(
         yield from format_labelled_lines("", [f"its conf changes {count} of your file by itself: {symbols}"])
     yield from format_labelled_lines("not proven", map(_format_unproven_symbol, differences.unproven_symbols))
     yield from format_labelled_lines("base", _format_base_difference(explanation, differences))
+    yield from format_labelled_lines("tried", _format_twin(explanation, differences.twin))
 
 
 def _format_compiler_pair(users: ConfigCompiler | None, runs: ConfigCompiler | None) -> list[str]:
@@ -167,13 +162,7 @@ def _format_compiler_pair(users: ConfigCompiler | None, runs: ConfigCompiler | N
 
 
 def _format_unproven_symbol(symbol: UnprovenSymbol) -> str:
-    seen = finding_text.format_conjunction({symbol.symbol: symbol.seen})
-    why = (
-        f"it was seen with {seen} only, and no cell says whether that matters"
-        if symbol.assumed
-        else f"every cell of the run has {seen}"
-    )
-    return f"{symbol.symbol}={symbol.actual}: {why}"
+    return f"{symbol.symbol}={symbol.actual}: {format_seen_value(symbol)}"
 
 
 def _format_base_difference(explanation: ConfigExplanation, differences: ConfigDifferences) -> list[str]:
@@ -183,6 +172,15 @@ def _format_base_difference(explanation: ConfigExplanation, differences: ConfigD
         return [f"every symbol is as in {explanation.fit.cell.id}"]
     differ = "symbol differs" if differences.differing_symbols == 1 else "symbols differ"
     return [f"{differences.differing_symbols} {differ} from the .config of {explanation.fit.cell.id}"]
+
+
+def _format_twin(explanation: ConfigExplanation, twin: Cell | None) -> Iterator[str]:
+    """What the run has of the cell with the .config's own values, where the condition is met."""
+    if not explanation.is_met or twin is None:
+        return
+    finding = explanation.finding
+    outcome = f"with {finding.id}" if twin.id in finding.cells else f"which says nothing of {finding.id}"
+    yield f"{twin.id} has your values: {twin.state}, {outcome}"
 
 
 def _format_config_commands(explanation: ConfigExplanation, location: RunLocation) -> Iterator[str]:
@@ -215,12 +213,12 @@ def show_explanation(stored: StoredRun, shown: Sequence[Finding], console: Conso
 
 
 def _format_silence(stored: StoredRun) -> str:
-    """That no compiler said anything, and in which cells: of one that was not tried, nothing is known."""
+    """That no compiler said anything, and in which cells: of one that was not compiled, nothing is known."""
     cells = stored.run.cells
-    untried = sum(cell.state in UNTRIED_STATES for cell in cells)
+    tried = sum(cell.state in PROVEN_STATES for cell in cells)
     failed = len(stored.find_unexplained_cells())
-    where = format_count(len(cells) - untried, "cell")
-    where = f"the {where} that could be tried, of {len(cells)}" if untried else f"its {where}"
+    where = format_count(tried, "cell")
+    where = f"the {where} that could be tried, of {len(cells)}" if tried < len(cells) else f"its {where}"
     unknown = f"; {format_count(failed, 'cell')} failed all the same" if failed else ""
     return f"no compiler said anything in {where}{unknown}"
 
@@ -247,6 +245,7 @@ def _format_facts(view: FindingView) -> Iterator[str]:
     if view.context:
         yield from format_labelled_lines("context", [f"{view.context} everywhere, so nothing else is known"])
     yield from format_labelled_lines("assumed", view.assumptions)
+    yield from format_labelled_lines("or else", view.followers)
     if not view.finding.minimal:
         yield from format_labelled_lines("", ["a smaller condition may exist: the search was cut short"])
 
@@ -294,6 +293,8 @@ def _format_commands(view: FindingView) -> Iterator[str]:
         yield ""
         yield "  to see it, in a kernel tree, with a cross compiler"
         yield from (f"    {command}" for command in commands)
+    if view.location.stored.run.is_imported:
+        return
     yield ""
     yield "  or in a container, with a script that stands alone"
     command = format_command("./inv", "repro", "--finding", view.id, "--run", view.location.stored.name)

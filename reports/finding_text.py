@@ -7,7 +7,7 @@ from matrix.findings.finding import Assumption, Finding, Proof, Where
 from matrix.record.run_model import Cell, Run
 from matrix.verdict.verdict_model import SideFinding
 from reports import limits, summary
-from reports.formatting import format_count, shorten_line
+from reports.formatting import format_count, join_first, shorten_line
 
 _FIELD_WORDS = {"arch": "on", "toolchain": "with", "base": "from base"}
 _EVERY_BUILT_CELL = "in every cell that was built"
@@ -47,6 +47,14 @@ def format_condition(finding: Finding | SideFinding) -> list[str]:
     """A line for each conjunction; those after the first begin with "or"."""
     lines = [format_conjunction(cube) for cube in finding.condition]
     return [lines[0], *(f"or {line}" for line in lines[1:])] if lines else []
+
+
+def format_followers(axis: str, followers: Sequence[str]) -> str:
+    """``MODULES: 3 more symbols differ just where it does: A, B, C``."""
+    count = format_count(len(followers), "more symbol")
+    verb = "differs" if len(followers) == 1 else "differ"
+    shown = join_first(followers, limits.FOLLOWED_SYMBOLS, ", and ")
+    return f"{axis}: {count} {verb} just where it does, and may be what matters: {shown}"
 
 
 def group_proofs_by_axis(finding: Finding, number: int) -> dict[str, list[Proof]]:

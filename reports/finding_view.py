@@ -11,10 +11,11 @@ from matrix.findings.finding import Finding, Proof
 from matrix.findings.make_steps import RunLocation, find_diagnostic_ref, list_make_steps
 from matrix.record.run_model import Cell
 from matrix.record.states import State
+from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.through_text import list_look_commands
-from matrix.verdict.verdict_model import FindingChange, FindingStatus
+from matrix.verdict.verdict_model import FindingChange
 from reports import finding_text, verdict_text
-from reports.changes import FINDING_STATUS_STATES, RunChanges
+from reports.changes import FINDING_OUTCOME_STATES, RunChanges
 from reports.limits import CONSEQUENCES, FindingLimits
 from reports.summary import format_diagnostic_title
 
@@ -63,6 +64,13 @@ class FindingView:
     @property
     def id(self) -> str:
         return self.finding.id
+
+    @property
+    def followers(self) -> list[str]:
+        """For each symbol of the condition that others of imported builds follow: that these may be meant."""
+        known = self.location.stored.run.followers
+        named = dict.fromkeys(axis for cube in self.finding.condition for axis in cube)
+        return [finding_text.format_followers(axis, known[axis]) for axis in named if known.get(axis)]
 
     @property
     def title(self) -> str:
@@ -184,13 +192,13 @@ class FindingChangeView:
     is_after: bool
 
     @property
-    def status(self) -> FindingStatus:
-        return self.change.fate
+    def status(self) -> FindingOutcome:
+        return classify_outcome(self.change)
 
     @property
     def state(self) -> State:
         """The state that it is styled like."""
-        return FINDING_STATUS_STATES[self.change.fate]
+        return FINDING_OUTCOME_STATES[self.status]
 
     @property
     def ids(self) -> str:

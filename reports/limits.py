@@ -28,6 +28,11 @@ MARKDOWN = FindingLimits(findings=40, cells=20, message_lines=6)
 HTML = FindingLimits(findings=100, cells=50)
 VERDICT_PAGE = FindingLimits(findings=100, cells=20, message_lines=6)
 
+LOG_DIAGNOSTICS = 200
+"""Errors, and warnings, of a build log that stand in its text."""
+LOG_OBJECTS = 3
+"""Objects or targets that one diagnostic is shown with."""
+
 UNREACHABLE_REASONS = 6
 REPEATED_CELLS = 4
 """Cells that needed more than one attempt."""

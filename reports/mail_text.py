@@ -121,7 +121,8 @@ def format_source_reference(source: SourceRecord) -> str:
     if git:
         dirty = ", with changes that are not committed" if git.dirty else ""
         return f"Linux {source.version}, {git.describe} (commit {git.commit}{dirty})"
-    return f"Linux {source.version}, {f'{spec} {source.package}'.strip()}, sha256 {source.digest[:12]}"
+    digest = f", sha256 {source.digest[:12]}" if source.digest else ""
+    return f"Linux {source.version}, {f'{spec} {source.package}'.strip()}{digest}"
 
 
 def format_patch_names(source: SourceRecord) -> str:

@@ -20,7 +20,7 @@ from matrix.record.run_model import Cell, Run
 from matrix.record.states import QUIET_STATES, STOPPED_STATES, State
 from matrix.verdict.verdict_model import CellChange, Verdict
 from reports import limits, summary, verdict_text
-from reports.changes import FINDING_STATUS_STATES, TRANSITION_STATES, RunChanges
+from reports.changes import FINDING_OUTCOME_STATES, TRANSITION_STATES, RunChanges
 from reports.finding_view import FindingView, view_finding_change
 from reports.formatting import shorten_line
 from reports.grid import build_grid
@@ -230,7 +230,7 @@ def _collect_verdict_values(verdict: Verdict, before: StoredRun, after: StoredRu
         "facts": verdict_text.compare_run_facts(before, after),
         "verdict_text": verdict_text,
         "transition_states": TRANSITION_STATES,
-        "finding_states": FINDING_STATUS_STATES,
+        "finding_states": FINDING_OUTCOME_STATES,
     }
 
 

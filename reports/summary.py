@@ -165,8 +165,9 @@ def format_run_headline(stored: StoredRun) -> str:
     run, findings = stored.run, stored.findings
     states = count_states(run.cells)
     tried = len(run.cells) - states.get(State.UNREACHABLE, 0)
-    untried = sum(states.get(state, 0) for state in UNTRIED_STATES)
-    bad = {"failed": states.get(State.FAIL, 0), "could not be tried": untried}
+    unknown = states.get(State.UNKNOWN, 0)
+    untried = sum(states.get(state, 0) for state in UNTRIED_STATES) - unknown
+    bad = {"failed": states.get(State.FAIL, 0), "could not be tried": untried, "of unknown end": unknown}
     parts = [f"{count} {what}" for what, count in bad.items() if count]
     if parts:
         parts[0] = parts[0].replace(" ", f" of {format_count(tried, 'cell')} ", 1)
@@ -203,7 +204,8 @@ def measure_wall_time(run: Run) -> float | None:
 def format_source(run: Run) -> str:
     """The source in one line: version, spec, digest, revision, patches."""
     spec = f"{run.source.spec} {run.source.package}".strip()
-    parts = [f"Linux {run.source.version}", spec, f"sha256 {run.source.digest[:12]}"]
+    parts = [f"Linux {run.source.version}", spec]
+    parts += [f"sha256 {run.source.digest[:12]}"] if run.source.digest else []
     if run.source.git:
         parts.append(run.source.git.describe + (" (dirty)" if run.source.git.dirty else ""))
     if run.source.patches:
@@ -233,12 +235,11 @@ def format_host(run: Run) -> str:
 
 
 def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
-    """What decides about a run, by name: its source, its toolchains, where and how long it ran."""
+    """What decides about a run, by name: its source, its toolchains; where and how long it ran, where that is
+    known."""
+    made = {"run": (run.id,), "source": (format_source(run),), **format_toolchains(run)}
+    if run.is_imported:
+        return made
     took = measure_wall_time(run)
-    return {
-        "run": (run.id,),
-        "source": (format_source(run),),
-        **format_toolchains(run),
-        "machine": (format_host(run),),
-        "time": (format_duration(took) if took is not None else "not finished",),
-    }
+    time = format_duration(took) if took is not None else "not finished"
+    return {**made, "machine": (format_host(run),), "time": (time,)}

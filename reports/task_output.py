@@ -11,9 +11,9 @@ from matrix.record.run_model import Cell
 from matrix.shell_words import quote_word
 from matrix.verdict.baseline import KnownIssues, Regression
 from matrix.verdict.verdict_model import CellChange, FindingChange
-from reports.formatting import format_count, format_labelled_lines
+from reports.formatting import format_count, format_labelled_lines, wrap_text
 from reports.limits import REGRESSIONS
-from reports.style import STATE_STYLES, StyledLine, print_line, replace_unencodable
+from reports.style import STATE_STYLES, StyledLine, print_line, print_lines, replace_unencodable
 from reports.verdict_text import format_state_change
 
 
@@ -44,6 +44,15 @@ def _format_regression_outcome(regression: Regression) -> str:
         f"{format_count(len(regression.undecided_cells), 'cell')} not known": regression.undecided_cells,
     }
     return ", ".join(words for words, rows in counted.items() if rows) or "nothing is new or lost"
+
+
+def show_import_notes(notes: Sequence[str], console: Console) -> None:
+    """How a run came about that others built, and what it cannot tell."""
+    replace_unencodable(console)
+    if notes:
+        print_lines(console, ["", "imported from builds of others"])
+    for note in notes:
+        print_lines(console, wrap_text(note, first="  ", rest="    ", hyphens=True))
 
 
 def _render_finding_rows(rows: Sequence[FindingChange]) -> Iterator[str]:

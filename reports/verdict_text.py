@@ -7,7 +7,12 @@ from matrix.findings.finding import Condition
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from matrix.verdict.gates import explain_not_fixed, format_fix_check
+from matrix.verdict.finding_outcome import (
+    WORDINGS,
+    classify_outcome,
+    explain_not_fixed,
+)
+from matrix.verdict.gates import format_fix_check
 from matrix.verdict.through_text import ThroughNaming, format_toolchain_outcomes, list_through_ids
 from matrix.verdict.verdict_model import (
     CellChange,
@@ -25,7 +30,7 @@ from matrix.verdict.verdict_model import (
 )
 from reports import finding_text, limits, summary
 from reports.changes import (
-    FINDING_STATUS_STATES,
+    FINDING_OUTCOME_STATES,
     TRANSITION_STATES,
     CellChangeGroup,
     RunChanges,
@@ -77,12 +82,8 @@ def list_outcome_phrases(changes: RunChanges, naming: FindingsFormatter = format
 def _list_finding_outcomes(changes: RunChanges) -> list[tuple[str, list[FindingChange], str]]:
     """What became of findings: the verb, which ones, and what there is to add."""
     return [
-        ("does not fix", changes.unfixed_findings, ""),
-        ("loses and does not fix", changes.select_remaining(FindingStatus.LOST), ""),
-        ("fixes", changes.select_remaining(FindingStatus.STILL), " only in part"),
-        ("fixes", changes.fixed_findings, ""),
-        ("no longer shows", changes.select_remaining(FindingStatus.FIXED), ", and nothing says why"),
-        ("leaves open what became of", changes.select_remaining(FindingStatus.UNKNOWN), ""),
+        (wording.verb, changes.select_reported(outcome), wording.addition)
+        for outcome, wording in WORDINGS.items()
     ]
 
 
@@ -280,12 +281,12 @@ def format_patch(patch: VerdictPatch) -> str:
 def format_step(step: PatchStep) -> str:
     """What one patch of a series alone changed, in counts: ``2 cells broken, 1 finding new``."""
     cells = Counter(cell.transition for cell in step.cells)
-    statuses = Counter(change.fate for change in step.findings)
+    outcomes = Counter(map(classify_outcome, step.findings))
     counts = [f"{format_count(cells[what], 'cell')} {what}" for what in TRANSITION_STATES if cells[what]]
     counts += [
-        f"{format_count(statuses[status], 'finding')} {status}"
-        for status in FINDING_STATUS_STATES
-        if statuses[status]
+        f"{format_count(outcomes[outcome], 'finding')} {outcome}"
+        for outcome in FINDING_OUTCOME_STATES
+        if outcomes[outcome]
     ]
     return f"{step.name} ({step.subject}): {', '.join(counts) or 'nothing'}"
 

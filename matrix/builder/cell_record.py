@@ -125,7 +125,7 @@ def finish_cell(
         "state": state,
         "evidence": None if state.row.kind is StateKind.ABANDONED else Evidence.BUILT,
         "stages": tuple(records),
-        "diagnostics": tuple(_build_diagnostic_refs(occurrences)),
+        "diagnostics": tuple(build_diagnostic_refs(occurrences)),
         "log": log.name if log.path.exists() else None,
     }
     diagnostics = {item.diagnostic.key: item.diagnostic for item, _ in occurrences}
@@ -141,7 +141,7 @@ def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:
     return [first, *stages] if proven else stages
 
 
-def _build_diagnostic_refs(occurrences: list[StageOccurrence]) -> Iterator[DiagnosticRef]:
+def build_diagnostic_refs(occurrences: Iterable[StageOccurrence]) -> Iterator[DiagnosticRef]:
     """One for each diagnostic of each object: a later stage that repeats it adds nothing."""
     known: set[tuple[str, str | None]] = set()
     for item, stage in occurrences:

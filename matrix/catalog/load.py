@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from matrix.catalog.toml_file import read_toml
 from matrix.catalog.types import Arch, Base, Knob, Profile, Setting, Toolchain
 from matrix.errors import RequestError, format_nearest
-from matrix.kconfig.config import Config, verify_symbols
+from matrix.kconfig.config import Config, ConfigCompiler, verify_symbols
 from matrix.user_files import expand_user_path
 
 _CATALOG_DIR = Path(__file__).parent
@@ -60,6 +60,14 @@ class Catalog:
         """The arch that a .config is for: by its symbol, else ``named``, the ARCH in its head comment."""
         matches = (name for name, row in self.arches.items() if config.value_of(row.symbol) == "y")
         return next(matches, named)
+
+    def find_toolchain(self, compiler: ConfigCompiler) -> str:
+        """The toolchain that has this compiler in this major version; empty where none has."""
+        major = compiler.version // 10000
+        rows = self.toolchains.items()
+        return next(
+            (name for name, row in rows if (row.template, row.version) == (compiler.family, major)), ""
+        )
 
     def find_base_target(self, arch: str, base: str) -> str | None:
         """The make target a base starts from on an arch, or None where it is a file."""

@@ -1,21 +1,17 @@
 """A user's own .config against a finding: what it misses, and whether the tree's conf can give it that."""
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
-from matrix.builder.cell_build import Stages
-from matrix.builder.lane_dir import LaneDirectory
-from matrix.builder.lanes import Lane
-from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog, parse_recorded_profile
-from matrix.catalog.types import Base, Profile, Setting
-from matrix.commands.restore import restore_session
+from matrix.catalog.types import Profile
+from matrix.commands.config_resolver import ConfigResolver, open_config_resolver
+from matrix.commands.restore import check_restorable
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
-from matrix.errors import MachineError, RequestError
+from matrix.errors import RequestError
 from matrix.findings.check_config import (
     ConditionFit,
     ConfigChange,
@@ -23,26 +19,22 @@ from matrix.findings.check_config import (
     ConfigDifferences,
     ConfigExplanation,
     ResolvedConfig,
+    UnprovenSymbol,
     UserConfig,
     find_nearest_toolchain,
+    find_unproven_base_symbols,
     fit_other_arch,
 )
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun, filter_cells_by_toolchain
+from matrix.findings.untried import RunTrial, find_untried_compiler, find_untried_symbols, plan_trial
 from matrix.fs import translate_disk_full, write_atomically
 from matrix.kconfig.config import Config, ConfigCompiler, parse_origin
 from matrix.plan import Request, escape_path_part
-from matrix.record.events import EventSink, ProgressNote
-from matrix.record.journal import generate_run_id
+from matrix.record.events import EventSink
 from matrix.record.run_model import Cell
-from matrix.record.states import State
-from matrix.resolve.make_runner import MakeRunner
-from matrix.resolve.reasons import explain_unreached
-from matrix.resolve.resolution import Resolution
-from matrix.resolve.resolver import Resolver
+from matrix.record.states import PROVEN_STATES
 from matrix.user_files import expand_user_path, read_user_file, stat_user_path
-
-_CONFIG_BASE = "given"
 
 
 @dataclass(frozen=True)
@@ -101,11 +93,13 @@ def explain_config(
     could not be run.
     """
     run = stored.run
+    check_restorable(run, "no conf can say what it makes of a .config", stored.name)
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     user_config = load_user_config(options.config, catalog)
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
-    other_arch = fit_other_arch(cells, user_config.arch)
+    absent = {lane.arch for lane in finding.scope.absent}
+    other_arch = fit_other_arch(cells, user_config.arch, absent)
     if other_arch is not None:
         return ConfigExplanation(user_config, finding, other_arch)
     cells = filter_cells_by_toolchain(
@@ -114,7 +108,7 @@ def explain_config(
     _check_output_free(options)
     case = _ConfigCheck(stored, finding, user_config, profile)
     cells = [cell for cell in cells if cell.toolchain == case.pick_toolchain(cells)]
-    with _open_config_resolver(case, cells[0], emit, environment) as resolver:
+    with open_config_resolver(stored.run, cells[0], user_config.path, emit, environment) as resolver:
         return _build_explanation(case, cells, options, resolver)
 
 
@@ -132,9 +126,22 @@ class _ConfigCheck:
     user_config: UserConfig
     profile: Profile
 
+    @cached_property
+    def catalog(self) -> Catalog:
+        return load_catalog().with_profile(self.profile)
+
+    @cached_property
+    def built_cells(self) -> list[Cell]:
+        """The cells of the .config's arch that show something."""
+        mine = (cell for cell in self.stored.run.cells if cell.arch == self.user_config.arch)
+        return [cell for cell in mine if cell.state in PROVEN_STATES]
+
     @property
     def checker(self) -> ConfigChecker:
-        return ConfigChecker(load_catalog().with_profile(self.profile), self.stored.run.axes)
+        tried = {
+            axis: {cell.axes.get(axis, "") for cell in self.built_cells} for axis in self.stored.run.axes
+        }
+        return ConfigChecker(self.catalog, self.stored.run.axes, tried)
 
     def pick_toolchain(self, cells: list[Cell]) -> str:
         """Pick the cells' toolchain that is nearest to the compiler that the .config was made with."""
@@ -155,6 +162,65 @@ class _ConfigCheck:
         except RequestError:
             return ""
 
+    def find_unproven_symbols(self, fit: ConditionFit, user: ResolvedConfig) -> tuple[UnprovenSymbol, ...]:
+        """The symbols that the condition does not name, at values that no cell was planned or shown with."""
+        planned = self.checker.find_unproven_symbols(self.finding, fit, self.profile.fixed, user)
+        fragment = self._read_base_fragment(fit.cell)
+        return (*planned, *find_unproven_base_symbols(fit.cell.base, fragment, user.resolved))
+
+    def _read_base_fragment(self, cell: Cell) -> dict[str, str]:
+        """What the only base sets, at the value that it has in this cell; empty where there are several."""
+        run = self.stored.run
+        if len({each.base for each in run.cells}) > 1 or cell.base not in run.bases:
+            return {}
+        recorded = Config.parse(self.read_recorded_config(cell))
+        planned = {*run.axes, *self.profile.fixed, *cell.fragment}
+        fragment = Config.parse("\n".join(run.bases[cell.base].fragment))
+        return {
+            name: recorded.value_of(name) if recorded else value
+            for name, value in fragment.items()
+            if name not in planned
+        }
+
+    def pick_run_values(self, fit: ConditionFit, unproven: Iterable[UnprovenSymbol]) -> dict[str, str]:
+        """The values of these symbols in the cell that has the finding."""
+        return {each.symbol: fit.cell.request.get(each.symbol, each.seen[0]) for each in unproven}
+
+    def find_differences(
+        self, fit: ConditionFit, unproven: tuple[UnprovenSymbol, ...], user: ResolvedConfig
+    ) -> ConfigDifferences:
+        """What else differs between a resolved .config and the cell that has the finding."""
+        recorded = self.read_recorded_config(fit.cell)
+        cell_config = Config.parse(recorded)
+        named = [each.symbol for each in unproven]
+        compilers = self._find_compilers(self.built_cells).values()
+        known = tuple(compiler for compiler in compilers if compiler)
+        differences = ConfigDifferences(
+            parse_origin(recorded).compiler,
+            unproven,
+            user.resolved.count_differences(cell_config) if recorded else None,
+            find_untried_symbols(user.resolved, cell_config, self._iterate_configs(), named)
+            if recorded
+            else {},
+            tried_compilers=known if len(known) == len(compilers) else None,
+            twin=self.checker.find_twin_cell(self.stored.run.cells, fit.cell, user),
+        )
+        return replace(differences, trial=self._plan_trial(fit, differences))
+
+    def _iterate_configs(self) -> Iterator[Config]:
+        """The configurations of the cells with the finding, of the .config's arch."""
+        ids = set(self.finding.cells)
+        cells = (cell for cell in self.built_cells if cell.id in ids)
+        for cell in {cell.config_sha256: cell for cell in cells}.values():
+            yield Config.parse(self.read_recorded_config(cell))
+
+    def _plan_trial(self, fit: ConditionFit, differences: ConfigDifferences) -> RunTrial | None:
+        """The run that would try the .config's own values; None where no run of kmatrix can."""
+        values = {each.symbol: (*each.seen, each.actual) for each in differences.unproven_symbols}
+        compiler = find_untried_compiler(self.user_config.origin.compiler, differences.tried_compilers)
+        toolchain = self.catalog.find_toolchain(compiler) if compiler else ""
+        return plan_trial(self.profile, fit.cell, values, toolchain) if values or toolchain else None
+
     def _find_compilers(self, cells: list[Cell]) -> dict[str, ConfigCompiler | None]:
         known: dict[str, ConfigCompiler | None] = {}
         for cell in cells:
@@ -165,7 +231,7 @@ class _ConfigCheck:
 
 
 def _build_explanation(
-    case: _ConfigCheck, cells: list[Cell], options: ConfigCheckRequest, resolver: "_ConfigResolver"
+    case: _ConfigCheck, cells: list[Cell], options: ConfigCheckRequest, resolver: ConfigResolver
 ) -> ConfigExplanation:
     alone = Config.parse(
         str(resolver.resolve_request(Request.from_symbols(*resolver.lane_axes, {}), {}).config)
@@ -173,20 +239,15 @@ def _build_explanation(
     resolved = ResolvedConfig(
         case.user_config.arch, case.find_origin_toolchain(options), case.user_config.config, alone
     )
-    checker = case.checker
-    fit = checker.find_closest_fit(case.finding, cells, resolved)
-    change, after = (
-        _apply_change(case, fit, alone, options, resolver) if fit.missing_symbols else (None, alone)
-    )
-    recorded = case.read_recorded_config(fit.cell)
-    unproven = checker.find_unproven_symbols(
-        case.finding, fit, case.profile.fixed, replace(resolved, resolved=after)
-    )
-    differences = ConfigDifferences(
-        parse_origin(recorded).compiler,
-        unproven,
-        after.count_differences(Config.parse(recorded)) if recorded else None,
-    )
+    fit = case.checker.find_closest_fit(case.finding, cells, resolved)
+    unproven = case.find_unproven_symbols(fit, resolved)
+    # A condition that is met leaves what was never tried: the run's own values of that are the change.
+    wanted = fit.missing_symbols or ({} if fit.missed_terms else case.pick_run_values(fit, unproven))
+    change, after = _apply_change(case, fit, wanted, alone, options, resolver) if wanted else (None, alone)
+    changed = replace(resolved, resolved=after)
+    if fit.missing_symbols:
+        unproven = case.find_unproven_symbols(fit, changed)
+    differences = case.find_differences(fit, unproven, changed)
     return ConfigExplanation(
         case.user_config, case.finding, fit, case.user_config.config.diff(alone), change, differences
     )
@@ -195,12 +256,13 @@ def _build_explanation(
 def _apply_change(
     case: _ConfigCheck,
     fit: ConditionFit,
+    wanted: Mapping[str, str],
     alone: Config,
     options: ConfigCheckRequest,
-    resolver: "_ConfigResolver",
+    resolver: ConfigResolver,
 ) -> tuple[ConfigChange, Config]:
     """The change as the tree's conf takes it, and the configuration that comes of it."""
-    request = Request.from_symbols(*resolver.lane_axes, {**fit.satisfied_symbols, **fit.missing_symbols})
+    request = Request.from_symbols(*resolver.lane_axes, {**fit.satisfied_symbols, **wanted})
     resolution = resolver.resolve_request(request, fit.satisfied_symbols)
     after = Config.parse(str(resolution.config))
     fragment = resolver.build_resolver(fit.satisfied_symbols).collect_fragment(request)
@@ -229,68 +291,3 @@ def _write_changed_config(case: _ConfigCheck, options: ConfigCheckRequest, text:
             f"{path} cannot be written: {error.strerror}", "name another place: --out FILE"
         ) from error
     return path
-
-
-@dataclass(frozen=True)
-class _ConfigResolver:
-    """Resolves requests on top of a .config, in a lane's directory and with one toolchain."""
-
-    session: Session
-    runner: MakeRunner
-    lane_directory: LaneDirectory
-    catalog: Catalog
-    lane_axes: tuple[str, str, str]
-
-    def build_resolver(self, satisfied: dict[str, str]) -> Resolver:
-        """``satisfied`` are symbols that have their value already: they are verified, and nothing is set."""
-        arch = self.lane_axes[0]
-        knobs = {
-            name: {arch: {value: Setting(set={}, proof=self.catalog.find_setting(arch, name, value).proof)}}
-            for name, value in satisfied.items()
-        }
-        merged = {name: {**self.catalog.knobs.get(name, {}), **knob} for name, knob in knobs.items()}
-        catalog = replace(self.catalog, knobs={**self.catalog.knobs, **merged})
-        return self.session.create_resolver(self.runner, catalog, {})
-
-    def resolve_request(self, request: Request, satisfied: dict[str, str]) -> Resolution:
-        """RequestError when the tree's Kconfig refuses, MachineError when make could not be run."""
-        self.lane_directory.prepare_configure()
-        resolution = self.build_resolver(satisfied).resolve(request, lambda _: None)
-        self.lane_directory.finish_step(resolution.stage.state)
-        if resolution.config is None:
-            raise _build_refusal_error(resolution)
-        return resolution
-
-    def explain_unreached(self, resolution: Resolution, config: Config) -> tuple[str, ...]:
-        """Why the tree does not give what was asked for."""
-        definitions = self.session.read_definitions(self.lane_axes[0])
-        return explain_unreached(resolution, config, definitions, self.catalog)
-
-
-def _build_refusal_error(resolution: Resolution) -> RequestError | MachineError:
-    state = resolution.stage.state
-    if state is State.FAIL:
-        message = next((item.diagnostic.message for item in resolution.diagnostics), "make failed")
-        return RequestError(f"the tree's conf takes no .config: {message}", "./inv plan says more")
-    return MachineError(f"olddefconfig could not be run: {state}", "./inv doctor looks at this machine")
-
-
-@contextmanager
-def _open_config_resolver(
-    case: _ConfigCheck, cell: Cell, emit: EventSink, environment: Environment
-) -> Iterator[_ConfigResolver]:
-    """Open a resolver with the run's own tree, a cell's image and make line, and the .config as a base."""
-    with restore_session(case.stored.run, cell.toolchain, emit, environment) as session:
-        emit(
-            ProgressNote(
-                f"Asking the conf of Linux {session.tree.version} "
-                f"what it makes of {case.user_config.path.name}."
-            )
-        )
-        catalog = replace(session.catalog, bases={_CONFIG_BASE: Base(file=str(case.user_config.path))})
-        lane = Lane(cell.arch, cell.toolchain, _CONFIG_BASE, ())
-        axes, variables = (lane.arch, lane.toolchain, lane.base), cell.make_variables
-        steps = session.create_step_runner(generate_run_id("explain", datetime.now(UTC)))
-        with session.open_lane(lane, Stages("focus", ()), variables) as directory:
-            runner = session.create_make_runner(steps, lane.toolchain, variables, lambda: directory.build)
-            yield _ConfigResolver(session, runner, directory, catalog, axes)

@@ -1,13 +1,14 @@
 """Hidden objects of recorded runs, made again by themselves: where, from which tree, and for how many."""
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from matrix.builder.cell_record import CellLog
+from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lanes import Lane
 from matrix.builder.look_through import DemotingBuilder, HiddenTarget
 from matrix.builder.run_context import Session
@@ -45,34 +46,68 @@ def build_hidden_objects(
         item: DemotedBuild(reason=f"only {MAX_OBJECTS} objects are made for one verdict")
         for item in wanted[MAX_OBJECTS:]
     }
-    for (run, cell), group in groupby(wanted[:MAX_OBJECTS], key=lambda item: item[:2]):
-        items, stored = list(group), stored_by_directory[run]
-        names = ", ".join(item.object for item in items[:3]) + (", …" if len(items) > 3 else "")
-        emit(ProgressNote(f"Looking at {names} through other errors, in {cell}."))
-        builds |= _build_in_cell(stored, stored.find_cell(cell), items, emit, environment)
+    for run, group in groupby(wanted[:MAX_OBJECTS], key=lambda item: item.run):
+        stored = stored_by_directory[run]
+        for lane, items in _group_by_lane(stored, group):
+            builds |= _build_in_lane(stored, lane, items, emit, environment)
     return builds
+
+
+def _group_by_lane(
+    stored: StoredRun, hidden: Iterable[HiddenObject]
+) -> Iterator[tuple[Lane, Sequence[HiddenObject]]]:
+    """The lanes that these objects' cells belong to, so that each is copied once."""
+    by_lane: dict[tuple[str, str, str], list[HiddenObject]] = {}
+    for item in hidden:
+        cell = stored.find_cell(item.cell)
+        by_lane.setdefault((cell.arch, cell.toolchain, cell.base), []).append(item)
+    yield from ((Lane(*fields, ()), items) for fields, items in by_lane.items())
+
+
+def _build_in_lane(
+    stored: StoredRun,
+    lane: Lane,
+    hidden: Sequence[HiddenObject],
+    emit: EventSink,
+    environment: Environment,
+) -> Builds:
+    builds: Builds = {}
+    try:
+        with (
+            restore_session(stored.run, lane.toolchain, emit, environment) as session,
+            translate_foreign_faults(),
+            _open_copy(session, lane, stored.find_cell(hidden[0].cell)) as directory,
+        ):
+            for name, group in groupby(hidden, key=lambda item: item.cell):
+                items, cell = list(group), stored.find_cell(name)
+                objects = ", ".join(item.object for item in items[:3]) + (", …" if len(items) > 3 else "")
+                emit(ProgressNote(f"Looking at {objects} through other errors, in {name}."))
+                builds |= _build_in_cell(stored, cell, items, session, directory)
+    except (MachineError, RequestError) as error:
+        return {item: DemotedBuild(reason=str(error)) for item in hidden} | builds
+    return builds
+
+
+def _open_copy(session: Session, lane: Lane, cell: Cell) -> AbstractContextManager[LaneDirectory]:
+    """A copy of a lane that is gone at the end: with other flags than the cells', nothing that is made in it
+    may be there for the next run."""
+    return session.open_lane(lane, session.find_stages(lane.arch), cell.make_variables, copy=True)
 
 
 def _build_in_cell(
     stored: StoredRun,
     cell: Cell,
     hidden: Sequence[HiddenObject],
-    emit: EventSink,
-    environment: Environment,
+    session: Session,
+    directory: LaneDirectory,
 ) -> Builds:
     targets = [_describe_target(item, cell, stored) for item in hidden]
-    possible = [item for item in targets if item.target]
+    steps = session.create_step_runner(f"look-{secrets.token_hex(4)}")
+    runner = session.create_make_runner(steps, cell.toolchain, cell.make_variables, lambda: directory.build)
     log = _find_log(cell, stored.directory)
-    try:
-        config = stored.load_config(cell)
-        with (
-            restore_session(stored.run, cell.toolchain, emit, environment) as session,
-            translate_foreign_faults(),
-            _open_builder(session, cell, config, log) as builder,
-        ):
-            made = builder.build(possible)
-    except (MachineError, RequestError) as error:
-        made = {item.object: DemotedBuild(reason=str(error)) for item in possible}
+    with log.open_sink() as append_line:
+        builder = DemotingBuilder(directory, runner, cell.id, stored.load_config(cell), append_line)
+        made = builder.build([item for item in targets if item.target])
     unnamed = DemotedBuild(reason="its name cannot stand in a command")
     kept = log.name if log.path.exists() else None
     return {item: replace(made.get(item.object, unnamed), log=kept) for item in hidden}
@@ -91,18 +126,3 @@ def _describe_target(item: HiddenObject, cell: Cell, stored: StoredRun) -> Hidde
 def _find_log(cell: Cell, directory: Path) -> CellLog:
     name = str(Path(cell.log).with_name(LOG_NAME)) if cell.log else LOG_NAME
     return CellLog(directory / name, name)
-
-
-@contextmanager
-def _open_builder(session: Session, cell: Cell, config: str, log: CellLog) -> Iterator[DemotingBuilder]:
-    """What builds in a copy of the cell's lane, which is gone at the end: with other flags than the cell's,
-    nothing of it may be there for the next."""
-    lane = Lane(cell.arch, cell.toolchain, cell.base, ())
-    stages, variables = session.find_stages(cell.arch), cell.make_variables
-    steps = session.create_step_runner(f"look-{secrets.token_hex(4)}")
-    with (
-        session.open_lane(lane, stages, variables, copy=True) as directory,
-        log.open_sink() as append_line,
-    ):
-        runner = session.create_make_runner(steps, cell.toolchain, variables, lambda: directory.build)
-        yield DemotingBuilder(directory, runner, cell.id, config, append_line)

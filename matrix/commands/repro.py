@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from matrix.catalog.types import ROOT_IMAGE, find_compiler_and_linker
+from matrix.commands.restore import check_restorable
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
 from matrix.findings.finding import Finding
@@ -93,6 +94,7 @@ def render_reproducer(stored: StoredRun, target: ReproTarget, comment: Iterable[
     no script can be made of it.
     """
     run, cell, finding = stored.run, target.cell, target.finding
+    check_restorable(run, "no script can be made that stands alone", stored.name)
     ref = find_diagnostic_ref(cell, finding) if finding else None
     chain = _check_image_names(run.find_toolchain(cell.toolchain))
     config = _collect_config_values(run.bases.get(cell.base, BaseRecord()), cell, stored)

@@ -18,9 +18,21 @@ from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run, SourceRecord, ToolchainRecord
+from matrix.shell_words import format_command
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import AppliedPatch, GitProvenance, SourceTree
 from matrix.source.spec import PackageSpec, RevisionSpec, parse_source_spec
+
+
+def check_restorable(run: Run, wanted: str, name: str = "") -> None:
+    """RequestError where a run was imported. ``wanted``: what cannot be done then; ``name``: what ``--run``
+    takes for it."""
+    if run.is_imported:
+        raise RequestError(
+            f"{run.id} was built by others: it has no image of their compilers and no source, so {wanted}",
+            f"{format_command('./inv', 'explain', '--run', name or run.id)} shows what to type in a kernel "
+            "tree, with a compiler of yours",
+        )
 
 
 @contextmanager
@@ -32,6 +44,7 @@ def restore_session(
     A missing image is made and a missing source is fetched; no sweep removes them while the ``with`` block
     runs. RequestError when the source cannot be fetched, or is another one now.
     """
+    check_restorable(run, "nothing can be run where it was built")
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     engine, cache = environment.find_engine(), environment.open_cache()

@@ -23,7 +23,9 @@ from matrix.commands.session import (
     build_tool_record,
     prepare_session,
 )
+from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
+from matrix.findings.problem_forms import find_missing_symbols
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
@@ -39,6 +41,7 @@ from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
 from matrix.shell_words import format_command
+from matrix.source.symbol_providers import find_symbol_providers
 from matrix.user_files import expand_user_path
 
 
@@ -184,7 +187,22 @@ def _record_run(
         )
         try:
             yield context
+            if build:
+                journal.record_providers(_find_providers(session, journal.snapshot_run()))
         except KeyboardInterrupt:
             interrupted = True
         finally:
             journal.close(interrupted=interrupted)
+
+
+def _find_providers(session: Session, done: Run) -> dict[str, str]:
+    """What would bring the symbols that links of this run lack; nothing where the tree cannot be searched."""
+    shown = {ref.key for cell in done.cells for ref in cell.proven_diagnostics}
+    symbols = frozenset[str]().union(*(find_missing_symbols(done.diagnostics[key]) for key in shown))
+    if not symbols:
+        return {}
+    try:
+        paths = session.cache.load_manifest(session.tree.digest).entries
+        return find_symbol_providers(session.tree.path, paths, symbols)
+    except MachineError:
+        return {}

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 Severity = Literal["error", "warning"]
+SILENT_FAILURE = "nothing that its command printed says why"
+"""The end of the message of a target that failed for no reason that is known."""
 
 
 class Site(BaseModel):
@@ -89,6 +91,13 @@ class FailedTarget(NamedTuple):
     target: str
     object: str | None
     cause: Occurrence | None
+
+    @property
+    def known_cause(self) -> Diagnostic | None:
+        """What says why it failed; None where nothing that was printed does."""
+        if self.cause is None or self.cause.diagnostic.message.endswith(SILENT_FAILURE):
+            return None
+        return self.cause.diagnostic
 
 
 class BuildLog(NamedTuple):

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from matrix.diagnostics.diagnostic import SILENT_FAILURE
 from matrix.diagnostics.drafts import DiagnosticDraft
 
 _MAX_UNREAD_LINES = 60
@@ -61,7 +62,7 @@ class TargetFailure:
         """What is known of the cause where nothing was printed that could be it."""
         if not self.reason:
             return "the build failed and its log is empty"
-        return f"{self.reason}: nothing that its command printed says why"
+        return f"{self.reason}: {SILENT_FAILURE}"
 
 
 class _UnreadLine(NamedTuple):

@@ -45,6 +45,9 @@ _LOCATION = re.compile(
 )
 _SECTION = re.compile(r"\(\.[^()]*\)$")
 _DISCARDED_FROM = re.compile(r"`\S+' referenced in section `[^']*' of (?P<object>\S+): defined in discarded ")
+_HIDDEN = re.compile(r"\S+: (?:hidden|internal) symbol `(?P<symbol>[^']+)' isn't defined$")
+_MAX_RECENT = 50
+"""Messages of one link that are looked through for what another one repeats."""
 _FIRST_DEFINED = "first defined here"
 _DEFINED_BEFORE = "; "
 
@@ -53,8 +56,11 @@ def read_gnu_ld(log: ParserState, line: str) -> bool:
     """Take a line of GNU ld; False when it is none."""
     if _NAME_END.search(line.partition(":")[0][-16:]) and (named := _NAMED.match(line)):
         return _read_text(log, named["text"])
-    is_hinted = any(hint in line for hint in _HINTS)
-    return is_hinted and _UNNAMED.match(line) is not None and _read_text(log, line)
+    # A loop: as in read_with_first.
+    for hint in _HINTS:
+        if hint in line:
+            return _UNNAMED.match(line) is not None and _read_text(log, line)
+    return False
 
 
 def _read_text(log: ParserState, text: str) -> bool:
@@ -66,9 +72,11 @@ def _read_text(log: ParserState, text: str) -> bool:
 
 
 def _follows_from_error(log: ParserState, text: str) -> bool:
-    """Whether this only says that the link failed, after an error that says why."""
-    last = log.drafts[-1] if log.drafts else None
-    has_failed = last is not None and (last.tool, last.severity) == ("ld", "error")
+    """Whether this only says that the link failed, or names a symbol again, after an error that says why."""
+    recent = [draft for draft in log.drafts[-_MAX_RECENT:] if (draft.tool, draft.severity) == ("ld", "error")]
+    if hidden := _HIDDEN.match(text):
+        return any(draft.symbols == (hidden["symbol"],) for draft in recent)
+    has_failed = bool(recent) and recent[-1] is log.drafts[-1]
     return has_failed and text.startswith("final link failed")
 
 

@@ -39,7 +39,7 @@ _FORMS = (
         re.compile(rf"(?:{_PLACE})?\s+(?P<text>(?:symbol|choice) (?:<choice>|(?P<symbol>\w+)) .*)"),
         "kconfig",
         makes="note",
-        hint=" ",
+        hint="symbol ",
     ),
     MessageForm(
         re.compile(rf"{_PLACE}(?P<text>\s+.*|location of the .*)"), "kconfig", makes="note", hint="onfig"

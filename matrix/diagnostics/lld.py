@@ -34,7 +34,8 @@ _FUNCTION_SECTION = re.compile(
 _IN_FUNCTION = re.compile(r".*\bin function '(?P<name>[^']+)'")
 _SOURCE = re.compile(r"(?P<text>.+?) \S+ \((?P<file>[^():]+):(?P<line>[0-9]{1,9})\)$")
 _SOURCE_NAME = re.compile(
-    r"referenced by (?P<file>[^\s:()/]+\.\w+)(?::(?P<line>[0-9]{1,9}))? (?P<object>[^\s:]+):\("
+    r"referenced by (?P<file>[^\s:()/]+\.\w+)(?::(?P<line>[0-9]{1,9}))? (?P<object>[^\s:]+):\([^()]*\)"
+    r"(?: in archive (?P<archive>\S+))?"
 )
 _FUNCTION = re.compile(r"\s\S+:\((?P<name>[A-Za-z_][\w.$]*)\)")
 
@@ -104,11 +105,16 @@ def _read_continuation(log: ParserState, text: str) -> bool:
 def _place_use(log: ParserState, draft: DiagnosticDraft, text: str) -> None:
     """The function and the source of the first use, where the message does not name them."""
     function = _FUNCTION.search(text)
-    if function and draft.function is None:
+    # What refers to a discarded section is nearly always a table.
+    if function and draft.function is None and "discarded section" not in draft.message:
         draft.function = function["name"]
     source = _SOURCE_NAME.match(draft.notes[-1])
-    directory = posixpath.dirname(name_input(source["object"])) if source else ""
-    if source and directory and draft.position.file is None:
-        # Without debug information lld prints the last part of the name only; the object has the rest.
+    if source is None or draft.position.file is not None:
+        return
+    # Without debug information lld prints the last part of the name only; the object has the rest, and lies
+    # where its archive does.
+    archive = posixpath.dirname(source["archive"] or "")
+    directory = posixpath.dirname(posixpath.join(archive, name_input(source["object"])))
+    if directory:
         file = log.roots.normalize_file(posixpath.join(directory, source["file"]))
         draft.position = Position(file, int(source["line"]) if source["line"] else None)

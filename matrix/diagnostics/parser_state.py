@@ -63,10 +63,15 @@ class BuildRoots:
 
     @cached_property
     def _prefixes(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(
+        named = tuple(
             re.compile(rf"^(?:{re.escape(root)}|(?:\.\./)++{re.escape(posixpath.basename(root))})/++")
-            for root in (self.source, self.build)
+            for root in sorted((self.source, self.build), key=len, reverse=True)
         )
+        below = posixpath.relpath(self.build, self.source)
+        # kbuild calls the tree `..` where the build directory lies in it.
+        inside = below != "." and not below.startswith("..")
+        depth = below.count("/") + 1
+        return (*named, re.compile(rf"^(?:\.\./){{{depth}}}(?!\.\./)")) if inside else named
 
     def make_relative(self, path: str) -> str:
         """A path relative to the tree, or to the build directory, without detours."""
@@ -79,7 +84,8 @@ class BuildRoots:
 
     def normalize_file(self, path: str) -> str | None:
         """As `make_relative`; None for what is no file of the build: ``<stdin>``, a compiler's temporary."""
-        return None if path.startswith(("<", "{", "/tmp/")) else self.make_relative(path)  # noqa: S108
+        plain = self.make_relative(path)
+        return None if plain.startswith(("<", "{", "/tmp/")) else plain  # noqa: S108
 
 
 def _strip_suffix(path: str) -> str:

@@ -15,7 +15,8 @@ from matrix.findings.grouping import group_diagnostics
 from matrix.findings.link_problems import list_missing_symbols
 from matrix.findings.minimize import Cover, minimize_condition
 from matrix.findings.proof import ProofSearch
-from matrix.findings.truth_table import compute_step_limit
+from matrix.findings.summaries import drop_summaries, find_refusing_cells, is_summed_up
+from matrix.findings.truth_table import CoverProblem, compute_step_limit
 from matrix.record.run_model import Run, Tool
 
 Places = tuple[int, int]
@@ -52,9 +53,11 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
     index = CellIndex.from_run(run, made_objects)
     problems = group_into_problems(run, made_objects)
     places = [_find_places(problem, index) for problem in problems]
-    covers = _find_conditions(index, set(places))
+    mixed = {place for place in places if _has_mixed_twins(index, *place)}
+    separated = CellIndex.from_run(run, made_objects, by_directory=True) if mixed else index
+    covers = _find_conditions(index, set(places) - mixed) | _find_conditions(separated, mixed)
     findings = tuple(
-        _build_finding(f"F{number}", problem, index, place, covers[place])
+        _build_finding(f"F{number}", problem, separated if place in mixed else index, place, covers[place])
         for number, (problem, place) in enumerate(zip(problems, places, strict=True), 1)
     )
     return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
@@ -63,6 +66,11 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
 def _find_places(problem: Problem, index: CellIndex) -> Places:
     seen = index.mask_cells(problem.cells)
     return seen, index.find_absent_cells(problem.objects, problem.stages) & ~seen
+
+
+def _has_mixed_twins(index: CellIndex, seen: int, absent: int) -> bool:
+    """Whether of two builds with the same values on all axes one shows the problem and one lacks it."""
+    return CoverProblem(index.table, seen, absent).absent != absent
 
 
 def _find_conditions(index: CellIndex, places: set[Places]) -> dict[Places, Cover]:
@@ -99,7 +107,8 @@ def group_into_problems(run: Run, made_objects: MadeObjects) -> tuple[Problem, .
 
     Of one cell, the tree's own come before those of a tool that broke.
     """
-    groups = group_diagnostics(run, made_objects)
+    groups = drop_summaries(group_diagnostics(run, made_objects), run)
+    refusing = find_refusing_cells(run)
     causes = find_consequences(groups, run)
     keys = _find_distinct_keys(groups, causes, run.diagnostics)
     followers: dict[int, list[int]] = {}
@@ -109,7 +118,7 @@ def group_into_problems(run: Run, made_objects: MadeObjects) -> tuple[Problem, .
         (
             group,
             _add_consequences(
-                _build_problem(run, group, keys[number]),
+                _build_problem(run, group, keys[number], refusing),
                 [(groups[other], keys[other]) for other in sorted(followers.get(number, ()))],
             ),
         )
@@ -176,18 +185,25 @@ def _collect_keys(group: DiagnosticGroup, diagnostics: Mapping[str, Diagnostic])
     )
 
 
-def _build_problem(run: Run, group: DiagnosticGroup, keys: Iterable[str]) -> Problem:
+def _build_problem(
+    run: Run, group: DiagnosticGroup, keys: Iterable[str], refusing: frozenset[int]
+) -> Problem:
     ranked = sorted(
         group.toolchains_by_diagnostic, key=lambda entry: _rank_diagnostic(run.diagnostics[entry[0]], entry)
     )
     main_by_toolchain = _pick_by_toolchain(run, group, ranked)
     first, first_object = ranked[0]
     first_keys = tuple(main_by_toolchain.values())
+    summed_up = group.cells & refusing if is_summed_up(group) else ()
+    refused = {run.cells[number].toolchain for number in summed_up}
     rest = dict.fromkeys(key for key, _ in ranked if key not in first_keys)
     return Problem(
         title=_format_title(run.diagnostics[first], first_object, group),
         keys=tuple(sorted(keys)),
-        severity={name: run.diagnostics[key].severity for name, key in main_by_toolchain.items()},
+        severity={
+            name: "error" if name in refused else run.diagnostics[key].severity
+            for name, key in main_by_toolchain.items()
+        },
         diagnostics=(*first_keys, *rest),
         cells=tuple(run.cells[number].id for number in sorted(group.cells)),
         objects=tuple(sorted(group.objects)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from matrix.findings.truth_table import TruthTable
-from matrix.record.run_model import Cell, Run
+from matrix.record.run_model import IMPORT_AXIS, Cell, Run
 from matrix.record.states import COMPLETE_STATES, State
 
 MadeObjects = Mapping[str, frozenset[str]]
@@ -74,11 +74,17 @@ class CellIndex:
     _lane_masks: dict[tuple[str, str], int]
 
     @classmethod
-    def from_run(cls, run: Run, made_objects: MadeObjects) -> "CellIndex":
-        """The index of a run's cells. Time and memory grow with their number times that of the axes."""
+    def from_run(cls, run: Run, made_objects: MadeObjects, *, by_directory: bool = False) -> "CellIndex":
+        """The index of a run's cells. Time and memory grow with their number times that of the axes.
+
+        What imported builds are called is no axis of theirs, but for ``by_directory``: it would tell anything
+        from anything.
+        """
         named = dict.fromkeys((name for cell in run.cells for name in cell.request), "")
         rows = [named | cell.axes for cell in run.cells]
         occurring = _collect_axis_values(run, rows)
+        if not by_directory:
+            occurring.pop(IMPORT_AXIS, None)
         axes = {name: values for name, values in occurring.items() if len(values) > 1}
         points = [tuple(row.get(name, "") for name in axes) for row in rows]
         size = len(points)

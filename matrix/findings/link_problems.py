@@ -141,12 +141,21 @@ def join_missing_symbols(groups: Sequence[DiagnosticGroup], run: Run) -> list[Di
         )
         provider = run.providers.get(symbols[0])
         cells = frozenset(group.cells)
-        origins = [(cells, provider, user) for user in users] if provider else [(cells, None, users)]
-        for origin in origins if users else ():
+        for origin in _list_origins(cells, users, provider):
             numbers_by_origin.setdefault(origin, []).append(number)
     for numbers in numbers_by_origin.values():
         joining.join_all(numbers)
     return joining.remaining_groups
+
+
+def _list_origins(
+    cells: frozenset[int], users: frozenset[str], provider: str | None
+) -> list[tuple[Hashable, ...]]:
+    """What missing symbols have in common that are one problem: any of these."""
+    # ld names no object of what it links from vmlinux.o: there the provider alone tells.
+    if provider is not None:
+        return [(cells, provider, user) for user in users or {""}]
+    return [(cells, None, users)] if users else []
 
 
 def list_missing_symbols(kinds: Iterable[ProblemKind]) -> set[str]:

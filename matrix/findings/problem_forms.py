@@ -214,6 +214,12 @@ def recognize_problem(diagnostic: Diagnostic) -> RecognizedProblem | None:
     return None
 
 
+def find_missing_symbols(diagnostic: Diagnostic) -> frozenset[str]:
+    """The symbols of which a link says that nothing defines them; none for any other message."""
+    problem = recognize_problem(diagnostic)
+    return frozenset(problem.names if problem and problem.construct == UNDEFINED else ())
+
+
 _FILE = re.compile(r"(?<![\w./+-])([\w./+-]+)\.(?:[cSo]|ko|rs)\b")
 
 

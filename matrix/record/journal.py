@@ -187,6 +187,11 @@ class Journal:
             self._store_text(folder, digest, text)
         return digest if text else None
 
+    def record_providers(self, providers: Mapping[str, str]) -> None:
+        """Keep what would bring the symbols that links lack; it is written at the end."""
+        with self._lock:
+            self._run = self._run.model_copy(update={"providers": dict(providers)})
+
     def snapshot_run(self) -> Run:
         """The run with the outcomes so far, cells in plan order."""
         with self._lock:

@@ -12,10 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.record.states import SPEECHLESS_STATES, Evidence, State
 from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
 SCHEMA_VERSION: Literal[1] = 1
+IMPORT_AXIS = "build"
+"""The axis of imported builds that have all other values alike: the names of their directories."""
 AxesKey = frozenset[tuple[str, str]]
 """A cell's values on all axes, as a key."""
 # A record may be a stranger's, and its commands are shown to be typed.
@@ -209,9 +211,9 @@ class Cell(RequestedCell):
         Where a limit or a fault ends a step, tools print errors that are not the tree's. So what was printed
         in a stage that was not tried to its end is no proof, and nothing is in a cell that was not.
         """
-        if self.state in UNTRIED_STATES:
+        if self.state in SPEECHLESS_STATES:
             return ()
-        untried = {stage.name for stage in self.stages if stage.state in UNTRIED_STATES}
+        untried = {stage.name for stage in self.stages if stage.state in SPEECHLESS_STATES}
         return tuple(ref for ref in self.diagnostics if ref.stage not in untried)
 
     @property
@@ -232,9 +234,12 @@ class Cell(RequestedCell):
 
 
 class Run(Record):
-    """One execution of a profile on one source.
+    """One execution of a profile on one source; or builds of others that were imported.
 
-    ``providers``: symbol that some cell lacks → the object or source that defines it, where that is known.
+    ``providers``: symbol that a link lacks → what would bring it, where that is known: a Kconfig symbol
+    (``CONFIG_MTD``), or else an object.
+    ``followers``: symbol axis → the symbols of the imported .configs that differ just where it does, so that
+    each of them may be what matters.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
@@ -255,8 +260,14 @@ class Run(Record):
     cells: tuple[Cell, ...] = ()
     # It came later: where there is nothing to say it is left out, so that older records stay as they are.
     providers: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
+    followers: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=not_)
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether others built its cells: then neither their images nor their source are known."""
+        return any(cell.evidence is Evidence.IMPORTED for cell in self.cells)
 
     def find_toolchain(self, name: str) -> ToolchainRecord:
         """What a cell's toolchain was. RequestError where the record lacks it."""

@@ -23,6 +23,8 @@ class StateKind(Enum):
     """The machine stopped it: a limit or a fault, never the kernel's."""
     ABANDONED = auto()
     """It was never begun, or given up."""
+    OPEN = auto()
+    """Others built it, and nothing shows how that ended: what was printed is valid, and nothing is absent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,15 @@ class State(StrEnum):
         meaning="never started",
         reason="never started",
     )
+    UNKNOWN = StateRow(
+        name="unknown",
+        kind=StateKind.OPEN,
+        rank=65,
+        sign="u",
+        style="blue",
+        meaning="built by others, and nothing shows how it ended",
+        reason="nothing shows how it ended",
+    )
 
 
 def _select_states(*kinds: StateKind) -> frozenset[State]:
@@ -168,8 +179,10 @@ ANSWERED_STATES = PROVEN_STATES | _select_states(StateKind.EMPTY)
 """States in which a stage was tried as far as it can be, though it may have nothing to make."""
 STOPPED_STATES = _select_states(StateKind.STOPPED)
 """States in which the machine ended the stage: a limit, or a fault."""
-UNTRIED_STATES = STOPPED_STATES | _select_states(StateKind.ABANDONED)
-"""States in which what was planned was not tried to its end."""
+SPEECHLESS_STATES = STOPPED_STATES | _select_states(StateKind.ABANDONED)
+"""States in which what tools printed proves nothing of the tree."""
+UNTRIED_STATES = SPEECHLESS_STATES | _select_states(StateKind.OPEN)
+"""States in which what was planned was not tried to its end, as far as is known."""
 CUT_SHORT_STATES = frozenset(state for state in State if state.row.is_cut_short)
 QUIET_STATES = frozenset(state for state in State if state.row.is_quiet)
 
@@ -181,6 +194,7 @@ class Evidence(StrEnum):
     SAME_CONFIG = "same-config"
     UNAFFECTED = "unaffected"
     RESUMED = "resumed"
+    IMPORTED = "imported"
 
 
 def find_worst_state(states: Iterable[State]) -> State:

@@ -4,8 +4,10 @@ A finding is gone only where it was looked for. That takes more of a cell than t
 without it, or is shown not to belong to the configuration any more.
 """
 
+import re
 from typing import NamedTuple
 
+from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.evidence import is_problem_absent
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
@@ -133,10 +135,36 @@ def explain_hidden_before(pair: CellPair, finding: Finding, sides: FindingMatche
     whereabouts = locate_finding(sides.after, after, finding)
     if not has_run_stages(before, whereabouts.stages):
         return f"before, {_format_missing_stages(whereabouts, before)} was not built"
-    # A compiler that refused an object has read it: only what was not reached may have been hidden.
-    refused = {ref.object for ref in before.proven_diagnostics}
-    if whereabouts.objects & refused or is_problem_absent(
+    if _has_reached(before, whereabouts.objects, finding, sides) or is_problem_absent(
         before, whereabouts.objects, whereabouts.stages, sides.before.made_objects
     ):
         return ""
     return "it failed before for another reason, which may have hidden this"
+
+
+# How far the making of an object came where this tool refused it; any other comes after all of these.
+_TOOL_ORDER = {"sh": 0, "make": 0, "gcc": 2, "clang": 2, "rustc": 2, "as": 3}
+_AFTER_COMPILERS = 4
+_STOPS_READING = re.compile(r"No such file or directory|file not found|Killed|Terminated", re.IGNORECASE)
+
+
+def _has_reached(before: Cell, objects: frozenset[str], finding: Finding, sides: FindingMatches) -> bool:
+    """Whether the tools that show a finding came as far in one of its objects before.
+
+    A compiler that refused an object has read it. A shell or make that could not even start it, a compiler
+    that broke or found no header, have not; and none that comes after a compiler has looked at what that
+    refused.
+    """
+    known = sides.before.run.diagnostics
+    said = (known[ref.key] for ref in before.proven_diagnostics if ref.object in objects and ref.key in known)
+    reached = max(map(_find_reached_step, said), default=0)
+    after = sides.after.run.diagnostics
+    refs = sides.after.findings_by_cell.values()
+    tools = {after[ref.key].tool for shown in refs for ref in shown.get(finding.id, ()) if ref.key in after}
+    return reached >= max((_TOOL_ORDER.get(tool, _AFTER_COMPILERS) for tool in tools), default=0) > 0
+
+
+def _find_reached_step(diagnostic: Diagnostic) -> int:
+    step = _TOOL_ORDER.get(diagnostic.tool, _AFTER_COMPILERS)
+    is_cut = diagnostic.internal or _STOPS_READING.search(diagnostic.message) is not None
+    return 0 if is_cut and diagnostic.severity == "error" else step

@@ -9,6 +9,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.shell_words import format_command
+from matrix.verdict.finding_outcome import WORDINGS, FindingOutcome, explain_not_fixed, is_known_unfixed
 from matrix.verdict.through_text import format_toolchain_outcomes
 from matrix.verdict.verdict_model import (
     CellChange,
@@ -51,12 +52,14 @@ def check_fix(verdict: Verdict, name: str) -> FixCheck:
 
 def format_fix_check(check: FixCheck) -> str:
     """``F1 is fixed``, ``F1 is not fixed: still there``, ``F1: not known whether it is fixed: no list``."""
-    if check.fixed:
-        how = check.how or "fixed"
-        return f"{check.finding} is {'' if how.startswith('fixed') else 'fixed: '}{how}"
-    outcome = " is not fixed" if check.known else ": not known whether it is fixed"
-    how = f"; {check.how}" if check.how else ""
-    return f"{check.finding}{outcome}: {check.reason}{how}"
+    outcome = FindingOutcome.STILL if check.known else FindingOutcome.UNKNOWN
+    sentence = f"{check.finding}{WORDINGS[FindingOutcome.FIXED if check.fixed else outcome].sentence}"
+    how = check.how or ""
+    if not check.fixed:
+        return f"{sentence}: {check.reason}" + (f"; {how}" if how else "")
+    # "fixed with gcc-14; with clang-19 …" begins as the sentence ends.
+    own = how.removeprefix("fixed ")
+    return f"{sentence}{' ' if own != how else ': '}{own}" if how else sentence
 
 
 def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
@@ -66,32 +69,6 @@ def _find_asked_change(verdict: Verdict, name: str) -> FindingChange | None:
 
 def _matches_name(row: FindingChange, ids: Collection[str], name: str) -> bool:
     return name.upper() in ids or name in row.keys
-
-
-def explain_not_fixed(row: FindingChange) -> str:
-    """Why a finding is not known to be fixed; empty where it is."""
-    if row.fate is FindingStatus.STILL:
-        hidden = {look.cell for look in row.seen_through if look.when == "after" and look.shows}
-        cells = len({*(row.after.cells if row.after else ()), *hidden})
-        where = "1 cell" if cells == 1 else f"{cells} cells"
-        return f"still there, in {where}" + (f": {row.why}" if row.why else "")
-    if row.fate is FindingStatus.LOST:
-        return f"lost, not fixed, in {row.became[CellFindingStatus.LOST]} of its cells: {row.why}"
-    if row.fate is not FindingStatus.FIXED:
-        return row.why or "nothing is known of its cells"
-    if CellFindingStatus.UNLISTED in row.became:
-        return "its cells pass, but no list says whether its object was made for that"
-    if CellFindingStatus.NOT_BUILT in row.became and not row.why:
-        return "its object is not built any more, and nothing explains why"
-    return ""
-
-
-def is_known_unfixed(row: FindingChange) -> bool:
-    """Whether a finding is known not to be fixed: it is still there, or where it was nothing can be built.
-
-    Otherwise what is not fixed may well be: its cells could not be tried, or nothing says why it is gone.
-    """
-    return row.fate in {FindingStatus.STILL, FindingStatus.LOST}
 
 
 def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Collection[str]) -> str:

@@ -7,8 +7,10 @@
    both, and no makefile did.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -17,7 +19,7 @@ from matrix.findings.finding import Finding
 from matrix.findings.fingerprint import compute_finding_keys, format_problem_title
 from matrix.findings.stored_run import StoredRun
 from matrix.record.demoted_build import DemotedBuild, HiddenObject, is_demotable
-from matrix.record.run_model import Cell
+from matrix.record.run_model import AxesKey, Cell
 from matrix.record.states import COMPLETE_STATES, State
 from matrix.verdict.cell_finding import (
     CellFindingCheck,
@@ -110,9 +112,9 @@ class HiddenFindingSearch:
         ``seen`` are the cells that had it, and where.
         """
         places = {_get_key_without_toolchain(pair.cell): whereabouts for pair, whereabouts in seen}
-        for pair in self.environment.pairs:
-            whereabouts = places.get(_get_key_without_toolchain(pair.cell))
-            if whereabouts is None or pair.cell.toolchain in finding.severity or pair.after is None:
+        neighbours = ((pair, where) for key, where in places.items() for pair in self._pairs_by_key[key])
+        for pair, whereabouts in neighbours:
+            if pair.cell.toolchain in finding.severity or pair.after is None:
                 continue
             if self.environment.explain_differences(pair):
                 continue
@@ -121,6 +123,20 @@ class HiddenFindingSearch:
                 check = check_after_cell(pair, whereabouts, self.matches)
                 check = self.check_failing_cell(check, finding, whereabouts)
                 yield check._replace(through=(look, *check.through))
+
+    @cached_property
+    def _pairs_by_key(self) -> Mapping[AxesKey, list[CellPair]]:
+        """Cells that differ in the toolchain only, by what they have in common."""
+        pairs: dict[AxesKey, list[CellPair]] = defaultdict(list)
+        for pair in self.environment.pairs:
+            pairs[_get_key_without_toolchain(pair.cell)].append(pair)
+        return pairs
+
+    @cached_property
+    def _known_keys(self) -> frozenset[str]:
+        """The keys of all findings of both sides."""
+        sides = (self.matches.before, self.matches.after)
+        return frozenset(key for side in sides for finding in side.findings.findings for key in finding.keys)
 
     def _check_object(self, check: CellFindingCheck, name: str, finding: Finding) -> _ObjectCheck:
         after = check.pair.cell
@@ -174,12 +190,10 @@ class HiddenFindingSearch:
 
     def _list_unknown_titles(self, shown: Iterable[Diagnostic], name: str) -> tuple[str, ...]:
         """What no finding of either side is."""
-        sides = (self.matches.before, self.matches.after)
-        known = {key for side in sides for finding in side.findings.findings for key in finding.keys}
         titles = (
             format_problem_title(item, name)
             for item in shown
-            if compute_finding_keys(item, name).isdisjoint(known)
+            if compute_finding_keys(item, name).isdisjoint(self._known_keys)
         )
         return tuple(dict.fromkeys(titles))[:_MAX_BEYOND]
 
@@ -211,11 +225,7 @@ class HiddenFindingSearch:
         flips = self.configs.diff_pair(pair)
         if not flips or not self.excludes or not is_listable_object(name):
             return ""
-        if name in self.matches.after.load_objects(pair.cell):
-            return ""
-        for other in self.environment.pairs:
-            if _get_key_without_toolchain(other.cell) != _get_key_without_toolchain(pair.cell):
-                continue
+        for other in self._pairs_by_key[_get_key_without_toolchain(pair.cell)]:
             if self._leaves_out(other, name) and self.configs.diff_pair(other) == flips:
                 return other.cell.id
         return ""
@@ -283,5 +293,5 @@ def _strip_severity(item: Diagnostic) -> tuple[object, ...]:
     return item.file, item.line, item.column, item.message, item.flag
 
 
-def _get_key_without_toolchain(cell: Cell) -> frozenset[tuple[str, str]]:
+def _get_key_without_toolchain(cell: Cell) -> AxesKey:
     return frozenset(pair for pair in cell.axes.items() if pair[0] != "toolchain")

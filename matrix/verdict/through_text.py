@@ -31,9 +31,9 @@ def format_toolchain_outcomes(change: FindingChange, naming: ThroughNaming = lis
 
 def list_look_commands(change: FindingChange) -> list[str]:
     """What was made by itself for a finding, each command once, and what came up that no build had shown."""
-    commands = (f"{look.when}, {look.command}" for look in change.seen_through if look.command)
+    commands = (f"{look.when}: {look.command}" for look in change.seen_through if look.command)
     beyond = (title for look in change.seen_through for title in look.beyond)
-    return [*dict.fromkeys(commands), *(f"that also shows {title}" for title in dict.fromkeys(beyond))]
+    return [*dict.fromkeys(commands), *(f"which also shows {title}" for title in dict.fromkeys(beyond))]
 
 
 def format_look_methods(change: FindingChange) -> str:

@@ -55,6 +55,7 @@ class Desk(Kmatrix):
     def __init__(self, place: Path) -> None:
         super().__init__(place)
         self.number = 0
+        self.bases: tuple[str, ...] = (str(REGRESSION),)
 
     def diff(self, **edits: Edit) -> str:
         """A diff of these files of the tree (``include/linux/vfio.h`` and so on, by name) as it is broken."""
@@ -78,7 +79,7 @@ class Desk(Kmatrix):
 
     def verdict(self, file: Path, select: str, **more: object) -> PatchResult:
         given = {"profile": [str(self.profile)], "source": [self.tree], "select": [select]}
-        asked = PatchRequest(read_series(str(file)), (str(REGRESSION),), **more)  # type: ignore[arg-type]
+        asked = PatchRequest(read_series(str(file)), self.bases, **more)  # type: ignore[arg-type]
         return evaluate_patch(resolve_profile(given, {}), asked, self.events.append, ["test"], self.world)
 
 

@@ -70,7 +70,8 @@ def shell_words(line: str) -> Iterator[str]:
 def parsed(words: list[str]) -> list[ParserContext]:
     """The tasks that a command line names, with their options. ParseError where invoke would refuse it."""
     core = ParserContext(args=tasks.program.core_args())
-    contexts = Parser(contexts=tasks.namespace.to_contexts(), initial=core).parse_argv(words)
+    named = list(tasks.program.name_listed_words(words))
+    contexts = Parser(contexts=tasks.namespace.to_contexts(), initial=core).parse_argv(named)
     return [context for context in contexts if context.name]
 
 

@@ -20,6 +20,7 @@ from matrix.engine.docker_engine import connect_docker
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.engine.protocol import Engine
 from tests.fakes.engine import FakeEngine
+from tests.fakes.foreign_builds import keep_build, keep_plain_build
 from tests.fakes.kernel import Kernel, Made, Symbol
 from tests.fakes.runs import the_story
 from tests.fakes.small_tree import SMALL_PROFILE, small_tree
@@ -319,6 +320,19 @@ RUNS = [
     Row("compare a-run other", "have no cell in common", "share axes and values"),
 ]
 FINDINGS = [
+    Row("diagnose", "diagnose needs a log", "name the log of a build"),
+    Row("diagnose nosuch", "nosuch cannot be read: there is no such file", "or - for stdin"),
+    Row("diagnose dir", "dir is a directory", "name the log of a build"),
+    Row("diagnose binary", "binary is no text", "as text or gzip"),
+    Row("diagnose file/x", "there is no such file", "name the log of a build"),
+    Row("diagnose ~nosuchuser/x", "no such user here", "whole path"),
+    Row("diagnose file --fails --succeeds", "--fails and --succeeds exclude each other", "one of both"),
+    Row("diagnose file --json --github", "--json and --github exclude each other", "one of them"),
+    Row("diagnose - -", "- is named twice", "name it once"),
+    Row("diagnose file --build-root=", "--build-root is empty", "leave it out"),
+    Row(("diagnose", ""), "is empty", "leave it out"),
+    Row(("diagnose", ESCAPE), "there is no such file", "name the log of a build"),
+    Row(("diagnose", LONG), "File name too long", "what you may read"),
     Row("explain --run nosuch", NO_SUCH_RUN, MAKES_ONE),
     Row("explain --run a-run --finding F9", r"has no finding 'F9' \(it has F1\)", "shows them"),
     Row("explain --run a-run --finding=", "--finding is empty", "leave it out"),
@@ -348,6 +362,34 @@ FINDINGS = [
     Row("shell nosuch --run a-run", "has no cell 'nosuch'", "its report names the cells"),
     Row(f"shell {CELL.replace('gcc-14', 'gcc14')} --run a-run", f"nearest: '{CELL}'", "its report"),
     Row(f"shell {CELL} --run a-run", "cannot be read: it is missing", MAKES_ANOTHER),
+]
+IMPORTS = [
+    Row("import", "import needs 'dir'", "import --help"),
+    Row(("import", ""), "dir is empty", "leave it out"),
+    Row("import --dirs x", "import has no option '--dirs'", "import --help"),
+    Row("import nosuch", "nosuch is no build: it cannot be read: No such file", "directories of builds"),
+    Row("import file", "file is no build: it cannot be read: Not a directory", "directories of builds"),
+    Row("import loop", "loop is no build: it cannot be read: Too many levels", "directories of builds"),
+    Row(f"import {LONG}", "is no build: it cannot be read: File name too long$", "directories of builds"),
+    Row(("import", f"./{ESCAPE}"), "red is no build: it cannot be read: No such file", "directories"),
+    Row(("import", LATIN), r"'\\udcff' is no UTF-8", "rename it"),
+    Row("import ~nosuchuser/x", "no such user here", "whole path"),
+    Row(
+        "import empty",
+        r"empty is no build: it has no log \(build.log,.*no .config \(config,",
+        "a build's log",
+    ),
+    Row("import dir", "dir is no build: it has no .config .*; it has 'thesis.txt'", "a build's log"),
+    Row("import linked", "'config' is a link or lies behind one", "read as they are", 2),
+    Row("import garbled", "garbled is no build: 'config': line 1 is no line of a .config", "CONFIG_NAME"),
+    Row("import build build", "build is named twice", "each build once"),
+    Row("import build --symbols=", "--symbols is empty", "leave it out"),
+    Row("import build --symbols CONFIG_VFIO", "has the prefix CONFIG_", "write VFIO"),
+    Row("import build --symbols VFOI", r"no .config of these builds has it \(nearest: 'VFIO'\)", "CONFIG_"),
+    Row("import build --tree empty", "--tree empty is no kernel tree", "top directory"),
+    Row("import build --tree=", "--tree is empty", "leave it out"),
+    Row("import build --out dir", "--out .*/dir is in use: it is not empty", "does not exist yet"),
+    Row("import build --out=", "--out is empty", "leave it out"),
 ]
 MACHINE = [
     Row("setup --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
@@ -422,6 +464,7 @@ TABLE = {
     "baselines": BASELINES,
     "runs": RUNS,
     "findings": FINDINGS,
+    "imports": IMPORTS,
     "machine": MACHINE,
 }
 ALL = [(group, row) for group, rows in TABLE.items() for row in rows]
@@ -466,7 +509,11 @@ class World:
         for name in ("empty", "dir", "dir.toml"):
             (root / name).mkdir()
         (root / "dir" / "thesis.txt").touch()
+        keep_plain_build(root / "build", VFIO="y")
+        keep_build(root / "garbled", {"build.log": "", "config": "text"})
+        keep_build(root / "linked", {"build.log": ""})
         for name, target in (
+            ("linked/config", "../my.config"),
             ("loop", "loop"),
             ("dangling", "gone"),
             ("loop.toml", "loop.toml"),

@@ -3,9 +3,11 @@
 import hashlib
 import shutil
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from matrix.catalog.load import load_catalog
 from matrix.commands.explain_config import (
@@ -20,6 +22,7 @@ from matrix.findings.check_config import ConfigExplanation
 from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Run
+from reports.explain import show_config_explanation
 from tests.fakes.kernel import Job, Made, Symbol
 from tests.unit.commands.test_run import ERROR, PROFILE, SIX, VFIO, Desk
 
@@ -246,6 +249,136 @@ def test_what_differs_is_judged_after_the_change(somebody: Maintainer) -> None:
     told = somebody.ask(f"{MODULES_ON}CONFIG_GROUP=y\n")
     assert told.differences is not None
     assert [(one.symbol, one.actual) for one in told.differences.unproven_symbols] == [("GROUP", "n")]
+
+
+# What was never tried
+
+
+def headline(somebody: Maintainer, told: ConfigExplanation) -> str:
+    """What is said before anything else."""
+    out = StringIO()
+    stored = StoredRun(somebody.done, somebody.directory)
+    show_config_explanation(stored, told, Console(file=out, width=80, color_system=None))
+    return " ".join(out.getvalue().split("\n\n")[0].split())
+
+
+def test_what_every_cell_had_and_the_file_has_not_is_said_before_the_condition_is_met(
+    somebody: Maintainer,
+) -> None:
+    """The story's own trap: all cells had MODULES=n, and the .config that does not show it has y."""
+    somebody.done = somebody.run(select=["MODULES=n"])
+    told = somebody.ask()
+    assert told.fit.missed_terms == ()
+    assert headline(somebody, told) == (
+        "your MODULES=y was tried in no cell with F1, and may be what hides it: every cell of the run has "
+        "MODULES=n it meets the condition of F1 as far as that is known: VFIO=y"
+    )
+
+
+def test_the_runs_own_values_are_written_and_the_files_own_are_tried_by_a_command(
+    somebody: Maintainer,
+) -> None:
+    somebody.done = somebody.run(select=["MODULES=n"])
+    told = somebody.ask()
+    assert told.change is not None
+    assert told.change.requested == {"MODULES": "n"}
+    assert Config.parse(written(told)).enabled_symbols == {("VFIO", "y"), ("ALWAYS", "y")}
+    assert told.differences is not None
+    assert told.differences.trial is not None
+    assert told.differences.trial.profile_changes == ()
+    (term,) = told.differences.trial.command.split("--select ")[1:]
+    assert term == "arch=x86,toolchain=gcc-14,base=defconfig,MODULES=y,VFIO=y"
+    tried = somebody.run(select=[term])
+    assert [cell.request for cell in tried.cells] == [{"MODULES": "y", "VFIO": "y"}]
+
+
+def test_a_fixed_symbol_may_hide_it_and_the_profile_has_to_plan_its_other_value(
+    somebody: Maintainer,
+) -> None:
+    fixed = PROFILE.replace("[symbols]", "[fixed]\nMODULES = 'n'\n[symbols]")
+    somebody.asks('VFIO = ["n", "m", "y"]\n', fixed)
+    somebody.done = somebody.run()
+    told = somebody.ask()
+    assert headline(somebody, told).startswith("your MODULES=y was tried in no cell with F1, and may be what")
+    assert told.differences is not None
+    assert told.differences.trial is not None
+    assert told.differences.trial.profile_changes == (
+        'MODULES = ["n", "y"] below [symbols], and not below [fixed]',
+    )
+    assert "--profile small.toml" in told.differences.trial.command
+
+
+def test_a_fragment_of_the_base_may_hide_it(somebody: Maintainer) -> None:
+    base = "base = ['ours']\n" + PROFILE.replace(
+        "[symbols]", "[bases.ours]\ntarget = 'defconfig'\nfragment = ['CONFIG_MODULES=n']\n[symbols]"
+    )
+    somebody.asks('VFIO = ["n", "m", "y"]\n', base)
+    somebody.done = somebody.run()
+    told = somebody.ask()
+    assert headline(somebody, told).startswith(
+        "your MODULES=y was tried in no cell with F1, and may be what hides it: the base ours sets MODULES=n"
+    )
+    assert told.differences is not None
+    assert told.differences.trial is not None
+    assert told.differences.trial.profile_changes == ('MODULES = ["n", "y"] below [symbols]',)
+
+
+def test_a_symbol_that_nobody_named_and_all_cells_have_alike_may_hide_it(somebody: Maintainer) -> None:
+    told = somebody.ask(MODULES_ON.replace("CONFIG_MODULES=y", "CONFIG_GROUP=y"))
+    assert told.fit.missed_terms == ()
+    assert told.differences is not None
+    assert told.differences.untried_symbols == {"GROUP": ("y", "n")}
+    assert headline(somebody, told).startswith(
+        "1 symbol of your .config has a value that no cell with F1 has, and it may be what hides it: "
+        "GROUP=y (there n) it meets the condition of F1 as far as that is known"
+    )
+
+
+def test_a_value_that_some_cell_with_it_had_is_no_suspect(somebody: Maintainer) -> None:
+    somebody.says(VFIO, lambda _: [ERROR])
+    somebody.asks('VFIO = ["n", "y"]\nGROUP = ["n", "y"]\n')
+    somebody.done = somebody.run()
+    told = somebody.ask(MODULES_ON.replace("CONFIG_MODULES=y", "CONFIG_GROUP=y"))
+    assert told.differences is not None
+    assert (told.differences.unproven_symbols, told.differences.untried_symbols) == ((), {})
+    assert headline(somebody, told) == "your .config meets the condition of F1 already: VFIO=y"
+
+
+def test_a_missed_term_whose_value_no_cell_was_built_with_is_no_need(somebody: Maintainer) -> None:
+    somebody.says(VFIO, lambda _: [ERROR])
+    somebody.asks('VFIO = ["n", "y"]\n')
+    somebody.done = somebody.run()
+    told = somebody.ask(MODULES_ON.replace("VFIO=y", "VFIO=m"))
+    assert headline(somebody, told).startswith(
+        "you have VFIO=m; F1 was seen with VFIO=y only, and no cell shows whether it comes with VFIO=m"
+    )
+    named = somebody.ask(MODULES_ON.replace("CONFIG_VFIO=y\n", ""))
+    assert headline(somebody, named).startswith("you have VFIO=n; F1 needs VFIO=y")
+
+
+@pytest.mark.parametrize(
+    ("version", "tried"), [("140200", True), ("130300", False), ("150000", False)], ids=["14", "13", "15"]
+)
+def test_a_compiler_that_built_no_cell_may_hide_it(somebody: Maintainer, version: str, tried: bool) -> None:
+    compiler = "CONFIG_CC_IS_GCC=y\nCONFIG_GCC_VERSION={}\n"
+    text = compiler.format("140200")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (somebody.directory / "configs" / digest).write_text(text)
+    cells = tuple(cell.model_copy(update={"config_sha256": digest}) for cell in somebody.done.cells)
+    run = somebody.done.model_copy(update={"cells": cells})
+    told = somebody.ask(MODULES_ON.replace("CONFIG_MODULES=y\n", compiler.format(version)), run=run)
+    assert ("your compiler, gcc, was tried in no cell" in headline(somebody, told)) is not tried
+    assert told.differences is not None
+    trial = told.differences.trial
+    # kmatrix has a gcc-13, and none of 15.
+    assert (trial is not None and "--toolchain gcc-13" in trial.command) is (version == "130300")
+
+
+def test_an_arch_that_the_run_did_not_try_is_told_from_one_that_lacks_it(somebody: Maintainer) -> None:
+    told = somebody.ask("CONFIG_ARM64=y\n")
+    assert headline(somebody, told) == (
+        "your .config is for arm64; F1 was seen on x86 only whether F1 also comes on arm64, no cell shows"
+    )
 
 
 # The toolchain

@@ -1,19 +1,22 @@
 """Verdicts in spite of other errors, on the fake engine: what is looked through, and what is not."""
 
 import json
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 from matrix.commands.patch import PatchResult, find_verdict
 from matrix.engine.protocol import ContainerResult
-from matrix.errors import RequestError
+from matrix.errors import InterruptedRunError, RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
 from matrix.verdict.verdict_model import CellFindingStatus, FindingChange, FindingStatus
+from reports import NO_OPTIONS, find_format
 from tests.fakes.kernel import Job, Made, Settings, Symbol
-from tests.unit.commands.test_patch import Judge
-from tests.unit.commands.test_run import PROFILE, TWO_LANES, VFIO
+from tests.fakes.mails import a_mail, a_mbox
+from tests.unit.commands.test_patch import FIX, Judge
+from tests.unit.commands.test_run import GROUP, PROFILE, TWO_LANES, VFIO
 
 BOTH = PROFILE.replace('["gcc-14"]', '["gcc-14", "clang-19"]')
 HEADER = "/src/include/linux/mm.h:3:1: error: mixed enumerations [-Werror,-Wenum-conversion]"
@@ -244,6 +247,21 @@ def test_a_finding_that_only_gcc_showed_is_looked_for_with_clang_on_both_sides(v
     assert change.gone_with == ("gcc-14",)
 
 
+@pytest.mark.parametrize("behind", [PROMOTED, HARD])
+def test_a_fix_for_gcc_alone_is_none_with_clang(veiled: Veiled, behind: str) -> None:
+    def say() -> list[str]:
+        if not veiled.is_clang:
+            return [PROMOTED.replace("error,-W", "error=")] if veiled.broken() else []
+        hidden = PROMOTED if veiled.broken() else behind
+        return [HEADER, *([hidden] if veiled.is_alone else [])]
+
+    veiled.say = say  # type: ignore[method-assign]
+    change = the_fault(veiled.judged(), "unused variable")
+    assert change.fate is (FindingStatus.STILL if behind is PROMOTED else FindingStatus.UNKNOWN)
+    assert change.became == {CellFindingStatus.COMPILED: 1}
+    assert change.gone_with == ("gcc-14",)
+
+
 def test_a_finding_that_only_gcc_has_is_told_as_gccs(veiled: Veiled) -> None:
     veiled.say = lambda: [HEADER] if veiled.is_clang else veiled.fault * veiled.broken()  # type: ignore[method-assign]
     change = the_fault(veiled.judged())
@@ -286,3 +304,67 @@ def test_a_source_that_is_gone_meanwhile_leaves_it_open(
 
     monkeypatch.setattr("matrix.commands.hidden_objects.restore_session", refuse)
     assert "the source is gone" in str(the_fault(veiled.judged()).why)
+
+
+def test_each_patch_of_a_series_is_seen_through_by_itself(veiled: Veiled) -> None:
+    notes = "--- /dev/null\n+++ b/Documentation/vfio.rst\n@@ -0,0 +1 @@\n+VFIO\n"
+    mails = [
+        a_mail(f"[PATCH {number}/2] step", f"Why.\n---\n{text}", f"m{number}@example.org")
+        for number, text in enumerate((FIX, notes), 1)
+    ]
+    steps = veiled.judged(a_mbox(mails), each_patch=True).verdict.steps or ()
+    assert [[len(row.seen_through) for row in step.findings] for step in steps] == [[1], []]
+
+
+def test_an_interrupt_meanwhile_keeps_the_runs(veiled: Veiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("matrix.commands.hidden_objects.restore_session", interrupt)
+    with pytest.raises(InterruptedRunError, match="what was built is kept"):
+        veiled.judged()
+    (directory,) = veiled.world.runs.iterdir()
+    assert (directory / "after/run.json").exists()
+
+
+def test_objects_with_the_same_flags_are_made_in_one_go(veiled: Veiled) -> None:
+    """A header's finding in two objects, behind another header's."""
+    shared = BROKEN.replace("/src/drivers/vfio/vfio.c", "/src/include/linux/vfio.h")
+    veiled.fault = [shared]
+    veiled.kernel.objects[GROUP] = Made("VFIO", says=lambda _: veiled.say())
+    change = the_fault(veiled.judged())
+    assert change.fate is FindingStatus.FIXED
+    (look,) = change.seen_through
+    assert look.objects == (GROUP, VFIO)
+    (job,) = veiled.alone()
+    assert job.targets == (GROUP, VFIO)
+
+
+def test_one_object_that_does_not_get_through_leaves_it_open(veiled: Veiled) -> None:
+    shared = BROKEN.replace("/src/drivers/vfio/vfio.c", "/src/include/linux/vfio.h")
+    veiled.fault = [shared]
+    hard = HARD.replace("fs.h", "group.h")
+    veiled.kernel.objects[GROUP] = Made(
+        "VFIO", says=lambda _: [*veiled.say(), *([hard] if veiled.is_clang and veiled.alone() else [])]
+    )
+    change = the_fault(veiled.judged())
+    assert change.fate is FindingStatus.UNKNOWN
+    assert sorted((look.objects, look.shows) for look in change.seen_through) == [
+        ((GROUP,), None),
+        ((VFIO,), False),
+    ]
+
+
+def test_a_bound_is_kept_and_told(veiled: Veiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.commands.hidden_objects.MAX_OBJECTS", 0)
+    assert "only 0 objects are made" in str(the_fault(veiled.judged()).why)
+    assert veiled.alone() == []
+
+
+@pytest.mark.parametrize("name", ["text", "html", "markdown", "mail"])
+def test_every_format_tells_through_what_it_was_seen(veiled: Veiled, name: str) -> None:
+    judged = veiled.judged(fixes=("F1",))
+    told = find_format(name).render_verdict(judged.verdict, judged.runs[0], judged.runs[-1], NO_OPTIONS)
+    plain = unescape(" ".join(told.split())).replace("\\", "")
+    assert "with clang-19 fixed, seen through" in plain
+    assert "-Wno-error=enum-conversion" in plain

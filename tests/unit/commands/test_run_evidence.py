@@ -7,6 +7,7 @@ import pytest
 from matrix.engine.protocol import ContainerResult
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
+from matrix.record.run_directory import load_run
 from matrix.record.run_model import Run
 from tests.fakes.kernel import Job, Made, Settings
 from tests.unit.commands.test_run import ERROR, VFIO, WARNING, Desk, always, cell_of, desk
@@ -199,3 +200,56 @@ def test_a_dry_run_that_the_machine_stops_spoils_the_lane_and_not_the_cell(desk:
     done = desk.run()
     assert [cell.state.value for cell in done.cells] == ["fail", "pass"]
     assert cell_of(done, OFF).stages[-1].compiled == 2
+
+
+# What would bring a symbol that a link lacks is looked for in the tree, once, where one is lacking.
+
+LACKING = [
+    "/usr/bin/ld: drivers/vfio/vfio.o: in function `f':\nvfio.c:(.text+0x1): undefined reference to `gone'",
+    "ld.lld: error: undefined symbol: gone",
+    'ERROR: modpost: "gone" [drivers/vfio/vfio.ko] undefined!',
+]
+
+
+def put_definition(desk: Desk) -> None:
+    for name, text in {
+        "lib/Makefile": "obj-$(CONFIG_GONE) += gone.o\n",
+        "lib/gone.c": "EXPORT_SYMBOL(gone);\n",
+    }.items():
+        (desk.tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (desk.tree / name).write_text(text)
+
+
+@pytest.mark.parametrize("words", LACKING)
+def test_a_run_records_what_would_bring_a_missing_symbol(desk: Desk, words: str) -> None:
+    put_definition(desk)
+    desk.asks('GROUP = ["n"]\nVFIO = ["y"]\n')
+    desk.kernel.objects[VFIO] = Made("VFIO", (), always(*words.split("\n")), fails=lambda _: True)
+    done = desk.run()
+    assert done.providers == {"gone": "CONFIG_GONE"}
+    assert load_run(desk.directory) == done
+    assert desk.plan().providers == {}
+
+
+def test_without_a_missing_symbol_the_tree_is_not_searched(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_definition(desk)
+    monkeypatch.setattr("matrix.commands.run.find_symbol_providers", None)
+    desk.says(VFIO, always(ERROR))
+    done = desk.run()
+    assert "providers" not in done.model_dump(mode="json")
+
+
+def test_a_tree_that_is_gone_from_the_cache_says_nothing(desk: Desk) -> None:
+    put_definition(desk)
+    desk.asks('GROUP = ["n"]\nVFIO = ["y"]\n')
+    desk.kernel.objects[VFIO] = Made("VFIO", (), always(*LACKING[1:2]), fails=lambda _: True)
+
+    def lose(job: Job) -> None:
+        if not job.configures:
+            for path in (desk.place / "cache/sources").glob("*/manifest.json.gz"):
+                path.unlink()
+
+    desk.kernel.before = lose
+    assert desk.run().providers == {}

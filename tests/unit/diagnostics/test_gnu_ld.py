@@ -57,3 +57,14 @@ def test_two_orphan_sections_are_two() -> None:
 
 def test_a_program_whose_name_ends_alike_is_no_linker() -> None:
     assert parse_lines("build: undefined thing", "field: warning on ice", "world: hello") == []
+
+
+def test_a_hidden_symbol_that_is_undefined_is_one_error() -> None:
+    lines = [
+        "ld: drivers/a.o: in function `f':",
+        "a.c:(.text+0x1): undefined reference to `secret'",
+        "ld: vmlinux: hidden symbol `secret' isn't defined",
+        "ld: final link failed: bad value",
+    ]
+    assert parse_only(*lines).message == "undefined reference to `secret'"
+    assert parse_only(*lines[2:]).symbols == ("secret",)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.derive import derive_findings
-from matrix.findings.evidence import MadeObjects, is_problem_absent
+from matrix.findings.evidence import MadeObjects, find_made_objects, is_problem_absent
 from matrix.findings.finding import Finding, Proof
 from matrix.record.run_model import Cell, DiagnosticRef, Run, StageRecord
 from matrix.record.states import State
@@ -204,3 +204,28 @@ def test_a_neighbour_that_fails_otherwise_says_so() -> None:
     found = next(one for one in derive_findings(a_run(cells, [GCC_ERROR, OTHER]), {}).findings if one.objects)
     (dumb,) = [one for one in found.proof if one.has_finding is None]
     assert dumb.reason == "it fails for another reason, and what it made tells nothing"
+
+
+NOT_MADE = {
+    "fixdep": "error opening file: drivers/net/.a.o.d: No such file or directory",
+    "sh": "scripts/basic/fixdep: Text file busy",
+    "make": "Killed",
+    "objtool": "elf_update failed",
+    "objcopy": "a.o: file truncated",
+}
+
+
+@pytest.mark.parametrize("tool", NOT_MADE)
+def test_an_object_that_any_error_names_was_not_made_without_one(tool: str) -> None:
+    """A record whose list of objects has what was tried: the errors say which of them were not made."""
+    other = Diagnostic(severity="error", tool=tool, message=NOT_MADE[tool], symbols=())
+    cells = [made_up(("x86", "y", "n"), "ours"), made_up(("x86", "n", "n"), "other")]
+    refs = (DiagnosticRef(key=other.key, object="a.o", stage="focus"),)
+    cells[1] = cells[1].model_copy(update={"diagnostics": refs})
+    run = a_run(cells, [GCC_ERROR, other])
+    made = find_made_objects(run, lambda _: frozenset({"a.o", "b.o"}))
+    assert made == {cells[0].id: frozenset({"b.o"}), cells[1].id: frozenset({"b.o"})}
+    found = next(one for one in derive_findings(run, made).findings if cells[0].id in one.cells)
+    assert found.condition == ({},)
+    assert found.scope.absent == ()
+    assert not any(proof.has_finding is False for proof in found.proof)

@@ -153,6 +153,39 @@ def test_what_defines_the_missing_symbols_decides(providers: dict[str, str], cou
     assert len(group_into_problems(run, {})) == count
 
 
+# Of a kernel that is linked from vmlinux.o, ld names the function and no object.
+WHOLE_LINK = """\
+=== cell arch=x86 toolchain=gcc-14 KVM=y
+  LD      .tmp_vmlinux1
+x86_64-linux-gnu-ld: vmlinux.o: in function `cramfs_kill_sb':
+inode.c:(.text+0x167466): undefined reference to `put_mtd_device'
+x86_64-linux-gnu-ld: inode.c:(.text+0x1674af): undefined reference to `mtd_unpoint'
+x86_64-linux-gnu-ld: vmlinux.o: in function `cramfs_get_tree':
+inode.c:(.text+0x167714): undefined reference to `get_tree_mtd'
+make[3]: *** [/src/scripts/Makefile.vmlinux:34: vmlinux] Error 1
+=== cell arch=x86 toolchain=gcc-14 KVM=n
+  LD      .tmp_vmlinux1
+"""
+LACKED = ("get_tree_mtd", "mtd_unpoint", "put_mtd_device")
+
+
+@pytest.mark.parametrize(
+    ("providers", "count"),
+    [
+        (dict.fromkeys(LACKED, "CONFIG_MTD"), 1),
+        ({**dict.fromkeys(LACKED, "CONFIG_MTD"), "get_tree_mtd": "CONFIG_MTD_SUPER"}, 2),
+        (dict.fromkeys(LACKED[:2], "CONFIG_MTD"), 2),
+    ],
+)
+def test_where_no_object_is_named_what_would_bring_them_decides(
+    providers: dict[str, str], count: int
+) -> None:
+    run = read_run(WHOLE_LINK).model_copy(update={"providers": providers})
+    found = group_into_problems(run, {})
+    assert len(found) == count
+    assert sum(name in problem.title for problem in found for name in LACKED) == 3
+
+
 def test_two_objects_that_lack_symbols_of_one_provider_are_two() -> None:
     providers = {"mtd_point": "drivers/all.o", "clk_gone": "drivers/all.o"}
     run = read_case("symbols-of-two-objects").model_copy(update={"providers": providers})

@@ -13,7 +13,7 @@ from matrix.record.states import Evidence, State, compute_run_exit_code, find_wo
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PASS, WARN, FAIL, EMPTY = State.PASS, State.WARN, State.FAIL, State.EMPTY
 UNREACHABLE, NOT_RUN = State.UNREACHABLE, State.NOT_RUN
-UNTRIED = {State.TIMEOUT, State.OOM, State.INFRA, State.CANCELLED, State.NOT_RUN}
+UNTRIED = {State.TIMEOUT, State.OOM, State.INFRA, State.CANCELLED, State.NOT_RUN, State.UNKNOWN}
 
 some_states = st.lists(st.sampled_from(State))
 
@@ -34,9 +34,10 @@ def expected(states: Iterable[State], *, interrupted: bool, werror: bool) -> int
 
 def test_the_words_of_the_record() -> None:
     assert {str(state) for state in State} == {
-        *("pass", "warn", "fail", "empty", "unreachable", "timeout", "oom", "infra", "cancelled", "not-run")
+        *("pass", "warn", "fail", "empty", "unreachable", "timeout", "oom", "infra", "cancelled", "not-run"),
+        "unknown",
     }
-    assert {str(item) for item in Evidence} == {"built", "same-config", "unaffected", "resumed"}
+    assert {str(item) for item in Evidence} == {"built", "same-config", "unaffected", "resumed", "imported"}
 
 
 # Exit codes

@@ -23,6 +23,7 @@ from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config, ConfigCompiler, ConfigOrigin
 from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
 from reports.explain import show_config_explanation
 from tests.fakes.runs import a_run, the_story
 
@@ -233,3 +234,86 @@ def test_foreign_text_is_clean(foreign: str) -> None:
     text = told(replace(answer, user_config=replace(answer.user_config, origin=origin)), a_run(RUN.cells))
     assert "\x1b" not in text
     assert "\x07" not in text
+
+
+# Nothing is claimed beyond what was tried
+
+
+def paragraph(text: str) -> str:
+    """What stands below the headline, joined."""
+    return " ".join(text.split("\n\n")[1].split())
+
+
+@pytest.mark.parametrize(
+    ("differing", "untried", "claimed"),
+    [
+        (0, {}, "so the .config is not what hides it; your source, 6.1.0 may be; what else differs is below"),
+        (None, {}, "the run has lost the .config of CELL: whether another symbol hides it, nothing says"),
+        (
+            3,
+            {},
+            (
+                "each of its values was in some cell with F1, though CELL has not all of them: "
+                "whether they hide it together, nothing says"
+            ),
+        ),
+        (
+            3,
+            {"PCI": ("n", "y")},
+            "whether F1 comes with these values, nothing says; CELL has it without them",
+        ),
+    ],
+)
+def test_only_the_very_configuration_that_fails_is_cleared(
+    differing: int | None, untried: dict[str, tuple[str, str]], claimed: str
+) -> None:
+    answer = answered(HV, differences=ConfigDifferences(GCC, (), differing, untried))
+    assert paragraph(told(answer)) == claimed.replace("CELL", answer.fit.cell.id)
+
+
+def test_what_was_not_tried_comes_before_that_the_condition_is_met() -> None:
+    others = (
+        UnprovenSymbol("SMP", "y", ("n",), assumed=True),
+        UnprovenSymbol("PCI", "n", ("y",), assumed=False, base="ours"),
+    )
+    differences = ConfigDifferences(
+        GCC, others, 9, {"A": ("y", "n"), "B": ("m", "y")}, tried_compilers=(GCC,)
+    )
+    headline = " ".join(told(answered(HV, differences=differences)).split("\n\n")[0].split())
+    assert headline == (
+        "your SMP=y was tried in no cell with F1, and may be what hides it: it was seen with SMP=n only, and "
+        "no cell says whether that matters "
+        "your PCI=n was tried in no cell with F1, and may be what hides it: the base ours sets PCI=y in "
+        "every cell of the run "
+        "your compiler, gcc (Debian 12.2.0-14) 12.2.0, was tried in no cell, and may be what hides F1: "
+        "the run had gcc (Debian 14.2.0-19) 14.2.0 "
+        "2 more symbols of your .config have values that no cell with F1 has, and any of them may be what "
+        "hides it: A=y (there n), B=m (there y) "
+        "it meets the condition of F1 as far as that is known: KVM=y, MODULES=n, VFIO=n on powerpc"
+    )
+
+
+def test_a_term_that_a_config_cannot_show_is_not_claimed_to_hold() -> None:
+    answer = answered(HV)
+    term = replace(answer.fit.terms[0], axis="base", actual="", needed=("allnoconfig",), holds=None)
+    text = told(replace(answer, fit=replace(answer.fit, terms=(term,))))
+    assert " ".join(text.split()).startswith(
+        "your .config meets what it can show of the condition of F1: KVM=y, MODULES=n, VFIO=n on powerpc; "
+        "of 'from base allnoconfig' it says nothing"
+    )
+
+
+def test_a_search_that_was_cut_short_is_said_beside_the_condition() -> None:
+    answer = answered(HV)
+    short = answer.finding.model_copy(update={"minimal": False})
+    assert labelled(told(replace(answer, finding=short)), "condition").endswith("(a smaller one may exist)")
+
+
+def test_the_cell_with_the_files_values_that_could_not_be_tried_proves_nothing() -> None:
+    answer = answered(HV)
+    lost = answer.fit.cell.model_copy(update={"id": "x/y", "state": State.TIMEOUT})
+    for twin, says in ((answer.fit.cell, "fail, with F1"), (lost, "timeout, which says nothing of F1")):
+        differences = ConfigDifferences(GCC, (), 0, twin=twin)
+        assert labelled(told(replace(answer, differences=differences)), "tried").endswith(
+            f"has your values: {says}"
+        )

@@ -266,6 +266,46 @@ def test_nor_what_a_failure_may_have_hidden() -> None:
     )
 
 
+def said_by(tool: str, message: str, **fields: Any) -> Diagnostic:
+    return Diagnostic(severity="error", tool=tool, message=message, symbols=(), **fields)
+
+
+STOPPED_BEFORE = {
+    "shell": said_by("sh", "scripts/basic/fixdep: Text file busy"),
+    "make": said_by("make", "No rule to make target 'a.h', needed by 'a.o'"),
+    "no header": said_by("gcc", "asm/a.h: No such file or directory", file="a.c", line=1),
+    "no header of clang": said_by("clang", "'asm/a.h' file not found", file="a.c", line=1),
+    "broken": said_by("gcc", "internal compiler error: Segmentation fault", internal=True),
+}
+READ_BEFORE = {
+    "compiler": said_by("gcc", "'other' undeclared", file="a.c", line=9),
+    "assembler": said_by("as", "no such instruction", file="a.c", line=9),
+    "objtool": said_by("objtool", "f+0x3: stack state mismatch"),
+    "fixdep": said_by("fixdep", "error opening file: .a.o.d: No such file or directory"),
+}
+
+
+def find_new(said_before: Diagnostic, said_after: Diagnostic) -> FindingChange:
+    before, after = with_refs((said_before, OBJECT)), with_refs((said_after, OBJECT))
+    return next(row for row in changes(*two(before, after)) if row.before is None)
+
+
+@pytest.mark.parametrize("case", STOPPED_BEFORE)
+def test_what_ended_before_the_source_was_read_may_hide_any_error_of_it(case: str) -> None:
+    assert find_new(STOPPED_BEFORE[case], GCC_ERROR).fate is FindingStatus.UNKNOWN
+
+
+@pytest.mark.parametrize("case", READ_BEFORE)
+def test_a_compiler_that_read_the_source_would_have_said_it(case: str) -> None:
+    expected = FindingStatus.UNKNOWN if case == "fixdep" else FindingStatus.NEW
+    assert find_new(READ_BEFORE[case], GCC_ERROR).fate is expected
+
+
+def test_what_comes_after_the_compiler_is_hidden_by_its_error() -> None:
+    assert find_new(READ_BEFORE["compiler"], READ_BEFORE["objtool"]).fate is FindingStatus.UNKNOWN
+    assert find_new(READ_BEFORE["compiler"], READ_BEFORE["assembler"]).fate is FindingStatus.UNKNOWN
+
+
 def test_unless_its_object_was_made_before() -> None:
     after = with_refs((OTHER, "kernel/fork.o"))
     rows = changes(listing(failing(), OBJECT, "kernel/fork.o"), a_side(after))

@@ -17,7 +17,7 @@ from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, DiagnosticRef, Run, StageRecord
-from matrix.record.states import UNTRIED_STATES, State
+from matrix.record.states import SPEECHLESS_STATES, State
 from matrix.verdict.baseline import (
     KnownIssue,
     compare_with_baseline,
@@ -40,7 +40,7 @@ CRASHED = Diagnostic(
 )
 SAID = (GCC_ERROR, CLANG_ERROR, WARNING, OTHER, KILLED, CRASHED)
 STAGES = ("configure", "focus", "vmlinux", "modules")
-TRIED = [State.PASS, State.WARN, State.FAIL, State.EMPTY, State.UNREACHABLE]
+TRIED = [State.PASS, State.WARN, State.FAIL, State.EMPTY, State.UNREACHABLE, State.UNKNOWN]
 SYMBOLS = ({"KVM": "y"}, {"KVM": "n"})
 EXCUSE = KnownIssue(
     keys=a_side(alone(State.FAIL, KILLED)).findings.findings[0].keys,
@@ -66,7 +66,7 @@ def rows(draw: st.DrawFn) -> tuple[Cell, ...]:
     """Cells of two arches and compilers, in any states, with anything said in them."""
     cells = []
     for arch, tool, symbols in itertools.product(("x86", "s390"), ("gcc-14", "clang-19"), SYMBOLS):
-        state = draw(st.sampled_from([*TRIED, *sorted(UNTRIED_STATES)]))
+        state = draw(st.sampled_from([*TRIED, *sorted(SPEECHLESS_STATES)]))
         cells.append(
             a_cell(arch, tool, symbols, state=state).model_copy(update={"diagnostics": draw(references())})
         )
@@ -76,7 +76,7 @@ def rows(draw: st.DrawFn) -> tuple[Cell, ...]:
 def resaid(cells: Sequence[Cell], other: Sequence[tuple[DiagnosticRef, ...]]) -> list[Cell]:
     """The same cells; in those that were not tried something else is said."""
     return [
-        cell.model_copy(update={"diagnostics": refs}) if cell.state in UNTRIED_STATES else cell
+        cell.model_copy(update={"diagnostics": refs}) if cell.state in SPEECHLESS_STATES else cell
         for cell, refs in zip(cells, other, strict=True)
     ]
 
@@ -124,7 +124,7 @@ def test_what_an_untried_cell_said_changes_no_claim(
         assert claim == claims[name], name
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
+@pytest.mark.parametrize("state", sorted(SPEECHLESS_STATES))
 @pytest.mark.parametrize("said", SAID, ids=lambda said: said.message[:20])
 def test_an_untried_cell_brings_no_finding_and_blames_nobody(state: State, said: Diagnostic) -> None:
     before, after = two(alone(State.PASS), alone(state, said, reason="the memory limit of 300 MiB"))
@@ -145,7 +145,7 @@ def test_an_untried_cell_brings_no_finding_and_blames_nobody(state: State, said:
         select_repro_target(after, "F1", "", "")
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED_STATES - {State.NOT_RUN}))
+@pytest.mark.parametrize("state", sorted(SPEECHLESS_STATES - {State.NOT_RUN}))
 def test_the_page_shows_what_was_said_as_what_it_is(state: State) -> None:
     page = render_html(a_side(alone(state, KILLED)))
     shown = page.count("Killed")
@@ -163,7 +163,7 @@ def two_stages(first: State, second: State, *, said: Iterable[DiagnosticRef]) ->
     return a_run([cell.model_copy(update={"diagnostics": tuple(said)})], SAID)
 
 
-@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
+@pytest.mark.parametrize("state", sorted(SPEECHLESS_STATES))
 def test_a_stage_that_was_stopped_adds_nothing_to_one_that_failed(state: State) -> None:
     run = two_stages(
         State.FAIL,
@@ -207,6 +207,12 @@ def test_explain_says_how_much_was_tried() -> None:
     cells = [a_cell(state=State.OOM, diagnostics=[KILLED]), a_cell("x86")]
     silence = "no compiler said anything in the 1 cell that could be tried, of 2"
     assert silence in explain(a_side(a_run(cells, SAID)))
+
+
+@pytest.mark.parametrize("state", [State.UNREACHABLE, State.EMPTY])
+def test_explain_does_not_count_what_no_compiler_saw(state: State) -> None:
+    silence = "no compiler said anything in the 1 cell that could be tried, of 2"
+    assert silence in explain(a_side(a_run([a_cell(state=state), a_cell("x86")])))
 
 
 def test_explain_does_not_hide_a_failure_without_words() -> None:
