@@ -116,13 +116,14 @@ class BuildLog(NamedTuple):
 
 _QUOTED_IDENTIFIER = re.compile(r"['‘`\"](?:(?:struct|union|enum) )?([A-Za-z_$][\w.$]*)['’\"]")
 _SUGGESTION = re.compile(r"[;,] did you mean .*")
-# Types and words of C stand in the same quotes as the symbols that a message is about.
+# Types, words of C, and clang's attributes 'error' and 'warning' stand in the same quotes as the symbols that
+# a message is about.
 C_KEYWORDS = frozenset(
     word
     for words in (
         "auto bool break case char const continue default do double else enum error extern float for goto",
         "if inline int long register return short signed sizeof static struct switch typedef typeof union",
-        "unsigned void volatile while",
+        "unsigned void volatile warning while",
     )
     for word in words.split()
 )

@@ -17,6 +17,9 @@ _LABELLED_CARETS = re.compile(r"^\s*+\|[\s|_/~-]*+\^")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _EXPANSION = re.compile(r"in expansion of macro ")
 _MACRO = re.compile(r"in expansion of macro |in definition of macro |expanded from (?:macro )?['‘`]")
+# clang's words; gcc says "inlined from" before the message.
+_CALLER = re.compile(r"(?:called|inlined) by function ['‘]|\s*which inlined function ['‘]")
+_CALLED_BY = re.compile(r"called by function ['‘](?P<name>[^'’]+)['’]")
 
 
 @dataclass
@@ -39,7 +42,10 @@ class Quotation:
     def source_site(self) -> Site:
         """The place, with what the caret points at."""
         symbol, code = _find_caret_target(self.lines)
-        return Site(file=self.file, line=self.line, symbol=symbol, code=code, macro=self.in_macro)
+        caller = _CALLER.match(self.text) is not None
+        return Site(
+            file=self.file, line=self.line, symbol=symbol, code=code, macro=self.in_macro, caller=caller
+        )
 
     @property
     def in_macro(self) -> bool:
@@ -47,8 +53,10 @@ class Quotation:
         return _MACRO.match(self.text) is not None
 
 
-def collect_sites(own_quotation: Quotation | None, notes: Sequence[Quotation]) -> tuple[Site, ...]:
-    """The message's own site first, then those of its notes, each once."""
+def collect_sites(
+    own_quotation: Quotation | None, callers: Sequence[Site], notes: Sequence[Quotation]
+) -> tuple[Site, ...]:
+    """The message's own site, its callers from the inside out, then those of its notes; each once."""
     sites = [note.source_site for note in notes]
     ends = [index for index, note in enumerate(notes) if _ends_macro_chain(notes, index)]
     for index in ends:
@@ -56,7 +64,8 @@ def collect_sites(own_quotation: Quotation | None, notes: Sequence[Quotation]) -
     first = [] if own_quotation is None else [own_quotation.source_site]
     if ends and first and (first[0].file, first[0].line) != (sites[ends[0]].file, sites[ends[0]].line):
         first[0] = first[0].model_copy(update={"macro": True})
-    return tuple(dict.fromkeys(_strip_code(site) if site.macro else site for site in (*first, *sites)))
+    listed = (*first, *callers, *sites)
+    return tuple(dict.fromkeys(_strip_code(site) if site.macro else site for site in listed))
 
 
 def _strip_code(site: Site) -> Site:
@@ -120,6 +129,7 @@ class DiagnosticDraft:
     rustc, more ``text`` of the message, or a ``paragraph`` of notes up to an empty line; or else what
     indented ones are.
 
+    ``callers``: where its code was inlined into, from the inside out.
     ``broke``: it says that the tool itself broke. ``crashed``: a crash report came before it.
     """
 
@@ -140,6 +150,13 @@ class DiagnosticDraft:
     notes: list[str] = field(default_factory=list)
     excerpt: list[str] = field(default_factory=list)
     quotations: list[Quotation] = field(default_factory=list)
+    callers: tuple[Site, ...] = ()
+
+    def add_note(self, text: str, position: Position) -> None:
+        """Add a note. The function that one says a call is in is the message's own."""
+        self.notes.append(position.format_note(text))
+        if self.function is None and (called := _CALLED_BY.match(text)):
+            self.function = called["name"]
 
     def add_symbols(self, names: Iterable[str]) -> None:
         """Add the symbols that a line below the message names, as far as there is room for them."""
@@ -161,7 +178,7 @@ class DiagnosticDraft:
             notes=tuple(dict.fromkeys(map(_shorten_text, self.notes))),
             included_from=self.included_from,
             excerpt=tuple(map(_shorten_text, self.excerpt)),
-            sites=collect_sites(self._build_own_quotation(), self.quotations),
+            sites=collect_sites(self._build_own_quotation(), self.callers, self.quotations),
             promoted=self.promoted,
             summary=self.summary,
             internal=self.severity == "error"

@@ -49,4 +49,7 @@ def is_crash(message: str) -> bool:
 
 def is_crash_report(line: str) -> bool:
     """Whether a line begins what a tool prints of its own crash."""
+    # Nearly every line of a log is none: the cheapest test comes first.
+    if not line.startswith(("PLEASE ", "Stack dump")) and ": error: unable to execute" not in line:
+        return False
     return _CRASH_REPORT.match(line) is not None and _WAS_ENDED.search(line) is None

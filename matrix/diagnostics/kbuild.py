@@ -3,7 +3,6 @@
 ERROR: start_text address is c000000000000500, should be c000000000000100      a script refuses
 ERROR: try to enable CONFIG_LD_HEAD_STUB_CATCH config option                    its advice
 scripts/gen.sh: error: no input
-LLVM ERROR: out of memory
 """
 
 import posixpath
@@ -18,7 +17,7 @@ from matrix.diagnostics.objtool import read_objtool
 from matrix.diagnostics.parser_state import LineReader, ParserState, read_with_first
 
 _OTHER = re.compile(
-    r"(?:(?P<who>(?=\S*[A-Za-z])[\w./+-]+): |(?P<llvm>LLVM ))?"
+    r"(?:(?P<who>(?=\S*[A-Za-z])[\w./+-]+): )?"
     r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>(?!\s*[0-9]+$).+)",
     re.IGNORECASE,
 )
@@ -31,7 +30,7 @@ def read_kbuild(log: ParserState, line: str) -> bool:
 
 
 def read_other_tool(log: ParserState, line: str) -> bool:
-    """Take whatever else calls itself an error or a warning: scripts, binutils, LLVM's tools.
+    """Take whatever else calls itself an error or a warning: scripts, binutils.
 
     A script's advice, which it calls an error as well, is a note of what it refused before.
     """
@@ -39,12 +38,11 @@ def read_other_tool(log: ParserState, line: str) -> bool:
     if match is None:
         return False
     program = match["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
-    tool = "clang" if match["llvm"] else posixpath.basename(program)
+    tool = posixpath.basename(program)
     draft = DiagnosticDraft(parse_severity(match["kind"]), tool, match["text"], continuation="notes")
     if is_advice(draft.message) and _continues_refusal(log, draft):
         log.add_note(draft.message)
         return True
-    draft.broke = match["llvm"] is not None and match["text"] != "out of memory"
     log.add_draft(draft)
     return True
 

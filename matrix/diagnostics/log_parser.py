@@ -37,7 +37,10 @@ _READERS = (
     read_paragraph,
 )
 # The steps that make an object out of a source file; CC32 and others are for 32-bit compatibility.
-_COMPILE_STEP = re.compile(r"(?:CC|AS|CXX|RUSTC)(?:32|_COMPAT)?(?: |$)|VDSO(?:CC|AS|32C|32A|64C|64A)?(?: |$)")
+_COMPILE_STEP = re.compile(
+    r"(?:(?:CC|AS|CXX)(?:32|_COMPAT)?|RUSTC|CLIPPY|BOOT(?:CC|AS)|SPU_(?:CC|AS)|M68KAS"
+    r"|VDSO(?:CC|AS|32C|32A|64C|64A)?)(?: |$)"
+)
 
 
 def parse_build_log(

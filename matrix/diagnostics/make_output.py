@@ -60,7 +60,9 @@ def read_make(log: ParserState, line: str) -> bool:
 
 
 def _read_step(log: ParserState, line: str) -> bool:
-    match = _STEP.match(line) or _COMMAND.match(line)
+    match = _STEP.match(line) if line.startswith(("  ", "# ")) else None
+    if match is None and " -o " in line:
+        match = _COMMAND.match(line)
     if match is None:
         return False
     step = match.groupdict().get("step") or log.step

@@ -16,11 +16,13 @@ from typing import Literal
 
 from matrix.diagnostics.diagnostic import Severity
 from matrix.diagnostics.drafts import DiagnosticDraft, Position
+from matrix.diagnostics.internal_error import is_internal_error
 from matrix.diagnostics.parser_state import LineReader, ParserState
 
-Makes = Literal["message", "note", "nothing", "consequence"]
+Makes = Literal["message", "note", "nothing", "consequence", "last words"]
 """A diagnostic; a note of the one before; nothing, as it only repeats or follows from others; a consequence
-of the error before it, and a diagnostic where there is none."""
+of the error before it, and a diagnostic where there is none; or then but the last words of a failing command,
+for want of better ones."""
 Follows = Literal["excerpt", "notes", "paragraph", "spans", "text", "nothing"]
 Completion = Callable[[ParserState, re.Match[str], DiagnosticDraft], None]
 """Completes a draft with what the groups of its form alone do not say."""
@@ -59,12 +61,16 @@ class MessageForm:
         match = self.pattern.match(line)
         if match is None:
             return False
-        if self.makes == "message" or (self.makes == "consequence" and not log.has_error):
-            self._add_message(log, match)
-        elif self.makes == "note":
+        if self.makes == "note":
             return self._add_note(log, match)
-        else:
+        if self.makes == "message":
+            self._add_message(log, match)
+        elif self.makes == "nothing" or follows_from_error(log):
             log.end_continuation()
+        elif self.makes == "consequence":
+            self._add_message(log, match)
+        else:
+            log.keep_unread_line(match.string)
         return True
 
     def _add_note(self, log: ParserState, match: re.Match[str]) -> bool:
@@ -94,6 +100,14 @@ class MessageForm:
         if self.complete is not None:
             self.complete(log, match, draft)
         log.add_draft(draft, has_object=self.has_object)
+
+
+def follows_from_error(log: ParserState) -> bool:
+    """Whether a tool's last line is of an error that was read; a crash after one of the source is new."""
+    error = log.recipe_error
+    if log.crashed and error is not None:
+        return error.crashed or error.position.file is None or is_internal_error(error.message)
+    return log.has_error
 
 
 def list_symbols(groups: Mapping[str, str | None]) -> tuple[str, ...]:

@@ -44,8 +44,12 @@ MAX_LOG_LINE_LENGTH = 32_768
 
 def clean_log_line(line: str) -> str:
     """A line without escapes, a CI's timestamp, line end or invalid Unicode; cut where it is endless."""
-    valid = line[:MAX_LOG_LINE_LENGTH].encode("utf-8", "replace").decode("utf-8")
-    plain = _ESCAPES.sub("", valid).rstrip("\r\n")
+    plain = line[:MAX_LOG_LINE_LENGTH]
+    if not plain.isascii():
+        plain = plain.encode("utf-8", "replace").decode("utf-8")
+    if "\x1b" in plain:
+        plain = _ESCAPES.sub("", plain)
+    plain = plain.rstrip("\r\n")
     stamp = _TIMESTAMP.match(plain) if plain[:1] in _TIMESTAMP_STARTS else None
     return plain[stamp.end() :] if stamp else plain
 
@@ -71,6 +75,9 @@ class BuildRoots:
 
     def make_relative(self, path: str) -> str:
         """A path relative to the tree, or to the build directory, without detours."""
+        # Most are so already, and a log has as many as lines.
+        if path[:1] not in "/." and "./" not in path and "//" not in path and path[-1] not in "/.":
+            return path
         for prefix in self._prefixes:
             path = prefix.sub("", path)
         return posixpath.normpath(path) if path else path
@@ -82,7 +89,8 @@ class BuildRoots:
 
 
 def _strip_suffix(path: str) -> str:
-    return posixpath.splitext(path)[0]
+    stem, dot, suffix = path.rpartition(".")
+    return stem if dot and "/" not in suffix else path
 
 
 @dataclass
@@ -99,7 +107,12 @@ class ParserState:
     source: str | None = None
     linked_object: str | None = None
     include_chain: list[str] = field(default_factory=list)
-    inlining_notes: list[str] = field(default_factory=list)
+    inlined_into: list[tuple[str, Position]] = field(default_factory=list)
+    """The functions that the current one was inlined into, from the inside out, and where."""
+    recipe_error: DiagnosticDraft | None = None
+    """The last error that was read since the current object's making began."""
+    assembling: bool = False
+    """GNU as has announced messages of its own."""
     held_line: str | None = None
     quotation: Quotation | None = None
     compiled_objects: set[str] = field(default_factory=set)
@@ -107,7 +120,8 @@ class ParserState:
     lint_by_shape: dict[str, tuple[str, bool]] = field(default_factory=dict)
     """A message of rustc without names → its lint, and whether it makes an error of a warning."""
     _error_by_object: dict[str, DiagnosticDraft] = field(default_factory=dict)
-    _drafts_before_failure: int = 0
+    _recent_errors: list[DiagnosticDraft] = field(default_factory=list)
+    """The errors since the failure before."""
     _object_by_stem: dict[str, str] = field(default_factory=dict)
     _object_by_name: dict[str, str | None] = field(default_factory=dict)
     _chain_by_file: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
@@ -121,8 +135,9 @@ class ParserState:
         self.current_draft = self.function = self.source = self.linked_object = self.held_line = (
             self.quotation
         ) = None
-        self.include_chain, self.inlining_notes, self._chain_by_file = [], [], {}
-        self._drafts_without_object = []
+        self.include_chain, self.inlined_into, self._chain_by_file = [], [], {}
+        self._drafts_without_object, self.recipe_error = [], None
+        self.assembling = False
         if target is not None:
             stem = _strip_suffix(target)
             self._object_by_stem[stem] = target
@@ -130,9 +145,9 @@ class ParserState:
 
     def _file_name(self, stem: str, target: str) -> None:
         # Two objects of one name in two directories are told by neither of them.
-        name = posixpath.basename(stem)
+        name = stem.rpartition("/")[2]
         known = self._object_by_name.setdefault(name, target)
-        if known is not None and _strip_suffix(known) != stem:
+        if known is not target and known is not None and _strip_suffix(known) != stem:
             self._object_by_name[name] = None
 
     def find_made_object(self, name: str) -> str | None:
@@ -147,6 +162,9 @@ class ParserState:
                 self._drafts_without_object.append(draft)
         draft.crashed = self.crashed
         self._file_error(draft)
+        if draft.severity == "error":
+            self.recipe_error = draft
+            self._recent_errors.append(draft)
         self.current_draft, self.held_line, self.quotation = draft, None, None
         self.drafts.append(draft)
         return draft
@@ -189,7 +207,7 @@ class ParserState:
             return
         if draft.tool == UNKNOWN_COMPILER and draft.position.file is None:
             draft.position = position
-        draft.notes.append(position.format_note(text))
+        draft.add_note(text, position)
         if draft.continuation == "excerpt":
             self.end_continuation()
         self.quotation = None if position.file is None else Quotation(position.file, position.line, text)
@@ -211,7 +229,7 @@ class ParserState:
 
         Drafts of its recipe that had no object get the target.
         """
-        has_output = bool(self._list_recent_errors())
+        has_output = bool(self._recent_errors)
         if self.failure_record.is_passed_up(target, reason, level, has_output=has_output):
             return
         failure = self.failure_record.add_failure(target, reason, level)
@@ -220,7 +238,7 @@ class ParserState:
         lines = self.failure_record.take_last_lines(target)
         failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
         self._correct_object(failure.cause, failure)
-        self._drafts_before_failure = len(self.drafts)
+        self._recent_errors = []
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
         """make knows no way to make a target, as ``cause`` says."""
@@ -236,7 +254,7 @@ class ParserState:
         """The first error of a failed target's recipe; an error found elsewhere never excuses a target."""
         own = self._error_by_object.get(failure.target)
         steps = self.failure_record.first_steps
-        recent = self._list_recent_errors()
+        recent = self._recent_errors
         return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
 
     def _correct_object(self, cause: DiagnosticDraft, failure: TargetFailure) -> None:
@@ -250,10 +268,6 @@ class ParserState:
             if cause.object is not None and self._error_by_object.get(cause.object) is cause:
                 del self._error_by_object[cause.object]
             cause.object = failure.target
-
-    def _list_recent_errors(self) -> list[DiagnosticDraft]:
-        """The errors since the failure before."""
-        return [draft for draft in self.drafts[self._drafts_before_failure :] if draft.severity == "error"]
 
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         trace = find_trace(lines)
@@ -273,15 +287,16 @@ class ParserState:
     @property
     def has_error(self) -> bool:
         """Whether an error of what is being made was read, of which another may be the consequence."""
-        if self.current_draft is not None and self.current_draft.severity == "error":
-            return True
-        if self.object is not None and self.object in self._error_by_object:
-            return True
-        return any(draft.severity == "error" for draft in self._drafts_without_object)
+        return self.recipe_error is not None or self.object in self._error_by_object
 
     def record_compiler(self, compiler: str) -> None:
         """Note that the current object's messages can only come from this compiler."""
         self._compiler_by_object.setdefault(self.object, compiler)
+
+    @property
+    def knows_compiler(self) -> bool:
+        """Whether the current object's compiler was noted."""
+        return self.object in self._compiler_by_object
 
     def collect_log(self) -> BuildLog:
         """Everything found, in the log's order, each diagnostic once per object."""

@@ -46,7 +46,8 @@ class LaneConfig:
 
 @dataclass(frozen=True)
 class ChosenAxis:
-    """A symbol that tells builds apart. ``followers``: those that divide the builds in the same way.
+    """A symbol that tells builds apart. ``followers``: those that divide the builds in the same way; first
+    those that are a person's to set.
 
     ``is_settable``: it is a person's to set, as far as that is known.
     """
@@ -62,6 +63,11 @@ class AxisChoice:
 
     axes: tuple[ChosenAxis, ...]
     differing: int
+
+    @property
+    def untold(self) -> int:
+        """How many of those symbols divide the builds otherwise than any axis does."""
+        return self.differing - sum(1 + len(axis.followers) for axis in self.axes)
 
 
 def choose_axes(builds: Sequence[LaneConfig], has_prompt: Callable[[str], bool] | None = None) -> AxisChoice:
@@ -117,7 +123,8 @@ def _pick_axis(
         return (name != _MODULES, not has_prompt(name), not is_tristate, -derived)
 
     first = min(names, key=rank_symbol)
-    return ChosenAxis(first, tuple(name for name in names if name != first), has_prompt(first))
+    others = sorted((name for name in names if name != first), key=lambda name: not has_prompt(name))
+    return ChosenAxis(first, tuple(others), has_prompt(first))
 
 
 def _choose_fewest(groups: Mapping[Division, ChosenAxis], lanes: Division) -> list[ChosenAxis]:

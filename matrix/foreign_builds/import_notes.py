@@ -38,6 +38,9 @@ def _describe_choice(choice: AxisChoice) -> Iterator[str]:
             yield f"{axis.symbol} stands for {number} more, which differ just where it does: {shown}"
         if not axis.is_settable:
             yield f"{axis.symbol} may only follow from others: nothing shows that a person can set it"
+    if choice.untold:
+        verb = "symbol differs" if choice.untold == 1 else "symbols differ"
+        yield f"{choice.untold} more {verb} in other ways than any axis: a condition may stand for such a one"
 
 
 def _describe_twins(builds: Sequence[ImportedBuild], requests: Sequence[Request]) -> Iterator[str]:

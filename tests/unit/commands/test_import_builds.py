@@ -61,6 +61,19 @@ def test_three_builds_of_tuxmake_are_the_story(tmp_path: Path, builds: list[Path
     }
 
 
+def test_what_no_axis_shows_is_counted(tmp_path: Path) -> None:
+    points = (
+        {"A": "n", "B": "n"},
+        {"A": "y", "B": "n"},
+        {"A": "n", "B": "y"},
+        {"A": "y", "B": "y", "C": "y"},
+    )
+    builds = [keep_plain_build(tmp_path / str(number), **point) for number, point in enumerate(points)]
+    notes = load(tmp_path / "runs", *builds).notes
+    assert any(note.startswith("1 more symbol differs in other ways than any axis") for note in notes)
+    assert not any("in other ways" in note for note in load(tmp_path / "runs", *SILENT).notes)
+
+
 def test_named_symbols_are_the_axes(tmp_path: Path) -> None:
     stored = load(tmp_path, *SILENT, symbols="KVM, MODULES,VFIO").stored
     assert stored.run.axes["KVM"] == ("y",)
@@ -145,16 +158,19 @@ def test_two_builds_with_the_same_values_are_two_cells(tmp_path: Path) -> None:
     names = ("a/out", "b/out", "c")
     builds = [keep_plain_build(tmp_path / name, FAILED, VFIO="n", NET="y") for name in names]
     builds.append(keep_plain_build(tmp_path / "d", VFIO="y", NET="y"))
+    builds.append(keep_plain_build(tmp_path / "e", VFIO="n", NET="n"))
     result = load(tmp_path / "runs", *builds)
     assert [cell.request for cell in result.stored.run.cells] == [
-        {"VFIO": "n", "build": "out#1"},
-        {"VFIO": "n", "build": "out#2"},
-        {"VFIO": "n", "build": "c"},
-        {"VFIO": "y"},
+        {"NET": "y", "VFIO": "n", "build": "out#1"},
+        {"NET": "y", "VFIO": "n", "build": "out#2"},
+        {"NET": "y", "VFIO": "n", "build": "c"},
+        {"NET": "y", "VFIO": "y"},
+        {"NET": "n", "VFIO": "n"},
     ]
     assert any("out, out, c have the same values on all axes" in note for note in result.notes)
     # What a directory is called tells nothing of the tree.
-    assert result.stored.findings.findings[0].condition == ({"VFIO": ("n",)},)
+    (finding,) = result.stored.findings.findings
+    assert finding.condition == ({"NET": ("y",), "VFIO": ("n",)},)
 
 
 def test_of_twins_that_came_out_otherwise_only_the_directory_tells(tmp_path: Path) -> None:

@@ -363,3 +363,123 @@ def test_no_text_makes_it_raise(lines: list[str]) -> None:
     assert found[0].diagnostic.message == "unknown type name 'foo'"
     assert all(diagnostic.key for diagnostic, _ in found)
     assert all(diagnostic.key for diagnostic, _ in parse_build_log(lines, failed=True).occurrences)
+
+
+# Inlining
+
+_FORTIFY = (
+    "include/linux/fortify-string.h:507:25: error: call to '__overflow' declared with attribute error: x"
+)
+
+
+def test_callers_are_sites_from_the_inside_out_and_before_those_of_notes() -> None:
+    found = parse_only(
+        _STEP,
+        "In function 'memset_chk',",
+        "    inlined from 'clear' at include/linux/b.h:12:2,",
+        "    inlined from 'probe.part.0' at /src/drivers/a.c:17:2:",
+        _FORTIFY,
+        "drivers/a.c:5:1: note: destination object 'x' of size 4",
+    )
+    assert found.function == "memset_chk"
+    assert [(site.file, site.line, site.caller) for site in found.sites] == [
+        ("include/linux/fortify-string.h", 507, False),
+        ("include/linux/b.h", 12, True),
+        ("drivers/a.c", 17, True),
+        ("drivers/a.c", 5, False),
+    ]
+    assert found.notes[0] == "include/linux/b.h:12: inlined from 'clear'"
+
+
+def test_callers_hold_until_another_function_is_named() -> None:
+    found = parse_lines(
+        _STEP,
+        "In function 'memset_chk',",
+        "    inlined from 'probe' at drivers/a.c:17:2:",
+        _FORTIFY,
+        _FORTIFY.replace("507", "509"),
+        "drivers/a.c: In function 'other':",
+        _ERROR,
+        "In function 'memset_chk',",
+        "    inlined from 'remove' at drivers/a.c:40:2:",
+        _FORTIFY,
+        "drivers/a.c: At top level:",
+        _WARNING,
+        "  CC      drivers/b.o",
+        _FORTIFY,
+    )
+    callers = [[site.line for site in diagnostic.sites if site.caller] for diagnostic in found]
+    assert callers == [[17], [17], [], [40], [], []]
+    assert [diagnostic.function for diagnostic in found] == [
+        "memset_chk", "memset_chk", "other", "memset_chk", None, None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        ["note: called by function 'clear'", "drivers/a.c:17:2: note: inlined by function 'probe'"],
+        [
+            "include/linux/b.h:12:2: note: called by function 'clear'",
+            "drivers/a.c:17:2: note: inlined by function 'probe'",
+        ],
+        ["note: In function 'clear'", "drivers/a.c:17:2: note: \twhich inlined function 'probe'"],
+    ],
+)
+def test_clangs_notes_on_inlining_are_callers(notes: list[str]) -> None:
+    found = parse_only(_STEP, _FORTIFY, *notes, "1 error generated.")
+    callers = [(site.file, site.line) for site in found.sites if site.caller]
+    assert callers[-1] == ("drivers/a.c", 17)
+    assert len(found.notes) == 2
+    assert found.function == ("clear" if "called" in notes[0] else None)
+
+
+def test_the_function_of_another_jobs_source_is_not_a_messages_own() -> None:
+    found = parse_lines(
+        "  CC      drivers/a.o",
+        "  CC      drivers/b.o",
+        "drivers/a.c: In function 'f':",
+        "drivers/b.c:3:5: error: of the other job",
+        "drivers/a.c:3:5: error: of this one",
+        "include/c.h:3:5: error: of a macro of a header",
+    )
+    assert [diagnostic.function for diagnostic in found] == [None, "f", "f"]
+
+
+def test_a_source_that_another_includes_has_its_functions() -> None:
+    found = parse_only(
+        _STEP,
+        "In file included from drivers/a.c:3:",
+        "drivers/part.c: In function 'clear',",
+        "    inlined from 'probe' at drivers/a.c:17:2:",
+        "drivers/part.c:7:1: error: wrong",
+    )
+    assert found.function == "clear"
+    assert [site.line for site in found.sites] == [7, 17]
+
+
+def test_a_header_with_inlined_code_belongs_to_its_callers_object() -> None:
+    lines = ["  CC      drivers/a.o", "  CC      drivers/b.o", "In function 'memset_chk',"]
+    assert _object(*lines, "    inlined from 'probe' at drivers/a.c:17:2:", _FORTIFY) == "drivers/a.o"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stack frame size (2208) exceeds limit (2048) in 'f' [-Wframe-larger-than]",
+        "stack frame size of 2208 bytes in function 'f' [-Wframe-larger-than=]",
+    ],
+)
+def test_clang_names_the_function_of_a_large_frame(text: str) -> None:
+    assert parse_only(_STEP, f"drivers/a.c:9:2: warning: {text}").function == "f"
+
+
+def test_both_compilers_name_the_same_symbols_of_a_call_that_must_not_be() -> None:
+    texts = ("attribute warning: x [-Wattribute-warning]", "'warning' attribute: x [-Wattribute-warning]")
+    found = [parse_only(_STEP, f"a.c:1:1: warning: call to 'f' declared with {text}") for text in texts]
+    assert [diagnostic.symbols for diagnostic in found] == [("f",), ("f",)]
+
+
+def test_what_bindgen_hands_on_is_clangs() -> None:
+    line = "/src/include/linux/init.h:142:6: error: variable has incomplete type 'void'"
+    assert parse_only("  BINDGEN rust/bindings/generated.rs", line).tool == "clang"

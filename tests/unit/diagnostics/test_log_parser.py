@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
-from matrix.diagnostics.log_parser import parse_diagnostics
+from matrix.diagnostics.log_parser import parse_build_log, parse_diagnostics
 
 _LOGS = Path(__file__).parents[2] / "logs"
 _CASES = sorted(path.stem for path in _LOGS.glob("*.log"))
@@ -108,3 +108,26 @@ def test_output_of_two_jobs_at_once_names_the_same_objects(compiler: str) -> Non
         "drivers/diag/fatal.o",
         "drivers/diag/undeclared.o",
     }
+
+
+@pytest.mark.parametrize(
+    ("step", "made"),
+    [
+        ("CC32    arch/arm64/kernel/vdso32/vgettimeofday.o", True),
+        ("AS32    arch/arm64/kernel/vdso32/note.o", True),
+        ("VDSO32C arch/powerpc/kernel/vdso/vgettimeofday-32.o", True),
+        ("VDSO64A arch/powerpc/kernel/vdso/getcpu-64.o", True),
+        ("VDSOAS  arch/riscv/kernel/compat_vdso/rt_sigreturn.o", True),
+        ("BOOTCC  arch/powerpc/boot/main.o", True),
+        ("SPU_CC  arch/powerpc/platforms/cell/spufs/spu_save.o", True),
+        ("CC [M]  drivers/net/dummy.o", True),
+        ("CLIPPY [M] drivers/net/phy/ax88796b_rust.o", True),
+        ("RUSTC L rust/core.o", True),
+        ("LD [M]  drivers/net/dummy.o", False),
+        ("HOSTCC  scripts/mod/modpost.o", False),
+        ("CHECK   /src/drivers/net/dummy.c", False),
+    ],
+)
+def test_the_steps_that_make_an_object_of_a_source_are_known(step: str, made: bool) -> None:
+    log = parse_build_log([f"  {step}"])
+    assert bool(log.compiled_objects) == made

@@ -42,11 +42,11 @@ def test_the_symbol_that_a_person_can_set_stands_for_what_follows() -> None:
 
 def test_modules_stands_for_all_that_turns_from_m_to_y() -> None:
     choice = choose(
-        {"BTRFS_FS": "m", "MODULES": "y", "USB_DUMMY": "n"},
-        {"BTRFS_FS": "y", "MODULES": "n", "USB_DUMMY": "y"},
+        {"BTRFS_FS": "m", "USB_DUMMY": "n", "MODULES": "y"},
+        {"BTRFS_FS": "y", "USB_DUMMY": "y", "MODULES": "n"},
     )
     assert names(choice) == ["MODULES"]
-    assert choice.axes[0].followers == ("BTRFS_FS", "USB_DUMMY")
+    assert choice.axes[0].followers == ("USB_DUMMY", "BTRFS_FS")
 
 
 def test_the_one_that_others_are_called_after_stands_for_them() -> None:
@@ -64,6 +64,7 @@ def test_of_a_whole_product_the_axes_are_its_own() -> None:
     ]
     choice = choose(*points)
     assert names(choice) == ["KVM", "VFIO"]
+    assert choice.untold == 1
     assert all(axis.is_settable for axis in choice.axes)
 
 
