@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import pairwise
 
 from matrix.findings.fingerprint import ProblemKind
 
@@ -75,9 +76,8 @@ class DisjointGroups:
 
     def join_all(self, numbers: Iterable[int]) -> None:
         """Join all of these; the caller has no more to ask of them."""
-        first, *others = numbers
-        for number in others:
-            root, other = self.find_root(first), self.find_root(number)
+        for one, next_one in pairwise(numbers):
+            root, other = self.find_root(one), self.find_root(next_one)
             if root != other:
                 self.join_groups(root, other)
 

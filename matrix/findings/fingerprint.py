@@ -23,6 +23,7 @@ from matrix.findings.blame import (
 from matrix.findings.problem_forms import (
     DUPLICATE,
     OUT_OF_RANGE,
+    SYMBOL_CONSTRUCTS,
     find_named_stems,
     recognize_problem,
 )
@@ -104,7 +105,8 @@ def classify_diagnostic(diagnostic: Diagnostic, target: str | None) -> ProblemKi
     """The kind of a diagnostic that came up while ``target`` was made."""
     problem = recognize_problem(diagnostic)
     if problem is not None:
-        is_whole = problem.form.is_whole and not _is_host_program(target)
+        is_of_program = problem.construct in SYMBOL_CONSTRUCTS and _is_host_program(target)
+        is_whole = problem.form.is_whole and not is_of_program
         location = "" if is_whole else target or diagnostic.tool
         return ProblemKind(problem.form.speaker, location, problem.names, problem.construct)
     if is_driver_message(diagnostic):

@@ -23,7 +23,7 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import NamedTuple
 
-from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.diagnostics.diagnostic import Diagnostic, Site
 from matrix.findings.blame import find_blamed_site, find_outer_function, is_unnamed_caller, list_sites
 from matrix.findings.diagnostic_group import DiagnosticGroup, DisjointGroups, ObjectDiagnostic
 from matrix.findings.evidence import MadeObjects, is_problem_absent
@@ -55,7 +55,7 @@ def collect_traits(group: DiagnosticGroup, find_diagnostic: Callable[[str], Diag
         for line in find_blamed_lines(find_diagnostic(key), target)
     }
     functions = ((find_outer_function(each), extract_construct(each)) for each in diagnostics)
-    sites = [site for diagnostic in diagnostics for site in list_sites(diagnostic) if not site.macro]
+    sites = [site for diagnostic in diagnostics for site in _list_own_sites(diagnostic)]
     return GroupTraits(
         objects=frozenset(group.objects),
         blamed=frozenset(blamed),
@@ -76,7 +76,12 @@ def find_blamed_lines(diagnostic: Diagnostic, target: str | None) -> Iterable[So
 
 def find_noted_lines(diagnostic: Diagnostic) -> Iterable[SourceLine]:
     """The lines that the message or its notes point at."""
-    return ((site.file, site.line) for site in list_sites(diagnostic) if site.line and not site.macro)
+    return ((site.file, site.line) for site in _list_own_sites(diagnostic) if site.line)
+
+
+def _list_own_sites(diagnostic: Diagnostic) -> Iterable[Site]:
+    """The sites without macros and callers: into one function, many others may be inlined."""
+    return (site for site in list_sites(diagnostic) if not site.macro and not site.caller)
 
 
 _ConfigKey = tuple[str, ...]

@@ -7,6 +7,7 @@ cramfs lacks get_mtd_device and mtd_point, always both      one: what defines th
 
 import posixpath
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.diagnostic_group import DiagnosticGroup, DisjointGroups
@@ -123,39 +124,39 @@ def _is_made_with(
 
 
 def join_missing_symbols(groups: Sequence[DiagnosticGroup], run: Run) -> list[DiagnosticGroup]:
-    """Join missing symbols that the same objects lack in the very same cells, and that one object defines.
+    """Join missing symbols that one object lacks in the very same cells, and that one thing would bring.
 
-    Where nothing is known of what defines them, they are taken for one; where it is known, and another, they
-    are two.
+    Where it is not known what brings one, it is taken to be what brings the others, if that is one; where it
+    is known, and another, they are two.
     """
     joining = DisjointGroups(list(groups))
-    numbers_by_origin: dict[Hashable, list[int]] = {}
+    by_users: dict[_Lack, dict[str | None, list[int]]] = {}
     for number, group in enumerate(groups):
         symbols = sorted(list_missing_symbols(group.kinds))
-        if not symbols:
-            continue
-        users = frozenset(
-            stem
-            for key in {key for key, _ in group.toolchains_by_diagnostic}
-            for stem in find_named_stems(run.diagnostics[key])
-        )
-        provider = run.providers.get(symbols[0])
-        cells = frozenset(group.cells)
-        for origin in _list_origins(cells, users, provider):
-            numbers_by_origin.setdefault(origin, []).append(number)
-    for numbers in numbers_by_origin.values():
-        joining.join_all(numbers)
+        if symbols:
+            lack = (frozenset(group.cells), _find_users(group, run))
+            provider = run.providers.get(symbols[0])
+            by_users.setdefault(lack, {}).setdefault(provider, []).append(number)
+    by_provider: dict[Hashable, list[int]] = {}
+    for (cells, lacking), numbers in by_users.items():
+        known = [provider for provider in numbers if provider]
+        if lacking:
+            joining.join_all([*numbers.get(None, ()), *(numbers[known[0]] if len(known) == 1 else ())])
+        # ld names no object of what it links from vmlinux.o: there the provider alone tells.
+        for provider, user in product(known, lacking or {""}):
+            by_provider.setdefault((cells, provider, user), []).extend(numbers[provider])
+    for same in by_provider.values():
+        joining.join_all(same)
     return joining.remaining_groups
 
 
-def _list_origins(
-    cells: frozenset[int], users: frozenset[str], provider: str | None
-) -> list[tuple[Hashable, ...]]:
-    """What missing symbols have in common that are one problem: any of these."""
-    # ld names no object of what it links from vmlinux.o: there the provider alone tells.
-    if provider is not None:
-        return [(cells, provider, user) for user in users or {""}]
-    return [(cells, None, users)] if users else []
+_Lack = tuple[frozenset[int], frozenset[str]]
+"""The cells in which a symbol is missing, and what lacks it."""
+
+
+def _find_users(group: DiagnosticGroup, run: Run) -> frozenset[str]:
+    keys = {key for key, _ in group.toolchains_by_diagnostic}
+    return frozenset(stem for key in keys for stem in find_named_stems(run.diagnostics[key]))
 
 
 def list_missing_symbols(kinds: Iterable[ProblemKind]) -> set[str]:

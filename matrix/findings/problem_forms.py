@@ -79,6 +79,8 @@ class ProblemForm(NamedTuple):
 
 UNDEFINED, DUPLICATE, MISMATCH = "undefined symbol", "multiple definition", "section mismatch"
 OUT_OF_RANGE, DISCARDED = "relocation out of range", "discarded section"
+SYMBOL_CONSTRUCTS = frozenset({UNDEFINED, DUPLICATE, DISCARDED})
+"""They are of a symbol of what is linked, and not of how it is linked."""
 _UNDEFINED_TEXT = r"undefined (?:[a-z-]+ ){0,3}(?:reference to|symbol:)"
 _find_referenced = _find_name(
     r"(?:against |references )(?:(?:undefined|hidden|local|symbol|section) ){0,3}[`'‘\"]?([^\s`'’\";]+)"

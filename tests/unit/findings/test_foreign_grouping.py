@@ -142,8 +142,9 @@ def test_symbols_that_come_together_are_all_named() -> None:
     ("providers", "count"),
     [
         ({}, 1),
-        ({"mtd_point": "drivers/mtd/core.o"}, 2),
-        (dict.fromkeys(("mtd_point", "mtd_unpoint", "get_mtd_device"), "drivers/mtd/core.o"), 1),
+        ({"mtd_point": "CONFIG_MTD"}, 1),
+        ({"mtd_point": "CONFIG_MTD", "mtd_unpoint": "CONFIG_FLASH"}, 3),
+        (dict.fromkeys(("mtd_point", "mtd_unpoint", "get_mtd_device"), "CONFIG_MTD"), 1),
         ({"mtd_point": "mtd/a.o", "mtd_unpoint": "mtd/b.o", "get_mtd_device": "mtd/c.o"}, 3),
         ({"mtd_point": "mtd/a.o", "mtd_unpoint": "mtd/a.o", "get_mtd_device": "mtd/c.o"}, 2),
     ],
