@@ -54,6 +54,9 @@ def clean_log_line(line: str) -> str:
     return plain[stamp.end() :] if stamp else plain
 
 
+_LINKERS = frozenset({"ld", "lld"})
+
+
 @dataclass(frozen=True)
 class BuildRoots:
     """Where the tree and the build directory are for the tools: ``/src`` and ``/build`` in every cell."""
@@ -176,7 +179,8 @@ class ParserState:
     def _find_object(self, draft: DiagnosticDraft) -> str | None:
         # Without --output-sync the last step line may be another job's; the source's name is a better guide.
         outermost = draft.included_from[-1].partition(":")[0] if draft.included_from else None
-        names = (outermost, draft.position.file, self.source)
+        # What a linker names is only an input; what it makes is the step's.
+        names = () if draft.tool in _LINKERS else (outermost, draft.position.file, self.source)
         objects = (self._object_by_stem.get(_strip_suffix(name)) for name in names if name)
         return next(filter(None, objects), self.object)
 
