@@ -114,13 +114,6 @@ _CONSEQUENCES = (
 )
 _NAMED_FORMS = (
     MessageForm(
-        re.compile(rf"{_GCC}error: (?P<text>fail(?:ed)? to initialize plugin .+)"),
-        tool="gcc",
-        makes="consequence",
-        hint="to initialize plugin",
-        complete=_complete_message,
-    ),
-    MessageForm(
         re.compile(rf"{_GCC}(?:{_SERIOUS}: |(?=out of memory))(?P<text>.+)"),
         tool="gcc",
         complete=_complete_message,

@@ -80,8 +80,15 @@ def _clean_lines(lines: Iterable[str]) -> Iterator[str]:
     """The lines as the tools wrote them: the robot's mails indent them, but for those it marks as new."""
     margin = ""
     for line in map(clean_log_line, lines):
-        margin = _ROBOT_MARGIN if line.endswith(_ROBOT_TITLE) else margin
-        yield from split_joined_line(line.removeprefix(margin))
+        if line.endswith(_ROBOT_TITLE):
+            margin = _ROBOT_MARGIN
+        if margin:
+            line = line.removeprefix(margin)  # noqa: PLW2901 - millions of lines have none
+        # The plain search comes first: nearly all lines are whole.
+        if ": *** " in line:
+            yield from split_joined_line(line)
+        else:
+            yield line
 
 
 def parse_diagnostics(

@@ -56,12 +56,14 @@ def clean_log_line(line: str) -> str:
     plain = plain.rstrip("\r\n")
     stamp = _TIMESTAMP.match(plain) if plain[:1] in _TIMESTAMP_STARTS else None
     plain = plain[stamp.end() :] if stamp else plain
-    return plain[len(plain.split(" ", 1)[0]) + 1 :] if plain.startswith(_MARGINS) else plain
+    return (
+        plain[len(plain.split(" ", 1)[0]) + 1 :] if plain[:2] in _MARGINS or plain[:3] in _MARGINS else plain
+    )
 
 
 def split_joined_line(line: str) -> tuple[str, ...]:
     """A line, apart from make's words at its end where a program's last output has no newline."""
-    found = _MAKE_AMID_LINE.search(line) if ": *** " in line else None
+    found = _MAKE_AMID_LINE.search(line)
     if found is None or found.start() == 0:
         return (line,)
     before, words = line[: found.start()], line[found.start() :]
