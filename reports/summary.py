@@ -15,6 +15,7 @@ from matrix.verdict.verdict_model import SideFinding
 from reports import limits
 from reports.formatting import format_count, format_duration, shorten_line
 
+_RUST_ERROR = re.compile(r"E[0-9]{4}$")
 _PROGRAM_PREFIX = re.compile(r"^\S*-(?=gcc\b|clang\b|ld\b|ld\.)")
 
 
@@ -67,8 +68,8 @@ def format_location(diagnostic: Diagnostic) -> str:
 
 
 def format_warning_flag(flag: str) -> str:
-    """A warning's flag as it is typed: ``-Wignored-attributes``."""
-    return flag if flag.startswith("-") else f"-W{flag}"
+    """A warning's flag as it is typed: ``-Wignored-attributes``; the number of an error of rustc as it is."""
+    return flag if flag.startswith("-") or _RUST_ERROR.match(flag) else f"-W{flag}"
 
 
 def format_diagnostic_title(diagnostic: Diagnostic) -> str:
@@ -76,9 +77,16 @@ def format_diagnostic_title(diagnostic: Diagnostic) -> str:
     promoted = "-Werror," if diagnostic.promoted else ""
     tail = f" [{promoted}{format_warning_flag(diagnostic.flag)}]" if diagnostic.flag else ""
     return shorten_line(
-        f"{format_location(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}",
+        f"{format_location(diagnostic)}: {diagnostic.severity}: {_strip_tool(diagnostic)}{tail}",
         limits.LINE_LENGTH,
     )
+
+
+def _strip_tool(diagnostic: Diagnostic) -> str:
+    """The message without the name of its tool, which stands before it where no file does."""
+    head, colon, rest = diagnostic.message.partition(":")
+    names_tool = re.split(r"[/-]", head)[-1] == diagnostic.tool or head == diagnostic.tool
+    return rest.lstrip() if diagnostic.file is None and colon and names_tool else diagnostic.message
 
 
 def _format_unknown_failure(cell: Cell) -> str:
