@@ -82,9 +82,16 @@ def format_diagnostic_title(diagnostic: Diagnostic) -> str:
     promoted = "-Werror," if diagnostic.promoted and flag.startswith("-W") else ""
     tail = f" [{promoted}{flag}]" if flag else ""
     return shorten_line(
-        f"{format_location(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}",
+        f"{format_location(diagnostic)}: {diagnostic.severity}: {_strip_tool(diagnostic)}{tail}",
         limits.LINE_LENGTH,
     )
+
+
+def _strip_tool(diagnostic: Diagnostic) -> str:
+    """The message without the name of its tool, which stands before it where no file does."""
+    head, colon, rest = diagnostic.message.partition(":")
+    names_tool = re.split(r"[/-]", head)[-1] == diagnostic.tool or head == diagnostic.tool
+    return rest.lstrip() if diagnostic.file is None and colon and names_tool else diagnostic.message
 
 
 def _format_unknown_failure(cell: Cell) -> str:

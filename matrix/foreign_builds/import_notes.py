@@ -65,6 +65,8 @@ def _describe_silent_logs(builds: Sequence[ImportedBuild]) -> Iterator[str]:
     silent = [build.name for build in failing if not build.outcome.objects]
     if silent:
         yield (
-            f"of {', '.join(list_first(silent))} it is not known what was made without an error: "
-            "the log shows no objects (make -s), or breaks off"
+            f"{'builds' if len(silent) > 1 else 'build'} {', '.join(list_first(silent))}: what was made "
+            "without an error is not known, and nothing is absent: "
+            f"the {'logs show' if len(silent) > 1 else 'log shows'} no objects (make -s), or "
+            f"{'break' if len(silent) > 1 else 'breaks'} off"
         )
