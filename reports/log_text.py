@@ -61,9 +61,11 @@ class LogView:
         }
         found: dict[Diagnostic, list[Diagnostic]] = {}
         for diagnostic, objects in self.objects_by_diagnostic.items():
+            if diagnostic.severity != "error" or diagnostic in self.failures_by_cause:
+                continue
             blamed = {causes.get(name) for name in objects}
             cause = blamed.pop() if len(blamed) == 1 else None
-            if cause is not None and diagnostic.severity == "error" and diagnostic not in causes.values():
+            if cause is not None:
                 found.setdefault(cause, []).append(diagnostic)
         return found
 
