@@ -238,7 +238,8 @@ class ParserState:
         lines = self.failure_record.take_last_lines(target)
         failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
         self._correct_object(failure.cause, failure)
-        self._recent_errors = []
+        # What the next recipe prints follows from none of this one's errors.
+        self._recent_errors, self.recipe_error = [], None
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
         """make knows no way to make a target, as ``cause`` says."""
