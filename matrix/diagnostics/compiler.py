@@ -60,7 +60,7 @@ def read_compiler(log: ParserState, line: str) -> bool:
     # Most lines that come here are quoted source; all other lines of these tools but two kinds have a colon.
     if ":" not in line:
         return _read_context_without_place(log, line)
-    if not log.knows_compiler:
+    if not log.has_known_compiler:
         _detect_compiler(log, line)
     return read_with_first(_READERS, log, line)
 

@@ -67,13 +67,11 @@ class TargetFailure:
 
     @property
     def tool(self) -> str:
-        """What most likely spoke where the words do not name a program."""
+        """The tool that most likely failed where the last words name no program."""
         return "kconfig" if self.target.endswith("config") else "make"
 
     def describe_silence(self) -> str:
         """What is known of the cause where nothing was printed that could be it."""
-        if not self.reason:
-            return "the build failed and its log is empty"
         return f"{self.reason}: {SILENT_FAILURE}"
 
 
@@ -221,7 +219,7 @@ def is_advice(text: str) -> bool:
     return _ADVICE.match(text) is not None
 
 
-def find_speaker(line: str) -> str | None:
+def find_program_name(line: str) -> str | None:
     """The program that a line names before its first colon, without a cross compiler's prefix; or None."""
     for words, program in _WORDS_OF_PROGRAMS:
         if line.startswith(words):

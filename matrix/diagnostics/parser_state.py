@@ -22,7 +22,7 @@ from matrix.diagnostics.drafts import (
 from matrix.diagnostics.failed_targets import (
     FailureRecord,
     TargetFailure,
-    find_speaker,
+    find_program_name,
     is_of_recipe,
     list_last_lines,
     pick_last_words,
@@ -255,7 +255,8 @@ class ParserState:
         lines = self.failure_record.take_last_lines(target)
         failure.cause = self._find_cause(failure, lines) or self._add_last_words(failure, lines)
         self._correct_object(failure.cause, failure)
-        self._recent_errors = []
+        # What the next recipe prints follows from none of this one's errors.
+        self._recent_errors, self.recipe_error = [], None
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
         """make knows no way to make a target, as ``cause`` says."""
@@ -314,12 +315,19 @@ class ParserState:
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         trace = find_trace(lines)
         words = trace.message if trace else pick_last_words(lines)
-        message = words or failure.describe_silence()
-        tool = trace.script if trace else find_speaker(words)
+        message = words or self._describe_silence(failure)
+        tool = trace.script if trace else find_program_name(words)
         draft = DiagnosticDraft("error", tool or failure.tool, message)
         draft.notes = list_last_lines(lines)
         draft.object = failure.target if failure.is_file else None
         return self.add_draft(draft, has_object=False)
+
+    def _describe_silence(self, failure: TargetFailure) -> str:
+        """What is said in place of a cause where the log shows none."""
+        if failure.reason:
+            return failure.describe_silence()
+        is_empty = not self.drafts and not self.failure_record.first_steps
+        return "the build failed and its log " + ("is empty" if is_empty else "does not show why")
 
     def fail_without_target(self) -> None:
         """make failed, and the log does not show which target: its last words are the cause."""
@@ -336,7 +344,7 @@ class ParserState:
         self._compiler_by_object.setdefault(self.object, compiler)
 
     @property
-    def knows_compiler(self) -> bool:
+    def has_known_compiler(self) -> bool:
         """Whether the current object's compiler was noted."""
         return self.object in self._compiler_by_object
 

@@ -172,6 +172,17 @@ def test_a_makefile_that_a_sub_make_could_not_remake_is_a_consequence() -> None:
     assert [item.diagnostic.message for item in log.occurrences] == ["nocc: not found"]
 
 
+def test_the_errors_of_one_target_explain_no_other() -> None:
+    crash = [
+        "PLEASE submit a bug report to https://example.org/",
+        "Stack dump:",
+        "clang: error: clang frontend command failed with exit code 132 (use -v to see invocation)",
+        "make: *** [Makefile:27: go] Error 1",
+    ]
+    log = _parse("$ make", *crash, "$ make", *crash)
+    assert [item.diagnostic.internal for item in log.occurrences] == [True]
+
+
 def test_what_no_rule_makes_is_a_failed_target() -> None:
     log = _parse(
         "make[3]: *** No rule to make target 'drivers/net/b.o', needed by 'drivers/net/built-in.a'.  Stop.",
