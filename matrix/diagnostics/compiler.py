@@ -47,7 +47,7 @@ _STACK_FRAME = re.compile(
 )
 _CLANG_ONLY = re.compile(
     r"[0-9]+ (?:warning|error)s?(?: and [0-9]+ errors?)? generated|.* note: expanded from |.*\[-Werror,-W"
-    r"|(?:\S*/)?clang(?:-[0-9]+)?: "
+    r"|(?:\S*/)?clang(?:-[0-9]+)?: |<instantiation>:|.* note: while in macro instantiation"
 )
 _GCC_ONLY = re.compile(
     r".*: (?:In function ['‘]|At top level:)|In function ['‘][^'’]+['’],$|\s+from \S+[,:]$"

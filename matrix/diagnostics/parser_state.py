@@ -38,6 +38,10 @@ _TIMESTAMP = re.compile(
     r"|[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?|(?<=[\[ ])[0-9]{1,7}\.[0-9]{3,6}(?=\]))\]? "
 )
 _TIMESTAMP_STARTS = frozenset("[0123456789")
+# What bitbake puts before each line of a log, and the kernel test robot before those that are new.
+_MARGINS = ("| ", ">> ")
+# make's words on a failed target, below output that ended without a newline, or behind a margin.
+_MAKE_AMID_LINE = re.compile(r"(?<![A-Za-z_/.-])g?make(?:\[[0-9]{1,4}\])?: \*\*\* ")
 # Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
 MAX_LOG_LINE_LENGTH = 32_768
 
@@ -51,7 +55,19 @@ def clean_log_line(line: str) -> str:
         plain = _ESCAPES.sub("", plain)
     plain = plain.rstrip("\r\n")
     stamp = _TIMESTAMP.match(plain) if plain[:1] in _TIMESTAMP_STARTS else None
-    return plain[stamp.end() :] if stamp else plain
+    plain = plain[stamp.end() :] if stamp else plain
+    return (
+        plain[len(plain.split(" ", 1)[0]) + 1 :] if plain[:2] in _MARGINS or plain[:3] in _MARGINS else plain
+    )
+
+
+def split_joined_line(line: str) -> tuple[str, ...]:
+    """A line, apart from make's words at its end where a program's last output has no newline."""
+    found = _MAKE_AMID_LINE.search(line)
+    if found is None or found.start() == 0:
+        return (line,)
+    before, words = line[: found.start()], line[found.start() :]
+    return (before, words) if before.strip() else (words,)
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,8 @@ class ParserState:
     def add_draft(self, draft: DiagnosticDraft, *, has_object: bool = True) -> DiagnosticDraft:
         """Add a new diagnostic. Without ``has_object`` it is of the build as a whole, as Kconfig's are."""
         if has_object and draft.object is None:
-            draft.object = self._find_object(draft)
+            named = self._find_named_object(draft)
+            draft.object, draft.by_step = named or self.object, named is None
             if draft.object is None:
                 self._drafts_without_object.append(draft)
         draft.crashed = self.crashed
@@ -173,12 +190,12 @@ class ParserState:
         if draft.severity == "error" and draft.object is not None:
             self._error_by_object.setdefault(draft.object, draft)
 
-    def _find_object(self, draft: DiagnosticDraft) -> str | None:
+    def _find_named_object(self, draft: DiagnosticDraft) -> str | None:
         # Without --output-sync the last step line may be another job's; the source's name is a better guide.
         outermost = draft.included_from[-1].partition(":")[0] if draft.included_from else None
         names = (outermost, draft.position.file, self.source)
         objects = (self._object_by_stem.get(_strip_suffix(name)) for name in names if name)
-        return next(filter(None, objects), self.object)
+        return next(filter(None, objects), None)
 
     def find_object_of_crate(self, file: str) -> str | None:
         """The object that a Rust source goes into: its own, or that of the crate in a directory above it."""
@@ -236,7 +253,7 @@ class ParserState:
         if failure.is_file:
             self._assign_failed_object(target)
         lines = self.failure_record.take_last_lines(target)
-        failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
+        failure.cause = self._find_cause(failure, lines) or self._add_last_words(failure, lines)
         self._correct_object(failure.cause, failure)
         # What the next recipe prints follows from none of this one's errors.
         self._recent_errors, self.recipe_error = [], None
@@ -246,17 +263,44 @@ class ParserState:
         self.failure_record.add_failure(target, "", level).cause = cause
 
     def _assign_failed_object(self, target: str) -> None:
-        for draft in self._drafts_without_object:
+        waiting = self._drafts_without_object
+        own = [draft for draft in waiting if draft.is_of_source(target)] or waiting
+        for draft in own:
             draft.object = target
             self._file_error(draft)
-        self._drafts_without_object.clear()
+        self._drafts_without_object = [draft for draft in waiting if draft.object is None]
 
-    def _find_cause(self, failure: TargetFailure) -> DiagnosticDraft | None:
+    def _find_cause(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft | None:
         """The first error of a failed target's recipe; an error found elsewhere never excuses a target."""
         own = self._error_by_object.get(failure.target)
         steps = self.failure_record.first_steps
         recent = self._recent_errors
-        return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+        found = own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+        return found or (None if pick_last_words(lines) else self._take_unplaced_errors(failure))
+
+    def _take_unplaced_errors(self, failure: TargetFailure) -> DiagnosticDraft | None:
+        """Give the target that failed what was printed of no place just before, and return the first.
+
+        Without --output-sync the last step is another job's, and such a message was taken for that one's.
+        """
+        unplaced = [draft for draft in self._recent_errors if self._is_unplaced(draft)]
+        if not failure.is_file or not unplaced:
+            return None
+        first = unplaced[0]
+        for draft in unplaced:
+            if draft.printed_file == first.printed_file:
+                self._move_error(draft, failure.target)
+        return first
+
+    def _is_unplaced(self, draft: DiagnosticDraft) -> bool:
+        made = draft.object is None or not self.failure_record.has_failed(draft.object)
+        return draft.position.file is None and draft.by_step and made
+
+    def _move_error(self, draft: DiagnosticDraft, target: str) -> None:
+        if draft.object is not None and self._error_by_object.get(draft.object) is draft:
+            del self._error_by_object[draft.object]
+        draft.object = target
+        self._file_error(draft)
 
     def _correct_object(self, cause: DiagnosticDraft, failure: TargetFailure) -> None:
         """Give a shell's message to the target that failed where no step announced that.
@@ -266,9 +310,7 @@ class ParserState:
         if cause.tool not in ("sh", "make") or cause.position.file is not None or not failure.is_file:
             return
         if failure.target not in self.failure_record.first_steps and cause.object != failure.target:
-            if cause.object is not None and self._error_by_object.get(cause.object) is cause:
-                del self._error_by_object[cause.object]
-            cause.object = failure.target
+            self._move_error(cause, failure.target)
 
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         trace = find_trace(lines)
