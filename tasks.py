@@ -295,12 +295,12 @@ def shell(*, cell: str, run: str, command: str) -> int:
             "",
             "the symbols that are axes, with commas (default: the fewest that tell the builds apart)",
         ),
-        ("tree", "", "the kernel tree that they were made of: its prompts say which symbols may be axes"),
+        ("tree", "", "the kernel tree that they were built from: its prompts say which symbols may be axes"),
         ("out", "", "directory of the run (default: runs/<run-id>)"),
     ]
 )
 def import_(*, dir: list[str], symbols: str, tree: str, out: str) -> int:  # noqa: A002 - the option's name
-    """Builds made by others become a run: tuxmake's, KernelCI's, the robot's, any log with its .config."""
+    """Make a run of builds by others: of tuxmake, KernelCI, the 0-day robot, any log with its .config."""
     request = parse_import_request(dir, symbols, tree, out)
     console = Console()
     result = import_builds(request, read_command_line())
@@ -320,9 +320,9 @@ def import_(*, dir: list[str], symbols: str, tree: str, out: str) -> int:  # noq
             "a build's log, as text or gzip, or - for stdin; repeats, or stands alone",
         ),
         ("json", False, "print one line of JSON for each log"),
-        ("github", False, "print annotations for a workflow of GitHub's"),
-        ("fails", False, "make failed, where the log does not show it"),
-        ("succeeds", False, "make came to its end, where the log does not show it"),
+        ("github", False, "print annotations for GitHub's workflows"),
+        ("fails", False, "make failed: for a log that does not show it"),
+        ("succeeds", False, "make came to its end: for a log that does not show it"),
         ("source-root", "", "where the tree was in the build (default: as the log shows it)"),
         ("build-root", "", "where O= was (default: as the log shows it)"),
     ]
@@ -337,7 +337,7 @@ def diagnose(
     source_root: str,
     build_root: str,
 ) -> int:
-    """What a build log shows that kmatrix did not make: failed targets with their causes, diagnostics."""
+    """Any kernel's build log: the targets that failed, with their causes, and each error and warning once."""
     request = parse_diagnose_request(log, source_root, build_root, fails=fails, succeeds=succeeds)
     show = select_log_format(json=json, github=github)
     diagnosed = []

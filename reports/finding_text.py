@@ -142,7 +142,9 @@ def format_diagnostic(diagnostic: Diagnostic) -> list[str]:
         summary.format_diagnostic_title(diagnostic),
         *diagnostic.excerpt[: limits.EXCERPT_LINES],
     ]
-    notes = (shorten_line(note, limits.LINE_LENGTH) for note in diagnostic.notes[: limits.NOTES])
+    # A command's last lines have the one that is the message, too.
+    others = [note for note in diagnostic.notes if note != diagnostic.message]
+    notes = (shorten_line(note, limits.LINE_LENGTH) for note in others[: limits.NOTES])
     return [*(shorten_line(line, limits.LINE_LENGTH) for line in lines), *(f"note: {note}" for note in notes)]
 
 

@@ -31,13 +31,16 @@ def render_annotations(log: BuildLog) -> Iterator[str]:
 
 
 def _format_annotation(view: LogView, diagnostic: Diagnostic) -> str:
-    flag = f" {format_warning_flag(diagnostic.flag)}" if diagnostic.flag else ""
+    flag = format_warning_flag(diagnostic)
     objects = view.objects_by_diagnostic[diagnostic]
     failed = [target.target for target in view.failures_by_cause.get(diagnostic, ())]
     place = {"file": diagnostic.file, "line": diagnostic.line, "col": diagnostic.column}
     known = {name: str(value) for name, value in place.items() if value is not None}
     # A line or column without a file would be one of the workflow's own file.
-    properties = {**(known if diagnostic.file else {}), "title": f"{diagnostic.tool}{flag}"}
+    properties = {
+        **(known if diagnostic.file else {}),
+        "title": " ".join(filter(None, (diagnostic.tool, flag))),
+    }
     _, *details = finding_text.format_diagnostic(diagnostic)
     lines = [diagnostic.message, *details]
     lines += [f"failed: {join_first(failed, limits.LOG_OBJECTS, ' and ')}"] if failed else []

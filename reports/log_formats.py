@@ -23,7 +23,7 @@ def select_log_format(*, json: bool, github: bool) -> LogFormat:
 
 
 def _show_text(name: str, log: BuildLog, console: Console) -> None:
-    show_log(LogView(name, log), console)
+    show_log(LogView("stdin" if name == "-" else name, log), console)
 
 
 def _write_json(name: str, log: BuildLog, console: Console) -> None:

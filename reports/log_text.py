@@ -50,11 +50,30 @@ class LogView:
                 objects += [object_] if object_ is not None else []
         return found
 
+    @cached_property
+    def further_errors(self) -> dict[Diagnostic, list[Diagnostic]]:
+        """Cause → the other errors that came up in nothing but the targets that failed of it."""
+        causes = {
+            target.object: cause
+            for cause, targets in self.failures_by_cause.items()
+            for target in targets
+            if cause is not None and target.object is not None
+        }
+        found: dict[Diagnostic, list[Diagnostic]] = {}
+        for diagnostic, objects in self.objects_by_diagnostic.items():
+            if diagnostic.severity != "error" or diagnostic in self.failures_by_cause:
+                continue
+            blamed = {causes.get(name) for name in objects}
+            cause = blamed.pop() if len(blamed) == 1 else None
+            if cause is not None:
+                found.setdefault(cause, []).append(diagnostic)
+        return found
+
     def list_others(self, severity: Severity) -> list[Diagnostic]:
-        """The diagnostics of this severity that are no failed target's cause."""
-        known = self.failures_by_cause
+        """The diagnostics of this severity that are shown with no failed target."""
+        shown = {*self.failures_by_cause, *(each for more in self.further_errors.values() for each in more)}
         return [
-            each for each in self.objects_by_diagnostic if each.severity == severity and each not in known
+            each for each in self.objects_by_diagnostic if each.severity == severity and each not in shown
         ]
 
     @property
@@ -83,8 +102,10 @@ def render_log(view: LogView) -> Iterator[StyledLine | str]:
         names = join_first([target.target for target in targets], limits.LOG_OBJECTS, " and ")
         yield StyledLine("failed: ", fail).append(names, "bold default")
         yield from _render_cause(cause, targets)
-    yield from _render_diagnostics(view, "error", fail)
-    yield from _render_diagnostics(view, "warning", warn)
+        if cause in view.further_errors:
+            yield from _render_further_errors(view.further_errors[cause])
+    yield from _render_others(view, "error", fail)
+    yield from _render_others(view, "warning", warn)
     style = fail if view.log.has_error or view.log.failed_targets else ""
     yield StyledLine(f"{view.name}: {view.headline}", f"bold {style}".strip())
 
@@ -103,7 +124,19 @@ def _render_cause(cause: Diagnostic | None, targets: Iterable[FailedTarget]) -> 
     yield from [] if shown else ["  no cause is known"]
 
 
-def _render_diagnostics(view: LogView, severity: Severity, style: str) -> Iterator[StyledLine | str]:
+def _render_further_errors(diagnostics: list[Diagnostic]) -> Iterator[str]:
+    """What else is wrong with the targets above."""
+    for diagnostic in diagnostics[: limits.LOG_DIAGNOSTICS]:
+        yield from (f"  {line}" for line in finding_text.format_diagnostic(diagnostic))
+    yield from _render_rest(len(diagnostics), "  ", "error")
+
+
+def _render_rest(count: int, indent: str, severity: Severity) -> Iterator[str]:
+    more = count - limits.LOG_DIAGNOSTICS
+    yield from [f"{indent}… and {format_count(more, f'more {severity}')}, with --json"] if more > 0 else []
+
+
+def _render_others(view: LogView, severity: Severity, style: str) -> Iterator[StyledLine | str]:
     others = view.list_others(severity)
     for diagnostic in others[: limits.LOG_DIAGNOSTICS]:
         first, *rest = finding_text.format_diagnostic(diagnostic)
@@ -113,6 +146,5 @@ def _render_diagnostics(view: LogView, severity: Severity, style: str) -> Iterat
         if len(objects) > 1:
             yield f"  in {len(objects)} objects: {join_first(objects, limits.LOG_OBJECTS, ' and ')}"
         elif diagnostic.file is None:
-            yield from (f"  in {name}" for name in objects)
-    more = len(others) - limits.LOG_DIAGNOSTICS
-    yield from [f"… and {format_count(more, f'more {severity}')}, with --json"] if more > 0 else []
+            yield from (f"  in {name}" for name in objects if f"in {name}" not in diagnostic.notes)
+    yield from _render_rest(len(others), "", severity)

@@ -66,19 +66,32 @@ def format_location(diagnostic: Diagnostic) -> str:
     return ":".join([diagnostic.file, *(str(number) for number in numbers if number is not None)])
 
 
-def format_warning_flag(flag: str) -> str:
-    """A warning's flag as it is typed: ``-Wignored-attributes``."""
-    return flag if flag.startswith("-") else f"-W{flag}"
+def format_warning_flag(diagnostic: Diagnostic) -> str:
+    """A compiler's flag as it is typed, ``-Wignored-attributes``; the code or check that another tool names.
+
+    Empty where there is none.
+    """
+    flag = diagnostic.flag or ""
+    is_bare = flag and not flag.startswith("-") and diagnostic.tool in ("gcc", "clang")
+    return f"-W{flag}" if is_bare else flag
 
 
 def format_diagnostic_title(diagnostic: Diagnostic) -> str:
     """A diagnostic in one line, as compilers print it."""
-    promoted = "-Werror," if diagnostic.promoted else ""
-    tail = f" [{promoted}{format_warning_flag(diagnostic.flag)}]" if diagnostic.flag else ""
+    flag = format_warning_flag(diagnostic)
+    promoted = "-Werror," if diagnostic.promoted and flag.startswith("-W") else ""
+    tail = f" [{promoted}{flag}]" if flag else ""
     return shorten_line(
-        f"{format_location(diagnostic)}: {diagnostic.severity}: {diagnostic.message}{tail}",
+        f"{format_location(diagnostic)}: {diagnostic.severity}: {_strip_tool(diagnostic)}{tail}",
         limits.LINE_LENGTH,
     )
+
+
+def _strip_tool(diagnostic: Diagnostic) -> str:
+    """The message without the name of its tool, which stands before it where no file does."""
+    head, colon, rest = diagnostic.message.partition(":")
+    names_tool = re.split(r"[/-]", head)[-1] == diagnostic.tool or head == diagnostic.tool
+    return rest.lstrip() if diagnostic.file is None and colon and names_tool else diagnostic.message
 
 
 def _format_unknown_failure(cell: Cell) -> str:
@@ -137,7 +150,7 @@ def count_warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}
     flags = {
-        key: format_warning_flag(diagnostic.flag) if diagnostic.flag else diagnostic.tool
+        key: format_warning_flag(diagnostic) or diagnostic.tool
         for key, diagnostic in run.diagnostics.items()
         if diagnostic.severity == "warning"
     }

@@ -5,10 +5,10 @@ The script needs a kernel tree and a container engine, or the tools of its machi
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
@@ -239,10 +239,23 @@ def _list_message_patterns(run: Run, finding: Finding | None) -> list[str]:
     if finding is None:
         return []
     known = (run.diagnostics[key] for key in finding.diagnostics if key in run.diagnostics)
-    patterns = {_build_message_pattern(diagnostic) for diagnostic in known if diagnostic.message.strip()}
+    patterns = {
+        pattern
+        for diagnostic in known
+        if diagnostic.message.strip()
+        for pattern in _build_message_patterns(diagnostic, finding.objects)
+    }
     if not patterns:
         raise RequestError(f"{finding.id} has no message to look for", "name a cell that fails: --cell")
     return sorted(patterns)
+
+
+def _build_message_patterns(diagnostic: Diagnostic, objects: Sequence[str]) -> list[str]:
+    """EREs of a diagnostic of these objects. Of a command that failed without a word, make's line is all."""
+    if not diagnostic.is_silent_failure:
+        return [_build_message_pattern(diagnostic)]
+    names = (PurePosixPath(name).name[-_MAX_PATTERN_CHARACTERS:] for name in objects)
+    return [rf"\*\*\* \[(.*[ /])?{_build_text_pattern(name)}\] " for name in names]
 
 
 def _build_message_pattern(diagnostic: Diagnostic) -> str:

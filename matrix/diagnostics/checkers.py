@@ -28,6 +28,9 @@ _KERNEL_DOC_TEXT = (
     r"|suspicious ending line|Incorrect use of kernel-doc|no structured comments found|'[^']*' not found$"
     r"|Unrecognized tracepoint format).*"
 )
+_PROTOTYPE = re.compile(
+    r"expecting prototype for (?:\w+ )?([\w]+)(?:\(\))?\. Prototype was for (?:\w+ )?(\w+)(?:\(\))? instead"
+)
 
 
 def _name_undescribed(_log: ParserState, _match: re.Match[str], draft: DiagnosticDraft) -> None:
@@ -36,19 +39,10 @@ def _name_undescribed(_log: ParserState, _match: re.Match[str], draft: Diagnosti
         draft.symbols = tuple(dict.fromkeys(prototype.groups()))
 
 
-_PROTOTYPE = re.compile(
-    r"expecting prototype for (?:\w+ )?([\w]+)(?:\(\))?\. Prototype was for (?:\w+ )?(\w+)(?:\(\))? instead"
-)
-
-
 def _name_function(_log: ParserState, _match: re.Match[str], draft: DiagnosticDraft) -> None:
     """Symbols of smatch's messages: what they quote, and the function; the source is not shown."""
     names = (*find_quoted_identifiers(draft.message), draft.function)
     draft.symbols = tuple(dict.fromkeys(name for name in names if name))
-
-
-def _sum_up(_log: ParserState, _match: re.Match[str], draft: DiagnosticDraft) -> None:
-    draft.summary = True
 
 
 def _set_sphinx_severity(_log: ParserState, match: re.Match[str], draft: DiagnosticDraft) -> None:
@@ -75,7 +69,7 @@ _FORMS = (
         re.compile(r"[0-9]+ warnings as Errors$"),
         tool="kernel-doc",
         hint=" warnings as Errors",
-        complete=_sum_up,
+        summary=True,
     ),
     MessageForm(re.compile(rf"Info: {_C_FILE}:{_NUMBER} "), makes="nothing", hint="Info: "),
     MessageForm(

@@ -47,7 +47,7 @@ _STACK_FRAME = re.compile(
 )
 _CLANG_ONLY = re.compile(
     r"[0-9]+ (?:warning|error)s?(?: and [0-9]+ errors?)? generated|.* note: expanded from |.*\[-Werror,-W"
-    r"|(?:\S*/)?clang(?:-[0-9]+)?: "
+    r"|(?:\S*/)?clang(?:-[0-9]+)?: |<instantiation>:|.* note: while in macro instantiation"
 )
 _GCC_ONLY = re.compile(
     r".*: (?:In function ['‘]|At top level:)|In function ['‘][^'’]+['’],$|\s+from \S+[,:]$"
@@ -60,7 +60,7 @@ def read_compiler(log: ParserState, line: str) -> bool:
     # Most lines that come here are quoted source; all other lines of these tools but two kinds have a colon.
     if ":" not in line:
         return _read_context_without_place(log, line)
-    if not log.knows_compiler:
+    if not log.has_known_compiler:
         _detect_compiler(log, line)
     return read_with_first(_READERS, log, line)
 

@@ -69,6 +69,11 @@ class Diagnostic(BaseModel):
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
     @property
+    def is_silent_failure(self) -> bool:
+        """Whether it only says that a command failed: the message is in no log."""
+        return self.tool == "make" and self.message.endswith(SILENT_FAILURE)
+
+    @property
     def key(self) -> str:
         """A name for this exact diagnostic: equal values, equal keys."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
@@ -95,7 +100,7 @@ class FailedTarget(NamedTuple):
     @property
     def known_cause(self) -> Diagnostic | None:
         """What says why it failed; None where nothing that was printed does."""
-        if self.cause is None or self.cause.diagnostic.message.endswith(SILENT_FAILURE):
+        if self.cause is None or self.cause.diagnostic.is_silent_failure:
             return None
         return self.cause.diagnostic
 

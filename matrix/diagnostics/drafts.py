@@ -1,5 +1,6 @@
 """One diagnostic while its lines come in, and the sites that its quotations of the source point at."""
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -151,6 +152,10 @@ class DiagnosticDraft:
     excerpt: list[str] = field(default_factory=list)
     quotations: list[Quotation] = field(default_factory=list)
     callers: tuple[Site, ...] = ()
+    printed_file: str | None = None
+    """The file as the tool names it, be it but a compiler's temporary one."""
+    by_step: bool = False
+    """Its object is a guess, from the step before."""
 
     def add_note(self, text: str, position: Position) -> None:
         """Add a note. The function that one says a call is in is the message's own."""
@@ -162,6 +167,13 @@ class DiagnosticDraft:
         """Add the symbols that a line below the message names, as far as there is room for them."""
         if self.symbols is not None and len(self.symbols) < MAX_MESSAGE_PARTS:
             self.symbols = tuple(dict.fromkeys((*self.symbols, *names)))
+
+    def is_of_source(self, target: str) -> bool:
+        """Whether it may be of a target, by the name of the source: `lib-a.o` is made of `a.c`."""
+        names = (*(link.partition(":")[0] for link in self.included_from[-1:]), self.position.file)
+        source, suffix = posixpath.splitext(posixpath.basename(next(filter(None, names), "")))
+        own = posixpath.splitext(posixpath.basename(target))[0]
+        return suffix not in (".c", ".S") or own.endswith(source)
 
     def to_occurrence(self, compiler: str) -> Occurrence:
         """The value; ``compiler`` is the tool where the message alone does not show it."""

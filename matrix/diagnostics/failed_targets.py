@@ -28,15 +28,27 @@ _ADVICE = re.compile(
     r"|hint|help|tip|for more|to (?:fix|enable|see)|you (?:may|can|should|need)|make sure|did you|please)\b)"
     r"|.*\((?:use|run) -\S+ (?:to|for) [^()]*\)$"
     r"|.*\b(?:exit(?:ed)? (?:status|code|with)|returned (?:non-zero )?exit)\b"
-    r"|compilation terminated|\s*[0-9]+ errors?\b[^:]*$|[Aa]borting\b"
+    r"|Failed to (?:generate BTF|encode BTF|sort kernel tables)|\S+\.o: failed$|LOAD: \."
+    r"|compilation terminated"
+    r"|\s*[0-9]+ errors?\b[^:]*$|[Aa]borting\b"
 )
 # Shell's scripts and binutils: `objcopy:drivers/a.o: file truncated`, `scripts/link.sh: line 3: …`.
 _PROGRAM = re.compile(
     r"(?:\S*/)?(?:(?:\w+-){1,4}(?=(?:objcopy|objdump|strip|ranlib|readelf|nm|ar):))?"
     r"(?P<name>[A-Za-z][\w+-]{1,40}(?:\.(?:sh|py|pl|awk))?): ?(?=\S)"
 )
-_CALLED_ERROR = re.compile(r"\s*(?:(?:FATAL )?ERROR|(?:[Ff]atal )?[Ee]rror|FAILED|FATAL)[:!] ?\S")
+# A compiler that speaks another language than ours gives a place, a word and a colon all the same.
+_CALLED_ERROR = re.compile(
+    r"\s*(?:(?:FATAL )?ERROR|(?:[Ff]atal )?[Ee]rror|FAILED|FATAL)[:!] ?\S"
+    r"|[^\s:]+:[0-9]+:[0-9]+: [^\s:：]+ ?[:：]"
+)
 _SUB_MAKES = frozenset({"__sub-make", "sub-make"})
+_WORDS_OF_PROGRAMS = (
+    ("FAILED: load BTF ", "resolve_btfids"),
+    ("Invalid absolute R_", "relocs"),
+    ("Cannot find symbol for section ", "recordmcount"),
+    ("Inconsistent kallsyms data", "kallsyms"),
+)
 # Words before a colon that name no program.
 _NO_PROGRAM = frozenset({"error", "warning", "fatal", "failed", "failure", "note", "info", "debug"})
 
@@ -55,13 +67,11 @@ class TargetFailure:
 
     @property
     def tool(self) -> str:
-        """What most likely spoke where the words do not name a program."""
+        """The tool that most likely failed where the last words name no program."""
         return "kconfig" if self.target.endswith("config") else "make"
 
     def describe_silence(self) -> str:
         """What is known of the cause where nothing was printed that could be it."""
-        if not self.reason:
-            return "the build failed and its log is empty"
         return f"{self.reason}: {SILENT_FAILURE}"
 
 
@@ -126,6 +136,10 @@ class FailureRecord:
         self.note_level(level)
         return failure
 
+    def has_failed(self, target: str) -> bool:
+        """Whether make said of a target that it failed by itself."""
+        return target in self._targets
+
     def _is_file(self, target: str, reason: str) -> bool:
         # A directory fails as the make for it does, which always ends with 2.
         below = "/" in target and reason.strip() != "Error 2"
@@ -159,7 +173,10 @@ def _names_target(text: str, target: str) -> bool:
     """Whether a line has the name of a target, whatever its suffix: `.a.o.d` is of `a.o`."""
     stem = posixpath.splitext(posixpath.basename(target))[0].lstrip(".")
     # The plain search comes first, as it is cheap, and thousands of targets may fail.
-    return len(stem) > 1 and stem in text and re.search(rf"(?<![\w-]){re.escape(stem)}\b", text) is not None
+    if len(stem) < 2 or stem not in text:
+        return False
+    # The last link has files of its own: `.tmp_vmlinux.btf`.
+    return is_link(target) or re.search(rf"(?<![\w-]){re.escape(stem)}\b", text) is not None
 
 
 def is_of_recipe(draft: DiagnosticDraft, target: str, steps: Mapping[str, tuple[str, int]]) -> bool:
@@ -202,8 +219,11 @@ def is_advice(text: str) -> bool:
     return _ADVICE.match(text) is not None
 
 
-def find_speaker(line: str) -> str | None:
+def find_program_name(line: str) -> str | None:
     """The program that a line names before its first colon, without a cross compiler's prefix; or None."""
+    for words, program in _WORDS_OF_PROGRAMS:
+        if line.startswith(words):
+            return program
     match = _PROGRAM.match(line)
     if match is None or match["name"].lower() in _NO_PROGRAM:
         return None

@@ -21,6 +21,11 @@ _OTHER = re.compile(
     r"(?P<kind>fatal error|error|warning)(?: ?\([\w-]+\))?: ?(?P<text>(?!\s*[0-9]+$).+)",
     re.IGNORECASE,
 )
+# What builds a package out of a kernel, and only passes on that make failed: Debian's tools, bitbake, RPM.
+_PACKAGING = re.compile(
+    r"dpkg-buildpackage: error: .* subprocess |ERROR: (?:oe_runmake failed|Task |Logfile of failure "
+    r"|Execution of |Function failed|\S+ do_\w+: )|error: Bad exit status from "
+)
 _READERS: tuple[LineReader, ...] = (read_modpost, read_objtool, read_kconfig)
 
 
@@ -37,6 +42,9 @@ def read_other_tool(log: ParserState, line: str) -> bool:
     match = _OTHER.match(line)
     if match is None:
         return False
+    if _PACKAGING.match(line) and log.failure_record.failures:
+        log.end_continuation()
+        return True
     program = match["who"] or ("modpost" if log.step.startswith("MODPOST") else "make")
     tool = posixpath.basename(program)
     draft = DiagnosticDraft(parse_severity(match["kind"]), tool, match["text"], continuation="notes")

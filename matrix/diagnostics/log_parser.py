@@ -6,7 +6,7 @@ none recognises ends the current diagnostic.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from matrix.diagnostics.checkers import read_checkers
 from matrix.diagnostics.compiler import read_compiler, read_excerpt
@@ -17,7 +17,13 @@ from matrix.diagnostics.internal_error import is_crash_report
 from matrix.diagnostics.kbuild import read_continuation, read_kbuild, read_other_tool, read_paragraph
 from matrix.diagnostics.lld import read_lld
 from matrix.diagnostics.make_output import read_make
-from matrix.diagnostics.parser_state import BuildRoots, ParserState, clean_log_line, read_with_first
+from matrix.diagnostics.parser_state import (
+    BuildRoots,
+    ParserState,
+    clean_log_line,
+    read_with_first,
+    split_joined_line,
+)
 from matrix.diagnostics.rust import read_rust
 from matrix.diagnostics.rust_toolchain import read_rust_toolchain
 
@@ -36,6 +42,8 @@ _READERS = (
     read_other_tool,
     read_paragraph,
 )
+_ROBOT_TITLE = "prefixed by >>):"
+_ROBOT_MARGIN = "   "
 # The steps that make an object out of a source file; CC32 and others are for 32-bit compatibility.
 _COMPILE_STEP = re.compile(
     r"(?:(?:CC|AS|CXX)(?:32|_COMPAT)?|RUSTC|CLIPPY|BOOT(?:CC|AS)|SPU_(?:CC|AS)|M68KAS"
@@ -57,7 +65,7 @@ def parse_build_log(
     ended, where that is known: then a log in which nothing else is recognised has one error.
     """
     log = ParserState(BuildRoots(source_root, build_root))
-    for line in map(clean_log_line, lines):
+    for line in _clean_lines(lines):
         log.crashed = log.crashed or is_crash_report(line)
         if not read_with_first(_READERS, log, line):
             log.keep_unread_line(line)
@@ -66,6 +74,21 @@ def parse_build_log(
     if failed and not any(draft.severity == "error" for draft in log.drafts):
         log.fail_without_target()
     return log.collect_log()
+
+
+def _clean_lines(lines: Iterable[str]) -> Iterator[str]:
+    """The lines as the tools wrote them: the robot's mails indent them, but for those it marks as new."""
+    margin = ""
+    for line in map(clean_log_line, lines):
+        if line.endswith(_ROBOT_TITLE):
+            margin = _ROBOT_MARGIN
+        if margin:
+            line = line.removeprefix(margin)  # noqa: PLW2901 - millions of lines have none
+        # The plain search comes first: nearly all lines are whole.
+        if ": *** " in line:
+            yield from split_joined_line(line)
+        else:
+            yield line
 
 
 def parse_diagnostics(

@@ -22,7 +22,7 @@ _STEP = re.compile(
 )
 _COMMAND = re.compile(r"\s*(?=\S*[A-Za-z])[\w./+-]+ -\S.* -o (?P<target>[^\s;]+)")
 _MAKE = re.compile(r"(?:\S*/)?g?make(?:\[(?P<level>[0-9]{1,4})\])?: (?P<text>.*)")
-_RECIPE_FAILED = re.compile(r"\*\*\* \[(?:.*: )?(?P<target>[^\s:]+)\] (?P<why>.+)")
+_RECIPE_FAILED = re.compile(r"\*\*\* \[(?:.*: ?)?(?P<target>[^\s:]+)\] (?P<why>.+)")
 # make 4.1 announces the failure that it prints next.
 _CONSEQUENCE = re.compile(r"recipe for target '[^']*' failed$|Failed to remake makefile ")
 _NO_RULE = re.compile(r"No rule to make target [`'](?P<target>[^']+)'(?:, needed by [`'](?P<by>[^']+)')?")
@@ -36,21 +36,27 @@ _BANNER = re.compile(r"\*\*\*(?: +(?P<text>.*))?$")
 _HARMLESS_BANNER = re.compile(
     r"Default configuration is based on |End of the configuration|Execute 'make' to start"
 )
-_SHELL = re.compile(r"(?:\S*/)?(?:ba|da)?sh: (?:line )?(?:[0-9]+: )?(?P<warning>warning: )?(?P<text>.+)")
+_SHELL = re.compile(r"\s*+(?:\S*/)?(?:ba|da)?sh: (?:line )?(?:[0-9]+: )?(?P<warning>warning: )?(?P<text>.+)")
 _SIGNAL = re.compile(
     r"(?:(?:.* )?[0-9]+ )?"
     r"(?P<name>Killed|Segmentation fault|Aborted|Bus error|Illegal instruction|Terminated)"
     r"(?: \(core dumped\))?(?:\s{2,}.*)?$"
 )
 _STOP_SUFFIX = re.compile(r"\.?(?:  Stop\.)?$")
-_PROGRESS = re.compile(r"Waiting for unfinished jobs|Deleting (?:intermediate )?file")
+# In other languages, make waits with dots at the end, and deletes a file that it names last.
+_PROGRESS = re.compile(
+    r"Waiting for unfinished jobs|Deleting (?:intermediate )?file|[^.]*+\.{3,}$"
+    r"|[^.:“„«「']*+[“„«「'] ?[^'”“»」\s]++ ?['”“»」]$"
+)
+# `Error 2` in any language: make is translated, and the number is what tells.
+_EXIT_STATUS = re.compile(r"[^\W\d]+ (?P<number>[0-9]{1,3})$")
 # About the machine that builds, not about the kernel.
 _HOST_WARNING = re.compile(
     r"jobserver unavailable|-j.* forced in submake|.*Clock skew detected"
     r"|(?>.*?modification time ).* in the future"
 )
 _OS_ERROR = re.compile(
-    r"\S+: (?:No such file or directory|Permission denied|Argument list too long|Not enough space)"
+    r"\S+: (?:/\S+: )?(?:No such file or directory|Permission denied|Argument list too long|Not enough space)"
 )
 
 
@@ -85,7 +91,9 @@ def _read_make_message(log: ParserState, line: str) -> bool:
     if failed and _PROGRESS.match(failed["why"]):
         return True
     if failed:
-        _end_failed_recipe(log, log.roots.make_relative(failed["target"]), failed["why"], level)
+        status = _EXIT_STATUS.match(failed["why"])
+        reason = f"Error {status['number']}" if status else failed["why"]
+        _end_failed_recipe(log, log.roots.make_relative(failed["target"]), reason, level)
     elif text.startswith("*** "):
         _add_fatal_error(log, text.removeprefix("*** "), level)
     elif text.startswith(("warning: ", "Circular ")):

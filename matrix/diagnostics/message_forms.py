@@ -96,6 +96,7 @@ class MessageForm:
             symbols=symbols or (() if not self.has_object else None),
             continuation=self.follows,
             summary=self.summary,
+            printed_file=groups.get("file"),
         )
         if self.complete is not None:
             self.complete(log, match, draft)

@@ -22,7 +22,7 @@ from matrix.diagnostics.drafts import (
 from matrix.diagnostics.failed_targets import (
     FailureRecord,
     TargetFailure,
-    find_speaker,
+    find_program_name,
     is_of_recipe,
     list_last_lines,
     pick_last_words,
@@ -38,6 +38,10 @@ _TIMESTAMP = re.compile(
     r"|[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?|(?<=[\[ ])[0-9]{1,7}\.[0-9]{3,6}(?=\]))\]? "
 )
 _TIMESTAMP_STARTS = frozenset("[0123456789")
+# What bitbake puts before each line of a log, and the kernel test robot before those that are new.
+_MARGINS = ("| ", ">> ")
+# make's words on a failed target, below output that ended without a newline, or behind a margin.
+_MAKE_AMID_LINE = re.compile(r"(?<![A-Za-z_/.-])g?make(?:\[[0-9]{1,4}\])?: \*\*\* ")
 # Longer than any compiler's command line; what a damaged log has in one line must not fill a record.
 MAX_LOG_LINE_LENGTH = 32_768
 
@@ -51,7 +55,19 @@ def clean_log_line(line: str) -> str:
         plain = _ESCAPES.sub("", plain)
     plain = plain.rstrip("\r\n")
     stamp = _TIMESTAMP.match(plain) if plain[:1] in _TIMESTAMP_STARTS else None
-    return plain[stamp.end() :] if stamp else plain
+    plain = plain[stamp.end() :] if stamp else plain
+    return (
+        plain[len(plain.split(" ", 1)[0]) + 1 :] if plain[:2] in _MARGINS or plain[:3] in _MARGINS else plain
+    )
+
+
+def split_joined_line(line: str) -> tuple[str, ...]:
+    """A line, apart from make's words at its end where a program's last output has no newline."""
+    found = _MAKE_AMID_LINE.search(line)
+    if found is None or found.start() == 0:
+        return (line,)
+    before, words = line[: found.start()], line[found.start() :]
+    return (before, words) if before.strip() else (words,)
 
 
 _LINKERS = frozenset({"ld", "lld"})
@@ -160,7 +176,8 @@ class ParserState:
     def add_draft(self, draft: DiagnosticDraft, *, has_object: bool = True) -> DiagnosticDraft:
         """Add a new diagnostic. Without ``has_object`` it is of the build as a whole, as Kconfig's are."""
         if has_object and draft.object is None:
-            draft.object = self._find_object(draft)
+            named = self._find_named_object(draft)
+            draft.object, draft.by_step = named or self.object, named is None
             if draft.object is None:
                 self._drafts_without_object.append(draft)
         draft.crashed = self.crashed
@@ -176,13 +193,13 @@ class ParserState:
         if draft.severity == "error" and draft.object is not None:
             self._error_by_object.setdefault(draft.object, draft)
 
-    def _find_object(self, draft: DiagnosticDraft) -> str | None:
+    def _find_named_object(self, draft: DiagnosticDraft) -> str | None:
         # Without --output-sync the last step line may be another job's; the source's name is a better guide.
         outermost = draft.included_from[-1].partition(":")[0] if draft.included_from else None
         # What a linker names is only an input; what it makes is the step's.
         names = () if draft.tool in _LINKERS else (outermost, draft.position.file, self.source)
         objects = (self._object_by_stem.get(_strip_suffix(name)) for name in names if name)
-        return next(filter(None, objects), self.object)
+        return next(filter(None, objects), None)
 
     def find_object_of_crate(self, file: str) -> str | None:
         """The object that a Rust source goes into: its own, or that of the crate in a directory above it."""
@@ -240,26 +257,54 @@ class ParserState:
         if failure.is_file:
             self._assign_failed_object(target)
         lines = self.failure_record.take_last_lines(target)
-        failure.cause = self._find_cause(failure) or self._add_last_words(failure, lines)
+        failure.cause = self._find_cause(failure, lines) or self._add_last_words(failure, lines)
         self._correct_object(failure.cause, failure)
-        self._recent_errors = []
+        # What the next recipe prints follows from none of this one's errors.
+        self._recent_errors, self.recipe_error = [], None
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
         """make knows no way to make a target, as ``cause`` says."""
         self.failure_record.add_failure(target, "", level).cause = cause
 
     def _assign_failed_object(self, target: str) -> None:
-        for draft in self._drafts_without_object:
+        waiting = self._drafts_without_object
+        own = [draft for draft in waiting if draft.is_of_source(target)] or waiting
+        for draft in own:
             draft.object = target
             self._file_error(draft)
-        self._drafts_without_object.clear()
+        self._drafts_without_object = [draft for draft in waiting if draft.object is None]
 
-    def _find_cause(self, failure: TargetFailure) -> DiagnosticDraft | None:
+    def _find_cause(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft | None:
         """The first error of a failed target's recipe; an error found elsewhere never excuses a target."""
         own = self._error_by_object.get(failure.target)
         steps = self.failure_record.first_steps
         recent = self._recent_errors
-        return own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+        found = own or next((draft for draft in recent if is_of_recipe(draft, failure.target, steps)), None)
+        return found or (None if pick_last_words(lines) else self._take_unplaced_errors(failure))
+
+    def _take_unplaced_errors(self, failure: TargetFailure) -> DiagnosticDraft | None:
+        """Give the target that failed what was printed of no place just before, and return the first.
+
+        Without --output-sync the last step is another job's, and such a message was taken for that one's.
+        """
+        unplaced = [draft for draft in self._recent_errors if self._is_unplaced(draft)]
+        if not failure.is_file or not unplaced:
+            return None
+        first = unplaced[0]
+        for draft in unplaced:
+            if draft.printed_file == first.printed_file:
+                self._move_error(draft, failure.target)
+        return first
+
+    def _is_unplaced(self, draft: DiagnosticDraft) -> bool:
+        made = draft.object is None or not self.failure_record.has_failed(draft.object)
+        return draft.position.file is None and draft.by_step and made
+
+    def _move_error(self, draft: DiagnosticDraft, target: str) -> None:
+        if draft.object is not None and self._error_by_object.get(draft.object) is draft:
+            del self._error_by_object[draft.object]
+        draft.object = target
+        self._file_error(draft)
 
     def _correct_object(self, cause: DiagnosticDraft, failure: TargetFailure) -> None:
         """Give a shell's message to the target that failed where no step announced that.
@@ -269,19 +314,24 @@ class ParserState:
         if cause.tool not in ("sh", "make") or cause.position.file is not None or not failure.is_file:
             return
         if failure.target not in self.failure_record.first_steps and cause.object != failure.target:
-            if cause.object is not None and self._error_by_object.get(cause.object) is cause:
-                del self._error_by_object[cause.object]
-            cause.object = failure.target
+            self._move_error(cause, failure.target)
 
     def _add_last_words(self, failure: TargetFailure, lines: Sequence[str]) -> DiagnosticDraft:
         trace = find_trace(lines)
         words = trace.message if trace else pick_last_words(lines)
-        message = words or failure.describe_silence()
-        tool = trace.script if trace else find_speaker(words)
+        message = words or self._describe_silence(failure)
+        tool = trace.script if trace else find_program_name(words)
         draft = DiagnosticDraft("error", tool or failure.tool, message)
         draft.notes = list_last_lines(lines)
         draft.object = failure.target if failure.is_file else None
         return self.add_draft(draft, has_object=False)
+
+    def _describe_silence(self, failure: TargetFailure) -> str:
+        """What is said in place of a cause where the log shows none."""
+        if failure.reason:
+            return failure.describe_silence()
+        is_empty = not self.drafts and not self.failure_record.first_steps
+        return "the build failed and its log " + ("is empty" if is_empty else "does not show why")
 
     def fail_without_target(self) -> None:
         """make failed, and the log does not show which target: its last words are the cause."""
@@ -298,7 +348,7 @@ class ParserState:
         self._compiler_by_object.setdefault(self.object, compiler)
 
     @property
-    def knows_compiler(self) -> bool:
+    def has_known_compiler(self) -> bool:
         """Whether the current object's compiler was noted."""
         return self.object in self._compiler_by_object
 

@@ -51,7 +51,6 @@ _CHECKERS = frozenset(
 )
 _LINKED_FUNCTION = re.compile(r"\(function (?P<name>[^\s:()]+)")
 _TARGET_TRIPLET = re.compile(r" (?:for|on) target ['‘][\w.-]{1,100}['’]")
-_SILENT_FAILURE = "nothing that its command printed says why"
 # They are about a whole function; some compilers name it in the message, and some before it.
 _STACK_FLAGS = frozenset({"frame-larger-than", "stack-usage", "stack-protector"})
 _FUNCTION_FLAGS = _STACK_FLAGS | {"return-type"}
@@ -189,8 +188,9 @@ def is_driver_message(diagnostic: Diagnostic) -> bool:
 def _has_unknown_cause(diagnostic: Diagnostic) -> bool:
     """Whether nothing is known but the last words of a command that failed."""
     is_known = diagnostic.tool in _DRIVERS | _CHECKERS | {"as"}
-    is_silent = diagnostic.message.endswith(_SILENT_FAILURE)
-    return not (is_known or is_silent or diagnostic.file or diagnostic.sites or diagnostic.internal)
+    return not (
+        is_known or diagnostic.is_silent_failure or diagnostic.file or diagnostic.sites or diagnostic.internal
+    )
 
 
 def _describe_call(diagnostic: Diagnostic, target: str | None) -> tuple[tuple[str, ...], str]:

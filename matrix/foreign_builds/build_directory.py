@@ -58,7 +58,11 @@ _CONFIG_RANKS = tuple(
 
 @dataclass(frozen=True)
 class BuildFiles:
-    """What lies in a build's directory. ``name``: what it is called; ``notes``: name → text of the others."""
+    """What lies in a build's directory.
+
+    ``name``: what it is called; ``notes``: name → text of what its maker noted. ``rivals``: log or .config →
+    the files that are called as much like one, and were not taken.
+    """
 
     path: Path
     name: str
@@ -66,6 +70,7 @@ class BuildFiles:
     config: Config
     config_text: str
     notes: dict[str, str]
+    rivals: dict[str, tuple[str, ...]]
 
     def read_log(self) -> str:
         """The log, anew each time: it may be large. ForeignFileError where it cannot be read."""
@@ -80,18 +85,19 @@ def read_build_directory(path: Path) -> BuildFiles:
     """
     names = _list_files(path)
     files = ForeignDirectory(path)
-    log_name = _pick_name(names, _LOG_RANKS)
-    config_name = _pick_name(names, _CONFIG_RANKS, but=log_name)
+    logs = _list_best_names(names, _LOG_RANKS)
+    configs = _list_best_names([name for name in names if name not in logs[:1]], _CONFIG_RANKS)
     missing = [
         f"{what} ({known})"
-        for what, name, known in (("log", log_name, LOG_NAMES), (".config", config_name, CONFIG_NAMES))
-        if name is None
+        for what, found, known in (("log", logs, LOG_NAMES), (".config", configs, CONFIG_NAMES))
+        if not found
     ]
-    if log_name is None or config_name is None:
+    if missing:
         raise RequestError(
             f"{path} is no build: it has no {' and no '.join(missing)}; it has {_format_names(names)}",
             "name directories that hold a build's log and its .config, each of one build",
         )
+    log_name, config_name = logs[0], configs[0]
     text = _read_text(files, config_name, _CONFIG_LIMIT)
     return BuildFiles(
         path=path,
@@ -103,6 +109,10 @@ def read_build_directory(path: Path) -> BuildFiles:
             name: _read_text(files, name, _NOTE_LIMIT)
             for name in (*METADATA_FILES, REPRODUCE_FILE)
             if name in names
+        },
+        rivals={
+            name: tuple(other for other in others if other != f"{name}.gz")
+            for name, *others in (logs, configs)
         },
     )
 
@@ -124,13 +134,13 @@ def _list_files(path: Path) -> list[str]:
     return sorted(names)
 
 
-def _pick_name(names: Sequence[str], ranks: Sequence[re.Pattern[str]], but: str | None = None) -> str | None:
-    """The name of the first rank that has any; None without any. Plain files come before packed ones."""
+def _list_best_names(names: Sequence[str], ranks: Sequence[re.Pattern[str]]) -> list[str]:
+    """The names of the first rank that has any, the best first: plain files come before packed ones."""
     for rank in ranks:
-        found = [name for name in names if name != but and rank.fullmatch(name)]
+        found = [name for name in names if rank.fullmatch(name)]
         if found:
-            return min(found, key=lambda name: (name.endswith(".gz"), len(name), name))
-    return None
+            return sorted(found, key=lambda name: (name.endswith(".gz"), len(name), name))
+    return []
 
 
 def _format_names(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from matrix.foreign_builds.config_axes import AxisChoice, list_differing_symbols
-from matrix.foreign_builds.imported_build import ImportedBuild, list_distinct, list_first
+from matrix.foreign_builds.imported_build import ImportedBuild, clean_fact, list_distinct, list_first
 from matrix.plan import Request
 from matrix.record.run_model import IMPORT_AXIS
 from matrix.record.states import State
@@ -17,6 +17,7 @@ def describe_import(
     """A sentence for each. ``choice`` is None where the axes were named by the user."""
     if choice is not None:
         yield from _describe_choice(choice)
+    yield from _describe_rivals(builds)
     yield from _describe_twins(builds, requests)
     yield from _describe_silent_logs(builds)
     versions = list_distinct(build.version for build in builds)
@@ -43,6 +44,15 @@ def _describe_choice(choice: AxisChoice) -> Iterator[str]:
         yield f"{choice.untold} more {verb} in other ways than any axis: a condition may stand for such a one"
 
 
+def _describe_rivals(builds: Sequence[ImportedBuild]) -> Iterator[str]:
+    """Which file was read where a directory has several that could be the log, or the .config."""
+    for build in builds:
+        for name, rivals in build.files.rivals.items():
+            if rivals:
+                others = ", ".join(list_first([clean_fact(rival) for rival in rivals]))
+                yield f"build {build.name}: {clean_fact(name)} was read, and not {others}"
+
+
 def _describe_twins(builds: Sequence[ImportedBuild], requests: Sequence[Request]) -> Iterator[str]:
     """Builds that have the same values on all axes, and what would tell them apart."""
     groups: dict[tuple[object, ...], list[ImportedBuild]] = {}
@@ -65,6 +75,8 @@ def _describe_silent_logs(builds: Sequence[ImportedBuild]) -> Iterator[str]:
     silent = [build.name for build in failing if not build.outcome.objects]
     if silent:
         yield (
-            f"of {', '.join(list_first(silent))} it is not known what was made without an error: "
-            "the log shows no objects (make -s), or breaks off"
+            f"{'builds' if len(silent) > 1 else 'build'} {', '.join(list_first(silent))}: what was made "
+            "without an error is not known, and nothing is absent: "
+            f"the {'logs show' if len(silent) > 1 else 'log shows'} no objects (make -s), or "
+            f"{'break' if len(silent) > 1 else 'breaks'} off"
         )

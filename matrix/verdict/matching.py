@@ -41,9 +41,12 @@ def pair_cells(before: Run, after: Run) -> tuple[CellPair, ...]:
 
 
 def _build_disjoint_error(before: Run, after: Run) -> RequestError:
+    hint = "compare runs whose profiles share axes and values"
+    if before.is_imported or after.is_imported:
+        hint += "; ./inv import --symbols names the symbols that are axes"
     return RequestError(
         f"the runs {before.id} and {after.id} have no cell in common{_explain_disjoint_runs(before, after)}",
-        "compare runs whose profiles share axes and values",
+        hint,
     )
 
 

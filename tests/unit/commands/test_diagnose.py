@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,15 @@ def test_a_warning_is_no_failure(tmp_path: Path, capsys: Said) -> None:
     (tmp_path / "a.log").write_text(WARNING)
     ends_well(str(tmp_path / "a.log"))
     assert capsys.readouterr().out.endswith("a.log: 1 warning\n")
+
+
+def test_stdin_is_called_that_in_text_and_as_it_was_named_in_json(
+    capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for words, shown in (["-"], "stdin: 1 warning"), (["--json", "-"], '{"log": "-",'):
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(WARNING.encode())))
+        ends_well(*words)
+        assert shown in capsys.readouterr().out
 
 
 def test_annotations_and_nothing_else_are_printed_for_github(tmp_path: Path, capsys: Said) -> None:

@@ -104,11 +104,19 @@ def test_a_cell_has_what_its_directory_has(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_said(tmp_path: Path) -> None:
-    assert any("1 it is not known what was made" in note for note in load(tmp_path, *SILENT).notes)
-    assert not any("not known what was made" in note for note in load(tmp_path, *VERBOSE).notes)
+    silence = "build 1: what was made without an error is not known, and nothing is absent"
+    assert any(silence in note for note in load(tmp_path, *SILENT).notes)
+    assert not any("what was made without an error" in note for note in load(tmp_path, *VERBOSE).notes)
     newer = keep_build(tmp_path / "x", {"build.log": MADE, "config": config_text(version="6.13.0", VFIO="y")})
     notes = load(tmp_path / "runs", VERBOSE[0], newer).notes
     assert any("different sources" in note and "6.12.0-mini, 6.13.0" in note for note in notes)
+
+
+def test_the_file_that_was_read_of_several_is_said(tmp_path: Path) -> None:
+    files = {"a.log": MADE, "b.log": FAILED, "config": config_text(VFIO="y")}
+    notes = load(tmp_path / "runs", keep_build(tmp_path / "x", files)).notes
+    assert "build x: a.log was read, and not b.log" in notes
+    assert not any("was read" in note for note in load(tmp_path / "runs", *SILENT).notes)
 
 
 def test_builds_by_several_compilers_for_several_arches(tmp_path: Path) -> None:
@@ -179,6 +187,14 @@ def test_of_twins_that_came_out_otherwise_only_the_directory_tells(tmp_path: Pat
         for name, log, value in (("a", FAILED, "n"), ("b", MADE, "n"), ("c", MADE, "y"))
     ]
     assert load(tmp_path / "runs", *builds).stored.findings.findings[0].condition == ({"build": ("a",)},)
+
+
+def test_imported_runs_of_other_axes_say_how_to_share_them(tmp_path: Path) -> None:
+    before = load(tmp_path / "a", *SILENT).stored
+    after = load(tmp_path / "b", *SILENT, symbols="KVM,VFIO").stored
+    with pytest.raises(RequestError, match="no cell in common") as refused:
+        compare_runs(before, after)
+    assert "--symbols" in (refused.value.hint or "")
 
 
 def test_two_runs_of_imported_builds_compare(tmp_path: Path) -> None:

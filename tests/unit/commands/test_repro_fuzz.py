@@ -42,7 +42,13 @@ def run_of_log(line: bytes) -> Run | None:
     found = parse_diagnostics([line.decode("utf-8", "replace")])
     if not found or not found[0].diagnostic.message.strip():
         return None
-    return run_of_diagnostic(found[0].diagnostic)
+    diagnostic, made = found[0]
+    run = run_of_diagnostic(diagnostic)
+    if not diagnostic.is_silent_failure:
+        return run
+    # Of such a one only the target that make names is in the log.
+    refs = (run.cells[0].diagnostics[0].model_copy(update={"object": made}),)
+    return run.model_copy(update={"cells": (run.cells[0].model_copy(update={"diagnostics": refs}),)})
 
 
 def run_of_diagnostic(diagnostic: Diagnostic, **fields: Any) -> Run:

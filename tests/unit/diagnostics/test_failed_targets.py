@@ -172,6 +172,17 @@ def test_a_makefile_that_a_sub_make_could_not_remake_is_a_consequence() -> None:
     assert [item.diagnostic.message for item in log.occurrences] == ["nocc: not found"]
 
 
+def test_the_errors_of_one_target_explain_no_other() -> None:
+    crash = [
+        "PLEASE submit a bug report to https://example.org/",
+        "Stack dump:",
+        "clang: error: clang frontend command failed with exit code 132 (use -v to see invocation)",
+        "make: *** [Makefile:27: go] Error 1",
+    ]
+    log = _parse("$ make", *crash, "$ make", *crash)
+    assert [item.diagnostic.internal for item in log.occurrences] == [True]
+
+
 def test_what_no_rule_makes_is_a_failed_target() -> None:
     log = _parse(
         "make[3]: *** No rule to make target 'drivers/net/b.o', needed by 'drivers/net/built-in.a'.  Stop.",
@@ -320,3 +331,35 @@ def test_what_a_shell_prints_before_any_step_is_the_failed_target_s() -> None:
         ("virt/kvm/kvm_main.o", "make"),
     ]
     assert [target.object for target in log.failed_targets] == ["virt/kvm/vfio.o", "virt/kvm/kvm_main.o"]
+
+
+def test_a_silent_make_leaves_the_warning_of_another_source_to_no_target() -> None:
+    log = parse_build_log(
+        [
+            "net/ipv4/a.c:5:6: warning: unused variable 'x' [-Wunused-variable]",
+            "mm/b.c:9:2: error: 'y' undeclared (first use in this function)",
+            "make[3]: *** [scripts/Makefile.build:243: mm/b.o] Error 1",
+        ]
+    )
+    assert [made for _, made in log.occurrences] == [None, "mm/b.o"]
+
+
+def test_what_two_jobs_print_of_no_place_is_each_target_s_own() -> None:
+    steps = [f"  CC      drivers/{name}.o" for name in "abc"]
+    words = "gcc-13: fatal error: Killed signal terminated program cc1"
+    failures = [f"make[4]: *** [scripts/Makefile.build:243: drivers/{name}.o] Error 1" for name in "ab"]
+    log = parse_build_log([*steps, words, failures[0], words, failures[1]])
+    assert [made for _, made in log.occurrences] == ["drivers/a.o", "drivers/b.o"]
+
+
+def test_what_a_command_printed_last_is_rather_its_cause_than_another_job_s_error() -> None:
+    log = parse_build_log(
+        [
+            "  GEN     a.h",
+            "no good",
+            "  CC      b.o",
+            "cc1: error: code model kernel does not support PIC mode",
+            "make[1]: *** [Makefile:2: a.h] Error 1",
+        ]
+    )
+    assert [item.cause and item.cause.diagnostic.message for item in log.failed_targets] == ["no good"]

@@ -51,6 +51,23 @@ def test_the_log_of_the_whole_build_is_taken(tmp_path: Path, others: list[str]) 
     assert "X" not in files.config
 
 
+@pytest.mark.parametrize(
+    ("others", "logs", "configs"),
+    [
+        (["b.log", "a-longer.log"], ("b.log", "a-longer.log"), ()),
+        (["a.log.gz", "output.txt"], (), ()),
+        (["config"], (), (".config",)),
+        (["b.log.gz", "config.gz"], ("b.log.gz",), ("config.gz",)),
+    ],
+)
+def test_files_that_could_be_the_log_as_well_are_named(
+    tmp_path: Path, others: list[str], logs: tuple[str, ...], configs: tuple[str, ...]
+) -> None:
+    known = {"a.log": MADE, ".config": CONFIG} | dict.fromkeys(others, CONFIG)
+    files = read_build_directory(keep_build(tmp_path / "one", known))
+    assert files.rivals == {"a.log": logs, "config" if "config" in others else ".config": configs}
+
+
 def test_what_tuxmake_leaves() -> None:
     files = read_build_directory(TUXMAKE / "1")
     assert (files.name, files.log_name, list(files.notes)) == ("1", "build.log", ["metadata.json"])

@@ -106,7 +106,7 @@ def test_no_word_of_a_log_is_a_command_or_another_property(words: str) -> None:
     assert (command, list(properties)) == ("error", ["file", "line", "col", "title"])
     assert (properties["line"], properties["col"]) == ("3", "5")
     assert properties["file"] == replace_controls(words)
-    assert properties["title"].startswith(f"{replace_controls(words)} -")
+    assert properties["title"] == f"{replace_controls(words)} {replace_controls(words)}"
     assert message.split("\n")[0] == clean_text(words)
     assert re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]*", message)
 

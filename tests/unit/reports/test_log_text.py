@@ -113,3 +113,57 @@ def test_foreign_words_control_no_terminal(words: str) -> None:
     shown = told(text)
     assert not {"\x1b", "\x07", "\x08", "\x00", "\x9b", "\u202e", "\r"} & set(shown)
     assert shown.splitlines()[0] == "failed: a.o"
+
+
+def test_further_errors_of_a_failed_target_stand_below_it() -> None:
+    text = (
+        compiled("a", "a.c:3:5: error: 'x' undeclared", "a.c:9:5: error: 'y' undeclared", fails=True)
+        + compiled("b", "b.c:1:1: error: 'z' undeclared", fails=True)
+        + compiled("c", "c.c:9:5: error: 'w' undeclared")
+    )
+    assert told(text) == (
+        "failed: a.o\n"
+        "  a.c:3:5: error: 'x' undeclared\n"
+        "  a.c:9:5: error: 'y' undeclared\n"
+        "failed: b.o\n"
+        "  b.c:1:1: error: 'z' undeclared\n"
+        "c.c:9:5: error: 'w' undeclared\n"
+        "build.log: 2 targets failed, 4 errors\n"
+    )
+
+
+def test_very_many_errors_of_one_target_are_counted() -> None:
+    errors = [f"a.c:{number}:1: error: 'x{number}' undeclared" for number in range(1, 300)]
+    shown = told(compiled("a", *errors, fails=True))
+    assert "\n  … and 98 more errors, with --json\n" in shown
+    assert shown.endswith("1 target failed, 299 errors\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("objcopy:boot/a.bin[.rodata]: No space left", "objcopy: error: boot/a.bin[.rodata]: No space left"),
+        ("powerpc-linux-gnu-objcopy: a: truncated", "objcopy: error: a: truncated"),
+        ("/src/scripts/gen_x.sh: line 34: bc: not found", "gen_x.sh: error: line 34: bc: not found"),
+        ("lost: a.bin is bad", "lost: error: a.bin is bad"),
+        ("a.bin is bad", "make: error: a.bin is bad"),
+    ],
+)
+def test_last_words_and_their_program_are_printed_once(line: str, shown: str) -> None:
+    text = f"  GEN     a.bin\n{line}\nmake[1]: *** [Makefile:3: a.bin] Error 1\n"
+    assert told(text).splitlines()[1:-1] == [f"  {shown}"]
+
+
+def test_an_error_of_rustc_has_its_number_as_rustc_prints_it() -> None:
+    text = (
+        "  RUSTC   rust/kernel.o\n"
+        "error[E0425]: cannot find function `f` in module `bindings`\n"
+        "  --> rust/kernel/a.rs:3:5\n"
+    )
+    assert "rust/kernel/a.rs:3:5: error: cannot find function `f` in module `bindings` [E0425]" in told(text)
+
+
+def test_a_log_that_was_said_to_fail_and_shows_only_warnings_does_not_show_why() -> None:
+    shown = told(compiled("a", "a.c:1:1: warning: w"), failed=True)
+    assert "make: error: the build failed and its log does not show why\n" in shown
+    assert "its log is empty" in told("", failed=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Compiler, GitState, ToolchainRecord
 from matrix.record.states import State
@@ -178,3 +179,20 @@ def test_the_story_is_what_it_says() -> None:
     assert {tuple(cell.request.items()) for cell in the_story().cells if cell.state is State.FAIL} == {
         tuple(STORY.items())
     }
+
+
+@pytest.mark.parametrize(
+    ("tool", "flag", "promoted", "shown"),
+    [
+        ("gcc", "-Wunused", False, "[-Wunused]"),
+        ("clang", "-Wunused", True, "[-Werror,-Wunused]"),
+        ("rustc", "E0425", False, "[E0425]"),
+        ("rustc", "unused_imports", True, "[unused_imports]"),
+        ("dtc", "duplicate_label", False, "[duplicate_label]"),
+    ],
+)
+def test_a_diagnostic_shows_what_its_own_tool_calls_it(
+    tool: str, flag: str, promoted: bool, shown: str
+) -> None:
+    diagnostic = Diagnostic(severity="error", tool=tool, message="no", flag=flag, promoted=promoted)
+    assert summary.format_diagnostic_title(diagnostic) == f"{tool}: error: no {shown}"
