@@ -122,6 +122,13 @@ _FORMS = (
         hint="<stdin>:",
     ),
     MessageForm(
+        re.compile(
+            r"(?P<kind>WARN|FAILED):? (?:resolve_btfids: )?(?P<text>unresolved symbol (?P<symbol>\S+))"
+        ),
+        tool="resolve_btfids",
+        hint="unresolved symbol ",
+    ),
+    MessageForm(
         re.compile(r"error: (?P<file>[^\s:]+): (?P<text>leak (?P<symbol>CONFIG_\w+) to user-space)"),
         tool="headers_install.sh",
         hint=" to user-space",

@@ -70,6 +70,9 @@ def split_joined_line(line: str) -> tuple[str, ...]:
     return (before, words) if before.strip() else (words,)
 
 
+_LINKERS = frozenset({"ld", "lld"})
+
+
 @dataclass(frozen=True)
 class BuildRoots:
     """Where the tree and the build directory are for the tools: ``/src`` and ``/build`` in every cell."""
@@ -193,7 +196,8 @@ class ParserState:
     def _find_named_object(self, draft: DiagnosticDraft) -> str | None:
         # Without --output-sync the last step line may be another job's; the source's name is a better guide.
         outermost = draft.included_from[-1].partition(":")[0] if draft.included_from else None
-        names = (outermost, draft.position.file, self.source)
+        # What a linker names is only an input; what it makes is the step's.
+        names = () if draft.tool in _LINKERS else (outermost, draft.position.file, self.source)
         objects = (self._object_by_stem.get(_strip_suffix(name)) for name in names if name)
         return next(filter(None, objects), None)
 

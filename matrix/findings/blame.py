@@ -22,6 +22,10 @@ _CALLER = re.compile(r"(?:inlined from|inlined by function|called by function) [
 _FORBIDDEN_CALL = re.compile(
     r"(?P<call>call to \S+) declared with (?:attribute )?['‘]?(?:error|warning)['’]?(?: attribute)?: "
 )
+# gcc and clang make clones of a function, or split one; it is still the function of the source.
+_CLONE = re.compile(
+    r"(?<=\w)(?:\.(?:isra|constprop|part|cold|llvm|lto_priv)(?:\.[0-9]{1,20}){0,2}){1,4}+(?![\w.])"
+)
 # A condition of sizes and constants alone is as wrong in every place that it is inlined into.
 _ASSERTION = re.compile(r"BUILD_BUG_ON failed: (?P<condition>.*)")
 _MEASURE = re.compile(r"\b(?:sizeof|offsetof|typeof|__typeof__|_?_?[Aa]lignof(?:__)?) ?\([^()]*\)")
@@ -105,4 +109,10 @@ def is_unnamed_caller(diagnostic: Diagnostic, target: str | None) -> bool:
 def find_outer_function(diagnostic: Diagnostic) -> str | None:
     """The function that all of the code was inlined into in the end, or else that the message is in."""
     callers = [match["name"] for note in diagnostic.notes if (match := _CALLER.search(note))]
-    return callers[-1] if callers else diagnostic.function
+    name = callers[-1] if callers else diagnostic.function
+    return strip_clone_suffixes(name) if name else None
+
+
+def strip_clone_suffixes(text: str) -> str:
+    """A text that names functions as the source does: ``f`` for ``f.constprop.0.isra.0``."""
+    return _CLONE.sub("", text)

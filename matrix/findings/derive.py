@@ -29,7 +29,8 @@ class Problem:
 
     ``diagnostics`` are keys of the run's: first the main one of each toolchain, in the order of
     ``severity`` (one key may stand there for several), then the rest. ``cells`` are ids in plan order;
-    ``objects`` and ``stages`` are where it came up. ``consequences`` are keys of diagnostics that follow from
+    ``objects`` and ``stages`` are where it came up; ``compiled_objects``: those of them that
+    show it as soon as they are compiled. ``consequences`` are keys of diagnostics that follow from
     it, and ``consequence_keys`` those of ``keys`` that are theirs alone.
     """
 
@@ -40,6 +41,7 @@ class Problem:
     cells: tuple[str, ...]
     objects: tuple[str, ...]
     stages: tuple[str, ...]
+    compiled_objects: tuple[str, ...]
     blames: Culprit | None = None
     consequences: tuple[str, ...] = ()
     consequence_keys: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
 
 def _find_places(problem: Problem, index: CellIndex) -> Places:
     seen = index.mask_cells(problem.cells)
-    return seen, index.find_absent_cells(problem.objects, problem.stages) & ~seen
+    return seen, index.find_absent_cells(problem.compiled_objects, problem.stages) & ~seen
 
 
 def _has_mixed_twins(index: CellIndex, seen: int, absent: int) -> bool:
@@ -208,6 +210,7 @@ def _build_problem(
         cells=tuple(run.cells[number].id for number in sorted(group.cells)),
         objects=tuple(sorted(group.objects)),
         stages=tuple(sorted(group.stages)),
+        compiled_objects=tuple(sorted(group.list_compiled_objects(run.diagnostics.__getitem__))),
         blames="toolchain" if group.is_internal else None,
     )
 

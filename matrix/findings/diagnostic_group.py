@@ -1,11 +1,12 @@
 """Diagnostics that are known to be one problem, and groups of them while they are being joined."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise
 
-from matrix.findings.fingerprint import ProblemKind
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.fingerprint import GLOBAL_TOOLS, ProblemKind
 
 ObjectDiagnostic = tuple[str, str | None]
 """A diagnostic's key, and the object that was being made."""
@@ -32,6 +33,11 @@ class DiagnosticGroup:
     def objects(self) -> set[str]:
         """The objects in which it came up; a diagnostic of a link has none."""
         return {name for _, name in self.toolchains_by_diagnostic if name}
+
+    def list_compiled_objects(self, find_diagnostic: Callable[[str], Diagnostic]) -> set[str]:
+        """The objects that show it when they are made; what a link says of an object, it says later."""
+        entries = self.toolchains_by_diagnostic
+        return {name for key, name in entries if name and find_diagnostic(key).tool not in GLOBAL_TOOLS}
 
     @property
     def tools(self) -> set[str]:

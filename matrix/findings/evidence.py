@@ -6,6 +6,8 @@ cells cost operations on whole machine words and not on cells.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import TypeVar
 
 from matrix.findings.truth_table import TruthTable
@@ -39,7 +41,8 @@ def is_problem_absent(
 
     ``objects`` and ``stages`` are where the problem was seen elsewhere. A whole build lacks it. One that
     failed for another reason lacks it only if one of these objects was made in it, or, for a problem
-    without an object, if a stage that shows it came to its end.
+    without an object, if the stages that show it came to their end. ``objects``: those that show it as soon
+    as they are compiled.
     """
     if cell.state in COMPLETE_STATES:
         return True
@@ -49,7 +52,8 @@ def is_problem_absent(
     if wanted:
         return bool(wanted & made_objects.get(cell.id, frozenset()))
     ended = {stage.name for stage in cell.stages if stage.state in COMPLETE_STATES}
-    return bool(ended & set(stages))
+    wanted_stages = set(stages)
+    return bool(wanted_stages) and wanted_stages <= ended
 
 
 K = TypeVar("K")
@@ -118,11 +122,11 @@ class CellIndex:
         for state in COMPLETE_STATES:
             absent |= self._state_masks.get(state.value, 0)
         by_object = [self._object_masks.get(name, 0) for name in objects]
-        by_stage = [self._stage_masks.get(stage, 0) for stage in stages]
-        # A stage's end counts only for a problem that has no object.
-        for mask in by_object or by_stage:
+        for mask in by_object:
             absent |= mask
-        return absent
+        # A stage's end counts only for a problem that has no object.
+        by_stage = [self._stage_masks.get(stage, 0) for stage in stages]
+        return absent if by_object or not by_stage else absent | reduce(and_, by_stage)
 
     def read_axis_value(self, number: int, axis: str) -> str:
         """The value of an axis in the cell of this number."""

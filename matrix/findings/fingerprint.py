@@ -19,11 +19,13 @@ from matrix.findings.blame import (
     is_unnamed_caller,
     list_sites,
     strip_attribute,
+    strip_clone_suffixes,
 )
 from matrix.findings.problem_forms import (
     DUPLICATE,
     OUT_OF_RANGE,
     SYMBOL_CONSTRUCTS,
+    UNDEFINED,
     find_named_stems,
     recognize_problem,
 )
@@ -45,12 +47,22 @@ _ASSEMBLER_CALL = re.compile(
 )
 _CHECKERS = frozenset(
     {"modpost", "objtool", "kconfig", "bindgen", "dtc", "dt-schema", "kernel-doc", "sparse", "smatch"}
-    | {"fdtoverlay", "coccinelle", "yamllint", "sphinx"}
+    | {"fdtoverlay", "coccinelle", "yamllint", "sphinx", "resolve_btfids"}
 )
 _LINKED_FUNCTION = re.compile(r"\(function (?P<name>[^\s:()]+)")
 _TARGET_TRIPLET = re.compile(r" (?:for|on) target ['‘][\w.-]{1,100}['’]")
 # They are about a whole function; some compilers name it in the message, and some before it.
-_FUNCTION_FLAGS = frozenset({"frame-larger-than", "stack-usage", "stack-protector", "return-type"})
+_STACK_FLAGS = frozenset({"frame-larger-than", "stack-usage", "stack-protector"})
+_FUNCTION_FLAGS = _STACK_FLAGS | {"return-type"}
+# They are about a local variable, and many functions have one of that name.
+_VARIABLE_FLAGS = frozenset(
+    {"unused-variable", "unused-but-set-variable", "unused-but-set-parameter", "unused-parameter", "shadow"}
+    | {"uninitialized", "maybe-uninitialized", "sometimes-uninitialized", "conditional-uninitialized"}
+)
+# The kernel has none on purpose: whoever divides 64 bits by them is at fault, and each for himself.
+_DIVISION = re.compile(r"__(?:u?(?:div|mod|divmod)[dt]i[34]|aeabi_u?ldivmod)$")
+# Where gcc broke, in its own source; its lines are others in each version.
+_BREAKING_PLACE = re.compile(r"\bin (?P<function>[A-Za-z_]\w*), at [\w./+-]+:[0-9]+")
 
 
 class ProblemKind(NamedTuple):
@@ -78,7 +90,7 @@ def extract_construct(diagnostic: Diagnostic) -> str:
     if diagnostic.flag:
         name = diagnostic.flag.removeprefix("-W").rstrip("=")
         return "cpp" if name == "#warnings" else name
-    return _mask_details(strip_attribute(diagnostic.message))
+    return _mask_details(strip_clone_suffixes(strip_attribute(diagnostic.message)))
 
 
 def _extract_older_construct(diagnostic: Diagnostic) -> str:
@@ -93,7 +105,12 @@ def _mask_details(message: str) -> str:
 
 
 def extract_quoted_symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
-    """The names that the message quotes, without counters; in its order."""
+    """The names that the message quotes, without counters, functions as in the source; in its order."""
+    return tuple(dict.fromkeys(map(strip_clone_suffixes, _list_older_symbols(diagnostic))))
+
+
+def _list_older_symbols(diagnostic: Diagnostic) -> tuple[str, ...]:
+    """The names of keys that were made before clones of a function were one."""
     names = (
         _COUNTER_NUMBER.sub("N", n) if n.startswith(_COUNTER_PREFIXES) else n for n in diagnostic.symbols
     )
@@ -106,21 +123,38 @@ def classify_diagnostic(diagnostic: Diagnostic, target: str | None) -> ProblemKi
     if problem is not None:
         is_of_program = problem.construct in SYMBOL_CONSTRUCTS and _is_host_program(target)
         is_whole = problem.form.is_whole and not is_of_program
-        location = "" if is_whole else target or diagnostic.tool
-        return ProblemKind(problem.form.speaker, location, problem.names, problem.construct)
+        if is_whole and problem.construct == UNDEFINED and _DIVISION.match(problem.names[0]):
+            return _classify_division(diagnostic, target)
+        location = "" if is_whole else _find_location(diagnostic, target)
+        names = tuple(map(strip_clone_suffixes, problem.names))
+        return ProblemKind(problem.form.speaker, location, names, problem.construct)
     if is_driver_message(diagnostic):
         return ProblemKind(diagnostic.tool, "", *_describe_call(diagnostic, target))
     if _has_unknown_cause(diagnostic):
         return ProblemKind(diagnostic.tool, _name_target_kind(target), *_describe_call(diagnostic, target))
+    broken = _BREAKING_PLACE.search(diagnostic.message) if diagnostic.internal else None
+    if broken is not None:
+        return ProblemKind(diagnostic.tool, "", (broken["function"],), "internal compiler error", True)
     is_global = diagnostic.tool in GLOBAL_TOOLS and diagnostic.symbols
     return ProblemKind(
-        diagnostic.tool,
+        "compiler" if extract_construct(diagnostic) in _STACK_FLAGS else diagnostic.tool,
         "" if is_global else _find_location(diagnostic, target),
         _name_subjects(diagnostic),
         extract_construct(diagnostic),
         diagnostic.internal,
         _find_place(diagnostic, target),
     )
+
+
+def _classify_division(diagnostic: Diagnostic, target: str | None) -> ProblemKind:
+    """A division that the kernel lacks is of what divides, whatever the arch calls it."""
+    stems = sorted(find_named_stems(diagnostic), key=lambda stem: ("/" not in stem, stem))
+    return ProblemKind(
+        "linker", stems[0] if stems else target or diagnostic.tool, (_LONG_DIVISION,), UNDEFINED
+    )
+
+
+_LONG_DIVISION = "64-bit division"
 
 
 def find_spot(diagnostic: Diagnostic, kind: ProblemKind, target: str | None) -> Hashable:
@@ -196,7 +230,10 @@ def _find_location(diagnostic: Diagnostic, target: str | None) -> str:
 
 
 def _find_place(diagnostic: Diagnostic, target: str | None) -> str:
-    """Where a caller does what it must not; the file of a Rust crate, which is one object of many files."""
+    """Where a caller does what it must not; whose a local variable is; the file of a Rust crate, which is one
+    object of many files."""
+    if extract_construct(diagnostic) in _VARIABLE_FLAGS:
+        return _find_variable_owner(diagnostic)
     site = find_blamed_site(diagnostic, target)
     if site is not None and diagnostic.tool == "rustc":
         return site.file
@@ -205,6 +242,14 @@ def _find_place(diagnostic: Diagnostic, target: str | None) -> str:
     if is_unnamed_caller(diagnostic, target) or not site.line:
         return find_outer_function(diagnostic) or ""
     return f"{site.file}:{site.line}"
+
+
+def _find_variable_owner(diagnostic: Diagnostic) -> str:
+    """The function; clang names none, and ends with a note on where the variable is declared."""
+    if diagnostic.function:
+        return strip_clone_suffixes(diagnostic.function)
+    lines = [site for site in list_sites(diagnostic) if not site.macro and not site.caller and site.line]
+    return f"{lines[-1].file}:{lines[-1].line}" if lines else ""
 
 
 def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozenset[str]:
@@ -216,9 +261,14 @@ def compute_finding_keys(diagnostic: Diagnostic, target: str | None) -> frozense
     kernel.
     """
     object_name, location = target or diagnostic.file or diagnostic.tool, _find_location(diagnostic, target)
-    symbols = _format_names(extract_quoted_symbols(diagnostic))
+    listed = {_format_names(find(diagnostic)) for find in (extract_quoted_symbols, _list_older_symbols)}
     constructs = {extract_construct(diagnostic), _extract_older_construct(diagnostic)}
-    keys = {f"{where} {symbols} {what}" for where in (object_name, location) for what in constructs}
+    keys = {
+        f"{where} {symbols} {what}"
+        for where in (object_name, location)
+        for symbols in listed
+        for what in constructs
+    }
     keys |= _compute_kind_keys(diagnostic, target, object_name)
     if diagnostic.internal:
         # The line of source that a tool broke on is no trait of its own fault, nor are names there.
@@ -242,7 +292,12 @@ def _compute_kind_keys(diagnostic: Diagnostic, target: str | None, object_name: 
         keys.add(f"{kind.tool or 'any tool'} {names} {kind.construct}")
     elif kind.symbols != extract_quoted_symbols(diagnostic):
         keys.add(f"{object_name} {names} {kind.construct}")
-    if kind.place and (function := find_outer_function(diagnostic)):
+    if kind.tool == "linker" and kind.location:
+        keys.add(f"{kind.tool} {kind.location} {names} {kind.construct}")
+    # A local variable is told apart by its line of source, so that older records keep their keys.
+    is_of_call = kind.place and kind.construct not in _VARIABLE_FLAGS
+    is_unnamed = diagnostic.flag and not kind.symbols and not kind.is_global
+    if (is_of_call or is_unnamed) and (function := find_outer_function(diagnostic)):
         keys.add(f"{object_name} {function} {names} {kind.construct}")
     spot = find_spot(diagnostic, kind, target) if kind.tool == "linker" else None
     if spot is not None:
@@ -290,6 +345,8 @@ def format_problem_title(diagnostic: Diagnostic, target: str | None, object_coun
 def _describe_whole_problem(diagnostic: Diagnostic, target: str | None) -> str:
     """The message; of one that names the first object, what it has in common with those of the others."""
     problem = recognize_problem(diagnostic)
+    if diagnostic.internal:
+        return f"broke: {diagnostic.message}"
     if problem is None or not (problem.form.speaker == "linker" or not problem.names):
         return diagnostic.message.replace(target, "…") if target else diagnostic.message
     return f"{problem.construct} {', '.join(problem.names)}".strip()

@@ -28,6 +28,7 @@ from matrix.findings.blame import find_blamed_site, find_outer_function, is_unna
 from matrix.findings.diagnostic_group import DiagnosticGroup, DisjointGroups, ObjectDiagnostic
 from matrix.findings.evidence import MadeObjects, is_problem_absent
 from matrix.findings.fingerprint import ProblemKind, classify_diagnostic, extract_construct, find_spot
+from matrix.findings.inlined_calls import join_inlined_calls
 from matrix.findings.link_problems import find_definition_places, join_missing_symbols, join_whole_objects
 from matrix.record.run_model import Cell, Run
 
@@ -122,7 +123,8 @@ def _build_config_key(cell: Cell) -> _ConfigKey:
 def group_diagnostics(run: Run, made_objects: MadeObjects) -> list[DiagnosticGroup]:
     """The groups of a run's diagnostics. ``made_objects``: what its failing cells made without an error."""
     index = _RunIndex(run, made_objects)
-    groups = join_whole_objects(_join_within_tools(_group_by_kind(index), index), run, made_objects)
+    groups = join_inlined_calls(_join_within_tools(_group_by_kind(index), index), run.diagnostics)
+    groups = join_whole_objects(groups, run, made_objects)
     return join_missing_symbols(_join_across_toolchains(groups, index), run)
 
 
@@ -271,7 +273,9 @@ def _list_meeting_points(group: DiagnosticGroup, traits: GroupTraits) -> set[obj
     hints: set[object] = {*traits.blamed, *traits.noted, *traits.names}
     # What is of the whole kernel, as a linker's symbol is, needs no more than its name.
     global_names = traits.names if group.is_global else ()
-    places = product(traits.objects or {""}, {*hints, *traits.topics})
+    # A header's problem meets in the header: the includers that one compiler refused may be others.
+    locations = {kind.location for kind in group.kinds}
+    places = product(traits.objects | locations, {*hints, *traits.topics})
     return {*places, *(("", name) for name in global_names)}
 
 
@@ -319,7 +323,7 @@ def _is_contradicted(configs: Iterable[int], group: DiagnosticGroup, index: _Run
 
     Every one of them that tried must lack it: a single cell that failed early contradicts nothing.
     """
-    toolchains, objects = group.toolchains, group.objects
+    toolchains, objects = group.toolchains, group.list_compiled_objects(index.find_diagnostic)
     for config in configs:
         cells = (index.cells[number] for number in index.cells_by_config[config])
         tried = [cell for cell in cells if cell.toolchain in toolchains]

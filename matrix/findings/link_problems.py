@@ -80,6 +80,7 @@ def join_whole_objects(
         for number in numbers:
             parts.setdefault(_find_location(groups[number]), []).append(number)
         whole = parts.pop("", [])
+        joining.join_all(whole)
         if len(parts) == 2:
             parts = _join_module_parts(parts, groups, run, made_objects)
         if whole and len(parts) == 1:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence, Site
 from matrix.diagnostics.log_parser import parse_build_log
@@ -64,6 +66,20 @@ def test_a_case_has_as_many_problems_as_an_engineer_would_say(case: str) -> None
 def test_no_two_problems_of_a_case_have_a_key_in_common(case: str) -> None:
     own = [set(problem.keys) - set(problem.consequence_keys) for problem in find_problems(case)]
     assert sum(map(len, own)) == len(set().union(*own))
+
+
+@given(case=st.sampled_from(CASES), data=st.data())
+def test_the_order_of_the_cells_is_of_no_account(case: str, data: st.DataObject) -> None:
+    run = read_case(case)
+    shuffled = run.model_copy(update={"cells": tuple(data.draw(st.permutations(run.cells)))})
+    assert _list_parts(run) == _list_parts(shuffled)
+
+
+def _list_parts(run: Run) -> set[tuple[frozenset[str], frozenset[str], frozenset[str]]]:
+    return {
+        (frozenset(each.cells), frozenset(each.diagnostics), frozenset(each.keys))
+        for each in group_into_problems(run, {})
+    }
 
 
 @pytest.mark.parametrize("case", CASES)
