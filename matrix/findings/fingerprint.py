@@ -335,7 +335,8 @@ def format_problem_title(diagnostic: Diagnostic, target: str | None, object_coun
     flag = f" [{diagnostic.flag}]" if diagnostic.flag else ""
     if object_count > 1 and classify_diagnostic(diagnostic, target).is_global:
         subject = _describe_whole_problem(diagnostic, target)
-        return shorten_title(f"{diagnostic.tool}: {subject}{flag}", f", in {object_count} objects")
+        speaker = f"{diagnostic.tool} broke" if diagnostic.internal else diagnostic.tool
+        return shorten_title(f"{speaker}: {subject}{flag}", f", in {object_count} objects")
     object_name = (target if object_count == 1 else None) or _name_source(diagnostic, target)
     broke = f"{diagnostic.tool} broke: " if diagnostic.internal else ""
     source = _name_other_source(diagnostic, target, object_name)
@@ -345,8 +346,6 @@ def format_problem_title(diagnostic: Diagnostic, target: str | None, object_coun
 def _describe_whole_problem(diagnostic: Diagnostic, target: str | None) -> str:
     """The message; of one that names the first object, what it has in common with those of the others."""
     problem = recognize_problem(diagnostic)
-    if diagnostic.internal:
-        return f"broke: {diagnostic.message}"
     if problem is None or not (problem.form.speaker == "linker" or not problem.names):
         return diagnostic.message.replace(target, "…") if target else diagnostic.message
     return f"{problem.construct} {', '.join(problem.names)}".strip()

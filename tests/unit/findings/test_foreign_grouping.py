@@ -118,6 +118,8 @@ def test_the_title_names_the_file_that_is_to_blame(case: str, titles: list[str])
         ("plugin-of-another-version", "gcc: gcc plugin of another version"),
         ("full-disk", "No space left on device"),
         ("missing-header-by-path", "generated/bounds2.h"),
+        ("breaks-at-one-place-of-gcc", "gcc broke: internal compiler error: in vect_transform_loop"),
+        ("missing-program-of-two-shells", "sh: lz4: not found, in 2 objects"),
         ("export-that-modules-lack", "modpost: undefined symbol clk_gone"),
     ],
 )
