@@ -4,7 +4,10 @@ import pytest
 
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.findings.derive import derive_findings
-from matrix.record.run_model import Run
+from matrix.findings.evidence import CellIndex, is_problem_absent
+from matrix.record.run_model import Run, StageRecord
+from matrix.record.states import State
+from tests.fakes.runs import a_cell, a_run
 from tests.unit.findings.test_foreign_grouping import read_run
 
 BAD_A = "  CC      drivers/a.o\n/src/drivers/a.c:7:2: error: 'foo' undeclared (first use in this function)\n"
@@ -115,3 +118,16 @@ def test_a_link_that_failed_has_what_its_linker_says_as_its_cause() -> None:
     run, made = read_two_cells(MADE_A + LINK + UNDEFINED + fail("vmlinux"), MADE_A + OTHER)
     titles = [each.title for each in derive_findings(run, made).findings]
     assert not any("nothing that its command printed" in title for title in titles)
+
+
+def test_what_is_linked_in_two_stages_is_absent_where_both_came_to_their_end() -> None:
+    """It was met in vmlinux and in a module; where the modules were not linked, none may lack it."""
+    ended = StageRecord(name="vmlinux", state=State.PASS, command="make", exit=0, objects=1)
+    failed = StageRecord(name="modules", state=State.FAIL, command="make", exit=2, objects=1)
+    cell = a_cell("x86", "gcc-14", {"KVM": "m"}, state=State.FAIL).model_copy(
+        update={"stages": (ended, failed)}
+    )
+    index = CellIndex.from_run(a_run([cell], []), {})
+    for stages, is_absent in ((["vmlinux"], True), (["vmlinux", "modules"], False), ([], False)):
+        assert is_problem_absent(cell, (), stages, {}) == is_absent
+        assert bool(index.find_absent_cells((), stages)) == is_absent
