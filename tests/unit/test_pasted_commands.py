@@ -305,6 +305,7 @@ def test_one_module_quotes_what_is_printed() -> None:
     assert users == {
         "matrix/shell_words.py",
         "matrix/findings/make_steps.py",
+        "matrix/foreign_builds/foreign_log.py",
         "matrix/builder/reuse.py",
         "matrix/resolve/make_runner.py",
     }

@@ -361,6 +361,7 @@ _MAY_WRITE = {
     "matrix/error_report.py",
     "matrix/task_program.py",
     "reports/__init__.py",
+    "reports/log_formats.py",
     "reports/terminal.py",
     "tasks.py",
 }
