@@ -39,12 +39,6 @@ _FORMS = (
         hint="Fatal error: ",
     ),
     MessageForm(
-        re.compile(r"[^\s:][^:]*: Fatal error: (?P<text>can't close .+)"),
-        tool="as",
-        makes="consequence",
-        hint="can't close ",
-    ),
-    MessageForm(
         re.compile(rf"(?P<file>[^\s:][^:]*):(?P<line>[0-9]{{1,9}}): +{_KIND}: (?P<text>.+)"),
         tool="as",
         hint=": ",
