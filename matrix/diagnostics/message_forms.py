@@ -54,12 +54,9 @@ class MessageForm:
     summary: bool = False
     complete: Completion | None = None
 
-    def read_line(self, log: ParserState, line: str) -> bool:
-        """Take a line of this form; False when it is none."""
+    def take_match(self, log: ParserState, match: re.Match[str]) -> bool:
+        """Take a line of this form, as its pattern matched it; False when it is none after all."""
         if self.step and not log.step.startswith(self.step):
-            return False
-        match = self.pattern.match(line)
-        if match is None:
             return False
         if self.makes == "note":
             return self._add_note(log, match)
@@ -134,15 +131,18 @@ def parse_position(log: ParserState, groups: dict[str, str | None]) -> Position:
 
 def read_forms(forms: Sequence[MessageForm], starts: tuple[str, ...] = ("",)) -> LineReader:
     """A reader of the lines that have one of these forms. All of them begin with one of ``starts``."""
-    rows = tuple((form.hint, form) for form in forms)
+    rows = tuple((form.hint, form.pattern.match, form) for form in forms)
+    starts_anyhow = starts == ("",)
 
     def read_line(log: ParserState, line: str) -> bool:
-        if not line.startswith(starts):
+        if not (starts_anyhow or line.startswith(starts)):
             return False
         # The hint first: nearly all lines of a log have none, and a call for each row takes far longer.
-        for hint, form in rows:  # noqa: SIM110 - as in read_with_first
-            if hint in line and form.read_line(log, line):
-                return True
+        for hint, match_line, form in rows:
+            if hint in line:
+                match = match_line(line)
+                if match is not None and form.take_match(log, match):
+                    return True
         return False
 
     return read_line

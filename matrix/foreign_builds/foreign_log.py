@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from matrix.diagnostics.parser_state import clean_log_line
+from matrix.diagnostics.parser_state import BuildRoots, clean_log_line
 from matrix.foreign_builds.build_facts import BuildFacts
 from matrix.kbuild_words import is_plain_target
 
@@ -24,8 +24,12 @@ _MAKE_ERROR = re.compile(
 _STEP = re.compile(r"  [A-Z][A-Z0-9_]+ |(?:[+$#] )?(?:\S*/)?g?make (?:-|[A-Z]+=)")
 _SIGNALS = ("Interrupt", "Terminated", "Killed", "Hangup")
 _ENDED_WELL = re.compile(r"Kernel: \S+ is ready|(?:\S*/)?g?make: Nothing to be done for")
-# "[/home/u/linux/scripts/Makefile.build:229: x.o]", "[/src/Makefile:152: singles]"
-_MAKEFILE = re.compile(r"\*\*\* \[(?P<root>/[^\s:]*?)/(?:scripts/Makefile\.\w+|Makefile):[0-9]+: ")
+# "[/home/u/linux/scripts/Makefile.build:229: x.o]" has the tree's own scripts, "[/src/Makefile:152: singles]"
+# and "[/src/rust/Makefile:372: rust/kernel.o]" any makefile.
+_KBUILD_SCRIPT = re.compile(r"\*\*\* \[(?P<root>/[^\s:]*?)/scripts/Makefile\.\w+:[0-9]+: ")
+_MAKEFILE = re.compile(r"\*\*\* \[(?P<directory>/[^\s:]*)/(?:Makefile|Kbuild):[0-9]+: (?P<target>[^\s\]]+)\]")
+_ARCH_PART = re.compile(r"/arch/[a-z0-9]{1,20}(?:/[^/]{1,80}){0,8}$")
+_STEP_TARGET = re.compile(r"  [A-Z][A-Z0-9_.+-]*(?: \[\w+\])? +(?P<target>[^\s/:][^\s:]*)$")
 _SOURCE_FILE = re.compile(
     r"(?:In file included from |\s{1,20}from )?(?P<root>/[^\s:]{1,300}?)/"
     r"(?:arch/[a-z0-9]+|block|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net|security|sound|virt)/"
@@ -41,6 +45,8 @@ _ROBOT_ARCH = re.compile(r"\bARCH=(\w{1,40})")
 _ROBOT_MARK = re.compile(r">> |   ")
 _MAX_COMMAND = 4_000
 _HEAD_LINES = 200
+_OWN_ROOTS = BuildRoots()
+"""Where kmatrix has them; a log that names no others may well be one of its own."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,13 @@ def read_foreign_log(text: str, source_root: str | None) -> ForeignLog:
     commands = list(_list_make_commands(of_make))
     variables = dict(_list_variables(commands[0])) if commands else {}
     build = _find_build_root(of_make, variables)
-    source = source_root or _find_source_root(lines) or build or "/src"
+    source = source_root or _find_source_root(lines) or build or _OWN_ROOTS.source
+    build = build or _find_root_of_targets(lines)
     succeeded = None if quoted is not None else _find_end(of_make, lines)
     return ForeignLog(
         lines=lines if quoted is None else quoted,
         source_root=source,
-        build_root=build or source,
+        build_root=build or (source if source != _OWN_ROOTS.source else _OWN_ROOTS.build),
         make_variables={name: value for name, value in variables.items() if not _names_directory(name)},
         make_targets=tuple(dict.fromkeys(word for words in commands for word in _list_targets(words))),
         succeeded=succeeded,
@@ -133,12 +140,41 @@ def _find_build_root(lines: Sequence[str], variables: dict[str, str]) -> str | N
 
 def _find_source_root(lines: Sequence[str]) -> str | None:
     """The directory that make's own lines name as the tree's, else the one most files of messages lie in."""
-    named = (match for line in lines if "*** [/" in line and (match := _MAKEFILE.search(line)))
-    shown = (match for line in lines if "/" in line[:60] and (match := _SOURCE_FILE.match(line)))
-    for matches in (named, shown):
-        roots = Counter(match["root"] for match in matches)
+    failing = [line for line in lines if "*** [/" in line]
+    candidates = (
+        (match["root"] for line in failing if (match := _KBUILD_SCRIPT.search(line))),
+        (_strip_tree_part(match) for line in failing if (match := _MAKEFILE.search(line))),
+        (m["root"] for line in lines if "/" in line[:60] and (m := _SOURCE_FILE.match(line))),
+    )
+    for names in candidates:
+        roots = Counter(names)
         if roots:
             return posixpath.normpath(min(roots, key=lambda root: (-roots[root], len(root), root)))
+    return None
+
+
+def _strip_tree_part(match: re.Match[str]) -> str:
+    """The root of a makefile's tree: a target is named from there, and mostly lies beside its makefile."""
+    directory: str = match["directory"]
+    part = posixpath.dirname(match["target"])
+    while part.strip("/"):
+        if directory.endswith(f"/{part}"):
+            return directory.removesuffix(f"/{part}")
+        part = posixpath.dirname(part)
+    return _ARCH_PART.sub("", directory)
+
+
+def _find_root_of_targets(lines: Iterable[str]) -> str | None:
+    """The directory in which files of messages are called as the steps call them; None without such a one."""
+    targets: set[str] = set()
+    for line in lines:
+        if step := _STEP_TARGET.match(line):
+            targets.add(step["target"])
+        elif line.startswith("/"):
+            parts = line.partition(":")[0].split("/")[:32]
+            for number in range(2, len(parts)):
+                if "/".join(parts[number:]) in targets:
+                    return "/".join(parts[:number])
     return None
 
 

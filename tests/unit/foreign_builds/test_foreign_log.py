@@ -42,7 +42,17 @@ def test_a_silent_log_shows_no_end() -> None:
         ("make O=/w/out -j8\n/w/linux/fs/b.c:1:1: error: y\n", ("/w/linux", "/w/out")),
         ("make[2]: *** [/w/linux/scripts/Makefile.build:229: fs/b.o] Error 1\n", ("/w/linux", "/w/linux")),
         ("gmake[1]: Entering directory `/w/out'\n", ("/w/out", "/w/out")),
-        ("", ("/src", "/src")),
+        # A makefile of a directory: its target is named from the tree's root.
+        ("make[2]: *** [/w/linux/rust/Makefile:372: rust/bindings/b.rs] Error 101\n", ("/w/linux",) * 2),
+        ("make[1]: *** [/w/kernel/Makefile:1167: vmlinux] Error 1\n", ("/w/kernel",) * 2),
+        ("make: *** [/w/linux/arch/x86/boot/Makefile:96: bzImage] Error 1\n", ("/w/linux",) * 2),
+        # A file that a step calls by its name below the build directory.
+        (
+            "  DTC [C] arch/arm64/boot/dts/a.dtb\n/w/out/arch/arm64/boot/dts/a.dtb: i2c@1: no\n",
+            ("/src", "/w/out"),
+        ),
+        # Nothing shows them: it may be one of kmatrix's own.
+        ("", ("/src", "/build")),
     ],
 )
 def test_the_roots_are_where_the_log_has_them(text: str, roots: tuple[str, str]) -> None:
