@@ -18,7 +18,7 @@ class LogView:
     """What every format shows of a log: failed targets by their cause, and each other diagnostic once.
 
     What only follows from another, as "all warnings being treated as errors", is neither shown nor counted
-    where it is nobody's cause.
+    where it is no target's cause.
     """
 
     name: str
@@ -111,7 +111,7 @@ def render_log(view: LogView) -> Iterator[StyledLine | str]:
 
 
 def _render_cause(cause: Diagnostic | None, targets: Iterable[FailedTarget]) -> Iterator[str]:
-    """The message that says why; without one, what make and the command printed last."""
+    """The message that is the reason; without one, what make and the command printed last."""
     if cause is not None:
         yield from (f"  {line}" for line in finding_text.format_diagnostic(cause))
         return

@@ -1,4 +1,4 @@
-"""Attempts at a cell: what a fault of the machine ended is tried again after a while, and told apart."""
+"""Attempts at a cell: what a fault of the machine ended is tried again after a while, and counted."""
 
 import time
 from collections import defaultdict

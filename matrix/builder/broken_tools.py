@@ -33,7 +33,7 @@ def judge_last_make(makes: Sequence[MakeResult]) -> MakeResult:
 
 
 def _find_crashed_objects(result: MakeResult) -> frozenset[str]:
-    """The objects during whose making a program broke; one without a name where the log does not tell it."""
+    """The objects during whose making a program broke; one without a name where the log does not show it."""
     if result.state is not State.FAIL:
         return frozenset()
     printed = parse_diagnostics(result.lines)

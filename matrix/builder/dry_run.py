@@ -1,6 +1,6 @@
 """What make would do now: which objects belong to a directory, and which of them are out of date.
 
-kbuild writes no list of a directory in which something failed, so a list does not say which of its objects
+kbuild writes no list of a directory in which something failed, so a list does not show which of its objects
 that stand from an earlier configuration belong to this one. `make -n` prints the recipes of these lists, and
 of everything that is out of date:
 
@@ -69,9 +69,9 @@ class DryRun:
 class BelongingObjects:
     """The objects of a failing stage's directories, by a dry run after it.
 
-    ``belonging``: those that its configuration has there; none where make could not tell. ``standing``: those
-    of them that a compiler made and make left as they are, since they are up to date. ``modules``: a module's
-    own object → its parts.
+    ``belonging``: those that its configuration has there; none where make could not show it. ``standing``:
+    those of them that a compiler made and make left as they are, since they are up to date. ``modules``: a
+    module's own object → its parts.
     """
 
     belonging: frozenset[str] = frozenset()

@@ -144,7 +144,7 @@ def _read_module_objects(lists: _ListReader, order: str) -> Iterator[str]:
 
 
 def _read_module_parts(lists: _ListReader, module: str) -> list[str]:
-    """What ``x.mod`` says that the module ``x.o`` is made of; nothing where there is no such file."""
+    """What ``x.mod`` lists that the module ``x.o`` is made of; nothing where there is no such file."""
     words = (word for line in lists.read_lines(f"{module.removesuffix('.o')}.mod") for word in line.split())
     return list(normalize_paths(word for word in words if word.endswith(".o")))
 

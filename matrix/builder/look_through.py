@@ -5,7 +5,7 @@ configuration, and must not stay in a lane.
 
 1. ``-Wno-error=FLAG`` in KCFLAGS, for each warning that was promoted in the object. What the compiler shows
    only then is demoted in turn. A makefile may promote a warning again after KCFLAGS, so that the result
-   alone says whether this helped.
+   alone shows whether this helped.
 2. Where it did not, the tree's own symbols that promote warnings are switched off as well. Nothing else of
    the configuration may change by that.
 """

@@ -1,6 +1,6 @@
 """The objects of a stage when make has ended: which belong to it, which were made, which were compiled now.
 
-kbuild's lists say it where nothing failed. A directory with a failure has none: there the log shows what was
+kbuild's lists show it where nothing failed. A directory with a failure has none: there the log shows what was
 compiled, and a dry run what was up to date already.
 """
 

@@ -55,7 +55,7 @@ MAX_BUILDS = 1_000
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """The options: directories of builds, the symbols that are axes (none: those that tell the builds apart),
+    """The options: directories of builds, the symbols that are axes (none: those that distinguish builds),
     the tree that they were made of and the run's directory, either of which may be missing."""
 
     directories: tuple[Path, ...]

@@ -9,7 +9,7 @@
         6 |         int x;                            the source, quoted; older ones give no numbers
     drivers/d.c:7:18:    expected int *q              sparse, second line
 
-gcc says where code was inlined once for all messages on it that follow. A note belongs to the message
+gcc prints where code was inlined once for all messages on it that follow. A note belongs to the message
 before it. What has no place is `compiler_driver`'s, and GNU as has `assembler`.
 """
 

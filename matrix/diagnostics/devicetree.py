@@ -9,7 +9,7 @@
         from schema $id: http://devicetree.org/schemas/extcon/siliconmitus,sm5502-muic.yaml#
     Documentation/devicetree/bindings/a.yaml:4:7: [warning] too many spaces after colon (colons)
 
-A node's path is a symbol: it tells two problems of one check apart.
+A node's path is a symbol: it distinguishes two problems of one check.
 """
 
 import re

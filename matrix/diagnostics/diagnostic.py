@@ -70,7 +70,7 @@ class Diagnostic(BaseModel):
 
     @property
     def is_silent_failure(self) -> bool:
-        """Whether it only says that a command failed: the message is in no log."""
+        """Whether it only reports that a command failed: the message is in no log."""
         return self.tool == "make" and self.message.endswith(SILENT_FAILURE)
 
     @property
@@ -87,7 +87,7 @@ class Occurrence(NamedTuple):
 
 
 class FailedTarget(NamedTuple):
-    """A target that make failed to make by its own recipe, and the diagnostic that says why.
+    """A target that make failed to make by its own recipe, and the diagnostic that is the reason.
 
     ``target`` is relative to the build directory where it is a file, and then it is the ``object`` too; a
     goal (``oldconfig``) has none.
@@ -99,7 +99,7 @@ class FailedTarget(NamedTuple):
 
     @property
     def known_cause(self) -> Diagnostic | None:
-        """What says why it failed; None where nothing that was printed does."""
+        """The reason why it failed; None where nothing that was printed does."""
         if self.cause is None or self.cause.diagnostic.is_silent_failure:
             return None
         return self.cause.diagnostic

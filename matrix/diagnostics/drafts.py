@@ -131,7 +131,7 @@ class DiagnosticDraft:
     indented ones are.
 
     ``callers``: where its code was inlined into, from the inside out.
-    ``broke``: it says that the tool itself broke. ``crashed``: a crash report came before it.
+    ``broke``: it reports that the tool itself broke. ``crashed``: a crash report came before it.
     """
 
     severity: Severity

@@ -1,4 +1,4 @@
-"""The options and other things that a message without a place is about: they tell two of its kind apart.
+"""The options and other things that a message without a place is about: they distinguish two of its kind.
 
 gcc: error: unrecognized command-line option '-mnope'; did you mean '-mno-sse'?       -mnope
 Error: unrecognized option -mfloat-abi=soft                                           -mfloat-abi=soft

@@ -1,6 +1,6 @@
 """The targets that make failed to make, and the cause of each: the skeleton of a failing log.
 
-    make[4]: *** [scripts/Makefile.build:229: drivers/a.o] Error 1      failed: something above says why
+    make[4]: *** [scripts/Makefile.build:229: drivers/a.o] Error 1      failed: something above is why
     make[3]: *** [scripts/Makefile.build:485: drivers] Error 2         only passes it up
 
 The cause is a diagnostic of that target's recipe. Where no line of it was recognised, the cause is what its
@@ -55,7 +55,7 @@ _NO_PROGRAM = frozenset({"error", "warning", "fatal", "failed", "failure", "note
 
 @dataclass(eq=False)
 class TargetFailure:
-    """A target whose recipe failed. ``reason`` is make's: ``Error 1``. ``cause`` says why.
+    """A target whose recipe failed. ``reason`` is make's: ``Error 1``. ``cause`` is why.
 
     ``is_file``: it is the name of a file, and not of a directory or of a goal.
     """
@@ -154,7 +154,7 @@ class FailureRecord:
         return [line.text for line in taken]
 
     def _find_own_lines(self, target: str) -> list[_UnreadLine]:
-        """The lines that the command for a target printed, as far as that can be told.
+        """The lines that the command for a target printed, as far as that is clear.
 
         They are those below its own step. Where another job's step came between, they are those that name
         the target, or else what came after its own step, and names no other's.
@@ -204,7 +204,7 @@ def is_link(target: str) -> bool:
 
 
 def pick_last_words(lines: Iterable[str]) -> str:
-    """The line that most likely says why a command failed; empty where there is none.
+    """The line that is most likely why a command failed; empty where there is none.
 
     It is the first that calls itself an error, or else the last that is no advice or bookkeeping.
     """

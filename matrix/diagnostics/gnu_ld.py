@@ -72,7 +72,7 @@ def _read_text(log: ParserState, text: str) -> bool:
 
 
 def _follows_from_error(log: ParserState, text: str) -> bool:
-    """Whether this only says that the link failed, or names a symbol again, after an error that says why."""
+    """Whether this only reports that the link failed, or names a symbol again, after the error itself."""
     recent = [draft for draft in log.drafts[-_MAX_RECENT:] if (draft.tool, draft.severity) == ("ld", "error")]
     if hidden := _HIDDEN.match(text):
         return any(draft.symbols == (hidden["symbol"],) for draft in recent)

@@ -263,7 +263,7 @@ class ParserState:
         self._recent_errors, self.recipe_error = [], None
 
     def miss_target(self, target: str, cause: DiagnosticDraft, level: int) -> None:
-        """make knows no way to make a target, as ``cause`` says."""
+        """make has no way to make a target, as ``cause`` says."""
         self.failure_record.add_failure(target, "", level).cause = cause
 
     def _assign_failed_object(self, target: str) -> None:

@@ -170,7 +170,7 @@ def _complete_message(log: ParserState, _match: re.Match[str], draft: Diagnostic
 
 
 def _complete_panic(log: ParserState, match: re.Match[str], draft: DiagnosticDraft) -> None:
-    """Say which program panicked. rustc never does but for a fault of its own."""
+    """Name the program that panicked. rustc never does but for a fault of its own."""
     draft.symbols = ()
     draft.broke = match["thread"] == "rustc"
     if match["text"]:

@@ -80,7 +80,7 @@ def is_compiled(site: Site) -> bool:
 
 
 def is_forbidden_call(diagnostic: Diagnostic) -> bool:
-    """Whether it says that a function is called that must not be: FORTIFY, BUILD_BUG_ON, FIELD_PREP.
+    """Whether it complains that a function is called that must not be: FORTIFY, BUILD_BUG_ON, FIELD_PREP.
 
     Then something is wrong with the code that makes the call come about, and not with the call.
     """
@@ -100,7 +100,7 @@ def is_same_everywhere(diagnostic: Diagnostic) -> bool:
 
 
 def is_unnamed_caller(diagnostic: Diagnostic, target: str | None) -> bool:
-    """Whether a caller is to blame, and the compiler does not say where it is."""
+    """Whether a caller is to blame, and the compiler does not show where it is."""
     site = find_blamed_site(diagnostic, target)
     is_located = site is None or is_compiled(site) or site.caller or is_same_everywhere(diagnostic)
     return is_forbidden_call(diagnostic) and not is_located

@@ -158,7 +158,7 @@ _LONG_DIVISION = "64-bit division"
 
 
 def find_spot(diagnostic: Diagnostic, kind: ProblemKind, target: str | None) -> Hashable:
-    """What tells two diagnostics of one kind apart, unless they come up in the very same cells.
+    """What distinguishes two diagnostics of one kind, unless they come up in the very same cells.
 
     A message that names nothing ("control reaches end of non-void function") fits many places: only the line
     does. A call that reaches too far does so from a function, and what is of a section is of an object.
@@ -173,7 +173,7 @@ def find_spot(diagnostic: Diagnostic, kind: ProblemKind, target: str | None) -> 
 
 
 def is_driver_message(diagnostic: Diagnostic) -> bool:
-    """Whether a compiler or linker complains of how it was called: what it says of one, it says of all."""
+    """Whether a compiler or linker complains of how it was called, which holds for all objects."""
     has_place = diagnostic.file or diagnostic.line or diagnostic.function or diagnostic.sites
     of_object = diagnostic.excerpt or any(note.startswith("in ") for note in diagnostic.notes)
     # A #warning is of what was read, which may be a script's stdin and no file.

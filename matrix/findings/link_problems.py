@@ -53,7 +53,7 @@ def _name_components(stems_by_key: Mapping[str, frozenset[str]]) -> Iterator[tup
 
 
 def _find_paths(stems: Iterable[str]) -> dict[str, str]:
-    """Each of these → its path. lld names a source by its last part, where it knows no more."""
+    """Each of these → its path. lld names a source by its last part, where it has no more."""
     by_name: dict[str, list[str]] = {}
     for stem in stems:
         if "/" in stem:

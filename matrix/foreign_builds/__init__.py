@@ -1,1 +1,1 @@
-"""Builds that others made, as people keep them: which files there are, and what these say of the build."""
+"""Builds that others made, as people keep them: which files there are, and what they hold of the build."""

@@ -29,7 +29,7 @@ _MAX_TARGETS = 100
 
 @dataclass(frozen=True)
 class BuildFacts:
-    """What is known of a build beside its log and its .config; None where nothing says it.
+    """What is known of a build beside its log and its .config; None where nothing shows it.
 
     ``compiler`` is the first line of its ``--version``, or a name such as ``gcc-12``. ``succeeded``: how it
     ended. ``compiled``: whether anything but a configuration was asked for. ``targets`` are what make was
@@ -53,7 +53,7 @@ class BuildFacts:
 
 
 def collect_build_facts(notes: Mapping[str, str]) -> BuildFacts:
-    """The facts out of these files (name → text), of which the first that says a thing counts."""
+    """The facts out of these files (name → text), of which the first that has a thing counts."""
     facts = BuildFacts()
     for text in notes.values():
         facts = facts.fill_in(_read_json(text) or _read_script(text))
@@ -110,7 +110,7 @@ class _JsonFacts:
         return True if word in _MADE_WELL else False if word in _ENDED_BADLY else None
 
     def find_compiled(self) -> bool | None:
-        """Whether a target that compiles was made, where tuxmake says which were."""
+        """Whether a target that compiles was made, where tuxmake lists which were."""
         targets = self._find_value("results.targets")
         if not isinstance(targets, dict):
             return None

@@ -1,6 +1,6 @@
 """What came out of a build that others made: its state, what its tools said, what it made. Pure.
 
-No build passes by default: its maker says so, or its log shows that make ended well and what it compiled.
+No build passes by default: its maker noted it, or its log shows that make ended well and what it compiled.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which Kconfig symbols tell builds apart, out of their .configs. Pure.
+"""Which Kconfig symbols distinguish builds, out of their .configs. Pure.
 
 conf writes ``# CONFIG_X is not set`` for a symbol that is off where a person could have set it, and nothing
 where none could. So what is a person's to set shows in the files themselves: a symbol that one of them has as
@@ -46,7 +46,7 @@ class LaneConfig:
 
 @dataclass(frozen=True)
 class ChosenAxis:
-    """A symbol that tells builds apart. ``followers``: those that divide the builds in the same way; first
+    """A symbol that distinguishes builds. ``followers``: those that divide the builds in the same way; first
     those that are a person's to set.
 
     ``is_settable``: it is a person's to set, as far as that is known.
@@ -59,7 +59,7 @@ class ChosenAxis:
 
 @dataclass(frozen=True)
 class AxisChoice:
-    """The symbols that tell builds apart; how many differ at all."""
+    """The symbols that distinguish builds; how many differ at all."""
 
     axes: tuple[ChosenAxis, ...]
     differing: int
@@ -71,7 +71,7 @@ class AxisChoice:
 
 
 def choose_axes(builds: Sequence[LaneConfig], has_prompt: Callable[[str], bool] | None = None) -> AxisChoice:
-    """The fewest symbols that tell these builds apart. ``has_prompt``: of a symbol, in their tree.
+    """The fewest symbols that distinguish these builds. ``has_prompt``: of a symbol, in their tree.
 
     Time grows with the builds times their symbols.
     """
@@ -149,7 +149,7 @@ def _count_parts(divisions: Sequence[Division]) -> int:
 
 
 def list_differing_symbols(one: Config, other: Config) -> list[str]:
-    """The symbols that tell two .configs apart, those that are a person's to set first."""
+    """The symbols that distinguish two .configs, those that are a person's to set first."""
     names = [name for name in one.diff(other) if not _OF_THE_TOOLS.fullmatch(name)]
     unset = {name for config in (one, other) for name, value in config.items() if value == "n"}
     return sorted(names, key=lambda name: name not in unset)

@@ -70,7 +70,7 @@ class ForeignLog:
 
 
 def read_foreign_log(text: str, source_root: str | None) -> ForeignLog:
-    """A log's text as a value. ``source_root``: where others say that the tree was."""
+    """A log's text as a value. ``source_root``: where others note that the tree was."""
     lines = tuple(map(clean_log_line, text.split("\n")))
     quoted = _extract_quotation(lines)
     of_make = [] if quoted is not None else [line for line in lines if "make" in line or "Kernel: " in line]
@@ -130,7 +130,7 @@ def _names_directory(variable: str) -> bool:
 
 
 def _find_build_root(lines: Sequence[str], variables: dict[str, str]) -> str | None:
-    """``O=`` where it is a whole path; else the first directory that make says it enters."""
+    """``O=`` where it is a whole path; else the first directory that make enters."""
     named = variables.get("O") or variables.get("KBUILD_OUTPUT") or ""
     if named.startswith("/"):
         return posixpath.normpath(named)
@@ -216,7 +216,7 @@ def _strip_marks(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _find_facts(lines: Sequence[str], *, is_mail: bool) -> BuildFacts:
-    """What the log or the mail says of the build."""
+    """What the log or the mail shows of the build."""
     pattern = _ROBOT_COMPILER if is_mail else _TUXMAKE_COMPILER
     compiler = next(
         (match["text"] for line in lines[:_HEAD_LINES] if (match := pattern.fullmatch(line))), None

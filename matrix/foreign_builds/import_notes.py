@@ -1,4 +1,4 @@
-"""What a reader must know of a run that others built: how its axes were chosen, what it cannot tell. Pure."""
+"""What a reader must learn of a run that others built: how its axes were chosen, what is not known. Pure."""
 
 from collections.abc import Iterator, Sequence
 
@@ -54,7 +54,7 @@ def _describe_rivals(builds: Sequence[ImportedBuild]) -> Iterator[str]:
 
 
 def _describe_twins(builds: Sequence[ImportedBuild], requests: Sequence[Request]) -> Iterator[str]:
-    """Builds that have the same values on all axes, and what would tell them apart."""
+    """Builds that have the same values on all axes, and what would distinguish them."""
     groups: dict[tuple[object, ...], list[ImportedBuild]] = {}
     for build, request in zip(builds, requests, strict=True):
         values = tuple(pair for pair in request.symbols if pair[0] != IMPORT_AXIS)

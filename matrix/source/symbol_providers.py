@@ -139,7 +139,7 @@ def _name_provider(files: ForeignDirectory, source: str) -> str:
 
 
 def _find_config_symbol(files: ForeignDirectory, source: str) -> str | None:
-    """The Kconfig symbol under which Makefiles build a source; None where they do not say it plainly."""
+    """The Kconfig symbol under which Makefiles build a source; None where they do not show it plainly."""
     folder, item = posixpath.dirname(source), f"{posixpath.splitext(posixpath.basename(source))[0]}.o"
     for _ in range(_MAX_STEPS):
         rows = {(row.name, row.config) for row in _read_assignments(files, folder) if item in row.words}
