@@ -64,7 +64,7 @@ def test_of_a_directory_that_holds_more_only_the_caches_own_folders_are_closed(t
     for path in (home, home / "mail", home / "lanes"):
         path.chmod(0o755)
     CacheLayout(home).create_root()
-    own = dict.fromkeys(("sources", "lanes", "resolutions"), 0o700)
+    own = dict.fromkeys(("sources", "lanes", "memory", "resolutions"), 0o700)
     assert modes(home) == {"home": 0o755, "mail": 0o755, **own}
     assert CacheLayout(home).is_private()
     (home / "lanes").chmod(0o750)
