@@ -18,6 +18,9 @@ from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
 from matrix.engine.step import StepRunner, remove_writers
 from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
+from matrix.memory.layers import Memory
+from matrix.memory.object_setting import InputReader
+from matrix.memory.tree_contents import TreeContents
 from matrix.record.events import EventSink
 from matrix.record.journal import Journal
 from matrix.record.run_model import ToolchainRecord
@@ -56,6 +59,16 @@ class Session:
     def conf_digest(self) -> str:
         """The digest of all that conf can read of the tree."""
         return self.cache.load_manifest(self.tree.digest).compute_conf_digest()
+
+    @cached_property
+    def tree_contents(self) -> TreeContents:
+        """The tree as the memories see it."""
+        return TreeContents(self.cache.load_manifest(self.tree.digest), self.tree.path)
+
+    @cached_property
+    def input_reader(self) -> InputReader:
+        """What goes into objects of the tree."""
+        return InputReader(self.tree_contents)
 
     @cached_property
     def _settled_tree(self) -> SourceTree:
@@ -173,6 +186,7 @@ class RunContext:
     budget: JobBudget
     journal: Journal
     emit: EventSink
+    memory: Memory
     build: bool = True
     deadline: float | None = None
     reusable_run: ReusableRun | None = None
