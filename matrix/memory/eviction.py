@@ -7,12 +7,12 @@ that no entry names: the next eviction finds them.
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from matrix.memory.layers import list_layers
 from matrix.memory.store import CONTENTS, EntryKind, MemoryStore, is_digest
@@ -25,7 +25,6 @@ _ENTRIES_AT_ONCE = 1000
 _GRACE_SECONDS = 600.0
 """A content that no entry names is left for so long: its entry may be about to be written."""
 _CONTENTS_SIZE = f"SELECT TOTAL((size + {_BLOCK - 1}) / {_BLOCK} * {_BLOCK}) FROM contents"  # noqa: S608
-_Answer = TypeVar("_Answer")
 
 
 class AgedSize(NamedTuple):
@@ -58,17 +57,17 @@ def find_threshold(aged: Iterable[AgedSize], excess: int) -> float:
 
 def measure_layers(folder: Path) -> int:
     """Bytes on disk that all layers take."""
-    return sum(_ask_layers(folder, _measure_layer))
+    return sum(map(_measure_layer, _open_layers(folder)))
 
 
 def list_holdings(folder: Path) -> list[LayerHolding]:
     """What each layer holds of each kind, the base's first."""
-    return [holding for holdings in _ask_layers(folder, _list_layer_holdings) for holding in holdings]
+    return [holding for store in _open_layers(folder) for holding in _list_layer_holdings(store)]
 
 
 def list_aged_sizes(folder: Path, cutoff: float) -> list[AgedSize]:
     """All entries and contents that were neither used nor written since ``cutoff``."""
-    every = (aged for layer in _ask_layers(folder, _list_layer_ages) for aged in layer)
+    every = (aged for store in _open_layers(folder) for aged in _list_layer_ages(store))
     return [aged for aged in every if aged.used < cutoff]
 
 
@@ -90,10 +89,6 @@ def _open_layers(folder: Path) -> Iterator[MemoryStore]:
     for path in list_layers(folder):
         with closing(MemoryStore(path)) as store:
             yield store
-
-
-def _ask_layers(folder: Path, question: Callable[[MemoryStore], _Answer]) -> Iterator[_Answer]:
-    return map(question, _open_layers(folder))
 
 
 def _measure_layer(store: MemoryStore) -> int:
