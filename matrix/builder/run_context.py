@@ -4,11 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from matrix.builder.cell_build import Stages
+from matrix.builder.compiler_cache import open_compiler_cache
 from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.builder.reuse import ReusableRun
@@ -18,6 +19,9 @@ from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
 from matrix.engine.step import StepRunner, remove_writers
 from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
+from matrix.memory.layers import Memory
+from matrix.memory.object_setting import InputReader
+from matrix.memory.tree_contents import TreeContents
 from matrix.record.events import EventSink
 from matrix.record.journal import Journal
 from matrix.record.run_model import ToolchainRecord
@@ -56,6 +60,16 @@ class Session:
     def conf_digest(self) -> str:
         """The digest of all that conf can read of the tree."""
         return self.cache.load_manifest(self.tree.digest).compute_conf_digest()
+
+    @cached_property
+    def tree_contents(self) -> TreeContents:
+        """The tree as the memories see it."""
+        return TreeContents(self.cache.load_manifest(self.tree.digest), self.tree.path)
+
+    @cached_property
+    def input_reader(self) -> InputReader:
+        """What goes into objects of the tree."""
+        return InputReader(self.tree_contents)
 
     @cached_property
     def _settled_tree(self) -> SourceTree:
@@ -97,7 +111,7 @@ class Session:
     ) -> MakeRunner:
         """``make`` of the session's tree with one of its toolchains; with all jobs unless they are shared."""
         image = self.toolchains[toolchain].image_id
-        return MakeRunner(
+        runner = MakeRunner(
             steps,
             self.tree.path,
             image,
@@ -105,6 +119,11 @@ class Session:
             share_jobs or (lambda: self.jobs),
             open_build_directory,
         )
+        if not self.profile.ccache:
+            return runner
+        folder = self.cache.layout.compiler_caches
+        kept = open_compiler_cache(folder, image, self.tree.patches, self.user)
+        return replace(runner, mounts=kept.mounts, env=kept.env)
 
     def create_resolver(
         self, runner: MakeRunner, catalog: Catalog, fixed_symbols: Mapping[str, str]
@@ -173,6 +192,7 @@ class RunContext:
     budget: JobBudget
     journal: Journal
     emit: EventSink
+    memory: Memory
     build: bool = True
     deadline: float | None = None
     reusable_run: ReusableRun | None = None

@@ -1,7 +1,7 @@
 """The main command: plan, build, record. ``plan`` is the same without the building."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -27,6 +27,7 @@ from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
 from matrix.findings.stored_run import StoredRun
+from matrix.memory.layers import Memory
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
 from matrix.record.journal import (
@@ -168,7 +169,8 @@ def _record_run(
     # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
     at_once = min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes))
     interrupted = False
-    with Journal(directory, record) as journal:
+    memory = Memory(session.cache.layout.memory, session.tree.patches, record.id)
+    with Journal(directory, record) as journal, closing(memory):
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
@@ -181,6 +183,7 @@ def _record_run(
             JobBudget(session.jobs, at_once, len(lanes)),
             journal,
             emit,
+            memory,
             build=build,
             deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
             reusable_run=known,

@@ -1,0 +1,1 @@
+"""What was built before, found again by all that it depends on: results of cells, and objects."""
