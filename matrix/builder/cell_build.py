@@ -61,7 +61,10 @@ class Stages:
 
 @dataclass
 class CellBuild:
-    """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name."""
+    """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name.
+
+    ``listed_objects``: afterwards, all that the lists of its stages name.
+    """
 
     cell: Cell
     resolution: Resolution
@@ -70,6 +73,7 @@ class CellBuild:
     stages: Stages
     log: CellLog
     on_stage: Callable[[str], None]
+    listed_objects: set[str] = field(default_factory=set)
     _records: list[StageRecord] = field(default_factory=list)
     _occurrences: list[StageOccurrence] = field(default_factory=list)
     _objects: set[str] = field(default_factory=set)
@@ -160,6 +164,7 @@ class CellBuild:
         prepared = _list_warnings(before) if makes else []
         answer = self._ask_make(name, result, [*before, *makes])
         objects = self._find_objects(name, printed, answer, moment)
+        self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
         self._ends += [result, *answer]
         self._is_whole &= is_complete

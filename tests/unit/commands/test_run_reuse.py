@@ -99,7 +99,7 @@ def test_what_a_cell_that_failed_had_made_is_no_part_of_another_configuration(pa
     before = patching.before()
     done, directory = before.run, before.directory
     assert states(done) == ["fail", "pass"]
-    assert RunDirectory.load(directory).load_sources(done.cells[1]) == {"drivers/vfio/vfio.c"}
+    assert RunDirectory.load(directory).load_sources(done.cells[1]) == frozenset({"drivers/vfio/vfio.c"})
     assert not (patching.desk.build_directory() / GROUP).exists()
 
 
