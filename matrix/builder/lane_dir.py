@@ -67,8 +67,7 @@ class LaneDirectory:
     @property
     def owner_ids(self) -> tuple[int, int]:
         """The user and group of what is written in the build directory."""
-        user, group = (int(part) for part in self.owner.split(":"))
-        return user, group
+        return parse_owner(self.owner)
 
     @property
     def files(self) -> ForeignDirectory:
@@ -123,7 +122,7 @@ class LaneDirectory:
         remove_tree(self.build)
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
-        _change_owner(self.build, self.owner_ids)
+        change_owner(self.build, self.owner_ids)
         remove_tree(self.root / "lane.json")
         self.mark_idle()
         self.changed_files, self.listed_objects = (), set()
@@ -136,7 +135,7 @@ class LaneDirectory:
             path = self.build / ".config"
             remove_tree(path)
             write_atomically(path, text)
-            _change_owner(path, self.owner_ids)
+            change_owner(path, self.owner_ids)
 
     def _read_config(self) -> str | None:
         """The .config that is there; None also where it is no file that could be kept."""
@@ -151,7 +150,14 @@ class LaneDirectory:
             self.files.remove_file(name)
 
 
-def _change_owner(path: Path, owner: tuple[int, int]) -> None:
+def parse_owner(owner: str) -> tuple[int, int]:
+    """The user and group of ``uid:gid``."""
+    user, group = map(int, owner.split(":"))
+    return user, group
+
+
+def change_owner(path: Path, owner: tuple[int, int]) -> None:
+    """Give a file to a container's user and group."""
     # Only root can; for any other user, the container's user is the caller.
     if os.geteuid() == 0:
         os.chown(path, *owner, follow_symlinks=False)

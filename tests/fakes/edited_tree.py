@@ -1,9 +1,6 @@
-"""A tree for TreeKernel whose every file has some variants: an edit chooses another one."""
+"""A tree for TreeKernel whose files have variants: an edit chooses another one."""
 
 from collections.abc import Mapping
-
-Variants = Mapping[str, int]
-"""File → the number of its variant, 0 where it is not named. Kconfig and makefiles are files like others."""
 
 _HEAD = "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 48\nEXTRAVERSION = -rc1\nNAME = Test\n"
 _KCONFIG = """\
@@ -125,9 +122,4 @@ $(obj)/configs.o: $(obj)/config_data
     "scripts/checksyscalls.sh": ("check\n", "check GROUP\n", "check always\n"),
     "Documentation/vfio.rst": ("VFIO\n", "Vfio\n"),
 }
-
-
-def render_tree(variants: Variants) -> dict[str, str]:
-    """Name → text of each file that the tree has."""
-    texts = {name: texts[variants.get(name, 0)] for name, texts in FILES.items()}
-    return {name: text for name, text in texts.items() if text is not None}
+"""File → its variants, None where there is no such file."""

@@ -9,12 +9,13 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.builder.kbuild_objects import parse_archive_members
 from matrix.engine.protocol import ContainerResult
+from matrix.errors import EngineError
 from matrix.kconfig.config import Config
 from tests.fakes.compiler import Compilation, compile_source
 from tests.fakes.kernel import Job, Kernel, Settings, Symbol, thin_archive
@@ -35,21 +36,24 @@ class KilledError(Exception):
 class TreeKernel(Kernel):
     """The handler. ``stale`` names each object that make let stand though a compilation gives another.
 
-    ``kill_after``: after so many compilations the container is killed in the middle of the next, and ends as
-    ``killed_as`` says. ``patches``: a patch's text → what it makes of files (None: gone). ``on_step`` is
-    called at each step.
+    ``killed`` are the cells over which a container was killed. ``patches``: a patch's text → what it makes of
+    files (None: gone).
     """
 
     def __init__(self) -> None:
         super().__init__({}, {}, applies=self._apply)
         self.stale: list[str] = []
-        self.compiled: list[tuple[str, str]] = []
         self.killed: list[str] = []
-        self.kill_after: int | None = None
-        self.killed_as = ContainerResult(exit=137, seconds=0.1)
-        self.killed_by: Exception | None = None
         self.patches: dict[str, Mapping[str, str | None]] = {}
-        self.on_step: Callable[[], None] = lambda: None
+        self._kill_after: int | None = None
+        self._ending = ""
+
+    def arm(self, compilations: int | None, ending: str) -> None:
+        """Kill a container after so many compilations, in the middle of the next; None: none.
+
+        ``ending``: as at a time limit (``time``), with the engine (``engine``), or without a reason.
+        """
+        self._kill_after, self._ending = compilations, ending
 
     def _apply(self, job: Job) -> int:
         for file in sorted(job.host("/patches").iterdir()):
@@ -57,34 +61,28 @@ class TreeKernel(Kernel):
         return 0
 
     def _configure(self, job: Job) -> int:
-        self.on_step()
         self.symbols = read_symbols((job.host("/src") / "Kconfig").read_text())
         return super()._configure(job)
 
     def _build(self, job: Job) -> int | ContainerResult:  # type: ignore[override]
-        self.on_step()
         let_clock_tick(job.host("/build"))
         try:
             return _Make(self, job).run()
         except KilledError:
             self.killed.append(job.cell)
-            if self.killed_by is not None:
-                raise self.killed_by from None
-            return self.killed_as
+            if self._ending == "engine":
+                raise EngineError("the daemon is gone") from None
+            return ContainerResult(exit=137, seconds=0.1, timed_out=self._ending == "time")
         finally:
             let_clock_tick(job.host("/build"))
-            self.on_step()
 
-    def count_compilation(self) -> bool:
-        """Whether the container is killed in the middle of this one."""
-        self.on_step()
-        if self.kill_after is None:
-            return False
-        self.kill_after -= 1
-        if self.kill_after >= 0:
-            return False
-        self.kill_after = None
-        return True
+    def count_compilation(self) -> None:
+        """KilledError where the container is killed in the middle of this one."""
+        if self._kill_after is not None:
+            self._kill_after -= 1
+            if self._kill_after < 0:
+                self._kill_after = None
+                raise KilledError
 
 
 def put_files(root: Path, files: Mapping[str, str | None]) -> None:
@@ -476,14 +474,15 @@ class _Make:
             self.say(f"set -e;  echo '  {step} {name}'; {command}")
             return True
         self.say(f"  {step} {name}")
-        if self.kernel.count_compilation():
+        try:
+            self.kernel.count_compilation()
+        except KilledError:
             self._write(name, _HALF)
-            raise KilledError
+            raise
         self._locate(name).unlink(missing_ok=True)
         return self._finish(name, source, command, made)
 
     def _finish(self, name: str, source: str, command: str, made: Compilation) -> bool:
-        self.kernel.compiled.append((name, made.content))
         for line in made.says:
             self.say(line)
         if made.refused:

@@ -12,37 +12,86 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from matrix.cache_layout import CacheLayout
 from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe, compute_base_tag
-from matrix.engine.protocol import ContainerResult
-from matrix.errors import EngineError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import UNTRIED_STATES, State
 from matrix.source.cache import SourceCache
-from tests.fakes.edited_tree import FILES, render_tree
+from tests.fakes.edited_tree import FILES
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kbuild import TreeKernel, put_files
 
 _OLD = 1_000_000_000
-_AXES: Mapping[str, tuple[str, ...]] = {
+_FAKE_AXES: Mapping[str, tuple[str, ...]] = {
     "MODULES": ("n", "y", "y"),
     "NET": ("n", "m", "y"),
     "VFIO": ("y", "m", "y", "m", "n"),
     "GROUP": ("n", "y"),
 }
-_FOCUS = (
+_FAKE_FOCUS = (
     ("drivers/vfio/",),
     ("drivers/vfio/", "virt/kvm/", "kernel/"),
     ("drivers/vfio/group.o", "virt/kvm/"),
 )
-_MAX_CELLS = 4
-_CELL = "x86/gcc-14/defconfig/"
+
+
+class Machine(Protocol):
+    """What plays or runs the containers, and what is seen of them.
+
+    ``stale``: objects that make let stand though a compilation gives another. ``killed``: cells over which a
+    container was killed. ``patches``: a patch's text → what it makes of files (None: gone).
+    """
+
+    stale: list[str]
+    killed: list[str]
+    patches: dict[str, Mapping[str, str | None]]
+
+    def arm(self, compilations: int | None, ending: str) -> None:
+        """Kill a container after so many compilations, in the middle of the next; None: none.
+
+        ``ending``: how it looks: ``gone``, ``time`` or ``engine``.
+        """
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What sequences are made of: a tree's files with their variants, what is asked of it, who builds it.
+
+    ``files``: file → its variants (None: there is none), the first as most files are. ``axes``, ``focus`` and
+    ``stages``: what an Ask chooses from. ``rest`` are further files, which nobody edits.
+    """
+
+    files: Mapping[str, tuple[str | None, ...]]
+    axes: Mapping[str, tuple[str, ...]]
+    focus: tuple[tuple[str, ...], ...]
+    open_machine: Callable[[Path], tuple[Machine, Environment]]
+    arch: str = "x86"
+    stages: tuple[str, ...] = ("focus", "focus", "focus", "vmlinux", "modules")
+    accesses: int = 1150
+    max_cells: int = 4
+    lay_rest: Callable[[Path], object] = lambda _: None
+
+    def render(self, variants: Mapping[str, int]) -> dict[str, str]:
+        """Name → text of each file with variants that the tree has."""
+        texts = {name: texts[variants.get(name, 0)] for name, texts in self.files.items()}
+        return {name: text for name, text in texts.items() if text is not None}
+
+
+def open_fake_machine(place: Path) -> tuple[Machine, Environment]:
+    """A kernel's make in memory."""
+    kernel = TreeKernel()
+    images = [compute_base_tag(), ImageRecipe("gcc-14", "gcc", 14).tag]
+    cache = SourceCache(CacheLayout(place / "cache"))
+    return kernel, Environment(FakeEngine(kernel, images=images), cache, place / "runs")
+
+
+FAKE = Subject(FILES, _FAKE_AXES, _FAKE_FOCUS, open_fake_machine)
 
 
 @dataclass(frozen=True)
@@ -60,7 +109,7 @@ class Ask:
 
     axes: tuple[tuple[str, tuple[str, ...]], ...] = (("VFIO", ("y",)),)
     fixed: tuple[tuple[str, str], ...] = ()
-    focus: tuple[str, ...] = _FOCUS[0]
+    focus: tuple[str, ...] = _FAKE_FOCUS[0]
     stage: str = "focus"
     make: tuple[tuple[str, str], ...] = ()
 
@@ -96,85 +145,75 @@ class Forget:
 Action = Edit | Ask | Build | Crash | Forget
 
 
-def choose_sequence(chance: random.Random, length: int = 7) -> list[Action]:
-    """A sequence that ends with a run."""
-    first = [_choose_edit(chance) for _ in range(chance.randrange(5))]
-    actions: list[Action] = [*first, _choose_ask(chance), Build()]
-    for _ in range(chance.randint(2, length)):
-        actions += chance.choices(
-            [_choose_edits, _choose_build, _choose_asking, _choose_crash, _choose_forgetting],
-            [6, 4, 2, 1, 0.3],
-        )[0](chance)
-    return [*actions, Build()]
+@dataclass(frozen=True)
+class Chooser:
+    """Chooses sequences for a subject."""
 
+    subject: Subject
+    chance: random.Random
 
-def _choose_edit(chance: random.Random) -> Edit:
-    file = chance.choice([name for name, texts in FILES.items() if len(texts) > 1])
-    # The first variant is what most files have: so edits are often reverted.
-    variant = 0 if chance.random() < 0.3 else chance.randrange(len(FILES[file]))
-    return Edit(file, variant, chance.random() < 0.4)
+    def choose_sequence(self, length: int = 7) -> list[Action]:
+        """A sequence that ends with a run."""
+        first = [self._choose_edit() for _ in range(self.chance.randrange(5))]
+        actions: list[Action] = [*first, self._choose_ask(), Build()]
+        kinds: list[Callable[[], list[Action]]] = [
+            lambda: [self._choose_edit() for _ in range(self.chance.choice([1, 1, 1, 2, 3]))],
+            lambda: [self._choose_build()],
+            lambda: [self._choose_ask()],
+            lambda: [Crash(int(self.subject.accesses ** self.chance.random()), self._choose_patch())],
+            lambda: [Forget(self.chance.choice(["lanes", "resolutions"]))],
+        ]
+        for _ in range(self.chance.randint(2, length)):
+            actions += self.chance.choices(kinds, [6, 4, 2, 1, 0.3])[0]()
+        return [*actions, Build()]
 
+    def _choose_edit(self) -> Edit:
+        files = self.subject.files
+        file = self.chance.choice([name for name, texts in files.items() if len(texts) > 1])
+        # The first variant is what most files have: so edits are often reverted.
+        variant = 0 if self.chance.random() < 0.3 else self.chance.randrange(len(files[file]))
+        return Edit(file, variant, self.chance.random() < 0.4)
 
-def _choose_edits(chance: random.Random) -> list[Action]:
-    return [_choose_edit(chance) for _ in range(chance.choice([1, 1, 1, 2, 3]))]
+    def _choose_ask(self) -> Ask:
+        axes: dict[str, tuple[str, ...]] = {}
+        for name, values in self.subject.axes.items():
+            possible = [value for value in values if value != "m" or axes["MODULES"] == ("y",)]
+            if name == "GROUP" and axes["VFIO"] == ("n",):
+                possible = ["n"]
+            count = min(self.chance.choice([1, 1, 2, 3]), len(possible))
+            chosen = tuple(dict.fromkeys(self.chance.sample(possible, count)))
+            many = len(list(itertools.product(*axes.values(), chosen))) > self.subject.max_cells
+            axes[name] = chosen[:1] if many else chosen
+        fixed = {"WERROR": "y"} if self.chance.random() < 0.1 else {}
+        fixed |= {"PCI": self.chance.choice("my")} if "GROUP" in axes and self.chance.random() < 0.2 else {}
+        make = self.chance.choice([(), (), (), (("W", "1"),), (("KCFLAGS", "-DFOO"),)])
+        stage, focus = self.chance.choice(self.subject.stages), self.chance.choice(self.subject.focus)
+        return Ask(tuple(axes.items()), tuple(fixed.items()), focus, stage, make)
 
+    def _choose_patch(self) -> tuple[Edit, ...]:
+        if self.chance.random() < 0.6:
+            return ()
+        return tuple(replace(self._choose_edit(), old=False) for _ in range(self.chance.choice([1, 1, 2])))
 
-def _choose_asking(chance: random.Random) -> list[Action]:
-    return [_choose_ask(chance)]
-
-
-def _choose_ask(chance: random.Random) -> Ask:
-    axes: dict[str, tuple[str, ...]] = {}
-    for name, values in _AXES.items():
-        possible = [value for value in values if value != "m" or axes["MODULES"] == ("y",)]
-        if name == "GROUP" and axes["VFIO"] == ("n",):
-            possible = ["n"]
-        count = min(chance.choice([1, 1, 2, 3]), len(possible))
-        chosen = tuple(dict.fromkeys(chance.sample(possible, count)))
-        many = len(list(itertools.product(*axes.values(), chosen))) > _MAX_CELLS
-        axes[name] = chosen[:1] if many else chosen
-    fixed = {"WERROR": "y"} if chance.random() < 0.1 else {}
-    fixed |= {"PCI": chance.choice("my")} if chance.random() < 0.2 else {}
-    make = chance.choice([(), (), (), (("W", "1"),), (("KCFLAGS", "-DFOO"),)])
-    stage = chance.choice(["focus", "focus", "focus", "vmlinux", "modules"])
-    return Ask(tuple(axes.items()), tuple(fixed.items()), chance.choice(_FOCUS), stage, make)
-
-
-def _choose_patch(chance: random.Random) -> tuple[Edit, ...]:
-    if chance.random() < 0.6:
-        return ()
-    return tuple(replace(_choose_edit(chance), old=False) for _ in range(chance.choice([1, 1, 2])))
-
-
-def _choose_build(chance: random.Random) -> list[Action]:
-    kill = chance.choice([None, None, None, chance.randrange(8)])
-    ending = chance.choice(["gone", "time", "engine"])
-    return [Build(_choose_patch(chance), chance.random() < 0.5, kill, ending if kill is not None else "gone")]
-
-
-def _choose_crash(chance: random.Random) -> list[Action]:
-    return [Crash(int(1.8 ** (chance.random() * 12)), _choose_patch(chance))]
-
-
-def _choose_forgetting(chance: random.Random) -> list[Action]:
-    return [Forget(chance.choice(["lanes", "resolutions"]))]
+    def _choose_build(self) -> Build:
+        kill = self.chance.choice([None, None, None, self.chance.randrange(8)])
+        ending = self.chance.choice(["gone", "time", "engine"])
+        is_after = self.chance.random() < 0.5
+        return Build(self._choose_patch(), is_after, kill, ending if kill is not None else "gone")
 
 
 class Kmatrix:
-    """One user's kmatrix on a tree of variants."""
+    """One user's kmatrix on a tree of a subject."""
 
-    def __init__(self, place: Path) -> None:
-        self.place, self.tree = place, place / "tree"
+    def __init__(self, place: Path, subject: Subject) -> None:
+        self.place, self.tree, self.subject = place, place / "tree", subject
         place.mkdir(parents=True)
-        self.kernel = TreeKernel()
-        images = [compute_base_tag(), ImageRecipe("gcc-14", "gcc", 14).tag]
-        self.engine = FakeEngine(self.kernel, images=images)
-        cache = SourceCache(CacheLayout(place / "cache"))
-        self.environment = Environment(self.engine, cache, place / "runs")
+        self.machine, self.environment = subject.open_machine(place)
         self.variants: dict[str, int] = {}
         self.ask = Ask()
         self.last: StoredRun | None = None
-        self.put(render_tree({}))
+        subject.lay_rest(self.tree)
+        self.put(subject.render({}))
 
     def put(self, files: Mapping[str, str | None], *, old: bool = True) -> None:
         put_files(self.tree, files)
@@ -184,22 +223,21 @@ class Kmatrix:
 
     def edit(self, edit: Edit) -> None:
         self.variants[edit.file] = edit.variant
-        self.put({edit.file: FILES[edit.file][edit.variant]}, old=edit.old)
+        self.put({edit.file: self.subject.files[edit.file][edit.variant]}, old=edit.old)
 
     def build(self, build: Build) -> StoredRun:
         """Run, and keep the run for the next that is told of it."""
-        self.kernel.kill_after, self.kernel.killed = build.kill, []
-        self.kernel.killed_as = ContainerResult(exit=137, seconds=0.1, timed_out=build.ending == "time")
-        self.kernel.killed_by = EngineError("the daemon is gone") if build.ending == "engine" else None
+        self.machine.killed.clear()
+        self.machine.arm(build.kill, build.ending)
         self.last = self.run(build.patch, self.last if build.after else None)
-        self.kernel.kill_after = None
+        self.machine.arm(None, "")
         return self.last
 
     def run(
         self, patch: Sequence[Edit], before: StoredRun | None = None, select: Sequence[str] = ()
     ) -> StoredRun:
         profile = self.place / "profile.toml"
-        profile.write_text(_format_profile(self.ask))
+        profile.write_text(_format_profile(self.ask, self.subject.arch))
         settings: dict[str, list[str]] = {"profile": [str(profile)], "source": [str(self.tree)]}
         files = self._write_patch(patch)
         settings |= {"patch": files} if files else {}
@@ -208,13 +246,13 @@ class Kmatrix:
         return run_matrix(settled, _ignore, ["test"], self.environment, before, needs_focus=False)
 
     def _write_patch(self, edits: Sequence[Edit]) -> list[str]:
-        new = render_tree(self.variants | {edit.file: edit.variant for edit in edits})
-        old = render_tree(self.variants)
+        new = self.subject.render(self.variants | {edit.file: edit.variant for edit in edits})
+        old = self.subject.render(self.variants)
         names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
         if not names:
             return []
         text = "".join(format_diff(name, old.get(name), new.get(name)) for name in names)
-        self.kernel.patches[text] = {name: new.get(name) for name in names}
+        self.machine.patches[text] = {name: new.get(name) for name in names}
         path = self.place / "change.patch"
         path.write_text(text)
         return [str(path)]
@@ -226,11 +264,18 @@ class Kmatrix:
             child = os.fork()
         if child == 0:
             try:
-                _die_after(crash.accesses)
-                self.run(crash.patch)
+                self._run_and_die(crash)
             finally:
                 os._exit(0)
         os.waitpid(child, 0)
+
+    def _run_and_die(self, crash: Crash) -> None:
+        # A connection to an engine is the parent's.
+        patches = self.machine.patches
+        self.machine, self.environment = self.subject.open_machine(self.place)
+        self.machine.patches = patches
+        _die_after(crash.accesses)
+        self.run(crash.patch)
 
     def forget(self, part: str) -> None:
         shutil.rmtree(self.place / "cache" / part, ignore_errors=True)
@@ -254,13 +299,13 @@ def _die_after(accesses: int) -> None:
     sys.addaudithook(count)
 
 
-def _format_profile(ask: Ask) -> str:
+def _format_profile(ask: Ask, arch: str) -> str:
     """The profile of what is asked for."""
 
     def quote(values: Sequence[str]) -> str:
         return f"[{', '.join(f'{chr(34)}{value}{chr(34)}' for value in values)}]"
 
-    lines = ['arch = ["x86"]', 'toolchain = ["gcc-14"]', "lanes = 1", f'stage = "{ask.stage}"']
+    lines = [f'arch = ["{arch}"]', 'toolchain = ["gcc-14"]', "lanes = 1", f'stage = "{ask.stage}"']
     lines += [f"focus = {quote(ask.focus)}", "[symbols]"]
     lines += [f"{name} = {quote(values)}" for name, values in ask.axes]
     lines += ["[fixed]", *(f'{name} = "{value}"' for name, value in ask.fixed)]
@@ -310,22 +355,23 @@ class Judge:
     """Knows what each cell of each tree must come to: what a build in an empty directory comes to."""
 
     place: Path
+    subject: Subject = FAKE
     _answers: dict[object, Answer] = field(default_factory=dict)
     _count: int = 0
 
     def expect(self, variants: Mapping[str, int], ask: Ask, cell: str) -> Answer:
-        key = (tuple(sorted(render_tree(variants).items())), replace(ask, axes=()), cell)
+        key = (tuple(sorted(self.subject.render(variants).items())), replace(ask, axes=()), cell)
         if key not in self._answers:
             self._answers[key] = self._build_fresh(variants, ask, cell)
         return self._answers[key]
 
     def _build_fresh(self, variants: Mapping[str, int], ask: Ask, cell: str) -> Answer:
         self._count += 1
-        fresh = Kmatrix(self.place / str(self._count))
+        fresh = Kmatrix(self.place / str(self._count), self.subject)
         for file, variant in variants.items():
             fresh.edit(Edit(file, variant))
         fresh.ask = ask
-        stored = fresh.run((), select=[cell.removeprefix(_CELL)])
+        stored = fresh.run((), select=[cell.split("/", 3)[3]])
         (row,) = stored.run.cells
         answer = read_answer(stored, row)
         shutil.rmtree(fresh.place)
@@ -334,7 +380,7 @@ class Judge:
 
 def find_fault(actions: Sequence[Action], place: Path, judge: Judge) -> str:
     """Do all that in a new directory; what the first run that was wrong said, or nothing."""
-    kmatrix = Kmatrix(place)
+    kmatrix = Kmatrix(place, judge.subject)
     try:
         for number, action in enumerate(actions):
             fault = _act(kmatrix, action, judge)
@@ -362,8 +408,8 @@ def _act(kmatrix: Kmatrix, action: Action, judge: Judge) -> str:
 
 def _judge_run(kmatrix: Kmatrix, build: Build, judge: Judge) -> str:
     stored = kmatrix.build(build)
-    if kmatrix.kernel.stale:
-        return f"make let stand what it had to compile: {kmatrix.kernel.stale}"
+    if kmatrix.machine.stale:
+        return f"make let stand what it had to compile: {kmatrix.machine.stale}"
     variants = kmatrix.variants | {edit.file: edit.variant for edit in build.patch}
     for cell in stored.run.cells:
         given, wanted = read_answer(stored, cell), judge.expect(variants, kmatrix.ask, cell.id)
@@ -377,7 +423,7 @@ def _judge_run(kmatrix: Kmatrix, build: Build, judge: Judge) -> str:
 def _is_excused(given: Answer, cell: Cell, kmatrix: Kmatrix) -> bool:
     """Whether a container was killed over it, and nothing is claimed that was not seen."""
     proves_less = given.state in UNTRIED_STATES or given.state is State.FAIL
-    return cell.id in kmatrix.kernel.killed and proves_less
+    return cell.id in kmatrix.machine.killed and proves_less
 
 
 def shrink_sequence(actions: Sequence[Action], fails: Callable[[Sequence[Action]], bool]) -> list[Action]:

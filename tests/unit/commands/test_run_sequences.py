@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.sequences import (
+    FAKE,
     Action,
     Ask,
     Build,
+    Chooser,
     Edit,
     Judge,
-    choose_sequence,
     find_fault,
     shrink_sequence,
 )
@@ -61,7 +62,7 @@ def test_what_was_wrong_once_is_right(actions: Sequence[Action], tmp_path: Path,
 def test_each_run_says_what_an_empty_directory_would(first: int, tmp_path: Path, judge: Judge) -> None:
     place = tmp_path / "kmatrix"
     for seed in range(first, min(first + _GROUP, _FIRST + _COUNT)):
-        actions = choose_sequence(random.Random(seed))
+        actions = Chooser(FAKE, random.Random(seed)).choose_sequence()
         if find_fault(actions, place, judge):
             least = shrink_sequence(actions, lambda some: bool(find_fault(some, place, judge)))
             steps = "\n".join(f"    {action!r}," for action in least)
