@@ -52,7 +52,7 @@ class CacheLayout:
     def _private_folders(self) -> list[Path]:
         """The root, unless there is more in it than a cache: then it may be anybody's home, and only the
         folders in it are the cache's."""
-        folders = [self.sources, self.resolutions, self.memory, self.lanes]
+        folders = [self.sources, self.resolutions, self.memory, self.compiler_caches, self.lanes]
         own = {self.in_use_lock.name, *(folder.name for folder in folders)}
         return [self.root] if all(entry.name in own for entry in self.root.iterdir()) else folders
 
@@ -97,6 +97,12 @@ class CacheLayout:
         """What was built before, in a folder for each layer: results of cells, and objects. It is kept within
         its size; a sweep removes what no run uses."""
         return self.root / "memory"
+
+    @property
+    def compiler_caches(self) -> Path:
+        """What ccache kept, in a folder for each image, and in that one for each layer. It is kept within its
+        size; a sweep removes what no run uses."""
+        return self.root / "ccache"
 
     @property
     def lanes(self) -> Path:

@@ -61,7 +61,10 @@ class Stages:
 
 @dataclass
 class CellBuild:
-    """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name."""
+    """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name.
+
+    ``listed_objects``: afterwards, all that the lists of its stages name.
+    """
 
     cell: Cell
     resolution: Resolution
@@ -70,6 +73,7 @@ class CellBuild:
     stages: Stages
     log: CellLog
     on_stage: Callable[[str], None]
+    listed_objects: set[str] = field(default_factory=set)
     _records: list[StageRecord] = field(default_factory=list)
     _occurrences: list[StageOccurrence] = field(default_factory=list)
     _objects: set[str] = field(default_factory=set)
@@ -139,6 +143,7 @@ class CellBuild:
         printed, is_complete = _parse_makes(makes, result.state)
         answer = self._ask_make(name, result, makes)
         objects = self._find_objects(name, printed, answer, moment)
+        self.listed_objects |= objects.listed
         carried = list_carried_warnings(self.lane, objects)
         remember_warnings(self.lane, printed.occurrences, objects, failing=printed.has_error)
         # The directory is idle only now: if the process is killed before this, the lane is dropped.

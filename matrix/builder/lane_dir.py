@@ -133,7 +133,7 @@ class LaneDirectory:
         remove_tree(self.build)
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
-        _change_owner(self.build, self.owner)
+        change_owner(self.build, self.owner)
         remove_tree(self.root / "lane.json")
         self.mark_idle()
         self.changed_files, self.listed_objects, self.warnings = (), set(), {}
@@ -146,7 +146,7 @@ class LaneDirectory:
             path = self.build / ".config"
             remove_tree(path)
             write_atomically(path, text)
-            _change_owner(path, self.owner)
+            change_owner(path, self.owner)
 
     def _read_config(self) -> str | None:
         """The .config that is there; None also where it is no file that could be kept."""
@@ -167,7 +167,8 @@ class LaneDirectory:
         self.save_state()
 
 
-def _change_owner(path: Path, owner: str) -> None:
+def change_owner(path: Path, owner: str) -> None:
+    """Give a file to a container's user (``uid:gid``)."""
     # Only root can; for any other user, the container's user is the caller.
     user, group = (int(part) for part in owner.split(":"))
     if os.geteuid() == 0:

@@ -266,7 +266,8 @@ class LaneWorker:
                     result = build.run()
                     if result.cell.state in COMPLETE_STATES:
                         # Read now: the next cell overwrites the command files.
-                        result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+                        sources = self._sources.find_cell_sources(result.objects, build.listed_objects)
+                        result = replace(result, sources=sources)
             except MachineError as error:
                 result = self._fail_cell(cell, error)
             attempt.outcome = result

@@ -53,7 +53,7 @@ def read_built_objects(
 ) -> StageObjects:
     """The objects of a stage without a failure. ``moment``: when make began, in the file system's time."""
     own = read_listed_objects(lane.build, targets)
-    listed = own | list_module_files(lane.build, targets)
+    listed = own | _read_lists(lane, targets)
     compiled = _find_compiled(lane, own, printed, moment)
     return StageObjects(own, own, frozenset(), listed, compiled, listed)
 
@@ -66,6 +66,7 @@ def read_failing_objects(
     refused = {item.object for item in log.occurrences if item.diagnostic.severity == "error"}
     belonging = find_belonging_objects(lane.build, dry_run, log.compiled_objects, failed)
     listed, files = read_listed_objects(lane.build, targets), list_module_files(lane.build, targets)
+    beside = _read_lists(lane, targets)
     own = listed | belonging.standing | _select_own(log, targets, belonging)
     single = (listed | belonging.standing | log.compiled_objects) - failed
     made = single | (_find_whole_modules(lane, belonging, single, files) - failed)
@@ -73,10 +74,16 @@ def read_failing_objects(
         own=own,
         proven=made | (failed & refused),
         unproven=failed - refused,
-        current=listed | files | (made - log.compiled_objects),
+        current=beside | (made - log.compiled_objects),
         compiled=_find_compiled(lane, own, log.occurrences, moment),
-        listed=listed | files | belonging.belonging,
+        listed=beside | belonging.belonging,
     )
+
+
+def _read_lists(lane: LaneDirectory, targets: Iterable[str]) -> frozenset[str]:
+    """All that the lists of these targets name. Of an object in the focus, make makes the whole directory."""
+    whole = [*map(to_make_target, targets)]
+    return read_listed_objects(lane.build, whole) | list_module_files(lane.build, whole)
 
 
 def _select_own(log: BuildLog, targets: Sequence[str], belonging: BelongingObjects) -> frozenset[str]:
