@@ -29,6 +29,7 @@ from matrix.bench_times import (
     estimate_walk,
     pick_sample,
 )
+from matrix.builder.run_context import Session
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.types import Profile
 from matrix.commands.bench_cases import CASES, BenchCase
@@ -337,7 +338,7 @@ class _Bench:
             lane = list(group)
             self.emit(ProgressNote(f"{case.name}: {way.name}, {len(lane)} of {name}"))
             with restore_session(stored.run, lane[0].cell.toolchain, self.emit, environment) as session:
-                built += way.build_cells(session, lane)
+                built += way.build_cells(_leave_out_ccache(session), lane)
         return built
 
     def _build_row(self, times: _CaseTimes) -> CaseRow:
@@ -360,6 +361,11 @@ class _Bench:
             estimate = estimate_independent(pooled, cells)
             estimates, unlike = [estimate] if estimate else [], sum(not time.agrees for time in pooled)
         return WayRow(way, tuple(estimates), compute_ratio(times.seconds, estimates), unlike)
+
+
+def _leave_out_ccache(session: Session) -> Session:
+    """The same session, which lets no other way find what ccache kept of kmatrix's builds."""
+    return replace(session, profile=session.profile.model_copy(update={"ccache": False}))
 
 
 def _check_complete(stored: StoredRun) -> StoredRun:

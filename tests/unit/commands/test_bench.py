@@ -24,6 +24,7 @@ from tests.fakes.kernel import Job
 from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always
 
 ROOT = Path(__file__).parents[3]
+WAYS = ("cache", "fresh", "kept")
 HEADER = "include/linux/kvm_host.h"
 NO_REPOSITORY = {**os.environ, "GIT_CEILING_DIRECTORIES": "/"}
 STUB = """\
@@ -208,6 +209,16 @@ def test_a_cell_that_kmatrix_could_not_try_ends_the_bench(track: Track) -> None:
     track.kernel.before = starve
     with pytest.raises(MachineError, match="kmatrix itself could not try"):
         track.measure("first", against="fresh")
+
+
+def test_ccache_helps_kmatrix_alone(track: Track) -> None:
+    recipe = ImageRecipe("gcc-14", "gcc", 14, with_ccache=True)
+    track.engine.registry.add(recipe.tag)
+    assert track.engine.pull_image(recipe.tag)
+    track.asks(TWO_LANES, PROFILE.replace("[symbols]", "ccache = true\n[symbols]"))
+    track.measure("first", against="fresh,kept")
+    with_it = {name: {"CCACHE_DIR" in job.container.env for job in track.builds_in(name)} for name in WAYS}
+    assert with_it == {"cache": {True}, "fresh": {False}, "kept": {False}}
 
 
 # --- what was there before
