@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from matrix.cache_layout import CacheLayout
+from matrix.cache_layout import CacheLayout, locate_cache_root
 from matrix.catalog.load import load_catalog, load_profile
 from matrix.engine import images
 from matrix.engine.connect import choose_container_user, connect_engine
@@ -53,10 +53,10 @@ int main(void)
 	fclose(file);
 	if (strstr(text, "VFIO=m"))
 		HERE;
-	file = fopen(".config", "w");
+	file = fopen(".config.new", "w");
 	fprintf(file, "%s# %s", text, probe);
 	printf("wrote %zu\n", strlen(text));
-	return fclose(file);
+	return fclose(file) || rename(".config.new", ".config");
 }
 """
 MakeResolver = Callable[[str, str, Path, str], Resolver]
@@ -139,13 +139,13 @@ def test_a_fork_that_breaks_takes_no_other_with_it(resolver: MakeResolver, tmp_p
 def test_the_kernels_conf_makes_of_each_request_what_its_own_make_does(
     resolver: MakeResolver, arch: str, toolchain: str
 ) -> None:
-    sources = CacheLayout.locate({}).sources
+    sources = CacheLayout(locate_cache_root()).sources
     tree = next((path for path in sources.glob("*/tree") if (path / "virt/kvm/vfio.c").exists()), None)
     assert tree is not None, "./inv setup"
     profile = load_profile("kvm-vfio")
     requests = [
         request
-        for request in plan_requests(profile, load_catalog())
+        for request in plan_requests(profile)
         if (request.arch, request.toolchain) == (arch, toolchain)
     ]
     assert len(requests) == 18
