@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matrix.builder.lane_dir import change_owner
+from matrix.builder.lane_dir import change_owner, parse_owner
 from matrix.engine.protocol import TEMPORARY_DIRECTORIES, Mount
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import walk_tree
@@ -40,7 +40,7 @@ def open_compiler_cache(
     own, *below = (folder / _name_image_folder(image) / layer for layer in name_layers(patches))
     with translate_disk_full(own):
         create_private_directory(own)
-    change_owner(own, owner)
+    change_owner(own, parse_owner(owner))
     trim_files(own, limit)
     mounts = [Mount(own, CCACHE_MOUNT, read_only=False)]
     storages = [f"file:{CCACHE_MOUNT}|update-mtime=true"]

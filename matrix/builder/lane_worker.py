@@ -19,6 +19,7 @@ from matrix.builder.cell_record import (
 )
 from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
+from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.lanes import Lane
 from matrix.builder.reuse import CellInputs, ReuseChain, build_cell_inputs
 from matrix.builder.run_context import RunContext
@@ -28,6 +29,7 @@ from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
+from matrix.memory.objects import ObjectMemory, compute_object_scope
 from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
 from matrix.record.run_model import Cell
@@ -141,6 +143,17 @@ class LaneWorker:
     @cached_property
     def _sources(self) -> CommandFileReader:
         return CommandFileReader(self._directory)
+
+    @cached_property
+    def _objects(self) -> LaneObjects:
+        context, stages = self.context, self.context.session.find_stages(self.lane.arch)
+        tools = context.session.tree_contents.tools_digest
+        scope = compute_object_scope(self._runner.image, self._runner.make_line, tools)
+        # kbuild would make the whole tree for any other target than the focus.
+        folders = stages.list_make_targets("focus") if stages.last == "focus" else ()
+        return LaneObjects(
+            self._directory, ObjectMemory(context.memory, scope), context.session.input_reader, folders
+        )
 
     @cached_property
     def _attempts(self) -> CellAttempts:
@@ -276,7 +289,7 @@ class LaneWorker:
         return CellBuild(
             cell,
             reachable.resolution,
-            self._directory,
+            self._objects,
             self._runner,
             self.context.session.find_stages(self.lane.arch),
             reachable.log,

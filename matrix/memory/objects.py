@@ -163,9 +163,13 @@ class ObjectMemory:
         content = self.memory.get_content(known.value.content)
         command_file = self.memory.get_content(known.value.command_file)
         if content is None or command_file is None:
-            self._objects_by_path[known.path].remove(known)
+            self.forget(known)
             return None
         return content, command_file
+
+    def forget(self, known: KnownObject) -> None:
+        """Take an object no more, as it is damaged or cannot be put back."""
+        self._objects_by_path[known.path].remove(known)
 
     def _build_known(self, one: CompiledObject, setting: ObjectSetting, cell: str) -> KnownObject | None:
         inputs = setting.reader.list_inputs(one.command_file)
