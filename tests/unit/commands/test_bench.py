@@ -136,9 +136,9 @@ def test_make_gets_the_configurations_that_the_tree_s_conf_made(track: Track) ->
     seen: dict[str, list[str]] = {name: [] for name in WAYS}
 
     def look(job: Job) -> None:
-        for name in seen:
+        for name, texts in seen.items():
             if not job.configures and name in job.host("/build").relative_to(track.place).parts[3:]:
-                seen[name].append((job.host("/build") / ".config").read_text())
+                texts.append((job.host("/build") / ".config").read_text())
 
     track.kernel.before = look
     track.measure("first", against="fresh,kept")
