@@ -23,7 +23,7 @@ from matrix.commands.session import (
     build_tool_record,
     prepare_session,
 )
-from matrix.errors import MachineError
+from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
 from matrix.findings.stored_run import StoredRun
@@ -120,6 +120,19 @@ def create_output_directory(profile: Profile, title: str, runs: Path, now: datet
     if profile.out is not None:
         return expand_user_path(profile.out).absolute()
     return create_run_directory(runs, generate_run_id(title, now))
+
+
+def claim_output_folder(directory: Path, name: str) -> Path:
+    """Create a folder in an output directory that is to hold several runs. RequestError when another command
+    has just got the same ``--out``."""
+    folder = directory / name
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise RequestError(
+            f"--out {directory} is in use", "name a directory that does not exist yet"
+        ) from error
+    return folder
 
 
 def _build_blank_run(
