@@ -4,11 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from matrix.builder.cell_build import Stages
+from matrix.builder.compiler_cache import open_compiler_cache
 from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.builder.reuse import ReusableRun
@@ -110,7 +111,7 @@ class Session:
     ) -> MakeRunner:
         """``make`` of the session's tree with one of its toolchains; with all jobs unless they are shared."""
         image = self.toolchains[toolchain].image_id
-        return MakeRunner(
+        runner = MakeRunner(
             steps,
             self.tree.path,
             image,
@@ -118,6 +119,11 @@ class Session:
             share_jobs or (lambda: self.jobs),
             open_build_directory,
         )
+        if not self.profile.ccache:
+            return runner
+        folder = self.cache.layout.compiler_caches
+        kept = open_compiler_cache(folder, image, self.tree.patches, self.user)
+        return replace(runner, mounts=kept.mounts, env=kept.env)
 
     def create_resolver(
         self, runner: MakeRunner, catalog: Catalog, fixed_symbols: Mapping[str, str]
