@@ -23,6 +23,7 @@ from matrix.commands.session import (
     build_tool_record,
     prepare_session,
 )
+from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
@@ -191,17 +192,17 @@ def _record_run(
         try:
             yield context
             if build:
-                journal.record_providers(_find_providers(session, journal.snapshot_run()))
+                journal.record_providers(_find_providers(session, journal.list_proven_diagnostics()))
         except KeyboardInterrupt:
             interrupted = True
         finally:
             journal.close(interrupted=interrupted)
 
 
-def _find_providers(session: Session, done: Run) -> dict[str, str]:
-    """What would bring the symbols that links of this run lack; nothing where the tree cannot be searched."""
-    shown = {ref.key for cell in done.cells for ref in cell.proven_diagnostics}
-    symbols = frozenset[str]().union(*(find_missing_symbols(done.diagnostics[key]) for key in shown))
+def _find_providers(session: Session, shown: Sequence[Diagnostic]) -> dict[str, str]:
+    """What would bring the symbols that links lack, as these say; nothing where the tree cannot be
+    searched."""
+    symbols = frozenset[str]().union(*map(find_missing_symbols, shown))
     if not symbols:
         return {}
     try:
