@@ -18,6 +18,10 @@ from matrix.command_line import (
     read_command_line,
 )
 from matrix.commands import develop
+from matrix.commands.bench import parse_bench_request, run_bench
+from matrix.commands.bench_cases import CASES
+from matrix.commands.bench_ways import WAY_NAMES
+from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
@@ -52,6 +56,7 @@ from reports import (
     write_run_reports,
     write_verdict_reports,
 )
+from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.log_formats import select_log_format
@@ -59,6 +64,7 @@ from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_holdings,
     show_import_notes,
     show_leftovers,
     show_regression,
@@ -365,7 +371,7 @@ def source(profile: Profile) -> int:
     return 0
 
 
-@define_task("profile", "toolchain", "source")
+@define_task("profile", "toolchain", "source", "cache-size")
 def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
     checks = diagnose_machine(profile)
@@ -373,10 +379,11 @@ def doctor(profile: Profile) -> int:
     return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
-@define_task(own=[("yes", False, "remove it; without this, only show it")])
-def sweep(*, yes: bool) -> int:
-    """What can go: containers of dead runs, lanes, sources, old resolutions and images."""
-    leftovers = sweep_leftovers(remove=yes)
+@define_task("cache-size", own=[("yes", False, "remove it; without this, only show it")])
+def sweep(profile: Profile, *, yes: bool) -> int:
+    """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
+    show_holdings(list_cache_holdings(), Console())
+    leftovers = sweep_leftovers(remove=yes, cache_size=profile.cache_size)
     show_leftovers(leftovers, Console(), removed=yes)
     stayed = any(leftover.problem for leftover in leftovers)
     return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED
@@ -393,6 +400,36 @@ def test(*, unit: bool, only: str) -> int:
     return develop.run_tests(unit=unit, only=only)
 
 
+@define_task(
+    *(name for name in PROFILE_OPTIONS if name not in {"patch", "werror", "fail-fast"}),
+    own=[
+        ("case", [], f"{', '.join(case.name for case in CASES)} (default: all); repeats or takes commas"),
+        ("against", [], f"{', '.join(WAY_NAMES)} (default: all); repeats or takes commas"),
+        ("repeat", "1", "how often everything is measured, in turn"),
+        ("sample", "4", "cells that each other way builds in a repetition; 0 for all"),
+        ("next", "", "another version of the tree, as --source has it, for the case next"),
+        ("format", TABLE_FORMATS[0], " or ".join(TABLE_FORMATS)),
+    ],
+)
+def bench(
+    profile: Profile,
+    *,
+    case: list[str],
+    against: list[str],
+    repeat: str,
+    sample: str,
+    next: str,  # noqa: A002
+    format: str,  # noqa: A002
+) -> int:
+    """Measure kmatrix against make in a loop and tuxmake: the same cells, images, targets and jobs."""
+    show = select_table_format(format)
+    request = parse_bench_request(case, against, repeat, sample, next)
+    with display_progress(Console(stderr=True)) as emit:
+        table = run_bench(profile, request, emit, read_command_line())
+    show(table, Console())
+    return 0
+
+
 @define_task()
 def lint() -> int:
     """Check kmatrix's own code: ruff, mypy, import-linter."""
@@ -406,7 +443,7 @@ program = TaskProgram(
         "What a run found": (report, explain, compare, repro, shell),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
-        "kmatrix itself": (test, lint),
+        "kmatrix itself": (test, bench, lint),
     },
 )
 namespace = program.namespace

@@ -22,9 +22,13 @@ def locate_cache_root() -> Path:
 
 @dataclass(frozen=True)
 class CacheLayout:
-    """The paths below one root. What is inside of a folder is named by the module that writes it."""
+    """The paths below one root. What is inside of a folder is named by the module that writes it.
+
+    ``sources_root``: the root of another cache whose trees this one shares, and nothing else of it.
+    """
 
     root: Path = field(default_factory=locate_cache_root)
+    sources_root: Path | None = None
 
     def create_root(self) -> None:
         """Create the cache, and close it to other users, also one that was wider. OSError where that fails.
@@ -60,7 +64,7 @@ class CacheLayout:
     @property
     def sources(self) -> Path:
         """Kernel trees, each in a folder named by its digest. A sweep removes all that no run uses."""
-        return self.root / "sources"
+        return (self.sources_root or self.root) / "sources"
 
     @property
     def import_lock(self) -> Path:

@@ -92,11 +92,12 @@ class MakeRunner:
         env: Mapping[str, str] | None = None,
         spent: float = 0.0,
         dry_run: bool = False,
+        shell: tuple[str, ...] = REPORTING_SHELL,
     ) -> MakeResult:
         """Make these targets for a cell. ``log`` takes the command, and each line of the output at once.
 
         ``spent``: seconds of the cell's time limit that its earlier steps have used. ``dry_run``: make
-        nothing, and print the commands that would (``-n``).
+        nothing, and print the commands that would (``-n``). ``shell`` runs the command, and reports.
         """
         command = self._build_command(targets, *(("-n",) if dry_run else ()))
         output, signs = StepOutput(log), SignReader()
@@ -107,7 +108,8 @@ class MakeRunner:
 
         log(f"$ {shlex.join(command)}")
         started = time.monotonic()
-        ended = self._run_command(self.steps.with_time_spent(spent), command, cell, env or {}, take_line)
+        step = self._build_step((*shell, *command), cell, env or {})
+        ended = self._run_step(self.steps.with_time_spent(spent), step, take_line)
         seconds = time.monotonic() - started
         lines = output.finish()
         state, fault = _classify(ended, self._find_fault(ended, signs))
@@ -123,22 +125,15 @@ class MakeRunner:
             crash=signs.found.get(Sign.CRASHED, ""),
         )
 
-    def _run_command(
-        self,
-        steps: StepRunner,
-        command: tuple[str, ...],
-        cell: str,
-        env: Mapping[str, str],
-        take_line: LineCallback,
-    ) -> ContainerResult:
+    def _run_step(self, steps: StepRunner, step: Step, take_line: LineCallback) -> ContainerResult:
         """Run a make; where jobs are pooled, as one of those that share them."""
         if self.job_pool is None:
-            return steps.run(self._build_step((*REPORTING_SHELL, *command), cell, env), take_line)
+            return steps.run(step, take_line)
         with self.job_pool.join() as share:
-            # The command is what a person types. With a -jN of its own, make would leave the pool.
-            words = (word for word in command if word != f"-j{self.share_jobs()}")
-            step = self._build_step((*REPORTING_SHELL, *words), cell, {**env, **share.env})
-            ended = steps.run(replace(step, mounts=(*step.mounts, share.mount)), take_line)
+            # The recorded command is what a person types. With a -jN of its own, make would leave the pool.
+            words = tuple(word for word in step.command if word != f"-j{self.share_jobs()}")
+            env, mounts = {**step.env, **share.env}, (*step.mounts, share.mount)
+            ended = steps.run(replace(step, command=words, env=env, mounts=mounts), take_line)
             if ended.timed_out or ended.cancelled or ended.oom or ended.exit > _LAST_OWN_EXIT_CODE:
                 self.job_pool.replace_tokens()
         return ended

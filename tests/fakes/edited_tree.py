@@ -89,6 +89,7 @@ FILES: Mapping[str, tuple[str | None, ...]] = {
                 "ccflags-y += -Wunused-variable\n",
                 "ccflags-$(CONFIG_NET) += -DFOO\n",
                 "CFLAGS_group.o := -Wunused-variable\n",
+                "subdir-ccflags-$(CONFIG_NET) += -DFOO\n",
                 "obj-$(CONFIG_VFIO) += extra.o\n",
                 "$(obj)/blob.o: $(src)/blob.bin\n",
             )

@@ -119,9 +119,13 @@ def read_symbols(text: str) -> dict[str, Symbol]:
 
 @dataclass
 class _Makefile:
-    """A makefile in one configuration: its lists by name, and the prerequisites of its rules."""
+    """A makefile in one configuration: its lists by name, and the prerequisites of its rules.
+
+    ``inherited``: the flags that the makefiles above have for all below them.
+    """
 
     folder: str
+    inherited: list[str] = field(default_factory=list)
     lists: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     rules: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -154,7 +158,8 @@ class _Makefile:
         return [f"{self.folder}/{part}" for part in dict.fromkeys(parts)]
 
     def list_flags(self, name: str) -> list[str]:
-        return [*self.lists["ccflags-y"], *self.lists[f"CFLAGS_{posixpath.basename(name)}"]]
+        own = [*self.lists["ccflags-y"], *self.lists[f"CFLAGS_{posixpath.basename(name)}"]]
+        return [*self.inherited, *self.lists["subdir-ccflags-y"], *own]
 
 
 @dataclass
@@ -281,16 +286,18 @@ class _Make:
         text = self._read(f"/src/{folder}/Makefile" if folder else "/src/Makefile") or ""
         return _Makefile.parse(folder, text, self.config)
 
-    def _visit(self, folder: str, *, modules: bool = True) -> bool:
+    def _visit(self, folder: str, flags: Sequence[str] = (), *, modules: bool = True) -> bool:
         """Make a directory and all below it, and its lists where all for them was made; whether all was."""
         makefile = self._read_makefile(folder)
         if not folder:
             makefile = _Makefile.parse(".", self._read("/src/Kbuild") or "", self.config)
+        makefile.inherited = [*flags]
         built = _Built()
         inside = makefile.list_members("y")
         for name in dict.fromkeys(inside + makefile.list_members("m")):
             if name.endswith("/"):
-                self._visit_below(posixpath.normpath(name), built, modules=modules)
+                below = [*flags, *makefile.lists["subdir-ccflags-y"]]
+                self._visit_below(posixpath.normpath(name), below, built, modules=modules)
             elif name in inside:
                 parts = makefile.list_parts(name) or [name]
                 made = [self._make_object(part, name, makefile, as_module=False) for part in parts]
@@ -303,8 +310,8 @@ class _Make:
         self._write_lists(folder, built)
         return built.sound and (built.loadable or not modules)
 
-    def _visit_below(self, folder: str, built: _Built, *, modules: bool) -> None:
-        whole = self._visit(folder, modules=modules)
+    def _visit_below(self, folder: str, flags: Sequence[str], built: _Built, *, modules: bool) -> None:
+        whole = self._visit(folder, flags, modules=modules)
         built.archive.append(f"{folder}/built-in.a")
         built.order.append(f"{folder}/modules.order")
         built.sound &= whole
@@ -465,6 +472,7 @@ class _Make:
 
     def _compile(self, name: str, source: str, command: str, step: str, more: Sequence[str] = ()) -> bool:
         made = compile_source(source, command, self.config, self._read)
+        made.content += f"\nby {self.job.container.image}"
         made.says += self._work_on(name, made)
         if self._is_current(name, source, command, more):
             if not self.job.is_dry_run and (self._read(name) != made.content or made.refused):

@@ -86,7 +86,8 @@ class Subject:
 def open_fake_machine(place: Path) -> tuple[Machine, Environment]:
     """A kernel's make in memory."""
     kernel = TreeKernel()
-    images = [compute_base_tag(), ImageRecipe("gcc-14", "gcc", 14).tag]
+    toolchains = [ImageRecipe("gcc-14", "gcc", 14).tag, ImageRecipe("clang-19", "clang", 19).tag]
+    images = [compute_base_tag(), *toolchains]
     cache = SourceCache(CacheLayout(place / "cache"))
     return kernel, Environment(FakeEngine(kernel, images=images), cache, place / "runs")
 
@@ -112,12 +113,14 @@ class Ask:
     focus: tuple[str, ...] = _FAKE_FOCUS[0]
     stage: str = "focus"
     make: tuple[tuple[str, str], ...] = ()
+    toolchain: str = "gcc-14"
 
 
 @dataclass(frozen=True)
 class Build:
-    """A run, of the tree with a patch of these edits. ``after``: it is told of the run before.
+    """A run, of the tree with a patch of these edits.
 
+    ``after``: it is told of the run before. ``beside``: while another process runs the same unpatched.
     ``kill``: so many compilations until the container is killed, ``ending`` how that looks.
     """
 
@@ -125,6 +128,7 @@ class Build:
     after: bool = False
     kill: int | None = None
     ending: str = "gone"
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,15 @@ class Forget:
     part: str
 
 
-Action = Edit | Ask | Build | Crash | Forget
+@dataclass(frozen=True)
+class Damage:
+    """Files of the memories lose their second half, each with this chance."""
+
+    seed: int
+    share: float
+
+
+Action = Edit | Ask | Build | Crash | Forget | Damage
 
 
 @dataclass(frozen=True)
@@ -161,10 +173,11 @@ class Chooser:
             lambda: [self._choose_build()],
             lambda: [self._choose_ask()],
             lambda: [Crash(int(self.subject.accesses ** self.chance.random()), self._choose_patch())],
-            lambda: [Forget(self.chance.choice(["lanes", "resolutions"]))],
+            lambda: [Forget(self.chance.choice(["lanes", "lanes", "resolutions", "memory"]))],
+            lambda: [Damage(self.chance.randrange(1000), self.chance.choice([0.02, 0.2, 1.0]))],
         ]
         for _ in range(self.chance.randint(2, length)):
-            actions += self.chance.choices(kinds, [6, 4, 2, 1, 0.3])[0]()
+            actions += self.chance.choices(kinds, [6, 4, 2, 1, 0.5, 0.3])[0]()
         return [*actions, Build()]
 
     def _choose_edit(self) -> Edit:
@@ -188,7 +201,8 @@ class Chooser:
         fixed |= {"PCI": self.chance.choice("my")} if "GROUP" in axes and self.chance.random() < 0.2 else {}
         make = self.chance.choice([(), (), (), (("W", "1"),), (("KCFLAGS", "-DFOO"),)])
         stage, focus = self.chance.choice(self.subject.stages), self.chance.choice(self.subject.focus)
-        return Ask(tuple(axes.items()), tuple(fixed.items()), focus, stage, make)
+        toolchain = self.chance.choice(["gcc-14", "gcc-14", "clang-19"])
+        return Ask(tuple(axes.items()), tuple(fixed.items()), focus, stage, make, toolchain)
 
     def _choose_patch(self) -> tuple[Edit, ...]:
         if self.chance.random() < 0.6:
@@ -199,7 +213,8 @@ class Chooser:
         kill = self.chance.choice([None, None, None, self.chance.randrange(8)])
         ending = self.chance.choice(["gone", "time", "engine"])
         is_after = self.chance.random() < 0.5
-        return Build(self._choose_patch(), is_after, kill, ending if kill is not None else "gone")
+        is_beside = kill is None and self.chance.random() < 0.1
+        return Build(self._choose_patch(), is_after, kill, ending if kill is not None else "gone", is_beside)
 
 
 class Kmatrix:
@@ -229,8 +244,11 @@ class Kmatrix:
         """Run, and keep the run for the next that is told of it."""
         self.machine.killed.clear()
         self.machine.arm(build.kill, build.ending)
+        child = self._fork(self.run_apart) if build.beside else None
         self.last = self.run(build.patch, self.last if build.after else None)
         self.machine.arm(None, "")
+        if child is not None:
+            os.waitpid(child, 0)
         return self.last
 
     def run(
@@ -259,23 +277,35 @@ class Kmatrix:
 
     def crash(self, crash: Crash) -> None:
         """Run in a process that is killed on its way."""
+        os.waitpid(self._fork(lambda: self.run_apart(crash.patch, crash.accesses)), 0)
+
+    def _fork(self, act: Callable[[], object]) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             child = os.fork()
         if child == 0:
             try:
-                self._run_and_die(crash)
+                act()
             finally:
                 os._exit(0)
-        os.waitpid(child, 0)
+        return child
 
-    def _run_and_die(self, crash: Crash) -> None:
+    def run_apart(self, patch: Sequence[Edit] = (), accesses: int | None = None) -> None:
+        """Run in a process of its own, which is killed after so many accesses to files."""
         # A connection to an engine is the parent's.
         patches = self.machine.patches
         self.machine, self.environment = self.subject.open_machine(self.place)
         self.machine.patches = patches
-        _die_after(crash.accesses)
-        self.run(crash.patch)
+        if accesses is not None:
+            _die_after(accesses)
+        self.run(patch)
+
+    def damage(self, damage: Damage) -> None:
+        chance = random.Random(damage.seed)
+        for path in sorted((self.place / "cache/memory").rglob("*")):
+            if path.is_file() and chance.random() < damage.share:
+                content = path.read_bytes()
+                path.write_bytes(content[: len(content) // 2])
 
     def forget(self, part: str) -> None:
         shutil.rmtree(self.place / "cache" / part, ignore_errors=True)
@@ -305,7 +335,7 @@ def _format_profile(ask: Ask, arch: str) -> str:
     def quote(values: Sequence[str]) -> str:
         return f"[{', '.join(f'{chr(34)}{value}{chr(34)}' for value in values)}]"
 
-    lines = [f'arch = ["{arch}"]', 'toolchain = ["gcc-14"]', "lanes = 1", f'stage = "{ask.stage}"']
+    lines = [f'arch = ["{arch}"]', f'toolchain = ["{ask.toolchain}"]', "lanes = 1", f'stage = "{ask.stage}"']
     lines += [f"focus = {quote(ask.focus)}", "[symbols]"]
     lines += [f"{name} = {quote(values)}" for name, values in ask.axes]
     lines += ["[fixed]", *(f'{name} = "{value}"' for name, value in ask.fixed)]
@@ -401,6 +431,8 @@ def _act(kmatrix: Kmatrix, action: Action, judge: Judge) -> str:
             kmatrix.crash(action)
         case Forget():
             kmatrix.forget(action.part)
+        case Damage():
+            kmatrix.damage(action)
         case Build():
             return _judge_run(kmatrix, action, judge)
     return ""
@@ -453,6 +485,7 @@ def _simplify_action(action: Action) -> list[Action]:
         case Build():
             fewer = [replace(action, patch=action.patch[1:]), replace(action, patch=action.patch[:-1])]
             plainer = [replace(action, kill=None, ending="gone"), replace(action, after=False), *fewer]
+            plainer += [replace(action, beside=False)]
             return [one for one in plainer if one != action]
         case Ask():
             return [one for one in _simplify_ask(action) if one != action]
@@ -462,7 +495,8 @@ def _simplify_action(action: Action) -> list[Action]:
 def _simplify_ask(ask: Ask) -> list[Action]:
     plain = Ask()
     simpler: list[Action] = [
-        replace(ask, **{name: getattr(plain, name)}) for name in ("stage", "focus", "make", "fixed")
+        replace(ask, **{name: getattr(plain, name)})
+        for name in ("stage", "focus", "make", "fixed", "toolchain")
     ]
     for number, (name, values) in enumerate(ask.axes):
         for value in values if len(values) > 1 else ():

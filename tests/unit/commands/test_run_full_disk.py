@@ -16,8 +16,8 @@ from matrix.source.cache import SourceCache
 from tests.unit.commands.test_run import Desk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
-# Pages of 4 KiB: a run of two cells on the small tree takes some thirty in its cache, a dozen in its record.
-FREE_PAGES = [0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 40]
+# Pages of 4 KiB: a run of two cells on the small tree takes some eighty in its cache, a dozen in its record.
+FREE_PAGES = [0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 60, 80, 120]
 
 
 @contextmanager
