@@ -26,6 +26,7 @@ from matrix.commands.session import (
     prepare_session,
 )
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.engine.job_pool import JobPool, shares_kernel
 from matrix.engine.step import remove_writers
 from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
@@ -201,7 +202,11 @@ def _record_run(
     at_once = min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes))
     interrupted = False
     memory = Memory(session.cache.layout.memory, session.tree.patches, record.id)
-    with Journal(directory, record) as journal, closing(memory):
+    with (
+        Journal(directory, record) as journal,
+        closing(memory),
+        _open_job_pool(session, at_once if build else 1) as pool,
+    ):
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
@@ -211,7 +216,7 @@ def _record_run(
             lanes,
             # Runs in different folders, or of different users, may have the same id.
             session.create_step_runner(f"{record.id}-{token_hex(3)}", at_once),
-            JobBudget(session.jobs, at_once, len(lanes)),
+            JobBudget(session.jobs, at_once, len(lanes), pool),
             journal,
             emit,
             memory,
@@ -227,6 +232,21 @@ def _record_run(
             interrupted = True
         finally:
             journal.close(interrupted=interrupted)
+
+
+@contextmanager
+def _open_job_pool(session: Session, at_once: int) -> Iterator[JobPool | None]:
+    """What lanes that work side by side share their compile jobs in; None where containers could not.
+
+    The images that kmatrix builds have a make that takes part, 4.4 or newer. An older one would fail.
+    """
+    chains = [*session.toolchains.values()]
+    can_share = at_once > 1 and all(chain.recipe for chain in chains)
+    if can_share and shares_kernel(session.engine, chains[0].image_id, session.user):
+        with closing(JobPool(session.jobs, session.user, session.cache.layout.lanes)) as pool:
+            yield pool
+    else:
+        yield None
 
 
 def _find_providers(session: Session, shown: Sequence[Diagnostic]) -> dict[str, str]:
