@@ -73,6 +73,7 @@ class CellBuild:
     _records: list[StageRecord] = field(default_factory=list)
     _occurrences: list[StageOccurrence] = field(default_factory=list)
     _objects: set[str] = field(default_factory=set)
+    _is_whole: bool = True
     _reason: str | None = None
 
     def run(self) -> CellResult:
@@ -94,6 +95,7 @@ class CellBuild:
             self._records.append(record)
         cell = self.cell.model_copy(update={"reason": self._reason})
         result = finish_cell(cell, self._records, self._occurrences, self.log, frozenset(self._objects))
+        result = replace(result, is_whole=self._is_whole)
         if result.cell.state in UNTRIED_STATES or self._is_config_unchanged():
             return result
         return self._mark_untrusted(result)
@@ -153,6 +155,7 @@ class CellBuild:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects = self._objects - objects.unproven | objects.proven
+        self._is_whole &= is_complete and result.state not in UNTRIED_STATES and not result.is_cut_short
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(

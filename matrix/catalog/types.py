@@ -244,6 +244,7 @@ class Profile(TomlModel):
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
+    fresh: bool = False
     out: str | None = None
     bases: dict[str, Base] = {}
     toolchains: dict[str, Toolchain] = {}

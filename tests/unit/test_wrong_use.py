@@ -239,6 +239,7 @@ WRONG_TYPES = {
     "deadline": "false",
     "fail-fast": "'no'",
     "werror": "1",
+    "fresh": "1",
     "out": "[]",
     "bases": "3",
     "toolchains": "'x'",
