@@ -18,6 +18,9 @@ from matrix.command_line import (
     read_command_line,
 )
 from matrix.commands import develop
+from matrix.commands.bench import parse_bench_request, run_bench
+from matrix.commands.bench_cases import CASES
+from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
@@ -52,6 +55,7 @@ from reports import (
     write_run_reports,
     write_verdict_reports,
 )
+from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.log_formats import select_log_format
@@ -393,6 +397,36 @@ def test(*, unit: bool, only: str) -> int:
     return develop.run_tests(unit=unit, only=only)
 
 
+@define_task(
+    *(name for name in PROFILE_OPTIONS if name not in {"patch", "werror", "fail-fast"}),
+    own=[
+        ("case", [], f"{', '.join(case.name for case in CASES)} (default: all); repeats or takes commas"),
+        ("against", [], f"{', '.join(WAY_NAMES)} (default: all); repeats or takes commas"),
+        ("repeat", "1", "how often everything is measured, in turn"),
+        ("sample", "4", "cells that each other way builds in a repetition; 0 for all"),
+        ("next", "", "another version of the tree, as --source has it, for the case next"),
+        ("format", TABLE_FORMATS[0], " or ".join(TABLE_FORMATS)),
+    ],
+)
+def bench(
+    profile: Profile,
+    *,
+    case: list[str],
+    against: list[str],
+    repeat: str,
+    sample: str,
+    next: str,  # noqa: A002
+    format: str,  # noqa: A002
+) -> int:
+    """Measure kmatrix against make in a loop and tuxmake: the same cells, images, targets and jobs."""
+    show = select_table_format(format)
+    request = parse_bench_request(case, against, repeat, sample, next)
+    with display_progress(Console(stderr=True)) as emit:
+        table = run_bench(profile, request, emit, read_command_line())
+    show(table, Console())
+    return 0
+
+
 @define_task()
 def lint() -> int:
     """Check kmatrix's own code: ruff, mypy, import-linter."""
@@ -406,7 +440,7 @@ program = TaskProgram(
         "What a run found": (report, explain, compare, repro, shell),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
-        "kmatrix itself": (test, lint),
+        "kmatrix itself": (test, bench, lint),
     },
 )
 namespace = program.namespace

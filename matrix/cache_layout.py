@@ -22,9 +22,13 @@ def locate_cache_root() -> Path:
 
 @dataclass(frozen=True)
 class CacheLayout:
-    """The paths below one root. What is inside of a folder is named by the module that writes it."""
+    """The paths below one root. What is inside of a folder is named by the module that writes it.
+
+    ``sources_root``: the root of another cache whose trees this one shares, and nothing else of it.
+    """
 
     root: Path = field(default_factory=locate_cache_root)
+    sources_root: Path | None = None
 
     def create_root(self) -> None:
         """Create the cache, and close it to other users, also one that was wider. OSError where that fails.
@@ -48,7 +52,7 @@ class CacheLayout:
     def _private_folders(self) -> list[Path]:
         """The root, unless there is more in it than a cache: then it may be anybody's home, and only the
         folders in it are the cache's."""
-        folders = [self.sources, self.resolutions, self.memory, self.lanes]
+        folders = [self.sources, self.resolutions, self.memory, self.compiler_caches, self.lanes]
         own = {self.in_use_lock.name, *(folder.name for folder in folders)}
         return [self.root] if all(entry.name in own for entry in self.root.iterdir()) else folders
 
@@ -60,7 +64,7 @@ class CacheLayout:
     @property
     def sources(self) -> Path:
         """Kernel trees, each in a folder named by its digest. A sweep removes all that no run uses."""
-        return self.root / "sources"
+        return (self.sources_root or self.root) / "sources"
 
     @property
     def import_lock(self) -> Path:
@@ -93,6 +97,12 @@ class CacheLayout:
         """What was built before, in a folder for each layer: results of cells, and objects. It is kept within
         its size; a sweep removes what no run uses."""
         return self.root / "memory"
+
+    @property
+    def compiler_caches(self) -> Path:
+        """What ccache kept, in a folder for each image, and in that one for each layer. It is kept within its
+        size; a sweep removes what no run uses."""
+        return self.root / "ccache"
 
     @property
     def lanes(self) -> Path:

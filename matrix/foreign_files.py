@@ -7,8 +7,9 @@ other, and nothing but a regular file comes out.
 
 import errno
 import os
+import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -112,6 +113,49 @@ class ForeignDirectory:
         except (OSError, ForeignFileError):
             return
 
+    def write_file(self, name: str, content: bytes, owner: tuple[int, int]) -> os.stat_result:
+        """Write a file at once, with the folders that it needs, all owned by this user and group; its status.
+
+        ForeignFileError where a part of its path is no directory, or nothing can be written.
+        """
+        *folders, last = _split_name(name)
+        temporary = f".{last[:100]}.{secrets.token_hex(4)}"
+        with self._create_folders(name, folders, owner) as parent:
+            try:
+                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=parent)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    _give_to(descriptor, owner)
+                    status = os.fstat(descriptor)
+                os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
+            except OSError as error:
+                raise _build_error(name, error) from error
+        return status
+
+    def set_fresh_time(self, name: str) -> os.stat_result | None:
+        """Give a regular file the present as its mtime; its status then, None where there is none."""
+        with self.open_file(name) as file:
+            if file is None:
+                return None
+            os.utime(file.fileno())
+            return os.fstat(file.fileno())
+
+    @contextmanager
+    def _create_folders(self, name: str, folders: Iterable[str], owner: tuple[int, int]) -> Iterator[int]:
+        """The directory at the end of these, each made in the one before where it is missing."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in folders:
+                below = _enter_or_create(part, descriptor, owner)
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor
+        except OSError as error:
+            raise _build_error(name, error) from error
+        finally:
+            os.close(descriptor)
+
     @contextmanager
     def _open_parent(self, name: str) -> Iterator[int | None]:
         """The directory that holds the name; None where it is missing."""
@@ -162,6 +206,22 @@ def _open_folder(part: str, parent: int) -> int:
         if stat.S_ISLNK(os.stat(part, dir_fd=parent, follow_symlinks=False).st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
         raise
+
+
+def _enter_or_create(part: str, parent: int, owner: tuple[int, int]) -> int:
+    try:
+        return _open_folder(part, parent)
+    except FileNotFoundError:
+        os.mkdir(part, 0o755, dir_fd=parent)
+        descriptor = _open_folder(part, parent)
+        _give_to(descriptor, owner)
+        return descriptor
+
+
+def _give_to(descriptor: int, owner: tuple[int, int]) -> None:
+    # Only root can; for any other user, the container's user is the caller.
+    if os.geteuid() == 0:
+        os.fchown(descriptor, *owner)
 
 
 def _split_name(name: str) -> tuple[str, ...]:

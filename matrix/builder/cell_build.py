@@ -1,19 +1,19 @@
 """One cell: its configuration is put into the lane, make runs stage by stage, and the results are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from matrix.builder.broken_tools import judge_last_make, needs_second_try
 from matrix.builder.cell_record import CellLog, CellResult, StageOccurrence, finish_cell, pair_with_stage
 from matrix.builder.dry_run import parse_dry_run
 from matrix.builder.kbuild_objects import has_object_lists, remove_object_lists, to_make_target
 from matrix.builder.lane_dir import LaneDirectory
+from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.stage_objects import (
     StageObjects,
-    list_carried_warnings,
     read_built_objects,
     read_failing_objects,
-    remember_warnings,
 )
 from matrix.catalog.types import STAGE_NAMES, StageName
 from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
@@ -61,23 +61,38 @@ class Stages:
 
 @dataclass
 class CellBuild:
-    """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name."""
+    """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name.
+
+    ``listed_objects``: afterwards, all that the lists of its stages name.
+    """
 
     cell: Cell
     resolution: Resolution
-    lane: LaneDirectory
+    objects: LaneObjects
     runner: MakeRunner
     stages: Stages
     log: CellLog
     on_stage: Callable[[str], None]
+    listed_objects: set[str] = field(default_factory=set)
     _records: list[StageRecord] = field(default_factory=list)
     _occurrences: list[StageOccurrence] = field(default_factory=list)
     _objects: set[str] = field(default_factory=set)
-    _is_whole: bool = True
     _reason: str | None = None
+    _warned: set[str] = field(default_factory=set)
+    _has_put_back: bool = False
+    _ends: list[MakeResult] = field(default_factory=list)
+    _is_whole: bool = True
+
+    @property
+    def lane(self) -> LaneDirectory:
+        return self.objects.lane
+
+    @cached_property
+    def _config(self) -> Config:
+        return Config.parse(str(self.resolution.config))
 
     def run(self) -> CellResult:
-        """Make every stage; what the next cell of the lane needs is kept in its directory."""
+        """Make every stage; what later builds can use is kept in its lane's directory and in the memory."""
         if self.lane.is_broken:
             self.lane.reset_build()
         self._records.append(self.resolution.stage)
@@ -93,6 +108,7 @@ class CellBuild:
                 record = self._build_idle_record(name, State.INFRA)
                 self._reason = str(error)
             self._records.append(record)
+        self._release_lane()
         cell = self.cell.model_copy(update={"reason": self._reason})
         result = finish_cell(cell, self._records, self._occurrences, self.log, frozenset(self._objects))
         result = replace(result, is_whole=self._is_whole)
@@ -100,12 +116,19 @@ class CellBuild:
             return result
         return self._mark_untrusted(result)
 
+    def _release_lane(self) -> None:
+        """Leave the directory to the next cell: idle, where every make came to an end of its own."""
+        # make does not repeat what it printed of them. Now, as a later stage needs what an earlier one made;
+        # and before the directory is idle: if the process is killed until then, the lane is dropped.
+        self.objects.remove_unkept(self._warned)
+        self.lane.save_state()
+        if self._ends and self._is_whole:
+            self.lane.finish_step(_find_stopped_state(self._ends))
+
     def _is_config_unchanged(self) -> bool:
         # kbuild's syncconfig runs conf once more; with another result, what was built is another cell.
         text = self.lane.files.read_text(".config") or ""
-        return text == self.resolution.config or not Config.parse(text).diff(
-            Config.parse(str(self.resolution.config))
-        )
+        return text == self.resolution.config or not Config.parse(text).diff(self._config)
 
     def _mark_untrusted(self, result: CellResult) -> CellResult:
         self.lane.mark_busy()
@@ -119,7 +142,7 @@ class CellBuild:
         last = self._records[-1].state
         if not self.stages.list_requested_targets(name):
             return State.EMPTY
-        if name == "modules" and Config.parse(str(self.resolution.config)).value_of("MODULES") != "y":
+        if name == "modules" and self._config.value_of("MODULES") != "y":
             return State.EMPTY
         if last in UNTRIED_STATES or (name == "modules" and last is State.FAIL):
             return State.NOT_RUN
@@ -132,24 +155,22 @@ class CellBuild:
     def _run_stage(self, name: StageName) -> StageRecord:
         targets = self.stages.list_make_targets(name)
         remove_object_lists(self.lane.build, targets)
-        moment = self.lane.mark_busy()
-        makes: list[MakeResult] = []
+        self.lane.mark_busy()
         with self.log.open_sink() as log:
-            while self._needs_make(makes, log):
-                makes.append(self.runner.run(targets, self.cell.id, log, spent=self._sum_seconds(makes)))
-        result = judge_last_make(makes)
-        printed, is_complete = _parse_makes(makes, result.state)
-        answer = self._ask_make(name, result, makes)
+            before = self._put_objects_back(log)
+            moment = self.lane.mark_busy()
+            makes = [] if _is_stopped(before) else self._make_targets(targets, before, log)
+        result = judge_last_make(makes or before)
+        printed, is_complete = _parse_makes(makes or before, result.state)
+        prepared = _list_warnings(before) if makes else []
+        answer = self._ask_make(name, result, [*before, *makes])
         objects = self._find_objects(name, printed, answer, moment)
-        carried = list_carried_warnings(self.lane, objects)
-        remember_warnings(self.lane, printed.occurrences, objects, failing=printed.has_error)
-        # The directory is idle only now: if the process is killed before this, the lane is dropped.
-        # Marked idle first, it would be kept without its warnings.
-        self.lane.save_state()
-        # Warnings that were left out are not remembered: the next cell must print them again.
-        if is_complete:
-            self.lane.finish_step(_find_stopped_state([result, *answer]))
-        occurrences = [*printed.occurrences, *carried]
+        self.listed_objects |= objects.listed
+        occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
+        self._ends += [result, *answer]
+        if is_complete and result.state not in UNTRIED_STATES:
+            self._keep_objects(objects, printed, moment)
+        self._warned |= {item.object for item in occurrences if item.object}
         state = _refine_pass(_apply_final_errors(result, occurrences), objects.own, occurrences)
         if state is State.FAIL and result.is_cut_short:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
@@ -161,11 +182,45 @@ class CellBuild:
         return StageRecord(
             name=name,
             state=state,
-            command=result.command,
+            command=makes[-1].command if makes else self.stages.format_command(name, self.runner),
             exit=result.exit,
-            seconds=round(sum(make.seconds for make in (*makes, *answer)), 2),
+            seconds=round(sum(make.seconds for make in (*before, *makes, *answer)), 2),
             objects=len(objects.own),
             compiled=len(objects.compiled & objects.own),
+        )
+
+    def _put_objects_back(self, log: LineCallback) -> list[MakeResult]:
+        """Put back what is on record, once for all stages; the makes that this took."""
+        if self._has_put_back:
+            return []
+        self._has_put_back = True
+        makes = []
+        if self.objects.has_candidates:
+            # Which objects fit depends on the headers that make generates.
+            makes.append(self.runner.run(("prepare",), self.cell.id, log, spent=self._sum_seconds([])))
+            if makes[0].state is not State.PASS:
+                return makes
+        self.objects.put_back(self._config)
+        return makes
+
+    def _make_targets(
+        self, targets: Sequence[str], before: list[MakeResult], log: LineCallback
+    ) -> list[MakeResult]:
+        makes: list[MakeResult] = []
+        while self._needs_make(makes, log):
+            spent = self._sum_seconds([*before, *makes])
+            makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
+        return makes
+
+    def _keep_objects(self, objects: StageObjects, printed: BuildLog, moment: int) -> None:
+        """Remember what was compiled. With another configuration than the cell's, it would be another's."""
+        if not self._is_config_unchanged():
+            return
+        if not printed.has_error:
+            self.lane.listed_objects |= objects.listed
+        compiled = self.objects.find_compiled(moment) - objects.unproven
+        self.objects.keep_compiled(
+            self._config, self.cell.id, compiled, printed.occurrences, objects.listed | objects.current
         )
 
     def _sum_seconds(self, makes: list[MakeResult]) -> float:
@@ -201,9 +256,9 @@ class CellBuild:
         """The stage's objects. ``answer``: the dry run after it, if there was one."""
         targets = self.stages.list_requested_targets(name)
         if not printed.has_error:
-            return read_built_objects(self.lane, targets, printed.occurrences, moment)
+            return read_built_objects(self.objects, targets, printed.occurrences, moment)
         dry_run = parse_dry_run(line for make in answer for line in make.lines)
-        return read_failing_objects(self.lane, targets, printed, dry_run, moment)
+        return read_failing_objects(self.objects, targets, printed, dry_run, moment)
 
 
 def _parse_makes(makes: list[MakeResult], state: State) -> tuple[BuildLog, bool]:
@@ -212,6 +267,17 @@ def _parse_makes(makes: list[MakeResult], state: State) -> tuple[BuildLog, bool]
     left_out = sum(make.left_out_messages for make in makes)
     occurrences, is_complete = bound_occurrences(list(printed.occurrences), left_out)
     return printed._replace(occurrences=tuple(occurrences)), is_complete
+
+
+def _is_stopped(makes: list[MakeResult]) -> bool:
+    """Whether a limit or a fault ended one of them: then there is no use in another."""
+    return any(make.state in UNTRIED_STATES for make in makes)
+
+
+def _list_warnings(prepared: list[MakeResult]) -> list[Occurrence]:
+    """What was printed while the headers were prepared. Errors are left out: make repeats them."""
+    printed, _ = _parse_makes(prepared, State.FAIL)
+    return [item for item in printed.occurrences if item.diagnostic.severity == "warning"]
 
 
 def _find_stopped_state(makes: list[MakeResult]) -> State:

@@ -106,7 +106,9 @@ def to_make_target(target: str) -> str:
 def list_module_files(build: Path, targets: Iterable[str]) -> frozenset[str]:
     """``x.o`` and ``x.ko`` of every module of these targets: modpost names these, and not their parts."""
     lists = _ListReader(ForeignDirectory(build))
-    folders = ("." if target in _WHOLE_TREE_LISTS else to_make_target(target) for target in targets)
+    # vmlinux has no modules: a list that is there is of an earlier configuration.
+    own = (target for target in targets if target != "vmlinux")
+    folders = ("." if target in _WHOLE_TREE_LISTS else to_make_target(target) for target in own)
     names = [name for folder in folders for name in lists.read_lines(f"{folder}/modules.order")]
     stems = {name.removesuffix(".ko").removesuffix(".o") for name in names}
     return frozenset(f"{stem}{suffix}" for stem in stems for suffix in (".o", ".ko"))

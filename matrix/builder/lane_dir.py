@@ -1,7 +1,6 @@
 """A lane's directory: kept from cell to cell and from run to run, and dropped when it cannot be trusted.
 
-``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree the objects were built
-from and which warnings belong to which object, since kbuild prints those only when it compiles. ``busy``
+``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree it was made from. ``busy``
 exists while a container works in the directory. A container that was killed leaves objects half-written
 under a valid time stamp, so a lane that is busy when it is opened is dropped. So is one with files that are
 newer than now: make would take them for newer than whatever is edited until then.
@@ -19,7 +18,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.file_times import find_future_file
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
@@ -30,17 +28,6 @@ from matrix.record.states import UNTRIED_STATES, State
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
 from matrix.source.manifest import compare_manifests, touch_files
-
-
-class ObjectWarnings(BaseModel):
-    """The warnings of an object from when it was last compiled: make does not repeat them.
-
-    ``listed``: the object was on the configuration's own lists, so its warnings hold while the lists name
-    it. Others (host tools, prepared headers, the link) are made for every configuration.
-    """
-
-    listed: bool
-    diagnostics: tuple[Diagnostic, ...]
 
 
 class _LaneState(BaseModel):
@@ -56,7 +43,6 @@ class _LaneState(BaseModel):
     copy_: str
     changed: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
-    warnings: dict[str, ObjectWarnings] = {}
 
 
 @dataclass
@@ -73,11 +59,15 @@ class LaneDirectory:
     tree: SourceTree
     changed_files: tuple[str, ...] = ()
     listed_objects: set[str] = field(default_factory=set)
-    warnings: dict[str, ObjectWarnings] = field(default_factory=dict)
 
     @property
     def build(self) -> Path:
         return self.root / "build"
+
+    @property
+    def owner_ids(self) -> tuple[int, int]:
+        """The user and group of what is written in the build directory."""
+        return parse_owner(self.owner)
 
     @property
     def files(self) -> ForeignDirectory:
@@ -118,13 +108,12 @@ class LaneDirectory:
             self.mark_idle()
 
     def save_state(self) -> None:
-        """Write down what the objects were built from, and their warnings."""
+        """Write down what the objects were built from."""
         state = _LaneState(
             tree=self.tree.digest,
             copy_=_identify_copy(self.tree),
             changed=self.changed_files,
             listed=tuple(sorted(self.listed_objects)),
-            warnings=self.warnings,
         )
         write_atomically(self.root / "lane.json", state.model_dump_json())
 
@@ -133,10 +122,10 @@ class LaneDirectory:
         remove_tree(self.build)
         with translate_disk_full(self.build):
             self.build.mkdir(parents=True)
-        _change_owner(self.build, self.owner)
+        change_owner(self.build, self.owner_ids)
         remove_tree(self.root / "lane.json")
         self.mark_idle()
-        self.changed_files, self.listed_objects, self.warnings = (), set(), {}
+        self.changed_files, self.listed_objects = (), set()
         self.save_state()
 
     def put_config(self, text: str) -> None:
@@ -146,7 +135,7 @@ class LaneDirectory:
             path = self.build / ".config"
             remove_tree(path)
             write_atomically(path, text)
-            _change_owner(path, self.owner)
+            change_owner(path, self.owner_ids)
 
     def _read_config(self) -> str | None:
         """The .config that is there; None also where it is no file that could be kept."""
@@ -160,18 +149,18 @@ class LaneDirectory:
         for name in objects:
             self.files.remove_file(name)
 
-    def remove_warned_objects(self) -> None:
-        """Remove every object that has warnings: compiled again, it prints them again."""
-        self.remove_objects(self.warnings)
-        self.warnings = {}
-        self.save_state()
+
+def parse_owner(owner: str) -> tuple[int, int]:
+    """The user and group of ``uid:gid``."""
+    user, group = map(int, owner.split(":"))
+    return user, group
 
 
-def _change_owner(path: Path, owner: str) -> None:
+def change_owner(path: Path, owner: tuple[int, int]) -> None:
+    """Give a file to a container's user and group."""
     # Only root can; for any other user, the container's user is the caller.
-    user, group = (int(part) for part in owner.split(":"))
     if os.geteuid() == 0:
-        os.chown(path, user, group, follow_symlinks=False)
+        os.chown(path, *owner, follow_symlinks=False)
 
 
 def _identify_copy(tree: SourceTree) -> str:
@@ -327,7 +316,7 @@ def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) ->
         # make compares time stamps: a header that differs but is older than the objects would rebuild
         # nothing, and the build would pass falsely. So what differs gets a fresh time in the cache's copy.
         touch_files(tree.path, changed)
-    lane = LaneDirectory(root, owner, tree, changed, set(state.listed), dict(state.warnings))
+    lane = LaneDirectory(root, owner, tree, changed, set(state.listed))
     lane.save_state()
     return lane
 

@@ -19,14 +19,17 @@ from matrix.builder.cell_record import (
 )
 from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
-from matrix.builder.lanes import Lane, plan_visiting_order
+from matrix.builder.lane_objects import LaneObjects
+from matrix.builder.lanes import Lane
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import RunContext
+from matrix.builder.visiting_order import ConfigSet
 from matrix.errors import MachineError
 from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
+from matrix.memory.objects import ObjectMemory, compute_object_scope
 from matrix.memory.results import CellInputs
 from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
@@ -84,7 +87,7 @@ class LaneWorker:
     lane: Lane
     context: RunContext
     _open_directories: ExitStack = field(default_factory=ExitStack)
-    _configs_by_digest: dict[str, Config] = field(default_factory=dict)
+    _configs: ConfigSet = field(default_factory=ConfigSet)
     _finished_ids: set[str] = field(default_factory=set)
 
     def run(self) -> None:
@@ -143,6 +146,17 @@ class LaneWorker:
     @cached_property
     def _sources(self) -> CommandFileReader:
         return CommandFileReader(self._directory)
+
+    @cached_property
+    def _objects(self) -> LaneObjects:
+        context, stages = self.context, self.context.session.find_stages(self.lane.arch)
+        tools = context.session.tree_contents.tools_digest
+        scope = compute_object_scope(self._runner.image, self._runner.make_line, tools)
+        # kbuild would make the whole tree for any other target than the focus.
+        folders = stages.list_make_targets("focus") if stages.last == "focus" else ()
+        return LaneObjects(
+            self._directory, ObjectMemory(context.memory, scope), context.session.input_reader, folders
+        )
 
     @cached_property
     def _attempts(self) -> CellAttempts:
@@ -211,6 +225,8 @@ class LaneWorker:
             self._finish_cell(CellResult(cell, {}))
             return None
         self.context.journal.record_planned_cell(cell)
+        if self.context.build and digest not in self._configs:
+            self._configs.add(digest, Config.parse(resolution.config))
         stages = self.context.session.find_stages(self.lane.arch)
         names = stages.list_stages()
         inputs = build_cell_inputs(
@@ -227,20 +243,13 @@ class LaneWorker:
         row = (resolution, self._resolver.collect_fragment(request), self._runner.make_line)
         if resolution.config is None or resolution.is_reachable:
             return create_resolved_cell(*row)
-        config = self._parse_config(resolution)
+        config = Config.parse(resolution.config)
         actual = find_actual_request(request, session.catalog, list_axes(session.profile), config).id
         # It can be its own id: every axis has the requested value, and only a symbol beside them has not.
         other = actual if actual in self.context.request_ids and actual != request.id else None
         definitions = session.read_definitions(request.arch)
         reason = explain_unreached(resolution, config, definitions, session.catalog)[0]
         return create_resolved_cell(*row, reason, other)
-
-    def _parse_config(self, resolution: Resolution) -> Config:
-        """The configuration as a value. Many requests of a lane may have the same one."""
-        digest = str(resolution.config_sha256)
-        if digest not in self._configs_by_digest:
-            self._configs_by_digest[digest] = Config.parse(str(resolution.config))
-        return self._configs_by_digest[digest]
 
     def _finish_known(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
         """Finish the cells for which a result is known already; the others."""
@@ -265,7 +274,8 @@ class LaneWorker:
                 self.context.journal.record_planned_cell(cell.cell.model_copy(update=update))
 
     def _order_cells(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
-        order = plan_visiting_order([self._parse_config(cell.resolution) for cell in cells])
+        # Without a record of objects all symbols weigh alike.
+        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], {})
         return [cells[index] for index in order]
 
     def _build_cell(self, reachable: _ReachableCell) -> CellResult:
@@ -287,7 +297,8 @@ class LaneWorker:
                     result = build.run()
                     if result.cell.state in ANSWERED_STATES - {State.FAIL}:
                         # Read now: the next cell overwrites the command files.
-                        result = replace(result, sources=self._sources.find_cell_sources(result.objects))
+                        sources = self._sources.find_cell_sources(result.objects, build.listed_objects)
+                        result = replace(result, sources=sources)
             except MachineError as error:
                 result = self._fail_cell(cell, error)
             attempt.outcome = result
@@ -299,7 +310,7 @@ class LaneWorker:
         return CellBuild(
             cell,
             reachable.resolution,
-            self._directory,
+            self._objects,
             self._runner,
             self.context.session.find_stages(self.lane.arch),
             reachable.log,

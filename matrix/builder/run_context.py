@@ -4,11 +4,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 from matrix.builder.cell_build import Stages
+from matrix.builder.compiler_cache import open_compiler_cache
 from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.catalog.load import Catalog
@@ -18,6 +19,7 @@ from matrix.engine.step import StepRunner, remove_writers
 from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.memory.layers import Memory
+from matrix.memory.object_setting import InputReader
 from matrix.memory.results import ResultMemory
 from matrix.memory.tree_contents import TreeContents
 from matrix.record.events import EventSink
@@ -55,14 +57,19 @@ class Session:
         return self.profile.jobs or self.engine_info.cpus
 
     @cached_property
-    def contents(self) -> TreeContents:
+    def conf_digest(self) -> str:
+        """The digest of all that conf can read of the tree."""
+        return self.tree_contents.manifest.compute_conf_digest()
+
+    @cached_property
+    def tree_contents(self) -> TreeContents:
         """The tree as the memories see it."""
         return TreeContents(self.cache.load_manifest(self.tree.digest), self.tree.path)
 
     @cached_property
-    def conf_digest(self) -> str:
-        """The digest of all that conf can read of the tree."""
-        return self.contents.manifest.compute_conf_digest()
+    def input_reader(self) -> InputReader:
+        """What goes into objects of the tree."""
+        return InputReader(self.tree_contents)
 
     @cached_property
     def _settled_tree(self) -> SourceTree:
@@ -104,7 +111,7 @@ class Session:
     ) -> MakeRunner:
         """``make`` of the session's tree with one of its toolchains; with all jobs unless they are shared."""
         image = self.toolchains[toolchain].image_id
-        return MakeRunner(
+        runner = MakeRunner(
             steps,
             self.tree.path,
             image,
@@ -112,6 +119,11 @@ class Session:
             share_jobs or (lambda: self.jobs),
             open_build_directory,
         )
+        if not self.profile.ccache:
+            return runner
+        folder = self.cache.layout.compiler_caches
+        kept = open_compiler_cache(folder, image, self.tree.patches, self.user)
+        return replace(runner, mounts=kept.mounts, env=kept.env)
 
     def create_resolver(
         self, runner: MakeRunner, catalog: Catalog, fixed_symbols: Mapping[str, str]
@@ -193,7 +205,7 @@ class RunContext:
     @cached_property
     def results(self) -> ResultMemory:
         """The results that are remembered of cells of this tree."""
-        return ResultMemory(self.memory, self.session.contents)
+        return ResultMemory(self.memory, self.session.tree_contents)
 
     @cached_property
     def request_ids(self) -> frozenset[str]:

@@ -4,7 +4,6 @@ kbuild's lists show it where nothing failed. A directory with a failure has none
 compiled, and a dry run what was up to date already.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +14,8 @@ from matrix.builder.kbuild_objects import (
     read_listed_objects,
     to_make_target,
 )
-from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings
-from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
+from matrix.builder.lane_objects import LaneObjects
+from matrix.diagnostics.diagnostic import BuildLog, Occurrence
 
 
 @dataclass(frozen=True)
@@ -25,9 +24,9 @@ class StageObjects:
 
     ``own``: those known to belong to the stage, made or not. ``proven``: what was made in it and make did not
     blame, wherever it lies, or stood there up to date; and what was refused with an error that names it.
-    ``unproven``: what make failed to make without such an error. ``current``: those whose earlier warnings
+    ``unproven``: what make failed to make without such an error. ``current``: those whose warnings on record
     hold, unless they were compiled anew. ``compiled``: what was compiled now, of the stage's own and of what
-    had warnings. ``listed``: what the configuration is known to have on its lists.
+    warned. ``listed``: what the configuration is known to have on its lists.
     """
 
     own: frozenset[str]
@@ -49,23 +48,25 @@ class StageObjects:
 
 
 def read_built_objects(
-    lane: LaneDirectory, targets: Sequence[str], printed: Iterable[Occurrence], moment: int
+    lane: LaneObjects, targets: Sequence[str], printed: Iterable[Occurrence], moment: int
 ) -> StageObjects:
     """The objects of a stage without a failure. ``moment``: when make began, in the file system's time."""
-    own = read_listed_objects(lane.build, targets)
-    listed = own | list_module_files(lane.build, targets)
+    own = read_listed_objects(lane.lane.build, targets)
+    listed = own | _read_lists(lane, targets)
     compiled = _find_compiled(lane, own, printed, moment)
-    return StageObjects(own, own, frozenset(), listed, compiled, listed)
+    return StageObjects(own, own, frozenset(), listed | lane.list_library_members(), compiled, listed)
 
 
 def read_failing_objects(
-    lane: LaneDirectory, targets: Sequence[str], log: BuildLog, dry_run: DryRun, moment: int
+    lane: LaneObjects, targets: Sequence[str], log: BuildLog, dry_run: DryRun, moment: int
 ) -> StageObjects:
     """The objects of a stage with a failure. ``dry_run``: what make would do after it."""
     failed = frozenset(target.object for target in log.failed_targets if target.object)
     refused = {item.object for item in log.occurrences if item.diagnostic.severity == "error"}
-    belonging = find_belonging_objects(lane.build, dry_run, log.compiled_objects, failed)
-    listed, files = read_listed_objects(lane.build, targets), list_module_files(lane.build, targets)
+    build = lane.lane.build
+    belonging = find_belonging_objects(build, dry_run, log.compiled_objects, failed)
+    listed, files = read_listed_objects(build, targets), list_module_files(build, targets)
+    beside = _read_lists(lane, targets)
     own = listed | belonging.standing | _select_own(log, targets, belonging)
     single = (listed | belonging.standing | log.compiled_objects) - failed
     made = single | (_find_whole_modules(lane, belonging, single, files) - failed)
@@ -73,10 +74,16 @@ def read_failing_objects(
         own=own,
         proven=made | (failed & refused),
         unproven=failed - refused,
-        current=listed | files | (made - log.compiled_objects),
+        current=beside | (made - log.compiled_objects) | lane.list_library_members(),
         compiled=_find_compiled(lane, own, log.occurrences, moment),
-        listed=listed | files | belonging.belonging,
+        listed=beside | belonging.belonging,
     )
+
+
+def _read_lists(lane: LaneObjects, targets: Iterable[str]) -> frozenset[str]:
+    """All that the lists of these targets name. Of an object in the focus, make makes the whole directory."""
+    whole = [*map(to_make_target, targets)]
+    return read_listed_objects(lane.lane.build, whole) | list_module_files(lane.lane.build, whole)
 
 
 def _select_own(log: BuildLog, targets: Sequence[str], belonging: BelongingObjects) -> frozenset[str]:
@@ -90,48 +97,17 @@ def _select_own(log: BuildLog, targets: Sequence[str], belonging: BelongingObjec
 
 
 def _find_whole_modules(
-    lane: LaneDirectory, belonging: BelongingObjects, made: frozenset[str], files: frozenset[str]
+    lane: LaneObjects, belonging: BelongingObjects, made: frozenset[str], files: frozenset[str]
 ) -> frozenset[str]:
     """The modules' own objects, ``x.o`` of its parts, that were linked: where a part is missing, none is."""
     linked = {name for name in files if name.endswith(".o")}
     linked |= {name for name, parts in belonging.modules.items() if parts <= made}
-    return frozenset(name for name in linked if lane.files.stat_file(name))
+    return frozenset(name for name in linked if lane.lane.files.stat_file(name))
 
 
 def _find_compiled(
-    lane: LaneDirectory, objects: frozenset[str], printed: Iterable[Occurrence], moment: int
+    lane: LaneObjects, objects: frozenset[str], printed: Iterable[Occurrence], moment: int
 ) -> frozenset[str]:
-    blamed = frozenset(item.object for item in printed if item.object)
-    return find_made_since(lane.build, objects | lane.warnings.keys(), moment) | blamed
-
-
-def list_carried_warnings(lane: LaneDirectory, objects: StageObjects) -> list[Occurrence]:
-    """The warnings that make did not print again, since it did not make their objects again."""
-    return [
-        Occurrence(diagnostic, item)
-        for item, kept in lane.warnings.items()
-        if item not in objects.compiled
-        and (item in objects.current if kept.listed else lane.files.stat_file(item))
-        for diagnostic in kept.diagnostics
-    ]
-
-
-def remember_warnings(
-    lane: LaneDirectory, printed: Sequence[Occurrence], objects: StageObjects, *, failing: bool
-) -> None:
-    """Remember the warnings of whatever was compiled now, in place of its earlier ones."""
-    # What a log alone shows may be made for every configuration; where something failed, so may the rest.
-    if not failing:
-        lane.listed_objects |= objects.listed
-    warnings_by_object: dict[str | None, list[Diagnostic]] = defaultdict(list)
-    for diagnostic, name in printed:
-        if diagnostic.severity == "warning":
-            warnings_by_object[name].append(diagnostic)
-    for item in objects.compiled:
-        warnings = tuple(warnings_by_object[item])
-        lane.warnings.pop(item, None)
-        if warnings and failing and item.endswith(".o") and item not in objects.listed:
-            # Where it belongs is not known; made again, it warns again.
-            lane.remove_objects([item])
-        elif warnings:
-            lane.warnings[item] = ObjectWarnings(listed=item in objects.listed, diagnostics=warnings)
+    # What was put back just before make began may have the very time of its beginning.
+    made = (name for name in find_made_since(lane.lane.build, objects, moment) if not lane.is_standing(name))
+    return frozenset(made) | {item.object for item in printed if item.object}

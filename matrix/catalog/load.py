@@ -26,12 +26,16 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 
 @dataclass(frozen=True)
 class Catalog:
-    """All rows by name: the built-in ones, and a profile's own on top."""
+    """All rows by name: the built-in ones, and a profile's own on top.
+
+    ``with_ccache``: the images of the toolchains have ccache.
+    """
 
     arches: Mapping[str, Arch]
     toolchains: Mapping[str, Toolchain]
     bases: Mapping[str, Base]
     knobs: Mapping[str, Knob]
+    with_ccache: bool = False
 
     def build_make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
         """The variables of the make line, ARCH first; ``{triplet}`` filled in."""
@@ -81,6 +85,7 @@ class Catalog:
             toolchains={**self.toolchains, **profile.toolchains},
             bases={**self.bases, **profile.bases},
             knobs=_merge_knobs(self.knobs, profile.knobs),
+            with_ccache=profile.ccache,
         )
 
 

@@ -245,6 +245,7 @@ class Profile(TomlModel):
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
     fresh: bool = False
+    ccache: bool = False
     out: str | None = None
     bases: dict[str, Base] = {}
     toolchains: dict[str, Toolchain] = {}

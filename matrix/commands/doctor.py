@@ -152,7 +152,7 @@ def _check_disk(cache: SourceCache) -> HealthCheck:
 def _check_images(engine: Engine, profile: Profile) -> Iterator[HealthCheck]:
     catalog = load_catalog().with_profile(profile)
     for name in profile.toolchain:
-        ref = resolve_image_ref(name, catalog.toolchains[name])
+        ref = resolve_image_ref(name, catalog)
         is_present = engine.find_image_id(ref) is not None
         message = ref if is_present else f"{ref} is not there"
         yield HealthCheck(f"image {name}", is_present, message, "./inv setup")

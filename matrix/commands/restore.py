@@ -69,7 +69,7 @@ def _restore_toolchain(
         )
     emit(ProgressNote(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
     image = ensure_images(engine, catalog, [name], emit)[name]
-    ref = resolve_image_ref(name, catalog.toolchains[name])
+    ref = resolve_image_ref(name, catalog)
     if image != recorded.image_id:
         emit(ProgressNote(f"Another takes its place, and may behave otherwise: {ref}, {image}."))
     return recorded.model_copy(update={"image": ref, "image_id": image})

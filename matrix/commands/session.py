@@ -14,7 +14,7 @@ from pathlib import Path
 import matrix
 from matrix.builder.run_context import Session
 from matrix.catalog.load import Catalog, load_catalog
-from matrix.catalog.types import Profile, Toolchain, find_compiler_and_linker
+from matrix.catalog.types import Profile, find_compiler_and_linker
 from matrix.commands.focus import check_focus
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import (
@@ -121,16 +121,18 @@ def _build_session(
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
-    """Check that what the request names can be read, before minutes are spent on anything else."""
+    """Check that what the request names can be read and had, before minutes are spent on anything else."""
     parse_source_spec(profile.source)
     for patch in profile.patch:
         read_series(patch)
     for name in profile.base:
         check_base_files(catalog.bases[name])
+    for name in profile.toolchain:
+        resolve_image(name, catalog)
 
 
 def _check_nothing_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache) -> None:
-    refs = {name: resolve_image_ref(name, catalog.toolchains[name]) for name in profile.toolchain}
+    refs = {name: resolve_image_ref(name, catalog) for name in profile.toolchain}
     missing = [f"the image of {name}" for name, ref in refs.items() if engine.find_image_id(ref) is None]
     if profile.source.startswith("debian:") and cache.read_spec_entry(profile.source) is None:
         missing.append(f"the source {profile.source}")
@@ -144,7 +146,7 @@ def ensure_images(
     """Build or pull the images that are missing; returns toolchain → image id."""
     ids = {}
     for name in toolchains:
-        image = resolve_image(name, catalog.toolchains[name])
+        image = resolve_image(name, catalog)
         if isinstance(image, ImageRecipe):
             ids[name] = ensure_toolchain_image(engine, image, emit, install=install)
         else:
@@ -152,16 +154,25 @@ def ensure_images(
     return ids
 
 
-def resolve_image(name: str, row: Toolchain) -> ImageRecipe | str:
-    """What a toolchain's image is built from, or the image that its row names."""
+def resolve_image(name: str, catalog: Catalog) -> ImageRecipe | str:
+    """What a toolchain's image is built from, or the image that its row names.
+
+    RequestError where that image would have to have ccache: it is another's, and is taken as it is.
+    """
+    row = catalog.toolchains[name]
     if row.template is not None and row.version is not None:
-        return ImageRecipe(name, row.template, row.version)
+        return ImageRecipe(name, row.template, row.version, with_ccache=catalog.with_ccache)
+    if catalog.with_ccache:
+        raise RequestError(
+            f"the toolchain {name} names an image, and ccache comes with images that kmatrix builds",
+            "leave ccache out, or give the toolchain a template and a version",
+        )
     return str(row.image)
 
 
-def resolve_image_ref(name: str, row: Toolchain) -> str:
+def resolve_image_ref(name: str, catalog: Catalog) -> str:
     """The name of a toolchain's image, whether the engine has it or not."""
-    image = resolve_image(name, row)
+    image = resolve_image(name, catalog)
     return image.tag if isinstance(image, ImageRecipe) else image
 
 
@@ -204,9 +215,9 @@ def _build_toolchain_record(
                 "name another image, or other make variables, in the profile's toolchain",
             )
         compilers[arch] = Compiler(version=version, binutils=binutils)
-    image = resolve_image(name, catalog.toolchains[name])
+    image = resolve_image(name, catalog)
     return ToolchainRecord(
-        image=resolve_image_ref(name, catalog.toolchains[name]),
+        image=resolve_image_ref(name, catalog),
         image_id=image_id,
         root=image.root.tag if isinstance(image, ImageRecipe) else "",
         recipe=image.dockerfiles if isinstance(image, ImageRecipe) else (),

@@ -19,7 +19,7 @@ DEFAULT_PROFILE = "kvm-vfio"
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
-def _split_words(given: Sequence[str]) -> tuple[str, ...]:
+def split_words(given: Sequence[str]) -> tuple[str, ...]:
     """Split at commas as well: such an option repeats, or takes commas."""
     return tuple(word for item in given for word in (part.strip() for part in item.split(",")) if word)
 
@@ -47,7 +47,7 @@ def _take_name(given: Sequence[str]) -> str:
     return given[-1]
 
 
-def _parse_number(given: Sequence[str]) -> int:
+def parse_number(given: Sequence[str]) -> int:
     # int() takes digits of every script, blanks and underscores.
     if not _WHOLE_NUMBER.fullmatch(given[-1]):
         raise RequestError(f"expected a whole number, got {given[-1]!r}")
@@ -71,7 +71,7 @@ class Option:
 
     @property
     def is_repeatable(self) -> bool:
-        return self.parse_words in (_split_words, _keep_words, _parse_make_variables)
+        return self.parse_words in (split_words, _keep_words, _parse_make_variables)
 
     @property
     def is_switch(self) -> bool:
@@ -82,9 +82,9 @@ PROFILE_OPTION = Option(
     "profile", f"a built-in profile (kvm-vfio, quick) or a TOML file; default {DEFAULT_PROFILE}"
 )
 OPTIONS = (
-    Option("arch", "arches, as in the kernel's ARCH=; repeat or separate with commas", _split_words),
+    Option("arch", "arches, as in the kernel's ARCH=; repeat or separate with commas", split_words),
     Option(
-        "toolchain", "toolchains, such as gcc-14 or clang-19; repeat or separate with commas", _split_words
+        "toolchain", "toolchains, such as gcc-14 or clang-19; repeat or separate with commas", split_words
     ),
     Option(
         "select",
@@ -95,15 +95,16 @@ OPTIONS = (
     Option("patch", "apply this patch to a copy of the source; repeats, in order", _keep_words),
     Option("stage", "how far to build: focus, vmlinux or modules"),
     Option("make", "a make variable, VAR=VALUE (W=1, C=1, KCFLAGS=...); repeats", _parse_make_variables),
-    Option("jobs", "compile jobs in total (default: the engine's processors)", _parse_number),
-    Option("lanes", "lanes at once (default: as many as there are jobs)", _parse_number),
+    Option("jobs", "compile jobs in total (default: the engine's processors)", parse_number),
+    Option("lanes", "lanes at once (default: as many as there are jobs)", parse_number),
     Option("memory", "memory limit of a container, such as 4G (default: its share of the machine)"),
     Option("timeout", "time limit of a cell, such as 30m or 2h"),
     Option("deadline", "start no new cell after this long, such as 2h"),
-    Option("retries", "tries again of a cell that a fault of the machine ended (default: 2)", _parse_number),
+    Option("retries", "tries again of a cell that a fault of the machine ended (default: 2)", parse_number),
     Option("fail-fast", "start no new cell after a failure", _parse_switch),
     Option("werror", f"exit {ExitCode.WARNED} when there were warnings and no failure", _parse_switch),
     Option("fresh", "take nothing that earlier runs remembered: build everything anew", _parse_switch),
+    Option("ccache", "call the compilers through ccache (for whole kernels, see README)", _parse_switch),
     Option("out", "directory of this run (default: runs/<run-id>)", _take_name),
 )
 

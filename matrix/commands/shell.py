@@ -67,7 +67,8 @@ def open_cell_shell(
         steps = session.create_step_runner(f"shell-{secrets.token_hex(4)}")
         with session.open_lane(lane, stages, variables, copy=True) as lane_directory:
             lane_directory.put_config(config)
-            lane_directory.remove_warned_objects()
+            # Compiled again, it prints again what it printed in the cell.
+            lane_directory.remove_objects(ref.object for ref in cell.diagnostics if ref.object)
             runner = session.create_make_runner(
                 steps, cell.toolchain, variables, lambda: lane_directory.build
             )

@@ -77,6 +77,7 @@ def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -
     leftovers = [*lanes]
     if not busy:
         leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
+        leftovers += _find_compiler_caches(cache.layout.compiler_caches)
     return [*leftovers, *_find_outdated_images(engine)]
 
 
@@ -109,6 +110,13 @@ def _find_sources(cache: SourceCache) -> Iterator[Leftover]:
     for tree in cache.list_trees():
         name = f"Linux {tree.version} {tree.digest[:12]}"
         yield Leftover("source", name, tree.size, partial(cache.remove, tree.digest))
+
+
+def _find_compiler_caches(folder: Path) -> Iterator[Leftover]:
+    """What ccache kept, by image and layer."""
+    for path in sorted(folder.glob("*/*/")):
+        name = f"{path.parent.name} {path.name}"
+        yield Leftover("ccache", name, measure_tree(path), partial(remove_tree, path))
 
 
 class _CachedFile(NamedTuple):
@@ -160,7 +168,9 @@ def _find_outdated_images(engine: Engine | None) -> Iterator[Leftover]:
     """Images of ours that no recipe of today names."""
     if engine is None:
         return
-    current = {resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items()}
+    plain = load_catalog()
+    catalogs = (plain, replace(plain, with_ccache=True))
+    current = {resolve_image_ref(name, catalog) for catalog in catalogs for name in catalog.toolchains}
     for ref, size in engine.list_images().items():
         if ref not in current | {compute_base_tag(), ROOT_IMAGE.tag}:
             yield Leftover("image", ref, size, partial(engine.remove_image, ref))

@@ -26,6 +26,7 @@ from matrix.shell_words import format_command
 DOCKERFILES_DIR = Path(__file__).parents[2] / "dockerfiles"
 _NOT_ALLOWED_IN_TAG = re.compile(r"[^a-z0-9]+")
 _TEMPLATE_SUFFIX = ".Dockerfile.j2"
+_BASE_TEMPLATE, _CCACHE_TEMPLATE = "base", "ccache"
 # Two lanes may need the same missing image: one builds it, and the other then finds it.
 _BUILD_LOCK = threading.Lock()
 # Each command's first line that is not blank (perl begins with a blank one), or an empty one where the
@@ -44,28 +45,35 @@ class ImageRecipe:
     """A toolchain whose image is built here: ``ImageRecipe("gcc-14", "gcc", 14)``.
 
     ``template`` names the file under ``dockerfiles/``, ``version`` is the compiler's, and ``root`` the
-    root file system, with its Debian suite.
+    root file system, with its Debian suite. ``with_ccache``: with a layer on top that has ccache.
     """
 
     name: str
     template: str
     version: int
     root: RootImage = ROOT_IMAGE
+    with_ccache: bool = False
 
     @property
     def dockerfiles(self) -> tuple[str, ...]:
         """All Dockerfiles of the image, each on the one before; the first is on the root file system."""
-        return (_render_base_dockerfile(self.root), self.dockerfile)
+        return (_render_base_dockerfile(self.root), *self.images_on_base.values())
 
     @property
-    def dockerfile(self) -> str:
-        """Its Dockerfile, on the base as it stands now."""
-        return render_dockerfile(self.name, self.template, self.version, compute_base_tag(self.root))
+    def images_on_base(self) -> dict[str, str]:
+        """Tag → Dockerfile of each image above the base as it stands now; the last one is the toolchain's."""
+        plain = render_dockerfile(self.name, self.template, self.version, compute_base_tag(self.root))
+        images = {compute_image_tag(self.name, plain): plain}
+        if self.with_ccache:
+            name = f"{self.name}-{_CCACHE_TEMPLATE}"
+            layer = render_dockerfile(name, _CCACHE_TEMPLATE, self.version, next(iter(images)))
+            images[compute_image_tag(name, layer)] = layer
+        return images
 
     @property
     def tag(self) -> str:
         """The tag of its image, whether that exists or not."""
-        return compute_image_tag(self.name, self.dockerfile)
+        return [*self.images_on_base][-1]
 
 
 @cache
@@ -90,7 +98,7 @@ def list_image_templates() -> tuple[str, ...]:
     names = (
         path.name.removesuffix(_TEMPLATE_SUFFIX) for path in DOCKERFILES_DIR.glob(f"*{_TEMPLATE_SUFFIX}")
     )
-    return tuple(sorted(name for name in names if name != "base"))
+    return tuple(sorted(name for name in names if name not in (_BASE_TEMPLATE, _CCACHE_TEMPLATE)))
 
 
 def render_dockerfile(name: str, family: str, version: int | None, parent: str) -> str:
@@ -126,7 +134,7 @@ def compute_base_tag(root: RootImage = ROOT_IMAGE) -> str:
 
 
 def _render_base_dockerfile(root: RootImage) -> str:
-    return render_dockerfile("base", "base", None, root.tag)
+    return render_dockerfile(_BASE_TEMPLATE, _BASE_TEMPLATE, None, root.tag)
 
 
 def ensure_base_image(engine: Engine, emit: EventSink, *, install: bool = False) -> str:
@@ -151,8 +159,10 @@ def ensure_toolchain_image(
     if image := engine.find_image_id(recipe.tag):
         return image
     with _BUILD_LOCK:
-        _ensure_base_locked(engine, recipe.root, emit, install=install)
-        return _ensure_image_locked(engine, recipe.tag, recipe.dockerfile, emit)
+        image = _ensure_base_locked(engine, recipe.root, emit, install=install)
+        for tag, dockerfile in recipe.images_on_base.items():
+            image = _ensure_image_locked(engine, tag, dockerfile, emit)
+        return image
 
 
 def ensure_named_image(engine: Engine, ref: str, emit: EventSink) -> str:

@@ -14,6 +14,7 @@ from matrix.memory.store import Entry, EntryKind, MemoryStore
 from matrix.source.kernel_tree import AppliedPatch
 
 BASE_LAYER = "base"
+_PATCHED_PREFIX = "patched-"
 
 
 def name_layers(patches: Sequence[AppliedPatch]) -> tuple[str, ...]:
@@ -21,8 +22,14 @@ def name_layers(patches: Sequence[AppliedPatch]) -> tuple[str, ...]:
     names = [BASE_LAYER]
     for count in range(1, len(patches) + 1):
         text = "".join(patch.sha256 for patch in patches[:count])
-        names.insert(0, f"patched-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+        names.insert(0, f"{_PATCHED_PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:16]}")
     return tuple(names)
+
+
+def list_layers(folder: Path) -> list[Path]:
+    """The layers that are there, by name: the base's first."""
+    paths = sorted(path for path in folder.glob("*/"))
+    return [path for path in paths if path.name == BASE_LAYER or path.name.startswith(_PATCHED_PREFIX)]
 
 
 @dataclass
@@ -69,7 +76,7 @@ class Memory:
             store.put_entries(entries)
 
     def put_content(self, content: bytes) -> str:
-        """Keep a content in the own layer, unless one has it already; its SHA-256."""
+        """Keep a content in the own layer, also where one below has it and may lose it; its SHA-256."""
         digest = hashlib.sha256(content).hexdigest()
         for store in self._stores[:1]:
             store.put_content(content)

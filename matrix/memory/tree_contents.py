@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 
 from matrix.kernel_files import Impact, classify_impact
@@ -33,17 +33,17 @@ class TreeContents:
     @cached_property
     def sources_digest(self) -> str:
         """The digest of all sources' contents."""
-        return _digest_lines(self._describe(path) for path in self._read_paths if is_plain_source(path))
+        return digest_lines(self._describe(path) for path in self._read_paths if is_plain_source(path))
 
     @cached_property
     def rest_digest(self) -> str:
         """The digest of everything else that can reach a build: Makefiles, Kconfig, scripts, tables."""
-        return _digest_lines(self._describe(path) for path in self._read_paths if not is_plain_source(path))
+        return digest_lines(self._describe(path) for path in self._read_paths if not is_plain_source(path))
 
     @cached_property
     def names_digest(self) -> str:
         """The digest of the names of all files that a build can read."""
-        return _digest_lines(self._read_paths)
+        return digest_lines(self._read_paths)
 
     @cached_property
     def tools_digest(self) -> str:
@@ -51,7 +51,7 @@ class TreeContents:
 
         What works on an object besides its compiler is on no list of what went into it.
         """
-        return _digest_lines(self._describe(path) for path in self.manifest.entries if _is_tool(path))
+        return digest_lines(self._describe(path) for path in self.manifest.entries if _is_tool(path))
 
     @cached_property
     def paths_by_name(self) -> Mapping[str, tuple[str, ...]]:
@@ -67,19 +67,22 @@ class TreeContents:
         Links and ``..`` are followed. ABSENT where it has none.
         """
         if path not in self._contents:
-            self._contents[path] = self._look_up(path)
+            entry = self.manifest.entries.get(self.find_plain_path(path))
+            self._contents[path] = ABSENT if entry is None or entry.kind == "link" else entry.sha256
         return self._contents[path]
 
     def digest_contents(self, paths: Iterable[str]) -> str:
         """One digest of the contents of these files, in this order."""
-        return _digest_lines(f"{self.find_content(path)} {path}" for path in paths)
+        return digest_lines(f"{self.find_content(path)} {path}" for path in paths)
 
-    def _look_up(self, path: str) -> str:
+    def find_plain_path(self, path: str) -> str:
+        """The same file's path without links and ``..``; nothing where it leads out of the tree."""
         # Reading links on the disk is slow, and there is hardly a path with one.
-        has_link = not self._links.isdisjoint(accumulate(path.split("/"), "{}/{}".format))
-        target = resolve_inside(str(self.root), path) if has_link else os.path.normpath(path)
-        entry = self.manifest.entries.get(target or "")
-        return ABSENT if entry is None or entry.kind == "link" else entry.sha256
+        plain = os.path.normpath(path)
+        steps = [accumulate(name.split("/"), "{}/{}".format) for name in {path, plain}]
+        if self._links.isdisjoint(chain(*steps)):
+            return plain
+        return resolve_inside(str(self.root), path) or ""
 
     @cached_property
     def _links(self) -> frozenset[str]:
@@ -105,7 +108,8 @@ def _is_tool(path: str) -> bool:
     return parts[0] in ("scripts", "tools") or (len(parts) > 3 and parts[0] == "arch" and parts[2] == "tools")
 
 
-def _digest_lines(lines: Iterable[str]) -> str:
+def digest_lines(lines: Iterable[str]) -> str:
+    """One digest of these lines, in this order."""
     whole = hashlib.sha256()
     for line in lines:
         whole.update(os.fsencode(line) + b"\0")

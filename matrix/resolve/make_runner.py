@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matrix.engine.protocol import TEMPORARY_DIRECTORIES, ContainerResult, LineCallback, Mount
@@ -56,6 +56,7 @@ class MakeRunner:
 
     ``share_jobs`` is called at every step, so that a lane takes over the cores of lanes that are done.
     ``open_build_directory`` is called only when there is something to run: many cells need no directory.
+    ``mounts`` and ``env`` are what the container holds beside the tree and that directory.
     """
 
     steps: StepRunner
@@ -64,6 +65,8 @@ class MakeRunner:
     make_variables: Mapping[str, str]
     share_jobs: Callable[[], int]
     open_build_directory: Callable[[], Path]
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def make_line(self) -> str:
@@ -135,8 +138,8 @@ class MakeRunner:
         return Step(
             image=self.image,
             command=command,
-            mounts=(Mount(self.tree, SOURCE_MOUNT), build),
-            env={**_ENVIRONMENT, **env},
+            mounts=(Mount(self.tree, SOURCE_MOUNT), build, *self.mounts),
+            env={**_ENVIRONMENT, **self.env, **env},
             workdir=BUILD_MOUNT,
             cell=cell,
             reports=True,

@@ -116,8 +116,9 @@ class Kernel:
         return self._configure(job) if job.configures else self._build(job)
 
     def ran(self, *, configures: bool) -> list[Job]:
-        """The jobs that configured, or those that built. A dry run does neither."""
-        return [job for job in self.jobs if job.configures == configures and not job.is_dry_run]
+        """The jobs that configured, or those that built. A dry run and prepared headers are neither."""
+        jobs = (job for job in self.jobs if not job.is_dry_run and job.targets != ("prepare",))
+        return [job for job in jobs if job.configures == configures]
 
     def _configure(self, job: Job) -> int:
         place = job.host("/build") / ".config"
@@ -146,6 +147,8 @@ class Kernel:
         return 2
 
     def _target(self, job: Job, target: str, config: Settings) -> bool:
+        if target == "prepare":
+            return True
         chosen = self._choose(target, config)
         if job.is_dry_run:
             self._print_recipes(job, target, chosen, config)
@@ -215,7 +218,9 @@ class Kernel:
 
     def _write_dependencies(self, place: Path, name: str) -> None:
         source = f"/src/{name.removesuffix('.o')}.c"
-        deps = "".join(f"  {word} \\\n" for word in self.objects[name].includes)
+        made = self.objects[name]
+        symbols = (f"$(wildcard include/config/{symbol})" for symbol in (made.symbol, *made.sees))
+        deps = "".join(f"  {word} \\\n" for word in (*made.includes, *symbols))
         text = f"savedcmd_{name} := gcc -c -o {name} {source}\n\nsource_{name} := {source}\n\n"
         (place.parent / f".{place.name}.cmd").write_text(f"{text}deps_{name} := \\\n{deps}\n")
 

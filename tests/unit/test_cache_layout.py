@@ -29,6 +29,7 @@ def test_each_part_of_the_cache_has_the_name_that_it_has_on_disk() -> None:
     assert layout.spec_entries == Path("/k/sources/by-spec")
     assert layout.hash_caches == Path("/k/sources/memo")
     assert layout.resolutions == Path("/k/resolutions")
+    assert layout.compiler_caches == Path("/k/ccache")
     assert layout.lanes == Path("/k/lanes")
 
 
@@ -64,7 +65,7 @@ def test_of_a_directory_that_holds_more_only_the_caches_own_folders_are_closed(t
     for path in (home, home / "mail", home / "lanes"):
         path.chmod(0o755)
     CacheLayout(home).create_root()
-    own = dict.fromkeys(("sources", "lanes", "memory", "resolutions"), 0o700)
+    own = dict.fromkeys(("ccache", "sources", "lanes", "memory", "resolutions"), 0o700)
     assert modes(home) == {"home": 0o755, "mail": 0o755, **own}
     assert CacheLayout(home).is_private()
     (home / "lanes").chmod(0o750)

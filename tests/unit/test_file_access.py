@@ -46,7 +46,7 @@ ALLOWED = {
     "matrix/builder/lane_dir.py:_is_marked_busy": "the same",
     "matrix/builder/lane_dir.py:open_lane": "the same",
     "matrix/builder/lane_dir.py:_copy_first_idle": "the same",
-    "matrix/builder/lane_dir.py:_change_owner": "does not follow links",
+    "matrix/builder/lane_dir.py:change_owner": "does not follow links",
     "matrix/builder/lane_dir.py:_identify_copy": "the tree's root, in the cache",
     "matrix/builder/kbuild_deps.py:_resolve_source_names": "a name in the cache's tree; nothing is read",
     "matrix/memory/layers.py": "the cache's own folders",

@@ -240,6 +240,7 @@ WRONG_TYPES = {
     "fail-fast": "'no'",
     "werror": "1",
     "fresh": "1",
+    "ccache": "'yes'",
     "out": "[]",
     "bases": "3",
     "toolchains": "'x'",
@@ -392,6 +393,38 @@ IMPORTS = [
     Row("import build --out dir", "--out .*/dir is in use: it is not empty", "does not exist yet"),
     Row("import build --out=", "--out is empty", "leave it out"),
 ]
+BENCHES = [
+    Row("bench --case frist", r"--case: there is no 'frist' \(nearest: 'first'\)", "it takes first, again"),
+    Row(
+        "bench --case first,",
+        "tuxmake is not installed",
+        "or leave it out: --against",
+        1,
+        {"PATH": "/nosuch"},
+    ),
+    Row(("bench", "--case", ESCAPE), r"--case: there is no '\\x1b\[31mred'", "it takes first"),
+    Row("bench --against make", "--against: there is no 'make'", "it takes tuxmake, fresh, kept"),
+    Row("bench --case next", "the case next needs another version of the tree", "name it: --next SPEC"),
+    Row("bench --next=", "--next is empty", "leave it out"),
+    Row("bench --next nosuch", "no source 'nosuch'", "A source is DIR"),
+    *(
+        Row(f"bench --{option}={value}", f"--{option}: expected a {says}")
+        for option, value, says in (
+            ("repeat", "0", "number from 1 to 100, got 0"),
+            ("repeat", "101", "number from 1 to 100, got 101"),
+            ("repeat", "x", "whole number, got 'x'"),
+            ("sample", "-1", "number from 0 to 1000000, got -1"),
+            ("sample", "1.5", "whole number, got '1.5'"),
+        )
+    ),
+    Row("bench --repeat=", "--repeat: expected a whole number, got ''"),
+    Row("bench --format html", "no format 'html' of a bench's table", "formats: text, markdown"),
+    Row("bench --patch fix.patch", "bench has no option '--patch'", "bench --help"),
+    Row("bench --against fresh --profile nosuch.toml", "nosuch.toml: cannot be read", READS),
+    Row("bench --against fresh --profile ok.toml --out dir", "--out .*/dir is in use", "does not exist yet"),
+    Row("bench --against fresh --profile ok.toml --case first --source nosuch", "no source 'nosuch'"),
+    Row("bench first", "no task 'first'", "--list"),
+]
 MACHINE = [
     Row("setup --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
     Row("setup --jobs 0", "greater than or equal to 1"),
@@ -466,6 +499,7 @@ TABLE = {
     "runs": RUNS,
     "findings": FINDINGS,
     "imports": IMPORTS,
+    "benches": BENCHES,
     "machine": MACHINE,
 }
 ALL = [(group, row) for group, rows in TABLE.items() for row in rows]

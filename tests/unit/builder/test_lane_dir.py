@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from matrix.builder.kbuild_objects import find_made_since
-from matrix.builder.lane_dir import LaneDirectory, ObjectWarnings, format_lane_key, open_lane, open_lane_copy
+from matrix.builder.lane_dir import LaneDirectory, format_lane_key, open_lane, open_lane_copy
 from matrix.cache_layout import CacheLayout
-from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, MachineError
 from matrix.foreign_files import ForeignFileError
 from matrix.foreign_trees import remove_tree
@@ -40,10 +39,7 @@ GOOD = {
     "arch/x86/entry/syscalls/syscall_64.tbl": "0 read\n",
     "kernel/bounds.c": "int b;\n",
 }
-WARNING = Diagnostic(
-    severity="warning", tool="gcc", file="virt/kvm/vfio.c", line=1, message="unused variable"
-)
-KEPT = {"virt/kvm/vfio.o": ObjectWarnings(listed=True, diagnostics=(WARNING,))}
+KEPT = {"virt/kvm/vfio.o"}
 
 
 class Trees:
@@ -88,7 +84,7 @@ def visit(lane: Open, tree: SourceTree) -> None:
         place.mark_busy()
         (place.build / "vfio.o").write_text("object")
         place.mark_idle()
-        place.warnings = dict(KEPT)
+        place.listed_objects = set(KEPT)
         place.save_state()
 
 
@@ -105,7 +101,7 @@ def test_a_new_lane_is_empty_whole_and_knows_its_tree(lane: Open, trees: Trees) 
     with lane(tree) as place:
         assert list(place.build.iterdir()) == []
         assert place.tree.digest == tree.digest
-        assert place.warnings == {}
+        assert place.listed_objects == set()
         assert not place.is_broken
 
 
@@ -114,15 +110,15 @@ def test_a_lane_is_kept_from_run_to_run_with_its_objects_and_their_warnings(lane
     visit(lane, tree)
     with lane(tree) as place:
         assert kept(place)
-        assert place.warnings == KEPT
+        assert place.listed_objects == KEPT
     assert (tree.path / "virt/kvm/vfio.c").stat().st_mtime == LONG_AGO
 
 
 def test_what_was_not_remembered_is_not_known_later(lane: Open, trees: Trees) -> None:
     with lane(trees()) as place:
-        place.warnings = dict(KEPT)
+        place.listed_objects = set(KEPT)
     with lane(trees()) as place:
-        assert place.warnings == {}
+        assert place.listed_objects == set()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -155,7 +151,7 @@ def test_a_lane_with_files_from_the_future_is_dropped(
         date_from_now(place.build / name, seconds)
     with lane(tree) as place:
         assert not kept(place)
-        assert place.warnings == {}
+        assert place.listed_objects == set()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, -86400, -200 * 365 * 86400])
@@ -210,7 +206,7 @@ def test_a_changed_source_keeps_the_lane_and_becomes_newer_than_its_objects(
     with lane(other) as place:
         assert kept(place)
         assert place.tree.digest == other.digest
-        assert place.warnings == KEPT
+        assert place.listed_objects == KEPT
     assert (other.path / name).stat().st_mtime > started - 1
 
 
@@ -281,9 +277,9 @@ def test_a_change_that_make_does_not_follow_drops_the_lane(lane: Open, trees: Tr
     with lane(other) as place:
         assert not kept(place)
         assert place.tree.digest == other.digest
-        assert place.warnings == {}
+        assert place.listed_objects == set()
     with lane(other) as place:
-        assert place.warnings == {}
+        assert place.listed_objects == set()
 
 
 def test_documentation_that_appears_or_vanishes_keeps_the_lane(lane: Open, trees: Trees) -> None:
@@ -371,7 +367,7 @@ def test_a_lane_whose_container_did_not_end_is_dropped(lane: Open, trees: Trees)
         raise KeyboardInterrupt
     with lane(tree) as place:
         assert not kept(place)
-        assert place.warnings == {}
+        assert place.listed_objects == set()
         assert not place.is_broken
 
 
@@ -389,9 +385,9 @@ def test_renewing_a_lane_makes_it_empty_and_whole_and_forgets_its_warnings(lane:
     with lane(trees()) as place:
         place.mark_busy()
         place.reset_build()
-        assert (kept(place), place.is_broken, place.warnings) == (False, False, {})
+        assert (kept(place), place.is_broken, place.listed_objects) == (False, False, set())
     with lane(trees()) as place:
-        assert place.warnings == {}
+        assert place.listed_objects == set()
 
 
 @pytest.mark.parametrize(
@@ -416,7 +412,7 @@ def test_a_lane_that_lacks_its_memory_or_its_build_directory_is_new(
     with lane(trees()) as place:
         assert not kept(place)
         assert place.build.is_dir()
-        assert place.warnings == {}
+        assert place.listed_objects == set()
 
 
 # The moment
@@ -483,7 +479,7 @@ def test_a_copy_has_the_lanes_objects_with_their_times_and_what_was_said_of_them
 ) -> None:
     visit(lane, trees())
     with copy(trees()) as mine, lane(trees()) as place:
-        assert mine.warnings == KEPT
+        assert mine.listed_objects == KEPT
         ours, theirs = (each.build / "vfio.o" for each in (mine, place))
         assert ours.read_text() == "object"
         assert ours.stat().st_mtime_ns == theirs.stat().st_mtime_ns
@@ -517,7 +513,7 @@ def test_no_copy_is_made_of_a_lane_that_somebody_works_in_or_was_killed_in(
         place.mark_busy()
     with copy(trees()) as mine:
         assert not kept(mine)
-        assert mine.warnings == {}
+        assert mine.listed_objects == set()
 
 
 def test_a_copy_for_another_tree_is_as_careful_as_a_lane(lane: Open, copy: Open, trees: Trees) -> None:
@@ -578,12 +574,10 @@ def test_what_warned_is_removed_and_nothing_outside_whatever_a_log_called_it(
             (place.build / name).touch()
         (place.build / "way").symlink_to(tmp_path)
         names = ("vfio.o", "gone.o", "../../../../victim.o", str(victim), "way/victim.o")
-        place.warnings = dict.fromkeys(names, KEPT["virt/kvm/vfio.o"])
         assert (place.build / "../../../../victim.o").exists()
-        place.remove_warned_objects()
+        place.remove_objects(names)
         assert sorted(path.name for path in place.build.iterdir()) == ["other.o", "way"]
         assert victim.exists()
-        assert place.warnings == {}
 
 
 def test_a_configuration_keeps_its_time_when_it_is_the_same(lane: Open, trees: Trees) -> None:

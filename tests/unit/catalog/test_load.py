@@ -292,6 +292,7 @@ def test_an_unknown_key_is_refused_with_file_key_and_the_nearest(
         ("jobs = 0", "jobs", "1"),
         ("lanes = -1", "lanes", "1"),
         ('fail-fast = "yes"', "fail-fast", "boolean"),
+        ('ccache = "5G"', "ccache", "boolean"),
         ("source = 6.12", "source", "string"),
         ("memory = 4", "memory", "string"),
         ('memory = "much"', "memory", "4G"),

@@ -23,7 +23,7 @@ from tests.fakes.engine import FakeEngine
 GIB = 2**30
 LIMIT = 512 * 2**20
 TOOLCHAINS = ("gcc-14", "clang-19")
-IMAGES = tuple(resolve_image_ref(name, load_catalog().toolchains[name]) for name in TOOLCHAINS)
+IMAGES = tuple(resolve_image_ref(name, load_catalog()) for name in TOOLCHAINS)
 Handler = Callable[[ContainerSpec, LineCallback], int | ContainerResult]
 
 

@@ -152,10 +152,13 @@ def test_the_next_cell_does_not_rest_on_objects_from_the_future(desk: Desk) -> N
     desk.asks('MODULES = ["n", "y"]\nVFIO = ["y"]\n')
     desk.says(VFIO, always())
 
+    stood = []
+
     def from_the_future(job: Job) -> Ending:
-        if job.configures:
+        if job.configures or job.targets == ("prepare",):
             return None
         late = time.time() + 86400
+        stood.append((job.host("/build") / "late.o").exists())
         (job.host("/build") / "late.o").touch()
         os.utime(job.host("/build") / "late.o", (late, late))
         assert len(list(job.host("/build").glob("late.o"))) == 1
@@ -163,9 +166,8 @@ def test_the_next_cell_does_not_rest_on_objects_from_the_future(desk: Desk) -> N
 
     desk.kernel.before = from_the_future
     assert states(desk.run()) == ["pass", "pass"]
-    assert [cell.stages[-1].compiled for cell in desk.stored.run.cells] == [1, 1]
     assert states(desk.run()) == ["pass", "pass"]
-    assert [cell.stages[-1].compiled for cell in desk.stored.run.cells] == [1, 1]
+    assert stood == [False] * 4
 
 
 def test_a_tree_from_the_future_is_built_as_of_now(desk: Desk) -> None:

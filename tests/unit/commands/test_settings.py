@@ -94,7 +94,7 @@ def test_every_shared_option_is_a_variable_and_a_profile_key_of_the_same_name(
 def test_the_shared_options_are_those_of_the_design() -> None:
     assert {option.name for option in OPTIONS} == {
         *("arch", "toolchain", "select", "source", "patch", "stage", "make", "jobs", "lanes", "memory"),
-        *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "fresh"),
+        *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "fresh", "ccache"),
     }
     assert all(option.help for option in OPTIONS)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
 from tests.unit.test_foreign_trees import make_locked, make_pipes_and_sockets, nest
 
-CURRENT = tuple(resolve_image_ref(name, row) for name, row in load_catalog().toolchains.items())
+CATALOGS = (load_catalog(), replace(load_catalog(), with_ccache=True))
+CURRENT = tuple(resolve_image_ref(name, catalog) for catalog in CATALOGS for name in catalog.toolchains)
 KEPT = (compute_base_tag(), ROOT_IMAGE.tag, *CURRENT)
 OLD = "kmatrix/gcc-14:0123456789ab"
 
@@ -196,6 +198,21 @@ def test_to_look_at_a_lane_leaves_it_free(cache: SourceCache, engine: FakeEngine
     sweep_leftovers(engine=engine, cache=cache)
     with (root / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_what_ccache_kept_goes_layer_by_layer(cache: SourceCache, engine: FakeEngine) -> None:
+    base, patched = (cache.layout.compiler_caches / "0123456789ab" / name for name in ("base", "patched-1"))
+    cached_file(base / "ab/entry", 0)
+    cached_file(patched / "ab/entry", 0)
+    expected = [("ccache", "0123456789ab base"), ("ccache", "0123456789ab patched-1"), ("image", OLD)]
+    with held(lane(cache, "busy")):
+        assert kinds(sweep_leftovers(engine=engine, cache=cache)) == expected[-1:]
+    remove_tree(cache.layout.lanes / "busy")
+    shown = sweep_leftovers(remove=True, engine=engine, cache=cache)
+    assert kinds(shown) == expected
+    assert shown[0].size >= 100
+    assert not base.exists()
+    assert not patched.exists()
 
 
 def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngine) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jinja2
@@ -100,11 +100,11 @@ def test_versions_differ_in_nothing_but_the_version() -> None:
 
 
 def test_every_template_names_all_four_machines_and_needs_no_particular_builder() -> None:
-    for blueprint in (GCC, CLANG):
+    for blueprint in (GCC, CLANG, replace(GCC, with_ccache=True)):
         for triplet in ("aarch64-linux-gnu", "powerpc64le-linux-gnu", "s390x-linux-gnu", "x86_64-linux-gnu"):
-            assert triplet in blueprint.dockerfile.replace("x86-64", "x86_64")
-        assert "--mount" not in blueprint.dockerfile
-        assert "<<" not in blueprint.dockerfile
+            assert triplet in blueprint.dockerfiles[-1].replace("x86-64", "x86_64")
+        assert "--mount" not in blueprint.dockerfiles[-1]
+        assert "<<" not in blueprint.dockerfiles[-1]
 
 
 def test_a_recipe_of_another_suite_is_another_image_on_another_root() -> None:
@@ -132,6 +132,19 @@ def test_ensure_builds_what_is_missing_from_the_ground_up_and_only_once() -> Non
     assert heard.events == []
     images.ensure_toolchain_image(engine, CLANG, Heard())
     assert list(engine.built) == [images.compute_base_tag(), GCC.tag, CLANG.tag]
+
+
+def test_ccache_is_a_layer_on_top_of_an_image_that_stays_what_it_is() -> None:
+    layered = replace(GCC, with_ccache=True)
+    *below, top = layered.dockerfiles
+    assert tuple(below) == GCC.dockerfiles
+    assert top.startswith(f"FROM {GCC.tag}\n")
+    assert layered.tag.startswith("kmatrix/gcc-14-ccache:")
+    assert layered.tag == images.compute_image_tag("gcc-14-ccache", top)
+    engine = FakeEngine(images=[images.compute_base_tag(), GCC.tag])
+    made = images.ensure_toolchain_image(engine, layered, Heard())
+    assert list(engine.built) == [layered.tag], "the image below is taken as it is"
+    assert made == engine.find_image_id(layered.tag) != engine.find_image_id(GCC.tag)
 
 
 def test_a_failed_build_is_the_engines_error_and_leaves_no_image() -> None:

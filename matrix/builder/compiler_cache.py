@@ -1,0 +1,90 @@
+"""ccache below the compilers of a run: where it keeps what, and the settings under which it tells the truth.
+
+A folder for each image, as a compiler is known by its image; in it one for each layer of patched trees. A
+tree reads the layers below its own and writes only into that: what a patch produced serves that patch only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.builder.lane_dir import change_owner, parse_owner
+from matrix.engine.protocol import TEMPORARY_DIRECTORIES, Mount
+from matrix.foreign_files import ForeignDirectory
+from matrix.foreign_trees import walk_tree
+from matrix.fs import create_private_directory, translate_disk_full
+from matrix.memory.layers import name_layers
+from matrix.source.kernel_tree import AppliedPatch
+
+CCACHE_MOUNT = "/ccache"
+MAX_COMPILER_CACHE = 5 * 2**30
+"""Bytes of one layer. An entry of an x86 kernel takes some 30 KiB, so this is some fifty whole kernels."""
+
+
+@dataclass(frozen=True)
+class CompilerCache:
+    """What a container needs to call its compilers through ccache."""
+
+    mounts: tuple[Mount, ...]
+    env: Mapping[str, str]
+
+
+def open_compiler_cache(
+    folder: Path, image: str, patches: Sequence[AppliedPatch], owner: str, limit: int = MAX_COMPILER_CACHE
+) -> CompilerCache:
+    """What ccache kept of an image (an id), ready for a container of this user (``uid:gid``) to write to.
+
+    ``folder`` holds all images. The own layer is cut down to ``limit`` bytes before. MachineError when the
+    disk is full.
+    """
+    own, *below = (folder / _name_image_folder(image) / layer for layer in name_layers(patches))
+    with translate_disk_full(own):
+        create_private_directory(own)
+    change_owner(own, parse_owner(owner))
+    trim_files(own, limit)
+    mounts = [Mount(own, CCACHE_MOUNT, read_only=False)]
+    storages = [f"file:{CCACHE_MOUNT}|update-mtime=true"]
+    for number, layer in enumerate(filter(Path.is_dir, below), start=1):
+        mounts.append(Mount(layer, f"{CCACHE_MOUNT}-{number}"))
+        storages.append(f"file:{CCACHE_MOUNT}-{number}|read-only=true")
+    return CompilerCache(tuple(mounts), _build_environment(image, storages))
+
+
+def _name_image_folder(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]
+
+
+def _build_environment(image: str, storages: Sequence[str]) -> dict[str, str]:
+    """The settings of ccache.
+
+    Neither depend mode nor any sloppiness: without the preprocessor's output ccache does not see an
+    ``.incbin``, and would give an object with the data of another build.
+    """
+    return {
+        "CCACHE_NODISABLE": "1",
+        # Of a toolchain's image everything counts, its headers and its assembler as well.
+        "CCACHE_COMPILERCHECK": f"string:{image}",
+        # Only the "remote" storage, which has layers. Its files are whole or not there, and hold no settings.
+        "CCACHE_REMOTE_ONLY": "1",
+        "CCACHE_REMOTE_STORAGE": " ".join(storages),
+        "CCACHE_DIR": f"{TEMPORARY_DIRECTORIES[0]}/ccache",
+        "CCACHE_CONFIGPATH": "/etc/ccache.conf",
+        "CCACHE_NOSTATS": "1",
+        # It knows a file by its inode and times, which a container's other mounts may have as well.
+        "CCACHE_NOINODECACHE": "1",
+    }
+
+
+def trim_files(folder: Path, limit: int) -> None:
+    """Remove the files of a foreign folder that were not used for longest, until the rest fits into so many
+    bytes. One that cannot be removed stays."""
+    files = [
+        (entry.status.st_mtime_ns, entry.status.st_blocks * 512, entry.path)
+        for entry in walk_tree(folder, force=True)
+        if entry.status is not None and not entry.is_folder
+    ]
+    size = 0
+    for _, file_size, path in sorted(files, reverse=True):
+        size += file_size
+        if size > limit:
+            ForeignDirectory(folder).remove_file(path)

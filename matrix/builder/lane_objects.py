@@ -1,0 +1,253 @@
+"""The objects on record and one lane's directory: those that fit are put back before make, new ones are kept.
+
+When the headers of a configuration are prepared, each object of the directory is either the very one that the
+memory has for this configuration, with a fresh time stamp, or it is removed. So make compiles what is not
+known, and what the compiler said of all else is on record. What no list of inputs describes (host tools,
+objects of generated sources, links) is left to make's own judgement. make does not repeat what it printed of
+these, so whatever of them warned is removed when its cell is done, and warns again in the next.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, field
+from itertools import chain
+from os import stat_result
+
+from matrix.builder.kbuild_objects import parse_archive_members
+from matrix.builder.lane_dir import LaneDirectory
+from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.foreign_files import ForeignFileError
+from matrix.foreign_trees import COMMAND_FILE_LIMIT, TreeEntry, walk_build
+from matrix.kconfig.config import Config
+from matrix.memory.command_file import CommandFile, locate_command_file, parse_command_file
+from matrix.memory.object_setting import InputReader, ObjectSetting
+from matrix.memory.objects import CompiledObject, KnownObject, ObjectMemory, may_be_kept
+from matrix.memory.tree_contents import ABSENT, digest_lines
+
+_LIBRARY = "lib.a"
+_PREPARED_HEADER = re.compile(r"(arch/[^/]+/)?include/generated/")
+_OBJECT_TOOLS = frozenset({"gcc", "clang", "as", "objtool", "sparse", "smatch"})
+_Stamp = tuple[int, int]
+"""What tells a file from one that was written in its place: inode, and mtime in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class _StandingObject:
+    """An object that is on record and lies in the directory, and its file's stamp there."""
+
+    known: KnownObject
+    stamp: _Stamp
+
+
+@dataclass
+class LaneObjects:
+    """What of a lane's directory is on record. ``folders`` are those that are built, none for all."""
+
+    lane: LaneDirectory
+    memory: ObjectMemory
+    reader: InputReader
+    folders: tuple[str, ...] = ()
+    _standing: dict[str, _StandingObject] = field(default_factory=dict)
+    _parsed: dict[str, tuple[_Stamp, CommandFile | None]] = field(default_factory=dict)
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether an object is on record that some configuration of the lane could take."""
+        return any(map(self._is_candidate, self.memory.list_paths()))
+
+    def put_back(self, config: Config) -> None:
+        """Make the directory's objects those that are on record for this configuration.
+
+        The headers must be prepared. The libraries are removed, too: make lists anew what belongs to them.
+        """
+        setting = self._read_setting(config)
+        present = dict(self._find_objects())
+        for path in self._find_libraries():
+            self.lane.files.remove_file(path)
+        for path in {*present, *filter(self._is_candidate, self.memory.list_paths())}:
+            known = self._stand(path, setting)
+            if known is not None:
+                self._standing[path] = known
+            elif path in present and self._is_kept_kind(path, present[path]):
+                self._remove(path)
+        used = (standing.known.entry for standing in self._standing.values())
+        self.memory.memory.record_use(used)
+
+    def is_standing(self, path: str) -> bool:
+        """Whether an object is the very file that was put back, or kept, before."""
+        standing = self._standing.get(path)
+        return standing is not None and self._find_stamp(path) == standing.stamp
+
+    def list_warnings(self, objects: Set[str]) -> list[Occurrence]:
+        """What the compiler said of those of these objects that are on record, and were not made again."""
+        return [
+            Occurrence(warning, path)
+            for path, standing in self._standing.items()
+            if path in objects and standing.known.value.warnings and self.is_standing(path)
+            for warning in standing.known.value.warnings
+        ]
+
+    def list_library_members(self) -> frozenset[str]:
+        """The objects of the libraries that make has just made."""
+        files = self.lane.files
+        members = (parse_archive_members(files.read_bytes(path), path) for path in self._find_libraries())
+        return frozenset(chain.from_iterable(members))
+
+    def _find_libraries(self) -> list[str]:
+        paths = [entry.path for entry in walk_build(self.lane.build) if entry.name == _LIBRARY]
+        return [path for path in paths if not self.folders or path.startswith(self.folders)]
+
+    def keep_compiled(
+        self,
+        config: Config,
+        cell: str,
+        objects: Iterable[str],
+        occurrences: Iterable[Occurrence],
+        listed: Set[str],
+    ) -> None:
+        """Remember the objects that make has just compiled in this configuration, for a cell (its id).
+
+        One with warnings is remembered only where a list shows that it is ``listed``: elsewhere nothing would
+        say whether its warnings belong to a configuration.
+        """
+        said = _group_by_object(occurrences)
+        if any(item.tool in _OBJECT_TOOLS for item in said.get(None, ())):
+            return  # whose words these are is not known
+        compiled = [
+            one
+            for path in objects
+            if (one := self._read_compiled(path, tuple(said.get(path, ())))) is not None
+            and (path in listed or not one.warnings)
+        ]
+        for known in self.memory.keep(compiled, self._read_setting(config), cell):
+            stamp = self._find_stamp(known.path)
+            if stamp is not None:
+                self._standing[known.path] = _StandingObject(known, stamp)
+
+    def find_compiled(self, moment: int) -> frozenset[str]:
+        """The objects with a command file of kbuild's that were made since this moment (in the file system's
+        nanoseconds) and are not on record."""
+        return frozenset(
+            path
+            for path, entry in self._find_objects()
+            if entry.status and entry.status.st_mtime_ns >= moment and not self.is_standing(path)
+        )
+
+    def remove_unkept(self, warned: Iterable[str]) -> None:
+        """Remove those of these files that are not on record."""
+        for path in warned:
+            if not self.is_standing(path):
+                self.lane.files.remove_file(path)
+
+    def _stand(self, path: str, setting: ObjectSetting) -> _StandingObject | None:
+        """Put back the variant of an object that fits, unless it lies there; None where there is none."""
+        while (known := self.memory.find_fitting(path, setting)) is not None:
+            standing = self._standing.get(path)
+            if standing is not None and standing.known.key == known.key and self.is_standing(path):
+                status = self.lane.files.set_fresh_time(path)
+            else:
+                status = self._write(known)
+            if status is not None:
+                return _StandingObject(known, _stamp(status))
+        return None
+
+    def _write(self, known: KnownObject) -> stat_result | None:
+        content = self.memory.load_files(known)
+        if content is None:
+            return None
+        files, owner = self.lane.files, self.lane.owner_ids
+        try:
+            files.write_file(locate_command_file(known.path), content[1], owner)
+            return files.write_file(known.path, content[0], owner)
+        except ForeignFileError:
+            self.memory.forget(known)
+            return None
+
+    def _remove(self, path: str) -> None:
+        self._standing.pop(path, None)
+        self.lane.files.remove_file(path)
+        self.lane.files.remove_file(locate_command_file(path))
+
+    def _is_candidate(self, path: str) -> bool:
+        if not self.folders:
+            return True
+        return any(known.value.target.startswith(self.folders) for known in self.memory.list_known(path))
+
+    def _is_kept_kind(self, path: str, entry: TreeEntry) -> bool:
+        """Whether this object would be on record if it belonged to a configuration that was built."""
+        command_file = self._parse_command_file(path, entry)
+        return (
+            command_file is not None
+            and may_be_kept(path, command_file)
+            and self.reader.list_inputs(command_file) is not None
+        )
+
+    def _read_compiled(self, path: str, said: tuple[Diagnostic, ...]) -> CompiledObject | None:
+        if any(item.severity == "error" for item in said):
+            return None
+        files = self.lane.files
+        try:
+            text = files.read_bytes(locate_command_file(path), COMMAND_FILE_LIMIT)
+            content = files.read_bytes(path)
+        except ForeignFileError:
+            return None
+        command_file = parse_command_file((text or b"").decode("utf-8", "replace"))
+        if text is None or content is None or command_file is None or not may_be_kept(path, command_file):
+            return None
+        return CompiledObject(path, content, text, command_file, said)
+
+    def _parse_command_file(self, path: str, entry: TreeEntry) -> CommandFile | None:
+        stamp = _stamp(entry.status) if entry.status else (0, 0)
+        known = self._parsed.get(path)
+        if known is None or known[0] != stamp:
+            try:
+                text = self.lane.files.read_text(locate_command_file(path), COMMAND_FILE_LIMIT)
+            except ForeignFileError:
+                text = None
+            known = self._parsed[path] = (stamp, parse_command_file(text or ""))
+        return known[1]
+
+    def _find_objects(self) -> Iterator[tuple[str, TreeEntry]]:
+        """(object, its command file's entry) of everything that kbuild made in the directory."""
+        for entry in walk_build(self.lane.build):
+            if entry.is_file and entry.name.startswith(".") and entry.name.endswith(".o.cmd"):
+                name = entry.name[1:].removesuffix(".cmd")
+                yield (f"{entry.folder}/{name}" if entry.folder else name), entry
+
+    def _find_stamp(self, path: str) -> _Stamp | None:
+        status = self.lane.files.stat_file(path)
+        return None if status is None else _stamp(status)
+
+    def _read_setting(self, config: Config) -> ObjectSetting:
+        digests: dict[str, str] = {}
+
+        def digest_generated(name: str) -> str:
+            if name not in digests:
+                digests[name] = self._digest_file(name)
+            return digests[name]
+
+        return ObjectSetting(self.reader, config, digest_generated, self._digest_generated_names())
+
+    def _digest_file(self, name: str) -> str:
+        try:
+            content = self.lane.files.read_bytes(name)
+        except ForeignFileError:
+            return ABSENT
+        return ABSENT if content is None else hashlib.sha256(content).hexdigest()
+
+    def _digest_generated_names(self) -> str:
+        # Headers that are generated elsewhere are made with the objects next to them.
+        headers = (entry.path for entry in walk_build(self.lane.build) if entry.name.endswith(".h"))
+        return digest_lines(sorted(path for path in headers if _PREPARED_HEADER.match(path)))
+
+
+def _stamp(status: stat_result) -> _Stamp:
+    return status.st_ino, status.st_mtime_ns
+
+
+def _group_by_object(occurrences: Iterable[Occurrence]) -> dict[str | None, list[Diagnostic]]:
+    groups: dict[str | None, list[Diagnostic]] = {}
+    for diagnostic, path in occurrences:
+        groups.setdefault(path, []).append(diagnostic)
+    return groups

@@ -1,0 +1,154 @@
+"""What an object is compiled in: a tree, a configuration, and the headers that are prepared for it."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
+from matrix.kconfig.config import Config
+from matrix.memory.command_file import CommandFile
+from matrix.memory.hidden_inputs import HiddenInputs, find_hidden_inputs
+from matrix.memory.tree_contents import ABSENT, TreeContents, digest_lines
+from matrix.resolve.make_runner import SOURCE_MOUNT
+
+_SYMBOL = re.compile(rb"\bCONFIG_([A-Za-z0-9_]+)")
+_FILE_IN_COMMAND = re.compile(rf"{SOURCE_MOUNT}/([^\s'\",;:=]+)")
+_MAKEFILE_PREFIXES = ("Makefile", "Kbuild")
+_SHORT_DIGEST = 12
+
+
+@dataclass(frozen=True)
+class InputList:
+    """The files of the tree that go into an object, as compilers name them; and the names of headers of which
+    its sources only ask whether they are there."""
+
+    sources: tuple[str, ...]
+    probed: tuple[str, ...] = ()
+
+
+@dataclass
+class InputReader:
+    """What goes into objects of one tree. ``tree`` is read once for each source."""
+
+    tree: TreeContents
+    _hidden: dict[str, HiddenInputs] = field(default_factory=dict)
+    _digests: dict[InputList, str] = field(default_factory=dict)
+    _makefile_symbols: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def list_inputs(self, command_file: CommandFile) -> InputList | None:
+        """All that goes into an object; None where that cannot be known."""
+        sources, waiting, probed = dict[str, None](), [*_list_named_files(command_file)], set[str]()
+        while waiting:
+            path = waiting.pop()
+            if path in sources or self.tree.find_content(path) == ABSENT:
+                continue
+            sources[path] = None
+            hidden = self._find_hidden(path)
+            if hidden.unlisted:
+                return None
+            probed |= hidden.probed
+            # Which of them the assembler finds is not known, so all of that name count.
+            waiting += (found for name in hidden.assembled for found in self._find_by_name(name))
+        if not all(path in sources for path in command_file.sources):
+            return None
+        return InputList(tuple(sorted(sources)), tuple(sorted(probed)))
+
+    def digest_inputs(self, inputs: InputList) -> str:
+        """The digest of their contents, and of where else headers of their names lie: one that a patch adds
+        may be found in place of another."""
+        if inputs not in self._digests:
+            self._digests[inputs] = digest_lines(self._describe_inputs(inputs))
+        return self._digests[inputs]
+
+    def list_makefile_symbols(self, folder: str) -> tuple[str, ...]:
+        """The symbols that the makefiles in one directory name."""
+        if folder not in self._makefile_symbols:
+            found = set[bytes]()
+            for path in self._makefiles_by_folder.get(folder, ()):
+                found.update(_SYMBOL.findall(self._read(path)))
+            self._makefile_symbols[folder] = tuple(sorted(name.decode() for name in found))
+        return self._makefile_symbols[folder]
+
+    def _describe_inputs(self, inputs: InputList) -> Iterator[str]:
+        for path in inputs.sources:
+            yield f"{self.tree.find_content(path)} {path}"
+        names = {path.rpartition("/")[2] for path in (*inputs.sources, *inputs.probed)}
+        for name in sorted(names):
+            yield " ".join(self.tree.paths_by_name.get(name, ()))
+
+    def _find_by_name(self, name: str) -> tuple[str, ...]:
+        return self.tree.paths_by_name.get(name.rpartition("/")[2], ())
+
+    def _find_hidden(self, path: str) -> HiddenInputs:
+        content = self.tree.find_content(path)
+        if content not in self._hidden:
+            self._hidden[content] = find_hidden_inputs(self._read(path))
+        return self._hidden[content]
+
+    def _read(self, path: str) -> bytes:
+        # A path through a link is no name of the door's: its content was found under the plain one.
+        try:
+            return ForeignDirectory(self.tree.root).read_bytes(self.tree.find_plain_path(path)) or b""
+        except ForeignFileError:
+            return b".incbin"
+
+    @cached_property
+    def _makefiles_by_folder(self) -> dict[str, list[str]]:
+        folders: dict[str, list[str]] = {}
+        for path in self.tree.manifest.entries:
+            folder, _, name = path.rpartition("/")
+            if name.startswith(_MAKEFILE_PREFIXES):
+                folders.setdefault(folder, []).append(path)
+        return folders
+
+
+def _list_named_files(command_file: CommandFile) -> Iterator[str]:
+    """The files of the tree that the command file names: in its lists, or as an option's value."""
+    yield from command_file.sources
+    yield from _FILE_IN_COMMAND.findall(command_file.command)
+
+
+@dataclass
+class ObjectSetting:
+    """What the objects of one cell are compiled in, when its headers are prepared.
+
+    ``generated`` gives the digest of a generated file's content, ABSENT where there is none, and
+    ``generated_names`` is a digest of the names of all generated headers.
+    """
+
+    reader: InputReader
+    config: Config
+    generated: Callable[[str], str]
+    generated_names: str
+    _values: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+    def digest_values(self, symbols: tuple[str, ...]) -> str:
+        """The digest of these symbols' values."""
+        if symbols not in self._values:
+            lines = (f"{symbol}={self.config.value_of(symbol)}" for symbol in symbols)
+            self._values[symbols] = digest_lines(lines)
+        return self._values[symbols]
+
+    def digest_makefiles(self, target: str) -> dict[str, str]:
+        """Directory → a digest of what its makefiles see, for those that decide on an object's command line.
+
+        ``target`` is the object as make names it. The two directories that come first are next to it.
+        """
+        return {folder: self._digest_folder(folder) for folder in list_makefile_folders(target)}
+
+    def _digest_folder(self, folder: str) -> str:
+        return self.digest_values(self.reader.list_makefile_symbols(folder))[:_SHORT_DIGEST]
+
+
+def list_makefile_folders(target: str) -> list[str]:
+    """The directory whose makefile lists an object, the one where it lies, those above both, and ``scripts``.
+
+    ``arch/x86/kvm/../../../virt/kvm/vfio.o`` lies in ``virt/kvm``, and is listed in ``arch/x86/kvm``.
+    """
+    listing = PurePosixPath(f"{target.partition('/..')[0]}/x" if "/.." in target else target).parents
+    lying = PurePosixPath(os.path.normpath(target)).parents
+    folders = [listing[0], lying[0], *listing, *lying, PurePosixPath("scripts")]
+    return list(dict.fromkeys("" if str(folder) == "." else str(folder) for folder in folders))

@@ -1,0 +1,244 @@
+"""Objects that were compiled before, each found again by all that it depends on.
+
+That is: its command line; the contents of all files that go into it; the values of the Kconfig symbols that
+these name; where else headers of their names lie; the image, the make variables, and what works on an object
+after the compiler. The command line is not known before make has it. So of the variants that fit otherwise
+the one is taken whose makefiles saw the same symbols. make compares the command lines itself: a wrong guess
+costs a compilation, and never a false pass.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pydantic import BaseModel, ValidationError
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.memory.command_file import CommandFile
+from matrix.memory.layers import Memory
+from matrix.memory.object_setting import InputList, ObjectSetting
+from matrix.memory.store import Entry
+from matrix.memory.tree_contents import ABSENT, digest_lines
+
+OBJECT_RECIPE = 1
+"""Raised when objects that were kept before must not be taken any more, as kmatrix runs make otherwise."""
+
+# Host programs, images that are linked and copied anew, and what is built apart from the kernel: makefiles
+# make more of such objects than kbuild notes.
+_APART = frozenset({"scripts", "tools", "boot", "purgatory", "realmode", "compressed"})
+_APART_PREFIX = "vdso"
+_COMPILED = (".c", ".S")
+
+
+@dataclass(frozen=True)
+class CompiledObject:
+    """An object that make has just compiled, with what kbuild noted and the compiler said of it.
+
+    ``path`` is relative to the build directory.
+    """
+
+    path: str
+    content: bytes
+    command_text: bytes
+    command_file: CommandFile
+    warnings: tuple[Diagnostic, ...]
+
+
+class ObjectValue(BaseModel):
+    """The JSON of an object's entry: digests of contents and of lists, and of what these had.
+
+    ``makefiles``: directory → what its makefiles saw. ``cell`` is the id of the one it was compiled for.
+    """
+
+    content: str
+    command_file: str
+    target: str
+    symbols: str
+    values: str
+    inputs: str
+    inputs_contents: str
+    generated: dict[str, str]
+    generated_names: str
+    makefiles: dict[str, str]
+    warnings: tuple[Diagnostic, ...] = ()
+    cell: str
+
+
+@dataclass(frozen=True)
+class KnownObject:
+    """An object on record."""
+
+    value: ObjectValue
+    entry: Entry
+
+    @property
+    def path(self) -> str:
+        return self.entry.name
+
+    @property
+    def key(self) -> str:
+        """Equal keys, equal objects and messages."""
+        return self.entry.key
+
+
+def may_be_kept(path: str, command_file: CommandFile) -> bool:
+    """Whether what went into this object is known from its command file, and kbuild makes it as any other.
+
+    Not where its source is generated: what went into that is on another list.
+    """
+    parts = path.split("/")
+    return (
+        path.endswith(".o")
+        and _APART.isdisjoint(parts)
+        and not any(part.startswith(_APART_PREFIX) for part in parts)
+        and command_file.sources[:1] != ()
+        and command_file.source.endswith(f"/{command_file.sources[0]}")
+        and command_file.source.endswith(_COMPILED)
+        and not any(name.startswith(("/build/", "/tmp/")) for name in command_file.outside)  # noqa: S108
+    )
+
+
+@dataclass
+class ObjectMemory:
+    """The objects of one image and make line, in any configuration and tree.
+
+    ``scope`` is a digest of what all of them depend on; ``run`` is who keeps new ones.
+    """
+
+    memory: Memory
+    scope: str
+    _lists: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
+    _inputs: dict[str, InputList | None] = field(default_factory=dict)
+
+    @cached_property
+    def _objects_by_path(self) -> dict[str, list[KnownObject]]:
+        objects = defaultdict[str, list[KnownObject]](list)
+        for entry in self.memory.find_entries("object", self.scope):
+            known = _read_entry(entry)
+            if known is not None:
+                objects[entry.name].append(known)
+        return objects
+
+    def list_known(self, path: str) -> Sequence[KnownObject]:
+        """All variants of an object that are on record, the one that was used last first."""
+        return self._objects_by_path.get(path, ())
+
+    def list_paths(self) -> list[str]:
+        """The objects of which there is any variant on record."""
+        return [path for path, known in self._objects_by_path.items() if known]
+
+    def find_fitting(self, path: str, setting: ObjectSetting) -> KnownObject | None:
+        """The variant that make would compile just so in this setting, as far as is known; or None."""
+        fitting = [known for known in self.list_known(path) if self.fits(known.value, setting)]
+        return max(fitting, key=lambda known: _rate_command(known.value, setting), default=None)
+
+    def fits(self, value: ObjectValue, setting: ObjectSetting) -> bool:
+        """Whether all that went into an object is the same in this setting, but for its command line."""
+        if value.generated_names != setting.generated_names:
+            return False
+        symbols = self._load_list(value.symbols)
+        if symbols is None or setting.digest_values(symbols) != value.values:
+            return False
+        if any(setting.generated(name) != digest for name, digest in value.generated.items()):
+            return False
+        inputs = self._load_inputs(value.inputs)
+        return inputs is not None and setting.reader.digest_inputs(inputs) == value.inputs_contents
+
+    def keep(
+        self, compiled: Iterable[CompiledObject], setting: ObjectSetting, cell: str
+    ) -> list[KnownObject]:
+        """Remember objects that were compiled in this setting, for a cell; those that could be."""
+        kept = [known for one in compiled if (known := self._build_known(one, setting, cell)) is not None]
+        self.memory.put_entries(known.entry for known in kept)
+        for known in kept:
+            others = (other for other in self._objects_by_path[known.path] if other.key != known.key)
+            self._objects_by_path[known.path] = [known, *others]
+        return kept
+
+    def load_files(self, known: KnownObject) -> tuple[bytes, bytes] | None:
+        """(the object, its command file); None where they are damaged or gone."""
+        content = self.memory.get_content(known.value.content)
+        command_file = self.memory.get_content(known.value.command_file)
+        if content is None or command_file is None:
+            self.forget(known)
+            return None
+        return content, command_file
+
+    def forget(self, known: KnownObject) -> None:
+        """Take an object no more, as it is damaged or cannot be put back."""
+        self._objects_by_path[known.path].remove(known)
+
+    def _build_known(self, one: CompiledObject, setting: ObjectSetting, cell: str) -> KnownObject | None:
+        inputs = setting.reader.list_inputs(one.command_file)
+        generated = {name: setting.generated(name) for name in one.command_file.generated}
+        if inputs is None or ABSENT in generated.values():
+            return None
+        value = ObjectValue(
+            content=self.memory.put_content(one.content),
+            command_file=self.memory.put_content(one.command_text),
+            target=one.command_file.target,
+            symbols=self._put_list(one.command_file.symbols),
+            values=setting.digest_values(one.command_file.symbols),
+            inputs=self._put_inputs(inputs),
+            inputs_contents=setting.reader.digest_inputs(inputs),
+            generated=generated,
+            generated_names=setting.generated_names,
+            makefiles=setting.digest_makefiles(one.command_file.target),
+            warnings=one.warnings,
+            cell=cell,
+        )
+        contents = (value.content, value.command_file, value.symbols, value.inputs)
+        key = _compute_key(one.command_file.command, value)
+        text = value.model_dump_json()
+        return KnownObject(value, Entry("object", self.scope, one.path, key, text, self.memory.run, contents))
+
+    def _put_list(self, names: tuple[str, ...]) -> str:
+        digest = self.memory.put_content(json.dumps(names).encode())
+        self._lists[digest] = names
+        return digest
+
+    def _put_inputs(self, inputs: InputList) -> str:
+        digest = self.memory.put_content(json.dumps([inputs.sources, inputs.probed]).encode())
+        self._inputs[digest] = inputs
+        return digest
+
+    def _load_list(self, digest: str) -> tuple[str, ...] | None:
+        if digest not in self._lists:
+            content = self.memory.get_content(digest)
+            self._lists[digest] = None if content is None else tuple(json.loads(content))
+        return self._lists[digest]
+
+    def _load_inputs(self, digest: str) -> InputList | None:
+        if digest not in self._inputs:
+            content = self.memory.get_content(digest)
+            lists = () if content is None else map(tuple, json.loads(content))
+            self._inputs[digest] = InputList(*lists) if content is not None else None
+        return self._inputs[digest]
+
+
+def compute_object_scope(image: str, make_line: str, tools_digest: str) -> str:
+    """The digest of what all objects of a lane depend on. ``image`` is an id."""
+    return digest_lines([str(OBJECT_RECIPE), image, make_line, tools_digest])
+
+
+def _compute_key(command: str, value: ObjectValue) -> str:
+    parts = (value.symbols, value.values, value.inputs, value.inputs_contents, value.generated_names)
+    generated = json.dumps(sorted(value.generated.items()))
+    return hashlib.sha256("\0".join((command, generated, *parts)).encode()).hexdigest()
+
+
+def _rate_command(value: ObjectValue, setting: ObjectSetting) -> tuple[bool, int]:
+    """How likely its command line is the one of this setting: what the next makefiles see comes first."""
+    now = setting.digest_makefiles(value.target)
+    same = [value.makefiles.get(folder) == digest for folder, digest in now.items()]
+    return all(same[:2]), sum(same)
+
+
+def _read_entry(entry: Entry) -> KnownObject | None:
+    try:
+        return KnownObject(ObjectValue.model_validate_json(entry.value), entry)
+    except ValidationError:
+        return None  # of another version

@@ -1,0 +1,387 @@
+"""The bench on the fake engine: every way builds the same cells with the same targets and jobs."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from matrix.bench_times import BenchTable, CaseRow
+from matrix.commands.bench import parse_bench_request, run_bench
+from matrix.commands.bench_cases import CASES
+from matrix.commands.bench_ways import TUXMAKE_REQUIREMENT, find_tuxmake
+from matrix.commands.settings import resolve_profile
+from matrix.engine.images import ImageRecipe
+from matrix.engine.protocol import ContainerResult
+from matrix.errors import MachineError, RequestError
+from matrix.foreign_files import ForeignDirectory
+from tests.fakes.kernel import Job
+from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always
+
+ROOT = Path(__file__).parents[3]
+WAYS = ("cache", "fresh", "kept")
+HEADER = "include/linux/kvm_host.h"
+NO_REPOSITORY = {**os.environ, "GIT_CEILING_DIRECTORIES": "/"}
+STUB = """\
+#!/usr/bin/env python3
+import json, pathlib, sys
+words = sys.argv[1:]
+here = pathlib.Path(__file__).parent
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(words) + "\\n")
+build = pathlib.Path(words[words.index("--build-dir") + 1])
+asked = [words[n + 1] for n, word in enumerate(words) if word == "--kconfig-add"]
+(build / ".config").write_text("".join(f"{line}\\n" for line in asked) + ADDED)
+sys.exit(EXIT)
+"""
+
+
+def apply_on_host(job: Job) -> int:
+    """Apply the patches of the container to the copies of the files that they touch."""
+    for patch in sorted(job.host("/patches").iterdir()):
+        subprocess.run(["git", "apply", str(patch)], cwd=job.host("/work"), env=NO_REPOSITORY, check=True)
+    return 0
+
+
+class Track(Desk):
+    """A user's kmatrix with a tuxmake that only notes how it was called."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.asks(TWO_LANES)
+        self.kernel.applies = apply_on_host
+        (self.tree / HEADER).write_text("#ifndef H\n#define H\n#endif\n")
+        self.install_tuxmake()
+
+    def install_tuxmake(self, exit_code: int = 0, added: str = "") -> None:
+        program = self.place / "bin/tuxmake"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(STUB.replace("EXIT", str(exit_code)).replace("ADDED", repr(added)))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    @property
+    def tuxmake_calls(self) -> list[list[str]]:
+        calls = self.place / "bin/calls"
+        return [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
+
+    def measure(self, *cases: str, against: str = "tuxmake,fresh,kept", **more: str) -> BenchTable:
+        options = {"repeat": "1", "sample": "0", "next_spec": "", **more}
+        request = parse_bench_request([",".join(cases)], [against], **options)
+        self.kernel.jobs.clear()
+        return run_bench(resolve_profile(self._settled({}), {}), request, self._tell, ["test"], self.world)
+
+    def builds(self) -> list[Job]:
+        return self.kernel.ran(configures=False)
+
+    def builds_in(self, name: str) -> list[Job]:
+        """Those in a build directory of this way's; kmatrix's own are in its ``cache``."""
+        return [job for job in self.builds() if name in job.host("/build").parts]
+
+
+@pytest.fixture
+def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Track:
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/nowhere/python")
+    return Track(tmp_path)
+
+
+def row_of(table: BenchTable, name: str = "first") -> CaseRow:
+    return next(row for row in table.rows if row.name == name)
+
+
+def words_after(call: list[str], option: str) -> list[str]:
+    return [call[number + 1] for number, word in enumerate(call) if word == option]
+
+
+# --- the same work
+
+
+def test_every_way_builds_the_same_cells_with_the_same_targets_and_jobs(track: Track) -> None:
+    row = row_of(track.measure("first"))
+    assert row.cells == 2
+    assert [(way.way, way.built, way.unlike) for way in row.ways] == [
+        ("tuxmake", 2, 0),
+        ("fresh", 2, 0),
+        ("kept", 2, 0),
+    ]
+    own = track.builds_in("cache")
+    assert [job.targets for job in own] == [("drivers/vfio/",)] * 2
+    for name in ("fresh", "kept"):
+        made = track.builds_in(name)
+        assert [job.cell for job in made] == [job.cell for job in own]
+        assert [job.command for job in made] == [job.command for job in own]
+        assert {job.container.image for job in made} == {job.container.image for job in own}
+        assert {job.host("/src") for job in made} == {job.host("/src") for job in own}
+    calls = track.tuxmake_calls
+    assert [words_after(call, "--make-target") for call in calls] == [["drivers/vfio/"]] * 2
+    assert [words_after(call, "--jobs") for call in calls] == [["2"]] * 2
+    assert [words_after(call, "--kconfig-add") for call in calls] == [["CONFIG_VFIO=n"], ["CONFIG_VFIO=y"]]
+    assert {words_after(call, "--directory")[0] for call in calls} == {str(own[0].host("/src"))}
+
+
+def test_tuxmake_is_told_the_image_by_its_name_and_the_arch_as_it_calls_it(track: Track) -> None:
+    track.measure("first", against="tuxmake")
+    call = track.tuxmake_calls[0]
+    assert words_after(call, "--image") == [ImageRecipe("gcc-14", "gcc", 14).tag]
+    assert words_after(call, "--runtime") == ["docker-local"]
+    assert words_after(call, "--target-arch") == ["x86_64"]
+    assert words_after(call, "--toolchain") == ["gcc"]
+    assert words_after(call, "--kconfig") == ["defconfig"]
+    assert "config" in call
+    assert not [word for word in call if word.startswith(("ARCH=", "CROSS_COMPILE="))]
+
+
+def test_clang_s_make_variables_reach_tuxmake(track: Track) -> None:
+    track.asks('VFIO = ["y"]\n', PROFILE.replace("gcc-14", "clang-19"))
+    track.measure("first", against="tuxmake")
+    (call,) = track.tuxmake_calls
+    assert words_after(call, "--toolchain") == ["clang"]
+    assert "LLVM=1" in call
+
+
+def test_fresh_make_has_an_empty_directory_each_time_and_kept_make_has_one(track: Track) -> None:
+    seen: dict[str, list[bool]] = {"fresh": [], "kept": []}
+
+    def look(job: Job) -> None:
+        for name, found in seen.items():
+            if not job.configures and name in job.host("/build").parts:
+                found.append((job.host("/build") / "drivers").exists())
+
+    track.kernel.before = look
+    track.asks('GROUP = ["n", "y"]\n', PROFILE.replace("[symbols]", 'fixed = { VFIO = "y" }\n[symbols]'))
+    track.measure("first", against="fresh,kept")
+    assert seen == {"fresh": [False, False], "kept": [False, True]}
+
+
+def test_the_ratio_is_of_the_times_that_were_measured(track: Track) -> None:
+    row = row_of(track.measure("first", against="fresh"))
+    (way,) = row.ways
+    assert way.ratio
+    assert way.seconds
+    assert way.ratio.median == pytest.approx(row.seconds[0] / way.seconds)
+
+
+def test_a_request_that_only_repeats_a_configuration_is_built_once_by_every_way(track: Track) -> None:
+    track.asks('MODULES = ["n"]\nVFIO = ["n", "m", "y"]\n')
+    row = row_of(track.measure("first", against="fresh"))
+    assert row.cells == 2
+    assert len(track.builds_in("fresh")) == 2
+
+
+# --- what ended otherwise
+
+
+def test_what_fails_everywhere_is_the_same_work(track: Track) -> None:
+    track.says(VFIO, always(ERROR))
+    track.asks('VFIO = ["y"]\n')
+    track.install_tuxmake(2)
+    row = row_of(track.measure("first"))
+    assert [(way.built, way.unlike) for way in row.ways] == [(1, 0)] * 3
+
+
+def test_a_build_that_ended_otherwise_is_not_counted(track: Track) -> None:
+    track.install_tuxmake(2)
+    (way,) = row_of(track.measure("first", against="tuxmake")).ways
+    assert (way.built, way.unlike, way.ratio) == (0, 2, None)
+
+
+def test_a_build_of_another_configuration_is_not_counted(track: Track) -> None:
+    track.install_tuxmake(added="CONFIG_DEBUG_INFO=y\n")
+    (way,) = row_of(track.measure("first", against="tuxmake")).ways
+    assert (way.built, way.unlike) == (0, 2)
+
+
+def test_a_tuxmake_that_cannot_build_ends_the_bench(track: Track) -> None:
+    track.install_tuxmake(1)
+    with pytest.raises(MachineError, match="tuxmake could not build x86/gcc-14"):
+        track.measure("first", against="tuxmake")
+
+
+def test_a_cell_that_kmatrix_could_not_try_ends_the_bench(track: Track) -> None:
+    def starve(job: Job) -> ContainerResult | None:
+        return None if job.configures else ContainerResult(exit=137, seconds=1.0, timed_out=True)
+
+    track.kernel.before = starve
+    with pytest.raises(MachineError, match="kmatrix itself could not try"):
+        track.measure("first", against="fresh")
+
+
+def test_ccache_helps_kmatrix_alone(track: Track) -> None:
+    recipe = ImageRecipe("gcc-14", "gcc", 14, with_ccache=True)
+    track.engine.registry.add(recipe.tag)
+    assert track.engine.pull_image(recipe.tag)
+    track.asks(TWO_LANES, PROFILE.replace("[symbols]", "ccache = true\n[symbols]"))
+    track.measure("first", against="fresh,kept")
+    with_it = {name: {"CCACHE_DIR" in job.container.env for job in track.builds_in(name)} for name in WAYS}
+    assert with_it == {"cache": {True}, "fresh": {False}, "kept": {False}}
+
+
+# --- what was there before
+
+
+def test_first_finds_nothing_that_was_ever_built(track: Track) -> None:
+    track.run()
+    row = row_of(track.measure("first", against="fresh", repeat="2"))
+    assert len(row.seconds) == 2
+    assert [job.targets for job in track.builds_in("cache")] == [("drivers/vfio/",)] * 4
+    assert row.compilations.compiled == 1
+
+
+def test_again_builds_what_is_there_before_and_does_not_count_it(track: Track) -> None:
+    row = row_of(track.measure("again", against="kept"), "again")
+    assert len(row.seconds) == 1
+    assert row.compilations.compiled == 0
+    # Once as what is there before, once measured.
+    assert Counter(job.cell for job in track.builds_in("kept")) == {
+        "x86/gcc-14/defconfig/VFIO=n": 2,
+        "x86/gcc-14/defconfig/VFIO=y": 2,
+    }
+
+
+def test_again_takes_what_first_has_left(track: Track) -> None:
+    table = track.measure("first", "again", against="kept")
+    assert [row.name for row in table.rows] == ["first", "again"]
+    assert len(track.builds_in("kept")) == 4
+    assert len([job for job in track.builds_in("cache") if "first" not in job.cell]) <= 4
+
+
+@pytest.mark.parametrize(("case", "path"), [("source", "virt/kvm/vfio.c"), ("header", HEADER)])
+def test_a_patch_is_judged_with_its_base_on_record(track: Track, case: str, path: str) -> None:
+    track.measure(case, against="fresh", repeat="2")
+    before, *trees = dict.fromkeys(job.host("/src") for job in track.builds())
+    texts = [(tree / path).read_text() for tree in (before, *trees)]
+    assert [f"kmatrix_bench_{number}" in text for number, text in enumerate(texts)] == [False, True, True]
+    assert before != track.tree
+    assert (track.tree / path).read_text() == texts[0]
+    assert {job.host("/src") for job in track.builds_in("fresh")} == set(trees)
+
+
+def test_a_tree_without_the_file_that_a_case_changes_is_refused(track: Track) -> None:
+    (track.tree / HEADER).unlink()
+    with pytest.raises(RequestError, match=f"the source has no {HEADER}"):
+        track.measure("header", against="fresh")
+
+
+def test_a_header_s_patch_stays_within_its_guard(tmp_path: Path) -> None:
+    (tmp_path / "include/linux").mkdir(parents=True)
+    (tmp_path / HEADER).write_text("#ifndef H\nint a;\n#endif\n")
+    write = next(case.write_patch for case in CASES if case.name == "header")
+    assert write
+    lines = write(ForeignDirectory(tmp_path), 3).splitlines()
+    added = [
+        number for number, line in enumerate(lines) if line.startswith("+static const int kmatrix_bench_3 ")
+    ]
+    assert len(added) == 1
+    assert lines[added[0] + 1] == " #endif"
+
+
+def test_the_kconfig_fix_is_another_patch_in_each_repetition(tmp_path: Path) -> None:
+    write = next(case.write_patch for case in CASES if case.name == "kconfig")
+    assert write
+    kept = (ROOT / "tests/patches/story-fix-kconfig.patch").read_text().splitlines()
+    texts = [write(ForeignDirectory(tmp_path), number).splitlines() for number in (1, 2)]
+    for number, text in enumerate(texts, 1):
+        (changed,) = [(old, new) for old, new in zip(kept, text, strict=True) if old != new]
+        assert changed == ("+\tselect HAVE_KVM_VFIO", f"+\tselect HAVE_KVM_VFIO # bench {number}")
+
+
+def test_next_builds_another_tree_after_the_first(track: Track, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(track.tree, other, symlinks=True)
+    (other / "drivers/vfio/vfio.c").write_text("int other;\n")
+    track.measure("next", against="fresh", next_spec=str(other))
+    assert {(job.host("/src") / "drivers/vfio/vfio.c").read_text() for job in track.builds_in("fresh")} == {
+        "int other;\n"
+    }
+
+
+def test_vmlinux_is_thirteen_cells_of_a_profile_of_its_own(track: Track) -> None:
+    case = next(case for case in CASES if case.name == "vmlinux")
+    asked = resolve_profile(track._settled({"jobs": ["7"]}), {})
+    profile = case.adapt_profile(asked)
+    assert (profile.stage, profile.arch, profile.base) == ("vmlinux", ("x86",), ("allnoconfig",))
+    assert (profile.jobs, profile.source) == (7, str(track.tree))
+    assert profile.focus == ()
+
+
+# --- samples
+
+
+def test_ways_that_keep_nothing_share_their_sample_among_the_cases(track: Track) -> None:
+    table = track.measure("first", "again", against="fresh", sample="2")
+    assert len(track.builds_in("fresh")) == 2
+    assert {row.ways[0].built for row in table.rows} == {2}
+
+
+def test_a_sampled_cell_stands_for_all(track: Track) -> None:
+    row = row_of(track.measure("first", against="fresh", sample="1"))
+    (way,) = row.ways
+    assert (len(track.builds_in("fresh")), way.built, way.is_sampled) == (1, 1, True)
+    assert way.ratio
+    assert (way.ratio.low, way.ratio.high) == (None, None)
+
+
+def test_another_repetition_samples_another_cell(track: Track) -> None:
+    track.measure("first", against="fresh", sample="1", repeat="2")
+    assert len({job.cell for job in track.builds_in("fresh")}) == 2
+
+
+# --- what is left
+
+
+def test_nothing_is_left_but_the_runs_and_the_patches(track: Track) -> None:
+    track.measure("source")
+    (kept,) = (track.place / "runs").iterdir()
+    assert {path.name for path in kept.iterdir()} == {"runs", "patches"}
+    assert not (track.place / "cache/lanes").exists() or not list((track.place / "cache/lanes").iterdir())
+
+
+def test_the_work_is_removed_also_where_the_bench_fails(track: Track) -> None:
+    track.install_tuxmake(1)
+    with pytest.raises(MachineError):
+        track.measure("first", against="tuxmake")
+    (kept,) = (track.place / "runs").iterdir()
+    assert not (kept / "work").exists()
+
+
+# --- what is asked for
+
+
+def test_without_a_name_all_cases_and_ways_are_measured() -> None:
+    request = parse_bench_request([], [], "1", "4", "")
+    assert [case.name for case in request.cases] == [case.name for case in CASES if case.name != "next"]
+    assert request.against == ("tuxmake", "fresh", "kept")
+    assert parse_bench_request([], [], "1", "4", "debian:linux-source-6.13").cases == CASES
+
+
+def test_cases_are_measured_in_their_order() -> None:
+    request = parse_bench_request(["again,first"], ["kept"], "1", "0", "")
+    assert [case.name for case in request.cases] == ["first", "again"]
+
+
+def test_a_missing_tuxmake_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(RequestError, match="tuxmake is not installed") as caught:
+        find_tuxmake()
+    assert f"{tmp_path}/python -m pip install '{TUXMAKE_REQUIREMENT}'" in caught.value.hint
+
+
+def test_a_missing_tuxmake_ends_it_before_anything_is_built(
+    track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(track.place / "empty"))
+    with pytest.raises(RequestError, match="tuxmake is not installed"):
+        track.measure("first")
+    assert track.kernel.jobs == []
+    assert not (track.place / "runs").exists()
+
+
+def test_the_extra_group_is_what_the_task_says_to_install() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert f'bench = ["{TUXMAKE_REQUIREMENT}"]' in text
