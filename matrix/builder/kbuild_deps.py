@@ -79,25 +79,34 @@ class CommandFileReader:
     _parsed: dict[str, tuple[int, _CommandFile]] = field(default_factory=dict)
     _names_by_word: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def find_cell_sources(self, objects: Set[str], listed: Set[str] = frozenset()) -> frozenset[str]:
+    def find_cell_sources(
+        self,
+        objects: Set[str],
+        listed: Set[str] = frozenset(),
+        elsewhere: Set[str] = frozenset(),
+        without: Set[str] = frozenset(),
+    ) -> frozenset[str]:
         """The sources of the cell that was just built without failure, and to which ``objects`` belong.
 
         ``listed`` is what else its lists name: of an object in the focus, make makes the whole directory.
+        ``elsewhere`` are objects that were put back, and are on the lists of the cells they belong to.
+        ``without`` are objects whose sources are left out.
         Relative to the tree, .c, .h and .S only. None at all when it is not known what some object, or a
         generated file that went in, was made of: also where a command file is none that kbuild left.
         """
         try:
-            return self._find_cell_sources(objects, listed)
+            others = (self.lane.listed_objects | elsewhere) - objects - listed
+            return self._find_cell_sources(objects, others, without)
         except ForeignFileError:
             return frozenset()
 
-    def _find_cell_sources(self, objects: Set[str], listed: Set[str]) -> frozenset[str]:
+    def _find_cell_sources(self, objects: Set[str], others: Set[str], without: Set[str]) -> frozenset[str]:
         command_files, archives = self._find_command_files()
-        others = self.lane.listed_objects - objects - listed - self._read_libraries(archives)
+        left_out = (others - self._read_libraries(archives)) | without
         parsed = [
             (target, self._parse_command_file(entry))
             for target, entry in command_files
-            if target not in others
+            if target not in left_out
         ]
         # tools/ has a build system of its own, which names sources relative to their own directory.
         generated = [file.generated for target, file in parsed if not target.startswith("tools/")]

@@ -79,6 +79,16 @@ class LaneObjects:
         standing = self._standing.get(path)
         return standing is not None and self._find_stamp(path) == standing.stamp
 
+    @property
+    def listed_elsewhere(self) -> frozenset[str]:
+        """The objects in the directory that kbuild's lists named in some configuration: in one whose lists do
+        not, they were put back to no use."""
+        return frozenset(path for path, known in self._standing.items() if known.known.value.is_listed)
+
+    def find_keys(self, objects: Iterable[str]) -> dict[str, str]:
+        """Object → its key in the memory, for those of these that are on record."""
+        return {path: self._standing[path].known.key for path in objects if self.is_standing(path)}
+
     def list_warnings(self, objects: Set[str]) -> list[Occurrence]:
         """What the compiler said of those of these objects that are on record, and were not made again."""
         return [
@@ -114,12 +124,10 @@ class LaneObjects:
         said = _group_by_object(occurrences)
         if any(item.tool in _OBJECT_TOOLS for item in said.get(None, ())):
             return  # whose words these are is not known
-        compiled = [
-            one
-            for path in objects
-            if (one := self._read_compiled(path, tuple(said.get(path, ())))) is not None
-            and (path in listed or not one.warnings)
-        ]
+        candidates = (
+            self._read_compiled(path, tuple(said.get(path, ())), path in listed) for path in objects
+        )
+        compiled = [one for one in candidates if one is not None and (one.is_listed or not one.warnings)]
         for known in self.memory.keep(compiled, self._read_setting(config), cell):
             stamp = self._find_stamp(known.path)
             if stamp is not None:
@@ -183,7 +191,9 @@ class LaneObjects:
             and self.reader.list_inputs(command_file) is not None
         )
 
-    def _read_compiled(self, path: str, said: tuple[Diagnostic, ...]) -> CompiledObject | None:
+    def _read_compiled(
+        self, path: str, said: tuple[Diagnostic, ...], is_listed: bool
+    ) -> CompiledObject | None:
         if any(item.severity == "error" for item in said):
             return None
         files = self.lane.files
@@ -195,7 +205,7 @@ class LaneObjects:
         command_file = parse_command_file((text or b"").decode("utf-8", "replace"))
         if text is None or content is None or command_file is None or not may_be_kept(path, command_file):
             return None
-        return CompiledObject(path, content, text, command_file, said)
+        return CompiledObject(path, content, text, command_file, said, is_listed)
 
     def _parse_command_file(self, path: str, entry: TreeEntry) -> CommandFile | None:
         stamp = _stamp(entry.status) if entry.status else (0, 0)

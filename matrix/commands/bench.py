@@ -36,7 +36,12 @@ from matrix.commands.bench_cases import CASES, BenchCase
 from matrix.commands.bench_ways import WAY_NAMES, BenchCell, BenchWay, create_way
 from matrix.commands.patch import PatchRequest, evaluate_patch
 from matrix.commands.restore import restore_session
-from matrix.commands.run import check_output_unused, create_output_directory, run_matrix
+from matrix.commands.run import (
+    check_output_unused,
+    claim_output_folder,
+    create_output_directory,
+    run_matrix,
+)
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, prepare_session
 from matrix.commands.settings import parse_number, split_words
 from matrix.errors import InterruptedRunError, MachineError, RequestError, format_nearest
@@ -44,6 +49,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
+from matrix.memory.eviction import list_holdings
 from matrix.plan import plan_requests
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run
@@ -53,6 +59,7 @@ from matrix.source.mbox.series import read_series
 from matrix.source.spec import parse_source_spec
 
 MAX_REPEAT = 100
+_WORK_DIRECTORY = "work"
 
 
 @dataclass(frozen=True)
@@ -135,12 +142,13 @@ def run_bench(
         directory = create_output_directory(
             profile, f"{profile.name}-bench", environment.runs, datetime.now(UTC)
         )
+        work = claim_output_folder(directory, _WORK_DIRECTORY)
         inner = profile.model_copy(update={"out": None})
         bench = _Bench(inner, request, emit, argv, replace(environment, cache=cache), directory)
         try:
             return bench.measure_cases()
         finally:
-            remove_tree(directory / "work")
+            remove_tree(work)
 
 
 def _prepare_sources(
@@ -160,11 +168,16 @@ def _take_source(profile: Profile, spec: str) -> Profile:
 
 
 @dataclass
-class _World:
+class BenchWorld:
     """kmatrix's own cache and runs for some cases. ``built``: base patches → the run that built that base."""
 
     environment: Environment
     built: dict[tuple[Path, ...], StoredRun] = field(default_factory=dict)
+
+    def count_objects(self) -> int:
+        """How many different objects are remembered in it."""
+        holdings = list_holdings(self.environment.open_cache().layout.memory)
+        return sum(holding.entries for holding in holdings if holding.kind == "object")
 
 
 @dataclass
@@ -190,7 +203,7 @@ class _Bench:
     argv: Sequence[str]
     environment: Environment
     directory: Path
-    _worlds: dict[str, _World] = field(default_factory=dict)
+    _worlds: dict[str, BenchWorld] = field(default_factory=dict)
     _pooled: dict[tuple[str, str], list[CellTime]] = field(default_factory=dict)
     _walked: set[str] = field(default_factory=set)
     _shown: list[Run] = field(default_factory=list)
@@ -216,11 +229,9 @@ class _Bench:
         """All ways in turn, and that again, so that what else the machine does meets each of them."""
         times = _CaseTimes(case)
         for number in range(1, self.request.repeat + 1):
-            seconds, stored = self._measure_kmatrix(case, number)
+            stored = self._measure_kmatrix(times, number)
             cells = list_bench_cells(stored)
-            times.seconds.append(seconds)
             times.lanes = {name: len(list(group)) for name, group in _group_by_lane(cells)}
-            times.compilations = count_compilations(stored.run)
             for name in self.request.against:
                 self._measure_way(
                     times, create_way(name, self._find_work(case), self._sources), stored, number
@@ -232,10 +243,11 @@ class _Bench:
         return self.environment.open_cache()
 
     def _find_work(self, case: BenchCase) -> Path:
-        return self.directory / "work" / case.pool
+        return self.directory / _WORK_DIRECTORY / case.pool
 
-    def _measure_kmatrix(self, case: BenchCase, number: int) -> tuple[float, StoredRun]:
-        """Seconds of one run or one `patch`, and the run that it ended with."""
+    def _measure_kmatrix(self, times: _CaseTimes, number: int) -> StoredRun:
+        """Measure one run or one `patch`; the run that it ended with."""
+        case = times.case
         profile = case.adapt_profile(self.profile)
         world = self._open_world(case)
         build = partial(self._run, world, profile)
@@ -246,16 +258,18 @@ class _Bench:
         if case.is_next:
             build = partial(self._run, world, _take_source(profile, self.request.next_spec))
         self.emit(ProgressNote(f"{case.name}: kmatrix, {number} of {self.request.repeat}"))
-        started = time.monotonic()
+        known, started = world.count_objects(), time.monotonic()
         stored = build()
         seconds = time.monotonic() - started
         self.emit(ProgressNote(f"{case.name}: kmatrix took {seconds:.1f} s"))
+        times.seconds.append(seconds)
+        times.compilations = count_compilations(stored.run, world.count_objects() - known)
         if case.starts_empty:
             world.built[()] = stored
         self._shown.append(stored.run)
-        return seconds, stored
+        return stored
 
-    def _open_world(self, case: BenchCase) -> _World:
+    def _open_world(self, case: BenchCase) -> BenchWorld:
         """The cache that the earlier cases of a pool left, or an empty one."""
         if case.starts_empty or case.pool not in self._worlds:
             root = self._find_work(case) / "cache"
@@ -263,10 +277,10 @@ class _Bench:
             layout = CacheLayout(root, self._sources.layout.root)
             root.mkdir(parents=True)
             own = replace(self.environment, cache=SourceCache(layout), runs=self.directory / "runs")
-            self._worlds[case.pool] = _World(own)
+            self._worlds[case.pool] = BenchWorld(own)
         return self._worlds[case.pool]
 
-    def _build_base(self, world: _World, profile: Profile, patches: tuple[Path, ...]) -> StoredRun:
+    def _build_base(self, world: BenchWorld, profile: Profile, patches: tuple[Path, ...]) -> StoredRun:
         """The run that built what a case starts from; it is not measured."""
         if patches not in world.built:
             self.emit(ProgressNote("Building what is there before; this is not measured."))
@@ -274,11 +288,11 @@ class _Bench:
             world.built[patches] = self._run(world, base)
         return world.built[patches]
 
-    def _run(self, world: _World, profile: Profile) -> StoredRun:
+    def _run(self, world: BenchWorld, profile: Profile) -> StoredRun:
         stored = run_matrix(profile, self.emit, self.argv, world.environment)
         return _check_complete(stored)
 
-    def _write_patch(self, case: BenchCase, world: _World, number: int) -> Path:
+    def _write_patch(self, case: BenchCase, world: BenchWorld, number: int) -> Path:
         """The patch of one repetition, as a file; its base is built."""
         base = self._build_base(world, case.adapt_profile(self.profile), case.base_patches)
         cached = self._sources.find(base.run.source.digest)
@@ -289,7 +303,7 @@ class _Bench:
         write_atomically(file, case.write_patch(ForeignDirectory(cached.path), number))
         return file
 
-    def _judge_patch(self, case: BenchCase, world: _World, profile: Profile, file: Path) -> StoredRun:
+    def _judge_patch(self, case: BenchCase, world: BenchWorld, profile: Profile, file: Path) -> StoredRun:
         request = PatchRequest(read_series(str(file)), tuple(map(str, case.base_patches)))
         result = evaluate_patch(profile, request, self.emit, self.argv, world.environment)
         return _check_complete(result.runs[-1])
@@ -396,7 +410,8 @@ def _group_by_lane(cells: Sequence[BenchCell]) -> Iterator[tuple[str, Iterator[B
     return groupby(cells, key=lambda cell: cell.lane.name)
 
 
-def count_compilations(run: Run) -> Compilations:
-    """How many objects a run compiled, in the cells that it built itself."""
+def count_compilations(run: Run, remembered: int) -> Compilations:
+    """How many objects a run compiled, in the cells that it built itself. ``remembered``: how many different
+    ones are remembered since; 0 where nothing is."""
     built = [cell for cell in run.cells if cell.evidence is Evidence.BUILT]
-    return Compilations(sum(stage.compiled for cell in built for stage in cell.stages))
+    return Compilations(sum(stage.compiled for cell in built for stage in cell.stages), remembered or None)

@@ -90,6 +90,7 @@ class FreshMake:
             directory.reset_build()
             state = _make_cell(session, directory, cell)
             yield cell.take_time(time.monotonic() - started, state)
+            # Not left to the next cell, which would remove it in its own time.
             remove_tree(directory.root)
 
 

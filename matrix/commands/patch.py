@@ -21,7 +21,12 @@ from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile
 from matrix.commands.focus import check_focus, find_focus_additions, name_object
 from matrix.commands.hidden_objects import build_hidden_objects
-from matrix.commands.run import check_output_unused, create_output_directory, run_matrix
+from matrix.commands.run import (
+    check_output_unused,
+    claim_output_folder,
+    create_output_directory,
+    run_matrix,
+)
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -111,7 +116,7 @@ def evaluate_patch(
     check_output_unused(profile)
     title = f"{profile.name}-patch"
     directory = create_output_directory(profile, title, environment.runs, datetime.now(UTC))
-    folder = _claim_patches_folder(directory)
+    folder = claim_output_folder(directory, _PATCHES_DIRECTORY)
     try:
         trial = _try_patches(profile, request.series, folder, emit, environment)
     except BaseException:
@@ -169,18 +174,6 @@ def _apply_as_many(session: Session, files: Sequence[Path], emit: EventSink) -> 
 def _fetch_patched(session: Session, files: Sequence[Path], emit: EventSink) -> SourceTree:
     profile = _add_patches(session.profile, files)
     return fetch_source(profile, session.engine, session.cache, session.user, emit)
-
-
-def _claim_patches_folder(directory: Path) -> Path:
-    """Create the folder of the patches. RequestError when another patch has just got the same ``--out``."""
-    folder = directory / _PATCHES_DIRECTORY
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise RequestError(
-            f"--out {directory} is in use", "name a directory that does not exist yet"
-        ) from error
-    return folder
 
 
 def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:

@@ -37,7 +37,8 @@ _COMPILED = (".c", ".S")
 class CompiledObject:
     """An object that make has just compiled, with what kbuild noted and the compiler said of it.
 
-    ``path`` is relative to the build directory.
+    ``path`` is relative to the build directory. ``is_listed``: kbuild's lists show that it belongs to the
+    configuration.
     """
 
     path: str
@@ -45,6 +46,7 @@ class CompiledObject:
     command_text: bytes
     command_file: CommandFile
     warnings: tuple[Diagnostic, ...]
+    is_listed: bool
 
 
 class ObjectValue(BaseModel):
@@ -55,7 +57,9 @@ class ObjectValue(BaseModel):
 
     content: str
     command_file: str
+    command: str
     target: str
+    is_listed: bool
     symbols: str
     values: str
     inputs: str
@@ -130,6 +134,10 @@ class ObjectMemory:
         """The objects of which there is any variant on record."""
         return [path for path, known in self._objects_by_path.items() if known]
 
+    def find_known(self, path: str, key: str) -> KnownObject | None:
+        """One variant of an object, by its key."""
+        return next((known for known in self.list_known(path) if known.key == key), None)
+
     def find_fitting(self, path: str, setting: ObjectSetting) -> KnownObject | None:
         """The variant that make would compile just so in this setting, as far as is known; or None."""
         fitting = [known for known in self.list_known(path) if self.fits(known.value, setting)]
@@ -158,6 +166,18 @@ class ObjectMemory:
             self._objects_by_path[known.path] = [known, *others]
         return kept
 
+    def keep_link(self, module: str, parts: Iterable[str]) -> None:
+        """Remember that a module's parts, by their keys, were linked without an error or a warning."""
+        self.memory.put_entries([self._build_link(module, parts)])
+
+    def knows_link(self, module: str, parts: Iterable[str]) -> bool:
+        """Whether just these parts of a module were linked before."""
+        entry = self._build_link(module, parts)
+        return self.memory.find_entry(entry.kind, entry.scope, entry.name, entry.key) is not None
+
+    def _build_link(self, module: str, parts: Iterable[str]) -> Entry:
+        return Entry("link", self.scope, module, digest_lines(sorted(parts)), "", self.memory.run)
+
     def load_files(self, known: KnownObject) -> tuple[bytes, bytes] | None:
         """(the object, its command file); None where they are damaged or gone."""
         content = self.memory.get_content(known.value.content)
@@ -179,6 +199,8 @@ class ObjectMemory:
         value = ObjectValue(
             content=self.memory.put_content(one.content),
             command_file=self.memory.put_content(one.command_text),
+            command=hashlib.sha256(one.command_file.command.encode()).hexdigest(),
+            is_listed=one.is_listed,
             target=one.command_file.target,
             symbols=self._put_list(one.command_file.symbols),
             values=setting.digest_values(one.command_file.symbols),
@@ -191,7 +213,7 @@ class ObjectMemory:
             cell=cell,
         )
         contents = (value.content, value.command_file, value.symbols, value.inputs)
-        key = _compute_key(one.command_file.command, value)
+        key = _compute_key(value)
         text = value.model_dump_json()
         return KnownObject(value, Entry("object", self.scope, one.path, key, text, self.memory.run, contents))
 
@@ -224,10 +246,10 @@ def compute_object_scope(image: str, make_line: str, tools_digest: str) -> str:
     return digest_lines([str(OBJECT_RECIPE), image, make_line, tools_digest])
 
 
-def _compute_key(command: str, value: ObjectValue) -> str:
-    parts = (value.symbols, value.values, value.inputs, value.inputs_contents, value.generated_names)
-    generated = json.dumps(sorted(value.generated.items()))
-    return hashlib.sha256("\0".join((command, generated, *parts)).encode()).hexdigest()
+def _compute_key(value: ObjectValue) -> str:
+    parts = (value.command, value.symbols, value.values, value.inputs, value.inputs_contents)
+    generated = json.dumps([value.generated_names, *sorted(value.generated.items())])
+    return digest_lines((*parts, generated))
 
 
 def _rate_command(value: ObjectValue, setting: ObjectSetting) -> tuple[bool, int]:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 from matrix.fs import create_private_directory, replace_file
 from matrix.memory.index_file import IndexFile, survive_write_errors
 
-EntryKind = Literal["result", "object"]
+EntryKind = Literal["result", "object", "link"]
 
 _SCHEMA_VERSION = 2
 """Raised when tables or values mean something else: an index of another version is begun anew."""

@@ -7,12 +7,15 @@ import stat
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from matrix.bench_times import BenchTable, CaseRow
-from matrix.commands.bench import parse_bench_request, run_bench
+from matrix.bench_times import BenchTable, CaseRow, Compilations
+from matrix.cache_layout import CacheLayout
+from matrix.commands.bench import BenchWorld, count_compilations, parse_bench_request, run_bench
 from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_ways import TUXMAKE_REQUIREMENT, find_tuxmake
 from matrix.commands.settings import resolve_profile
@@ -20,7 +23,12 @@ from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import ContainerResult
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory
+from matrix.memory.store import Entry, MemoryStore
+from matrix.record.run_model import StageRecord
+from matrix.record.states import Evidence, State
+from matrix.source.cache import SourceCache
 from tests.fakes.kernel import Job
+from tests.fakes.runs import a_cell, a_run
 from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always
 
 ROOT = Path(__file__).parents[3]
@@ -122,6 +130,20 @@ def test_every_way_builds_the_same_cells_with_the_same_targets_and_jobs(track: T
     assert [words_after(call, "--jobs") for call in calls] == [["2"]] * 2
     assert [words_after(call, "--kconfig-add") for call in calls] == [["CONFIG_VFIO=n"], ["CONFIG_VFIO=y"]]
     assert {words_after(call, "--directory")[0] for call in calls} == {str(own[0].host("/src"))}
+
+
+def test_make_gets_the_configurations_that_the_tree_s_conf_made(track: Track) -> None:
+    seen: dict[str, list[str]] = {name: [] for name in WAYS}
+
+    def look(job: Job) -> None:
+        for name, texts in seen.items():
+            if not job.configures and name in job.host("/build").relative_to(track.place).parts[3:]:
+                texts.append((job.host("/build") / ".config").read_text())
+
+    track.kernel.before = look
+    track.measure("first", against="fresh,kept")
+    assert ["CONFIG_VFIO=y" in text for text in seen["cache"]] == [False, True]
+    assert seen["fresh"] == seen["kept"] == seen["cache"]
 
 
 def test_tuxmake_is_told_the_image_by_its_name_and_the_arch_as_it_calls_it(track: Track) -> None:
@@ -329,6 +351,28 @@ def test_a_sampled_cell_stands_for_all(track: Track) -> None:
 def test_another_repetition_samples_another_cell(track: Track) -> None:
     track.measure("first", against="fresh", sample="1", repeat="2")
     assert len({job.cell for job in track.builds_in("fresh")}) == 2
+
+
+# --- compilations
+
+
+def test_only_the_cells_that_were_built_compiled_anything() -> None:
+    stages = (StageRecord(name="focus", state=State.PASS, command="make", objects=5, compiled=3),)
+    shares = {"y": Evidence.BUILT, "n": Evidence.UNAFFECTED}
+    cells = [a_cell(symbols={"VFIO": v}, stages=stages, evidence=e) for v, e in shares.items()]
+    run = a_run(cells)
+    assert count_compilations(run, 2) == Compilations(3, 2)
+    assert count_compilations(run, 0) == Compilations(3, None)
+
+
+def test_the_objects_that_are_remembered_since_are_those_that_differ(track: Track, tmp_path: Path) -> None:
+    layout = CacheLayout(tmp_path / "own")
+    world = BenchWorld(replace(track.world, cache=SourceCache(layout)))
+    assert world.count_objects() == 0
+    with closing(MemoryStore(layout.memory / "base")) as store:
+        store.put_entries(Entry("object", "s", name, "k", "{}", "run") for name in ("a.o", "b.o"))
+        store.put_entries([Entry("result", "s", "c", "k", "{}", "run")])
+    assert world.count_objects() == 2
 
 
 # --- what is left

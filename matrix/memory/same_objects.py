@@ -1,0 +1,86 @@
+"""Cells of a tree in which only contents of sources changed: what each object would be, without a make.
+
+The makefiles, the configuration and the names of all files are as they were. So a cell has the objects that
+it had, each with the command line, the symbols and the generated headers that it had, unless a changed source
+went into what is prepared. What of these was compiled for another cell is known by that.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from matrix.kconfig.config import Config
+from matrix.memory.object_setting import InputReader, ObjectSetting
+from matrix.memory.objects import KnownObject, ObjectMemory
+from matrix.memory.tree_contents import ABSENT, TreeContents
+from matrix.record.run_model import Record
+
+
+class CellParts(Record):
+    """What a cell was made of, when it was built to an end: object → its key in the memory.
+
+    ``modules``: an object that is linked → its parts. ``others`` are the sources of all else that was made
+    (prepared headers, host tools), and ``others_contents`` is the digest of what they had.
+    """
+
+    keys: dict[str, str]
+    modules: dict[str, tuple[str, ...]]
+    others: tuple[str, ...]
+    others_contents: str
+
+
+def build_cell_parts(
+    objects: Iterable[str],
+    keys: Mapping[str, str],
+    modules: Mapping[str, Iterable[str]],
+    others: Iterable[str],
+    tree: TreeContents,
+) -> CellParts | None:
+    """What a cell was made of; None where some of its objects are not on record."""
+    linked = {name: tuple(sorted(parts)) for name, parts in modules.items() if {*parts} != {name}}
+    if not {*objects} <= keys.keys() | linked.keys():
+        return None
+    if not all(keys.keys() >= {*parts} for parts in linked.values()):
+        return None
+    sources = tuple(sorted(others))
+    return CellParts(
+        keys=dict(keys), modules=linked, others=sources, others_contents=tree.digest_contents(sources)
+    )
+
+
+def find_same_objects(
+    parts: CellParts, objects: ObjectMemory, reader: InputReader, config: Config
+) -> dict[str, KnownObject] | None:
+    """Object → the one on record that make would compile on this tree, for all of a cell; or None."""
+    if reader.tree.digest_contents(parts.others) != parts.others_contents:
+        return None
+    before = {path: objects.find_known(path, key) for path, key in parts.keys.items()}
+    known = {path: one for path, one in before.items() if one is not None}
+    setting = _rebuild_setting([*known.values()], reader, config)
+    if len(known) < len(before) or setting is None:
+        return None
+    found = {path: _find_same(one, objects, setting) for path, one in known.items()}
+    same = {path: one for path, one in found.items() if one is not None}
+    if len(same) < len(found) or not all(
+        objects.knows_link(module, [same[path].key for path in linked])
+        for module, linked in parts.modules.items()
+    ):
+        return None
+    return same
+
+
+def _rebuild_setting(known: list[KnownObject], reader: InputReader, config: Config) -> ObjectSetting | None:
+    """What the objects were compiled in, by what is on record of each; None where that is at odds."""
+    generated: dict[str, str] = {}
+    for one in known:
+        if any(generated.setdefault(name, value) != value for name, value in one.value.generated.items()):
+            return None
+    names = {one.value.generated_names for one in known}
+    if len(names) != 1:
+        return None
+    return ObjectSetting(reader, config, lambda name: generated.get(name, ABSENT), names.pop())
+
+
+def _find_same(before: KnownObject, objects: ObjectMemory, setting: ObjectSetting) -> KnownObject | None:
+    same_command = (
+        one for one in objects.list_known(before.path) if one.value.command == before.value.command
+    )
+    return next((one for one in same_command if objects.fits(one.value, setting)), None)
