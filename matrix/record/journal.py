@@ -154,6 +154,10 @@ class Journal:
         with suppress(OSError):
             self._file.close()
 
+    @property
+    def run_id(self) -> str:
+        return self._run.id
+
     def record_finished_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         """Append one finished cell. It is on disk when this returns, unless the one before came in the same
         second: then with the next one, or with the system's next write of its caches."""
