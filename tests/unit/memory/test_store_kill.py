@@ -123,6 +123,19 @@ def test_two_processes_and_many_threads_write_at_once(tmp_path: Path) -> None:
     assert take_side_failures() == []
 
 
+def test_a_layer_that_many_make_at_once_is_made_once(tmp_path: Path) -> None:
+    def make(number: int) -> None:
+        with closing(MemoryStore(tmp_path / str(number // 4) / "base")) as store:
+            store.put_entries([Entry("object", "s", str(number), "k", "{}", "run")])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(make, range(80))] == [None] * 80
+    for number in range(20):
+        with closing(MemoryStore(tmp_path / str(number) / "base")) as store:
+            assert len(store.find_entries("object", "s")) == 4
+    assert take_side_failures() == []
+
+
 def run_steps(folder: Path) -> None:
     with closing(MemoryStore(folder / "base")) as store, register_live_run(folder):
         for number in range(3):
