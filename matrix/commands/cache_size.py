@@ -69,7 +69,7 @@ def shrink_caches(layout: CacheLayout, limit: int, end_writers: Callable[[Path],
         return 0
     cutoff = find_live_start(layout.memory)
     aged = chain.from_iterable(cache.list_aged(cutoff) for cache in caches)
-    before = min(find_threshold(aged, size - int(limit * _FILL_AFTER_EVICTION)), cutoff)
+    before = find_threshold(aged, size - int(limit * _FILL_AFTER_EVICTION))
     for cache in caches:
         cache.evict(before, cutoff)
     return size - sum(cache.measure() for cache in caches)
