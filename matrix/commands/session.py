@@ -38,7 +38,7 @@ from matrix.record.run_model import (
     Tool,
     ToolchainRecord,
 )
-from matrix.resolve.resolver import check_base_files, read_base_texts
+from matrix.resolve.base_files import check_base_files, read_base_texts
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
 from matrix.source.kernel_tree import SourceTree
