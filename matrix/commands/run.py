@@ -24,6 +24,7 @@ from matrix.commands.session import (
     build_tool_record,
     prepare_session,
 )
+from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.engine.job_pool import JobPool, shares_kernel
 from matrix.engine.step import remove_writers
 from matrix.errors import MachineError, RequestError
@@ -212,7 +213,7 @@ def _record_run(
         try:
             yield context
             if build:
-                journal.record_providers(_find_providers(session, journal.snapshot_run()))
+                journal.record_providers(_find_providers(session, journal.list_proven_diagnostics()))
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -234,10 +235,10 @@ def _open_job_pool(session: Session, at_once: int) -> Iterator[JobPool | None]:
         yield None
 
 
-def _find_providers(session: Session, done: Run) -> dict[str, str]:
-    """What would bring the symbols that links of this run lack; nothing where the tree cannot be searched."""
-    shown = {ref.key for cell in done.cells for ref in cell.proven_diagnostics}
-    symbols = frozenset[str]().union(*(find_missing_symbols(done.diagnostics[key]) for key in shown))
+def _find_providers(session: Session, shown: Sequence[Diagnostic]) -> dict[str, str]:
+    """What would bring the symbols that links lack, as these say; nothing where the tree cannot be
+    searched."""
+    symbols = frozenset[str]().union(*map(find_missing_symbols, shown))
     if not symbols:
         return {}
     try:
