@@ -20,9 +20,8 @@ SYMBOLS = [{"KVM": value} for value in ("a", "b", "c", "d")]
 
 def run_of(*evidence: tuple[Evidence, str | None], **fields: Any) -> Run:
     """A run of passing cells with these origins."""
-    known = {"evidence_from": None}
     cells = [
-        a_cell(symbols=symbols, **(known | {"evidence": kind, "evidence_from": origin}))
+        a_cell(symbols=symbols, evidence=kind, evidence_from=origin)
         for symbols, (kind, origin) in zip(SYMBOLS, evidence, strict=False)
     ]
     return a_run(cells, **fields)
