@@ -104,13 +104,15 @@ class CellBuild:
             try:
                 record = self._run_stage(name) if state is None else self._build_idle_record(name, state)
             except MachineError as error:
-                # What earlier stages showed stays in the record.
+                # What earlier stages showed stays in the record. What is in the directory does not: a
+                # container may have been killed there.
                 record = self._build_idle_record(name, State.INFRA)
-                self._reason = str(error)
+                self._reason, self._is_whole = str(error), False
             self._records.append(record)
         self._release_lane()
         cell = self.cell.model_copy(update={"reason": self._reason})
         result = finish_cell(cell, self._records, self._occurrences, self.log, frozenset(self._objects))
+        result = replace(result, is_whole=self._is_whole)
         if result.cell.state in UNTRIED_STATES or self._is_config_unchanged():
             return result
         return self._mark_untrusted(result)
@@ -167,7 +169,6 @@ class CellBuild:
         self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
         self._ends += [result, *answer]
-        self._is_whole &= is_complete
         if is_complete and result.state not in UNTRIED_STATES:
             self._keep_objects(objects, printed, moment)
         self._warned |= {item.object for item in occurrences if item.object}
@@ -176,6 +177,7 @@ class CellBuild:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects = self._objects - objects.unproven | objects.proven
+        self._is_whole &= is_complete and result.state not in UNTRIED_STATES and not result.is_cut_short
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(

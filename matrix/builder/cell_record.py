@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.engine.protocol import LineCallback
 from matrix.fs import translate_write_errors
+from matrix.kconfig.config import SymbolCheck
 from matrix.plan import Request
 from matrix.record.run_model import Cell, DiagnosticRef, StageRecord, Verified
 from matrix.record.states import COMPLETE_STATES, Evidence, State, StateKind, find_worst_state
@@ -39,6 +41,15 @@ class CellLog:
 
             yield append_line
 
+    def measure(self) -> int:
+        """Bytes that are in it."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def read_from(self, start: int) -> str:
+        """What was written to it after so many bytes."""
+        with translate_write_errors(self.path):
+            return self.path.read_bytes()[start:].decode(errors="replace") if self.path.exists() else ""
+
     def write_lines(self, lines: Iterable[str]) -> None:
         with translate_write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -47,12 +58,18 @@ class CellLog:
 @dataclass(frozen=True)
 class CellResult:
     """A finished cell, with its diagnostics by key, the objects known to belong to its stages, and the source
-    files that went into them (none where they are not known)."""
+    files that went into them (none where they are not known).
+
+    ``build_refs`` are the diagnostics of what came after its configure step. ``is_whole``: every stage came
+    to its own end, and all that it printed was read.
+    """
 
     cell: Cell
     diagnostics: Mapping[str, Diagnostic]
     objects: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
+    build_refs: tuple[DiagnosticRef, ...] = ()
+    is_whole: bool = False
 
     @property
     def first_error(self) -> str:
@@ -86,7 +103,7 @@ def create_resolved_cell(
     unreachable = resolution.config is not None and not resolution.is_reachable
     update = {
         "fragment": dict(fragment),
-        "verified": tuple(Verified(symbol=c.symbol, want=c.want, got=c.got) for c in resolution.checks),
+        "verified": tuple(map(_build_verified, resolution.checks)),
         "config_sha256": resolution.config_sha256,
         "make": make_line,
         "state": State.UNREACHABLE if unreachable else State.NOT_RUN,
@@ -95,6 +112,12 @@ def create_resolved_cell(
         "resolves_to": resolves_to,
     }
     return create_blank_cell(resolution.request).model_copy(update=update)
+
+
+@lru_cache(maxsize=4096)
+def _build_verified(check: SymbolCheck) -> Verified:
+    # One value for all cells that have it: they are a third of what a cell takes.
+    return Verified(symbol=check.symbol, want=check.want, got=check.got)
 
 
 def finish_unconfigured_cell(cell: Cell, resolution: Resolution, log: CellLog) -> CellResult:
@@ -129,7 +152,9 @@ def finish_cell(
         "log": log.name if log.path.exists() else None,
     }
     diagnostics = {item.diagnostic.key: item.diagnostic for item, _ in occurrences}
-    return CellResult(cell.model_copy(update=update), diagnostics, objects)
+    # By themselves: what both print stands at the configure step alone in the row.
+    built = build_diagnostic_refs(item for item in occurrences if item[1] != "configure")
+    return CellResult(cell.model_copy(update=update), diagnostics, objects, build_refs=tuple(built))
 
 
 def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:

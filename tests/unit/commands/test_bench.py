@@ -189,8 +189,10 @@ def test_the_ratio_is_of_the_times_that_were_measured(track: Track) -> None:
 
 
 def test_a_request_that_only_repeats_a_configuration_is_built_once_by_every_way(track: Track) -> None:
-    track.asks('MODULES = ["n"]\nVFIO = ["n", "m", "y"]\n')
+    knobs = "[knobs.TWIN.x86]\nn = { set = {}, proof = {} }\ny = { set = {}, proof = {} }\n"
+    track.asks(f'TWIN = ["n", "y"]\nVFIO = ["n", "m", "y"]\n{knobs}')
     row = row_of(track.measure("first", against="fresh"))
+    # Of six requests: m is none without MODULES, and TWIN changes nothing.
     assert row.cells == 2
     assert len(track.builds_in("fresh")) == 2
 
@@ -326,7 +328,7 @@ def test_vmlinux_is_thirteen_cells_of_a_profile_of_its_own(track: Track) -> None
     case = next(case for case in CASES if case.name == "vmlinux")
     asked = resolve_profile(track._settled({"jobs": ["7"]}), {})
     profile = case.adapt_profile(asked)
-    assert (profile.stage, profile.arch, profile.base) == ("vmlinux", ("x86",), ("allnoconfig",))
+    assert (profile.stage, profile.arch, profile.base) == ("vmlinux", ("x86",), ("allnoconfig-64",))
     assert (profile.jobs, profile.source) == (7, str(track.tree))
     assert profile.focus == ()
 

@@ -36,12 +36,20 @@ FOUND: Mapping[str, Sequence[Action]] = {
         Ask((_MODULES, ("NET", ("m",)), _BUILT_IN), focus=("drivers/vfio/group.o", "virt/kvm/")),
         Build(),
         Edit("drivers/vfio/blob.S", 1),
-        Build(after=True),
+        Build(),
     ),
     "the modules of an earlier configuration while vmlinux is made": (
         Edit("drivers/vfio/blob.S", 1),
         Ask((_MODULES, ("NET", ("m", "n")), ("VFIO", ("n",))), stage="modules"),
         Build(),
+    ),
+    "a container is killed in a later stage, by a fault of the engine": (
+        Ask(
+            (("MODULES", ("y", "n")), ("NET", ("y",)), ("VFIO", ("y", "n")), ("GROUP", ("n",))),
+            stage="vmlinux",
+        ),
+        Build(),
+        Build(kill=2, ending="engine"),
     ),
 }
 """What was wrong once."""
