@@ -1,6 +1,6 @@
 """Lanes at work, side by side: resolve the requests, order the reachable ones, build one after another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -75,12 +75,20 @@ def run_lanes(context: RunContext) -> None:
 
 @dataclass(frozen=True)
 class _ReachableCell:
-    """A cell whose request the tree can satisfy, before it is built."""
+    """A cell whose request the tree can satisfy, before it is built.
+
+    The text of its configuration is read when it is needed: a lane may have thousands of them.
+    """
 
     cell: Cell
-    resolution: Resolution
+    resolution_without_text: Resolution
     inputs: CellInputs
     log: CellLog
+    load_config: Callable[[str], str]
+
+    @property
+    def resolution(self) -> Resolution:
+        return replace(self.resolution_without_text, config=self.load_config(self.inputs.config_sha256))
 
 
 @dataclass
@@ -151,15 +159,18 @@ class LaneWorker:
         return CommandFileReader(self._directory)
 
     @cached_property
-    def _objects(self) -> LaneObjects:
-        context, stages = self.context, self.context.session.find_stages(self.lane.arch)
-        tools = context.session.tree_contents.tools_digest
+    def _object_memory(self) -> ObjectMemory:
+        tools = self.context.session.tree_contents.tools_digest
         scope = compute_object_scope(self._runner.image, self._runner.make_line, tools)
+        return ObjectMemory(self.context.memory, scope)
+
+    @cached_property
+    def _objects(self) -> LaneObjects:
+        stages = self.context.session.find_stages(self.lane.arch)
         # kbuild would make the whole tree for any other target than the focus.
         folders = stages.list_make_targets("focus") if stages.last == "focus" else ()
-        return LaneObjects(
-            self._directory, ObjectMemory(context.memory, scope), context.session.input_reader, folders
-        )
+        reader = self.context.session.input_reader
+        return LaneObjects(self._directory, self._object_memory, reader, folders)
 
     @cached_property
     def _attempts(self) -> CellAttempts:
@@ -267,7 +278,8 @@ class LaneWorker:
             [stages.format_command(name, self._runner) for name in names],
             [stages.list_requested_targets(name) for name in names],
         )
-        return _ReachableCell(cell, resolution, inputs, log)
+        bare = replace(resolution, config=None)
+        return _ReachableCell(cell, bare, inputs, log, self.context.journal.load_config)
 
     def _plan_cell(self, resolution: Resolution) -> Cell:
         """The cell before it is built. An unreachable one has a reason, and the cell that it resolves to."""
@@ -306,8 +318,8 @@ class LaneWorker:
                 self.context.journal.record_planned_cell(cell.cell.model_copy(update=update))
 
     def _order_cells(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
-        # Without a record of objects all symbols weigh alike.
-        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], {})
+        weights = self._object_memory.count_objects_by_symbol() if len(cells) > 1 else {}
+        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], weights)
         return [cells[index] for index in order]
 
     def _build_cell(self, reachable: _ReachableCell) -> CellResult:
