@@ -21,6 +21,7 @@ from matrix.commands import develop
 from matrix.commands.bench import parse_bench_request, run_bench
 from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_ways import WAY_NAMES
+from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
@@ -63,6 +64,7 @@ from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_holdings,
     show_import_notes,
     show_leftovers,
     show_regression,
@@ -369,7 +371,7 @@ def source(profile: Profile) -> int:
     return 0
 
 
-@define_task("profile", "toolchain", "source")
+@define_task("profile", "toolchain", "source", "cache-size")
 def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
     checks = diagnose_machine(profile)
@@ -377,10 +379,11 @@ def doctor(profile: Profile) -> int:
     return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
-@define_task(own=[("yes", False, "remove it; without this, only show it")])
-def sweep(*, yes: bool) -> int:
-    """What can go: containers of dead runs, lanes, sources, old resolutions and images."""
-    leftovers = sweep_leftovers(remove=yes)
+@define_task("cache-size", own=[("yes", False, "remove it; without this, only show it")])
+def sweep(profile: Profile, *, yes: bool) -> int:
+    """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
+    show_holdings(list_cache_holdings(), Console())
+    leftovers = sweep_leftovers(remove=yes, cache_size=profile.cache_size)
     show_leftovers(leftovers, Console(), removed=yes)
     stayed = any(leftover.problem for leftover in leftovers)
     return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED

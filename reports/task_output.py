@@ -136,6 +136,17 @@ class ReportedLeftover(Protocol):
     def problem(self) -> str: ...
 
 
+class ReportedHolding(Protocol):
+    """What the cache holds of one kind; ``size`` in bytes."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+
+
 def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
     """A line for each thing, and below what is not well, what to do."""
     width = max((len(check.subject) for check in checks), default=0)
@@ -144,6 +155,12 @@ def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
         print_line(console, mark.append(f"{check.subject:{width}}  {check.message}"))
         if not check.ok and check.advice:
             print_line(console, f"    {'':{width}}  → {check.advice}")
+
+
+def show_holdings(holdings: Sequence[ReportedHolding], console: Console) -> None:
+    """A line for each kind of things in the cache."""
+    for held in holdings:
+        print_line(console, f"{held.kind:18} {format_size(held.size):>10}  in {held.count:,}")
 
 
 def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:

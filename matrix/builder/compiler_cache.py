@@ -4,7 +4,7 @@ A folder for each image, as a compiler is known by its image; in it one for each
 tree reads the layers below its own and writes only into that: what a patch produced serves that patch only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from matrix.engine.protocol import TEMPORARY_DIRECTORIES, Mount
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import walk_tree
 from matrix.fs import create_private_directory, translate_disk_full
+from matrix.memory.eviction import AgedSize
 from matrix.memory.layers import name_layers
 from matrix.source.kernel_tree import AppliedPatch
 
@@ -78,13 +79,28 @@ def _build_environment(image: str, storages: Sequence[str]) -> dict[str, str]:
 def trim_files(folder: Path, limit: int) -> None:
     """Remove the files of a foreign folder that were not used for longest, until the rest fits into so many
     bytes. One that cannot be removed stays."""
-    files = [
-        (entry.status.st_mtime_ns, entry.status.st_blocks * 512, entry.path)
-        for entry in walk_tree(folder, force=True)
-        if entry.status is not None and not entry.is_folder
-    ]
     size = 0
-    for _, file_size, path in sorted(files, reverse=True):
-        size += file_size
+    for used, path in sorted(_list_files(folder), reverse=True):
+        size += used.size
         if size > limit:
             ForeignDirectory(folder).remove_file(path)
+
+
+def list_compiled_files(folder: Path, cutoff: float) -> list[AgedSize]:
+    """What ccache kept of all images and was last used before ``cutoff``."""
+    files = _list_files(folder) if folder.is_dir() else ()
+    return [used for used, _ in files if used.used < cutoff]
+
+
+def remove_compiled_files(folder: Path, before: float) -> None:
+    """Remove what was last used before a time: to a build that would have taken it, it is a miss."""
+    files = [*_list_files(folder)] if folder.is_dir() else []
+    for used, path in files:
+        if used.used < before:
+            ForeignDirectory(folder).remove_file(path)
+
+
+def _list_files(folder: Path) -> Iterator[tuple[AgedSize, str]]:
+    for entry in walk_tree(folder, force=True):
+        if entry.status is not None and not entry.is_folder:
+            yield AgedSize(entry.status.st_mtime, entry.status.st_blocks * 512), entry.path

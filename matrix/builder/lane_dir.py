@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -220,11 +220,17 @@ def open_lane_copy(key: str, tree: SourceTree, cache: SourceCache, owner: str) -
 def is_lane_held(root: Path) -> bool:
     """Whether a process works in this lane. One that was never locked is free."""
     try:
-        with try_lock_path(_lock_file(root), create=False) as free:
+        with try_lock_lane(root) as free:
             return not free
     except OSError:
         # What cannot be opened cannot be locked either.
         return False
+
+
+def try_lock_lane(root: Path) -> AbstractContextManager[bool]:
+    """Lock a lane if no process holds it; whether that was so. FileNotFoundError where it was never locked,
+    as a copy."""
+    return try_lock_path(_lock_file(root), create=False)
 
 
 def _is_marked_busy(root: Path) -> bool:

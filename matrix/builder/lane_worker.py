@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from matrix.builder.attempts import CellAttempts
@@ -24,7 +25,8 @@ from matrix.builder.lanes import Lane
 from matrix.builder.reuse import CellInputs, ReuseChain, build_cell_inputs
 from matrix.builder.run_context import RunContext
 from matrix.builder.visiting_order import ConfigSet
-from matrix.errors import MachineError
+from matrix.engine.protocol import LineCallback
+from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
@@ -34,6 +36,7 @@ from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
 from matrix.record.run_model import Cell
 from matrix.record.states import COMPLETE_STATES, State
+from matrix.resolve.conf_forks import MAX_TOGETHER, MIN_TOGETHER
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution, find_actual_request
@@ -178,10 +181,7 @@ class LaneWorker:
                     # The store first: what is known there needs neither a container nor the directory.
                     resolution = self._resolver.find_stored(request)
                     if resolution is None:
-                        self._directory.prepare_configure()
-                        with log.open_sink() as append_line:
-                            resolution = self._resolver.resolve(request, append_line)
-                        self._directory.finish_step(resolution.stage.state)
+                        resolution = self._configure_request(request, log)
                     attempt.outcome = resolution
                     if attempt.fault is None:
                         return self._record_resolution(resolution, log)
@@ -189,6 +189,38 @@ class LaneWorker:
                 attempt.outcome = self._fail_cell(create_blank_cell(request), error)
         self._give_up(attempt.outcome, log)
         return None
+
+    def _configure_request(self, request: Request, log: CellLog) -> Resolution:
+        """Configure a request with make, and those that come after it with the same one where that goes."""
+        with log.open_sink() as append_line:
+            self._configure_together(request, append_line)
+            resolution = self._resolver.take_made(request, append_line)
+            if resolution is None:
+                self._directory.prepare_configure()
+                resolution = self._resolver.resolve(request, append_line)
+                self._directory.finish_step(resolution.stage.state)
+            return resolution
+
+    def _configure_together(self, request: Request, append_line: LineCallback) -> None:
+        together = self._list_unresolved(request)
+        if len(together) < MIN_TOGETHER:
+            return
+        self._directory.prepare_configure()
+        self._directory.finish_step(self._resolver.make_together(together, append_line))
+
+    def _list_unresolved(self, request: Request) -> list[Request]:
+        """This request and those after it that need conf; none where it is not to be asked for several."""
+        resolver = self._resolver
+        if not resolver.can_make_together(request):
+            return []
+        rest = self.lane.requests[self.lane.requests.index(request) + 1 :]
+        return [request, *islice(filter(self._needs_conf, rest), MAX_TOGETHER - 1)]
+
+    def _needs_conf(self, request: Request) -> bool:
+        try:
+            return self._resolver.find_stored(request) is None
+        except RequestError:
+            return False  # its own fault, at its own turn
 
     def _give_up(self, outcome: Resolution | CellResult | None, log: CellLog) -> None:
         """Finish a cell that the machine did not let be configured."""

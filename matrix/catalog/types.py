@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -23,6 +24,9 @@ MAX_JOBS = 4096
 MAX_LANES = 512
 _MIN_MEMORY, _MAX_MEMORY = 8 * 2**20, 2**50
 """Bytes of a container. Docker takes no less than 6 MiB, and counts in 64 bits."""
+DEFAULT_CACHE_SIZE = "10G"
+_MIN_CACHE_SIZE = 64 * 2**20
+"""Bytes. In less not even one configuration's objects fit."""
 _MAX_DURATION = 366 * 86400
 """Seconds. The system's clocks wait for some 290 years at most."""
 _MAX_SEED = 2**32 - 1
@@ -61,9 +65,9 @@ def parse_duration(text: str) -> int:
     return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def _check_size(text: str) -> str:
-    if not _MIN_MEMORY <= parse_size(text) <= _MAX_MEMORY:
-        raise ValueError(f"expected a size from {_MIN_MEMORY >> 20}M to {_MAX_MEMORY >> 40}T, got {text!r}")
+def _check_size(low: int, text: str) -> str:
+    if not low <= parse_size(text) <= _MAX_MEMORY:
+        raise ValueError(f"expected a size from {low >> 20}M to {_MAX_MEMORY >> 40}T, got {text!r}")
     return text
 
 
@@ -113,7 +117,8 @@ def _check_make_value(value: str) -> str:
     return value
 
 
-Size = Annotated[str, AfterValidator(_check_size)]
+Size = Annotated[str, AfterValidator(partial(_check_size, _MIN_MEMORY))]
+CacheSize = Annotated[str, AfterValidator(partial(_check_size, _MIN_CACHE_SIZE))]
 Duration = Annotated[str, AfterValidator(_check_duration)]
 Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
 SymbolValue = Annotated[str, AfterValidator(_validator_from_check(check_value))]
@@ -245,6 +250,7 @@ class Profile(TomlModel):
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
     ccache: bool = False
+    cache_size: CacheSize = Field(default=DEFAULT_CACHE_SIZE, alias="cache-size")
     out: str | None = None
     bases: dict[str, Base] = {}
     toolchains: dict[str, Toolchain] = {}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.catalog.load import load_catalog
-from matrix.catalog.types import Profile
+from matrix.catalog.types import Profile, parse_size
+from matrix.commands.cache_size import list_cache_holdings, measure_bounded_caches
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
@@ -44,10 +45,12 @@ class HealthCheck:
 
 
 def diagnose_machine(profile: Profile) -> list[HealthCheck]:
-    """Check engine, isolation, cache, disk, memory, images, source, in this order; without an engine, cache
-    and disk."""
+    """Check engine, isolation, cache, disk, the caches' size, memory, images, source, in this order.
+
+    Without an engine, check what is on the disk.
+    """
     cache = SourceCache()
-    disk = [_check_cache(cache), _check_disk(cache)]
+    disk = [_check_cache(cache), _check_disk(cache), _check_cache_size(cache, profile)]
     try:
         engine = connect_engine()
         info = engine.query_info()
@@ -146,6 +149,25 @@ def _check_disk(cache: SourceCache) -> HealthCheck:
         free >= _MIN_FREE_DISK,
         f"{free / _GIB:.0f} GiB free for {cache.layout.root}",
         "./inv sweep, or set KMATRIX_CACHE",
+    )
+
+
+def _check_cache_size(cache: SourceCache, profile: Profile) -> HealthCheck:
+    """Check that the disk has room for what the caches may still grow by."""
+    limit = parse_size(profile.cache_size)
+    try:
+        holdings, size = list_cache_holdings(cache), measure_bounded_caches(cache.layout)
+        free = measure_free_space(cache.layout.root)
+    except MachineError as error:
+        return HealthCheck("cache size", False, str(error), error.hint)
+    except OSError as error:
+        return HealthCheck("cache size", False, f"{cache.layout.root}: {error.strerror}", "set KMATRIX_CACHE")
+    parts = [f"{held.kind} {held.size / _GIB:.1f}" for held in holdings]
+    return HealthCheck(
+        "cache size",
+        limit - size <= free,
+        f"{size / _GIB:.1f} of {limit / _GIB:.1f} GiB{': ' if parts else ''}{', '.join(parts)}",
+        f"a smaller --cache-size: the disk has {free / _GIB:.1f} GiB left",
     )
 
 

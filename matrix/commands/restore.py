@@ -12,6 +12,7 @@ from matrix.commands.session import (
     ensure_images,
     fetch_source,
     resolve_image_ref,
+    use_cache,
 )
 from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import Engine
@@ -48,7 +49,7 @@ def restore_session(
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
     engine, cache = environment.find_engine(), environment.open_cache()
-    with cache.lock_shared():
+    with use_cache(cache):
         info = engine.query_info()
         user = choose_container_user(rootless=info.rootless)
         record = _restore_toolchain(run.find_toolchain(toolchain), toolchain, engine, catalog, emit)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -13,7 +14,8 @@ from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
 from matrix.builder.reuse import ReusableRun, load_reusable_run
 from matrix.builder.run_context import JobBudget, RunContext, Session
-from matrix.catalog.types import MAX_LANES, Profile, parse_duration
+from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
+from matrix.commands.cache_size import shrink_caches
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -23,6 +25,7 @@ from matrix.commands.session import (
     build_tool_record,
     prepare_session,
 )
+from matrix.engine.step import remove_writers
 from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
@@ -42,6 +45,7 @@ from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
 from matrix.shell_words import format_command
+from matrix.side_failures import survive_failures
 from matrix.source.symbol_providers import find_symbol_providers
 from matrix.user_files import expand_user_path
 
@@ -75,7 +79,20 @@ def run_matrix(
         known = _find_reusable_run(before, session, emit) if before else None
         with _record_run(session, requests, record, directory, emit, known=known) as context:
             run_lanes(context)
+        _limit_caches(session, emit)
         return StoredRun(context.journal.snapshot_run(), directory)
+
+
+def _limit_caches(session: Session, emit: EventSink) -> None:
+    limit = parse_size(session.profile.cache_size)
+    with survive_failures("what the caches hold"):
+        gone = shrink_caches(session.cache.layout, limit, partial(remove_writers, session.engine))
+        if gone > 0:
+            emit(
+                ProgressNote(
+                    f"The caches are full: {gone / 2**20:.0f} MiB that were not used for longest went."
+                )
+            )
 
 
 def plan_matrix(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> Run:

@@ -26,6 +26,7 @@ from matrix.engine.images import (
 )
 from matrix.engine.protocol import Engine, EngineInfo
 from matrix.errors import EngineError, MachineError, RequestError
+from matrix.memory.live_runs import register_live_run
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import (
     BaseRecord,
@@ -37,7 +38,7 @@ from matrix.record.run_model import (
     Tool,
     ToolchainRecord,
 )
-from matrix.resolve.resolver import check_base_files, read_base_texts
+from matrix.resolve.base_files import check_base_files, read_base_texts
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
 from matrix.source.kernel_tree import SourceTree
@@ -92,10 +93,17 @@ def prepare_session(
     catalog = load_catalog().with_profile(profile)
     _check_inputs_readable(profile, catalog)
     engine, cache = environment.find_engine(), environment.open_cache()
-    with cache.lock_shared():
+    with use_cache(cache):
         if not build:
             _check_nothing_missing(profile, catalog, engine, cache)
         yield _build_session(profile, catalog, engine, cache, emit, needs_focus=build and needs_focus)
+
+
+@contextmanager
+def use_cache(cache: SourceCache) -> Iterator[None]:
+    """While the ``with`` block runs no sweep removes anything of the cache, and nothing goes that is used."""
+    with cache.lock_shared(), register_live_run(cache.layout.memory):
+        yield
 
 
 def _build_session(

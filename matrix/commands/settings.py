@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matrix.catalog.load import load_profile
-from matrix.catalog.types import Profile
+from matrix.catalog.types import DEFAULT_CACHE_SIZE, Profile
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode
 from matrix.plan import find_matching_terms
@@ -104,6 +104,10 @@ OPTIONS = (
     Option("fail-fast", "start no new cell after a failure", _parse_switch),
     Option("werror", f"exit {ExitCode.WARNED} when there were warnings and no failure", _parse_switch),
     Option("ccache", "call the compilers through ccache (for whole kernels, see README)", _parse_switch),
+    Option(
+        "cache-size",
+        f"what results, objects and build directories may take, such as 20G (default: {DEFAULT_CACHE_SIZE})",
+    ),
     Option("out", "directory of this run (default: runs/<run-id>)", _take_name),
 )
 

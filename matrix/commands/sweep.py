@@ -1,5 +1,6 @@
 """Find what kmatrix left on this machine that can go, and remove it when asked."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import NamedTuple
 from matrix.builder.lane_dir import is_lane_held
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
-from matrix.catalog.types import ROOT_IMAGE
+from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_size
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
@@ -20,12 +21,14 @@ from matrix.engine.protocol import Engine
 from matrix.engine.step import remove_writers
 from matrix.errors import MachineError
 from matrix.foreign_trees import measure_tree, remove_tree
+from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
 from matrix.source.cache import SourceCache
 
 # Lanes and sources are large, and few. Resolutions and hash caches are small, quick to make again one by one,
 # and worth keeping from run to run; they only must not grow for ever.
 MAX_UNUSED_DAYS = 30
 """A -rc lasts a week, a merge window two: after a month a tree's resolutions are hardly asked for again."""
+_MAX_UNUSED_SECONDS = MAX_UNUSED_DAYS * 24 * 60 * 60
 MAX_RESOLUTIONS_MIB = 256
 """One takes about 30 KiB, so this is some 9,000: those of the default profile on sixty trees."""
 MAX_HASH_CACHES_MIB = 128
@@ -45,17 +48,23 @@ class Leftover:
 
 
 def sweep_leftovers(
-    *, remove: bool = False, engine: Engine | None = None, cache: SourceCache | None = None
+    *,
+    remove: bool = False,
+    engine: Engine | None = None,
+    cache: SourceCache | None = None,
+    cache_size: str = DEFAULT_CACHE_SIZE,
 ) -> list[Leftover]:
-    """Idle lanes, containers of dead runs, sources, resolutions and hash caches that are old or too many, old
-    images; removed when asked. Returns what was found.
+    """Idle lanes, containers of dead runs, sources, results, objects, resolutions and hash caches that are
+    old or too many, old images; removed when asked. Returns what was found.
+
+    ``cache_size``: what results and objects may take, as `parse_size` has it.
 
     What a running kmatrix may need is not touched: while a job uses the cache, only old images can go; and a
     locked lane means that all but the other lanes may be in use.
     """
     cache = cache or SourceCache()
     with cache.try_lock_exclusive() as alone:
-        leftovers = _find_leftovers(cache, engine, alone=alone)
+        leftovers = _find_leftovers(cache, engine, parse_size(cache_size), alone=alone)
         if remove:
             leftovers = [*map(_remove_leftover, leftovers)]
             cache.remove_stale_entries()
@@ -71,13 +80,16 @@ def _remove_leftover(leftover: Leftover) -> Leftover:
     return leftover
 
 
-def _find_leftovers(cache: SourceCache, engine: Engine | None, *, alone: bool) -> list[Leftover]:
+def _find_leftovers(
+    cache: SourceCache, engine: Engine | None, cache_size: int, *, alone: bool
+) -> list[Leftover]:
     engine = engine or _connect_or_none()
     lanes, busy = _find_idle_lanes(cache.layout.lanes, engine) if alone else ([], True)
     leftovers = [*lanes]
     if not busy:
         leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
         leftovers += _find_compiler_caches(cache.layout.compiler_caches)
+        leftovers += _find_unused_memories(cache.layout.memory, cache_size)
     return [*leftovers, *_find_outdated_images(engine)]
 
 
@@ -119,6 +131,22 @@ def _find_compiler_caches(folder: Path) -> Iterator[Leftover]:
         yield Leftover("ccache", name, measure_tree(path), partial(remove_tree, path))
 
 
+def _find_unused_memories(folder: Path, cache_size: int) -> Iterator[Leftover]:
+    """Of results and objects what was not used lately, in one line; in another the least recently used of the
+    rest, until what stays fits."""
+    now = time.time()
+    aged, oldest = list_aged_sizes(folder, now), now - _MAX_UNUSED_SECONDS
+    beyond = max(oldest, find_threshold(aged, measure_layers(folder) - cache_size))
+    for since, before, reason in (
+        (-math.inf, oldest, f"not used for {MAX_UNUSED_DAYS} days"),
+        (oldest, beyond, f"beyond {cache_size >> 20} MiB, the least recently used"),
+    ):
+        size = sum(one.size for one in aged if since <= one.used < before)
+        if size:
+            remove = partial(evict_layers, folder, before, now)
+            yield Leftover("memory", f"results and objects {reason}", size, remove)
+
+
 class _CachedFile(NamedTuple):
     """A small file of the cache: ``size`` in bytes, ``last_used`` in seconds since the epoch."""
 
@@ -137,7 +165,7 @@ def _find_excess_files(kind: str, folder: Path, max_mib: int) -> Iterator[Leftov
     """The old files of a folder in one line; in another the least recently used of the rest, until what
     stays fits."""
     files = sorted(_list_cached_files(folder), reverse=True)
-    oldest = time.time() - MAX_UNUSED_DAYS * 24 * 60 * 60
+    oldest = time.time() - _MAX_UNUSED_SECONDS
     recent = [file for file in files if file.last_used >= oldest]
     fitting = sum(total <= max_mib * 2**20 for total in accumulate(file.size for file in recent))
     for group, reason in (

@@ -12,22 +12,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from matrix.fs import create_private_directory, lock_path, try_lock_path
-from matrix.memory.index_file import lock_layers
+from matrix.memory.index_file import lock_layers, survive_write_errors
 
 _LIVE_RUNS = "live"
 
 
 @contextmanager
 def register_live_run(folder: Path) -> Iterator[None]:
-    """Count as a live run while the ``with`` block runs. ``folder`` has all layers. OSError where its file
-    cannot be made."""
+    """Count as a live run while the ``with`` block runs. ``folder`` has all layers.
+
+    Where the file cannot be made, the run goes on: what it used may be gone for the next one.
+    """
     with ExitStack() as stack:
-        path = _create_live_file(folder, stack)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        with survive_write_errors(folder):
+            path = _create_live_file(folder, stack)
+            stack.callback(_remove_file, path)
+        yield
 
 
 def find_live_start(folder: Path) -> float:
@@ -36,6 +36,7 @@ def find_live_start(folder: Path) -> float:
     The files of killed runs are removed. A run that begins later is of no concern: it uses everything later.
     """
     now = time.time()
+    create_private_directory(folder)
     with lock_layers(folder):
         return min(
             (start for path in folder.glob(f"{_LIVE_RUNS}/*") if (start := _find_start(path))), default=now
@@ -53,6 +54,11 @@ def _create_live_file(folder: Path, stack: ExitStack) -> Path:
         os.utime(path, (time.time(),) * 2)
         stack.enter_context(lock_path(path))
     return path
+
+
+def _remove_file(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def _find_start(path: Path) -> float | None:

@@ -86,11 +86,12 @@ class MakeRunner:
         env: Mapping[str, str] | None = None,
         spent: float = 0.0,
         dry_run: bool = False,
+        shell: tuple[str, ...] = REPORTING_SHELL,
     ) -> MakeResult:
         """Make these targets for a cell. ``log`` takes the command, and each line of the output at once.
 
         ``spent``: seconds of the cell's time limit that its earlier steps have used. ``dry_run``: make
-        nothing, and print the commands that would (``-n``).
+        nothing, and print the commands that would (``-n``). ``shell`` runs the command, and reports.
         """
         command = self._build_command(targets, *(("-n",) if dry_run else ()))
         output, signs = StepOutput(log), SignReader()
@@ -101,7 +102,7 @@ class MakeRunner:
 
         log(f"$ {shlex.join(command)}")
         started = time.monotonic()
-        step = self._build_step((*REPORTING_SHELL, *command), cell, env or {})
+        step = self._build_step((*shell, *command), cell, env or {})
         ended = self.steps.with_time_spent(spent).run(step, take_line)
         seconds = time.monotonic() - started
         lines = output.finish()

@@ -7,11 +7,11 @@ image, make line, base and fragment. Reachability is read from the resolved .con
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matrix.catalog.load import Catalog
-from matrix.catalog.types import Base
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.errors import RequestError
@@ -22,14 +22,34 @@ from matrix.kconfig.config import Config, format_fragment, verify_symbols
 from matrix.plan import Request
 from matrix.record.run_model import StageRecord
 from matrix.record.states import State
+from matrix.resolve.base_files import read_base_texts
+from matrix.resolve.conf_forks import (
+    CONFIG_LIMIT,
+    ForkedConfig,
+    build_forking_shell,
+    read_forked_configs,
+    remove_fork_files,
+    write_fork_requests,
+)
 from matrix.resolve.make_runner import MakeResult, MakeRunner
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
 from matrix.resolve.step_output import bound_occurrences
-from matrix.user_files import expand_user_path, read_user_file
 
 _CONFIG = ".config"
-_CONFIG_LIMIT = 16 * 2**20
-"""Bytes of a .config. That of a kernel has some 200,000."""
+_OLDDEFCONFIG = ("olddefconfig",)
+
+
+@dataclass(frozen=True)
+class _MadeConfig:
+    """How a make or a fork in it ended, and the .config that it left."""
+
+    result: MakeResult
+    config: str
+    notes: tuple[str, ...] = ()
+
+    def is_same(self, other: "_MadeConfig") -> bool:
+        """Whether both would be recorded alike."""
+        return self.config == other.config and _parse_output(self.result) == _parse_output(other.result)
 
 
 @dataclass
@@ -46,6 +66,8 @@ class Resolver:
     store_dir: Path
     _base_config: str | None = None
     _base_failure: MakeResult | None = None
+    _made: dict[str, "_MadeConfig"] = field(default_factory=dict)
+    _can_fork: bool = True
 
     def resolve(self, request: Request, log: Callable[[str], None]) -> Resolution:
         """The resolution of one request, out of the store where it is known. ``log`` takes every line."""
@@ -60,17 +82,80 @@ class Resolver:
             failure = self._base_failure
             self._base_failure = None if failure.state is State.INFRA else failure
             return _build_failed_resolution(request, failure)
-        build = self._remove_config()
-        text = str(self._base_config) + format_fragment(self.collect_fragment(request))
-        write_atomically(build / _CONFIG, text)
-        result = self.runner.run(("olddefconfig",), request.id, log)
+        build = self._put_request(request)
+        result = self.runner.run(_OLDDEFCONFIG, request.id, log)
         if result.state is not State.PASS:
             return _build_failed_resolution(request, result)
-        made = _read_made_config(build)
-        record, diagnostics = _build_configure_record(result), _parse_output(result)
-        resolution = self._verify_resolution(request, made, record, diagnostics)
+        return self._finish_made(request, _MadeConfig(result, _read_made_config(build)))
+
+    def make_together(self, requests: Sequence[Request], log: Callable[[str], None]) -> State:
+        """Configure these with one make, that of the first; `take_made` has what came of it.
+
+        Only successes are kept: where anything went wrong, nothing is, and each request's own make tells
+        what. Returns the state of the last make.
+        """
+        if self._base_config is None and self._base_failure is None:
+            self._load_base_config(requests[0], log)
+        if self._base_failure is not None:
+            self._can_fork = self._base_failure.state is State.INFRA
+            return self._base_failure.state
+        build = self._put_request(requests[0])
+        # The first once more, at last: what a fork makes of it must be what make itself does.
+        forked = [*requests[1:], requests[0]]
+        try:
+            write_fork_requests(build, [self._format_request(request) for request in forked])
+            shell = build_forking_shell()
+            result = self.runner.run(_OLDDEFCONFIG, requests[0].id, lambda _: None, shell=shell)
+            if result.state is State.PASS:
+                with suppress(ForeignFileError):
+                    made = _MadeConfig(result, _read_made_config(build))
+                    self._keep_made(requests, made, read_forked_configs(build, len(forked)))
+        finally:
+            remove_fork_files(build)
+        self._can_fork = len(self._made) > 1
+        return result.state
+
+    def can_make_together(self, request: Request) -> bool:
+        """Whether to try that for this request: not where it is made, and no more once it came to nothing."""
+        return self._can_fork and request.id not in self._made
+
+    def take_made(self, request: Request, log: Callable[[str], None]) -> Resolution | None:
+        """What `make_together` made for this request, once; None where it made nothing."""
+        made = self._made.pop(request.id, None)
+        if made is None:
+            return None
+        for line in (f"$ {made.result.command}", *made.notes, *made.result.lines):
+            log(line)
+        return self._finish_made(request, made)
+
+    def _keep_made(
+        self, requests: Sequence[Request], first: "_MadeConfig", forked: Sequence[ForkedConfig | None]
+    ) -> None:
+        """Keep what one make came to: the first request's, and the forks' where they can be trusted."""
+        share = first.result.seconds / len(requests)
+        first = replace(first, result=replace(first.result, seconds=share))
+        self._made[requests[0].id] = first
+        made = [_build_forked(config, first.result, requests[0]) for config in forked]
+        again = made.pop()
+        if again is not None and again.is_same(first):
+            rest = zip(requests[1:], made, strict=True)
+            self._made |= {request.id: config for request, config in rest if config is not None}
+
+    def _finish_made(self, request: Request, made: "_MadeConfig") -> Resolution:
+        """The resolution that a make came to, stored."""
+        record, diagnostics = _build_configure_record(made.result), _parse_output(made.result)
+        resolution = self._verify_resolution(request, made.config, record, diagnostics)
         self._store_resolution(self._compute_key(request), resolution)
         return resolution
+
+    def _put_request(self, request: Request) -> Path:
+        """Write what conf is to start from; the build directory."""
+        build = self._remove_config()
+        write_atomically(build / _CONFIG, self._format_request(request))
+        return build
+
+    def _format_request(self, request: Request) -> str:
+        return str(self._base_config) + format_fragment(self.collect_fragment(request))
 
     def find_stored(self, request: Request) -> Resolution | None:
         """The resolution of one request out of the store: it takes no build directory."""
@@ -172,9 +257,17 @@ def _build_configure_record(result: MakeResult) -> StageRecord:
     )
 
 
+def _build_forked(forked: ForkedConfig | None, make: MakeResult, first: Request) -> _MadeConfig | None:
+    """What a fork in the make of the first request came to, as its own make would have."""
+    if forked is None:
+        return None
+    note = f"[kmatrix: conf was started once for several requests, by the make of {first.id}]"
+    return _MadeConfig(replace(make, lines=forked.lines), forked.text, (note,))
+
+
 def _read_made_config(build: Path) -> str:
     """The .config that conf wrote. ForeignFileError where it wrote none, or what is there is no such file."""
-    text = ForeignDirectory(build).read_text(_CONFIG, _CONFIG_LIMIT)
+    text = ForeignDirectory(build).read_text(_CONFIG, CONFIG_LIMIT)
     if text is None:
         raise ForeignFileError("conf ended without an error, and left no .config")
     return text
@@ -182,33 +275,6 @@ def _read_made_config(build: Path) -> str:
 
 def _locate_stored(store: Path, key: str) -> Path:
     return store / key[:2] / f"{key}.json.gz"
-
-
-def check_base_files(base: Base) -> None:
-    """RequestError when a file that the base names cannot be read."""
-    read_base_texts(base)
-
-
-def read_base_texts(base: Base) -> tuple[str | None, str]:
-    """The base's .config text, if it is a file, and the text of its fragments.
-
-    RequestError when a file that the base names cannot be read.
-    """
-    return (
-        _read_base_file(base.file) if base.file is not None else None,
-        "".join(
-            f"{item if '=' in item or item.startswith('#') else _read_base_file(item)}\n"
-            for item in base.fragment
-        ),
-    )
-
-
-def _read_base_file(path: str) -> str:
-    label = f"the base's file {path}"
-    try:
-        return read_user_file(expand_user_path(path), label).decode()
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{label} is no text: {error}", "name a file with lines of a .config") from error
 
 
 def _find_failure_causes(result: MakeResult) -> list[Occurrence]:

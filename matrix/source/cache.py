@@ -54,7 +54,7 @@ class SourceCache:
     def lock_shared(self) -> Iterator[None]:
         """While a job needs what is in the cache. Waits for a sweep to end."""
         with ExitStack() as stack:
-            with self.translate_disk_errors(), self._translate_root_errors():
+            with self.translate_disk_errors(), self.translate_root_errors():
                 self.layout.create_root()
                 stack.enter_context(lock_path(self.layout.in_use_lock, shared=True))
             yield
@@ -63,7 +63,7 @@ class SourceCache:
     def try_lock_exclusive(self) -> Iterator[bool]:
         """Whether no job needs the cache now; while it is true, none can begin to."""
         with ExitStack() as stack:
-            with self.translate_disk_errors(), self._translate_root_errors():
+            with self.translate_disk_errors(), self.translate_root_errors():
                 self.layout.create_root()
                 alone = stack.enter_context(try_lock_path(self.layout.in_use_lock))
             yield alone
@@ -185,7 +185,7 @@ class SourceCache:
             raise
 
     @contextmanager
-    def _translate_root_errors(self) -> Iterator[None]:
+    def translate_root_errors(self) -> Iterator[None]:
         """Raise MachineError where the cache's own directory cannot be made, or nothing in it."""
         try:
             yield

@@ -91,13 +91,16 @@ def quiet(_job: Job) -> None:
 class Kernel:
     """The handler. ``before`` may do anything to a job; what it returns, unless None, ends the job.
 
-    ``jobs`` has every make in the order of their start. ``applies`` plays the container that patches a tree.
+    ``jobs`` has every make in the order of their start. ``applies`` plays the container that patches a tree;
+    ``forks``, where there is one, a fork of conf: its number, and what the request asks for → what it makes
+    of that, and its output.
     """
 
     symbols: Mapping[str, Symbol]
     objects: dict[str, Made]
     before: Callable[[Job], int | ContainerResult | None] = quiet
     applies: Callable[[Job], int] = lambda _: 0
+    forks: Callable[[int, Settings], tuple[Settings, str]] | None = None
     jobs: list[Job] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -122,9 +125,21 @@ class Kernel:
 
     def _configure(self, job: Job) -> int:
         place = job.host("/build") / ".config"
+        if self.forks is not None and "LD_PRELOAD" in job.container.command[2]:
+            self._fork(job.host("/build"), self.forks)
         asked = _settings(place) if job.targets == ("olddefconfig",) else {}
         place.write_text(format_fragment(self._normal(asked)))
         return 0
+
+    def _fork(self, build: Path, forks: Callable[[int, Settings], tuple[Settings, str]]) -> None:
+        (build / ".configured.out").touch()
+        for number in range(len([*build.glob(".configure-*")])):
+            request = build / f".configure-{number}"
+            made, printed = forks(number, self._normal(_settings(request)))
+            request.unlink()
+            if made:
+                (build / f".configured-{number}").write_text(format_fragment(made))
+            (build / f".configured-{number}.out").write_text(printed)
 
     def _normal(self, asked: Settings) -> Settings:
         """conf's answer: symbols in their order, each bounded by what it needs and by MODULES."""

@@ -108,6 +108,16 @@ OPTIONS = [
         for value in ("", "0", "-1", "4GG", "4 G", "４G", "lots", "9" * 5000)
     ),
     *(
+        Row(at("--cache-size", value), "--cache-size: cache-size: expected a size such as 4G")
+        for value in ("", "0", "-1", "10GB", "1.5G", "lots", "9" * 5000)
+    ),
+    *(
+        Row(at("--cache-size", value), "--cache-size: cache-size: expected a size from 64M to 1024T")
+        for value in ("1", "63M", "2048T")
+    ),
+    Row("sweep", "KMATRIX_CACHE_SIZE: cache-size: expected a size", "", 1, {"KMATRIX_CACHE_SIZE": "x"}),
+    Row("doctor --cache-size=0", "--cache-size: cache-size: expected a size such as 4G"),
+    *(
         Row(at("--timeout", value), "--timeout: timeout: expected a duration such as 30m")
         for value in ("0", "-5m", "5 m", "５m", "1e3", "inf", "m", "9" * 5000)
     ),
@@ -237,6 +247,7 @@ WRONG_TYPES = {
     "memory": "4",
     "timeout": "07:32:00",
     "deadline": "false",
+    "cache-size": "10",
     "fail-fast": "'no'",
     "werror": "1",
     "ccache": "'yes'",

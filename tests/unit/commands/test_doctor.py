@@ -86,6 +86,7 @@ def test_it_looks_at_everything_in_the_order_in_which_it_is_needed(engine: Sized
         "isolation",
         "cache",
         "disk",
+        "cache size",
         "memory",
         *(f"image {name}" for name in TOOLCHAINS),
         "source",
@@ -101,10 +102,28 @@ def test_without_an_engine_it_says_why_and_still_looks_at_the_disk(
         raise EngineError("no container engine answers", "./inv setup")
 
     monkeypatch.setattr(doctor, "connect_engine", nobody)
-    first, cache, disk = diagnose_machine(profile)
+    first, cache, disk, size = diagnose_machine(profile)
     assert first == HealthCheck("engine", False, "no container engine answers", "./inv setup")
     assert (cache.subject, cache.ok, disk.subject, disk.ok) == ("cache", True, "disk", True)
+    assert (size.subject, size.ok, size.message) == ("cache size", True, "0.0 of 10.0 GiB")
     assert engine.ran == []
+
+
+@pytest.mark.usefixtures("engine")
+def test_it_says_what_the_caches_hold_and_whether_the_disk_has_room_for_the_rest(
+    profile: Profile, tmp_path: Path
+) -> None:
+    (tmp_path / "cache/lanes/x86/build").mkdir(parents=True)
+    with (tmp_path / "cache/lanes/x86/build/vmlinux").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, GIB // 10)
+    assert finding("cache size", profile).message == "0.1 of 10.0 GiB: lanes 0.1"
+    more = profile.model_copy(update={"cache_size": "50G"})
+    assert finding("cache size", more) == HealthCheck(
+        "cache size",
+        False,
+        "0.1 of 50.0 GiB: lanes 0.1",
+        "a smaller --cache-size: the disk has 40.0 GiB left",
+    )
 
 
 def test_an_engine_that_answers_with_an_error_is_the_finding(engine: Sized, profile: Profile) -> None:
@@ -123,7 +142,7 @@ def test_everything_that_is_not_well_comes_with_something_to_do(
         engine.remove_image(ref)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100 * GIB, 99 * GIB, GIB))
     bad = [each for each in diagnose_machine(profile) if not each.ok]
-    assert len(bad) == 6
+    assert len(bad) == 7
     assert [each.subject for each in bad if not each.advice] == []
 
 

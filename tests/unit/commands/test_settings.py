@@ -74,6 +74,7 @@ def test_an_option_wins_over_a_variable_over_the_profile_over_the_default(story:
         ("memory", "1G", "2G"),
         ("timeout", "1m", "2m"),
         ("deadline", "1h", "2h"),
+        ("cache-size", "1G", "2G"),
         ("fail-fast", "no", "yes"),
         ("werror", "no", "yes"),
         ("out", "/a", "/b"),
@@ -93,7 +94,7 @@ def test_every_shared_option_is_a_variable_and_a_profile_key_of_the_same_name(
 def test_the_shared_options_are_those_of_the_design() -> None:
     assert {option.name for option in OPTIONS} == {
         *("arch", "toolchain", "select", "source", "patch", "stage", "make", "jobs", "lanes", "memory"),
-        *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "ccache"),
+        *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "ccache", "cache-size"),
     }
     assert all(option.help for option in OPTIONS)
 

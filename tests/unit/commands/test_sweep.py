@@ -6,9 +6,10 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -23,9 +24,11 @@ from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
 from matrix.engine.step import Step, StepRunner
 from matrix.errors import EngineError, MachineError
 from matrix.foreign_trees import remove_tree
+from matrix.memory.store import MemoryStore
 from matrix.source.cache import SourceCache
 from matrix.source.manifest import Manifest, ManifestEntry
 from tests.fakes.engine import FakeEngine
+from tests.unit.memory.test_eviction import list_names, put
 from tests.unit.test_foreign_trees import make_locked, make_pipes_and_sockets, nest
 
 CATALOGS = (load_catalog(), replace(load_catalog(), with_ccache=True))
@@ -279,6 +282,45 @@ def test_beyond_its_limit_a_kind_loses_what_was_not_used_for_longest(cache: Sour
     ]
     assert [path.exists() for path in files] == [False, True, False, True, True, True]
     assert [path.exists() for path in caches] == [True, False]
+
+
+def remember(cache: SourceCache, layer: str, name: str, days: float, size: int = 100_000) -> None:
+    with closing(MemoryStore(cache.layout.memory / layer)) as store:
+        put(store, name, days, os.urandom(size))
+
+
+def test_results_and_objects_that_were_not_used_for_a_month_go_of_whatever_tree(cache: SourceCache) -> None:
+    for layer, name, days in (("base", "a.o", 31), ("base", "b.o", 29), ("patched-1", "c.o", 31)):
+        remember(cache, layer, name, days)
+    engine = FakeEngine(images=KEPT)
+    (shown,) = sweep_leftovers(engine=engine, cache=cache)
+    assert (shown.kind, shown.name) == ("memory", "results and objects not used for 30 days")
+    assert 200_000 < shown.size < 220_000
+    assert list_names(cache.layout.memory) == {"a.o", "b.o", "c.o"}
+    assert sweep_leftovers(remove=True, engine=engine, cache=cache) == [replace(shown, remove=ANY)]
+    assert list_names(cache.layout.memory) == {"b.o"}
+    assert not (cache.layout.memory / "patched-1").exists()
+    assert sweep_leftovers(engine=engine, cache=cache) == []
+
+
+def test_beyond_the_caches_size_the_least_recently_used_of_them_goes(cache: SourceCache) -> None:
+    for days in (3, 1, 2):
+        remember(cache, "base", f"{days}.o", days, 30 * 2**20)
+    engine = FakeEngine(images=KEPT)
+    assert sweep_leftovers(engine=engine, cache=cache) == []
+    (shown,) = sweep_leftovers(remove=True, engine=engine, cache=cache, cache_size="70M")
+    assert (shown.kind, shown.name) == (
+        "memory",
+        "results and objects beyond 70 MiB, the least recently used",
+    )
+    assert list_names(cache.layout.memory) == {"1.o", "2.o"}
+
+
+def test_what_a_run_at_work_remembers_is_not_looked_at(cache: SourceCache) -> None:
+    remember(cache, "base", "old.o", 400)
+    with cache.lock_shared():
+        assert sweep_leftovers(remove=True, engine=FakeEngine(images=KEPT), cache=cache) == []
+    assert list_names(cache.layout.memory) == {"old.o"}
 
 
 def test_old_files_do_not_count_towards_the_limit(cache: SourceCache) -> None:
