@@ -7,7 +7,7 @@ from functools import cached_property
 
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
-from matrix.record.run_model import Cell
+from matrix.record.run_model import AxesKey, Cell
 from matrix.record.states import PROVEN_STATES, Evidence, State
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.verdict_model import (
@@ -21,6 +21,7 @@ from matrix.verdict.verdict_model import (
     Transition,
     Verdict,
 )
+from reports.summary import format_origin_run
 
 TRANSITION_STATES: dict[Transition, State] = {
     Transition.BROKEN: State.FAIL,
@@ -124,11 +125,30 @@ class RunChanges:
     def unaffected_reasons(self) -> dict[str, int]:
         """Why the patch cannot reach cells that were not built again → how many, of those looked at."""
         reasons = (
-            cell.reason or _UNAFFECTED_REASON
-            for cell in self.compared_cells
-            if cell.evidence is Evidence.UNAFFECTED
+            cell.reason or _UNAFFECTED_REASON for cell in self.compared_cells if self._is_unaffected(cell)
         )
         return dict(Counter(reasons).most_common())
+
+    @cached_property
+    def remembered_runs(self) -> dict[str, int]:
+        """Runs that built cells before which the patch may reach → how many, of those looked at."""
+        runs = (
+            format_origin_run(cell)
+            for cell in self.compared_cells
+            if cell.evidence is Evidence.REMEMBERED and not self._is_unaffected(cell)
+        )
+        return dict(Counter(runs).most_common())
+
+    def _is_unaffected(self, cell: Cell) -> bool:
+        """Whether the result of an after-cell is that of the cell before."""
+        if cell.evidence is Evidence.REMEMBERED:
+            return self.after.run.locate_origin(cell) == self._before_origins.get(cell.axes_key)
+        return cell.evidence is Evidence.UNAFFECTED
+
+    @cached_property
+    def _before_origins(self) -> dict[AxesKey, str]:
+        run = self.before.run
+        return {cell.axes_key: run.locate_origin(cell) for cell in run.cells}
 
     @cached_property
     def new_errors(self) -> list[FindingChange]:

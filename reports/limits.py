@@ -36,6 +36,8 @@ LOG_OBJECTS = 3
 UNREACHABLE_REASONS = 6
 REPEATED_CELLS = 4
 """Cells that needed more than one attempt."""
+ORIGIN_RUNS = 2
+"""Runs that remembered cells come from."""
 WARNING_FLAGS = 8
 REGRESSIONS = 10
 """Findings, and cells, that are new or lost since a baseline."""

@@ -59,6 +59,10 @@ def _render_source_fields(run: Run, most: MailLimits) -> Iterator[str]:
     yield from format_wrapped_field(
         "cells", [f"{len(built)} ({format_arch_counts(built)})" if built else "none was built"], most.prose
     )
+    yield from format_wrapped_field("remembered", filter(None, [summary.format_remembered(run)]), most.prose)
+    yield from format_wrapped_field(
+        "same objects", filter(None, [summary.format_same_objects(run)]), most.prose
+    )
     yield ""
 
 

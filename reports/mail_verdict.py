@@ -232,6 +232,8 @@ def _list_build_facts(changes: RunChanges) -> Iterator[str]:
     )
     for reason, count in changes.unaffected_reasons.items():
         yield verdict_text.format_sentence(f"{count} of them did not have to be built again: {reason}")
+    for name, count in changes.remembered_runs.items():
+        yield verdict_text.format_sentence(f"{count} of them had been built before, in {name}")
     lost = sum(cell.after is State.UNREACHABLE for cell in changes.select_cells(Transition.LOST))
     unreachable = sum(cell.state is State.UNREACHABLE for cell in run.cells) - lost
     if unreachable:

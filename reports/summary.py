@@ -10,7 +10,7 @@ from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Compiler, DiagnosticRef, Run
-from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
+from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.verdict.verdict_model import SideFinding
 from reports import limits
 from reports.formatting import format_count, format_duration, shorten_line
@@ -146,6 +146,30 @@ def format_attempts(run: Run) -> str:
     return f"{number} needed more than one attempt, as the machine had failed: {'; '.join(shown)}"
 
 
+def format_remembered(run: Run) -> str:
+    """``50 of 52 cells, from 20261125-174221-kvm-vfio``: those that earlier runs built; empty without any."""
+    proven = [cell for cell in run.cells if cell.evidence]
+    origins = Counter(format_origin_run(cell) for cell in proven if cell.evidence is Evidence.REMEMBERED)
+    if not origins:
+        return ""
+    names = [name for name, _ in origins.most_common()]
+    shown = names[: limits.ORIGIN_RUNS]
+    shown += [f"{len(names) - len(shown)} more"] if len(names) > len(shown) else []
+    return f"{origins.total()} of {format_count(len(proven), 'cell')}, from {', '.join(shown)}"
+
+
+def format_same_objects(run: Run) -> str:
+    """``8 of 52 cells``: those of which each object was compiled elsewhere; empty without any."""
+    proven = [cell.evidence for cell in run.cells if cell.evidence]
+    same = proven.count(Evidence.SAME_OBJECTS)
+    return f"{same} of {format_count(len(proven), 'cell')}" if same else ""
+
+
+def format_origin_run(cell: Cell) -> str:
+    """The id of the run that built a remembered cell."""
+    return (cell.evidence_from or "").partition("/")[0] or "a run that is not known"
+
+
 def count_warnings(run: Run) -> list[FlagCount]:
     """Warnings per flag (or tool, where it gave no flag), the most frequent first."""
     seen: dict[str, tuple[set[str], set[str]]] = {}
@@ -255,4 +279,10 @@ def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
         return made
     took = measure_wall_time(run)
     time = format_duration(took) if took is not None else "not finished"
-    return {**made, "machine": (format_host(run),), "time": (time,)}
+    known = {"remembered": format_remembered(run), "same objects": format_same_objects(run)}
+    return {
+        **made,
+        "machine": (format_host(run),),
+        "time": (time,),
+        **{name: (text,) for name, text in known.items() if text},
+    }

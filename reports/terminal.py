@@ -10,7 +10,7 @@ from matrix.findings.make_steps import RunLocation, list_make_steps
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import PROVEN_STATES, State, find_worst_state
+from matrix.record.states import PROVEN_STATES, Evidence, State, find_worst_state
 from matrix.shell_words import format_command, quote_word
 from matrix.verdict.verdict_model import Verdict
 from reports import limits, summary, verdict_text
@@ -145,11 +145,12 @@ def format_plan_totals(run: Run) -> str:
     states = [cell.state for cell in run.cells]
     unreachable = states.count(State.UNREACHABLE)
     reachable = sum(cell.is_reachable for cell in run.cells)
+    remembered = sum(cell.is_reachable and cell.evidence is Evidence.REMEMBERED for cell in run.cells)
     unknown = len(states) - unreachable - reachable
     lanes = {tuple(cell.axes[axis] for axis in LANE_AXES) for cell in run.cells}
     counts = [
         format_count(len(states), "request"),
-        f"{reachable} reachable",
+        f"{reachable} reachable" + (f" ({remembered} remembered)" if remembered else ""),
         f"{unreachable} unreachable",
         *([f"{unknown} unknown"] if unknown else []),
         format_count(len(lanes), "lane"),

@@ -135,6 +135,9 @@ def collect_summary_lines(verdict: Verdict, changes: RunChanges) -> dict[str, li
         "unaffected": [
             f"{format_count(count, 'cell')}: {why}" for why, count in changes.unaffected_reasons.items()
         ],
+        "remembered": [
+            f"{format_count(count, 'cell')}, from {run}" for run, count in changes.remembered_runs.items()
+        ],
         "steps": list(map(format_step, verdict.steps or ())),
     }
     return {name: lines for name, lines in summary_lines.items() if lines}

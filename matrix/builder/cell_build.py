@@ -111,6 +111,7 @@ class CellBuild:
         self._release_lane()
         cell = self.cell.model_copy(update={"reason": self._reason})
         result = finish_cell(cell, self._records, self._occurrences, self.log, frozenset(self._objects))
+        result = replace(result, is_whole=self._is_whole)
         if result.cell.state in UNTRIED_STATES or self._is_config_unchanged():
             return result
         return self._mark_untrusted(result)
@@ -167,7 +168,6 @@ class CellBuild:
         self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
         self._ends += [result, *answer]
-        self._is_whole &= is_complete
         if is_complete and result.state not in UNTRIED_STATES:
             self._keep_objects(objects, printed, moment)
         self._warned |= {item.object for item in occurrences if item.object}
@@ -176,6 +176,7 @@ class CellBuild:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects = self._objects - objects.unproven | objects.proven
+        self._is_whole &= is_complete and result.state not in UNTRIED_STATES and not result.is_cut_short
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(

@@ -39,6 +39,15 @@ class CellLog:
 
             yield append_line
 
+    def measure(self) -> int:
+        """Bytes that are in it."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def read_from(self, start: int) -> str:
+        """What was written to it after so many bytes."""
+        with translate_write_errors(self.path):
+            return self.path.read_bytes()[start:].decode(errors="replace") if self.path.exists() else ""
+
     def write_lines(self, lines: Iterable[str]) -> None:
         with translate_write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -47,12 +56,18 @@ class CellLog:
 @dataclass(frozen=True)
 class CellResult:
     """A finished cell, with its diagnostics by key, the objects known to belong to its stages, and the source
-    files that went into them (none where they are not known)."""
+    files that went into them (none where they are not known).
+
+    ``build_refs`` are the diagnostics of what came after its configure step. ``is_whole``: every stage came
+    to its own end, and all that it printed was read.
+    """
 
     cell: Cell
     diagnostics: Mapping[str, Diagnostic]
     objects: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
+    build_refs: tuple[DiagnosticRef, ...] = ()
+    is_whole: bool = False
 
     @property
     def first_error(self) -> str:
@@ -129,7 +144,9 @@ def finish_cell(
         "log": log.name if log.path.exists() else None,
     }
     diagnostics = {item.diagnostic.key: item.diagnostic for item, _ in occurrences}
-    return CellResult(cell.model_copy(update=update), diagnostics, objects)
+    # By themselves: what both print stands at the configure step alone in the row.
+    built = build_diagnostic_refs(item for item in occurrences if item[1] != "configure")
+    return CellResult(cell.model_copy(update=update), diagnostics, objects, build_refs=tuple(built))
 
 
 def _select_proving_records(records: list[StageRecord]) -> list[StageRecord]:

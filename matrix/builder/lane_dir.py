@@ -184,8 +184,12 @@ def open_lane(
     cache: SourceCache,
     owner: str,
     end_writers: Callable[[Path], object] = lambda _: None,
+    *,
+    fresh: bool = False,
 ) -> Iterator[LaneDirectory]:
     """Open the lane's directory, ready to build ``tree``; while another process holds it, a second one.
+
+    A ``fresh`` one is empty, whatever earlier runs left.
 
     What a patch built serves that patch only: a patched tree has a lane of its own, which starts as a copy
     of the base's. Its process may have been killed and have left a container at work there: ``end_writers``
@@ -194,6 +198,9 @@ def open_lane(
     lanes = cache.layout.lanes
     with _acquire_lane(lanes, _name_lane(key, tree)) as root:
         end_writers(root / "build")
+        if fresh:
+            yield _create_empty_lane(root, tree, owner)
+            return
         if tree.patches and not (root / "lane.json").exists():
             _copy_first_idle(root, lanes / key)
         yield _prepare_lane(root, tree, cache, owner)
@@ -250,10 +257,12 @@ def _hash_patches(tree: SourceTree) -> str:
 
 
 def _prepare_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) -> LaneDirectory:
-    lane = _adapt_lane(root, tree, cache, owner)
-    if lane is None:
-        lane = LaneDirectory(root, owner, tree)
-        lane.reset_build()
+    return _adapt_lane(root, tree, cache, owner) or _create_empty_lane(root, tree, owner)
+
+
+def _create_empty_lane(root: Path, tree: SourceTree, owner: str) -> LaneDirectory:
+    lane = LaneDirectory(root, owner, tree)
+    lane.reset_build()
     return lane
 
 

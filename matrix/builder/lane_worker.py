@@ -22,7 +22,7 @@ from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.lanes import Lane
-from matrix.builder.reuse import CellInputs, ReuseChain, build_cell_inputs
+from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import RunContext
 from matrix.builder.visiting_order import ConfigSet
 from matrix.engine.protocol import LineCallback
@@ -32,10 +32,11 @@ from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
 from matrix.memory.objects import ObjectMemory, compute_object_scope
+from matrix.memory.results import CellInputs
 from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
 from matrix.record.run_model import Cell
-from matrix.record.states import COMPLETE_STATES, State
+from matrix.record.states import ANSWERED_STATES, COMPLETE_STATES, Evidence, State
 from matrix.resolve.conf_forks import MAX_TOGETHER, MIN_TOGETHER
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.reasons import explain_unreached
@@ -99,8 +100,10 @@ class LaneWorker:
                 # Every request before any cell: the order of the builds depends on all configurations.
                 reachable = [*filter(None, map(self._resolve_request, self.lane.requests))]
                 if self.context.build:
-                    for cell in self._order_cells(self._finish_reused(reachable)):
+                    for cell in self._order_cells(self._finish_known(reachable)):
                         self._finish_cell(self._build_cell(cell))
+                else:
+                    self._mark_known(reachable)
         except MachineError as error:
             self._fail_unfinished(str(error))
         except Exception as error:
@@ -163,8 +166,8 @@ class LaneWorker:
         return CellAttempts(self.context)
 
     @cached_property
-    def _reuse(self) -> ReuseChain:
-        return ReuseChain(self.context.reusable_run)
+    def _known(self) -> KnownResults:
+        return KnownResults(self.context.results, self.context.journal.run_id)
 
     def _resolve_request(self, request: Request) -> _ReachableCell | None:
         """Resolve a request, and record what came of it; a cell to build, or None."""
@@ -257,8 +260,14 @@ class LaneWorker:
         if self.context.build and digest not in self._configs:
             self._configs.add(digest, Config.parse(resolution.config))
         stages = self.context.session.find_stages(self.lane.arch)
-        commands = [stages.format_command(name, self._runner) for name in stages.list_stages()]
-        return _ReachableCell(cell, resolution, build_cell_inputs(self._runner.image, digest, commands), log)
+        names = stages.list_stages()
+        inputs = build_cell_inputs(
+            self._runner.image,
+            digest,
+            [stages.format_command(name, self._runner) for name in names],
+            [stages.list_requested_targets(name) for name in names],
+        )
+        return _ReachableCell(cell, resolution, inputs, log)
 
     def _plan_cell(self, resolution: Resolution) -> Cell:
         """The cell before it is built. An unreachable one has a reason, and the cell that it resolves to."""
@@ -274,16 +283,27 @@ class LaneWorker:
         reason = explain_unreached(resolution, config, definitions, session.catalog)[0]
         return create_resolved_cell(*row, reason, other)
 
-    def _finish_reused(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
+    def _finish_known(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
         """Finish the cells for which a result is known already; the others."""
         unknown = []
         for cell in cells:
-            result = self._reuse.find_result(cell.cell, cell.inputs, cell.log)
+            result = self._find_known(cell)
             if result is None:
                 unknown.append(cell)
             else:
                 self._finish_cell(result)
         return unknown
+
+    def _find_known(self, reachable: _ReachableCell) -> CellResult | None:
+        return self._known.find_result(reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
+
+    def _mark_known(self, cells: Sequence[_ReachableCell]) -> None:
+        """Record of a plan's cells which of them would not be built."""
+        for cell in cells:
+            origin = self._known.find_origin(cell.inputs)
+            if origin is not None:
+                update = {"evidence": Evidence.REMEMBERED, "evidence_from": origin}
+                self.context.journal.record_planned_cell(cell.cell.model_copy(update=update))
 
     def _order_cells(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
         # Without a record of objects all symbols weigh alike.
@@ -297,23 +317,24 @@ class LaneWorker:
         if reason:
             return CellResult(cell.model_copy(update={"reason": reason}), {})
         # Looked up again at its turn: a cell that was built meanwhile may have the same configuration.
-        known = self._reuse.find_result(cell, reachable.inputs, reachable.log)
+        known = self._find_known(reachable)
         if known is not None:
             return known
         for attempt in self._attempts.begin(cell.id, reachable.log):
+            start = reachable.log.measure()
             # Outside of `try`: without its directory the whole lane fails, and not cell after cell.
             build = self._prepare_build(reachable)
             try:
                 with translate_foreign_faults():
                     result = build.run()
-                    if result.cell.state in COMPLETE_STATES:
+                    if result.cell.state in ANSWERED_STATES - {State.FAIL}:
                         # Read now: the next cell overwrites the command files.
                         sources = self._sources.find_cell_sources(result.objects, build.listed_objects)
                         result = replace(result, sources=sources)
             except MachineError as error:
                 result = self._fail_cell(cell, error)
             attempt.outcome = result
-        self._reuse.add_built(reachable.inputs, result)
+        self._known.add_built(reachable.inputs, result, reachable.log.read_from(start))
         return result
 
     def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
@@ -334,9 +355,10 @@ class LaneWorker:
             self.context.cell_failed.set()
         self._finished_ids.add(result.cell.id)
         journal = self.context.journal
+        is_complete = result.cell.state in COMPLETE_STATES
         digests = {
             "objects_sha256": journal.store_objects(result.objects),
-            "sources_sha256": journal.store_sources(result.sources),
+            "sources_sha256": journal.store_sources(result.sources if is_complete else ()),
         }
         cell = self._attempts.add_to(result.cell.model_copy(update=digests))
         # On disk before it is displayed: what the user was shown survives a crash.

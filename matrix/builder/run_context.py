@@ -12,7 +12,6 @@ from matrix.builder.cell_build import Stages
 from matrix.builder.compiler_cache import open_compiler_cache
 from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
-from matrix.builder.reuse import ReusableRun
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile, parse_duration, parse_size
 from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
@@ -21,6 +20,7 @@ from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.memory.layers import Memory
 from matrix.memory.object_setting import InputReader
+from matrix.memory.results import ResultMemory
 from matrix.memory.tree_contents import TreeContents
 from matrix.record.events import EventSink
 from matrix.record.journal import Journal
@@ -59,7 +59,7 @@ class Session:
     @cached_property
     def conf_digest(self) -> str:
         """The digest of all that conf can read of the tree."""
-        return self.cache.load_manifest(self.tree.digest).compute_conf_digest()
+        return self.tree_contents.manifest.compute_conf_digest()
 
     @cached_property
     def tree_contents(self) -> TreeContents:
@@ -140,7 +140,12 @@ class Session:
         if copy:
             return open_lane_copy(key, self._settled_tree, self.cache, self.user)
         end_writers = partial(remove_writers, self.engine)
-        return open_lane(key, self._settled_tree, self.cache, self.user, end_writers)
+        fresh = self.profile.fresh
+        return open_lane(key, self._settled_tree, self.cache, self.user, end_writers, fresh=fresh)
+
+    def open_memory(self, run: str) -> Memory:
+        """What the layers of the tree remember, for the run with this name, which no other has."""
+        return Memory(self.cache.layout.memory, self.tree.patches, run, self.profile.fresh)
 
 
 def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:
@@ -182,8 +187,8 @@ RETRY_DELAY, MAX_RETRY_DELAY = 2.0, 60.0
 class RunContext:
     """What the lanes of one run share. Without ``build``: resolve only.
 
-    ``deadline`` is a ``time.monotonic()`` after which no new cell starts. A cell with
-    a result from ``reusable_run`` is not built.
+    ``memory`` is what its cells are looked up in before they are built. ``deadline`` is
+    a ``time.monotonic()`` after which no new cell starts.
     """
 
     session: Session
@@ -195,8 +200,12 @@ class RunContext:
     memory: Memory
     build: bool = True
     deadline: float | None = None
-    reusable_run: ReusableRun | None = None
     cell_failed: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def results(self) -> ResultMemory:
+        """The results that are remembered of cells of this tree."""
+        return ResultMemory(self.memory, self.session.tree_contents)
 
     @cached_property
     def request_ids(self) -> frozenset[str]:

@@ -249,6 +249,7 @@ class Profile(TomlModel):
     retries: Annotated[int, Field(ge=0, le=100)] = 2
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
+    fresh: bool = False
     ccache: bool = False
     cache_size: CacheSize = Field(default=DEFAULT_CACHE_SIZE, alias="cache-size")
     out: str | None = None

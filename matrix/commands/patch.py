@@ -203,16 +203,16 @@ class _PatchEvaluation:
     environment: Environment
 
     def build_and_compare(self) -> PatchResult:
-        before = self._build_run(self.trial.profile, "before", None)
+        before = self._build_run(self.trial.profile, "before")
         _require_findings(before, self.request.fixes)
-        runs = (before, *self._build_after_runs(before))
+        runs = (before, *self._build_after_runs())
         verdict = self._build_verdict(runs)
         write_atomically(
             runs[-1].directory / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
         )
         code, tester = self._compute_exit_code(verdict), self.request.tester
         why = (
-            explain_withheld_tested_by(verdict, runs[-1], self._find_touched_objects(verdict, before))
+            explain_withheld_tested_by(verdict, before, runs[-1], self._find_touched_objects(verdict, before))
             if tester
             else ""
         )
@@ -229,20 +229,17 @@ class _PatchEvaluation:
             incomplete=self.trial.rejection is not None,
         )
 
-    def _build_after_runs(self, before: StoredRun) -> Sequence[StoredRun]:
+    def _build_after_runs(self) -> Sequence[StoredRun]:
         files = self.trial.files
         if not self.request.each_patch or len(files) == 1:
-            return [self._build_run(_add_patches(self.trial.profile, files), "after", before)]
-        built = [before]
-        for count in range(1, len(files) + 1):
-            profile = _add_patches(self.trial.profile, files[:count])
-            built.append(self._build_run(profile, f"after-{count}", built[-1]))
-        return built[1:]
+            return [self._build_run(_add_patches(self.trial.profile, files), "after")]
+        counts = range(1, len(files) + 1)
+        return [self._build_run(_add_patches(self.trial.profile, files[:n]), f"after-{n}") for n in counts]
 
-    def _build_run(self, profile: Profile, name: str, before: StoredRun | None) -> StoredRun:
+    def _build_run(self, profile: Profile, name: str) -> StoredRun:
         self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
         profile = profile.model_copy(update={"out": str(self.directory / name)})
-        stored = run_matrix(profile, self.emit, self.argv, self.environment, before, needs_focus=False)
+        stored = run_matrix(profile, self.emit, self.argv, self.environment, needs_focus=False)
         if stored.run.interrupted:
             raise self._create_interruption()
         stored.write_findings()

@@ -12,7 +12,6 @@ from time import monotonic
 from matrix.builder.cell_record import create_blank_cell
 from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
-from matrix.builder.reuse import ReusableRun, load_reusable_run
 from matrix.builder.run_context import JobBudget, RunContext, Session
 from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
@@ -30,9 +29,8 @@ from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
 from matrix.findings.stored_run import StoredRun
-from matrix.memory.layers import Memory
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
-from matrix.record.events import EventSink, ProgressNote, RunStarted
+from matrix.record.events import EventSink, RunStarted
 from matrix.record.journal import (
     Journal,
     check_directory_unused,
@@ -55,15 +53,13 @@ def run_matrix(
     emit: EventSink,
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
-    before: StoredRun | None = None,
     *,
     needs_focus: bool = True,
 ) -> StoredRun:
     """Plan, build and record one run.
 
-    ``before`` is what this returned for the tree before a change: cells that the change does not reach are
-    taken over from there (`unaffected`). The record is written however this ends: after Ctrl-C, too, every
-    planned cell has its row. Without ``needs_focus`` what the tree has not of it is left out.
+    The record is written however this ends: after Ctrl-C, too, every planned cell has its row. Without
+    ``needs_focus`` what the tree has not of it is left out.
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
@@ -76,8 +72,7 @@ def run_matrix(
         record = _build_blank_run(name, session, requests, now, argv)
         if profile.out is None:
             link_latest_run(directory)
-        known = _find_reusable_run(before, session, emit) if before else None
-        with _record_run(session, requests, record, directory, emit, known=known) as context:
+        with _record_run(session, requests, record, directory, emit) as context:
             run_lanes(context)
         _limit_caches(session, emit)
         return StoredRun(context.journal.snapshot_run(), directory)
@@ -171,13 +166,6 @@ def _build_blank_run(
     )
 
 
-def _find_reusable_run(before: StoredRun, session: Session, emit: EventSink) -> ReusableRun | None:
-    known = load_reusable_run(before, session.tree, session.cache)
-    if known is None:
-        emit(ProgressNote(f"The source of {before.run.id} is not in the cache: every cell is built."))
-    return known
-
-
 def _build_base_records(session: Session) -> dict[str, tuple[BaseRecord, str | None]]:
     profile = session.profile
     return {name: build_base_record(session.catalog, name, profile.arch) for name in profile.base}
@@ -192,15 +180,15 @@ def _record_run(
     emit: EventSink,
     *,
     build: bool = True,
-    known: ReusableRun | None = None,
 ) -> Iterator[RunContext]:
     """What the lanes share. However the ``with`` block ends, the record is written; Ctrl-C is noted there."""
     profile, lanes = session.profile, group_into_lanes(requests)
     # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
     at_once = min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes))
     interrupted = False
-    memory = Memory(session.cache.layout.memory, session.tree.patches, record.id)
-    with Journal(directory, record) as journal, closing(memory):
+    # Runs in different folders, or of different users, may have the same id.
+    unique_name = f"{record.id}-{token_hex(3)}"
+    with Journal(directory, record) as journal, closing(session.open_memory(unique_name)) as memory:
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
@@ -208,15 +196,13 @@ def _record_run(
         context = RunContext(
             session,
             lanes,
-            # Runs in different folders, or of different users, may have the same id.
-            session.create_step_runner(f"{record.id}-{token_hex(3)}", at_once),
+            session.create_step_runner(unique_name, at_once),
             JobBudget(session.jobs, at_once, len(lanes)),
             journal,
             emit,
             memory,
             build=build,
             deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
-            reusable_run=known,
         )
         try:
             yield context

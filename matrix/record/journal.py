@@ -141,6 +141,10 @@ class Journal:
         with suppress(OSError):
             self._file.close()
 
+    @property
+    def run_id(self) -> str:
+        return self._run.id
+
     def record_finished_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         """Append one finished cell; on disk when this returns."""
         self._append_cell(cell, diagnostics)

@@ -167,8 +167,8 @@ class Cell(RequestedCell):
     ``fragment`` is what was appended to the base (symbol → value, knobs spelled out). ``objects_sha256``
     names the file of the objects that are known to belong to its stages, ``sources_sha256`` that of the
     .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
-    cell of the run (`same-config`), or the run and the cell of it, as in ``RUN/CELL``. ``attempts``, the last
-    one's state the cell's own, are there where it needed more than one.
+    cell of the run (`same-config`), or the run that built it and the cell there, as in ``RUN/CELL``.
+    ``attempts``, the last one's state the cell's own, are there where it needed more than one.
     """
 
     fragment: dict[str, str] = Field(default_factory=dict)
@@ -268,6 +268,13 @@ class Run(Record):
     def is_imported(self) -> bool:
         """Whether others built its cells: then neither their images nor their source are known."""
         return any(cell.evidence is Evidence.IMPORTED for cell in self.cells)
+
+    def locate_origin(self, cell: Cell) -> str:
+        """The run that built a cell of this one, and the cell there: ``RUN/CELL``."""
+        if cell.evidence_from and cell.evidence in (Evidence.REMEMBERED, Evidence.UNAFFECTED):
+            return cell.evidence_from
+        own = cell.evidence_from if cell.evidence is Evidence.SAME_CONFIG else cell.id
+        return f"{self.id}/{own or cell.id}"
 
     def find_toolchain(self, name: str) -> ToolchainRecord:
         """What a cell's toolchain was. RequestError where the record lacks it."""

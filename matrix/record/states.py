@@ -192,7 +192,13 @@ class Evidence(StrEnum):
 
     BUILT = "built"
     SAME_CONFIG = "same-config"
+    """Another cell of the run has the same inputs, and was built."""
+    REMEMBERED = "remembered"
+    """It was built before, by this run or another, with all that it depends on as it is now."""
+    SAME_OBJECTS = "same-objects"
+    """Each of its objects was compiled elsewhere, and nothing had to be linked."""
     UNAFFECTED = "unaffected"
+    """Of older runs: built on the tree before a change that does not reach it."""
     RESUMED = "resumed"
     IMPORTED = "imported"
 

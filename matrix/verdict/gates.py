@@ -71,7 +71,9 @@ def _matches_name(row: FindingChange, ids: Collection[str], name: str) -> bool:
     return name.upper() in ids or name in row.keys
 
 
-def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Collection[str]) -> str:
+def explain_withheld_tested_by(
+    verdict: Verdict, before: StoredRun, after: StoredRun, objects: Collection[str]
+) -> str:
     """Why a Tested-by is not earned; empty when it is.
 
     ``objects`` are those that the patch touches, relative to the build directory: of the sources that it
@@ -89,8 +91,9 @@ def explain_withheld_tested_by(verdict: Verdict, after: StoredRun, objects: Coll
     if through is not None:
         return f"{through.title} is only seen to be gone through other errors"
     excluded = any(row.why for row in rows if CellFindingStatus.NOT_BUILT in row.became)
+    origins = {before.run.locate_origin(cell) for cell in before.run.cells}
     if not excluded and not any(
-        _has_compiled_any(cell, after, frozenset(objects)) for cell in after.run.cells
+        _has_compiled_any(cell, after, frozenset(objects), origins) for cell in after.run.cells
     ):
         return "nothing that the patch touches was compiled with it"
     return next(
@@ -110,9 +113,17 @@ def _meets_condition(cell: CellChange, condition: Condition) -> bool:
     return any(all(cell.axes.get(axis) in values for axis, values in cube.items()) for cube in condition)
 
 
-def _has_compiled_any(cell: Cell, side: StoredRun, objects: frozenset[str]) -> bool:
-    """Whether one of these was compiled without an error in a cell of this run."""
-    if cell.evidence is Evidence.UNAFFECTED or not any(stage.compiled for stage in cell.stages):
+def _has_compiled_any(cell: Cell, side: StoredRun, objects: frozenset[str], before: Collection[str]) -> bool:
+    """Whether one of these was compiled without an error in a cell of this run, or in the one that it is
+    remembered from.
+
+    Where that is one of ``before``, where the run before has its cells from, that was without the patch.
+    """
+    if cell.evidence in (Evidence.UNAFFECTED, Evidence.SAME_OBJECTS):
+        return False
+    if cell.evidence is Evidence.REMEMBERED and side.run.locate_origin(cell) in before:
+        return False
+    if not any(stage.compiled for stage in cell.stages):
         return False
     if cell.state is State.FAIL:
         return not objects.isdisjoint(side.made_objects.get(cell.id, frozenset()))

@@ -10,7 +10,6 @@ from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
-from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink, ProgressEvent
 from matrix.record.run_model import Cell, Run
 from matrix.source.cache import SourceCache
@@ -49,13 +48,9 @@ class Kmatrix:
 
     def run(self, **options: list[str]) -> Run:
         """A run with these options (underscores for hyphens), each a list of words."""
-        return self.run_after(None, **options)
-
-    def run_after(self, before: StoredRun | None, **options: list[str]) -> Run:
-        """The same after another run, from which unaffected cells are taken over."""
         given = {name.replace("_", "-"): words for name, words in options.items()}
         settled = resolve_profile({"profile": [str(self.profile)], **given}, {})
-        self.stored = run_matrix(settled, self._tell, ["test"], self.world, before)
+        self.stored = run_matrix(settled, self._tell, ["test"], self.world)
         self.directory = self.stored.directory
         return self.stored.run
 

@@ -159,14 +159,17 @@ def test_a_fix_that_breaks_another_cell_is_told_by_that(desk: Desk) -> None:
     assert any(found.new_error for found in judged.verdict.findings)
 
 
-def test_a_patch_to_documentation_builds_nothing_and_says_why(desk: Desk) -> None:
+def test_a_patch_to_documentation_builds_nothing_and_says_where_all_is_from(desk: Desk) -> None:
     judged = desk.judge(desk.diff(**{"Documentation/vfio.rst": lambda _: "VFIO\n====\n"}))
     after = judged.runs[-1].run
     assert judged.exit_code == 0
     assert judged.verdict.counts.keys() == {Transition.UNCHANGED, Transition.STILL_FAILING}
     built = [cell for cell in after.cells if cell.state is not State.UNREACHABLE]
-    assert {cell.evidence for cell in built} == {Evidence.UNAFFECTED}
-    assert all("only documentation changed" in str(cell.reason) for cell in built)
+    assert {cell.evidence for cell in built} == {Evidence.REMEMBERED}
+    before = judged.runs[0].run
+    assert [after.locate_origin(cell) for cell in built] == [
+        before.locate_origin(cell) for cell in before.cells if cell.state is not State.UNREACHABLE
+    ]
 
 
 def test_what_a_patch_built_never_reaches_the_bases_lane(desk: Desk) -> None:

@@ -1,14 +1,18 @@
-"""A patched tree after its base, in real containers: only what the patch reaches is built again.
+"""A tree again, and a patched tree after its base, in real containers: only what changed is built.
 
 One world for all: the base is built once, and each patch has lanes of its own.
 """
 
 import difflib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from matrix.engine.docker_engine import DockerEngine
+from matrix.engine.protocol import ContainerResult, ContainerSpec
 from matrix.record.events import StageStarted
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import Evidence, State
@@ -39,7 +43,6 @@ class Series:
     def __init__(self, place: Path) -> None:
         self.kmatrix = Kmatrix(place, PROFILE)
         self.base = self.run()
-        self.stored = self.kmatrix.stored
         self.base_lanes = self.lanes()
 
     def run(self, **options: list[str]) -> Run:
@@ -52,7 +55,7 @@ class Series:
             path.write_text(patch)
             patch = path
         self.kmatrix.events.clear()
-        return self.kmatrix.run_after(self.stored, source=[self.kmatrix.tree], patch=[str(patch)])
+        return self.run(patch=[str(patch)])
 
     @property
     def built(self) -> set[str]:
@@ -65,8 +68,13 @@ class Series:
 
     @property
     def empty(self) -> set[str]:
-        """Cells that prove nothing, before and after."""
+        """Cells that have nothing to compile, with and without any patch."""
         return self.ids(lambda cell: cell.state is State.EMPTY)
+
+    def forget_patches(self) -> None:
+        """Make the next patch build what it reaches, though it was tried before."""
+        for layer in (self.kmatrix.place / "cache/memory").glob("patched-*"):
+            shutil.rmtree(layer)
 
     def lanes(self) -> dict[str, tuple[int, bytes]]:
         """Every file of every lane there is: its time and content."""
@@ -76,7 +84,8 @@ class Series:
 
 
 def unaffected(done: Run) -> set[str]:
-    return {cell.id for cell in done.cells if cell.evidence is Evidence.UNAFFECTED}
+    """The cells that the base's run built."""
+    return {cell.id for cell in done.cells if cell.evidence is Evidence.REMEMBERED}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +98,7 @@ def test_the_base_is_built_and_every_cell_with_objects_knows_its_sources(series:
     assert {cell.id for cell in series.base.cells if cell.sources_sha256 is None} == series.empty
 
 
-def test_a_patch_to_documentation_builds_nothing_and_says_why(series: Series) -> None:
+def test_a_patch_to_documentation_builds_nothing_and_says_where_all_is_from(series: Series) -> None:
     name = "Documentation/driver-api/vfio.rst"
     done = series.patched(with_line(name, "VFIO"))
     assert not any(
@@ -97,26 +106,28 @@ def test_a_patch_to_documentation_builds_nothing_and_says_why(series: Series) ->
     )
     assert unaffected(done) == series.ids()
     assert [cell.state for cell in done.cells] == [cell.state for cell in series.base.cells]
-    reasons = {cell.reason for cell in done.cells}
-    assert reasons == {f"only documentation changed, which no build reads: {name}"}
+    assert {cell.evidence_from for cell in done.cells} == {
+        f"{series.base.id}/{cell.id}" for cell in series.base.cells
+    }
     assert series.lanes() == series.base_lanes, "what builds nothing needs no lane"
 
 
 def test_a_patch_to_one_source_builds_the_cells_that_compile_it_and_no_other(series: Series) -> None:
     done = series.patched(WARNING)
     compiling = series.ids(lambda cell: cell.request["VFIO"] == "y")
-    assert series.built == compiling | series.empty
-    assert unaffected(done) == series.ids() - compiling - series.empty != set()
+    assert series.built == compiling
+    assert unaffected(done) == series.ids() - compiling != set()
     assert {cell.id for cell in done.cells if cell.state is State.WARN} == compiling
-    whole = series.run(patch=[str(WARNING)])
+    whole = series.run(patch=[str(WARNING)], fresh=["yes"])
+    assert {cell.evidence for cell in whole.cells} == {Evidence.BUILT}
     assert [cell.state for cell in whole.cells] == [cell.state for cell in done.cells]
 
 
 def test_a_patch_to_a_header_builds_the_cells_that_include_it(series: Series) -> None:
     done = series.patched(with_line("include/linux/irqbypass.h", "/* Who gets the interrupt. */"))
     including = series.ids(lambda cell: cell.request["KVM"] == "y")
-    assert series.built == including | series.empty
-    assert unaffected(done) == series.ids() - including - series.empty != set()
+    assert series.built == including
+    assert unaffected(done) == series.ids() - including != set()
 
 
 def test_a_source_behind_a_generated_header_reaches_every_cell(series: Series) -> None:
@@ -133,6 +144,7 @@ def test_a_new_header_that_shadows_another_is_found_by_make(series: Series) -> N
 
 def test_what_a_patched_tree_made_never_reaches_the_lane_of_its_base(series: Series) -> None:
     assert any(name.endswith("vfio_main.o") for name in series.base_lanes)
+    series.forget_patches()
     series.patched(WARNING)
     after = series.lanes()
     assert len(after) > len(series.base_lanes), "the patched tree must have had a lane of its own"
@@ -141,7 +153,28 @@ def test_what_a_patched_tree_made_never_reaches_the_lane_of_its_base(series: Ser
 
 def test_the_base_is_what_it_was_after_a_patched_tree_was_built(series: Series) -> None:
     only = ["KVM=y,MODULES=y,VFIO=y"]
-    series.run(select=only)
+    series.forget_patches()
     series.patched(WARNING)
     (again,) = series.run(select=only).cells
-    assert (again.state, again.stages[-1].compiled) == (State.PASS, 0)
+    assert (again.state, again.evidence) == (State.PASS, Evidence.REMEMBERED)
+    assert str(again.evidence_from).startswith(f"{series.base.id}/")
+
+
+def test_the_same_again_takes_no_container_for_a_cell_and_touches_no_lane(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = series.lanes()
+    started: list[ContainerSpec] = []
+    run = DockerEngine.run_container
+
+    def record(engine: DockerEngine, container: ContainerSpec, *more: Any, **options: Any) -> ContainerResult:
+        started.append(container)
+        return run(engine, container, *more, **options)
+
+    monkeypatch.setattr(DockerEngine, "run_container", record)
+    done = series.run()
+    # One that mounts nothing asks the image for the versions of its tools.
+    assert [container for container in started if container.mounts] == []
+    assert unaffected(done) == series.ids()
+    assert [cell.state for cell in done.cells] == [cell.state for cell in series.base.cells]
+    assert series.lanes() == lanes

@@ -120,12 +120,12 @@ class Ask:
 class Build:
     """A run, of the tree with a patch of these edits.
 
-    ``after``: it is told of the run before. ``beside``: while another process runs the same unpatched.
-    ``kill``: so many compilations until the container is killed, ``ending`` how that looks.
+    ``fresh``: it takes nothing that earlier ones remembered. ``beside``: while another process runs the same
+    unpatched. ``kill``: so many compilations until the container is killed, ``ending`` how that looks.
     """
 
     patch: tuple[Edit, ...] = ()
-    after: bool = False
+    fresh: bool = False
     kill: int | None = None
     ending: str = "gone"
     beside: bool = False
@@ -212,9 +212,9 @@ class Chooser:
     def _choose_build(self) -> Build:
         kill = self.chance.choice([None, None, None, self.chance.randrange(8)])
         ending = self.chance.choice(["gone", "time", "engine"])
-        is_after = self.chance.random() < 0.5
+        is_fresh = self.chance.random() < 0.15
         is_beside = kill is None and self.chance.random() < 0.1
-        return Build(self._choose_patch(), is_after, kill, ending if kill is not None else "gone", is_beside)
+        return Build(self._choose_patch(), is_fresh, kill, ending if kill is not None else "gone", is_beside)
 
 
 class Kmatrix:
@@ -226,7 +226,6 @@ class Kmatrix:
         self.machine, self.environment = subject.open_machine(place)
         self.variants: dict[str, int] = {}
         self.ask = Ask()
-        self.last: StoredRun | None = None
         subject.lay_rest(self.tree)
         self.put(subject.render({}))
 
@@ -241,27 +240,26 @@ class Kmatrix:
         self.put({edit.file: self.subject.files[edit.file][edit.variant]}, old=edit.old)
 
     def build(self, build: Build) -> StoredRun:
-        """Run, and keep the run for the next that is told of it."""
+        """Run, perhaps beside another process."""
         self.machine.killed.clear()
         self.machine.arm(build.kill, build.ending)
         child = self._fork(self.run_apart) if build.beside else None
-        self.last = self.run(build.patch, self.last if build.after else None)
+        done = self.run(build.patch, fresh=build.fresh)
         self.machine.arm(None, "")
         if child is not None:
             os.waitpid(child, 0)
-        return self.last
+        return done
 
-    def run(
-        self, patch: Sequence[Edit], before: StoredRun | None = None, select: Sequence[str] = ()
-    ) -> StoredRun:
+    def run(self, patch: Sequence[Edit], select: Sequence[str] = (), *, fresh: bool = False) -> StoredRun:
         profile = self.place / "profile.toml"
         profile.write_text(_format_profile(self.ask, self.subject.arch))
         settings: dict[str, list[str]] = {"profile": [str(profile)], "source": [str(self.tree)]}
         files = self._write_patch(patch)
         settings |= {"patch": files} if files else {}
         settings |= {"select": list(select)} if select else {}
+        settings |= {"fresh": ["yes"]} if fresh else {}
         settled = resolve_profile(settings, {})
-        return run_matrix(settled, _ignore, ["test"], self.environment, before, needs_focus=False)
+        return run_matrix(settled, _ignore, ["test"], self.environment, needs_focus=False)
 
     def _write_patch(self, edits: Sequence[Edit]) -> list[str]:
         new = self.subject.render(self.variants | {edit.file: edit.variant for edit in edits})
@@ -484,7 +482,7 @@ def _simplify_action(action: Action) -> list[Action]:
             return [replace(action, old=False)]
         case Build():
             fewer = [replace(action, patch=action.patch[1:]), replace(action, patch=action.patch[:-1])]
-            plainer = [replace(action, kill=None, ending="gone"), replace(action, after=False), *fewer]
+            plainer = [replace(action, kill=None, ending="gone"), replace(action, fresh=False), *fewer]
             plainer += [replace(action, beside=False)]
             return [one for one in plainer if one != action]
         case Ask():

@@ -250,6 +250,7 @@ WRONG_TYPES = {
     "cache-size": "10",
     "fail-fast": "'no'",
     "werror": "1",
+    "fresh": "1",
     "ccache": "'yes'",
     "out": "[]",
     "bases": "3",

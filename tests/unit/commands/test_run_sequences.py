@@ -36,7 +36,7 @@ FOUND: Mapping[str, Sequence[Action]] = {
         Ask((_MODULES, ("NET", ("m",)), _BUILT_IN), focus=("drivers/vfio/group.o", "virt/kvm/")),
         Build(),
         Edit("drivers/vfio/blob.S", 1),
-        Build(after=True),
+        Build(),
     ),
     "the modules of an earlier configuration while vmlinux is made": (
         Edit("drivers/vfio/blob.S", 1),

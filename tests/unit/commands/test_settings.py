@@ -77,6 +77,7 @@ def test_an_option_wins_over_a_variable_over_the_profile_over_the_default(story:
         ("cache-size", "1G", "2G"),
         ("fail-fast", "no", "yes"),
         ("werror", "no", "yes"),
+        ("fresh", "no", "yes"),
         ("out", "/a", "/b"),
     ],
 )
@@ -94,7 +95,7 @@ def test_every_shared_option_is_a_variable_and_a_profile_key_of_the_same_name(
 def test_the_shared_options_are_those_of_the_design() -> None:
     assert {option.name for option in OPTIONS} == {
         *("arch", "toolchain", "select", "source", "patch", "stage", "make", "jobs", "lanes", "memory"),
-        *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "ccache", "cache-size"),
+        *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "fresh", "ccache", "cache-size"),
     }
     assert all(option.help for option in OPTIONS)
 

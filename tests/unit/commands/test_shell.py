@@ -152,6 +152,7 @@ def test_what_warned_is_made_again_there_so_that_it_warns_again(desk: Desk, visi
         assert not (build / VFIO).exists()
 
     visitor.enter(BOTH, look)
+    desk.forget_results()
     desk.run(select=["MODULES=n,VFIO=y"])
     assert [job for job in desk.kernel.jobs if job.targets == (VFIO,)] == []
     assert [cell.state for cell in load_run(desk.directory).cells] == [State.WARN]

@@ -98,7 +98,8 @@ def test_a_passing_cell_without_a_list_of_objects_proves_no_fix() -> None:
 def tag(
     before: StoredRun, after: StoredRun, objects: Iterable[str] = (OBJECT,), names: Iterable[str] = ()
 ) -> str:
-    return explain_withheld_tested_by(compare_runs(before, after, fixes=list(names)), after, list(objects))
+    verdict = compare_runs(before, after, fixes=list(names))
+    return explain_withheld_tested_by(verdict, before, after, list(objects))
 
 
 def test_a_tag_is_earned_when_what_the_patch_touches_was_compiled_and_the_finding_is_gone() -> None:
@@ -112,9 +113,22 @@ def test_it_is_not_when_nothing_of_that_was_compiled() -> None:
     assert tag(*two(FAILING, PASSING), objects=["kernel/fork.o"]) == refused
     assert tag(*two(FAILING, PASSING), objects=[]) == refused
     assert tag(*two(PASSING, alone(State.PASS, evidence=Evidence.UNAFFECTED))) == refused
+    assert tag(*two(PASSING, alone(State.PASS, evidence=Evidence.SAME_OBJECTS))) == refused
     cell = a_cell()
     stages = tuple(stage.model_copy(update={"compiled": 0}) for stage in cell.stages)
     assert tag(*two(PASSING, a_run([cell.model_copy(update={"stages": stages})]))) == refused
+
+
+def test_a_remembered_cell_counts_where_it_was_built_with_the_patch() -> None:
+    cell = a_cell()
+
+    def remembered(origin: str) -> Run:
+        return alone(State.PASS, evidence=Evidence.REMEMBERED, evidence_from=origin)
+
+    refused = "nothing that the patch touches was compiled with it"
+    assert tag(*two(PASSING, remembered(f"{PASSING.id}/{cell.id}"))) == refused
+    assert tag(*two(remembered("first/cell"), remembered("first/cell"))) == refused
+    assert tag(*two(PASSING, remembered("the-same-patch-an-hour-ago/cell"))) == ""
 
 
 def test_unless_its_object_is_explained_as_excluded() -> None:

@@ -128,7 +128,7 @@ def test_a_tag_needs_more_than_what_was_seen_through() -> None:
     verdict = compare_runs(a_side(run), after, builds=HiddenBuilds(made(VEIL_BEHIND)), touched=[SOURCE])
     fixed = next(row for row in verdict.findings if row.fate is FindingStatus.FIXED)
     assert (fixed.seen_through != (), fixed.gone_with) == (True, ())
-    why = explain_withheld_tested_by(verdict, after, [OBJECT])
+    why = explain_withheld_tested_by(verdict, a_side(run), after, [OBJECT])
     assert "only seen to be gone through other errors" in why
 
 

@@ -1,0 +1,201 @@
+"""Results of cells, found again by all that they depend on, by any run of any tree.
+
+A cell's outcome follows from its .config, its image, what make was asked for, how kmatrix judges what came of
+it, and the tree: the content of each source that went into it, the content of everything else that can reach
+a build, and the names of all files. The sources are not known before the cell is built. So a result is kept
+under all the rest together with the list of its sources, and the digest of their contents: to find one again,
+the present contents of each list that is known there are looked up.
+
+Only what was proven is kept: see `ResultMemory.keep`.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.memory.layers import Memory
+from matrix.memory.store import Entry
+from matrix.memory.tree_contents import ABSENT, TreeContents
+from matrix.record.run_model import DiagnosticRef, Record, StageRecord
+from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, State
+
+RECIPE = 1
+"""How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
+come out otherwise: with another environment or option of make, other objects counted as a stage's, another
+reading of how a make ended. How the output of tools is read need not be counted: its code is a part of what a
+result is kept under."""
+
+_ALL_SOURCES = "all"
+"""In place of a list of sources: all of the tree's, as it is not known which."""
+
+
+@dataclass(frozen=True)
+class CellInputs:
+    """What a cell's result depends on, beside the tree.
+
+    ``commands`` are those of its stages, without their -jN: targets and make variables. ``targets`` are what
+    each stage is judged by: make is asked for the whole directory of an object.
+    """
+
+    image: str
+    config_sha256: str
+    commands: tuple[str, ...]
+    targets: tuple[tuple[str, ...], ...]
+
+
+class KeptResult(Record):
+    """What the stages of a cell showed, beside its configure step. ``run`` and ``cell``: which one was built.
+
+    ``sources`` are the .c, .h and .S files that went into it; none where they are not known. They are kept
+    apart, since many cells have the same.
+    """
+
+    schema_: Literal[1] = 1
+    run: str
+    cell: str
+    state: State
+    stages: tuple[StageRecord, ...]
+    refs: tuple[DiagnosticRef, ...]
+    diagnostics: dict[str, Diagnostic]
+    objects: frozenset[str]
+    reason: str | None
+    log: str
+    sources: frozenset[str] = frozenset()
+
+
+class FoundResult(NamedTuple):
+    """A result that is remembered, and whether this very run built it."""
+
+    kept: KeptResult
+    is_own: bool
+
+
+@dataclass
+class ResultMemory:
+    """The results that a run of one tree can find, and those that it adds. Lanes may use it at once."""
+
+    memory: Memory
+    tree: TreeContents
+    _keys: dict[str, str | None] = field(default_factory=dict, repr=False)
+
+    def find(self, inputs: CellInputs) -> FoundResult | None:
+        """The result for these inputs and this tree, whole; None where there is none."""
+        scope = self._compute_scope(inputs)
+        for name in sorted(self.memory.list_names("result", scope)):
+            key = self._find_key(name)
+            entry = self.memory.find_entry("result", scope, name, key) if key else None
+            kept = self._load(entry) if entry else None
+            if entry and kept:
+                self.memory.record_use([entry])
+                return FoundResult(kept, entry.run == self.memory.run)
+        return None
+
+    def keep(self, inputs: CellInputs, result: KeptResult) -> None:
+        """Remember a whole result, if it was proven.
+
+        That is one of `pass`, `warn` and `empty`, kept under the contents of its sources, or of all sources
+        where its own are not known. And a `fail` of which each error was printed by a tool that did not break
+        itself, with a file of this tree and a line in it; errors that only sum up warnings need none. What a
+        cell that failed would have read is not known, so it is kept under the contents of all sources.
+        """
+        if not self._is_proven(result):
+            return
+        sources = result.sources if result.state is not State.FAIL else frozenset[str]()
+        contents = [self.memory.put_content(_pack(result))]
+        name = _ALL_SOURCES
+        if sources:
+            name = self.memory.put_content("\n".join(sorted(sources)).encode())
+            contents.append(name)
+        key = self._find_key(name)
+        if key is not None:
+            entry = Entry(
+                kind="result",
+                scope=self._compute_scope(inputs),
+                name=name,
+                key=key,
+                value=contents[0],
+                run=self.memory.run,
+                contents=tuple(contents),
+            )
+            self.memory.put_entries([entry])
+
+    def _is_proven(self, result: KeptResult) -> bool:
+        states = {stage.state for stage in result.stages}
+        if result.state not in ANSWERED_STATES or states & (STOPPED_STATES | {State.CANCELLED}):
+            return False
+        return result.state is not State.FAIL or _have_places(
+            [result.diagnostics[ref.key] for ref in result.refs], self.tree
+        )
+
+    def _compute_scope(self, inputs: CellInputs) -> str:
+        parts = [
+            [RECIPE, compute_parser_digest(), self.tree.rest_digest, self.tree.names_digest],
+            [inputs.image, inputs.config_sha256, inputs.commands, inputs.targets],
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _find_key(self, name: str) -> str | None:
+        """The digest of the present contents of a list of sources; None where the list is gone."""
+        if name == _ALL_SOURCES:
+            return self.tree.sources_digest
+        if self._keys.get(name) is None:
+            sources = self._load_sources(name)
+            self._keys[name] = self.tree.digest_contents(sources) if sources else None
+        return self._keys[name]
+
+    def _load_sources(self, name: str) -> list[str]:
+        content = self.memory.get_content(name)
+        return content.decode().split("\n") if content else []
+
+    def _load(self, entry: Entry) -> KeptResult | None:
+        content = self.memory.get_content(entry.value)
+        kept = _unpack(content) if content else None
+        if kept is None or entry.name == _ALL_SOURCES:
+            return kept
+        return kept.model_copy(update={"sources": frozenset(self._load_sources(entry.name))})
+
+
+def _have_places(diagnostics: Collection[Diagnostic], tree: TreeContents) -> bool:
+    errors = [item for item in diagnostics if item.severity == "error" and not item.summary]
+    return bool(errors) and all(_has_place(error, tree) for error in errors)
+
+
+def _has_place(error: Diagnostic, tree: TreeContents) -> bool:
+    if error.internal or error.file is None or error.line is None:
+        return False
+    return tree.find_content(error.file) != ABSENT
+
+
+def _pack(result: KeptResult) -> bytes:
+    text = result.model_dump_json(exclude={"sources"})
+    return gzip.compress(text.encode(), compresslevel=1, mtime=0)
+
+
+def _unpack(content: bytes) -> KeptResult | None:
+    """The result; None where another version of kmatrix wrote it."""
+    try:
+        return KeptResult.model_validate_json(gzip.decompress(content))
+    except (OSError, EOFError, ValidationError):
+        return None
+
+
+@cache
+def compute_parser_digest() -> str:
+    """The digest of the code that reads what tools print: another one may see more in the same log."""
+    modules: Mapping[str, bytes] = {
+        path.name: path.read_bytes()
+        for path in files("matrix.diagnostics").iterdir()
+        if path.name.endswith(".py")
+    }
+    whole = hashlib.sha256()
+    for name in sorted(modules):
+        whole.update(b"%s\0%s\0" % (name.encode(), hashlib.sha256(modules[name]).digest()))
+    return whole.hexdigest()
