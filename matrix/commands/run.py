@@ -30,7 +30,7 @@ from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
-from matrix.record.events import EventSink, RunStarted
+from matrix.record.events import EventSink, ProgressNote, RunStarted
 from matrix.record.journal import (
     Journal,
     check_directory_unused,
