@@ -403,8 +403,8 @@ def test(*, unit: bool, only: str) -> int:
 @define_task(
     *(name for name in PROFILE_OPTIONS if name not in {"patch", "werror", "fail-fast"}),
     own=[
-        ("case", [], f"{', '.join(case.name for case in CASES)} (default: all); repeats or takes commas"),
-        ("against", [], f"{', '.join(WAY_NAMES)} (default: all); repeats or takes commas"),
+        ("case", [], f"{', '.join(case.name for case in CASES)} (default: all that can be)"),
+        ("against", [], f"{', '.join(WAY_NAMES)} (default: all)"),
         ("repeat", "1", "how often everything is measured, in turn"),
         ("sample", "4", "cells that each other way builds in a repetition; 0 for all"),
         ("next", "", "another version of the tree, as --source has it, for the case next"),

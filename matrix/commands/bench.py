@@ -52,7 +52,7 @@ from matrix.fs import write_atomically
 from matrix.memory.eviction import list_holdings
 from matrix.plan import plan_requests
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.run_model import Run
+from matrix.record.run_model import Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.source.cache import SourceCache
 from matrix.source.mbox.series import read_series
@@ -398,12 +398,11 @@ def _check_complete(stored: StoredRun) -> StoredRun:
 
 def list_bench_cells(stored: StoredRun) -> list[BenchCell]:
     """The cells of a run that every way builds, in plan order: each configuration of a lane once."""
-    cells = {
-        (cell.arch, cell.toolchain, cell.base, cell.config_sha256): cell
-        for cell in reversed(stored.run.cells)
-        if cell.state is not State.UNREACHABLE and cell.config_sha256 is not None
-    }
-    return [BenchCell(cell, stored.load_config(cell)) for cell in reversed(cells.values())]
+    cells: dict[tuple[str, ...], Cell] = {}
+    for cell in stored.run.cells:
+        if cell.state is not State.UNREACHABLE and cell.config_sha256 is not None:
+            cells.setdefault((cell.arch, cell.toolchain, cell.base, cell.config_sha256), cell)
+    return [BenchCell(cell, stored.load_config(cell)) for cell in cells.values()]
 
 
 def _group_by_lane(cells: Sequence[BenchCell]) -> Iterator[tuple[str, Iterator[BenchCell]]]:

@@ -189,8 +189,10 @@ def test_the_ratio_is_of_the_times_that_were_measured(track: Track) -> None:
 
 
 def test_a_request_that_only_repeats_a_configuration_is_built_once_by_every_way(track: Track) -> None:
-    track.asks('MODULES = ["n"]\nVFIO = ["n", "m", "y"]\n')
+    knobs = "[knobs.TWIN.x86]\nn = { set = {}, proof = {} }\ny = { set = {}, proof = {} }\n"
+    track.asks(f'TWIN = ["n", "y"]\nVFIO = ["n", "m", "y"]\n{knobs}')
     row = row_of(track.measure("first", against="fresh"))
+    # Of six requests: m is none without MODULES, and TWIN changes nothing.
     assert row.cells == 2
     assert len(track.builds_in("fresh")) == 2
 
