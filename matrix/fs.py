@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -76,23 +76,25 @@ def translate_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by this content at once, on the disk. DiskFullError when there is no space for it."""
+def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+    """Replace ``path`` by this content, or these parts of it, at once, on the disk. DiskFullError when there
+    is no space for it."""
     with translate_disk_full(path):
         replace_file(path, content, sync=True)
 
 
-def replace_file(path: Path, content: str | bytes, *, sync: bool = False) -> None:
+def replace_file(path: Path, content: str | bytes | Iterable[bytes], *, sync: bool = False) -> None:
     """Write a temporary file beside ``path`` and rename it: no reader gets half of it. Raises OSError.
 
     With ``sync`` its content is on the disk before its name is. Without, a crash of the machine may leave an
     empty file: enough where the content is checked when it is read, and can be made again.
     """
     data = content.encode() if isinstance(content, str) else content
+    parts = [data] if isinstance(data, bytes) else data
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(parts)
             file.flush()
             if sync:
                 os.fsync(file.fileno())

@@ -145,11 +145,12 @@ def _format_large_count(count: int) -> str:
 
 
 def _build_product(profile: Profile) -> Iterator[Request]:
-    names = sorted(profile.symbols)
+    # Many requests share a pair, and there may be a million.
+    pairs = [[(name, value) for value in values] for name, values in sorted(profile.symbols.items())]
     return (
-        Request(arch, toolchain, base, tuple(zip(names, values, strict=True)))
+        Request(arch, toolchain, base, symbols)
         for arch, toolchain, base in product(profile.arch, profile.toolchain, profile.base)
-        for values in product(*(profile.symbols[name] for name in names))
+        for symbols in product(*pairs)
     )
 
 

@@ -104,9 +104,10 @@ class CellBuild:
             try:
                 record = self._run_stage(name) if state is None else self._build_idle_record(name, state)
             except MachineError as error:
-                # What earlier stages showed stays in the record.
+                # What earlier stages showed stays in the record. What is in the directory does not: a
+                # container may have been killed there.
                 record = self._build_idle_record(name, State.INFRA)
-                self._reason = str(error)
+                self._reason, self._is_whole = str(error), False
             self._records.append(record)
         self._release_lane()
         cell = self.cell.model_copy(update={"reason": self._reason})

@@ -139,7 +139,7 @@ class LaneWorker:
             lane.toolchain,
             context.session.merge_make_variables(lane.arch, lane.toolchain),
             lambda: self._directory.build,
-            context.budget.compute_share,
+            context.budget,
         )
 
     @cached_property

@@ -14,6 +14,7 @@ from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile, parse_duration, parse_size
+from matrix.engine.job_pool import JobPool
 from matrix.engine.protocol import ContainerLimits, Engine, EngineInfo
 from matrix.engine.step import StepRunner, remove_writers
 from matrix.file_times import touch_future_files
@@ -107,7 +108,7 @@ class Session:
         toolchain: str,
         make_variables: Mapping[str, str],
         open_build_directory: Callable[[], Path],
-        share_jobs: Callable[[], int] | None = None,
+        budget: "JobBudget | None" = None,
     ) -> MakeRunner:
         """``make`` of the session's tree with one of its toolchains; with all jobs unless they are shared."""
         image = self.toolchains[toolchain].image_id
@@ -116,8 +117,9 @@ class Session:
             self.tree.path,
             image,
             make_variables,
-            share_jobs or (lambda: self.jobs),
+            budget.compute_share if budget else (lambda: self.jobs),
             open_build_directory,
+            budget.pool if budget else None,
         )
         if not self.profile.ccache:
             return runner
@@ -159,17 +161,21 @@ def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, .
 class JobBudget:
     """The job budget over the lanes that are at work now: the others take over the share of a finished one.
 
-    ``lanes`` are to be worked on, ``at_once`` of them side by side.
+    ``lanes`` are to be worked on, ``at_once`` of them side by side. With a ``pool`` each may use all jobs, as
+    its makes share them one by one.
     """
 
-    def __init__(self, jobs: int, at_once: int, lanes: int) -> None:
+    def __init__(self, jobs: int, at_once: int, lanes: int, pool: JobPool | None = None) -> None:
         self.at_once = at_once
+        self.pool = pool
         self._jobs = jobs
         self._lanes_left = lanes
         self._lock = threading.Lock()
 
     def compute_share(self) -> int:
         """Compile jobs for one step, at least one."""
+        if self.pool is not None:
+            return self._jobs
         with self._lock:
             return max(1, self._jobs // max(1, min(self.at_once, self._lanes_left)))
 

@@ -118,11 +118,11 @@ def import_builds(
     with Journal(directory, record) as journal:
         for build, planned in zip(builds, requests, strict=True):
             _record_build(build, planned, journal)
-        run = journal.close(interrupted=False)
+        journal.close(interrupted=False)
     if request.out is None:
         link_latest_run(directory)
     notes = describe_import(builds, requests, None if request.symbols else choice)
-    return ImportResult(StoredRun(run, directory), tuple(notes))
+    return ImportResult(StoredRun(journal.snapshot_run(), directory), tuple(notes))
 
 
 def _choose_symbols(request: ImportRequest, builds: Sequence[ImportedBuild], catalog: Catalog) -> AxisChoice:

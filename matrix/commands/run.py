@@ -24,6 +24,8 @@ from matrix.commands.session import (
     build_tool_record,
     prepare_session,
 )
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.engine.job_pool import JobPool, shares_kernel
 from matrix.engine.step import remove_writers
 from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
@@ -188,7 +190,11 @@ def _record_run(
     interrupted = False
     # Runs in different folders, or of different users, may have the same id.
     unique_name = f"{record.id}-{token_hex(3)}"
-    with Journal(directory, record) as journal, closing(session.open_memory(unique_name)) as memory:
+    with (
+        Journal(directory, record) as journal,
+        closing(session.open_memory(unique_name)) as memory,
+        _open_job_pool(session, at_once if build else 1) as pool,
+    ):
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
@@ -197,7 +203,7 @@ def _record_run(
             session,
             lanes,
             session.create_step_runner(unique_name, at_once),
-            JobBudget(session.jobs, at_once, len(lanes)),
+            JobBudget(session.jobs, at_once, len(lanes), pool),
             journal,
             emit,
             memory,
@@ -207,17 +213,32 @@ def _record_run(
         try:
             yield context
             if build:
-                journal.record_providers(_find_providers(session, journal.snapshot_run()))
+                journal.record_providers(_find_providers(session, journal.list_proven_diagnostics()))
         except KeyboardInterrupt:
             interrupted = True
         finally:
             journal.close(interrupted=interrupted)
 
 
-def _find_providers(session: Session, done: Run) -> dict[str, str]:
-    """What would bring the symbols that links of this run lack; nothing where the tree cannot be searched."""
-    shown = {ref.key for cell in done.cells for ref in cell.proven_diagnostics}
-    symbols = frozenset[str]().union(*(find_missing_symbols(done.diagnostics[key]) for key in shown))
+@contextmanager
+def _open_job_pool(session: Session, at_once: int) -> Iterator[JobPool | None]:
+    """What lanes that work side by side share their compile jobs in; None where containers could not.
+
+    The images that kmatrix builds have a make that takes part, 4.4 or newer. An older one would fail.
+    """
+    chains = [*session.toolchains.values()]
+    can_share = at_once > 1 and all(chain.recipe for chain in chains)
+    if can_share and shares_kernel(session.engine, chains[0].image_id, session.user):
+        with closing(JobPool(session.jobs, session.user, session.cache.layout.lanes)) as pool:
+            yield pool
+    else:
+        yield None
+
+
+def _find_providers(session: Session, shown: Sequence[Diagnostic]) -> dict[str, str]:
+    """What would bring the symbols that links lack, as these say; nothing where the tree cannot be
+    searched."""
+    symbols = frozenset[str]().union(*map(find_missing_symbols, shown))
     if not symbols:
         return {}
     try:

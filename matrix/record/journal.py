@@ -2,6 +2,9 @@
 
 ``run.json`` is written before anything is built. Every finished cell is appended to ``cells.jsonl`` and
 synced. At the end, also of an interrupted run, ``run.json`` is written again from all of it.
+
+A run may have a hundred thousand cells: they are kept as packed text, of which a cell takes a twentieth, and
+written one after another.
 """
 
 import errno
@@ -10,13 +13,17 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from pydantic_core import from_json, to_json
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
@@ -30,6 +37,11 @@ from matrix.fs import (
 from matrix.record.run_model import Cell, Run
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
+_SYNC_INTERVAL = 1.0
+"""Seconds between two syncs of the journal. A cell that is built takes longer; those that are known already
+may come by the thousand, and can be had again should the machine break down."""
+_NO_CELLS = '\n "cells": []'
+"""The cells of a run that has none, in its JSON."""
 # Containers are named after the run, and an engine takes no other characters.
 _NOT_ALLOWED_IN_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -125,8 +137,9 @@ class Journal:
     def __init__(self, directory: Path, run: Run) -> None:
         self.directory = directory
         self._run = run
-        self._cells = {cell.id: cell for cell in run.cells}
+        self._recorded: dict[str, bytes] = {}
         self._diagnostics: dict[str, Diagnostic] = dict(run.diagnostics)
+        self._synced = float("-inf")
         self._lock = threading.Lock()
         self._write_run()
         self._file = (directory / JOURNAL_FILE).open("a", encoding="utf-8")
@@ -146,24 +159,36 @@ class Journal:
         return self._run.id
 
     def record_finished_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
-        """Append one finished cell; on disk when this returns."""
-        self._append_cell(cell, diagnostics)
+        """Append one finished cell. It is on disk when this returns, unless the one before came in the same
+        second: then with the next one, or with the system's next write of its caches."""
+        with self._lock:
+            self._append_cell(cell, diagnostics)
+            with translate_write_errors(self.directory / JOURNAL_FILE):
+                self._sync()
 
     def record_planned_cell(self, cell: Cell) -> None:
         """Append what is known of a cell before it is built; a later line on it replaces this one."""
-        self._append_cell(cell, {})
+        with self._lock:
+            self._append_cell(cell, {})
 
     def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
-        line = {
-            "cell": cell.model_dump(mode="json"),
-            "diagnostics": {key: item.model_dump(mode="json") for key, item in diagnostics.items()},
-        }
-        with self._lock, translate_write_errors(self.directory / JOURNAL_FILE):
-            self._cells[cell.id] = cell
-            self._diagnostics.update(diagnostics)
-            self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        text = cell.model_dump_json(ensure_ascii=True)
+        shown = ",".join(
+            f"{json.dumps(key)}:{item.model_dump_json(ensure_ascii=True)}"
+            for key, item in diagnostics.items()
+        )
+        self._recorded[cell.id] = zlib.compress(text.encode(), level=1)
+        self._diagnostics.update(diagnostics)
+        with translate_write_errors(self.directory / JOURNAL_FILE):
+            self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}}}\n')
+            # What a killed process had written stays; only a machine that breaks down takes it along.
             self._file.flush()
+
+    def _sync(self) -> None:
+        now = time.monotonic()
+        if now - self._synced >= _SYNC_INTERVAL:
             os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
 
     def store_config(self, digest: str, text: str) -> None:
         """Store a .config under its digest, once."""
@@ -199,21 +224,54 @@ class Journal:
     def snapshot_run(self) -> Run:
         """The run with the outcomes so far, cells in plan order."""
         with self._lock:
-            cells = tuple(self._cells[cell.id] for cell in self._run.cells)
             return self._run.model_copy(
-                update={"cells": cells, "diagnostics": dict(sorted(self._diagnostics.items()))}
+                update={"cells": tuple(self._iterate_cells()), "diagnostics": self._sort_diagnostics()}
             )
 
-    def close(self, *, interrupted: bool) -> Run:
-        """Write ``run.json`` for the last time, with the end of the run."""
-        self._run = self._run.model_copy(update={"finished": datetime.now(UTC), "interrupted": interrupted})
-        return self._write_run()
+    def list_proven_diagnostics(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that prove something of the tree in any cell so far, by key."""
+        with self._lock:
+            shown = {ref.key for cell in self._iterate_cells() for ref in cell.proven_diagnostics}
+            return tuple(self._diagnostics[key] for key in sorted(shown))
 
-    def _write_run(self) -> Run:
-        run = self.snapshot_run()
-        with translate_write_errors(self.directory / RUN_FILE):
-            write_atomically(self.directory / RUN_FILE, run.model_dump_json(by_alias=True, indent=1) + "\n")
-        return run
+    def _iterate_cells(self) -> Iterator[Cell]:
+        for cell in self._run.cells:
+            known = self._recorded.get(cell.id)
+            yield cell if known is None else Cell.model_validate_json(zlib.decompress(known))
+
+    def _sort_diagnostics(self) -> dict[str, Diagnostic]:
+        return dict(sorted(self._diagnostics.items()))
+
+    def close(self, *, interrupted: bool) -> None:
+        """Write ``run.json`` for the last time, with the end of the run."""
+        with self._lock:
+            update = {"finished": datetime.now(UTC), "interrupted": interrupted}
+            self._run = self._run.model_copy(update=update)
+            self._write_run()
+
+    def _write_run(self) -> None:
+        path = self.directory / RUN_FILE
+        with translate_write_errors(path):
+            write_atomically(path, self._format_run())
+
+    def _format_run(self) -> Iterator[bytes]:
+        """The run as indented JSON, in parts: the whole may have hundreds of megabytes."""
+        update = {"cells": (), "diagnostics": self._sort_diagnostics()}
+        text = self._run.model_copy(update=update).model_dump_json(by_alias=True, indent=1)
+        head, _, tail = text.partition(_NO_CELLS)
+        yield head.encode()
+        start = '\n "cells": [\n  '
+        for cell in self._run.cells:
+            yield f"{start}{self._format_cell(cell)}".encode()
+            start = ",\n  "
+        end = "\n ]" if self._run.cells else _NO_CELLS
+        yield f"{end}{tail}\n".encode()
+
+    def _format_cell(self, cell: Cell) -> str:
+        """A cell as JSON, indented as it stands in a run."""
+        known = self._recorded.get(cell.id)
+        text = cell.model_dump_json() if known is None else zlib.decompress(known)
+        return to_json(from_json(text), indent=1).decode().replace("\n", "\n  ")
 
 
 def link_latest_run(directory: Path) -> None:

@@ -62,7 +62,7 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
     cells = {cell.id: cell for cell in run.cells}
     diagnostics = dict(run.diagnostics)
     # A power failure can leave anything at the end.
-    for line in (_read_file(directory, JOURNAL_FILE, RECORD_LIMIT) or "").splitlines():
+    for line in (_read_file(directory, JOURNAL_FILE, RECORD_LIMIT) or "").split("\n"):
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])

@@ -3,9 +3,10 @@
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from matrix.engine.job_pool import JobPool
 from matrix.engine.protocol import TEMPORARY_DIRECTORIES, ContainerResult, LineCallback, Mount
 from matrix.engine.step import Step, StepRunner
 from matrix.record.states import CUT_SHORT_STATES, State
@@ -16,6 +17,9 @@ from matrix.resolve.step_output import StepOutput
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
 SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
+
+# What ended by a signal has a larger one.
+_LAST_OWN_EXIT_CODE = 128
 
 # Without these a build carries the container's host name, user and clock. LC_ALL: tools quote in ASCII.
 _ENVIRONMENT = {
@@ -54,7 +58,8 @@ class MakeResult:
 class MakeRunner:
     """One toolchain's container around one build directory and a kernel tree.
 
-    ``share_jobs`` is called at every step, so that a lane takes over the cores of lanes that are done.
+    ``share_jobs`` is called at every step, so that a lane takes over the cores of lanes that are done. With a
+    ``job_pool`` it is all jobs, and the makes at work share them one by one.
     ``open_build_directory`` is called only when there is something to run: many cells need no directory.
     ``mounts`` and ``env`` are what the container holds beside the tree and that directory.
     """
@@ -65,6 +70,7 @@ class MakeRunner:
     make_variables: Mapping[str, str]
     share_jobs: Callable[[], int]
     open_build_directory: Callable[[], Path]
+    job_pool: JobPool | None = None
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -103,7 +109,7 @@ class MakeRunner:
         log(f"$ {shlex.join(command)}")
         started = time.monotonic()
         step = self._build_step((*shell, *command), cell, env or {})
-        ended = self.steps.with_time_spent(spent).run(step, take_line)
+        ended = self._run_step(self.steps.with_time_spent(spent), step, take_line)
         seconds = time.monotonic() - started
         lines = output.finish()
         state, fault = _classify(ended, self._find_fault(ended, signs))
@@ -118,6 +124,19 @@ class MakeRunner:
             is_cut_short=state in CUT_SHORT_STATES or (fault is not None and not fault.spoils),
             crash=signs.found.get(Sign.CRASHED, ""),
         )
+
+    def _run_step(self, steps: StepRunner, step: Step, take_line: LineCallback) -> ContainerResult:
+        """Run a make; where jobs are pooled, as one of those that share them."""
+        if self.job_pool is None:
+            return steps.run(step, take_line)
+        with self.job_pool.join() as share:
+            # The recorded command is what a person types. With a -jN of its own, make would leave the pool.
+            words = tuple(word for word in step.command if word != f"-j{self.share_jobs()}")
+            env, mounts = {**step.env, **share.env}, (*step.mounts, share.mount)
+            ended = steps.run(replace(step, command=words, env=env, mounts=mounts), take_line)
+            if ended.timed_out or ended.cancelled or ended.oom or ended.exit > _LAST_OWN_EXIT_CODE:
+                self.job_pool.replace_tokens()
+        return ended
 
     def _find_fault(self, ended: ContainerResult, signs: SignReader) -> StepFault | None:
         space = measure_space(self.open_build_directory())

@@ -2,6 +2,7 @@
 
     #include <linux/a.h>, "b.h"     found as gcc finds them: beside the file, then by the -I of the command
     #ifdef NAME, #else, #endif      NAME is CONFIG_X where X is y, or from a -D of the command
+    #if __has_include(<NAME>)       whether that would be found
     #warning TEXT, #error TEXT      what gcc says of them; with -Werror a warning is an error
     unused NAME;                    a warning, where the command has -Wunused-variable
     call NAME(), define NAME()      what a link needs and has
@@ -79,6 +80,9 @@ class _Compiler:
         word, _, rest = line.partition(" ")
         if word in ("#ifdef", "#ifndef"):
             taken.append(taken[-1] and self._is_defined(rest) == (word == "#ifdef"))
+        elif word == "#if":
+            name = rest.removeprefix("__has_include(<").removesuffix(">)")
+            taken.append(taken[-1] and self._read_file(self._find_header(name, beside=False)) is not None)
         elif word == "#else":
             taken[-1] = taken[-2] and not taken[-1]
         elif word == "#endif":

@@ -33,9 +33,11 @@ _BODIES = (
     "#ifdef CONFIG_GROUP\n#warning {n} in a group\n#endif",
     "#ifdef MODULE\n#warning {n} in a module\n#else\nint built_in;\n#endif",
     "int {n} = CONFIG_NET;",
+    "#ifdef CONFIG_GROUP\n#error {n} in a group\n#else\n#warning {n} without a group\n#endif",
     "#error {n} is broken",
     "#ifdef FOO\n#error {n} with FOO\n#endif",
     "call missing();",
+    "#if __has_include(<linux/new.h>)\n#warning {n} with something new\n#endif",
     "#ifdef CONFIG_NET\nint {n} = 2;\n#else\n#error {n} without NET\n#endif",
 )
 _MAIN = (
@@ -79,6 +81,7 @@ FILES: Mapping[str, tuple[str | None, ...]] = {
     "include/linux/irq.h": (*_bodies("irq"), None),
     "arch/x86/include/linux/irq.h": (None, *_bodies("irq")[:3]),
     "include/own.h": _bodies("own"),
+    "include/linux/new.h": (None, "int new;\n"),
     "drivers/vfio/own.h": (None, *_bodies("mine")),
     "drivers/vfio/Makefile": (
         *(

@@ -357,10 +357,10 @@ class _Make:
                 self._write(order, lines)
 
     def _print_list_recipes(self, archive: str, order: str, built: _Built) -> None:
-        """The recipes of lists that are missing, or older than what they name."""
-        if self._is_list_due(archive, built.archive):
+        """The recipes of lists that are missing, or older than what they name, where that can be made."""
+        if built.sound and self._is_list_due(archive, built.archive):
             self.say(_format_archive_command(archive, built.archive).partition(" := ")[2].strip())
-        if self._is_older(order, built.order):
+        if built.loadable and self._is_older(order, built.order):
             steps = (f"cat {name};" if name.endswith(".order") else f"echo {name};" for name in built.order)
             self.say(f"{{ {' '.join([*steps, ':;'])} }} > {order}")
 

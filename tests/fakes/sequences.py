@@ -166,7 +166,7 @@ class Chooser:
 
     def choose_sequence(self, length: int = 7) -> list[Action]:
         """A sequence that ends with a run."""
-        first = [self._choose_edit() for _ in range(self.chance.randrange(5))]
+        first = [self._choose_edit() for _ in range(self.chance.randrange(10))]
         actions: list[Action] = [*first, self._choose_ask(), Build()]
         kinds: list[Callable[[], list[Action]]] = [
             lambda: [self._choose_edit() for _ in range(self.chance.choice([1, 1, 1, 2, 3]))],

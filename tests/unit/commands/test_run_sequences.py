@@ -43,6 +43,14 @@ FOUND: Mapping[str, Sequence[Action]] = {
         Ask((_MODULES, ("NET", ("m", "n")), ("VFIO", ("n",))), stage="modules"),
         Build(),
     ),
+    "a container is killed in a later stage, by a fault of the engine": (
+        Ask(
+            (("MODULES", ("y", "n")), ("NET", ("y",)), ("VFIO", ("y", "n")), ("GROUP", ("n",))),
+            stage="vmlinux",
+        ),
+        Build(),
+        Build(kill=2, ending="engine"),
+    ),
 }
 """What was wrong once."""
 

@@ -238,11 +238,51 @@ def test_a_finished_cell_is_on_disk_when_finish_returns(
     assert json.loads(lines[0])["cell"]["id"].endswith("A=m")
 
 
+def test_cells_that_come_faster_than_a_disk_are_synced_together(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    clock = iter(number / 8 for number in range(1000))
+    with Journal(directory, a_run()) as journal:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        monkeypatch.setattr("matrix.record.journal.time.monotonic", lambda: next(clock))
+        for _ in range(80):
+            journal.record_finished_cell(a_row("m", State.PASS), {})
+        # All are with the system, so that the end of this process takes none along.
+        assert len((directory / "cells.jsonl").read_text().splitlines()) == 80
+    assert len(synced) == 10
+
+
+def test_what_is_only_planned_is_not_waited_for(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Journal(directory, a_run()) as journal:
+        monkeypatch.setattr(os, "fsync", full_disk)
+        journal.record_planned_cell(a_row("m"))
+    assert len((directory / "cells.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+@pytest.mark.parametrize("providers", [{}, {"vfio_a": "CONFIG_VFIO"}])
+def test_run_json_is_what_the_run_is_as_json(directory: Path, number: int, providers: dict[str, str]) -> None:
+    # A string that looks like the end of it, and words that JSON escapes.
+    reason = '\n "cells": []\u2028\x85"\\'
+    rows = tuple(a_row(name, reason=reason) for name in "nmy"[:number])
+    with Journal(directory, a_run().model_copy(update={"cells": rows, "command": reason})) as journal:
+        for row in rows[1:]:
+            done = row.model_copy(update={"state": State.WARN, "fragment": {"A": "ü"}})
+            journal.record_finished_cell(done, {BROKEN.key: BROKEN})
+        journal.record_providers(providers)
+        journal.close(interrupted=False)
+    text = journal.snapshot_run().model_dump_json(by_alias=True, indent=1)
+    assert (directory / "run.json").read_text(encoding="utf-8") == f"{text}\n"
+    assert len(journal.snapshot_run().cells) == number
+
+
 def test_run_json_at_the_end_has_every_cell_in_plan_order(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
         for name in "ynm":
             journal.record_finished_cell(a_row(name, State.PASS), {})
-        run = journal.close(interrupted=False)
+        journal.close(interrupted=False)
+        run = journal.snapshot_run()
     assert [cell.request["A"] for cell in run.cells] == ["n", "m", "y"]
     assert run.finished is not None
     assert load_run(directory) == run
@@ -374,6 +414,17 @@ def test_whatever_a_power_failure_left_as_the_last_line_is_ignored(directory: Pa
     assert [cell.state for cell in load_run(directory).cells] == [State.PASS, State.NOT_RUN, State.NOT_RUN]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_words_with_any_line_end_survive_a_kill(directory: Path, end: str) -> None:
+    reason = f"first{end}second"
+    note = BROKEN.model_copy(update={"message": reason})
+    with Journal(directory, a_run()) as journal:
+        journal.record_finished_cell(a_row("n", State.FAIL, reason=reason), {note.key: note})
+    assert load_run(directory).cells[0].reason == reason
+    assert load_run(directory).diagnostics[note.key].message == reason
+    assert len((directory / "cells.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
 def test_a_killed_run_without_its_journal_has_what_run_json_has(directory: Path) -> None:
     killed(directory, a_row("n", State.PASS))
     (directory / "cells.jsonl").unlink()
@@ -385,7 +436,8 @@ def test_a_killed_run_without_its_journal_has_what_run_json_has(directory: Path)
 
 def test_readers_ignore_keys_that_they_do_not_know(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        run = journal.close(interrupted=False)
+        journal.close(interrupted=False)
+        run = journal.snapshot_run()
     data = json.loads((directory / "run.json").read_text())
     data["new"] = data["cells"][0]["new"] = data["source"]["new"] = {"of": "next year"}
     (directory / "run.json").write_text(json.dumps(data))
@@ -394,7 +446,8 @@ def test_readers_ignore_keys_that_they_do_not_know(directory: Path) -> None:
 
 def test_readers_do_without_optional_keys(directory: Path) -> None:
     with Journal(directory, a_run()) as journal:
-        run = journal.close(interrupted=False)
+        journal.close(interrupted=False)
+        run = journal.snapshot_run()
     data = json.loads((directory / "run.json").read_text())
     del data["source"]["package"], data["interrupted"], data["cells"][0]["log"]
     (directory / "run.json").write_text(json.dumps(data))
