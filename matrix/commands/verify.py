@@ -66,7 +66,7 @@ def choose_verified_cells(run: Run, share: float) -> list[Cell]:
 
 
 def compare_cell_builds(stored: RunDirectory, cell: Cell, again: RunDirectory, built: Cell) -> Iterator[str]:
-    """What differs between a cell that was taken from somewhere and the same one built: what, expected, got."""
+    """What differs between a cell that was taken from somewhere and the same one built, in sentences."""
     if cell.state is not built.state:
         reason = f": {built.reason}" if built.reason else ""
         yield f"the state was {cell.state}, and is {built.state}{reason}"
