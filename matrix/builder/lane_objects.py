@@ -154,6 +154,13 @@ class LaneObjects:
             if entry.status and entry.status.st_mtime_ns >= moment and not self.is_standing(path)
         )
 
+    def remove_warned(self) -> bool:
+        """Remove the objects on record that have warnings; whether there were any."""
+        warned = [path for path, standing in self._standing.items() if standing.known.value.warnings]
+        for path in warned:
+            self._remove(path)
+        return bool(warned)
+
     def remove_unkept(self, warned: Iterable[str]) -> None:
         """Remove those of these files that are not on record."""
         for path in warned:
