@@ -49,6 +49,11 @@ def test_an_edit_changes_the_digests_of_its_group(path: str, expected: set[str])
     assert {name for name in DIGESTS if before[name] != after[name]} == expected
 
 
+def test_the_order_of_a_manifest_changes_nothing() -> None:
+    """A patched tree's has what the patch touched, or did not touch, in another place."""
+    assert describe(dict(reversed(FILES.items()))) == describe(FILES)
+
+
 def test_a_new_name_is_seen_unless_it_is_documentation() -> None:
     added = describe({**FILES, "arch/x86/include/asm/vfio.h": ManifestEntry("file", "h")})
     assert added["names"] != describe(FILES)["names"]
