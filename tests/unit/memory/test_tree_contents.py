@@ -71,3 +71,7 @@ def test_a_content_is_found_through_dots_and_links(tmp_path: Path) -> None:
     assert tree.find_content("include/short/../linux/vfio.h") == "h"
     assert tree.find_content("include/linux/gone.h") == ABSENT
     assert tree.find_content("../outside.h") == ABSENT
+
+
+def test_the_order_in_which_files_were_found_does_not_count() -> None:
+    assert describe(dict(reversed(FILES.items()))) == describe(FILES)
