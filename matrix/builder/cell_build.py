@@ -161,10 +161,14 @@ class CellBuild:
             before = self._put_objects_back(log)
             moment = self.lane.mark_busy()
             makes = [] if _is_stopped(before) else self._make_targets(targets, before, log)
+            answer = self._ask_make(name, (makes or before)[-1], [*before, *makes])
+            if makes and _has_failed(answer) and self.objects.remove_warned():
+                # Not even make knows what belongs there (an object without a source). So nobody knows whose
+                # warnings hold; made again, they are printed again.
+                makes += self._make_targets(targets, [*before, *makes, *answer], log)
         result = judge_last_make(makes or before)
         printed, is_complete = _parse_makes(makes or before, result.state)
         prepared = _list_warnings(before) if makes else []
-        answer = self._ask_make(name, result, [*before, *makes])
         objects = self._find_objects(name, printed, answer, moment)
         self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
@@ -273,6 +277,10 @@ def _parse_makes(makes: list[MakeResult], state: State) -> tuple[BuildLog, bool]
 def _is_stopped(makes: list[MakeResult]) -> bool:
     """Whether a limit or a fault ended one of them: then there is no use in another."""
     return any(make.state in UNTRIED_STATES for make in makes)
+
+
+def _has_failed(makes: list[MakeResult]) -> bool:
+    return any(make.state is State.FAIL for make in makes)
 
 
 def _list_warnings(prepared: list[MakeResult]) -> list[Occurrence]:

@@ -24,6 +24,7 @@ from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.lanes import Lane
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import RunContext
+from matrix.builder.same_cells import SameCells
 from matrix.builder.visiting_order import ConfigSet
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError, RequestError
@@ -173,6 +174,10 @@ class LaneWorker:
         return LaneObjects(self._directory, self._object_memory, reader, folders)
 
     @cached_property
+    def _same_cells(self) -> SameCells:
+        return SameCells(self.context.results, self._object_memory, self.context.session.input_reader)
+
+    @cached_property
     def _attempts(self) -> CellAttempts:
         return CellAttempts(self.context)
 
@@ -309,6 +314,25 @@ class LaneWorker:
     def _find_known(self, reachable: _ReachableCell) -> CellResult | None:
         return self._known.find_result(reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
 
+    def _find_same_objects(self, reachable: _ReachableCell) -> CellResult | None:
+        if self.context.session.find_stages(self.lane.arch).list_stages() != ("focus",):
+            return None
+        cell = (reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
+        result = self._same_cells.find_result(*cell)
+        if result is not None:
+            self._known.add_built(reachable.inputs, result, reachable.log.read_from(0))
+        return result
+
+    def _add_sources(self, result: CellResult, build: CellBuild) -> CellResult:
+        """The result of a cell that was just built to an end, with what it was made of."""
+        objects, elsewhere = result.objects, self._objects.listed_elsewhere
+        sources = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
+        listed = {name for name in objects | build.listed_objects if name.endswith(".o")}
+        keys = self._objects.find_keys(listed)
+        others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
+        parts = self._objects.describe_parts(listed, keys, others) if sources else None
+        return replace(result, sources=sources, parts=parts)
+
     def _mark_known(self, cells: Sequence[_ReachableCell]) -> None:
         """Record of a plan's cells which of them would not be built."""
         for cell in cells:
@@ -329,7 +353,7 @@ class LaneWorker:
         if reason:
             return CellResult(cell.model_copy(update={"reason": reason}), {})
         # Looked up again at its turn: a cell that was built meanwhile may have the same configuration.
-        known = self._find_known(reachable)
+        known = self._find_known(reachable) or self._find_same_objects(reachable)
         if known is not None:
             return known
         for attempt in self._attempts.begin(cell.id, reachable.log):
@@ -341,8 +365,7 @@ class LaneWorker:
                     result = build.run()
                     if result.cell.state in ANSWERED_STATES - {State.FAIL}:
                         # Read now: the next cell overwrites the command files.
-                        sources = self._sources.find_cell_sources(result.objects, build.listed_objects)
-                        result = replace(result, sources=sources)
+                        result = self._add_sources(result, build)
             except MachineError as error:
                 result = self._fail_cell(cell, error)
             attempt.outcome = result

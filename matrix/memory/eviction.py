@@ -22,6 +22,8 @@ _BLOCK = 4096
 _ROW_OVERHEAD = 600
 """Bytes that an entry takes in tables and indexes besides its value."""
 _ENTRIES_AT_ONCE = 1000
+_PREFIXES = tuple(f"{number:02x}" for number in range(256))
+"""The folders of a layer's contents."""
 _GRACE_SECONDS = 600.0
 """A content that no entry names is left for so long: its entry may be about to be written."""
 _CONTENTS_SIZE = f"SELECT TOTAL((size + {_BLOCK - 1}) / {_BLOCK} * {_BLOCK}) FROM contents"  # noqa: S608
@@ -146,8 +148,8 @@ def _evict_entries(store: MemoryStore, before: float) -> None:
 def _remove_unnamed_contents(store: MemoryStore, before: float) -> None:
     """Remove what was written before a time and what no entry names; and files that no row counts, which a
     process left that was killed while it wrote them."""
-    for number in range(256):
-        remove = partial(_remove_unnamed_portion, store.root, f"{number:02x}", before)
+    for prefix in _PREFIXES:
+        remove = partial(_remove_unnamed_portion, store.root, prefix, before)
         store.index_file.ask(remove, None, write=True)
 
 

@@ -15,6 +15,8 @@ from matrix.fs import create_private_directory, lock_path, try_lock_path
 from matrix.memory.index_file import lock_layers, survive_write_errors
 
 _LIVE_RUNS = "live"
+_CLOCK_SLACK = 2.0
+"""Seconds. Entries have the time of this machine, and lanes that of their disk, whose clock is coarser."""
 
 
 @contextmanager
@@ -50,8 +52,8 @@ def _create_live_file(folder: Path, stack: ExitStack) -> Path:
         handle, name = tempfile.mkstemp(dir=folder / _LIVE_RUNS)
         os.close(handle)
         path = Path(name)
-        # By the clock that entries are dated with, which another machine's disk has not.
-        os.utime(path, (time.time(),) * 2)
+        began = time.time() - _CLOCK_SLACK
+        os.utime(path, (began, began))
         stack.enter_context(lock_path(path))
     return path
 

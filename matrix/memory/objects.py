@@ -160,7 +160,7 @@ class ObjectMemory:
             return False
         if any(setting.generated(name) != digest for name, digest in value.generated.items()):
             return False
-        inputs = self._load_inputs(value.inputs)
+        inputs = self.load_inputs(value.inputs)
         return inputs is not None and setting.reader.digest_inputs(inputs) == value.inputs_contents
 
     def keep(
@@ -241,7 +241,8 @@ class ObjectMemory:
             self._lists[digest] = None if content is None else tuple(json.loads(content))
         return self._lists[digest]
 
-    def _load_inputs(self, digest: str) -> InputList | None:
+    def load_inputs(self, digest: str) -> InputList | None:
+        """The files that went into objects, by the digest in their values; None where the list is gone."""
         if digest not in self._inputs:
             content = self.memory.get_content(digest)
             lists = () if content is None else map(tuple, json.loads(content))

@@ -14,6 +14,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,10 +167,13 @@ class MemoryStore:
 
     def _write_content(self, digest: str, content: bytes) -> None:
         path = self._locate_content(digest)
-        # After a crash of the machine a file may be empty.
-        if not path.exists() or path.stat().st_size != len(content):
+        with suppress(FileNotFoundError):
+            # After a crash of the machine a file may be empty.
+            if path.stat().st_size == len(content):
+                return
+        if not path.parent.is_dir():
             create_private_directory(path.parent)
-            replace_file(path, content)
+        replace_file(path, content)
 
     def _fetch_rows(self, query: str, values: list[str]) -> list[_Row]:
         if not all(map(_is_text, values)):

@@ -150,8 +150,9 @@ def test_the_kernels_conf_makes_of_each_request_what_its_own_make_does(
     ]
     assert len(requests) == 18
     made = make_together(resolver(arch, toolchain, tree, "together"), requests)
+    assert set(made) == {request.id for request in requests}
     alone = resolver(arch, toolchain, tree, "alone")
-    for request in requests:
+    for request in requests[1::4]:  # each value of each symbol; all 18 alone would take minutes
         own = alone.resolve(request, lambda _: None)
         assert made[request.id].config == own.config, request.id
         assert made[request.id].diagnostics == own.diagnostics

@@ -188,7 +188,7 @@ class _Make:
         if self._prepare():
             for target in self.job.targets:
                 self._make_target(target)
-        if self.failed and not self.job.is_dry_run:
+        if self.failed:
             self.say("make: *** [Makefile:224: __sub-make] Error 2")
             return 2
         return 0
@@ -459,9 +459,8 @@ class _Make:
         if self._stamp(name) is not None:
             self.kernel.stale.append(f"{self.job.cell}: {name} has no source")
             return True
-        if not self.job.is_dry_run:
-            by = f"{makefile.folder}/built-in.a"
-            self.say(f"make[3]: *** No rule to make target '{name}', needed by '{by}'.")
+        by = f"{makefile.folder}/built-in.a"
+        self.say(f"make[3]: *** No rule to make target '{name}', needed by '{by}'.")
         self.failed = True
         return False
 

@@ -328,7 +328,7 @@ def test_vmlinux_is_thirteen_cells_of_a_profile_of_its_own(track: Track) -> None
     case = next(case for case in CASES if case.name == "vmlinux")
     asked = resolve_profile(track._settled({"jobs": ["7"]}), {})
     profile = case.adapt_profile(asked)
-    assert (profile.stage, profile.arch, profile.base) == ("vmlinux", ("x86",), ("allnoconfig",))
+    assert (profile.stage, profile.arch, profile.base) == ("vmlinux", ("x86",), ("allnoconfig-64",))
     assert (profile.jobs, profile.source) == (7, str(track.tree))
     assert profile.focus == ()
 

@@ -86,6 +86,16 @@ def test_nothing_in_use_goes_though_it_is_over_the_limit(layout: CacheLayout) ->
     assert list_left(layout) == []
 
 
+def test_a_lane_that_a_live_run_has_left_for_now_stays(layout: CacheLayout) -> None:
+    with register_live_run(layout.memory), closing(MemoryStore(layout.memory / "base")) as store:
+        os.utime(layout.lanes / "lane")
+        time.sleep(0.02)
+        store.put_entries(Entry("object", "s", str(n), "k", "x" * 50_000, "run") for n in range(20))
+        shrink_caches(layout, 1000, lambda _: None)
+        assert list_left(layout) == ["lane"]
+        assert len(store.find_entries("object", "s")) == 20
+
+
 def test_where_nothing_was_ever_built_there_is_nothing_to_do(tmp_path: Path) -> None:
     layout = CacheLayout(tmp_path / "nothing")
     assert (measure_bounded_caches(layout), shrink_caches(layout, 1, lambda _: None)) == (0, 0)

@@ -51,6 +51,13 @@ FOUND: Mapping[str, Sequence[Action]] = {
         Build(),
         Build(kill=2, ending="engine"),
     ),
+    "a makefile names an object that has no source, beside one on record with a warning": (
+        Edit("drivers/vfio/vfio_main.c", 2),
+        Ask((_MODULES, ("NET", ("n",)), _BUILT_IN)),
+        Build(),
+        Edit("drivers/vfio/Makefile", 6),
+        Build(),
+    ),
 }
 """What was wrong once."""
 

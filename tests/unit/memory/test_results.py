@@ -283,6 +283,12 @@ def test_a_failure_with_its_place_is_found_on_the_very_same_tree(story: Story) -
     assert story.find(changed("drivers/net/other.c")) is None
 
 
+def test_the_sources_of_a_failure_are_never_known_whole(story: Story) -> None:
+    story.keep(a_result(State.FAIL, GCC_ERROR, sources=MADE_OF))
+    assert story.find() is not None
+    assert story.find(changed("drivers/net/other.c")) is None
+
+
 def test_what_only_sums_up_warnings_needs_no_place(story: Story) -> None:
     summary = Diagnostic(
         severity="error", tool="gcc", message="all warnings being treated as errors", summary=True
