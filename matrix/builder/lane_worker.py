@@ -1,6 +1,6 @@
 """Lanes at work, side by side: resolve the requests, order the reachable ones, build one after another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -76,12 +76,20 @@ def run_lanes(context: RunContext) -> None:
 
 @dataclass(frozen=True)
 class _ReachableCell:
-    """A cell whose request the tree can satisfy, before it is built."""
+    """A cell whose request the tree can satisfy, before it is built.
+
+    The text of its configuration is read when it is needed: a lane may have thousands of them.
+    """
 
     cell: Cell
-    resolution: Resolution
+    resolution_without_text: Resolution
     inputs: CellInputs
     log: CellLog
+    load_config: Callable[[str], str]
+
+    @property
+    def resolution(self) -> Resolution:
+        return replace(self.resolution_without_text, config=self.load_config(self.inputs.config_sha256))
 
 
 @dataclass
@@ -275,7 +283,8 @@ class LaneWorker:
             [stages.format_command(name, self._runner) for name in names],
             [stages.list_requested_targets(name) for name in names],
         )
-        return _ReachableCell(cell, resolution, inputs, log)
+        bare = replace(resolution, config=None)
+        return _ReachableCell(cell, bare, inputs, log, self.context.journal.load_config)
 
     def _plan_cell(self, resolution: Resolution) -> Cell:
         """The cell before it is built. An unreachable one has a reason, and the cell that it resolves to."""
@@ -333,8 +342,8 @@ class LaneWorker:
                 self.context.journal.record_planned_cell(cell.cell.model_copy(update=update))
 
     def _order_cells(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
-        # Without a record of objects all symbols weigh alike.
-        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], {})
+        weights = self._object_memory.count_objects_by_symbol() if len(cells) > 1 else {}
+        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], weights)
         return [cells[index] for index in order]
 
     def _build_cell(self, reachable: _ReachableCell) -> CellResult:

@@ -9,7 +9,7 @@ costs a compilation, and never a false pass.
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -133,6 +133,14 @@ class ObjectMemory:
     def list_paths(self) -> list[str]:
         """The objects of which there is any variant on record."""
         return [path for path, known in self._objects_by_path.items() if known]
+
+    def count_objects_by_symbol(self) -> Counter[str]:
+        """How many of the objects on record look at each symbol, in the variant that was used last."""
+        lists = Counter(known[0].value.symbols for known in self._objects_by_path.values() if known)
+        counts = Counter[str]()
+        for digest, count in lists.items():
+            counts.update(dict.fromkeys(self._load_list(digest) or (), count))
+        return counts
 
     def find_known(self, path: str, key: str) -> KnownObject | None:
         """One variant of an object, by its key."""
