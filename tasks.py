@@ -34,9 +34,10 @@ from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.sweep import sweep_leftovers
+from matrix.commands.verify import verify_run
 from matrix.error_report import format_message
 from matrix.errors import RequestError
-from matrix.exit_codes import ExitCode
+from matrix.exit_codes import ExitCode, choose_worse_code
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
@@ -106,12 +107,14 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
+    with display_progress(console) as emit:
+        verified = verify_run(profile, stored, emit)
     show_run_summary(stored, console)
     if baseline_options is None:
-        return _compute_exit_code(stored.run, profile)
+        return choose_worse_code(_compute_exit_code(stored.run, profile), verified)
     result = apply_baseline(stored, baseline_options, werror=profile.werror)
     show_regression(result.regression, result.known_issues, console)
-    return result.exit_code
+    return choose_worse_code(result.exit_code, verified)
 
 
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -163,7 +166,7 @@ def _load_stored_run(run: str) -> StoredRun:
 
 
 @define_task(
-    *(name for name in PROFILE_OPTIONS if name != "patch"),
+    *(name for name in PROFILE_OPTIONS if name not in {"patch", "verify"}),
     own=[
         ("file", POSITIONAL, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
         ("before", [], "a patch that belongs to the base; repeats, in order"),
@@ -401,7 +404,7 @@ def test(*, unit: bool, only: str) -> int:
 
 
 @define_task(
-    *(name for name in PROFILE_OPTIONS if name not in {"patch", "werror", "fail-fast"}),
+    *(name for name in PROFILE_OPTIONS if name not in {"patch", "werror", "fail-fast", "verify"}),
     own=[
         ("case", [], f"{', '.join(case.name for case in CASES)} (default: all that can be)"),
         ("against", [], f"{', '.join(WAY_NAMES)} (default: all)"),

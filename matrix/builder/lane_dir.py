@@ -214,12 +214,25 @@ def open_lane_copy(key: str, tree: SourceTree, cache: SourceCache, owner: str) -
     a killed process leaves counts as an idle lane, which a sweep removes.
     """
     lanes = cache.layout.lanes
+    with _create_own_root(lanes, key) as root:
+        _copy_first_idle(root, lanes / _name_lane(key, tree), lanes / key)
+        yield _prepare_lane(root, tree, cache, owner)
+
+
+@contextmanager
+def open_empty_lane(key: str, tree: SourceTree, cache: SourceCache, owner: str) -> Iterator[LaneDirectory]:
+    """The same, empty."""
+    with _create_own_root(cache.layout.lanes, key) as root:
+        yield _create_empty_lane(root, tree, owner)
+
+
+@contextmanager
+def _create_own_root(lanes: Path, key: str) -> Iterator[Path]:
     with translate_disk_full(lanes):
         lanes.mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
     try:
-        _copy_first_idle(root, lanes / _name_lane(key, tree), lanes / key)
-        yield _prepare_lane(root, tree, cache, owner)
+        yield root
     finally:
         remove_tree(root)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matrix.builder.cell_build import Stages
 from matrix.builder.compiler_cache import open_compiler_cache
-from matrix.builder.lane_dir import LaneDirectory, open_lane, open_lane_copy
+from matrix.builder.lane_dir import LaneDirectory, open_empty_lane, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.catalog.load import Catalog
 from matrix.catalog.types import Profile, parse_duration, parse_size
@@ -39,7 +39,9 @@ _USABLE_MEMORY = 0.9
 class Session:
     """What a command has prepared: a profile with its catalog, the engine, the images, the source.
 
-    ``user`` is the user that containers run as; ``toolchains`` are the records of the profile's images.
+    With ``scratch``, a directory, each lane is empty and gone at its end, and nothing that is remembered is
+    read or written. ``user`` is the user that containers run as; ``toolchains`` are the records of the
+    profile's images.
     """
 
     profile: Profile
@@ -50,6 +52,7 @@ class Session:
     cache: SourceCache
     tree: SourceTree
     toolchains: dict[str, ToolchainRecord]
+    scratch: Path | None = None
     _definitions: dict[str, Definitions] = field(default_factory=dict)
 
     @property
@@ -131,7 +134,8 @@ class Session:
         self, runner: MakeRunner, catalog: Catalog, fixed_symbols: Mapping[str, str]
     ) -> Resolver:
         """What resolves requests with this make."""
-        return Resolver(runner, catalog, self.conf_digest, fixed_symbols, self.cache.layout.resolutions)
+        store = self.scratch / "resolutions" if self.scratch else self.cache.layout.resolutions
+        return Resolver(runner, catalog, self.conf_digest, fixed_symbols, store)
 
     def open_lane(
         self, lane: Lane, stages: Stages, make_variables: Mapping[str, str], *, copy: bool = False
@@ -139,6 +143,8 @@ class Session:
         """The directory of a lane, or a ``copy`` of it that is gone at the end."""
         image = self.toolchains[lane.toolchain].image_id
         key = lane.compute_directory_key(stages, image, make_variables)
+        if self.scratch is not None:
+            return open_empty_lane(key, self._settled_tree, self.cache, self.user)
         if copy:
             return open_lane_copy(key, self._settled_tree, self.cache, self.user)
         end_writers = partial(remove_writers, self.engine)
@@ -147,7 +153,8 @@ class Session:
 
     def open_memory(self, run: str) -> Memory:
         """What the layers of the tree remember, for the run with this name, which no other has."""
-        return Memory(self.cache.layout.memory, self.tree.patches, run, self.profile.fresh)
+        folder = self.cache.layout.memory if self.scratch is None else None
+        return Memory(folder, self.tree.patches, run, self.profile.fresh)
 
 
 def resolve_focus(profile: Profile, catalog: Catalog, arch: str) -> tuple[str, ...]:

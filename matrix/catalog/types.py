@@ -16,6 +16,7 @@ StageName = Literal["focus", "vmlinux", "modules"]
 STAGE_NAMES: tuple[StageName, ...] = ("focus", "vmlinux", "modules")
 
 _SIZE_PATTERN = re.compile(r"([0-9]{1,15})([KMGT]?)", re.IGNORECASE | re.ASCII)
+_SHARE_PATTERN = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)(%?)")
 _DURATION_PATTERN = re.compile(r"([0-9]{1,9})([smhd]?)")
 # What kbuild takes as one: also a .config of a folder of its own, as 86xx/mpc8641_defconfig.
 _MAKE_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]*")
@@ -55,6 +56,20 @@ def parse_size(text: str) -> int:
     if not match or int(match[1]) == 0:
         raise ValueError(f"expected a size such as 4G or 512M, got {text!r}")
     return int(match[1]) << 10 * " KMGT".index(match[2].upper() or " ")
+
+
+def parse_share(text: str) -> float:
+    """The part of ``0.1`` or ``10%``: from 0 to 1."""
+    match = _SHARE_PATTERN.fullmatch(text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"expected a share such as 0.1 or 10%, got {text!r}")
+    return share
+
+
+def _check_share(value: str) -> str:
+    parse_share(value)
+    return value
 
 
 def parse_duration(text: str) -> int:
@@ -119,6 +134,7 @@ def _check_make_value(value: str) -> str:
 
 Size = Annotated[str, AfterValidator(partial(_check_size, _MIN_MEMORY))]
 CacheSize = Annotated[str, AfterValidator(partial(_check_size, _MIN_CACHE_SIZE))]
+Share = Annotated[str, AfterValidator(_check_share)]
 Duration = Annotated[str, AfterValidator(_check_duration)]
 Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
 SymbolValue = Annotated[str, AfterValidator(_validator_from_check(check_value))]
@@ -250,6 +266,7 @@ class Profile(TomlModel):
     fail_fast: bool = Field(default=False, alias="fail-fast")
     werror: bool = False
     fresh: bool = False
+    verify: Share | None = None
     ccache: bool = False
     cache_size: CacheSize = Field(default=DEFAULT_CACHE_SIZE, alias="cache-size")
     out: str | None = None

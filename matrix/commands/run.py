@@ -80,6 +80,16 @@ def run_matrix(
         return StoredRun(context.journal.snapshot_run(), directory)
 
 
+def build_cell_alone(session: Session, request: Request, directory: Path) -> StoredRun:
+    """Build one request as a run of its own in ``directory``, which does not exist yet."""
+    now = datetime.now(UTC)
+    directory.mkdir()
+    record = _build_blank_run(generate_run_id("verify", now), session, [request], now, ())
+    with _record_run(session, [request], record, directory, lambda _: None) as context:
+        run_lanes(context)
+    return StoredRun(context.journal.snapshot_run(), directory)
+
+
 def _limit_caches(session: Session, emit: EventSink) -> None:
     limit = parse_size(session.profile.cache_size)
     with survive_failures("what the caches hold"):

@@ -251,6 +251,7 @@ WRONG_TYPES = {
     "fail-fast": "'no'",
     "werror": "1",
     "fresh": "1",
+    "verify": "0.5",
     "ccache": "'yes'",
     "out": "[]",
     "bases": "3",

@@ -22,7 +22,14 @@ VALID = {
     "select": b"KVM=y",
 }
 VALID |= {"source": b"debian:linux-source-6.12", "memory": b"4G", "timeout": b"30m", "deadline": b"2h"}
-VALID |= {"retries": b"2", "fail-fast": b"yes", "werror": b"no", "fresh": b"yes", "make": b"W=1"}
+VALID |= {
+    "retries": b"2",
+    "fail-fast": b"yes",
+    "werror": b"no",
+    "fresh": b"yes",
+    "verify": b"10%",
+    "make": b"W=1",
+}
 
 
 @pytest.mark.parametrize("name", sorted(option.name for option in OPTIONS))
