@@ -122,6 +122,8 @@ def _list_notes(table: BenchTable) -> Iterator[str]:
 def _format_compilations(case: CaseRow) -> str:
     counted = case.compilations
     objects = format_count(counted.compiled, "object")
+    if not counted.compiled:
+        return f"{case.name}: kmatrix compiled nothing"
     if counted.ratio is None:
         return f"{case.name}: kmatrix compiled {objects}; how many of them differ is not recorded"
     return (

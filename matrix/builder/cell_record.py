@@ -11,6 +11,7 @@ from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.engine.protocol import LineCallback
 from matrix.fs import translate_write_errors
 from matrix.kconfig.config import SymbolCheck
+from matrix.memory.same_objects import CellParts
 from matrix.plan import Request
 from matrix.record.run_model import Cell, DiagnosticRef, StageRecord, Verified
 from matrix.record.states import COMPLETE_STATES, Evidence, State, StateKind, find_worst_state
@@ -61,7 +62,7 @@ class CellResult:
     files that went into them (none where they are not known).
 
     ``build_refs`` are the diagnostics of what came after its configure step. ``is_whole``: every stage came
-    to its own end, and all that it printed was read.
+    to its own end, and all that it printed was read. ``parts`` is what it was made of, object by object.
     """
 
     cell: Cell
@@ -70,6 +71,7 @@ class CellResult:
     sources: frozenset[str] = frozenset()
     build_refs: tuple[DiagnosticRef, ...] = ()
     is_whole: bool = False
+    parts: CellParts | None = None
 
     @property
     def first_error(self) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from matrix.builder.kbuild_objects import list_module_parts, normalize_paths
+from matrix.builder.kbuild_objects import list_module_parts, normalize_paths, parse_archive_members
 from matrix.foreign_files import ForeignDirectory
 
 _STEP = re.compile(r"echo '  [A-Z][A-Z0-9_+-]*(?: \[\w+\]| [A-Z])? {1,40}([^\s']+)'")
@@ -87,6 +87,7 @@ def find_belonging_objects(
     ``tried``: what its log shows compiled, ``failed``: what it could not make. Of a directory in which it
     tried nothing, and that none above or below leads to, it is not known whether make came there at all.
     """
+    dry_run = DryRun({**_read_standing_lists(build, dry_run), **dry_run.members}, dry_run.due)
     orders = [names for name, names in dry_run.members.items() if name.endswith("modules.order")]
     modules = list_module_parts(build, frozenset[str]().union(*orders) - dry_run.members.keys())
     whole = DryRun({name: _add_parts(names, modules) for name, names in dry_run.members.items()}, dry_run.due)
@@ -100,6 +101,18 @@ def find_belonging_objects(
         frozenset(name for name in standing if files.stat_file(name)),
         modules,
     )
+
+
+def _read_standing_lists(build: Path, dry_run: DryRun) -> dict[str, frozenset[str]]:
+    """The lists of directories below that make leaves as they are, and so prints no recipe of."""
+    files = ForeignDirectory(build)
+    members: dict[str, frozenset[str]] = {}
+    for name in frozenset[str]().union(*dry_run.members.values()) - dry_run.members.keys() - dry_run.due:
+        if name.endswith("/built-in.a"):
+            members[name] = frozenset(parse_archive_members(files.read_bytes(name), name))
+        elif name.endswith("/modules.order"):
+            members[name] = frozenset(normalize_paths((files.read_text(name) or "").split()))
+    return members
 
 
 def _add_parts(names: frozenset[str], modules: Mapping[str, frozenset[str]]) -> frozenset[str]:

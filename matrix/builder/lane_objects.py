@@ -9,12 +9,12 @@ these, so whatever of them warned is removed when its cell is done, and warns ag
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from os import stat_result
 
-from matrix.builder.kbuild_objects import parse_archive_members
+from matrix.builder.kbuild_objects import list_module_parts, parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.foreign_files import ForeignFileError
@@ -23,6 +23,7 @@ from matrix.kconfig.config import Config
 from matrix.memory.command_file import CommandFile, locate_command_file, parse_command_file
 from matrix.memory.object_setting import InputReader, ObjectSetting
 from matrix.memory.objects import CompiledObject, KnownObject, ObjectMemory, may_be_kept
+from matrix.memory.same_objects import CellParts, build_cell_parts
 from matrix.memory.tree_contents import ABSENT, digest_lines
 
 _LIBRARY = "lib.a"
@@ -81,13 +82,24 @@ class LaneObjects:
 
     @property
     def listed_elsewhere(self) -> frozenset[str]:
-        """The objects in the directory that kbuild's lists named in some configuration: in one whose lists do
-        not, they were put back to no use."""
+        """The objects here that kbuild's lists named in some configuration: in one whose lists do not, they
+        were put back to no use."""
         return frozenset(path for path, known in self._standing.items() if known.known.value.is_listed)
 
     def find_keys(self, objects: Iterable[str]) -> dict[str, str]:
         """Object → its key in the memory, for those of these that are on record."""
         return {path: self._standing[path].known.key for path in objects if self.is_standing(path)}
+
+    def describe_parts(
+        self, listed: Set[str], keys: Mapping[str, str], others: Iterable[str]
+    ) -> CellParts | None:
+        """What a cell was made of that was built without a failure, None where that is unknown; the links of
+        its modules are remembered. ``listed`` are its objects, ``others`` the sources of all else."""
+        modules = list_module_parts(self.lane.build, listed - keys.keys())
+        parts = build_cell_parts(listed, keys, modules, others, self.reader.tree)
+        for module, linked in parts.modules.items() if parts else ():
+            self.memory.keep_link(module, [keys[name] for name in linked])
+        return parts
 
     def list_warnings(self, objects: Set[str]) -> list[Occurrence]:
         """What the compiler said of those of these objects that are on record, and were not made again."""

@@ -1,6 +1,6 @@
 """Lanes at work, side by side: resolve the requests, order the reachable ones, build one after another."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +24,7 @@ from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.lanes import Lane
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import RunContext
+from matrix.builder.same_cells import SameCells
 from matrix.builder.visiting_order import ConfigSet
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError, RequestError
@@ -75,12 +76,20 @@ def run_lanes(context: RunContext) -> None:
 
 @dataclass(frozen=True)
 class _ReachableCell:
-    """A cell whose request the tree can satisfy, before it is built."""
+    """A cell whose request the tree can satisfy, before it is built.
+
+    The text of its configuration is read when it is needed: a lane may have thousands of them.
+    """
 
     cell: Cell
-    resolution: Resolution
+    resolution_without_text: Resolution
     inputs: CellInputs
     log: CellLog
+    load_config: Callable[[str], str]
+
+    @property
+    def resolution(self) -> Resolution:
+        return replace(self.resolution_without_text, config=self.load_config(self.inputs.config_sha256))
 
 
 @dataclass
@@ -151,15 +160,22 @@ class LaneWorker:
         return CommandFileReader(self._directory)
 
     @cached_property
-    def _objects(self) -> LaneObjects:
-        context, stages = self.context, self.context.session.find_stages(self.lane.arch)
-        tools = context.session.tree_contents.tools_digest
+    def _object_memory(self) -> ObjectMemory:
+        tools = self.context.session.tree_contents.tools_digest
         scope = compute_object_scope(self._runner.image, self._runner.make_line, tools)
+        return ObjectMemory(self.context.memory, scope)
+
+    @cached_property
+    def _objects(self) -> LaneObjects:
+        stages = self.context.session.find_stages(self.lane.arch)
         # kbuild would make the whole tree for any other target than the focus.
         folders = stages.list_make_targets("focus") if stages.last == "focus" else ()
-        return LaneObjects(
-            self._directory, ObjectMemory(context.memory, scope), context.session.input_reader, folders
-        )
+        reader = self.context.session.input_reader
+        return LaneObjects(self._directory, self._object_memory, reader, folders)
+
+    @cached_property
+    def _same_cells(self) -> SameCells:
+        return SameCells(self.context.results, self._object_memory, self.context.session.input_reader)
 
     @cached_property
     def _attempts(self) -> CellAttempts:
@@ -267,7 +283,8 @@ class LaneWorker:
             [stages.format_command(name, self._runner) for name in names],
             [stages.list_requested_targets(name) for name in names],
         )
-        return _ReachableCell(cell, resolution, inputs, log)
+        bare = replace(resolution, config=None)
+        return _ReachableCell(cell, bare, inputs, log, self.context.journal.load_config)
 
     def _plan_cell(self, resolution: Resolution) -> Cell:
         """The cell before it is built. An unreachable one has a reason, and the cell that it resolves to."""
@@ -297,6 +314,25 @@ class LaneWorker:
     def _find_known(self, reachable: _ReachableCell) -> CellResult | None:
         return self._known.find_result(reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
 
+    def _find_same_objects(self, reachable: _ReachableCell) -> CellResult | None:
+        if self.context.session.find_stages(self.lane.arch).list_stages() != ("focus",):
+            return None
+        cell = (reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
+        result = self._same_cells.find_result(*cell)
+        if result is not None:
+            self._known.add_built(reachable.inputs, result, reachable.log.read_from(0))
+        return result
+
+    def _add_sources(self, result: CellResult, build: CellBuild) -> CellResult:
+        """The result of a cell that was just built to an end, with what it was made of."""
+        objects, elsewhere = result.objects, self._objects.listed_elsewhere
+        sources = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
+        listed = {name for name in objects | build.listed_objects if name.endswith(".o")}
+        keys = self._objects.find_keys(listed)
+        others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
+        parts = self._objects.describe_parts(listed, keys, others) if sources else None
+        return replace(result, sources=sources, parts=parts)
+
     def _mark_known(self, cells: Sequence[_ReachableCell]) -> None:
         """Record of a plan's cells which of them would not be built."""
         for cell in cells:
@@ -306,8 +342,8 @@ class LaneWorker:
                 self.context.journal.record_planned_cell(cell.cell.model_copy(update=update))
 
     def _order_cells(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
-        # Without a record of objects all symbols weigh alike.
-        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], {})
+        weights = self._object_memory.count_objects_by_symbol() if len(cells) > 1 else {}
+        order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], weights)
         return [cells[index] for index in order]
 
     def _build_cell(self, reachable: _ReachableCell) -> CellResult:
@@ -317,7 +353,7 @@ class LaneWorker:
         if reason:
             return CellResult(cell.model_copy(update={"reason": reason}), {})
         # Looked up again at its turn: a cell that was built meanwhile may have the same configuration.
-        known = self._find_known(reachable)
+        known = self._find_known(reachable) or self._find_same_objects(reachable)
         if known is not None:
             return known
         for attempt in self._attempts.begin(cell.id, reachable.log):
@@ -329,8 +365,7 @@ class LaneWorker:
                     result = build.run()
                     if result.cell.state in ANSWERED_STATES - {State.FAIL}:
                         # Read now: the next cell overwrites the command files.
-                        sources = self._sources.find_cell_sources(result.objects, build.listed_objects)
-                        result = replace(result, sources=sources)
+                        result = self._add_sources(result, build)
             except MachineError as error:
                 result = self._fail_cell(cell, error)
             attempt.outcome = result

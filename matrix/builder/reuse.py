@@ -99,6 +99,7 @@ def _extract_result(result: CellResult, run: str, log: str) -> KeptResult:
         objects=result.objects,
         reason=cell.reason,
         log=log,
+        parts=result.parts,
         sources=result.sources,
     )
 

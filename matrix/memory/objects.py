@@ -9,7 +9,7 @@ costs a compilation, and never a false pass.
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -134,6 +134,14 @@ class ObjectMemory:
         """The objects of which there is any variant on record."""
         return [path for path, known in self._objects_by_path.items() if known]
 
+    def count_objects_by_symbol(self) -> Counter[str]:
+        """How many of the objects on record look at each symbol, in the variant that was used last."""
+        lists = Counter(known[0].value.symbols for known in self._objects_by_path.values() if known)
+        counts = Counter[str]()
+        for digest, count in lists.items():
+            counts.update(dict.fromkeys(self._load_list(digest) or (), count))
+        return counts
+
     def find_known(self, path: str, key: str) -> KnownObject | None:
         """One variant of an object, by its key."""
         return next((known for known in self.list_known(path) if known.key == key), None)
@@ -152,7 +160,7 @@ class ObjectMemory:
             return False
         if any(setting.generated(name) != digest for name, digest in value.generated.items()):
             return False
-        inputs = self._load_inputs(value.inputs)
+        inputs = self.load_inputs(value.inputs)
         return inputs is not None and setting.reader.digest_inputs(inputs) == value.inputs_contents
 
     def keep(
@@ -233,7 +241,8 @@ class ObjectMemory:
             self._lists[digest] = None if content is None else tuple(json.loads(content))
         return self._lists[digest]
 
-    def _load_inputs(self, digest: str) -> InputList | None:
+    def load_inputs(self, digest: str) -> InputList | None:
+        """The files that went into objects, by the digest in their values; None where the list is gone."""
         if digest not in self._inputs:
             content = self.memory.get_content(digest)
             lists = () if content is None else map(tuple, json.loads(content))

@@ -12,7 +12,7 @@ Only what was proven is kept: see `ResultMemory.keep`.
 import gzip
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.memory.layers import Memory
+from matrix.memory.same_objects import CellParts
 from matrix.memory.store import Entry
 from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
@@ -54,8 +55,8 @@ class CellInputs:
 class KeptResult(Record):
     """What the stages of a cell showed, beside its configure step. ``run`` and ``cell``: which one was built.
 
-    ``sources`` are the .c, .h and .S files that went into it; none where they are not known. They are kept
-    apart, since many cells have the same.
+    ``parts`` is what it was made of object by object, where that is known. ``sources`` are the .c, .h and .S
+    files that went into it; none where they are not known. They are kept apart, as many cells have the same.
     """
 
     schema_: Literal[1] = 1
@@ -68,6 +69,7 @@ class KeptResult(Record):
     objects: frozenset[str]
     reason: str | None
     log: str
+    parts: CellParts | None = None
     sources: frozenset[str] = frozenset()
 
 
@@ -97,6 +99,14 @@ class ResultMemory:
                 self.memory.record_use([entry])
                 return FoundResult(kept, entry.run == self.memory.run)
         return None
+
+    def find_on_other_sources(self, inputs: CellInputs) -> Iterator[KeptResult]:
+        """The results for these inputs on trees that differ from this one in contents of sources alone, the
+        one that was used last first; those of which the parts are known."""
+        for entry in self.memory.find_entries("result", self._compute_scope(inputs)):
+            kept = self._load(entry)
+            if kept is not None and kept.parts is not None:
+                yield kept
 
     def keep(self, inputs: CellInputs, result: KeptResult) -> None:
         """Remember a whole result, if it was proven.

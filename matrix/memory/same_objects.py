@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from matrix.kconfig.config import Config
 from matrix.memory.object_setting import InputReader, ObjectSetting
 from matrix.memory.objects import KnownObject, ObjectMemory
-from matrix.memory.tree_contents import ABSENT, TreeContents
+from matrix.memory.tree_contents import ABSENT, TreeContents, is_plain_source
 from matrix.record.run_model import Record
 
 
@@ -65,6 +65,15 @@ def find_same_objects(
     ):
         return None
     return same
+
+
+def list_sources(
+    same: Mapping[str, KnownObject], objects: ObjectMemory, reader: InputReader
+) -> frozenset[str]:
+    """The .c, .h and .S files that went into these objects, by their plain paths in the tree."""
+    inputs = (objects.load_inputs(one.value.inputs) for one in same.values())
+    named = {path for one in inputs if one is not None for path in one.sources}
+    return frozenset(filter(is_plain_source, map(reader.tree.find_plain_path, named)))
 
 
 def _rebuild_setting(known: list[KnownObject], reader: InputReader, config: Config) -> ObjectSetting | None:

@@ -51,7 +51,7 @@ class TreeContents:
 
         What works on an object besides its compiler is on no list of what went into it.
         """
-        return digest_lines(self._describe(path) for path in self.manifest.entries if _is_tool(path))
+        return digest_lines(self._describe(path) for path in sorted(self.manifest.entries) if _is_tool(path))
 
     @cached_property
     def paths_by_name(self) -> Mapping[str, tuple[str, ...]]:

@@ -23,10 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.errors import RequestError
+from matrix.errors import MachineError, RequestError
 from matrix.fs import (
     create_private_directory,
     find_existing_path,
@@ -142,7 +143,8 @@ class Journal:
         self._synced = float("-inf")
         self._lock = threading.Lock()
         self._write_run()
-        self._file = (directory / JOURNAL_FILE).open("a", encoding="utf-8")
+        self._path = directory / JOURNAL_FILE
+        self._file = self._path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -161,28 +163,26 @@ class Journal:
     def record_finished_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         """Append one finished cell. It is on disk when this returns, unless the one before came in the same
         second: then with the next one, or with the system's next write of its caches."""
-        with self._lock:
-            self._append_cell(cell, diagnostics)
-            with translate_write_errors(self.directory / JOURNAL_FILE):
-                self._sync()
+        with self._lock, translate_write_errors(self._path):
+            text = self._append_cell(cell, diagnostics)
+            self._recorded[cell.id] = zlib.compress(text, level=1)
+            self._sync()
 
     def record_planned_cell(self, cell: Cell) -> None:
         """Append what is known of a cell before it is built; a later line on it replaces this one."""
-        with self._lock:
+        with self._lock, translate_write_errors(self._path):
             self._append_cell(cell, {})
 
-    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
-        text = cell.model_dump_json(ensure_ascii=True)
-        shown = ",".join(
-            f"{json.dumps(key)}:{item.model_dump_json(ensure_ascii=True)}"
-            for key, item in diagnostics.items()
-        )
-        self._recorded[cell.id] = zlib.compress(text.encode(), level=1)
+    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> bytes:
+        """Append a line, and return the cell's JSON in it."""
+        text = _format_line(cell)
+        shown = ",".join(f"{json.dumps(key)}:{_format_line(item)}" for key, item in diagnostics.items())
+        self._recorded[cell.id] = encoded = text.encode()
         self._diagnostics.update(diagnostics)
-        with translate_write_errors(self.directory / JOURNAL_FILE):
-            self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}}}\n')
-            # What a killed process had written stays; only a machine that breaks down takes it along.
-            self._file.flush()
+        self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}}}\n')
+        # What a killed process had written stays; only a machine that breaks down takes it along.
+        self._file.flush()
+        return encoded
 
     def _sync(self) -> None:
         now = time.monotonic()
@@ -193,6 +193,17 @@ class Journal:
     def store_config(self, digest: str, text: str) -> None:
         """Store a .config under its digest, once."""
         self._store_text("configs", digest, text)
+
+    def load_config(self, digest: str) -> str:
+        """The text of a .config that was stored."""
+        path = self.directory / "configs" / digest
+        try:
+            # As it was written: read as text, other line ends would become newlines.
+            return path.read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise MachineError(
+                f"{path} cannot be read: {error}", "look at its disk, and run again"
+            ) from error
 
     def _store_text(self, folder: str, digest: str, text: str) -> None:
         path = self.directory / folder / digest
@@ -237,7 +248,7 @@ class Journal:
     def _iterate_cells(self) -> Iterator[Cell]:
         for cell in self._run.cells:
             known = self._recorded.get(cell.id)
-            yield cell if known is None else Cell.model_validate_json(zlib.decompress(known))
+            yield cell if known is None else Cell.model_validate_json(_unpack(known))
 
     def _sort_diagnostics(self) -> dict[str, Diagnostic]:
         return dict(sorted(self._diagnostics.items()))
@@ -270,8 +281,19 @@ class Journal:
     def _format_cell(self, cell: Cell) -> str:
         """A cell as JSON, indented as it stands in a run."""
         known = self._recorded.get(cell.id)
-        text = cell.model_dump_json() if known is None else zlib.decompress(known)
+        text = cell.model_dump_json() if known is None else _unpack(known)
         return to_json(from_json(text), indent=1).decode().replace("\n", "\n  ")
+
+
+def _format_line(record: BaseModel) -> str:
+    """Its JSON on one line, also for readers to whom more than a newline ends one."""
+    text = record.model_dump_json()
+    return text if text.isascii() else record.model_dump_json(ensure_ascii=True)
+
+
+def _unpack(text: bytes) -> bytes:
+    """A cell's JSON. What is only planned is not packed: it will soon be replaced."""
+    return text if text.startswith(b"{") else zlib.decompress(text)
 
 
 def link_latest_run(directory: Path) -> None:

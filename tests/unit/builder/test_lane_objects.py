@@ -255,3 +255,21 @@ def test_what_lies_behind_a_link_is_not_written(kept: ObjectTree, tmp_path: Path
     (kept.build / "drivers/vfio").symlink_to(tmp_path / "elsewhere")
     kept.put_back()
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_symbol_counts_as_many_objects_as_look_at_it_each_once(tree: ObjectTree) -> None:
+    group, second = "drivers/vfio/group.o", "drivers/vfio/second.o"
+    tree.files |= {"drivers/vfio/group.c": "", "drivers/vfio/second.c": ""}
+    for number in ("y", "m"):
+        objects = tree.open()
+        tree.config["NET"] = number
+        tree.compile(symbols=("PCI", "NET"))
+        tree.compile(group, symbols=("NET",))
+        tree.compile(second, symbols=("PCI", "NET"))
+        tree.keep(objects, VFIO, group, second)
+    assert len(tree.open().memory.list_known(VFIO)) == 2
+    assert tree.open().memory.count_objects_by_symbol() == {"PCI": 2, "NET": 3}
+
+
+def test_without_a_record_no_symbol_counts_anything(tree: ObjectTree) -> None:
+    assert tree.open().memory.count_objects_by_symbol() == {}

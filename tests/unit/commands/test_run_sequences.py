@@ -58,6 +58,12 @@ FOUND: Mapping[str, Sequence[Action]] = {
         Edit("drivers/vfio/Makefile", 6),
         Build(),
     ),
+    "a directory fails, above one that stands as it is, with a warning": (
+        Edit("include/linux/kvm.h", 2),
+        Edit("drivers/vfio/table.tbl", 7),
+        Ask((_MODULES, ("NET", ("n",)), _BUILT_IN, ("GROUP", ("n", "y"))), fixed=(("PCI", "y"),)),
+        Build(),
+    ),
 }
 """What was wrong once."""
 

@@ -49,6 +49,11 @@ def test_an_edit_changes_the_digests_of_its_group(path: str, expected: set[str])
     assert {name for name in DIGESTS if before[name] != after[name]} == expected
 
 
+def test_the_order_of_a_manifest_changes_nothing() -> None:
+    """A patched tree's has what the patch touched, or did not touch, in another place."""
+    assert describe(dict(reversed(FILES.items()))) == describe(FILES)
+
+
 def test_a_new_name_is_seen_unless_it_is_documentation() -> None:
     added = describe({**FILES, "arch/x86/include/asm/vfio.h": ManifestEntry("file", "h")})
     assert added["names"] != describe(FILES)["names"]
@@ -66,3 +71,7 @@ def test_a_content_is_found_through_dots_and_links(tmp_path: Path) -> None:
     assert tree.find_content("include/short/../linux/vfio.h") == "h"
     assert tree.find_content("include/linux/gone.h") == ABSENT
     assert tree.find_content("../outside.h") == ABSENT
+
+
+def test_the_order_in_which_files_were_found_does_not_count() -> None:
+    assert describe(dict(reversed(FILES.items()))) == describe(FILES)

@@ -86,6 +86,11 @@ def test_compilations_are_counted(distinct: int | None, words: str) -> None:
     assert words in "\n".join(shown(a_table(a_case(distinct=distinct))))
 
 
+def test_nothing_compiled_is_said_so() -> None:
+    row = CaseRow("again", "the very same again", 0.01, 52, (1.0,), (), Compilations(0))
+    assert "again: kmatrix compiled nothing" in shown(a_table(row))
+
+
 def test_in_markdown_it_is_a_table_with_the_machine_below() -> None:
     lines = shown(a_table(a_case(SAMPLED)), "markdown")
     assert lines[:4] == [
