@@ -251,7 +251,8 @@ class Kmatrix:
         return done
 
     def run(self, patch: Sequence[Edit], select: Sequence[str] = (), *, fresh: bool = False) -> StoredRun:
-        profile = self.place / "profile.toml"
+        # Each process has its own: one that is just being written is read as an empty one.
+        profile = self.place / f"profile-{os.getpid()}.toml"
         profile.write_text(_format_profile(self.ask, self.subject.arch))
         settings: dict[str, list[str]] = {"profile": [str(profile)], "source": [str(self.tree)]}
         files = self._write_patch(patch)
