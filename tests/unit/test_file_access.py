@@ -68,7 +68,7 @@ ALLOWED = {
     "matrix/engine/job_pool.py": "a pipe that this process made, in a directory of its own",
     "matrix/memory/results.py:compute_parser_digest": "kmatrix's own code",
     "matrix/resolve/conf_forks.py:build_forking_shell": "a source that kmatrix brings",
-    "matrix/resolve/conf_forks.py:remove_fork_files": "the names there; what is removed goes through the door",
+    "matrix/resolve/conf_forks.py:remove_fork_files": "the names; they are removed through the door",
     "matrix/commands/doctor.py": "the cache's place, and what the user names as source",
     "matrix/commands/patch.py": "the directory that the user names, or this process made",
     "matrix/commands/repro.py:write_script": "the script that this process wrote",
