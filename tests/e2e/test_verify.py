@@ -26,8 +26,8 @@ from tests.minitree import PATCHES
 pytestmark = [pytest.mark.engine, pytest.mark.kernel, pytest.mark.timeout(1800)]
 SHARE = os.environ.get("KMATRIX_VERIFY_SHARE", "0.5")
 IS_WHOLE = float(SHARE) == 1
-# Where there are modules, bison warns with the one and gcc (of an object of lib/math/) with the other: once, as
-# nothing that they read changes from cell to cell.
+# Where there are modules, bison warns with the one and gcc (of lib/math/test_div64.o) with the other: once,
+# as nothing that they read changes from cell to cell.
 WARNS = ["W=1", "KCFLAGS=-Wstack-usage=200"]
 CELLS = ["KVM=n,MODULES=y,VFIO=n", "KVM=n,MODULES=y,VFIO=y", "KVM=y,MODULES=n,VFIO=n"]
 
