@@ -27,6 +27,7 @@ from matrix.memory.same_objects import CellParts, build_cell_parts
 from matrix.memory.tree_contents import ABSENT, digest_lines
 
 _LIBRARY = "lib.a"
+_C_AND_HEADER = ".[ch]"
 _PREPARED_HEADER = re.compile(r"(arch/[^/]+/)?include/generated/")
 _OBJECT_TOOLS = frozenset({"gcc", "clang", "as", "objtool", "sparse", "smatch"})
 _Stamp = tuple[int, int]
@@ -163,7 +164,7 @@ class LaneObjects:
 
     def remove_unkept(self, warned: Iterable[str]) -> None:
         """Remove those of these files that are not on record."""
-        for path in warned:
+        for path in chain.from_iterable(map(_list_files, warned)):
             if not self.is_standing(path):
                 self.lane.files.remove_file(path)
 
@@ -273,6 +274,12 @@ class LaneObjects:
 
 def _stamp(status: stat_result) -> _Stamp:
     return status.st_ino, status.st_mtime_ns
+
+
+def _list_files(name: str) -> tuple[str, ...]:
+    """The files that kbuild prints under one name: ``parse.tab.[ch]`` is two."""
+    stem = name.removesuffix(_C_AND_HEADER)
+    return (name,) if stem == name else (f"{stem}.c", f"{stem}.h")
 
 
 def _group_by_object(occurrences: Iterable[Occurrence]) -> dict[str | None, list[Diagnostic]]:

@@ -23,7 +23,7 @@ from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.lanes import Lane
 from matrix.builder.reuse import KnownResults, build_cell_inputs
-from matrix.builder.run_context import RunContext
+from matrix.builder.run_context import BuiltCell, RunContext
 from matrix.builder.same_cells import SameCells
 from matrix.builder.visiting_order import ConfigSet
 from matrix.errors import MachineError, RequestError
@@ -368,11 +368,17 @@ class LaneWorker:
                     if result.cell.state in ANSWERED_STATES - {State.FAIL}:
                         # Read now: the next cell overwrites the command files.
                         result = self._add_sources(result, build)
+                    if result.cell.state in ANSWERED_STATES:
+                        self._examine_cell(reachable)
             except MachineError as error:
                 result = self._fail_cell(cell, error)
             attempt.outcome = result
         self._known.add_built(reachable.inputs, result, reachable.log.read_from(start))
         return result
+
+    def _examine_cell(self, reachable: _ReachableCell) -> None:
+        keys = self._objects.find_keys(self._object_memory.list_paths())
+        self.context.examine(BuiltCell(reachable.inputs, keys, self._directory, self._runner))
 
     def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
         cell = reachable.cell

@@ -21,7 +21,7 @@ from matrix.file_times import touch_future_files
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.memory.layers import Memory
 from matrix.memory.object_setting import InputReader
-from matrix.memory.results import ResultMemory
+from matrix.memory.results import CellInputs, ResultMemory
 from matrix.memory.tree_contents import TreeContents
 from matrix.record.events import EventSink
 from matrix.record.journal import Journal
@@ -192,6 +192,23 @@ class JobBudget:
             self._lanes_left -= 1
 
 
+@dataclass(frozen=True)
+class BuiltCell:
+    """A cell that was just built, while its directory is there.
+
+    ``keys``: object → its key in the memory, of those that could be kept. ``runner`` is what made them.
+    """
+
+    inputs: CellInputs
+    keys: Mapping[str, str]
+    lane: LaneDirectory
+    runner: MakeRunner
+
+
+def _skip_examination(_: BuiltCell) -> None:
+    """Nobody looks at it."""
+
+
 RETRY_DELAY, MAX_RETRY_DELAY = 2.0, 60.0
 """Seconds before the first retry of a cell, which each further one doubles, and at most."""
 
@@ -201,7 +218,8 @@ class RunContext:
     """What the lanes of one run share. Without ``build``: resolve only.
 
     ``memory`` is what its cells are looked up in before they are built. ``deadline`` is
-    a ``time.monotonic()`` after which no new cell starts.
+    a ``time.monotonic()`` after which no new cell starts. ``examine`` is called with each cell that was built
+    to an end; where it raises a MachineError, the cell could not be tried.
     """
 
     session: Session
@@ -213,6 +231,7 @@ class RunContext:
     memory: Memory
     build: bool = True
     deadline: float | None = None
+    examine: Callable[[BuiltCell], None] = _skip_examination
     cell_failed: threading.Event = field(default_factory=threading.Event)
 
     @cached_property

@@ -200,13 +200,21 @@ ROOT_IMAGE = RootImage("trixie")
 
 def find_compiler_and_linker(make: Mapping[str, str]) -> tuple[str, str]:
     """(compiler, linker) that a make line selects, as kbuild derives them."""
-    prefix = make.get("CROSS_COMPILE", "")
+    return _find_tool(make, "CC", "gcc", "clang"), _find_tool(make, "LD", "ld", "ld.lld")
+
+
+def find_objcopy(make: Mapping[str, str]) -> str:
+    """The objcopy that a make line selects, as kbuild derives it."""
+    return _find_tool(make, "OBJCOPY", "objcopy", "llvm-objcopy")
+
+
+def _find_tool(make: Mapping[str, str], variable: str, gnu: str, of_llvm: str) -> str:
     llvm = make.get("LLVM")
     if llvm is None:
-        return make.get("CC", f"{prefix}gcc"), make.get("LD", f"{prefix}ld")
+        return make.get(variable, f"{make.get('CROSS_COMPILE', '')}{gnu}")
     suffix = llvm if llvm.startswith("-") else ""
     folder = llvm if llvm.endswith("/") else ""
-    return make.get("CC", f"{folder}clang{suffix}"), make.get("LD", f"{folder}ld.lld{suffix}")
+    return make.get(variable, f"{folder}{of_llvm}{suffix}")
 
 
 class Base(TomlModel):

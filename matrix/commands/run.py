@@ -1,7 +1,8 @@
 """The main command: plan, build, record. ``plan`` is the same without the building."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from time import monotonic
 from matrix.builder.cell_record import create_blank_cell
 from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
-from matrix.builder.run_context import JobBudget, RunContext, Session
+from matrix.builder.run_context import BuiltCell, JobBudget, RunContext, Session
 from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
 from matrix.commands.session import (
@@ -80,13 +81,18 @@ def run_matrix(
         return StoredRun(context.journal.snapshot_run(), directory)
 
 
-def build_cell_alone(session: Session, request: Request, directory: Path) -> StoredRun:
-    """Build one request as a run of its own in ``directory``, which does not exist yet."""
+def build_cell_alone(
+    session: Session, request: Request, directory: Path, examine: Callable[[BuiltCell], None]
+) -> StoredRun:
+    """Build one request as a run of its own in ``directory``, which does not exist yet.
+
+    ``examine`` is called with the cell while its build directory is there.
+    """
     now = datetime.now(UTC)
     directory.mkdir()
     record = _build_blank_run(generate_run_id("verify", now), session, [request], now, ())
     with _record_run(session, [request], record, directory, lambda _: None) as context:
-        run_lanes(context)
+        run_lanes(replace(context, examine=examine))
     return StoredRun(context.journal.snapshot_run(), directory)
 
 

@@ -215,6 +215,13 @@ def test_one_that_warned_and_is_on_no_list_is_not_kept(tree: ObjectTree) -> None
     assert not is_there(tree)
 
 
+def test_both_files_that_bison_makes_are_removed_by_the_one_name_that_kbuild_prints(tree: ObjectTree) -> None:
+    for name in ("parse.tab.c", "parse.tab.h", "parse.tab.o"):
+        tree.write(f"scripts/genksyms/{name}", "")
+    tree.open().remove_unkept(["scripts/genksyms/parse.tab.[ch]"])
+    assert [path.name for path in (tree.build / "scripts/genksyms").iterdir()] == ["parse.tab.o"]
+
+
 def test_a_warning_of_no_object_keeps_all_from_being_kept(tree: ObjectTree) -> None:
     objects = tree.open()
     tree.compile()

@@ -1,16 +1,21 @@
 """Cells that were not built, built once more alone: any difference is told, and is exit code 70."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from matrix.catalog.types import parse_share
+from matrix.builder.lane_objects import LaneObjects
+from matrix.builder.object_comparison import ComparedObjects
+from matrix.catalog.types import find_objcopy, parse_share
 from matrix.commands.settings import resolve_profile
-from matrix.commands.verify import choose_verified_cells, verify_run
+from matrix.commands.verify import choose_verified_cells, describe_objects, verify_run
+from matrix.engine.protocol import ContainerResult, ContainerSpec, LineCallback
 from matrix.exit_codes import ExitCode
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import Cell
 from matrix.record.states import Evidence
+from tests.fakes.kernel import Kernel
 from tests.fakes.runs import a_cell, a_run
 from tests.unit.commands.test_run import ERROR, VFIO, WARNING, Desk, always, dying, in_cell
 
@@ -25,15 +30,21 @@ def desk(tmp_path: Path) -> Desk:
     return desk
 
 
-def verify(desk: Desk, share: str = "1.0") -> ExitCode:
+def verify(desk: Desk, share: str = "1.0", *, fresh: bool = False) -> ExitCode:
     desk.kernel.jobs.clear()
-    profile = resolve_profile(desk._settled({"verify": [share]}), {})
+    options = {"verify": [share], **({"fresh": ["true"]} if fresh else {})}
+    profile = resolve_profile(desk._settled(options), {})
     return verify_run(profile, desk.stored, desk._tell, desk.world)
 
 
 def told(desk: Desk) -> list[str]:
     notes = [event.text for event in desk.events if isinstance(event, ProgressNote)]
     return [text.partition("verify: ")[2] for text in notes if text.startswith("verify: ")]
+
+
+def summary(desk: Desk) -> str:
+    notes = [event.text for event in desk.events if isinstance(event, ProgressNote)]
+    return next(text for text in reversed(notes) if text.startswith("Verified "))
 
 
 def test_what_is_remembered_rightly_is_the_same_in_an_empty_directory(desk: Desk) -> None:
@@ -85,6 +96,156 @@ def test_verifying_leaves_what_is_remembered_as_it_was(desk: Desk) -> None:
     desk.run()
     assert verify(desk) is ExitCode.PASSED
     assert {cell.evidence_from for cell in desk.run().cells} == {f"{first.id}/{c.id}" for c in first.cells}
+
+
+class Stripping:
+    """The desk's engine with an objcopy: what follows ``debug:`` in a file is debug information."""
+
+    def __init__(self, desk: Desk, exit_code: int = 0) -> None:
+        self.played, self.exit_code = desk.engine.handler, exit_code
+        self.steps: list[ContainerSpec] = []
+        desk.engine.handler = self
+
+    def __call__(self, container: ContainerSpec, say: LineCallback) -> int | ContainerResult:
+        if not container.command[-1].endswith("objcopy"):
+            return self.played(container, say)
+        self.steps.append(container)
+        (mount,) = container.mounts
+        for file in mount.host.glob("*/*"):
+            file.with_name(f"{file.name}.stripped").write_text(file.read_text().partition("debug:")[0])
+        return self.exit_code
+
+
+def recompile(monkeypatch: pytest.MonkeyPatch, name: str, addition: str) -> None:
+    """Let the compiler make another object of the very same: what no key of the memory tells."""
+    made = Kernel._content
+    monkeypatch.setattr(
+        Kernel, "_content", lambda *given: made(*given) + (addition if given[2] == name else "")
+    )
+
+
+def test_objects_with_the_same_bytes_need_no_container(desk: Desk) -> None:
+    stripping = Stripping(desk)
+    desk.run()
+    desk.run()
+    assert verify(desk) is ExitCode.PASSED
+    assert stripping.steps == []
+    assert summary(desk) == (
+        "Verified 2 of the cells that were not built, and the content of 3 objects: 0 cells differ."
+    )
+
+
+def test_what_a_result_was_made_of_is_compared_though_its_keys_come_out_otherwise(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.run()
+    desk.run()
+    monkeypatch.setattr(LaneObjects, "find_keys", lambda *_: {})
+    assert verify(desk) is ExitCode.PASSED
+    assert "the content of 3 objects" in summary(desk)
+
+
+def test_another_content_of_an_object_is_told_with_both_digests_and_exits_with_70(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripping = Stripping(desk)
+    desk.run()
+    desk.run()
+    recompile(monkeypatch, "drivers/vfio/group.o", "!")
+    assert verify(desk) is ExitCode.BUG
+    known = "['', ('GROUP', 'y')]"
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in (known, f"{known}!")]
+    (text,) = told(desk)
+    assert text == (
+        "x86/gcc-14/defconfig/GROUP=y,VFIO=y: the content of drivers/vfio/group.o without debug information "
+        f"was {digests[0]}, and is {digests[1]}"
+    )
+    assert [step.command[-1] for step in stripping.steps] == ["x86_64-linux-gnu-objcopy"]
+    assert [mount.path for mount in stripping.steps[0].mounts] == ["/objects"]
+    assert not stripping.steps[0].network
+
+
+def test_other_debug_information_is_no_difference(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    stripping = Stripping(desk)
+    desk.run()
+    desk.run()
+    recompile(monkeypatch, "drivers/vfio/vfio.o", "debug: elsewhere")
+    assert verify(desk) is ExitCode.PASSED
+    assert len(stripping.steps) == 2, "one container for each cell"
+    assert told(desk) == []
+
+
+def test_the_objects_of_a_cell_that_failed_are_compared(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.says("drivers/vfio/bad.o", always(ERROR.replace("vfio.c", "bad.c")), symbol="GROUP")
+    (desk.tree / "drivers/vfio/bad.c").write_text("int bad;\n")
+    Stripping(desk)
+    assert "fail" in {cell.state for cell in desk.run().cells}
+    desk.run()
+    recompile(monkeypatch, "drivers/vfio/group.o", "!")
+    assert verify(desk) is ExitCode.BUG
+    (text,) = told(desk)
+    assert "the content of drivers/vfio/group.o" in text
+
+
+def test_a_container_that_cannot_strip_is_the_machines_fault(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Stripping(desk, exit_code=1)
+    desk.run()
+    desk.run()
+    recompile(monkeypatch, "drivers/vfio/vfio.o", "!")
+    assert verify(desk) is ExitCode.MACHINE_FAULT
+
+
+def test_what_is_left_in_place_of_a_stripped_object_is_not_followed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an object made of objcopy: the bytes differ, and nothing says that they are the same."""
+
+    class Linking(Stripping):
+        def __call__(self, container: ContainerSpec, say: LineCallback) -> int | ContainerResult:
+            code = super().__call__(container, say)
+            for file in [*container.mounts[0].host.glob("*/*.stripped")] if container.mounts else []:
+                file.unlink()
+                file.symlink_to("/etc/hostname")
+            return code
+
+    Linking(desk)
+    desk.run()
+    desk.run()
+    recompile(monkeypatch, "drivers/vfio/vfio.o", "!")
+    assert verify(desk) is ExitCode.BUG
+
+
+def test_many_differences_are_counted() -> None:
+    many = ComparedObjects(30, {f"a{number:02}.o": ("1", "2") for number in range(23)})
+    texts = list(describe_objects(many))
+    assert len(texts) == 21
+    assert texts[-1] == "the content of 3 more objects differs"
+
+
+def test_what_fresh_leaves_out_is_compared_none_the_less(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    Stripping(desk)
+    desk.run()
+    desk.run()
+    recompile(monkeypatch, "drivers/vfio/vfio.o", "!")
+    assert verify(desk, fresh=True) is ExitCode.BUG
+
+
+@pytest.mark.parametrize(
+    ("make", "tool"),
+    [
+        ({"CROSS_COMPILE": "powerpc64le-linux-gnu-"}, "powerpc64le-linux-gnu-objcopy"),
+        ({"LLVM": "1"}, "llvm-objcopy"),
+        ({"LLVM": "-19", "CROSS_COMPILE": "s390x-linux-gnu-"}, "llvm-objcopy-19"),
+        ({"LLVM": "/opt/llvm/bin/"}, "/opt/llvm/bin/llvm-objcopy"),
+        ({"CC": "clang", "CROSS_COMPILE": "s390x-linux-gnu-"}, "s390x-linux-gnu-objcopy"),
+        ({"LLVM": "1", "OBJCOPY": "objcopy"}, "objcopy"),
+        ({}, "objcopy"),
+    ],
+)
+def test_objcopy_is_the_one_that_kbuild_would_use(make: dict[str, str], tool: str) -> None:
+    assert find_objcopy(make) == tool
 
 
 def cells_of(count: int, evidence: Evidence) -> list[Cell]:
