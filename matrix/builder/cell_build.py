@@ -1,6 +1,6 @@
 """One cell: its configuration is put into the lane, make runs stage by stage, and the results are read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
+from matrix.foreign_trees import inspect_tree
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
 from matrix.record.states import STOPPED_STATES, UNTRIED_STATES, State
@@ -158,14 +159,23 @@ class CellBuild:
         remove_object_lists(self.lane.build, targets)
         self.lane.mark_busy()
         with self.log.open_sink() as log:
-            before = self._put_objects_back(log)
-            moment = self.lane.mark_busy()
-            makes = [] if _is_stopped(before) else self._make_targets(targets, before, log)
+            # Which objects fit depends on the headers that make generates.
+            before = (
+                [self.runner.run(("prepare",), self.cell.id, log, spent=self._sum_seconds([]))]
+                if self._needs_headers()
+                else []
+            )
+            self._put_objects_back(before)
+            moment, makes = self.lane.mark_busy(), list[MakeResult]()
+            while not _is_stopped(before) and self._needs_make(makes, log):
+                spent = self._sum_seconds([*before, *makes])
+                makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
             answer = self._ask_make(name, (makes or before)[-1], [*before, *makes])
             if makes and _has_failed(answer) and self.objects.remove_warned():
                 # Not even make knows what belongs there (an object without a source). So nobody knows whose
                 # warnings hold; made again, they are printed again.
-                makes += self._make_targets(targets, [*before, *makes, *answer], log)
+                spent = self._sum_seconds([*before, *makes, *answer])
+                makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
         result = judge_last_make(makes or before)
         printed, is_complete = _parse_makes(makes or before, result.state)
         prepared = _list_warnings(before) if makes else []
@@ -194,28 +204,18 @@ class CellBuild:
             compiled=len(objects.compiled & objects.own),
         )
 
-    def _put_objects_back(self, log: LineCallback) -> list[MakeResult]:
-        """Put back what is on record, once for all stages; the makes that this took."""
-        if self._has_put_back:
-            return []
-        self._has_put_back = True
-        makes = []
-        if self.objects.has_candidates:
-            # Which objects fit depends on the headers that make generates.
-            makes.append(self.runner.run(("prepare",), self.cell.id, log, spent=self._sum_seconds([])))
-            if makes[0].state is not State.PASS:
-                return makes
-        self.objects.put_back(self._config)
-        return makes
+    def _needs_headers(self) -> bool:
+        """Whether the headers are to be prepared before objects can be put back: once for all stages."""
+        return not self._has_put_back and self.objects.has_candidates
 
-    def _make_targets(
-        self, targets: Sequence[str], before: list[MakeResult], log: LineCallback
-    ) -> list[MakeResult]:
-        makes: list[MakeResult] = []
-        while self._needs_make(makes, log):
-            spent = self._sum_seconds([*before, *makes])
-            makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
-        return makes
+    def _put_objects_back(self, prepared: list[MakeResult]) -> None:
+        """Put back what is on record, once for all stages, unless the headers could not be prepared."""
+        has_put_back, self._has_put_back = self._has_put_back, True
+        if has_put_back or any(make.state is not State.PASS for make in prepared):
+            return
+        # What no build leaves may make the next make hang: it is found here, and not by waiting for it.
+        inspect_tree(self.lane.build)
+        self.objects.put_back(self._config)
 
     def _keep_objects(self, objects: StageObjects, printed: BuildLog, moment: int) -> None:
         """Remember what was compiled. With another configuration than the cell's, it would be another's."""

@@ -26,7 +26,6 @@ from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import BuiltCell, RunContext
 from matrix.builder.same_cells import SameCells
 from matrix.builder.visiting_order import ConfigSet
-from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
@@ -160,6 +159,18 @@ class LaneWorker:
         return CommandFileReader(self._directory)
 
     @cached_property
+    def _common_inputs(self) -> CellInputs:
+        """What the results of all cells of the lane depend on; each cell has a configuration of its own."""
+        stages = self.context.session.find_stages(self.lane.arch)
+        names = stages.list_stages()
+        return build_cell_inputs(
+            self._runner.image,
+            "",
+            [stages.format_command(name, self._runner) for name in names],
+            [stages.list_requested_targets(name) for name in names],
+        )
+
+    @cached_property
     def _object_memory(self) -> ObjectMemory:
         tools = self.context.session.tree_contents.tools_digest
         scope = compute_object_scope(self._runner.image, self._runner.make_line, tools)
@@ -212,20 +223,18 @@ class LaneWorker:
     def _configure_request(self, request: Request, log: CellLog) -> Resolution:
         """Configure a request with make, and those that come after it with the same one where that goes."""
         with log.open_sink() as append_line:
-            self._configure_together(request, append_line)
+            together = self._list_unresolved(request)
+            if len(together) >= MIN_TOGETHER:
+                self._directory.prepare_configure()
+                self._resolver.load_base(request, append_line)
+                self._directory.finish_step(self._resolver.make_together(together, append_line))
             resolution = self._resolver.take_made(request, append_line)
             if resolution is None:
                 self._directory.prepare_configure()
+                self._resolver.load_base(request, append_line)
                 resolution = self._resolver.resolve(request, append_line)
                 self._directory.finish_step(resolution.stage.state)
             return resolution
-
-    def _configure_together(self, request: Request, append_line: LineCallback) -> None:
-        together = self._list_unresolved(request)
-        if len(together) < MIN_TOGETHER:
-            return
-        self._directory.prepare_configure()
-        self._directory.finish_step(self._resolver.make_together(together, append_line))
 
     def _list_unresolved(self, request: Request) -> list[Request]:
         """This request and those after it that need conf; none where it is not to be asked for several."""
@@ -275,14 +284,7 @@ class LaneWorker:
         self.context.journal.record_planned_cell(cell)
         if self.context.build and digest not in self._configs:
             self._configs.add(digest, Config.parse(resolution.config))
-        stages = self.context.session.find_stages(self.lane.arch)
-        names = stages.list_stages()
-        inputs = build_cell_inputs(
-            self._runner.image,
-            digest,
-            [stages.format_command(name, self._runner) for name in names],
-            [stages.list_requested_targets(name) for name in names],
-        )
+        inputs = replace(self._common_inputs, config_sha256=digest)
         bare = replace(resolution, config=None)
         return _ReachableCell(cell, bare, inputs, log, self.context.journal.load_config)
 

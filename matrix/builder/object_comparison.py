@@ -73,15 +73,15 @@ def compare_objects(built: BuiltCell, memory: Memory, tree: TreeContents) -> Com
 def _read_pairs(built: BuiltCell, memory: Memory, tree: TreeContents) -> Iterator[ObjectPair]:
     found = ResultMemory(memory, tree).find(built.inputs)
     parts = found.kept.parts if found else None
-    runner = built.runner
+    runner, files = built.runner, built.lane.files
     objects = ObjectMemory(memory, compute_object_scope(runner.image, runner.make_line, tree.tools_digest))
     for path, key in sorted({**built.keys, **(parts.keys if parts else {})}.items()):
         known = objects.find_known(path, key)
-        files = objects.load_files(known) if known else None
+        remembered = objects.load_files(known) if known else None
         # What was there and is not is told by the list of objects.
-        content = built.lane.files.read_bytes(path) if files else None
-        if files is not None and content is not None:
-            yield ObjectPair(path, files[0], content)
+        content = files.read_bytes(path) if remembered else None
+        if remembered is not None and content is not None:
+            yield ObjectPair(path, remembered[0], content)
 
 
 def _strip_objects(built: BuiltCell, pairs: list[ObjectPair]) -> list[ObjectPair]:

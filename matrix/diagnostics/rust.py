@@ -224,7 +224,8 @@ _FORMS = (
         complete=_complete_message,
     ),
     MessageForm(
-        re.compile(rf"(?P<kind>error|warning): {_TEXT}"),
+        # A number alone is a count, of whatever ran beside it.
+        re.compile(rf"(?P<kind>error|warning): (?![0-9]+$){_TEXT}"),
         tool="rustc",
         follows="spans",
         hint=": ",

@@ -8,7 +8,8 @@ from matrix.resolve.make_runner import SOURCE_MOUNT
 
 _SAVED = re.compile(r"(?:saved)?cmd_(\S+) := (.*)")
 _SOURCE = re.compile(r"source_\S+ := (\S+)")
-_SYMBOL = re.compile(r"\$\(wildcard include/config/([A-Za-z0-9_]+)\)")
+# Kernels before 5.13 write FOO_BAR as foo/bar.h.
+_SYMBOL = re.compile(r"\$\(wildcard include/config/([A-Za-z0-9_/]+)(?:\.h)?\)")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def parse_command_file(text: str) -> CommandFile | None:
         if not word:
             break
         if found := _SYMBOL.fullmatch(word):
-            symbols.add(found[1])
+            symbols.add(found[1].replace("/", "_").upper() if word.endswith(".h)") else found[1])
         else:
             files.append(word)
     return _sort_files(saved[1], saved[2], source, dict.fromkeys(files), symbols)

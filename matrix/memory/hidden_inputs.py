@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 _UNLISTED = re.compile(rb"\.incbin\b|#\s*embed\b|__has_include(?:_next)?\s*\((?!\s*[<\"])")
 _ASSEMBLED = re.compile(rb"\.include\s+\\?\"([^\"\\\n]+)\\?\"")
-_PROBED = re.compile(rb"__has_include(?:_next)?\s*\(\s*[<\"]([^>\"\n]+)[>\"]")
+_PROBED = re.compile(rb"__has_include(?:_next)?\s*\(\s*[<\"]([^<>\"\n(]+)[>\"]")
 
 
 @dataclass(frozen=True)

@@ -72,11 +72,11 @@ def remove_fork_files(build: Path) -> None:
             remove_tree(path)
 
 
-def _read_forked_config(build: ForeignDirectory, number: int) -> ForkedConfig | None:
+def _read_forked_config(files: ForeignDirectory, number: int) -> ForkedConfig | None:
     try:
-        text = build.read_text(f".configured-{number}", CONFIG_LIMIT)
+        text = files.read_text(f".configured-{number}", CONFIG_LIMIT)
         names = (".configured.out", f".configured-{number}.out")
-        printed = [build.read_text(name, _OUTPUT_LIMIT) for name in names]
+        printed = [files.read_text(name, _OUTPUT_LIMIT) for name in names]
     except ForeignFileError:
         return None
     if text is None or None in printed:

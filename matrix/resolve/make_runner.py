@@ -2,7 +2,8 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -109,7 +110,9 @@ class MakeRunner:
         log(f"$ {shlex.join(command)}")
         started = time.monotonic()
         step = self._build_step((*shell, *command), cell, env or {})
-        ended = self._run_step(self.steps.with_time_spent(spent), step, take_line)
+        with self._join_pool(step) as (shared, note_end):
+            ended = self.steps.with_time_spent(spent).run(shared, take_line)
+            note_end(ended)
         seconds = time.monotonic() - started
         lines = output.finish()
         state, fault = _classify(ended, self._find_fault(ended, signs))
@@ -125,18 +128,22 @@ class MakeRunner:
             crash=signs.found.get(Sign.CRASHED, ""),
         )
 
-    def _run_step(self, steps: StepRunner, step: Step, take_line: LineCallback) -> ContainerResult:
-        """Run a make; where jobs are pooled, as one of those that share them."""
-        if self.job_pool is None:
-            return steps.run(step, take_line)
-        with self.job_pool.join() as share:
+    @contextmanager
+    def _join_pool(self, step: Step) -> Iterator[tuple[Step, Callable[[ContainerResult], None]]]:
+        """The step as one of those that share their jobs, where these are pooled; and what is to be told its
+        end."""
+        pool = self.job_pool
+        if pool is None:
+            yield step, lambda _: None
+            return
+        with pool.join() as share:
             # The recorded command is what a person types. With a -jN of its own, make would leave the pool.
             words = tuple(word for word in step.command if word != f"-j{self.share_jobs()}")
             env, mounts = {**step.env, **share.env}, (*step.mounts, share.mount)
-            ended = steps.run(replace(step, command=words, env=env, mounts=mounts), take_line)
-            if ended.timed_out or ended.cancelled or ended.oom or ended.exit > _LAST_OWN_EXIT_CODE:
-                self.job_pool.replace_tokens()
-        return ended
+            yield (
+                replace(step, command=words, env=env, mounts=mounts),
+                lambda ended: pool.replace_tokens() if _may_have_taken_tokens(ended) else None,
+            )
 
     def _find_fault(self, ended: ContainerResult, signs: SignReader) -> StepFault | None:
         space = measure_space(self.open_build_directory())
@@ -164,6 +171,10 @@ class MakeRunner:
             cell=cell,
             reports=True,
         )
+
+
+def _may_have_taken_tokens(ended: ContainerResult) -> bool:
+    return ended.timed_out or ended.cancelled or ended.oom or ended.exit > _LAST_OWN_EXIT_CODE
 
 
 def _classify(ended: ContainerResult, fault: StepFault | None) -> tuple[State, StepFault | None]:

@@ -74,12 +74,10 @@ class Resolver:
         known = self.find_stored(request)
         if known is not None:
             return known
-        # A base that could not be made is not tried again for each request of the lane, unless it was the
-        # machine's fault.
-        if self._base_config is None and self._base_failure is None:
-            self._load_base_config(request, log)
+        self.load_base(request, log)
         if self._base_failure is not None:
             failure = self._base_failure
+            # The machine's fault may be over for the next.
             self._base_failure = None if failure.state is State.INFRA else failure
             return _build_failed_resolution(request, failure)
         build = self._put_request(request)
@@ -94,8 +92,7 @@ class Resolver:
         Only successes are kept: where anything went wrong, nothing is, and each request's own make tells
         what. Returns the state of the last make.
         """
-        if self._base_config is None and self._base_failure is None:
-            self._load_base_config(requests[0], log)
+        self.load_base(requests[0], log)
         if self._base_failure is not None:
             self._can_fork = self._base_failure.state is State.INFRA
             return self._base_failure.state
@@ -179,8 +176,13 @@ class Resolver:
         ]
         return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
-    def _load_base_config(self, request: Request, log: Callable[[str], None]) -> None:
-        """Set the base's .config with its own fragments, or the result of the make that gave none."""
+    def load_base(self, request: Request, log: Callable[[str], None]) -> None:
+        """Make the base's .config with its own fragments, unless it is known; or note what gave none.
+
+        A base that could not be made is not tried again for each request of the lane.
+        """
+        if self._base_config is not None or self._base_failure is not None:
+            return
         base = self.catalog.bases[request.base]
         text, fragment = read_base_texts(base)
         if text is None:

@@ -21,8 +21,10 @@ def entries(kmatrix: Kmatrix, layer: str = "*") -> set[Path]:
     return {path for path in kmatrix.place.glob(f"cache/ccache/*/{layer}/??/*") if path.is_file()}
 
 
-def drop_lanes(kmatrix: Kmatrix) -> None:
-    shutil.rmtree(kmatrix.place / "cache/lanes")
+def drop_builds(kmatrix: Kmatrix) -> None:
+    """Remove the lanes and all that is remembered of them."""
+    for folder in ("lanes", "memory"):
+        shutil.rmtree(kmatrix.place / "cache" / folder)
 
 
 def built(kmatrix: Kmatrix) -> dict[str, str]:
@@ -46,7 +48,7 @@ def recorded(done: Run) -> list[object]:
 def test_the_build_is_the_same_and_a_second_one_compiles_nothing(kmatrix: Kmatrix) -> None:
     plain = kmatrix.run(source=[kmatrix.tree], select=CELL)
     objects = built(kmatrix)
-    drop_lanes(kmatrix)
+    drop_builds(kmatrix)
     first = kmatrix.run(source=[kmatrix.tree], select=CELL, ccache=ON)
     assert recorded(first) == recorded(plain), (
         "make lines and .config, with CC_VERSION_TEXT, stay as they are"
@@ -54,7 +56,7 @@ def test_the_build_is_the_same_and_a_second_one_compiles_nothing(kmatrix: Kmatri
     assert built(kmatrix) == objects
     kept = entries(kmatrix)
     assert kept
-    drop_lanes(kmatrix)
+    drop_builds(kmatrix)
     again = kmatrix.run(source=[kmatrix.tree], select=CELL, ccache=ON)
     assert recorded(again) == recorded(plain)
     assert built(kmatrix) == objects
@@ -65,12 +67,12 @@ def test_a_warning_is_told_again_and_a_patch_writes_to_its_own_layer(kmatrix: Km
     kmatrix.run(source=[kmatrix.tree], select=CELL, ccache=ON, toolchain=["gcc-14"])
     base = entries(kmatrix, "base")
     options = {"source": [kmatrix.tree], "patch": [str(WARNING)], "toolchain": ["gcc-14"], "ccache": ON}
-    drop_lanes(kmatrix)
+    drop_builds(kmatrix)
     first = kmatrix.run(**options, select=CELL)
     own = entries(kmatrix, "patched-*")
     assert 0 < len(own) < len(base), "what the patch leaves as it was is read from the base's layer"
     assert entries(kmatrix, "base") == base
-    drop_lanes(kmatrix)
+    drop_builds(kmatrix)
     again = kmatrix.run(**options, select=CELL)
     assert entries(kmatrix, "patched-*") == own
     assert first.cells[0].state is again.cells[0].state is State.WARN
@@ -88,5 +90,5 @@ def test_data_that_an_object_includes_is_never_an_older_builds(kmatrix: Kmatrix)
         done = kmatrix.run(source=[str(tree)], select=CELL, ccache=ON, toolchain=["gcc-14"])
         assert [cell.state for cell in done.cells] == [State.PASS]
         digests += [digest for name, digest in built(kmatrix).items() if name.endswith("/vfio_main.o")]
-        drop_lanes(kmatrix)
+        drop_builds(kmatrix)
     assert len({*digests}) == 2

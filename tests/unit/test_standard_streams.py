@@ -150,8 +150,17 @@ def test_reports_that_cannot_be_written_hide_no_result(place: Place) -> None:
 def test_a_terminal_that_goes_away_costs_nothing_of_a_run(place: Place) -> None:
     controller, terminal = pty.openpty()
     with subprocess.Popen(
-        # Under nohup: without it, the hangup is an interrupt.
-        ["nohup", sys.executable, "-m", "tests.fakes.program", *RUN.split()],
+        # As under nohup, which would take its output away from the terminal: else the hangup is an interrupt.
+        [
+            "sh",
+            "-c",
+            'trap "" HUP; exec "$@"',
+            "sh",
+            sys.executable,
+            "-m",
+            "tests.fakes.program",
+            *RUN.split(),
+        ],
         cwd=place.root,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "KMATRIX_CACHE": str(place.root / "cache")},
         stdin=subprocess.DEVNULL,

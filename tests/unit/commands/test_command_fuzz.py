@@ -29,6 +29,8 @@ VALID |= {
     "fresh": b"yes",
     "verify": b"10%",
     "make": b"W=1",
+    "ccache": b"no",
+    "cache-size": b"2G",
 }
 
 

@@ -204,6 +204,10 @@ def test_no_mixture_of_ordinary_lines_is_a_diagnostic(lines: list[str]) -> None:
     assert find_invented(lines) == []
 
 
+def test_a_count_of_errors_beside_rust_is_none() -> None:
+    assert find_invented(["  RUSTC error.o", "error: 0"]) == []
+
+
 def measure_time(lines: list[str]) -> float:
     start = time.process_time()
     parse_build_log(lines)

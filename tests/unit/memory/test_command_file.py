@@ -38,6 +38,13 @@ def test_kernels_before_6_2_call_the_command_otherwise() -> None:
     assert parse_command_file(TEXT.replace("savedcmd_", "cmd_", 1)) == parse_command_file(TEXT)
 
 
+def test_and_those_before_5_13_the_symbols() -> None:
+    text = TEXT.replace("include/config/BOOGER)", "include/config/ppc/book3s/64.h)")
+    parsed = parse_command_file(text)
+    assert parsed is not None
+    assert parsed.symbols == ("PPC_BOOK3S_64", "VFIO")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "savedcmd_kvm.o := ld -r -o kvm.o @kvm.mod\n", "no command file", TEXT.replace("deps_", "dips_")],
