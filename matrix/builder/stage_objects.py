@@ -40,8 +40,11 @@ class StageObjects:
     refused: frozenset[str] = frozenset()
 
     def collect_recorded(self) -> frozenset[str]:
-        """Those that the record of a cell names. What make prepares for any configuration is left out: whether
-        it was made now depends on what stood in the directory."""
+        """Those that the record of a cell names.
+
+        What make prepares for any configuration is left out: whether it was made now depends on what stood in
+        the directory.
+        """
         prepared = (name for name in self.proven - self.own - self.refused if is_built_apart(name))
         return self.proven - frozenset(prepared)
 
