@@ -20,6 +20,7 @@ from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
+from matrix.file_times import touch_future_files
 from matrix.foreign_trees import inspect_tree
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
@@ -217,6 +218,8 @@ class CellBuild:
             return
         # What no build leaves may make the next make hang: it is found here, and not by waiting for it.
         inspect_tree(self.lane.build)
+        # make would complain of a clock, and take them for newer than any object that is put back.
+        touch_future_files(self.lane.build)
         self.objects.put_back(self._config)
 
     def _keep_objects(self, objects: StageObjects, printed: BuildLog, moment: int) -> None:
