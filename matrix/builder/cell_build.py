@@ -218,6 +218,8 @@ class CellBuild:
             return
         # What no build leaves may make the next make hang: it is found here, and not by waiting for it.
         inspect_tree(self.lane.build)
+        if not self._is_config_unchanged():
+            return
         # make would complain of a clock, and take them for newer than any object that is put back.
         touch_future_files(self.lane.build)
         self.objects.put_back(self._config)
