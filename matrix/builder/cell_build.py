@@ -190,7 +190,7 @@ class CellBuild:
         if state is State.FAIL and result.is_cut_short:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
-        self._objects = self._objects - objects.unproven | objects.proven
+        self._objects = self._objects - objects.unproven | objects.collect_recorded()
         self._is_whole &= is_complete and result.state not in UNTRIED_STATES and not result.is_cut_short
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason

@@ -16,6 +16,7 @@ from matrix.builder.kbuild_objects import (
 )
 from matrix.builder.lane_objects import LaneObjects
 from matrix.diagnostics.diagnostic import BuildLog, Occurrence
+from matrix.memory.objects import is_built_apart
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class StageObjects:
     blame, wherever it lies, or stood there up to date; and what was refused with an error that names it.
     ``unproven``: what make failed to make without such an error. ``current``: those whose warnings on record
     hold, unless they were compiled anew. ``compiled``: what was compiled now, of the stage's own and of what
-    warned. ``listed``: what the configuration is known to have on its lists.
+    warned. ``listed``: what the configuration is known to have on its lists. ``refused``: what failed with
+    an error that names it.
     """
 
     own: frozenset[str]
@@ -35,6 +37,16 @@ class StageObjects:
     current: frozenset[str]
     compiled: frozenset[str]
     listed: frozenset[str]
+    refused: frozenset[str] = frozenset()
+
+    def collect_recorded(self) -> frozenset[str]:
+        """Those that the record of a cell names.
+
+        What make prepares for any configuration is left out: whether it was made now depends on what stood in
+        the directory.
+        """
+        prepared = (name for name in self.proven - self.own - self.refused if is_built_apart(name))
+        return self.proven - frozenset(prepared)
 
     def exclude(self, objects: frozenset[str]) -> "StageObjects":
         """The same where nothing is known of these objects."""
@@ -77,6 +89,7 @@ def read_failing_objects(
         current=beside | (made - log.compiled_objects) | lane.list_library_members(),
         compiled=_find_compiled(lane, own, log.occurrences, moment),
         listed=beside | belonging.belonging,
+        refused=failed & refused,
     )
 
 

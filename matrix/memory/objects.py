@@ -88,16 +88,21 @@ class KnownObject:
         return self.entry.key
 
 
+def is_built_apart(path: str) -> bool:
+    """Whether an object lies where host programs, boot code or a vdso are built: it is made for any
+    configuration, where it does not stand from an earlier one."""
+    parts = path.split("/")
+    return not _APART.isdisjoint(parts) or any(part.startswith(_APART_PREFIX) for part in parts)
+
+
 def may_be_kept(path: str, command_file: CommandFile) -> bool:
     """Whether what went into this object is known from its command file, and kbuild makes it as any other.
 
     Not where its source is generated: what went into that is on another list.
     """
-    parts = path.split("/")
     return (
         path.endswith(".o")
-        and _APART.isdisjoint(parts)
-        and not any(part.startswith(_APART_PREFIX) for part in parts)
+        and not is_built_apart(path)
         and command_file.sources[:1] != ()
         and command_file.source.endswith(f"/{command_file.sources[0]}")
         and command_file.source.endswith(_COMPILED)

@@ -127,3 +127,18 @@ def test_a_failed_detour_was_not_made(lane: LaneObjects, path: str) -> None:
     )
     found = read(lane, log)
     assert DETOUR not in found.proven - {item.object for item in log.occurrences}
+
+
+VDSO = "arch/powerpc/kernel/vdso/note-64.o"
+
+
+def test_what_is_prepared_for_any_configuration_is_not_recorded(lane: LaneObjects) -> None:
+    found = read(lane, log_of(A, compiled=(A, B, DETOUR, PREPARED, VDSO)), DryRun())
+    assert {B, DETOUR} <= found.collect_recorded()
+    assert not {PREPARED, VDSO} & found.collect_recorded()
+
+
+def test_unless_it_was_refused(lane: LaneObjects) -> None:
+    named = Occurrence(OTHER.diagnostic, VDSO)
+    found = read(lane, log_of(VDSO, compiled=(VDSO,), errors=(named,)), DryRun())
+    assert VDSO in found.collect_recorded()
