@@ -252,7 +252,8 @@ def _check_kind(entry: TreeEntry, status: os.stat_result) -> None:
         # Some Makefiles link objects; a command file is always kbuild's own.
         is_wrong = not stat.S_ISLNK(status.st_mode) or entry.name.endswith(_COMMAND_FILE)
     if is_wrong:
-        raise ForeignFileError(f"{_shorten(entry.path)!r} is no regular file")
+        kind = "a directory" if entry.is_folder else "no regular file"
+        raise ForeignFileError(f"{_shorten(entry.path)!r} is {kind}")
     if entry.name.endswith(_COMMAND_FILE) and status.st_size > COMMAND_FILE_LIMIT:
         raise ForeignFileError(f"{_shorten(entry.path)!r} has more than {COMMAND_FILE_LIMIT} bytes")
 

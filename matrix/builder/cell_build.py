@@ -20,6 +20,7 @@ from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
+from matrix.file_times import touch_future_files
 from matrix.foreign_trees import inspect_tree
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
@@ -83,6 +84,7 @@ class CellBuild:
     _has_put_back: bool = False
     _ends: list[MakeResult] = field(default_factory=list)
     _is_whole: bool = True
+    _has_nameless_warning: bool = False
 
     @property
     def lane(self) -> LaneDirectory:
@@ -124,7 +126,7 @@ class CellBuild:
         # and before the directory is idle: if the process is killed until then, the lane is dropped.
         self.objects.remove_unkept(self._warned)
         self.lane.save_state()
-        if self._ends and self._is_whole:
+        if self._ends and self._is_whole and not self._has_nameless_warning:
             self.lane.finish_step(_find_stopped_state(self._ends))
 
     def _is_config_unchanged(self) -> bool:
@@ -183,6 +185,7 @@ class CellBuild:
         self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
         self._ends += [result, *answer]
+        self._has_nameless_warning |= any(map(_is_nameless, occurrences))
         if is_complete and result.state not in UNTRIED_STATES:
             self._keep_objects(objects, printed, moment)
         self._warned |= {item.object for item in occurrences if item.object}
@@ -215,6 +218,10 @@ class CellBuild:
             return
         # What no build leaves may make the next make hang: it is found here, and not by waiting for it.
         inspect_tree(self.lane.build)
+        if not self._is_config_unchanged():
+            return
+        # make would complain of a clock, and take them for newer than any object that is put back.
+        touch_future_files(self.lane.build)
         self.objects.put_back(self._config)
 
     def _keep_objects(self, objects: StageObjects, printed: BuildLog, moment: int) -> None:
@@ -281,6 +288,13 @@ def _is_stopped(makes: list[MakeResult]) -> bool:
 
 def _has_failed(makes: list[MakeResult]) -> bool:
     return any(make.state is State.FAIL for make in makes)
+
+
+def _is_nameless(item: Occurrence) -> bool:
+    """Whether nothing shows what is to be made again for this warning to be printed again: only in an empty
+    directory all is. make and conf repeat their own."""
+    own = ("make", "kconfig")
+    return item.object is None and item.diagnostic.severity == "warning" and item.diagnostic.tool not in own
 
 
 def _list_warnings(prepared: list[MakeResult]) -> list[Occurrence]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from os import stat_result
 
-from matrix.builder.kbuild_objects import list_module_parts, parse_archive_members
+from matrix.builder.kbuild_objects import list_module_parts, normalize_paths, parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.foreign_files import ForeignFileError
@@ -96,7 +96,7 @@ class LaneObjects:
     ) -> CellParts | None:
         """What a cell was made of that was built without a failure, None where that is unknown; the links of
         its modules are remembered. ``listed`` are its objects, ``others`` the sources of all else."""
-        modules = list_module_parts(self.lane.build, listed - keys.keys())
+        modules = list_module_parts(self.lane.build, normalize_paths(listed - keys.keys()))
         parts = build_cell_parts(listed, keys, modules, others, self.reader.tree)
         for module, linked in parts.modules.items() if parts else ():
             self.memory.keep_link(module, [keys[name] for name in linked])

@@ -270,7 +270,7 @@ class Kmatrix:
             return []
         text = "".join(format_diff(name, old.get(name), new.get(name)) for name in names)
         self.machine.patches[text] = {name: new.get(name) for name in names}
-        path = self.place / "change.patch"
+        path = self.place / f"change-{os.getpid()}.patch"
         path.write_text(text)
         return [str(path)]
 

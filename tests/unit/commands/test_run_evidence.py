@@ -192,6 +192,19 @@ def test_a_warning_of_what_stood_holds_beside_a_failure_and_is_printed_once(desk
     assert "main.c" not in log
 
 
+def test_a_warning_of_nothing_that_has_a_name_is_printed_for_each_cell(desk: Desk) -> None:
+    desk.asks(HEAD)
+
+    def warn_once(job: Job) -> None:
+        mark = job.host("/build") / "mark"
+        if not job.configures and not mark.exists():
+            mark.touch()
+            job.say("sh: warning: odd")
+
+    desk.kernel.before = warn_once
+    assert [cell.state.value for cell in desk.run().cells] == ["warn", "warn"]
+
+
 def test_a_dry_run_that_the_machine_stops_spoils_the_lane_and_not_the_cell(desk: Desk) -> None:
     desk.asks(TURNED)
     desk.says(VFIO, lambda config: [ERROR] if is_on(config) else [], sees=("GROUP",))

@@ -145,9 +145,9 @@ def test_a_value_that_was_changed_is_a_miss(whole: tuple[Path, list[Entry]], tmp
     assert entry not in found
 
 
-@pytest.mark.parametrize("digest", ["", "../victim", "0" * 63, "/etc/passwd", "Z" * 64])
+@pytest.mark.parametrize("digest", ["", "../victim", "0" * 63, "{place}/victim", "Z" * 64])
 def test_no_name_but_a_digest_is_looked_for(tmp_path: Path, digest: str) -> None:
-    store = MemoryStore(tmp_path / "base")
+    store, digest = MemoryStore(tmp_path / "base"), digest.format(place=tmp_path)
     store.put_content(b"")
     (tmp_path / "victim").touch()
     assert store.get_content(digest) is None
