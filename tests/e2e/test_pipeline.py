@@ -74,7 +74,7 @@ def test_a_warning_stays_with_its_object_when_nothing_is_compiled_again(kmatrix:
     first = kmatrix.run(**options, select=select)
     assert [cell.state for cell in first.cells] == [State.WARN]
     second = kmatrix.run(**options, select=select)
-    assert second.cells[0].stages[-1].compiled == 0
+    assert second.cells[0].evidence is Evidence.REMEMBERED
     assert second.cells[0].state is State.WARN
     assert second.cells[0].diagnostics == first.cells[0].diagnostics
 
