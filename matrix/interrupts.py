@@ -16,6 +16,7 @@ class _Deferral:
     """Whether a signal has to wait. Python runs all handlers in the main thread: nothing else changes it."""
 
     depth = 0
+    whole_depth = 0
     has_signal = False
 
 
@@ -27,7 +28,7 @@ def handle_interrupts() -> None:
 
 
 def _raise_interrupt(*_: object) -> None:
-    if _Deferral.depth and not _Deferral.has_signal:
+    if _Deferral.depth and (_Deferral.whole_depth or not _Deferral.has_signal):
         _Deferral.has_signal = True
         return
     raise KeyboardInterrupt
@@ -41,19 +42,22 @@ def _has_ended(thread: threading.Thread, deadline: float) -> bool:
 
 
 @contextmanager
-def defer_interrupts() -> Iterator[None]:
-    """Let a signal wait until the ``with`` block has ended; a second one does not wait.
+def defer_interrupts(*, every: bool = False) -> Iterator[None]:
+    """Let a signal wait until the ``with`` block has ended; a second one does not wait, unless ``every``.
 
-    For what must not be left half done, such as the removal of a container: people press Ctrl-C twice. In
-    other threads than the main one there is nothing to defer.
+    For what must not be left half done. The removal of a container may hang, and people press Ctrl-C twice.
+    ``every`` is for what takes no longer than a file to write. In other threads than the main one there is
+    nothing to defer.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _Deferral.depth += 1
+    _Deferral.whole_depth += every
     try:
         yield
     finally:
+        _Deferral.whole_depth -= every
         _Deferral.depth -= 1
         if not _Deferral.depth and _Deferral.has_signal:
             _Deferral.has_signal = False

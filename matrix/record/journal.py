@@ -35,6 +35,7 @@ from matrix.fs import (
     translate_write_errors,
     write_atomically,
 )
+from matrix.interrupts import defer_interrupts
 from matrix.record.run_model import Cell, Run
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
@@ -254,8 +255,8 @@ class Journal:
         return dict(sorted(self._diagnostics.items()))
 
     def close(self, *, interrupted: bool) -> None:
-        """Write ``run.json`` for the last time, with the end of the run."""
-        with self._lock:
+        """Write ``run.json`` for the last time, with the end of the run. All signals wait for it."""
+        with defer_interrupts(every=True), self._lock:
             update = {"finished": datetime.now(UTC), "interrupted": interrupted}
             self._run = self._run.model_copy(update=update)
             self._write_run()

@@ -60,6 +60,19 @@ def test_a_second_one_does_not_wait(number: signal.Signals) -> None:
     assert seconds < 1.4
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_any_number_of_them_wait_for_what_is_short(number: signal.Signals) -> None:
+    short = DEFERRED.replace("defer_interrupts()", "defer_interrupts(every=True)")
+    assert play(short, number, number, number)[0] == "whole\ninterrupted\n"
+
+
+def test_a_second_one_ends_the_long_part_around_the_short_one() -> None:
+    short = "with defer_interrupts(every=True):\n            pass\n        time.sleep(1.5)"
+    output, _, seconds = play(DEFERRED.replace("time.sleep(1.5)", short), signal.SIGINT, signal.SIGINT)
+    assert output == "interrupted\n"
+    assert seconds < 1.4
+
+
 def test_without_a_signal_nothing_happens() -> None:
     assert play(DEFERRED)[0] == "whole\ntoo far\n"
 

@@ -5,9 +5,10 @@ import json
 import multiprocessing
 import os
 import re
+import signal
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing.queues import Queue
@@ -19,6 +20,9 @@ import pytest
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import DiskFullError, MachineError, RequestError
 from matrix.foreign_trees import remove_tree
+from matrix.fs import write_atomically
+from matrix.interrupts import handle_interrupts
+from matrix.record import journal as journal_module
 from matrix.record.journal import (
     Journal,
     claim_run_directory,
@@ -295,6 +299,28 @@ def test_an_interrupted_run_has_a_row_for_every_cell(directory: Path) -> None:
     run = load_run(directory)
     assert run.interrupted
     assert [cell.state for cell in run.cells] == [State.NOT_RUN, State.FAIL, State.NOT_RUN]
+
+
+def test_signals_wait_until_the_interruption_is_on_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    handle_interrupts()
+    try:
+        with Journal(directory, a_run()) as journal:
+            monkeypatch.setattr(journal_module, "write_atomically", write_among_signals)
+            with pytest.raises(KeyboardInterrupt):
+                journal.close(interrupted=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert load_run(directory).interrupted
+
+
+def write_among_signals(path: Path, parts: Iterable[bytes]) -> None:
+    for _ in range(3):
+        signal.raise_signal(signal.SIGINT)
+    write_atomically(path, parts)
 
 
 def test_diagnostics_are_kept_once_for_the_run_and_referred_to_by_cells(directory: Path) -> None:
