@@ -17,6 +17,7 @@ from functools import cached_property
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.memory.command_file import CommandFile
 from matrix.memory.layers import Memory
 from matrix.memory.object_setting import InputList, ObjectSetting
@@ -256,8 +257,8 @@ class ObjectMemory:
 
 
 def compute_object_scope(image: str, make_line: str, tools_digest: str) -> str:
-    """The digest of what all objects of a lane depend on. ``image`` is an id."""
-    return digest_lines([str(OBJECT_RECIPE), image, make_line, tools_digest])
+    """The digest of what all objects of a lane depend on, and their warnings. ``image`` is an id."""
+    return digest_lines([str(OBJECT_RECIPE), compute_parser_digest(), image, make_line, tools_digest])
 
 
 def _compute_key(value: ObjectValue) -> str:
