@@ -24,7 +24,7 @@ from matrix.memory.object_setting import InputList, ObjectSetting
 from matrix.memory.store import Entry
 from matrix.memory.tree_contents import ABSENT, digest_lines
 
-OBJECT_RECIPE = 1
+OBJECT_RECIPE = 2
 """Raised when objects that were kept before must not be taken any more, as kmatrix runs make otherwise."""
 
 # Host programs, images that are linked and copied anew, and what is built apart from the kernel: makefiles
@@ -32,6 +32,9 @@ OBJECT_RECIPE = 1
 _APART = frozenset({"scripts", "tools", "boot", "purgatory", "realmode", "compressed"})
 _APART_PREFIX = "vdso"
 _COMPILED = (".c", ".S")
+_EXPORT_MARKS = (b"__export_symbol_", b"__ksymtab_")
+ASSEMBLY_VERSIONS = "ASM_MODVERSIONS"
+"""With this, make has genksyms read headers that are on no list, for each object of assembly that exports."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class CompiledObject:
 class ObjectValue(BaseModel):
     """The JSON of an object's entry: digests of contents and of lists, and of what these had.
 
-    ``makefiles``: directory → what its makefiles saw. ``cell`` is the id of the one it was compiled for.
+    ``makefiles``: directory → what its makefiles saw. ``exports_assembly``: it is of assembly, and exports
+    symbols. ``cell`` is the id of the one it was compiled for.
     """
 
     content: str
@@ -68,6 +72,7 @@ class ObjectValue(BaseModel):
     generated: dict[str, str]
     generated_names: str
     makefiles: dict[str, str]
+    exports_assembly: bool
     warnings: tuple[Diagnostic, ...] = ()
     cell: str
 
@@ -159,7 +164,7 @@ class ObjectMemory:
 
     def fits(self, value: ObjectValue, setting: ObjectSetting) -> bool:
         """Whether all that went into an object is the same in this setting, but for its command line."""
-        if value.generated_names != setting.generated_names:
+        if value.generated_names != setting.generated_names or _is_versioned(value, setting):
             return False
         symbols = self._load_list(value.symbols)
         if symbols is None or setting.digest_values(symbols) != value.values:
@@ -223,9 +228,12 @@ class ObjectMemory:
             generated=generated,
             generated_names=setting.generated_names,
             makefiles=setting.digest_makefiles(one.command_file.target),
+            exports_assembly=_exports_assembly(one),
             warnings=one.warnings,
             cell=cell,
         )
+        if _is_versioned(value, setting):
+            return None
         contents = (value.content, value.command_file, value.symbols, value.inputs)
         key = _compute_key(value)
         text = value.model_dump_json()
@@ -272,6 +280,14 @@ def _rate_command(value: ObjectValue, setting: ObjectSetting) -> tuple[bool, int
     now = setting.digest_makefiles(value.target)
     same = [value.makefiles.get(folder) == digest for folder, digest in now.items()]
     return all(same[:2]), sum(same)
+
+
+def _exports_assembly(one: CompiledObject) -> bool:
+    return one.command_file.source.endswith(".S") and any(mark in one.content for mark in _EXPORT_MARKS)
+
+
+def _is_versioned(value: ObjectValue, setting: ObjectSetting) -> bool:
+    return value.exports_assembly and setting.config.value_of(ASSEMBLY_VERSIONS) == "y"
 
 
 def _read_entry(entry: Entry) -> KnownObject | None:

@@ -165,8 +165,8 @@ def saying_at_configure(line: str) -> Callable[[Job], None]:
     return say
 
 
-def read_no_messages(lines: Sequence[str], **options: bool) -> BuildLog:
-    return parse_build_log(lines, **options)._replace(occurrences=())
+def read_no_messages(lines: Sequence[str], *, failed: bool) -> BuildLog:
+    return parse_build_log(lines, failed=failed)._replace(occurrences=())
 
 
 def test_a_source_that_goes_into_none_builds_none(patching: Patching) -> None:
