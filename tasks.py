@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from matrix.bench_times import BenchTable
 from matrix.catalog.types import Profile
 from matrix.command_line import (
     POSITIONAL,
@@ -18,8 +19,9 @@ from matrix.command_line import (
     read_command_line,
 )
 from matrix.commands import develop
-from matrix.commands.bench import parse_bench_request, run_bench
+from matrix.commands.bench import run_bench
 from matrix.commands.bench_cases import CASES
+from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
@@ -416,7 +418,7 @@ def test(*, unit: bool, only: str) -> int:
         ("case", [], f"{', '.join(case.name for case in CASES)} (default: all that can be)"),
         ("against", [], f"{', '.join(WAY_NAMES)} (default: all)"),
         ("repeat", "1", "how often everything is measured, in turn"),
-        ("sample", "4", "cells that each other way builds in a repetition; 0 for all"),
+        ("sample", "4", "cells that each other way builds in a repetition, about; 0 for all"),
         ("next", "", "another version of the tree, as --source has it, for the case next"),
         ("format", TABLE_FORMATS[0], " or ".join(TABLE_FORMATS)),
     ],
@@ -434,8 +436,13 @@ def bench(
     """Measure kmatrix against make in a loop and tuxmake: the same cells, images, targets and jobs."""
     show = select_table_format(format)
     request = parse_bench_request(case, against, repeat, sample, next)
-    with display_progress(Console(stderr=True)) as emit:
-        table = run_bench(profile, request, emit, read_command_line())
+    # An error or Ctrl-C goes on when the display is closed and what was measured until then is printed.
+    with ExitStack() as stack, display_progress(Console(stderr=True)) as emit:
+
+        def keep(measured: BenchTable) -> None:
+            stack.callback(show, measured, Console())
+
+        table = run_bench(profile, request, emit, keep, read_command_line())
     show(table, Console())
     return 0
 
