@@ -109,14 +109,21 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
-    with display_progress(console) as emit:
-        verified = verify_run(profile, stored, emit)
     show_run_summary(stored, console)
     if baseline_options is None:
-        return choose_worse_code(_compute_exit_code(stored.run, profile), verified)
-    result = apply_baseline(stored, baseline_options, werror=profile.werror)
-    show_regression(result.regression, result.known_issues, console)
-    return choose_worse_code(result.exit_code, verified)
+        code = _compute_exit_code(stored.run, profile)
+    else:
+        result = apply_baseline(stored, baseline_options, werror=profile.werror)
+        show_regression(result.regression, result.known_issues, console)
+        code = result.exit_code
+    # Last: what the run itself found is told however this ends.
+    return choose_worse_code(code, _verify_run(profile, stored, console))
+
+
+def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
+    with survive_failures("what verifies the run"), display_progress(console) as emit:
+        return verify_run(profile, stored, emit)
+    return ExitCode.PASSED  # what failed has an exit code of its own
 
 
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -384,7 +391,7 @@ def doctor(profile: Profile) -> int:
     return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
-@define_task("cache-size", own=[("yes", False, "remove it; without this, only show it")])
+@define_task("profile", "cache-size", own=[("yes", False, "remove it; without this, only show it")])
 def sweep(profile: Profile, *, yes: bool) -> int:
     """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
     show_holdings(list_cache_holdings(), Console())
