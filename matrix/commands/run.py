@@ -77,8 +77,9 @@ def run_matrix(
             link_latest_run(directory)
         with _record_run(session, requests, record, directory, emit) as context:
             run_lanes(context)
-        _limit_caches(session, emit)
-        return StoredRun(context.journal.snapshot_run(), directory)
+        stored = StoredRun(context.journal.snapshot_run(), directory)
+    limit_caches(profile, emit, environment)
+    return stored
 
 
 def build_cell_alone(
@@ -96,10 +97,14 @@ def build_cell_alone(
     return StoredRun(context.journal.snapshot_run(), directory)
 
 
-def _limit_caches(session: Session, emit: EventSink) -> None:
-    limit = parse_size(session.profile.cache_size)
-    with survive_failures("what the caches hold"):
-        gone = shrink_caches(session.cache.layout, limit, partial(remove_writers, session.engine))
+def limit_caches(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> None:
+    """Bring the caches back within their size, when what was to be built is.
+
+    What other runs that are at work have used stays.
+    """
+    cache, limit = environment.open_cache(), parse_size(profile.cache_size)
+    with survive_failures("what the caches hold"), cache.lock_shared():
+        gone = shrink_caches(cache.layout, limit, partial(remove_writers, environment.find_engine()))
         if gone > 0:
             emit(
                 ProgressNote(
