@@ -332,7 +332,9 @@ class LaneWorker:
         listed = {name for name in objects | build.listed_objects if name.endswith(".o")}
         keys = self._objects.find_keys(listed)
         others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
-        parts = self._objects.describe_parts(listed, keys, others) if sources else None
+        parts = None
+        if sources and not build.has_nameless_warning:
+            parts = self._objects.describe_parts(listed, keys, others, build.warned)
         return replace(result, sources=sources, parts=parts)
 
     def _mark_known(self, cells: Sequence[_ReachableCell]) -> None:

@@ -6,6 +6,8 @@
     #warning TEXT, #error TEXT      what gcc says of them; with -Werror a warning is an error
     unused NAME;                    a warning, where the command has -Wunused-variable
     call NAME(), define NAME()      what a link needs and has
+    twist NAME();                   what objtool complains of when a module is linked
+    undescribed NAME();             what modpost complains of
     .incbin "NAME"                  content that no dependency names
 
 All else goes into the object as it is, with the value in place of each CONFIG_X.
@@ -21,7 +23,7 @@ ReadFile = Callable[[str], str | None]
 
 _TOKEN = re.compile(r"\bCONFIG_(\w+)")
 _INCLUDE = re.compile(r'#include ([<"])(\S+)[>"]')
-_LINKED = re.compile(r"^(?:call|define) \w+\(\);", re.MULTILINE)
+_LINKED = re.compile(r"^(?:call|define|twist|undescribed) \w+\(\);", re.MULTILINE)
 
 
 @dataclass
