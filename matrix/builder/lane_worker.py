@@ -336,7 +336,9 @@ class LaneWorker:
         unlisted = self._find_unlisted(named, others, build) if named else None
         if unlisted is None:
             return replace(result, sources=frozenset(), parts=None)
-        parts = self._objects.describe_parts(listed, keys, others | unlisted)
+        parts = None
+        if not build.has_nameless_warning:
+            parts = self._objects.describe_parts(listed, keys, others | unlisted, build.warned)
         sources = named | unlisted | self._objects.list_sources(keys)
         return replace(result, sources=sources, parts=parts)
 

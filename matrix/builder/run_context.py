@@ -124,10 +124,11 @@ class Session:
             open_build_directory,
             budget.pool if budget else None,
         )
-        if not self.profile.ccache:
+        # What is built to be compared with what is remembered takes nothing from anywhere.
+        if not self.profile.ccache or self.scratch is not None:
             return runner
         folder = self.cache.layout.compiler_caches
-        kept = open_compiler_cache(folder, image, self.tree.patches, self.user)
+        kept = open_compiler_cache(folder, image, self.tree.patches, self.user, fresh=self.profile.fresh)
         return replace(runner, mounts=kept.mounts, env=kept.env)
 
     def create_resolver(
@@ -206,7 +207,7 @@ class BuiltCell:
 
 
 def _skip_examination(_: BuiltCell) -> None:
-    """Nobody looks at it."""
+    """Examine nothing."""
 
 
 RETRY_DELAY, MAX_RETRY_DELAY = 2.0, 60.0

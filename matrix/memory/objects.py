@@ -185,17 +185,19 @@ class ObjectMemory:
             self._objects_by_path[known.path] = [known, *others]
         return kept
 
-    def keep_link(self, module: str, parts: Iterable[str]) -> None:
-        """Remember that a module's parts, by their keys, were linked without an error or a warning."""
-        self.memory.put_entries([self._build_link(module, parts)])
+    def keep_link(self, module: str, command: str, parts: Iterable[str]) -> None:
+        """Remember that a module's parts, by their keys, were linked without an error or a warning.
+        ``command`` is the digest of the link's command file."""
+        self.memory.put_entries([self._build_link(module, command, parts)])
 
-    def knows_link(self, module: str, parts: Iterable[str]) -> bool:
-        """Whether just these parts of a module were linked before."""
-        entry = self._build_link(module, parts)
+    def knows_link(self, module: str, command: str, parts: Iterable[str]) -> bool:
+        """Whether just these parts of a module were linked so before."""
+        entry = self._build_link(module, command, parts)
         return self.memory.find_entry(entry.kind, entry.scope, entry.name, entry.key) is not None
 
-    def _build_link(self, module: str, parts: Iterable[str]) -> Entry:
-        return Entry("link", self.scope, module, digest_lines(sorted(parts)), "", self.memory.run)
+    def _build_link(self, module: str, command: str, parts: Iterable[str]) -> Entry:
+        key = digest_lines([command, *sorted(parts)])
+        return Entry("link", self.scope, module, key, "", self.memory.run)
 
     def load_files(self, known: KnownObject) -> tuple[bytes, bytes] | None:
         """(the object, its command file); None where they are damaged or gone."""

@@ -6,6 +6,8 @@
     #warning TEXT, #error TEXT      what gcc says of them; with -Werror a warning is an error
     unused NAME;                    a warning, where the command has -Wunused-variable
     call NAME(), define NAME()      what a link needs and has
+    twist NAME();                   what objtool complains of when a module is linked
+    undescribed NAME();             what modpost complains of
     .incbin "NAME"                  content that no dependency names
     .include "NAME"                 the same by the assembler, which finds it by the -I of the command
     EXPORT_SYMBOL(NAME)             an export, which is seen in the object
@@ -24,7 +26,7 @@ ReadFile = Callable[[str], str | None]
 _TOKEN = re.compile(r"\bCONFIG_(\w+)")
 _INCLUDE = re.compile(r'#include ([<"])(\S+)[>"]')
 _EXPORT = re.compile(r"^EXPORT_SYMBOL\((\w+)\)", re.MULTILINE)
-_LINKED = re.compile(r"^(?:call|define) \w+\(\);", re.MULTILINE)
+_LINKED = re.compile(r"^(?:call|define|twist|undescribed) \w+\(\);", re.MULTILINE)
 
 
 @dataclass

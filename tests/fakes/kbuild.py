@@ -331,16 +331,37 @@ class _Make:
         made = [self._make_object(part, name, makefile, as_module=True) for part in parts or [name]]
         if not all(made):
             return False
-        if parts and self._is_older(name, [*parts, mod]):
-            self._link_module(name, mod, parts)
+        return not parts or self._link_module(name, mod, parts)
+
+    def _link_module(self, name: str, mod: str, parts: Sequence[str]) -> bool:
+        """Link a module of several parts, unless it stands; objtool waits for the whole of it."""
+        flags = " ".join(self._read_makefile("").lists["OBJTOOL-y"])
+        command = f"ld -r -o {name} @{mod} ; objtool {flags} {name}"
+        saved, cmd = f"savedcmd_{name} := {command}\n", _name_command_file(name)
+        if self._read(cmd) == saved and not self._is_older(name, [*parts, mod]):
+            return True
+        if self.job.is_dry_run:
+            self.say(f"set -e;  echo '  LD [M]  {name}'; {command}")
+            return True
+        self.say(f"  LD [M]  {name}")
+        text = "\n".join(str(self._read(part)) for part in parts)
+        if not self._check_link(name, text, is_strict="--werror" in flags):
+            return False
+        self._write(name, text)
+        self._write(cmd, saved)
         return True
 
-    def _link_module(self, name: str, mod: str, parts: Sequence[str]) -> None:
-        if self.job.is_dry_run:
-            self.say(f"set -e;  echo '  LD [M]  {name}'; ld -r -o {name} @{mod}")
-            return
-        self.say(f"  LD [M]  {name}")
-        self._write(name, "\n".join(str(self._read(part)) for part in parts))
+    def _check_link(self, name: str, text: str, *, is_strict: bool) -> bool:
+        twisted = re.findall(r"^twist (\w+)", text, re.MULTILINE)
+        for function in twisted:
+            kind = "error" if is_strict else "warning"
+            self.say(f"{name}: {kind}: objtool: {function}+0x3: return with modified stack frame")
+        if not (twisted and is_strict):
+            return True
+        self._locate(name).unlink(missing_ok=True)
+        self.say(_FAILED.format(name))
+        self.failed = True
+        return False
 
     def _write_lists(self, folder: str, built: _Built) -> None:
         head = f"{folder}/" if folder else ""
@@ -401,6 +422,9 @@ class _Make:
         """modpost: what a module calls must be in vmlinux, or in a module."""
         self.say("  MODPOST Module.symvers")
         modules = str(self._read("modules.order")).split()
+        for name in modules:
+            if re.search(r"^undescribed ", self._read(name) or "", re.MULTILINE):
+                self.say(f"WARNING: modpost: missing MODULE_DESCRIPTION() in {name}")
         missing = list(self._find_undefined(modules, [*modules, *self._flatten(["built-in.a"])]))
         for name, function in missing:
             self.say(f'ERROR: modpost: "{function}" [{name.replace(".o", ".ko")}] undefined!')
