@@ -1,6 +1,7 @@
 """A lane's directory: kept where make itself sees what changed, dropped where it would not."""
 
 import errno
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -396,6 +397,17 @@ def test_renewing_a_lane_makes_it_empty_and_whole_and_forgets_its_warnings(lane:
 def test_a_lane_with_a_damaged_memory_is_dropped(lane: Open, trees: Trees, content: bytes) -> None:
     visit(lane, trees())
     next((trees.cache.layout.lanes).glob("*/lane.json")).write_bytes(content)
+    with lane(trees()) as place:
+        assert not kept(place)
+
+
+def test_a_lane_of_an_older_kmatrix_is_dropped(lane: Open, trees: Trees) -> None:
+    """It counted on warnings on record there: what had warned would stand, and say nothing."""
+    visit(lane, trees())
+    file = next((trees.cache.layout.lanes).glob("*/lane.json"))
+    state = json.loads(file.read_text())
+    assert state.pop("schema_") == 2
+    file.write_text(json.dumps({**state, "warnings": {}}))
     with lane(trees()) as place:
         assert not kept(place)
 
