@@ -104,6 +104,13 @@ def test_a_header_that_no_list_names_decides_on_an_object_on_record(
         assert states(story.run(stage)) == ["pass" if is_good else "warn"]
 
 
+def test_a_header_that_a_patch_adds_in_front_of_a_generated_one_is_seen(story: Story) -> None:
+    story.edit("drivers/vfio/vfio.c", '#include "generated/bounds.h"\n')
+    assert states(story.run("focus")) == ["pass"]
+    story.edit("drivers/vfio/generated/bounds.h", "#warning in front\n")
+    assert states(story.run("focus")) == ["warn"]
+
+
 def test_a_source_that_only_genksyms_reads_is_taken_for_any(story: Story) -> None:
     story.edit("drivers/vfio/vfio.c", "#ifdef __GENKSYMS__\n#include <linux/seen.h>\n#endif\n")
     for text in ("int seen;\n", "int other;\n"):
