@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from matrix.file_times import find_future_file
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
+from matrix.foreign_text import is_unicode
 from matrix.foreign_trees import remove_tree
 from matrix.fs import translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
@@ -359,6 +360,8 @@ def _find_changed_files(old: str, new: str, cache: SourceCache) -> tuple[str, ..
         return None
     if any(_runs_commands(tree.path, name) for tree in (known, current) for name in diff.changed):
         return None
+    if not all(map(is_unicode, diff.changed)):
+        return None  # the lane's state cannot hold them
     return diff.changed
 
 

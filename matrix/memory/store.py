@@ -21,6 +21,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from matrix.foreign_text import is_unicode
 from matrix.fs import create_private_directory, replace_file
 from matrix.memory.index_file import IndexFile, survive_write_errors
 
@@ -192,7 +193,7 @@ class MemoryStore:
         replace_file(path, content)
 
     def _fetch_rows(self, query: str, values: list[str]) -> list[_Row]:
-        if not all(map(_is_text, values)):
+        if not all(map(is_unicode, values)):
             return []
         return self.index_file.ask(lambda index: index.execute(query, values).fetchall(), [])
 
@@ -255,13 +256,4 @@ def _locate(entry: Entry) -> tuple[str, str, str, str]:
 
 
 def _is_storable(entry: Entry) -> bool:
-    return all(map(_is_text, (*_locate(entry), entry.value, entry.run, *entry.contents)))
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text can be in the index: file names that are no UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return all(map(is_unicode, (*_locate(entry), entry.value, entry.run, *entry.contents)))
