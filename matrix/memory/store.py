@@ -140,12 +140,6 @@ class MemoryStore:
         if rows:
             self.index_file.ask(lambda index: index.executemany(update, rows), None, write=True)
 
-    def remove_entry(self, entry: Entry) -> None:
-        """Forget one: what it needs is gone or damaged."""
-        delete = f"DELETE FROM entries WHERE {_WHERE_ENTRY}"  # noqa: S608
-        if _is_storable(entry):
-            self.index_file.ask(lambda index: index.execute(delete, _locate(entry)), None, write=True)
-
     def put_content(self, content: bytes) -> str:
         """Keep a content; its SHA-256, under which it is had again."""
         digest = hashlib.sha256(content).hexdigest()
