@@ -23,7 +23,7 @@ from matrix.file_times import find_future_file
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_text import is_unicode
 from matrix.foreign_trees import remove_tree
-from matrix.fs import translate_disk_full, try_lock_path, write_atomically
+from matrix.fs import lock_path, translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
 from matrix.record.states import UNTRIED_STATES, State
@@ -236,10 +236,12 @@ def _create_own_root(lanes: Path, key: str) -> Iterator[Path]:
     with translate_disk_full(lanes):
         lanes.mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
-    try:
-        yield root
-    finally:
-        remove_tree(root)
+    # Held like a lane's: what a killed process leaves is told from what is at work, and goes like any other.
+    with lock_path(_lock_file(root)):
+        try:
+            yield root
+        finally:
+            remove_tree(root)
 
 
 def is_lane_held(root: Path) -> bool:
@@ -252,9 +254,16 @@ def is_lane_held(root: Path) -> bool:
         return False
 
 
+def was_lane_locked(root: Path) -> bool:
+    """Whether a process ever worked in this lane under its lock."""
+    return os.path.lexists(_lock_file(root))
+
+
 def try_lock_lane(root: Path) -> AbstractContextManager[bool]:
-    """Lock a lane if no process holds it; whether that was so. FileNotFoundError where it was never locked,
-    as a copy."""
+    """Lock a lane if no process holds it; whether that was so.
+
+    FileNotFoundError where it was never locked.
+    """
     return try_lock_path(_lock_file(root), create=False)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.builder.idle_lanes import empty_idle_lanes, list_idle_lanes, list_lanes
 from matrix.builder.kbuild_objects import find_made_since
 from matrix.builder.lane_dir import LaneDirectory, format_lane_key, open_lane, open_lane_copy
 from matrix.cache_layout import CacheLayout
@@ -470,6 +471,21 @@ def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> No
 
 
 # A copy that nobody else sees
+
+
+def test_a_copy_that_a_killed_process_left_goes_with_the_idle_lanes(trees: Trees, copy: Open) -> None:
+    lanes = trees.cache.layout.lanes
+    with copy(trees()) as place:
+        (place.build / "vfio.o").write_text("object")
+        assert list_idle_lanes(lanes, time.time() + 1) == [], "it is at work"
+    assert list(lanes.iterdir()) == []
+    if not (child := os.fork()):
+        with copy(trees()):
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list_idle_lanes(lanes, time.time() + 1)) == 1
+    empty_idle_lanes(lanes, time.time() + 1, lambda _: None)
+    assert list_lanes(lanes) == []
 
 
 @pytest.fixture
