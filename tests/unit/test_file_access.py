@@ -67,7 +67,7 @@ ALLOWED = {
     "matrix/commands/bench_ways.py:find_tuxmake": "a program of this machine",
     "matrix/engine/job_pool.py": "a pipe that this process made, in a directory of its own",
     "matrix/memory/results.py:compute_parser_digest": "kmatrix's own code",
-    "matrix/resolve/conf_forks.py:build_forking_shell": "a source that kmatrix brings",
+    "matrix/resolve/preload.py:_format_compilation": "a source that kmatrix brings",
     "matrix/resolve/conf_forks.py:remove_fork_files": "the names; they are removed through the door",
     "matrix/commands/doctor.py": "the cache's place, and what the user names as source",
     "matrix/commands/patch.py": "the directory that the user names, or this process made",
