@@ -25,9 +25,7 @@ from matrix.foreign_trees import inspect_tree
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
 from matrix.record.states import STOPPED_STATES, UNTRIED_STATES, State
-from matrix.resolve.conf_answers import CONF_ANSWERS, ConfAnswers
 from matrix.resolve.make_runner import MakeResult, MakeRunner
-from matrix.resolve.preload import build_preloading_shell
 from matrix.resolve.resolution import Resolution
 from matrix.resolve.step_output import bound_occurrences
 
@@ -74,7 +72,6 @@ class CellBuild:
     resolution: Resolution
     objects: LaneObjects
     runner: MakeRunner
-    answers: ConfAnswers
     stages: Stages
     log: CellLog
     on_stage: Callable[[str], None]
@@ -165,7 +162,11 @@ class CellBuild:
         self.lane.mark_busy()
         with self.log.open_sink() as log:
             # Which objects fit depends on the headers that make generates.
-            before = [self._prepare_headers(log)] if self._needs_headers() else []
+            before = (
+                [self.runner.run(("prepare",), self.cell.id, log, spent=self._sum_seconds([]))]
+                if self._needs_headers()
+                else []
+            )
             self._put_objects_back(before)
             moment, makes = self.lane.mark_busy(), list[MakeResult]()
             while not _is_stopped(before) and self._needs_make(makes, log):
@@ -209,11 +210,6 @@ class CellBuild:
     def _needs_headers(self) -> bool:
         """Whether the headers are to be prepared before objects can be put back: once for all stages."""
         return not self._has_put_back and self.objects.has_candidates
-
-    def _prepare_headers(self, log: LineCallback) -> MakeResult:
-        shell, spent = build_preloading_shell([CONF_ANSWERS]), self._sum_seconds([])
-        with self.answers.lend(self.lane.build):
-            return self.runner.run(("prepare",), self.cell.id, log, spent=spent, shell=shell)
 
     def _put_objects_back(self, prepared: list[MakeResult]) -> None:
         """Put back what is on record, once for all stages, unless the headers could not be prepared."""

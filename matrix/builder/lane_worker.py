@@ -37,7 +37,6 @@ from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
 from matrix.record.run_model import Cell
 from matrix.record.states import ANSWERED_STATES, COMPLETE_STATES, Evidence, State
-from matrix.resolve.conf_answers import ConfAnswers
 from matrix.resolve.conf_forks import MAX_TOGETHER, MIN_TOGETHER
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.reasons import explain_unreached
@@ -101,8 +100,6 @@ class LaneWorker:
     _open_directories: ExitStack = field(default_factory=ExitStack)
     _configs: ConfigSet = field(default_factory=ConfigSet)
     _finished_ids: set[str] = field(default_factory=set)
-    # Not the resolver's: a build's make may ask in another environment.
-    _answers: ConfAnswers = field(default_factory=ConfAnswers)
 
     def run(self) -> None:
         """Resolve all, then build what is reachable. A fault of the machine ends this lane and no other."""
@@ -390,7 +387,6 @@ class LaneWorker:
             reachable.resolution,
             self._objects,
             self._runner,
-            self._answers,
             self.context.session.find_stages(self.lane.arch),
             reachable.log,
             lambda stage: self.context.emit(StageStarted(self.lane.name, cell.id, stage)),

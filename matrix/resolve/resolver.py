@@ -23,7 +23,6 @@ from matrix.plan import Request
 from matrix.record.run_model import StageRecord
 from matrix.record.states import State
 from matrix.resolve.base_files import read_base_texts
-from matrix.resolve.conf_answers import CONF_ANSWERS, ConfAnswers
 from matrix.resolve.conf_forks import (
     CONF_FORKS,
     CONFIG_LIMIT,
@@ -33,7 +32,6 @@ from matrix.resolve.conf_forks import (
     write_fork_requests,
 )
 from matrix.resolve.make_runner import MakeResult, MakeRunner
-from matrix.resolve.preload import build_preloading_shell
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
 from matrix.resolve.step_output import bound_occurrences
 
@@ -70,7 +68,6 @@ class Resolver:
     _base_failure: MakeResult | None = None
     _made: dict[str, "_MadeConfig"] = field(default_factory=dict)
     _can_fork: bool = True
-    _answers: ConfAnswers = field(default_factory=ConfAnswers)
 
     def resolve(self, request: Request, log: Callable[[str], None]) -> Resolution:
         """The resolution of one request, out of the store where it is known. ``log`` takes every line."""
@@ -84,7 +81,7 @@ class Resolver:
             self._base_failure = None if failure.state is State.INFRA else failure
             return _build_failed_resolution(request, failure)
         build = self._put_request(request)
-        result = self._run_conf(build, _OLDDEFCONFIG, request, log)
+        result = self.runner.run(_OLDDEFCONFIG, request.id, log)
         if result.state is not State.PASS:
             return _build_failed_resolution(request, result)
         return self._finish_made(request, _MadeConfig(result, _read_made_config(build)))
@@ -104,7 +101,7 @@ class Resolver:
         forked = [*requests[1:], requests[0]]
         try:
             write_fork_requests(build, [self._format_request(request) for request in forked])
-            result = self._run_conf(build, _OLDDEFCONFIG, requests[0], lambda _: None, forks=True)
+            result = self.runner.run(_OLDDEFCONFIG, requests[0].id, lambda _: None, preload=(CONF_FORKS,))
             if result.state is State.PASS:
                 with suppress(ForeignFileError):
                     made = _MadeConfig(result, _read_made_config(build))
@@ -191,27 +188,12 @@ class Resolver:
             build = self._remove_config()
             target = self.catalog.find_base_target(request.arch, request.base)
             env = {} if base.seed is None else {"KCONFIG_SEED": str(base.seed)}
-            result = self._run_conf(build, (str(target),), request, log, env=env)
+            result = self.runner.run((str(target),), request.id, log, env=env)
             if result.state is not State.PASS:
                 self._base_failure = result
                 return
             text = _read_made_config(build)
         self._base_config = f"{text.rstrip()}\n{fragment}"
-
-    def _run_conf(
-        self,
-        build: Path,
-        targets: Sequence[str],
-        request: Request,
-        log: Callable[[str], None],
-        *,
-        env: Mapping[str, str] | None = None,
-        forks: bool = False,
-    ) -> MakeResult:
-        """Make targets whose conf asks only what is not known; ``forks``: for all that wait for a fork."""
-        shell = build_preloading_shell([CONF_ANSWERS, *([CONF_FORKS] if forks else [])])
-        with self._answers.lend(build):
-            return self.runner.run(targets, request.id, log, env=env, shell=shell)
 
     def _remove_config(self) -> Path:
         """The directory where conf is about to write .config. What an earlier cell left there is gone."""

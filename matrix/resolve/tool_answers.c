@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * What Kconfig's macros ask the tools, asked once.
+ * What a make asks of its tools, asked once.
  *
  * Whenever conf reads the tree's Kconfig, it runs the hundred commands of the macros there ($(shell …),
- * $(cc-option …)), before it looks at any configuration. Preloaded into make, this does nothing but in conf:
- * there it answers the commands that .conf-answers holds, and adds those that it does not hold. One that
- * prints to stderr, such as a warning, is not added: it prints that each time.
+ * $(cc-option …)), before it looks at any configuration. Whenever make reads the tree's Makefiles, it compiles
+ * nothing some fifty times, to see which options the compiler takes (try-run in scripts/Makefile.compiler).
+ * Preloaded into make, this answers those commands in conf and in make that .tool-answers holds, and adds those
+ * that it does not hold. In all other programs it does nothing.
+ *
+ * Not added is what may be answered otherwise the next time: a command of conf's that prints to stderr, such as
+ * a warning, which it has to print each time; and one of make's that takes a plugin or another file, which may
+ * not be built yet.
  *
  * A record is "STATUS BYTES BYTES\n", then the command, then its output. The rest of a file behind anything
  * else holds nothing.
@@ -14,6 +19,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +27,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ANSWERS ".conf-answers"
+#define ANSWERS "/build/.tool-answers"
 #define OUTPUT_BYTES 8192	/* conf reads the first 4096 */
 #define ANSWERS_BYTES (4 << 20)
 
-static int is_conf;
+static int is_conf, is_make;
 static char *known;
 static size_t known_size;
 
@@ -47,6 +53,25 @@ static int run_pclose(FILE *stream)
 	return next(stream);
 }
 
+static int can_make_streams(void)
+{
+	int probe = memfd_create("probe", MFD_CLOEXEC);
+
+	if (probe >= 0)
+		close(probe);
+	return probe >= 0;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	is_make = !strcmp(program_invocation_short_name, "make");
+	is_conf = !strcmp(program_invocation_short_name, "conf") && can_make_streams();
+	if (is_conf)
+		/* What the macros run is to see the environment of any other conf. */
+		unsetenv("LD_PRELOAD");
+}
+
+/* Read the file again if it has grown: makes below this one add to it. */
 static void read_answers(void)
 {
 	struct stat status;
@@ -54,7 +79,10 @@ static void read_answers(void)
 
 	if (file < 0)
 		return;
-	if (!fstat(file, &status) && S_ISREG(status.st_mode) && status.st_size < ANSWERS_BYTES) {
+	if (!fstat(file, &status) && S_ISREG(status.st_mode) && status.st_size < ANSWERS_BYTES &&
+	    (size_t)status.st_size != known_size) {
+		free(known);
+		known_size = 0;
 		known = calloc(1, status.st_size + 1); /* a NUL ends the last number */
 		if (known && read(file, known, status.st_size) == status.st_size)
 			known_size = status.st_size;
@@ -62,23 +90,7 @@ static void read_answers(void)
 	close(file);
 }
 
-__attribute__((constructor)) static void start(void)
-{
-	int probe;
-
-	if (strcmp(program_invocation_short_name, "conf"))
-		return;
-	/* What the macros run is to see the environment of any other conf. */
-	unsetenv("LD_PRELOAD");
-	probe = memfd_create("probe", MFD_CLOEXEC);
-	if (probe < 0)
-		return;
-	close(probe);
-	is_conf = 1;
-	read_answers();
-}
-
-static const char *find_answer(const char *command, int *status, size_t *size)
+static const char *search_answers(const char *command, int *status, size_t *size)
 {
 	size_t length = strlen(command), command_size, left = known_size;
 	char *at = known;
@@ -98,6 +110,17 @@ static const char *find_answer(const char *command, int *status, size_t *size)
 		left -= command_size + *size;
 	}
 	return NULL;
+}
+
+static const char *find_answer(const char *command, int *status, size_t *size)
+{
+	const char *answer = search_answers(command, status, size);
+
+	if (!answer) {
+		read_answers();
+		answer = search_answers(command, status, size);
+	}
+	return answer;
 }
 
 static void add_answer(const char *command, int status, const char *output, size_t size)
@@ -127,7 +150,7 @@ static int pass_complaints(int complaints)
 	return has_any;
 }
 
-/* Run a command to its end; the size of its output. */
+/* Run a command of conf's to its end; the size of its output. */
 static size_t run_command(const char *command, char *output, int *status)
 {
 	int complaints = memfd_create("complaints", MFD_CLOEXEC), own = fcntl(2, F_DUPFD_CLOEXEC, 3);
@@ -186,4 +209,41 @@ int pclose(FILE *stream)
 	fclose(answered);
 	answered = NULL;
 	return answered_status;
+}
+
+/* Whether this is kbuild's try-run on nothing: what it prints follows from its text and the tools. */
+static int is_try_run(const char *command)
+{
+	return !strncmp(command, "set -e;", 7) && strstr(command, "TMP=") && strstr(command, "trap \"rm -rf ") &&
+	       strstr(command, ">/dev/null 2>&1;") && strstr(command, "then echo \"") &&
+	       !strstr(command, "-fplugin") && !strstr(command, "-include") && !strchr(command, '@');
+}
+
+/* Runs the command "$1", and adds its record to the file "$2" by one write. */
+#define RECORD "output=$(sh -c \"$1\") || exit; printf '%s\\n' \"$output\"; " \
+	       "printf '0 %d %d\\n%s%s\\n' ${#1} $((${#output} + 1)) \"$1\" \"$output\" >>\"$2\""
+
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+		const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+	int (*next)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+		    char *const[], char *const[]) = dlsym(RTLD_NEXT, "posix_spawn");
+	const char *answer;
+	char text[OUTPUT_BYTES];
+	size_t size;
+	int status;
+
+	if (!is_make || !argv[0] || !argv[1] || strcmp(argv[1], "-c") || !argv[2] || argv[3] || !is_try_run(argv[2]))
+		return next(pid, path, actions, attributes, argv, envp);
+	answer = find_answer(argv[2], &status, &size);
+	if (answer && size < sizeof(text)) {
+		char *words[] = { "printf", "%s", text, NULL };
+
+		memcpy(text, answer, size);
+		text[size] = 0;
+		return next(pid, "/usr/bin/printf", actions, attributes, words, envp);
+	}
+	char *words[] = { argv[0], argv[1], RECORD, "sh", argv[2], ANSWERS, NULL };
+
+	return next(pid, path, actions, attributes, words, envp);
 }

@@ -1,4 +1,4 @@
-"""Libraries that a make's container compiles for itself, and that are preloaded into all that make runs."""
+"""The shell that runs a container's command, reports on its end, and may have its programs load libraries."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from matrix.resolve.container_report import REPORTING_SHELL
 
 
-def build_preloading_shell(sources: Iterable[Path]) -> tuple[str, ...]:
-    """The reporting shell that first compiles these C sources of kmatrix's, and has make preload them.
+def build_shell(libraries: Iterable[Path] = ()) -> tuple[str, ...]:
+    """The reporting shell. It first compiles these C sources of kmatrix's, for all programs to preload.
 
-    Whichever host compiler the image has will do; without one, or where it fails, make runs as ever.
+    Whichever host compiler the image has will do; without one, or where it fails, they run as ever.
     """
     kind, option, script, name = REPORTING_SHELL
-    return kind, option, "".join(map(_format_compilation, sources)) + script, name
+    return kind, option, "".join(map(_format_compilation, libraries)) + script, name
 
 
 def _format_compilation(source: Path) -> str:
