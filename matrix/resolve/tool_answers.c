@@ -23,12 +23,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define ANSWERS "/build/.tool-answers"
-#define OUTPUT_BYTES 8192	/* conf reads the first 4096 */
+#define OUTPUT_BYTES 4096	/* as many as conf reads */
 #define ANSWERS_BYTES (4 << 20)
 
 static int is_conf, is_make;
@@ -53,19 +52,25 @@ static int run_pclose(FILE *stream)
 	return next(stream);
 }
 
-static int can_make_streams(void)
+/* A file without a name, or -1. */
+static int open_nameless(void)
 {
-	int probe = memfd_create("probe", MFD_CLOEXEC);
+	return open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
 
-	if (probe >= 0)
-		close(probe);
-	return probe >= 0;
+static int can_open_nameless(void)
+{
+	int file = open_nameless();
+
+	if (file >= 0)
+		close(file);
+	return file >= 0;
 }
 
 __attribute__((constructor)) static void start(void)
 {
 	is_make = !strcmp(program_invocation_short_name, "make");
-	is_conf = !strcmp(program_invocation_short_name, "conf") && can_make_streams();
+	is_conf = !strcmp(program_invocation_short_name, "conf") && can_open_nameless();
 	if (is_conf)
 		/* What the macros run is to see the environment of any other conf. */
 		unsetenv("LD_PRELOAD");
@@ -125,7 +130,8 @@ static const char *find_answer(const char *command, int *status, size_t *size)
 
 static void add_answer(const char *command, int status, const char *output, size_t size)
 {
-	FILE *file = fopen(ANSWERS, "ae");
+	int descriptor = open(ANSWERS, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "a");
 
 	if (!file)
 		return;
@@ -153,7 +159,7 @@ static int pass_complaints(int complaints)
 /* Run a command of conf's to its end; the size of its output. */
 static size_t run_command(const char *command, char *output, int *status)
 {
-	int complaints = memfd_create("complaints", MFD_CLOEXEC), own = fcntl(2, F_DUPFD_CLOEXEC, 3);
+	int complaints = open_nameless(), own = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	size_t size = 0;
 	FILE *stream;
 
@@ -175,7 +181,7 @@ static size_t run_command(const char *command, char *output, int *status)
 
 static FILE *open_text(const char *text, size_t size)
 {
-	int file = memfd_create("answer", MFD_CLOEXEC);
+	int file = open_nameless();
 
 	if (file < 0)
 		return NULL;
@@ -220,8 +226,10 @@ static int is_try_run(const char *command)
 }
 
 /* Runs the command "$1", and adds its record to the file "$2" by one write. */
-#define RECORD "output=$(sh -c \"$1\") || exit; printf '%s\\n' \"$output\"; " \
-	       "printf '0 %d %d\\n%s%s\\n' ${#1} $((${#output} + 1)) \"$1\" \"$output\" >>\"$2\""
+#define RECORD                                                                                              \
+	"output=$(sh -c \"$1\") || exit; printf '%s\\n' \"$output\"; "                                       \
+	"[ -h \"$2\" ] || [ ! -w \"$2\" ] || [ ! -f \"$2\" ] || "                                            \
+	"printf '0 %d %d\\n%s%s\\n' ${#1} $((${#output} + 1)) \"$1\" \"$output\" >>\"$2\""
 
 int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])

@@ -23,26 +23,19 @@ _ANSWERS_LIMIT = 4 * 2**20
 class ToolAnswers:
     """The answers in one lane. They end with its run: another tree may give others."""
 
-    _known: bytes | None = None
+    _known: bytes = b""
 
     @contextmanager
     def lend(self, build: Path) -> Iterator[None]:
         """Let a make in this build directory, which preloads `TOOL_ANSWERS`, use them and add to them."""
+        files, status = ForeignDirectory(build), build.stat()
         remove_tree(build / _ANSWERS)
-        if self._known is not None:
-            status = build.stat()
-            # It is the container's user who adds to it. Without the file, make asks all anew.
-            with suppress(ForeignFileError):
-                ForeignDirectory(build).write_file(_ANSWERS, self._known, (status.st_uid, status.st_gid))
+        # It is the container's user who adds to it. Without the file, make asks all anew.
+        with suppress(ForeignFileError):
+            files.write_file(_ANSWERS, self._known, (status.st_uid, status.st_gid))
         try:
             yield
-            self._known = _read_answers(build) or self._known
+            with suppress(ForeignFileError):
+                self._known = files.read_bytes(_ANSWERS, _ANSWERS_LIMIT) or self._known
         finally:
             remove_tree(build / _ANSWERS)
-
-
-def _read_answers(build: Path) -> bytes | None:
-    try:
-        return ForeignDirectory(build).read_bytes(_ANSWERS, _ANSWERS_LIMIT)
-    except ForeignFileError:
-        return None
