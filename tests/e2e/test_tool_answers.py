@@ -198,7 +198,7 @@ def test_the_kernel_is_prepared_as_without_answers(
     run(alone, "defconfig")
     run(alone, "prepare")
     expected = hash_headers(build)
-    assert len(expected) > 1000
+    assert len(expected) > 30
     for _ in range(2):
         run(runner, "allnoconfig")
         run(runner, "prepare")
