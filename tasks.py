@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from matrix.bench_times import BenchTable
 from matrix.catalog.types import Profile
 from matrix.command_line import (
     POSITIONAL,
@@ -18,8 +19,9 @@ from matrix.command_line import (
     read_command_line,
 )
 from matrix.commands import develop
-from matrix.commands.bench import parse_bench_request, run_bench
+from matrix.commands.bench import run_bench
 from matrix.commands.bench_cases import CASES
+from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
@@ -107,14 +109,21 @@ def run(profile: Profile, *, baseline: str, known: str) -> int:
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
-    with display_progress(console) as emit:
-        verified = verify_run(profile, stored, emit)
     show_run_summary(stored, console)
     if baseline_options is None:
-        return choose_worse_code(_compute_exit_code(stored.run, profile), verified)
-    result = apply_baseline(stored, baseline_options, werror=profile.werror)
-    show_regression(result.regression, result.known_issues, console)
-    return choose_worse_code(result.exit_code, verified)
+        code = _compute_exit_code(stored.run, profile)
+    else:
+        result = apply_baseline(stored, baseline_options, werror=profile.werror)
+        show_regression(result.regression, result.known_issues, console)
+        code = result.exit_code
+    # Last: what the run itself found is told however this ends.
+    return choose_worse_code(code, _verify_run(profile, stored, console))
+
+
+def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
+    with survive_failures("what verifies the run"), display_progress(console) as emit:
+        return verify_run(profile, stored, emit)
+    return ExitCode.PASSED  # what failed has an exit code of its own
 
 
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -382,7 +391,7 @@ def doctor(profile: Profile) -> int:
     return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
-@define_task("cache-size", own=[("yes", False, "remove it; without this, only show it")])
+@define_task("profile", "cache-size", own=[("yes", False, "remove it; without this, only show it")])
 def sweep(profile: Profile, *, yes: bool) -> int:
     """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
     show_holdings(list_cache_holdings(), Console())
@@ -409,7 +418,7 @@ def test(*, unit: bool, only: str) -> int:
         ("case", [], f"{', '.join(case.name for case in CASES)} (default: all that can be)"),
         ("against", [], f"{', '.join(WAY_NAMES)} (default: all)"),
         ("repeat", "1", "how often everything is measured, in turn"),
-        ("sample", "4", "cells that each other way builds in a repetition; 0 for all"),
+        ("sample", "4", "cells that each other way builds in a repetition, about; 0 for all"),
         ("next", "", "another version of the tree, as --source has it, for the case next"),
         ("format", TABLE_FORMATS[0], " or ".join(TABLE_FORMATS)),
     ],
@@ -427,8 +436,13 @@ def bench(
     """Measure kmatrix against make in a loop and tuxmake: the same cells, images, targets and jobs."""
     show = select_table_format(format)
     request = parse_bench_request(case, against, repeat, sample, next)
-    with display_progress(Console(stderr=True)) as emit:
-        table = run_bench(profile, request, emit, read_command_line())
+    # An error or Ctrl-C goes on when the display is closed and what was measured until then is printed.
+    with ExitStack() as stack, display_progress(Console(stderr=True)) as emit:
+
+        def keep(measured: BenchTable) -> None:
+            stack.callback(show, measured, Console())
+
+        table = run_bench(profile, request, emit, keep, read_command_line())
     show(table, Console())
     return 0
 

@@ -2,13 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from matrix.record.run_model import Host, SourceRecord
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,17 @@ class CellTime:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that a way takes for all ``cells``, from the ``built`` ones that agree.
+    """Seconds that a way takes for all ``cells``, from ``built`` builds that agree.
 
     ``error``: its standard error, 0 where every cell was built, and None where one cell alone says nothing
-    of it.
+    of it. ``sampled``: some cells were not built, or do not count.
     """
 
     seconds: float
     error: float | None
     built: int
     cells: int
+    sampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class WayRow:
     @property
     def is_sampled(self) -> bool:
         """Whether some estimate rests on fewer cells than it is for."""
-        return any(item.built < item.cells for item in self.estimates)
+        return any(item.sampled for item in self.estimates)
 
 
 @dataclass(frozen=True)
@@ -119,28 +117,19 @@ class BenchTable:
     rows: tuple[CaseRow, ...]
 
 
-def pick_sample(items: Sequence[T], count: int, shift: int = 0) -> tuple[T, ...]:
-    """``count`` items, evenly spread, in their order; all of them for 0 or for more than there are.
+def estimate_independent(times: Sequence[CellTime], lanes: Mapping[str, int]) -> Estimate | None:
+    """The time for all cells of a way that keeps nothing: each costs the same, whatever came before.
 
-    Another ``shift`` picks others.
+    ``lanes`` has the number of cells of each lane, whose own cells stand for it: arches and compilers differ.
+    None where of some lane no cell counts.
     """
-    if not 0 < count < len(items):
-        return tuple(items)
-    step = len(items) / count
-    places = {(int((number + 0.5) * step) + shift) % len(items) for number in range(count)}
-    return tuple(items[place] for place in sorted(places))
-
-
-def estimate_independent(times: Sequence[CellTime], cells: int) -> Estimate | None:
-    """The time for all cells of a way that keeps nothing: each costs the same, whatever came before."""
-    seconds = [time.seconds for time in times if time.agrees]
-    if not seconds:
-        return None
-    return Estimate(
-        seconds=statistics.fmean(seconds) * cells,
-        error=_compute_error(seconds, cells),
-        built=len(seconds),
-        cells=cells,
+    counted = _average_cells(times)
+    # Where a lane has a single cell, all lanes' cells show how far cells lie apart: too far, rather, as the
+    # lanes themselves differ.
+    every = [seconds for cells in counted.values() for seconds in cells.values()]
+    return _add_lanes(
+        [_estimate_lane(list(counted.get(lane, {}).values()), cells, every) for lane, cells in lanes.items()],
+        built=sum(time.agrees and time.lane in lanes for time in times),
     )
 
 
@@ -148,54 +137,83 @@ def estimate_walk(times: Sequence[CellTime], lanes: Mapping[str, int], *, fresh:
     """The time for all cells of a way that walks each lane's cells in one directory.
 
     ``times`` are in the order of the walk, ``lanes`` has the number of cells of each lane. With ``fresh`` the
-    directories were empty: a lane's first cell makes what the others find, and counts once.
+    directories were empty: a lane's first cell makes what the others find, and counts once. None where of
+    some lane nothing counts, or only the first cell of several.
     """
-    parts = list(_estimate_lanes(times, lanes, fresh=fresh))
-    if not parts or any(part is None for part in parts):
-        return None
+    return _add_lanes(
+        [
+            _estimate_walked_lane([time for time in times if time.lane == lane], cells, fresh=fresh)
+            for lane, cells in lanes.items()
+        ],
+        built=sum(time.agrees and time.lane in lanes for time in times),
+    )
+
+
+def _average_cells(times: Sequence[CellTime]) -> dict[str, dict[str, float]]:
+    """Lane → cell → the mean of its builds that agree: a cell that was built twice is one cell."""
+    builds: dict[str, dict[str, list[float]]] = {}
+    for time in times:
+        if time.agrees:
+            builds.setdefault(time.lane, {}).setdefault(time.cell, []).append(time.seconds)
+    return {
+        lane: {cell: statistics.fmean(seconds) for cell, seconds in cells.items()}
+        for lane, cells in builds.items()
+    }
+
+
+def _add_lanes(parts: Sequence[Estimate | None], built: int) -> Estimate | None:
     known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
     errors = [part.error for part in known]
     return Estimate(
         seconds=sum(part.seconds for part in known),
         error=None if None in errors else math.hypot(*(error or 0.0 for error in errors)),
-        built=sum(part.built for part in known),
-        cells=sum(lanes.values()),
+        built=built,
+        cells=sum(part.cells for part in known),
+        sampled=any(part.sampled for part in known),
     )
 
 
-def _estimate_lanes(
-    times: Sequence[CellTime], lanes: Mapping[str, int], *, fresh: bool
-) -> Iterator[Estimate | None]:
-    for lane, cells in lanes.items():
-        walked = [time for time in times if time.lane == lane]
-        first, rest = walked[:1], walked[1:]
-        if not fresh or not rest or not first[0].agrees:
-            yield estimate_independent(walked, cells)
-            continue
-        later = estimate_independent(rest, cells - 1)
-        begun = first[0].seconds
-        yield later and Estimate(later.seconds + begun, later.error, later.built + 1, cells)
+def _estimate_walked_lane(walked: Sequence[CellTime], cells: int, *, fresh: bool) -> Estimate | None:
+    if len(walked) == 1 < cells:
+        return None
+    begun = walked[0].seconds if fresh and cells > 1 and walked and walked[0].agrees else None
+    seconds = [time.seconds for time in walked[begun is not None :] if time.agrees]
+    later = _estimate_lane(seconds, cells - (begun is not None), seconds)
+    if later is None or begun is None:
+        return later
+    return replace(later, seconds=later.seconds + begun, cells=cells)
 
 
-def _compute_error(seconds: Sequence[float], cells: int) -> float | None:
+def _estimate_lane(seconds: Sequence[float], cells: int, every: Sequence[float]) -> Estimate | None:
+    """From the seconds of different cells of one lane, and of all lanes."""
+    if not seconds:
+        return None
+    error = _compute_error(seconds, cells, every)
+    return Estimate(statistics.fmean(seconds) * cells, error, len(seconds), cells, len(seconds) < cells)
+
+
+def _compute_error(seconds: Sequence[float], cells: int, every: Sequence[float]) -> float | None:
     """The standard error of the sum of all cells, with the correction for a finite population."""
     count = len(seconds)
     if count >= cells:
         return 0.0
-    if count == 1:
+    apart = seconds if count > 1 else every
+    if len(apart) == 1:
         return None
     left = 1 - count / cells
-    return cells * statistics.stdev(seconds) / math.sqrt(count) * math.sqrt(left)
+    return cells * statistics.stdev(apart) / math.sqrt(count) * math.sqrt(left)
 
 
 def compute_ratio(own: Sequence[float], others: Sequence[Estimate]) -> Ratio | None:
     """kmatrix's times over another way's: the median of all pairs, and from the lowest to the highest, each
-    estimate taken one standard error to either side."""
+    estimate taken one standard error to either side. One pair of which all cells were built has no spread."""
     pairs = [(seconds, other) for seconds in own for other in others if other.seconds > 0]
     if not pairs:
         return None
     median = statistics.median(seconds / other.seconds for seconds, other in pairs)
-    if any(other.error is None for _, other in pairs):
+    if any(other.error is None for _, other in pairs) or (len(pairs) == 1 and not pairs[0][1].error):
         return Ratio(median, None, None)
     low = min(seconds / (other.seconds + (other.error or 0.0)) for seconds, other in pairs)
     # An error as large as the estimate bounds nothing.

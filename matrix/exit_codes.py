@@ -12,7 +12,7 @@ class ExitCode(IntEnum):
     PASSED = 0, "every cell that was built passed"
     WRONG_REQUEST = 1, "the request was wrong, or nothing was proven: no cell compiled anything"
     MACHINE_FAULT = 2, "the machine let us down, so something that was planned was not tried"
-    BUG = 70, "kmatrix itself is wrong: a bug"
+    BUG = 70, "kmatrix itself is wrong: a bug, or a difference that `--verify` found"
     FAILED = 100, "at least one cell failed"
     WARNED = 101, "with `--werror`: warnings, and no failure"
     INTERRUPTED = 130, "interrupted"
@@ -49,6 +49,6 @@ def choose_exit_code(
 
 
 def choose_worse_code(*codes: int) -> int:
-    """The code that stands first in the ladder; one that is not there, as of a shell, wins."""
+    """The code that stands first in the ladder; one that is not there wins: of a bug, of a shell."""
     order: list[int] = list(LADDER)
     return min(codes, key=lambda code: order.index(code) if code in order else -1)

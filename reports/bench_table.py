@@ -108,7 +108,7 @@ def _list_notes(table: BenchTable) -> Iterator[str]:
     yield "ratio: kmatrix's seconds over the other way's; spread: from the lowest to the highest"
     if any(way.is_sampled for case in table.rows for way in case.ways):
         yield (
-            "built: where it is less than the cells, seconds are the mean of those times the cells, "
+            "built: where not all cells were, seconds are, lane by lane, the mean of those times the cells, "
             "and the spread has its standard error in it"
         )
     for case in table.rows:

@@ -160,7 +160,7 @@ def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
 def show_holdings(holdings: Sequence[ReportedHolding], console: Console) -> None:
     """A line for each kind of things in the cache."""
     for held in holdings:
-        print_line(console, f"{held.kind:18} {format_size(held.size):>10}  in {held.count:,}")
+        print_line(console, f"{held.kind:18} {format_size(held.size):>10}  {held.count:,} of them")
 
 
 def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:

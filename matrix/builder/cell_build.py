@@ -65,7 +65,8 @@ class Stages:
 class CellBuild:
     """Builds one reachable cell in its lane's directory. ``on_stage`` is called with each stage's name.
 
-    ``listed_objects``: afterwards, all that the lists of its stages name.
+    ``listed_objects``: afterwards, all that the lists of its stages name. ``warned``: whatever something was
+    printed of, by its name. ``has_nameless_warning``: whether it is unknown of what something was printed.
     """
 
     cell: Cell
@@ -76,15 +77,15 @@ class CellBuild:
     log: CellLog
     on_stage: Callable[[str], None]
     listed_objects: set[str] = field(default_factory=set)
+    warned: set[str] = field(default_factory=set)
+    has_nameless_warning: bool = False
     _records: list[StageRecord] = field(default_factory=list)
     _occurrences: list[StageOccurrence] = field(default_factory=list)
     _objects: set[str] = field(default_factory=set)
     _reason: str | None = None
-    _warned: set[str] = field(default_factory=set)
     _has_put_back: bool = False
     _ends: list[MakeResult] = field(default_factory=list)
     _is_whole: bool = True
-    _has_nameless_warning: bool = False
 
     @property
     def lane(self) -> LaneDirectory:
@@ -124,9 +125,9 @@ class CellBuild:
         """Leave the directory to the next cell: idle, where every make came to an end of its own."""
         # make does not repeat what it printed of them. Now, as a later stage needs what an earlier one made;
         # and before the directory is idle: if the process is killed until then, the lane is dropped.
-        self.objects.remove_unkept(self._warned)
+        self.objects.remove_unkept(self.warned)
         self.lane.save_state()
-        if self._ends and self._is_whole and not self._has_nameless_warning:
+        if self._ends and self._is_whole and not self.has_nameless_warning:
             self.lane.finish_step(_find_stopped_state(self._ends))
 
     def _is_config_unchanged(self) -> bool:
@@ -185,10 +186,10 @@ class CellBuild:
         self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
         self._ends += [result, *answer]
-        self._has_nameless_warning |= any(map(_is_nameless, occurrences))
+        self.has_nameless_warning |= any(map(_is_nameless, occurrences))
         if is_complete and result.state not in UNTRIED_STATES:
             self._keep_objects(objects, printed, moment)
-        self._warned |= {item.object for item in occurrences if item.object}
+        self.warned |= {item.object for item in occurrences if item.object}
         state = _refine_pass(_apply_final_errors(result, occurrences), objects.own, occurrences)
         if state is State.FAIL and result.is_cut_short:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)

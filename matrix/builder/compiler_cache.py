@@ -1,4 +1,5 @@
-"""ccache below the compilers of a run: where it keeps what, and the settings under which it tells the truth.
+"""ccache below the compilers of a run: where it keeps what, and the settings that keep it from giving another
+build's object.
 
 A folder for each image, as a compiler is known by its image; in it one for each layer of patched trees. A
 tree reads the layers below its own and writes only into that: what a patch produced serves that patch only.
@@ -31,12 +32,18 @@ class CompilerCache:
 
 
 def open_compiler_cache(
-    folder: Path, image: str, patches: Sequence[AppliedPatch], owner: str, limit: int = MAX_COMPILER_CACHE
+    folder: Path,
+    image: str,
+    patches: Sequence[AppliedPatch],
+    owner: str,
+    limit: int = MAX_COMPILER_CACHE,
+    *,
+    fresh: bool = False,
 ) -> CompilerCache:
     """What ccache kept of an image (an id), ready for a container of this user (``uid:gid``) to write to.
 
-    ``folder`` holds all images. The own layer is cut down to ``limit`` bytes before. MachineError when the
-    disk is full.
+    ``folder`` holds all images. The own layer is cut down to ``limit`` bytes before. With ``fresh`` ccache
+    keeps what is compiled and gives nothing. MachineError when the disk is full.
     """
     own, *below = (folder / _name_image_folder(image) / layer for layer in name_layers(patches))
     with translate_disk_full(own):
@@ -48,7 +55,8 @@ def open_compiler_cache(
     for number, layer in enumerate(filter(Path.is_dir, below), start=1):
         mounts.append(Mount(layer, f"{CCACHE_MOUNT}-{number}"))
         storages.append(f"file:{CCACHE_MOUNT}-{number}|read-only=true")
-    return CompilerCache(tuple(mounts), _build_environment(image, storages))
+    env = _build_environment(image, storages)
+    return CompilerCache(tuple(mounts), {**env, "CCACHE_RECACHE": "1"} if fresh else env)
 
 
 def _name_image_folder(image: str) -> str:

@@ -1,4 +1,4 @@
-"""Lanes in which nobody works: what they take, and how those go that were not used for longest."""
+"""Lanes that no process holds: what they take, and how those go that were not used for longest."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress

@@ -23,13 +23,16 @@ from matrix.kconfig.config import Config
 from matrix.memory.command_file import CommandFile, locate_command_file, parse_command_file
 from matrix.memory.object_setting import InputReader, ObjectSetting
 from matrix.memory.objects import CompiledObject, KnownObject, ObjectMemory, may_be_kept
-from matrix.memory.same_objects import CellParts, build_cell_parts
+from matrix.memory.same_objects import CellParts, ModuleLink, build_cell_parts, list_sources
 from matrix.memory.tree_contents import ABSENT, digest_lines
 
 _LIBRARY = "lib.a"
 _C_AND_HEADER = ".[ch]"
 _PREPARED_HEADER = re.compile(r"(arch/[^/]+/)?include/generated/")
-_OBJECT_TOOLS = frozenset({"gcc", "clang", "as", "objtool", "sparse", "smatch"})
+_OBJECT_TOOLS = frozenset({"gcc", "clang", "as", "objtool", "sparse", "smatch", "kernel-doc"})
+"""What works in the rule that makes an object: its words come with each making, and only with that."""
+_APART_TOOLS = frozenset({"modpost"})
+"""What names objects and works apart from their rules, anew in each stage that it belongs to."""
 _Stamp = tuple[int, int]
 """What tells a file from one that was written in its place: inode, and mtime in nanoseconds."""
 
@@ -91,16 +94,39 @@ class LaneObjects:
         """Object → its key in the memory, for those of these that are on record."""
         return {path: self._standing[path].known.key for path in objects if self.is_standing(path)}
 
+    def list_sources(self, objects: Iterable[str]) -> frozenset[str]:
+        """The .c, .h and .S files that went into these objects, which are on record."""
+        known = {path: self._standing[path].known for path in objects}
+        return list_sources(known, self.memory, self.reader)
+
     def describe_parts(
-        self, listed: Set[str], keys: Mapping[str, str], others: Iterable[str]
+        self, listed: Set[str], keys: Mapping[str, str], others: Iterable[str], warned: Set[str]
     ) -> CellParts | None:
         """What a cell was made of that was built without a failure, None where that is unknown; the links of
-        its modules are remembered. ``listed`` are its objects, ``others`` the sources of all else."""
-        modules = list_module_parts(self.lane.build, normalize_paths(listed - keys.keys()))
-        parts = build_cell_parts(listed, keys, modules, others, self.reader.tree)
-        for module, linked in parts.modules.items() if parts else ():
-            self.memory.keep_link(module, [keys[name] for name in linked])
-        return parts
+        its modules are remembered.
+
+        ``listed`` are its objects, ``others`` the sources of all else. ``warned`` is whatever something was
+        printed of: of a link that warned (objtool's words, where it waits for the whole module) nothing is
+        remembered, as only what is known to be silent needs no words on record.
+        """
+        links = self._read_links(normalize_paths(listed - keys.keys()))
+        parts = build_cell_parts(listed, keys, links, others, self.reader.tree)
+        if parts is None:
+            return None
+        for module in parts.links.keys() - warned:
+            link = parts.links[module]
+            self.memory.keep_link(module, link.command, [keys[name] for name in link.parts])
+        return parts if warned.isdisjoint(parts.links) else None
+
+    def _read_links(self, modules: Iterable[str]) -> dict[str, ModuleLink]:
+        """How those of these were linked of which that is known."""
+        made_of = list_module_parts(self.lane.build, modules)
+        commands = {module: self._digest_file(locate_command_file(module)) for module in made_of}
+        return {
+            module: ModuleLink(command=commands[module], parts=tuple(sorted(parts)))
+            for module, parts in made_of.items()
+            if commands[module] != ABSENT
+        }
 
     def list_warnings(self, objects: Set[str]) -> list[Occurrence]:
         """What the compiler said of those of these objects that are on record, and were not made again."""
@@ -134,7 +160,7 @@ class LaneObjects:
         One with warnings is remembered only where a list shows that it is ``listed``: elsewhere nothing would
         say whether its warnings belong to a configuration.
         """
-        said = _group_by_object(occurrences)
+        said = _group_by_object(item for item in occurrences if item.diagnostic.tool not in _APART_TOOLS)
         if any(item.tool in _OBJECT_TOOLS for item in said.get(None, ())):
             return  # whose words these are is not known
         candidates = (
@@ -214,7 +240,8 @@ class LaneObjects:
     def _read_compiled(
         self, path: str, said: tuple[Diagnostic, ...], is_listed: bool
     ) -> CompiledObject | None:
-        if any(item.severity == "error" for item in said):
+        # Whether the next make of the object repeats what another tool said in its name is not known.
+        if any(item.severity == "error" or item.tool not in _OBJECT_TOOLS for item in said):
             return None
         files = self.lane.files
         try:

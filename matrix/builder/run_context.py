@@ -127,10 +127,11 @@ class Session:
             # What is built in empty directories is there to be compared: it asks for itself.
             answers=None if self.scratch else ToolAnswers(),
         )
-        if not self.profile.ccache:
+        # What is built to be compared with what is remembered takes nothing from anywhere.
+        if not self.profile.ccache or self.scratch is not None:
             return runner
         folder = self.cache.layout.compiler_caches
-        kept = open_compiler_cache(folder, image, self.tree.patches, self.user)
+        kept = open_compiler_cache(folder, image, self.tree.patches, self.user, fresh=self.profile.fresh)
         return replace(runner, mounts=kept.mounts, env=kept.env)
 
     def create_resolver(
@@ -211,7 +212,7 @@ class BuiltCell:
 
 
 def _skip_examination(_: BuiltCell) -> None:
-    """Nobody looks at it."""
+    """Examine nothing."""
 
 
 RETRY_DELAY, MAX_RETRY_DELAY = 2.0, 60.0

@@ -14,7 +14,7 @@ from matrix.memory.object_setting import InputReader
 from matrix.memory.objects import KnownObject, ObjectMemory
 from matrix.memory.results import CellInputs, KeptResult, ResultMemory
 from matrix.memory.same_objects import CellParts, find_same_objects, list_sources
-from matrix.record.run_model import Cell
+from matrix.record.run_model import Cell, StageRecord
 from matrix.record.states import Evidence, State
 from matrix.resolve.resolution import Resolution
 
@@ -56,9 +56,7 @@ class SameCells:
         origins = {path: f"{known.entry.run}/{known.value.cell}" for path, known in changed.items()}
         log.write_lines(_format_log(kept, origins))
         occurrences = [*pair_with_stage("configure", resolution.diagnostics), *_list_occurrences(kept, same)]
-        state = State.WARN if len(occurrences) > len(resolution.diagnostics) else State.PASS
-        update = {"state": state, "seconds": 0.0, "compiled": 0}
-        stages = [stage.model_copy(update=update) for stage in kept.stages]
+        stages = _rejudge_stages(kept, has_warned=len(occurrences) > len(resolution.diagnostics))
         result = finish_cell(cell, [resolution.stage, *stages], occurrences, log, kept.objects)
         own = list(dict.fromkeys(origins.values())) or [f"{kept.run}/{kept.cell}"]
         evidence = {"evidence": Evidence.SAME_OBJECTS, "evidence_from": _join_origins(own)}
@@ -69,6 +67,17 @@ class SameCells:
             is_whole=True,
             parts=parts.model_copy(update={"keys": {path: known.key for path, known in same.items()}}),
         )
+
+
+def _rejudge_stages(kept: KeptResult, *, has_warned: bool) -> list[StageRecord]:
+    """The stages as make would leave them. One without an object of its own proves nothing, whatever was
+    compiled beside: the kept one was empty, and so is this one."""
+    state = State.WARN if has_warned else State.PASS
+    update = {"seconds": 0.0, "compiled": 0}
+    return [
+        stage.model_copy(update={**update, "state": state if stage.objects else State.EMPTY})
+        for stage in kept.stages
+    ]
 
 
 def _list_occurrences(kept: KeptResult, same: Mapping[str, KnownObject]) -> Iterator[StageOccurrence]:

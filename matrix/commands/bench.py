@@ -8,32 +8,22 @@ that nothing that was ever built helps it or is left behind.
     work/        caches and build directories, gone at the end
 """
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
-from matrix.bench_times import (
-    BenchTable,
-    CaseRow,
-    CellTime,
-    Compilations,
-    Estimate,
-    WayRow,
-    compute_ratio,
-    estimate_independent,
-    estimate_walk,
-    pick_sample,
-)
+from matrix.bench_sample import compute_sample_size, deal_sample, pick_sample, pick_walk
+from matrix.bench_times import BenchTable, CellTime, Compilations
 from matrix.builder.run_context import Session
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.types import Profile
-from matrix.commands.bench_cases import CASES, BenchCase
-from matrix.commands.bench_ways import WAY_NAMES, BenchCell, BenchWay, create_way
+from matrix.commands.bench_cases import BenchCase
+from matrix.commands.bench_request import BenchRequest
+from matrix.commands.bench_results import BenchResults, CaseTimes, describe_row
+from matrix.commands.bench_ways import BenchCell, BenchWay, create_way
 from matrix.commands.patch import PatchRequest, evaluate_patch
 from matrix.commands.restore import restore_session
 from matrix.commands.run import (
@@ -43,8 +33,7 @@ from matrix.commands.run import (
     run_matrix,
 )
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, prepare_session
-from matrix.commands.settings import parse_number, split_words
-from matrix.errors import InterruptedRunError, MachineError, RequestError, format_nearest
+from matrix.errors import InterruptedRunError, MachineError, RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import remove_tree
@@ -56,78 +45,23 @@ from matrix.record.run_model import Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence, State
 from matrix.source.cache import SourceCache
 from matrix.source.mbox.series import read_series
-from matrix.source.spec import parse_source_spec
 
-MAX_REPEAT = 100
 _WORK_DIRECTORY = "work"
-
-
-@dataclass(frozen=True)
-class BenchRequest:
-    """What is measured: these cases against these ways, each ``repeat`` times.
-
-    ``sample``: cells that each other way builds in a repetition, 0 for all. ``next_spec``: the source of the
-    case `next`.
-    """
-
-    cases: tuple[BenchCase, ...]
-    against: tuple[str, ...]
-    repeat: int
-    sample: int
-    next_spec: str = ""
-
-
-def parse_bench_request(
-    case: Sequence[str], against: Sequence[str], repeat: str, sample: str, next_spec: str
-) -> BenchRequest:
-    """The request in the task's options. RequestError for an unknown name, or a number out of its range."""
-    known = [item.name for item in CASES if next_spec or not item.is_next]
-    names = _choose_names("case", case, tuple(item.name for item in CASES)) or known
-    if "next" in names and not next_spec:
-        raise RequestError("the case next needs another version of the tree", "name it: --next SPEC")
-    if next_spec:
-        parse_source_spec(next_spec)
-    return BenchRequest(
-        cases=tuple(item for item in CASES if item.name in names),
-        against=tuple(_choose_names("against", against, WAY_NAMES) or WAY_NAMES),
-        repeat=_parse_count("repeat", repeat, 1),
-        sample=_parse_count("sample", sample, 0),
-        next_spec=next_spec,
-    )
-
-
-def _choose_names(option: str, given: Sequence[str], known: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(split_words(given)))
-    for name in names:
-        if name not in known:
-            raise RequestError(
-                f"--{option}: there is no {name!r}{format_nearest(name, known)}",
-                f"it takes {', '.join(known)}",
-            )
-    return names
-
-
-def _parse_count(option: str, text: str, least: int) -> int:
-    try:
-        count = parse_number([text])
-    except RequestError as error:
-        raise RequestError(f"--{option}: {error}", error.hint) from error
-    most = MAX_REPEAT if option == "repeat" else 10**6
-    if not least <= count <= most:
-        raise RequestError(f"--{option}: expected a number from {least} to {most}, got {count}")
-    return count
 
 
 def run_bench(
     profile: Profile,
     request: BenchRequest,
     emit: EventSink,
+    on_stop: Callable[[BenchTable], None],
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
 ) -> BenchTable:
-    """Measure, case by case. All that is wrong with the request is a RequestError before anything is built.
+    """Measure, case by case. What is wrong with the request is a RequestError before anything is built, but
+    that no cell can be built, which kmatrix's own run shows.
 
-    MachineError where a cell could not be tried, InterruptedRunError after Ctrl-C.
+    MachineError where a cell could not be tried, InterruptedRunError after Ctrl-C. Whatever ends it, what was
+    measured until then goes to ``on_stop``.
     """
     cache = environment.open_cache()
     check_output_unused(profile)
@@ -144,23 +78,42 @@ def run_bench(
         )
         work = claim_output_folder(directory, _WORK_DIRECTORY)
         inner = profile.model_copy(update={"out": None})
-        bench = _Bench(inner, request, emit, argv, replace(environment, cache=cache), directory)
+        results = BenchResults(request)
+        bench = _Bench(inner, request, emit, argv, replace(environment, cache=cache), directory, results)
         try:
-            return bench.measure_cases()
+            bench.measure_cases()
+        except BaseException:
+            if results.runs:
+                on_stop(results.build_table(profile.jobs))
+            raise
         finally:
             remove_tree(work)
+        return results.build_table(profile.jobs)
 
 
 def _prepare_sources(
     profile: Profile, request: BenchRequest, emit: EventSink, environment: Environment
 ) -> None:
-    """Make images and fetch trees that are missing, so that no case's time has that in it."""
-    for case in {case.pool: case for case in request.cases}.values():
-        with prepare_session(case.adapt_profile(profile), emit, environment):
-            pass
+    """Make images and trees that are missing, so that no case's time has that in it.
+
+    RequestError where a case's patch cannot be made for its tree.
+    """
+    sharing: dict[tuple[str, tuple[Path, ...]], list[BenchCase]] = {}
+    for case in request.cases:
+        sharing.setdefault((case.pool, case.base_patches), []).append(case)
+    for (_, patches), cases in sharing.items():
+        based = _add_patches(cases[0].adapt_profile(profile), patches)
+        with prepare_session(based, emit, environment) as session:
+            for case in cases:
+                if case.write_patch is not None:
+                    case.write_patch(ForeignDirectory(session.tree.path), 1)
     if request.next_spec:
         with prepare_session(_take_source(profile, request.next_spec), emit, environment):
             pass
+
+
+def _add_patches(profile: Profile, patches: Sequence[Path]) -> Profile:
+    return profile.model_copy(update={"patch": (*profile.patch, *map(str, patches))})
 
 
 def _take_source(profile: Profile, spec: str) -> Profile:
@@ -168,7 +121,7 @@ def _take_source(profile: Profile, spec: str) -> Profile:
 
 
 @dataclass
-class BenchWorld:
+class BenchCache:
     """kmatrix's own cache and runs for some cases. ``built``: base patches → the run that built that base."""
 
     environment: Environment
@@ -181,21 +134,8 @@ class BenchWorld:
 
 
 @dataclass
-class _CaseTimes:
-    """What was measured of a case. ``lanes``: the number of cells of each; ``walks``: the estimates of the
-    ways that keep something."""
-
-    case: BenchCase
-    seconds: list[float] = field(default_factory=list)
-    lanes: dict[str, int] = field(default_factory=dict)
-    walks: dict[str, list[Estimate]] = field(default_factory=dict)
-    unlike: dict[str, int] = field(default_factory=dict)
-    compilations: Compilations = field(default_factory=lambda: Compilations(0))
-
-
-@dataclass
 class _Bench:
-    """One bench at work. ``pooled``: what ways that keep nothing took for single cells, by pool and way."""
+    """One bench at work. ``_walked``: the pools whose base the ways that keep something have built."""
 
     profile: Profile
     request: BenchRequest
@@ -203,40 +143,30 @@ class _Bench:
     argv: Sequence[str]
     environment: Environment
     directory: Path
-    _worlds: dict[str, BenchWorld] = field(default_factory=dict)
-    _pooled: dict[tuple[str, str], list[CellTime]] = field(default_factory=dict)
+    results: BenchResults
+    _caches: dict[str, BenchCache] = field(default_factory=dict)
     _walked: set[str] = field(default_factory=set)
-    _shown: list[Run] = field(default_factory=list)
 
-    def measure_cases(self) -> BenchTable:
-        """All cases, in the order of their table."""
-        measured = [self._measure_case(case) for case in self.request.cases]
-        first = self._shown[0]
-        toolchains = {name: record for run in self._shown for name, record in run.toolchains.items()}
-        return BenchTable(
-            host=first.host,
-            source=first.source,
-            compilers={
-                name: next(iter(record.compilers.values())).version for name, record in toolchains.items()
-            },
-            jobs=self.profile.jobs or first.host.cpus,
-            repeat=self.request.repeat,
-            sample=self.request.sample,
-            rows=tuple(map(self._build_row, measured)),
-        )
+    def measure_cases(self) -> None:
+        """All cases, in the order of their table. RequestError where no cell can be built."""
+        for case in self.request.cases:
+            times = CaseTimes(case)
+            self.results.times.append(times)
+            self._measure_case(times)
+            self.emit(ProgressNote(describe_row(self.results.build_row(times))))
 
-    def _measure_case(self, case: BenchCase) -> _CaseTimes:
+    def _measure_case(self, times: CaseTimes) -> None:
         """All ways in turn, and that again, so that what else the machine does meets each of them."""
-        times = _CaseTimes(case)
-        for number in range(1, self.request.repeat + 1):
+        # What another version built is on record: a second time it would only be found again.
+        repeat = 1 if times.case.is_next else self.request.repeat
+        for number in range(1, repeat + 1):
             stored = self._measure_kmatrix(times, number)
-            cells = list_bench_cells(stored)
-            times.lanes = {name: len(list(group)) for name, group in _group_by_lane(cells)}
             for name in self.request.against:
-                self._measure_way(
-                    times, create_way(name, self._find_work(case), self._sources), stored, number
-                )
-        return times
+                way = create_way(name, self._find_work(times.case), self._sources)
+                if way.keeps:
+                    self._measure_walk(times, way, stored, number)
+                else:
+                    self._measure_sample(times.case, way, stored, number)
 
     @property
     def _sources(self) -> SourceCache:
@@ -245,56 +175,56 @@ class _Bench:
     def _find_work(self, case: BenchCase) -> Path:
         return self.directory / _WORK_DIRECTORY / case.pool
 
-    def _measure_kmatrix(self, times: _CaseTimes, number: int) -> StoredRun:
+    def _measure_kmatrix(self, times: CaseTimes, number: int) -> StoredRun:
         """Measure one run or one `patch`; the run that it ended with."""
         case = times.case
         profile = case.adapt_profile(self.profile)
-        world = self._open_world(case)
-        build = partial(self._run, world, profile)
+        cache = self._open_cache(case)
+        build = partial(self._run, cache, profile)
         if case.write_patch is not None:
-            build = partial(self._judge_patch, case, world, profile, self._write_patch(case, world, number))
+            build = partial(self._judge_patch, case, cache, profile, self._write_patch(case, cache, number))
         elif not case.starts_empty:
-            self._build_base(world, profile, ())
+            self._build_base(cache, profile, ())
         if case.is_next:
-            build = partial(self._run, world, _take_source(profile, self.request.next_spec))
+            build = partial(self._run, cache, _take_source(profile, self.request.next_spec))
         self.emit(ProgressNote(f"{case.name}: kmatrix, {number} of {self.request.repeat}"))
-        known, started = world.count_objects(), time.monotonic()
+        known, started = cache.count_objects(), time.monotonic()
         stored = build()
         seconds = time.monotonic() - started
         self.emit(ProgressNote(f"{case.name}: kmatrix took {seconds:.1f} s"))
+        times.lanes = {name: len(cells) for name, cells in group_bench_cells(stored).items()}
         times.seconds.append(seconds)
-        times.compilations = count_compilations(stored.run, world.count_objects() - known)
+        times.compilations = count_compilations(stored.run, cache.count_objects() - known)
         if case.starts_empty:
-            world.built[()] = stored
-        self._shown.append(stored.run)
+            cache.built[()] = stored
+        self.results.runs.append(stored.run)
         return stored
 
-    def _open_world(self, case: BenchCase) -> BenchWorld:
+    def _open_cache(self, case: BenchCase) -> BenchCache:
         """The cache that the earlier cases of a pool left, or an empty one."""
-        if case.starts_empty or case.pool not in self._worlds:
+        if case.starts_empty or case.pool not in self._caches:
             root = self._find_work(case) / "cache"
             remove_tree(root)
             layout = CacheLayout(root, self._sources.layout.root)
             root.mkdir(parents=True)
             own = replace(self.environment, cache=SourceCache(layout), runs=self.directory / "runs")
-            self._worlds[case.pool] = BenchWorld(own)
-        return self._worlds[case.pool]
+            self._caches[case.pool] = BenchCache(own)
+        return self._caches[case.pool]
 
-    def _build_base(self, world: BenchWorld, profile: Profile, patches: tuple[Path, ...]) -> StoredRun:
+    def _build_base(self, cache: BenchCache, profile: Profile, patches: tuple[Path, ...]) -> StoredRun:
         """The run that built what a case starts from; it is not measured."""
-        if patches not in world.built:
+        if patches not in cache.built:
             self.emit(ProgressNote("Building what is there before; this is not measured."))
-            base = profile.model_copy(update={"patch": (*profile.patch, *map(str, patches))})
-            world.built[patches] = self._run(world, base)
-        return world.built[patches]
+            cache.built[patches] = self._run(cache, _add_patches(profile, patches))
+        return cache.built[patches]
 
-    def _run(self, world: BenchWorld, profile: Profile) -> StoredRun:
-        stored = run_matrix(profile, self.emit, self.argv, world.environment)
+    def _run(self, cache: BenchCache, profile: Profile) -> StoredRun:
+        stored = run_matrix(profile, self.emit, self.argv, cache.environment)
         return _check_complete(stored)
 
-    def _write_patch(self, case: BenchCase, world: BenchWorld, number: int) -> Path:
+    def _write_patch(self, case: BenchCase, cache: BenchCache, number: int) -> Path:
         """The patch of one repetition, as a file; its base is built."""
-        base = self._build_base(world, case.adapt_profile(self.profile), case.base_patches)
+        base = self._build_base(cache, case.adapt_profile(self.profile), case.base_patches)
         cached = self._sources.find(base.run.source.digest)
         if cached is None or case.write_patch is None:
             raise MachineError("the tree that a case changes is not in the cache any more", "run it again")
@@ -303,78 +233,49 @@ class _Bench:
         write_atomically(file, case.write_patch(ForeignDirectory(cached.path), number))
         return file
 
-    def _judge_patch(self, case: BenchCase, world: BenchWorld, profile: Profile, file: Path) -> StoredRun:
+    def _judge_patch(self, case: BenchCase, cache: BenchCache, profile: Profile, file: Path) -> StoredRun:
         request = PatchRequest(read_series(str(file)), tuple(map(str, case.base_patches)))
-        result = evaluate_patch(profile, request, self.emit, self.argv, world.environment)
+        result = evaluate_patch(profile, request, self.emit, self.argv, cache.environment)
         return _check_complete(result.runs[-1])
 
-    def _measure_way(self, times: _CaseTimes, way: BenchWay, stored: StoredRun, number: int) -> None:
-        case, cells = times.case, list_bench_cells(stored)
-        if way.keeps:
-            self._measure_walk(times, way, stored)
-            return
-        picked = self._pick_cells(case, cells, number)
-        built = self._build_cells(way, case, stored, picked)
-        self._pooled.setdefault((case.pool, way.name), []).extend(built)
-
-    def _pick_cells(self, case: BenchCase, cells: Sequence[BenchCell], number: int) -> Sequence[BenchCell]:
-        """This case's share of the sample: what a way that keeps nothing takes is the same in all of them."""
+    def _measure_sample(self, case: BenchCase, way: BenchWay, stored: StoredRun, number: int) -> None:
+        """This case's part of its pool's sample: what a way that keeps nothing takes is the same in all."""
         sharing = [item.name for item in self.request.cases if item.pool == case.pool]
-        picked = pick_sample(cells, self.request.sample, number - 1)
-        return picked[sharing.index(case.name) :: len(sharing)]
+        lanes = list(group_bench_cells(stored).values())
+        count = compute_sample_size(self.request.sample, len(lanes), len(sharing))
+        picked = pick_sample(lanes, count, number - 1)
+        cells = deal_sample(picked, sharing.index(case.name), len(sharing))
+        pooled = self.results.pooled.setdefault((case.pool, way.name), [])
+        # One by one: what was measured stays when a later one fails.
+        for time_of_cell in self._build_cells(way, case, stored, cells):
+            pooled.append(time_of_cell)
 
-    def _measure_walk(self, times: _CaseTimes, way: BenchWay, stored: StoredRun) -> None:
+    def _measure_walk(self, times: CaseTimes, way: BenchWay, stored: StoredRun, number: int) -> None:
         case = times.case
         if case.starts_empty:
             remove_tree(self._find_work(case) / way.name)
         elif case.pool not in self._walked:
-            base = self._build_base(self._worlds[case.pool], case.adapt_profile(self.profile), ())
-            self._build_cells(way, case, base, self._pick_walk(list_bench_cells(base)))
+            base = self._build_base(self._caches[case.pool], case.adapt_profile(self.profile), ())
+            list(self._build_cells(way, case, base, self._pick_walk(base, number)))
         self._walked.add(case.pool)
-        built = self._build_cells(way, case, stored, self._pick_walk(list_bench_cells(stored)))
-        times.unlike[way.name] = times.unlike.get(way.name, 0) + sum(not time.agrees for time in built)
-        estimate = estimate_walk(built, times.lanes, fresh=case.starts_empty)
-        times.walks.setdefault(way.name, []).extend([estimate] if estimate else [])
+        built = list(self._build_cells(way, case, stored, self._pick_walk(stored, number)))
+        times.add_walk(way.name, built)
 
-    def _pick_walk(self, cells: Sequence[BenchCell]) -> list[BenchCell]:
-        """The first cells of each lane, in their order."""
-        lanes = [list(group) for _, group in _group_by_lane(cells)]
-        count = math.ceil(self.request.sample / len(lanes)) or len(cells)
-        return [cell for lane in lanes for cell in lane[:count]]
+    def _pick_walk(self, stored: StoredRun, number: int) -> list[BenchCell]:
+        lanes = list(group_bench_cells(stored).values())
+        return [cell for lane in pick_walk(lanes, self.request.sample, number - 1) for cell in lane]
 
     def _build_cells(
         self, way: BenchWay, case: BenchCase, stored: StoredRun, cells: Sequence[BenchCell]
-    ) -> list[CellTime]:
+    ) -> Iterator[CellTime]:
         """Build some cells of a run, lane by lane, where its own tree and images are."""
-        built: list[CellTime] = []
-        environment = self._worlds[case.pool].environment
-        for name, group in _group_by_lane(cells):
-            lane = list(group)
+        environment = self._caches[case.pool].environment
+        for name, lane in _group_by_lane(cells).items():
             self.emit(ProgressNote(f"{case.name}: {way.name}, {len(lane)} of {name}"))
             with restore_session(stored.run, lane[0].cell.toolchain, self.emit, environment) as session:
-                built += way.build_cells(_leave_out_ccache(session), lane)
-        return built
-
-    def _build_row(self, times: _CaseTimes) -> CaseRow:
-        case, cells = times.case, sum(times.lanes.values())
-        return CaseRow(
-            name=case.name,
-            title=case.title,
-            target=case.target,
-            cells=cells,
-            seconds=tuple(times.seconds),
-            ways=tuple(self._build_way_row(times, name, cells) for name in self.request.against),
-            compilations=times.compilations,
-        )
-
-    def _build_way_row(self, times: _CaseTimes, way: str, cells: int) -> WayRow:
-        pooled = self._pooled.get((times.case.pool, way))
-        if pooled is None:
-            estimates, unlike = times.walks.get(way, []), times.unlike.get(way, 0)
-        else:
-            estimate = estimate_independent(pooled, cells)
-            estimates, unlike = [estimate] if estimate else [], sum(not time.agrees for time in pooled)
-        return WayRow(way, tuple(estimates), compute_ratio(times.seconds, estimates), unlike)
+                for time_of_cell in way.build_cells(_leave_out_ccache(session), lane):
+                    self.emit(ProgressNote(_describe_time(case, way, time_of_cell)))
+                    yield time_of_cell
 
 
 def _leave_out_ccache(session: Session) -> Session:
@@ -396,17 +297,34 @@ def _check_complete(stored: StoredRun) -> StoredRun:
     return stored
 
 
-def list_bench_cells(stored: StoredRun) -> list[BenchCell]:
-    """The cells of a run that every way builds, in plan order: each configuration of a lane once."""
+def group_bench_cells(stored: StoredRun) -> dict[str, list[BenchCell]]:
+    """The cells of a run that every way builds, by lane, in plan order: each configuration of a lane once.
+
+    RequestError without any.
+    """
     cells: dict[tuple[str, ...], Cell] = {}
     for cell in stored.run.cells:
         if cell.state is not State.UNREACHABLE and cell.config_sha256 is not None:
             cells.setdefault((cell.arch, cell.toolchain, cell.base, cell.config_sha256), cell)
-    return [BenchCell(cell, stored.load_config(cell)) for cell in cells.values()]
+    if not cells:
+        count, reason = len(stored.run.cells), stored.run.cells[0].reason
+        raise RequestError(
+            f"no cell of the bench can be built: all {count} requests are unreachable; the first: {reason}",
+            "choose others: --select, --arch, --toolchain",
+        )
+    return _group_by_lane([BenchCell(cell, stored.load_config(cell)) for cell in cells.values()])
 
 
-def _group_by_lane(cells: Sequence[BenchCell]) -> Iterator[tuple[str, Iterator[BenchCell]]]:
-    return groupby(cells, key=lambda cell: cell.lane.name)
+def _group_by_lane(cells: Sequence[BenchCell]) -> dict[str, list[BenchCell]]:
+    lanes: dict[str, list[BenchCell]] = {}
+    for cell in cells:
+        lanes.setdefault(cell.lane.name, []).append(cell)
+    return lanes
+
+
+def _describe_time(case: BenchCase, way: BenchWay, time_of_cell: CellTime) -> str:
+    ended = "" if time_of_cell.agrees else ", did not end as kmatrix's own"
+    return f"{case.name}: {way.name} took {time_of_cell.seconds:.1f} s for {time_of_cell.cell}{ended}"
 
 
 def count_compilations(run: Run, remembered: int) -> Compilations:

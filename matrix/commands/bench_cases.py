@@ -20,7 +20,18 @@ _VMLINUX_PROFILE = Path(__file__).with_name("bench_vmlinux.toml")
 _PATCHES = PROJECT_ROOT / "tests/patches"
 _REGRESSION, _KCONFIG_FIX = _PATCHES / "story-regression.patch", _PATCHES / "story-fix-kconfig.patch"
 # What belongs to the machine and the tree, and to no profile.
-_KEPT_SETTINGS = ("source", "make", "jobs", "lanes", "memory", "timeout", "deadline", "retries", "cache_size")
+_KEPT_SETTINGS = (
+    "source",
+    "make",
+    "jobs",
+    "lanes",
+    "memory",
+    "timeout",
+    "deadline",
+    "retries",
+    "cache_size",
+    "ccache",
+)
 
 PatchWriter = Callable[[ForeignDirectory, int], str]
 """A tree and the number of the repetition → the text of a patch for it."""

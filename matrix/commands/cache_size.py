@@ -32,11 +32,13 @@ _FILL_AFTER_EVICTION = 0.9
 
 @dataclass(frozen=True)
 class CacheHolding:
-    """What the cache holds of one kind: how many, and their bytes on disk."""
+    """What the cache holds of one kind: how many, their bytes on disk, and whether these count towards the
+    caches' size."""
 
     kind: str
     count: int
     size: int
+    is_bounded: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ def _list_all_holdings(cache: SourceCache) -> list[CacheHolding]:
         *_list_memory_holdings(layout.memory),
         CacheHolding("lanes", len(lanes), sum(map(measure_tree, lanes))),
         _measure_folder("ccache", layout.compiler_caches, "*/*/"),
-        _measure_folder("resolutions", layout.resolutions, "*/*"),
-        _measure_folder("hash caches", layout.hash_caches, "*"),
-        CacheHolding("sources", len(trees), sum(tree.size for tree in trees)),
+        _measure_folder("resolutions", layout.resolutions, "*/*", is_bounded=False),
+        _measure_folder("hash caches", layout.hash_caches, "*", is_bounded=False),
+        CacheHolding("sources", len(trees), sum(tree.size for tree in trees), is_bounded=False),
     ]
 
 
@@ -105,8 +107,8 @@ def _list_memory_holdings(folder: Path) -> Iterator[CacheHolding]:
             yield CacheHolding(f"{kind}s{suffix}", sum(o.entries for o in own), sum(o.size for o in own))
 
 
-def _measure_folder(kind: str, folder: Path, pattern: str) -> CacheHolding:
-    return CacheHolding(kind, sum(1 for _ in folder.glob(pattern)), measure_tree(folder))
+def _measure_folder(kind: str, folder: Path, pattern: str, *, is_bounded: bool = True) -> CacheHolding:
+    return CacheHolding(kind, sum(1 for _ in folder.glob(pattern)), measure_tree(folder), is_bounded)
 
 
 def _list_bounded_caches(layout: CacheLayout, end_writers: Callable[[Path], object]) -> list[_BoundedCache]:

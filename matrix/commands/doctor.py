@@ -1,13 +1,13 @@
 """Checks of this machine, with advice where one fails."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile, parse_size
-from matrix.commands.cache_size import list_cache_holdings, measure_bounded_caches
+from matrix.commands.cache_size import CacheHolding, list_cache_holdings, measure_bounded_caches
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
@@ -153,7 +153,7 @@ def _check_disk(cache: SourceCache) -> HealthCheck:
 
 
 def _check_cache_size(cache: SourceCache, profile: Profile) -> HealthCheck:
-    """Check that the disk has room for what the caches may still grow by."""
+    """Check that the caches are within their size, and the disk has room for what they may still grow by."""
     limit = parse_size(profile.cache_size)
     try:
         holdings, size = list_cache_holdings(cache), measure_bounded_caches(cache.layout)
@@ -162,13 +162,21 @@ def _check_cache_size(cache: SourceCache, profile: Profile) -> HealthCheck:
         return HealthCheck("cache size", False, str(error), error.hint)
     except OSError as error:
         return HealthCheck("cache size", False, f"{cache.layout.root}: {error.strerror}", "set KMATRIX_CACHE")
-    parts = [f"{held.kind} {held.size / _GIB:.1f}" for held in holdings]
+    parts = _format_holdings(": ", [held for held in holdings if held.is_bounded])
+    parts += _format_holdings("; beside them ", [held for held in holdings if not held.is_bounded])
     return HealthCheck(
         "cache size",
-        limit - size <= free,
-        f"{size / _GIB:.1f} of {limit / _GIB:.1f} GiB{': ' if parts else ''}{', '.join(parts)}",
-        f"a smaller --cache-size: the disk has {free / _GIB:.1f} GiB left",
+        size <= limit <= size + free,
+        f"{size / _GIB:.1f} of {limit / _GIB:.1f} GiB{parts}",
+        "a larger --cache-size; or ./inv sweep --yes, unless a run is at work, which mends it at its end"
+        if size > limit
+        else f"a smaller --cache-size: the disk has {free / _GIB:.1f} GiB left",
     )
+
+
+def _format_holdings(before: str, holdings: Sequence[CacheHolding]) -> str:
+    listed = ", ".join(f"{held.kind} {held.size / _GIB:.1f}" for held in holdings)
+    return f"{before}{listed}" if listed else ""
 
 
 def _check_images(engine: Engine, profile: Profile) -> Iterator[HealthCheck]:

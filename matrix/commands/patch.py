@@ -25,6 +25,7 @@ from matrix.commands.run import (
     check_output_unused,
     claim_output_folder,
     create_output_directory,
+    limit_caches,
     run_matrix,
 )
 from matrix.commands.session import (
@@ -33,6 +34,7 @@ from matrix.commands.session import (
     fetch_source,
     prepare_session,
     read_git_identity,
+    use_cache,
 )
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
 from matrix.exit_codes import ExitCode
@@ -203,6 +205,13 @@ class _PatchEvaluation:
     environment: Environment
 
     def build_and_compare(self) -> PatchResult:
+        # What the run before left is what the others are made of.
+        with use_cache(self.environment.open_cache()):
+            result = self._build_and_compare()
+        limit_caches(self.trial.profile, self.emit, self.environment)
+        return result
+
+    def _build_and_compare(self) -> PatchResult:
         before = self._build_run(self.trial.profile, "before")
         _require_findings(before, self.request.fixes)
         runs = (before, *self._build_after_runs())

@@ -38,9 +38,9 @@ def check_restorable(run: Run, wanted: str, name: str = "") -> None:
 
 @contextmanager
 def restore_session(
-    run: Run, toolchain: str, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
+    run: Run, toolchain: str | None, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
 ) -> Iterator[Session]:
-    """The session that a recorded run was made in, with one of its toolchains.
+    """The session that a recorded run was made in, with one of its toolchains, or all where none is named.
 
     A missing image is made and a missing source is fetched; no sweep removes them while the ``with`` block
     runs. RequestError when the source cannot be fetched, or is another one now.
@@ -52,9 +52,12 @@ def restore_session(
     with use_cache(cache):
         info = engine.query_info()
         user = choose_container_user(rootless=info.rootless)
-        record = _restore_toolchain(run.find_toolchain(toolchain), toolchain, engine, catalog, emit)
+        records = {
+            name: _restore_toolchain(run.find_toolchain(name), name, engine, catalog, emit)
+            for name in ([toolchain] if toolchain else run.toolchains)
+        }
         tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
-        yield Session(profile, catalog, engine, info, user, cache, tree, {toolchain: record})
+        yield Session(profile, catalog, engine, info, user, cache, tree, records)
 
 
 def _restore_toolchain(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -77,8 +76,9 @@ def run_matrix(
             link_latest_run(directory)
         with _record_run(session, requests, record, directory, emit) as context:
             run_lanes(context)
-        _limit_caches(session, emit)
-        return StoredRun(context.journal.snapshot_run(), directory)
+        stored = StoredRun(context.journal.snapshot_run(), directory)
+    limit_caches(profile, emit, environment)
+    return stored
 
 
 def build_cell_alone(
@@ -96,10 +96,16 @@ def build_cell_alone(
     return StoredRun(context.journal.snapshot_run(), directory)
 
 
-def _limit_caches(session: Session, emit: EventSink) -> None:
-    limit = parse_size(session.profile.cache_size)
-    with survive_failures("what the caches hold"):
-        gone = shrink_caches(session.cache.layout, limit, partial(remove_writers, session.engine))
+def limit_caches(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> None:
+    """Bring the caches back within their size, when what was to be built is.
+
+    What other runs that are at work have used stays.
+    """
+    cache, limit = environment.open_cache(), parse_size(profile.cache_size)
+    with survive_failures("what the caches hold"), cache.lock_shared():
+        gone = shrink_caches(
+            cache.layout, limit, lambda lane: remove_writers(environment.find_engine(), lane)
+        )
         if gone > 0:
             emit(
                 ProgressNote(

@@ -103,12 +103,17 @@ OPTIONS = (
     Option("retries", "tries again of a cell that a fault of the machine ended (default: 2)", parse_number),
     Option("fail-fast", "start no new cell after a failure", _parse_switch),
     Option("werror", f"exit {ExitCode.WARNED} when there were warnings and no failure", _parse_switch),
-    Option("verify", "build this share of the cells that were not built once more, and compare: 0.1, 10%"),
-    Option("fresh", "take nothing that earlier runs remembered: build everything anew", _parse_switch),
+    Option("verify", "build this share of the remembered cells again, and compare: 0.1 or 10%"),
+    Option(
+        "fresh",
+        "take no result and no object of earlier runs, and start with empty build directories",
+        _parse_switch,
+    ),
     Option("ccache", "call the compilers through ccache (for whole kernels, see README)", _parse_switch),
     Option(
         "cache-size",
-        f"what results, objects and build directories may take, such as 20G (default: {DEFAULT_CACHE_SIZE})",
+        f"what results, objects, build directories and ccache's files may take, such as 20G (default: "
+        f"{DEFAULT_CACHE_SIZE})",
     ),
     Option("out", "directory of this run (default: runs/<run-id>)", _take_name),
 )

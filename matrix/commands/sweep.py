@@ -54,8 +54,8 @@ def sweep_leftovers(
     cache: SourceCache | None = None,
     cache_size: str = DEFAULT_CACHE_SIZE,
 ) -> list[Leftover]:
-    """Idle lanes, containers of dead runs, sources, results, objects, resolutions and hash caches that are
-    old or too many, old images; removed when asked. Returns what was found.
+    """Idle lanes, containers of dead runs, sources, what ccache kept, results, objects, resolutions and hash
+    caches that are old or too many, old images; removed when asked. Returns what was found.
 
     ``cache_size``: what results and objects may take, as `parse_size` has it.
 
@@ -139,12 +139,16 @@ def _find_unused_memories(folder: Path, cache_size: int) -> Iterator[Leftover]:
     beyond = max(oldest, find_threshold(aged, measure_layers(folder) - cache_size))
     for since, before, reason in (
         (-math.inf, oldest, f"not used for {MAX_UNUSED_DAYS} days"),
-        (oldest, beyond, f"beyond {cache_size >> 20} MiB, the least recently used"),
+        (oldest, beyond, f"beyond {_format_size(cache_size)}, the least recently used"),
     ):
         size = sum(one.size for one in aged if since <= one.used < before)
         if size:
             remove = partial(evict_layers, folder, before, now)
             yield Leftover("memory", f"results and objects {reason}", size, remove)
+
+
+def _format_size(size: int) -> str:
+    return f"{size >> 30} GiB" if size % 2**30 == 0 else f"{size >> 20} MiB"
 
 
 class _CachedFile(NamedTuple):

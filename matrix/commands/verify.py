@@ -1,9 +1,9 @@
-"""Builds cells whose results were taken from somewhere once more, in empty directories, and compares."""
+"""Builds remembered cells again, in empty directories, and compares."""
 
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +12,10 @@ from typing import NamedTuple
 from matrix.builder.object_comparison import ComparedObjects, compare_objects
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile, parse_share
+from matrix.commands.restore import restore_session
 from matrix.commands.run import build_cell_alone
-from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, prepare_session
+from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_base_record
+from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.memory.layers import Memory
@@ -23,40 +25,107 @@ from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence
 
-_TAKEN = frozenset({Evidence.REMEMBERED, Evidence.SAME_OBJECTS, Evidence.SAME_CONFIG})
+_REUSED = frozenset({Evidence.REMEMBERED, Evidence.SAME_OBJECTS, Evidence.SAME_CONFIG})
 _MAX_SHOWN = 20
 
 
 def verify_run(
     profile: Profile, stored: StoredRun, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
 ) -> ExitCode:
-    """Build the share of a run's cells again that the profile asks for, of those that were not built.
+    """Build the share of a run's remembered cells again that the profile asks for, of the run's own tree.
 
     Every difference is told as a note. BUG where there is any, MACHINE_FAULT where a cell could not be tried.
+    MachineError where what the run was made of has changed since: nothing can be compared then.
     """
-    cells = choose_verified_cells(stored.run, parse_share(profile.verify or "0"))
+    share = parse_share(profile.verify or "0")
+    if not share:
+        return ExitCode.PASSED
+    cells = choose_verified_cells(stored.run, share)
     if not cells or stored.run.interrupted:
+        why = "the run was interrupted" if stored.run.interrupted else "no cell of this run is remembered"
+        emit(ProgressNote(f"Nothing to verify: {why}."))
         return ExitCode.PASSED
     requests = {request.id: request for request in plan_requests(profile)}
-    untried, wrong, compared = 0, 0, 0
+    tally = _Tally()
     with (
-        prepare_session(profile, emit, environment, needs_focus=False) as session,
+        _reopen_session(profile, stored.run, emit, environment) as session,
         _open_empty_directories(session) as empty,
     ):
         for cell in cells:
-            built = empty.build(requests[cell.id])
-            untried += built.cell.state in UNTRIED_STATES
-            compared += built.objects.count
-            differences = [*compare_cell_builds(stored, cell, built.run, built.cell)]
-            differences += describe_objects(built.objects)
-            wrong += bool(differences) and built.cell.state not in UNTRIED_STATES
-            for text in differences:
+            for text in tally.count_cell(stored, cell, empty.build(requests[cell.id])):
                 emit(ProgressNote(f"verify: {cell.id}: {text}"))
-    what = f"{len(cells)} of the cells that were not built, and the content of {compared} objects"
-    emit(ProgressNote(f"Verified {what}: {wrong} cells differ."))
-    if wrong:
-        return ExitCode.BUG
-    return ExitCode.MACHINE_FAULT if untried else ExitCode.PASSED
+    emit(ProgressNote(tally.describe()))
+    return tally.find_exit_code()
+
+
+@dataclass
+class _Tally:
+    """How many cells, and objects of them, were compared; how many cells differ, or could not be tried."""
+
+    cells: int = 0
+    objects: int = 0
+    differing: int = 0
+    untried: int = 0
+
+    def count_cell(self, stored: StoredRun, cell: Cell, built: "_CellAlone") -> Sequence[str]:
+        """Count a cell that was built again; what there is to tell of it, in sentences."""
+        if built.cell.state in UNTRIED_STATES:
+            self.untried += 1
+            return [f"could not be tried: {built.cell.reason or built.cell.state}"]
+        differences = [*compare_cell_builds(stored, cell, built.run, built.cell)]
+        differences += describe_objects(built.objects)
+        self.cells += 1
+        self.objects += built.objects.count
+        self.differing += bool(differences)
+        return differences
+
+    def describe(self) -> str:
+        cells, objects = _count(self.cells, "cell"), _count(self.objects, "object")
+        differ = f"{_count(self.differing, 'cell')} {'differs' if self.differing == 1 else 'differ'}"
+        untried = f"; {_count(self.untried, 'cell')} could not be tried" if self.untried else ""
+        return (
+            f"Verified {cells}, and the content of {objects}: "
+            f"{differ if self.differing else 'none differs'}{untried}."
+        )
+
+    def find_exit_code(self) -> ExitCode:
+        if self.differing:
+            return ExitCode.BUG
+        return ExitCode.MACHINE_FAULT if self.untried else ExitCode.PASSED
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def _reopen_session(
+    profile: Profile, run: Run, emit: EventSink, environment: Environment
+) -> Iterator[Session]:
+    """The session that a run was made in, with its own tree and images, whatever became of where they came
+    from. MachineError where they are gone, or where a base's file was edited since."""
+    hint = "run it again; a source that may be edited meanwhile is better named as --source DIR@REV"
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(restore_session(run, None, emit, environment))
+        except RequestError as error:
+            raise MachineError(f"nothing can be verified: {error}", hint) from error
+        changed = [*_list_changes(session, run)]
+        if changed:
+            raise MachineError(
+                f"nothing can be verified: since the run {' and '.join(changed)} changed", hint
+            )
+        yield replace(session, profile=profile)
+
+
+def _list_changes(session: Session, run: Run) -> Iterator[str]:
+    """What of a run, besides its source, is not there any more as it was."""
+    for name, record in run.toolchains.items():
+        if session.toolchains[name].image_id != record.image_id:
+            yield f"the image of {name}"
+    for name, base in run.bases.items():
+        if build_base_record(session.catalog, name, session.profile.arch)[0] != base:
+            yield f"the base {name}"
 
 
 class _CellAlone(NamedTuple):
@@ -102,18 +171,18 @@ def _open_empty_directories(session: Session) -> Iterator[_EmptyDirectories]:
 
 
 def choose_verified_cells(run: Run, share: float) -> list[Cell]:
-    """That share of the cells that were not built, at least one of them where it is not 0.
+    """That share of the remembered cells, of whatever kind, at least one of them where it is not 0.
 
     Other ones in each run, and spread over all.
     """
-    taken = [cell for cell in run.cells if cell.evidence in _TAKEN]
-    taken.sort(key=lambda cell: hashlib.sha256(f"{run.id} {cell.id}".encode()).digest())
-    chosen = {cell.id for cell in taken[: math.ceil(share * len(taken))]}
+    reused = [cell for cell in run.cells if cell.evidence in _REUSED]
+    reused.sort(key=lambda cell: hashlib.sha256(f"{run.id} {cell.id}".encode()).digest())
+    chosen = {cell.id for cell in reused[: math.ceil(share * len(reused))]}
     return [cell for cell in run.cells if cell.id in chosen]
 
 
 def compare_cell_builds(stored: RunDirectory, cell: Cell, again: RunDirectory, built: Cell) -> Iterator[str]:
-    """What differs between a cell that was taken from somewhere and the same one built, in sentences."""
+    """What differs between a remembered cell and the same one built again, in sentences."""
     if cell.state is not built.state:
         reason = f": {built.reason}" if built.reason else ""
         yield f"the state was {cell.state}, and is {built.state}{reason}"
@@ -141,9 +210,7 @@ def _list_diagnostics(run: Run, cell: Cell) -> frozenset[str]:
 
 
 def _compare_lists(what: str, known: frozenset[str], built: frozenset[str]) -> Iterator[str]:
-    yield from (f"the {what} {name} was there, and is not" for name in _sort_first(known - built))
-    yield from (f"the {what} {name} was not there, and is" for name in _sort_first(built - known))
-
-
-def _sort_first(names: frozenset[str]) -> Sequence[str]:
-    return sorted(names)[:_MAX_SHOWN]
+    for names, change in ((known - built, "was there, and is not"), (built - known, "was not there, and is")):
+        yield from (f"the {what} {name} {change}" for name in sorted(names)[:_MAX_SHOWN])
+        if len(names) > _MAX_SHOWN:
+            yield f"{_count(len(names) - _MAX_SHOWN, f'more {what}')}: {change}"

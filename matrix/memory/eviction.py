@@ -80,7 +80,7 @@ def evict_layers(folder: Path, before: float, cutoff: float) -> None:
     ``cutoff`` is when the oldest live run began: nothing goes that was used or written since.
     """
     for store in _open_layers(folder):
-        _evict_entries(store, min(before, cutoff))
+        _evict_entries(store, min(before, cutoff), cutoff)
         _remove_unnamed_contents(store, min(cutoff, time.time() - _GRACE_SECONDS))
         _give_back_pages(store)
         store.index_file.remove_layer(_is_empty)
@@ -137,7 +137,14 @@ def _list_layer_ages(store: MemoryStore) -> list[AgedSize]:
     return store.index_file.ask(question, [])
 
 
-def _evict_entries(store: MemoryStore, before: float) -> None:
+def _evict_entries(store: MemoryStore, before: float, cutoff: float) -> None:
+    # Their contents are young where the run that wrote them has just ended: they are about to be unnamed, and
+    # not about to be named.
+    age = (
+        "UPDATE contents SET written = 0 WHERE written < ? AND digest IN"
+        " (SELECT digest FROM uses JOIN entries ON number = entry WHERE used < ?)"
+    )
+    store.index_file.ask(lambda index: index.execute(age, (cutoff, before)), None, write=True)
     delete = "DELETE FROM entries WHERE number IN (SELECT number FROM entries WHERE used < ? LIMIT ?)"
     values = (before, _ENTRIES_AT_ONCE)
     # In portions, so that no other process waits long for its turn.

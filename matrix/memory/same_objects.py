@@ -14,15 +14,24 @@ from matrix.memory.tree_contents import ABSENT, TreeContents, is_plain_source
 from matrix.record.run_model import Record
 
 
+class ModuleLink(Record):
+    """How a module's own object is linked: the digest of its command file, and what it is made of, in order
+    of names."""
+
+    command: str
+    parts: tuple[str, ...]
+
+
 class CellParts(Record):
     """What a cell was made of, when it was built to an end: object → its key in the memory.
 
-    ``modules``: an object that is linked → its parts. ``others`` are the sources of all else that was made
+    ``links``: a module's own object → how it was linked, without a word of the linker's or of what works on
+    it afterwards. ``others`` are the sources of all else that was made
     (prepared headers, host tools), and ``others_contents`` is the digest of what they had.
     """
 
     keys: dict[str, str]
-    modules: dict[str, tuple[str, ...]]
+    links: dict[str, ModuleLink]
     others: tuple[str, ...]
     others_contents: str
 
@@ -30,19 +39,19 @@ class CellParts(Record):
 def build_cell_parts(
     objects: Iterable[str],
     keys: Mapping[str, str],
-    modules: Mapping[str, Iterable[str]],
+    links: Mapping[str, ModuleLink],
     others: Iterable[str],
     tree: TreeContents,
 ) -> CellParts | None:
     """What a cell was made of; None where some of its objects are not on record."""
-    linked = {name: tuple(sorted(parts)) for name, parts in modules.items() if {*parts} != {name}}
+    linked = {name: link for name, link in links.items() if {*link.parts} != {name}}
     if not {*objects} <= keys.keys() | linked.keys():
         return None
-    if not all(keys.keys() >= {*parts} for parts in linked.values()):
+    if not all(keys.keys() >= {*link.parts} for link in linked.values()):
         return None
     sources = tuple(sorted(others))
     return CellParts(
-        keys=dict(keys), modules=linked, others=sources, others_contents=tree.digest_contents(sources)
+        keys=dict(keys), links=linked, others=sources, others_contents=tree.digest_contents(sources)
     )
 
 
@@ -60,8 +69,8 @@ def find_same_objects(
     found = {path: _find_same(one, objects, setting) for path, one in known.items()}
     same = {path: one for path, one in found.items() if one is not None}
     if len(same) < len(found) or not all(
-        objects.knows_link(module, [same[path].key for path in linked])
-        for module, linked in parts.modules.items()
+        objects.knows_link(module, link.command, [same[path].key for path in link.parts])
+        for module, link in parts.links.items()
     ):
         return None
     return same

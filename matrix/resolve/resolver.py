@@ -1,7 +1,8 @@
 """Requests → resolutions: base, fragment, the tree's own olddefconfig with the cell's compiler.
 
 What was resolved once is kept by the digests of everything it depends on: what conf reads of the tree,
-image, make line, base and fragment. Reachability is read from the resolved .config only.
+image, make line, base and fragment, and the code that reads conf's output. Reachability is read from the
+resolved .config only.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pathlib import Path
 from matrix.catalog.load import Catalog
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
+from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.errors import RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
@@ -162,9 +164,10 @@ class Resolver:
         return collect_fragment_symbols(request, self.catalog, self.fixed_symbols)
 
     def _compute_key(self, request: Request) -> str:
-        """Equal keys, equal .config: nothing else reaches conf."""
+        """Equal keys, equal .config, and the same read in what conf printed: nothing else reaches it."""
         base = self.catalog.bases[request.base]
         depends = [
+            compute_parser_digest(),
             self.conf_digest,
             self.runner.image,
             self.runner.make_line,

@@ -24,6 +24,10 @@ _VARIABLE = re.compile(r"\$\((\w+)\)")
 _ASSIGNMENT = re.compile(r"([\w.-]+)\s*(?::=|\+=|=)\s*(.*)")
 _RULE = re.compile(r"\$\(obj\)/(\S+): (.+)")
 _PREPARED = {"prepare", "prepare0", "modules_prepare", "scripts"}
+_EXPORTED = re.compile(r"^__export_symbol_(\w+)", re.MULTILINE)
+_UNVERSIONED = (
+    'WARNING: modpost: EXPORT symbol "{}" [vmlinux] version generation failed, symbol will not be versioned.'
+)
 _FAILED = "make[3]: *** [/src/scripts/Makefile.build:229: {}] Error 1"
 _HALF = "half an obj"
 AUTO_CONF, BOUNDS = "include/config/auto.conf", "include/generated/bounds.h"
@@ -327,16 +331,37 @@ class _Make:
         made = [self._make_object(part, name, makefile, as_module=True) for part in parts or [name]]
         if not all(made):
             return False
-        if parts and self._is_older(name, [*parts, mod]):
-            self._link_module(name, mod, parts)
+        return not parts or self._link_module(name, mod, parts)
+
+    def _link_module(self, name: str, mod: str, parts: Sequence[str]) -> bool:
+        """Link a module of several parts, unless it stands; objtool waits for the whole of it."""
+        flags = " ".join(self._read_makefile("").lists["OBJTOOL-y"])
+        command = f"ld -r -o {name} @{mod} ; objtool {flags} {name}"
+        saved, cmd = f"savedcmd_{name} := {command}\n", _name_command_file(name)
+        if self._read(cmd) == saved and not self._is_older(name, [*parts, mod]):
+            return True
+        if self.job.is_dry_run:
+            self.say(f"set -e;  echo '  LD [M]  {name}'; {command}")
+            return True
+        self.say(f"  LD [M]  {name}")
+        text = "\n".join(str(self._read(part)) for part in parts)
+        if not self._check_link(name, text, is_strict="--werror" in flags):
+            return False
+        self._write(name, text)
+        self._write(cmd, saved)
         return True
 
-    def _link_module(self, name: str, mod: str, parts: Sequence[str]) -> None:
-        if self.job.is_dry_run:
-            self.say(f"set -e;  echo '  LD [M]  {name}'; ld -r -o {name} @{mod}")
-            return
-        self.say(f"  LD [M]  {name}")
-        self._write(name, "\n".join(str(self._read(part)) for part in parts))
+    def _check_link(self, name: str, text: str, *, is_strict: bool) -> bool:
+        twisted = re.findall(r"^twist (\w+)", text, re.MULTILINE)
+        for function in twisted:
+            kind = "error" if is_strict else "warning"
+            self.say(f"{name}: {kind}: objtool: {function}+0x3: return with modified stack frame")
+        if not (twisted and is_strict):
+            return True
+        self._locate(name).unlink(missing_ok=True)
+        self.say(_FAILED.format(name))
+        self.failed = True
+        return False
 
     def _write_lists(self, folder: str, built: _Built) -> None:
         head = f"{folder}/" if folder else ""
@@ -384,6 +409,7 @@ class _Make:
         self.say("  LD      vmlinux")
         members = self._flatten(["built-in.a"])
         self._write("vmlinux.a", thin_archive(members))
+        self._check_versions(members)
         missing = list(self._find_undefined(members, members))
         for name, function in missing:
             self.say(f"ld: {name}: in function `f':")
@@ -396,6 +422,9 @@ class _Make:
         """modpost: what a module calls must be in vmlinux, or in a module."""
         self.say("  MODPOST Module.symvers")
         modules = str(self._read("modules.order")).split()
+        for name in modules:
+            if re.search(r"^undescribed ", self._read(name) or "", re.MULTILINE):
+                self.say(f"WARNING: modpost: missing MODULE_DESCRIPTION() in {name}")
         missing = list(self._find_undefined(modules, [*modules, *self._flatten(["built-in.a"])]))
         for name, function in missing:
             self.say(f'ERROR: modpost: "{function}" [{name.replace(".o", ".ko")}] undefined!')
@@ -497,8 +526,29 @@ class _Make:
             self.failed = True
             return False
         self._write(name, made.content)
-        self._write(_name_command_file(name), _format_command_file(name, source, command, made))
+        text = _format_command_file(name, source, command, made)
+        self._write(_name_command_file(name), text + self._version_exports(source, command, made))
         return True
+
+    def _version_exports(self, source: str, command: str, made: Compilation) -> str:
+        """What genksyms makes of an object of assembly: a version for each export that has a prototype."""
+        exports = _EXPORTED.findall(made.content)
+        if not exports or not source.endswith(".S") or self.config.get("ASM_MODVERSIONS", "n") != "y":
+            return ""
+        folders = [word[2:].removeprefix("./") for word in command.split() if word.startswith("-I")]
+        places = (f"{folder}/asm/asm-prototypes.h" for folder in folders)
+        header = next((place for place in places if self._stamp(place) is not None), "")
+        dummy = compile_source(header, f"{command} -D__GENKSYMS__", self.config, self._read)
+        texts = "".join(str(self._read(name)) for name in dummy.read if self._read(name))
+        return "".join(f"#SYMVER {name} 0x1\n" for name in exports if f"prototype {name};" in texts)
+
+    def _check_versions(self, members: Iterable[str]) -> None:
+        """modpost: each export of vmlinux has a version, where there are any."""
+        for name in members if self.config.get("ASM_MODVERSIONS", "n") == "y" else ():
+            versions = self._read(_name_command_file(name)) or ""
+            for export in _EXPORTED.findall(self._read(name) or ""):
+                if f"#SYMVER {export} " not in versions:
+                    self.say(_UNVERSIONED.format(export))
 
     def _work_on(self, name: str, made: Compilation) -> list[str]:
         """What a tool that no command file names does to an object after the compiler."""

@@ -22,7 +22,8 @@ import pytest
 import tasks
 from matrix.catalog.load import load_profile
 from matrix.commands.settings import OPTIONS
-from matrix.errors import DiskFullError, EngineError
+from matrix.errors import DiskFullError, EngineError, MachineError
+from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Cell
@@ -274,8 +275,33 @@ def test_sweep_without_an_engine_still_shows_what_lies_in_the_cache(capsys: Said
     (tmp_path / "cache" / "lanes" / "old" / "build").mkdir()
     assert kmatrix("sweep") == 0
     shown = capsys.readouterr().out
-    assert re.search(r"^lanes +4\.0 KiB  in 1\n(.*\n)*lane .* old\n", shown)
+    assert re.search(r"^lanes +4\.0 KiB  1 of them\n(.*\n)*lane .* old\n", shown)
     assert (tmp_path / "cache" / "lanes" / "old").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        ((), "10G"),
+        (("--profile", "own.toml"), "50G"),
+        (("--profile", "own.toml", "--cache-size", "1G"), "1G"),
+    ],
+)
+def test_sweep_hears_the_size_of_a_profile(
+    capsys: Said, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], size: str
+) -> None:
+    axes = 'focus = ["virt/kvm/"]\narch = ["x86"]\ntoolchain = ["gcc-14"]\n[symbols]\nKVM = ["y"]\n'
+    Path("own.toml").write_text(f'cache-size = "50G"\n{axes}')
+    heard: list[object] = []
+
+    def look(**options: object) -> list[object]:
+        heard.append(options["cache_size"])
+        return []
+
+    monkeypatch.setattr(tasks, "sweep_leftovers", look)
+    assert kmatrix("sweep", *words) == 0
+    assert heard == [size]
+    assert "Nothing to sweep" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -530,6 +556,47 @@ def _raising(error: BaseException) -> Callable[..., NoReturn]:
         raise error
 
     return job
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (
+            MachineError("nothing can be verified: since the run the base own changed"),
+            2,
+            "the base own changed",
+        ),
+        (EngineError("the engine is gone"), 2, "the engine is gone"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ZeroDivisionError("division by zero"), 70, "this is a bug"),
+    ],
+)
+@pytest.mark.parametrize("state", [State.PASS, State.FAIL])
+def test_what_ends_a_verification_leaves_the_summary_and_the_runs_own_code(
+    capsys: Said,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    error: BaseException,
+    code: int,
+    told: str,
+    state: State,
+) -> None:
+    _built(monkeypatch, tmp_path, state)
+    monkeypatch.setattr(tasks, "verify_run", _raising(error))
+    # A failure is worse than a fault of the machine.
+    assert kmatrix("run", "--verify", "1.0") == (100 if code == 2 and state is State.FAIL else code)
+    out, err = capsys.readouterr()
+    assert "next     ./inv report" in out
+    assert told in err
+
+
+def test_a_difference_that_a_verification_finds_is_70_whatever_the_run_came_to(
+    capsys: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _built(monkeypatch, tmp_path, State.FAIL)
+    monkeypatch.setattr(tasks, "verify_run", lambda *_: ExitCode.BUG)
+    assert kmatrix("run", "--verify", "1.0") == 70
+    assert "next     ./inv report" in capsys.readouterr().out
 
 
 def test_a_bug_is_a_sentence_and_70(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -446,6 +446,7 @@ MACHINE = [
     Row("source --jobs 1", "source has no option '--jobs'", "source --help"),
     Row("doctor --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
     Row("doctor --jobs 3", "doctor has no option '--jobs'", "doctor --help"),
+    Row("sweep --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
     Row("sweep --yes=no", "--yes takes no value, and 'no'", "leave the value out"),
     Row("sweep everything", "no task 'everything'", "--list"),
     Row("test --only=", "--only is empty", "leave it out"),

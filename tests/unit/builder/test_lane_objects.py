@@ -239,6 +239,22 @@ def test_an_object_of_which_an_error_was_said_is_not_kept(tree: ObjectTree) -> N
     assert not is_there(tree)
 
 
+@pytest.mark.parametrize(
+    ("tool", "carried"), [("kernel-doc", True), ("objtool", True), ("modpost", False), ("ld", None)]
+)
+def test_only_the_words_of_what_works_in_its_rule_come_with_an_object(
+    tree: ObjectTree, tool: str, carried: bool | None
+) -> None:
+    """None: where it is not known whether they would be printed again, the object is made again."""
+    warning = Diagnostic(severity="warning", tool=tool, file=None, line=None, message="odd")
+    objects = tree.open()
+    tree.compile()
+    objects.keep_compiled(Config(tree.config), "a/cell", [VFIO], [Occurrence(warning, VFIO)], {VFIO})
+    put = tree.put_back()
+    assert is_there(tree) == (carried is not None)
+    assert put.list_warnings({VFIO}) == ([Occurrence(warning, VFIO)] if carried else [])
+
+
 @pytest.mark.parametrize("damage", ["content", "command_file", "inputs", "symbols"])
 def test_a_damaged_entry_is_a_miss(kept: ObjectTree, damage: str) -> None:
     (known,) = kept.open().memory.list_known(VFIO)

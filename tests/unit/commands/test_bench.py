@@ -15,15 +15,17 @@ import pytest
 
 from matrix.bench_times import BenchTable, CaseRow, Compilations
 from matrix.cache_layout import CacheLayout
-from matrix.commands.bench import BenchWorld, count_compilations, parse_bench_request, run_bench
+from matrix.commands.bench import BenchCache, count_compilations, run_bench
 from matrix.commands.bench_cases import CASES
+from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import TUXMAKE_REQUIREMENT, find_tuxmake
 from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import ContainerResult
-from matrix.errors import MachineError, RequestError
+from matrix.errors import InterruptedRunError, MachineError, RejectedPatchError, RequestError
 from matrix.foreign_files import ForeignDirectory
 from matrix.memory.store import Entry, MemoryStore
+from matrix.record.events import ProgressNote
 from matrix.record.run_model import StageRecord
 from matrix.record.states import Evidence, State
 from matrix.source.cache import SourceCache
@@ -52,7 +54,12 @@ sys.exit(EXIT)
 def apply_on_host(job: Job) -> int:
     """Apply the patches of the container to the copies of the files that they touch."""
     for patch in sorted(job.host("/patches").iterdir()):
-        subprocess.run(["git", "apply", str(patch)], cwd=job.host("/work"), env=NO_REPOSITORY, check=True)
+        applied = subprocess.run(
+            ["git", "apply", str(patch)], cwd=job.host("/work"), env=NO_REPOSITORY, check=False
+        )
+        if applied.returncode:
+            job.say(f"rejected={patch.name}")
+            return 3
     return 0
 
 
@@ -61,6 +68,7 @@ class Track(Desk):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
+        self.stopped: list[BenchTable] = []
         self.asks(TWO_LANES)
         self.kernel.applies = apply_on_host
         (self.tree / HEADER).write_text("#ifndef H\n#define H\n#endif\n")
@@ -81,7 +89,23 @@ class Track(Desk):
         options = {"repeat": "1", "sample": "0", "next_spec": "", **more}
         request = parse_bench_request([",".join(cases)], [against], **options)
         self.kernel.jobs.clear()
-        return run_bench(resolve_profile(self._settled({}), {}), request, self._tell, ["test"], self.world)
+        profile = resolve_profile(self._settled({}), {})
+        return run_bench(profile, request, self._tell, self.stopped.append, ["test"], self.world)
+
+    def note(self) -> list[str]:
+        """What is said from now on."""
+        notes: list[str] = []
+        self.on_event = lambda event: notes.append(event.text) if isinstance(event, ProgressNote) else None
+        return notes
+
+    def fail_in_patched_tree(self, error: BaseException) -> None:
+        """Let every build of a tree with the bench's patch end so."""
+
+        def fail(job: Job) -> None:
+            if "kmatrix_bench_" in (job.host("/src") / "virt/kvm/vfio.c").read_text():
+                raise error
+
+        self.kernel.before = fail
 
     def builds(self) -> list[Job]:
         return self.kernel.ran(configures=False)
@@ -245,6 +269,60 @@ def test_ccache_helps_kmatrix_alone(track: Track) -> None:
     assert with_it == {"cache": {True}, "fresh": {False}, "kept": {False}}
 
 
+def test_ccache_is_asked_for_in_the_whole_kernel_as_well(track: Track) -> None:
+    case = next(case for case in CASES if case.name == "vmlinux")
+    asked = resolve_profile(track._settled({"ccache": ["yes"]}), {})
+    assert case.adapt_profile(asked).ccache
+    assert not case.adapt_profile(asked.model_copy(update={"ccache": False})).ccache
+
+
+# --- what ends it
+
+
+def test_a_case_is_told_as_soon_as_it_is_measured(track: Track) -> None:
+    notes = track.note()
+    track.measure("first", "again", against="fresh")
+    rows = [number for number, text in enumerate(notes) if ": kmatrix " in text and "; fresh " in text]
+    assert [notes[number].split(":")[0] for number in rows] == ["first", "again"]
+    assert "2 cells; fresh" in notes[rows[0]]
+    assert ", ratio 0." in notes[rows[0]] or ", ratio " in notes[rows[0]]
+    assert not any(text.startswith("again") for text in notes[: rows[0]])
+
+
+def test_what_was_measured_is_kept_when_a_later_case_fails(track: Track) -> None:
+    track.fail_in_patched_tree(MachineError("the disk is full"))
+    with pytest.raises(MachineError, match="the disk is full"):
+        track.measure("first", "source", against="fresh", sample="1")
+    (table,) = track.stopped
+    (row,) = table.rows
+    assert (row.name, [way.way for way in row.ways if way.ratio]) == ("first", ["fresh"])
+
+
+def test_what_was_measured_is_kept_when_the_user_interrupts(track: Track) -> None:
+    track.fail_in_patched_tree(KeyboardInterrupt())
+    with pytest.raises((KeyboardInterrupt, InterruptedRunError)):
+        track.measure("first", "source", against="fresh")
+    (table,) = track.stopped
+    assert [row.name for row in table.rows] == ["first"]
+
+
+def test_a_way_that_fails_leaves_kmatrix_s_own_time(track: Track) -> None:
+    track.install_tuxmake(1)
+    with pytest.raises(MachineError, match="tuxmake could not build"):
+        track.measure("first", against="fresh,tuxmake")
+    ((row,),) = (table.rows for table in track.stopped)
+    assert len(row.seconds) == 1
+    assert [way.ratio is not None for way in row.ways] == [True, False]
+
+
+def test_where_no_cell_can_be_built_it_is_said(track: Track) -> None:
+    track.asks('VFIO = ["m"]\n')
+    with pytest.raises(RequestError, match="no cell of the bench can be built: all 1 requests") as caught:
+        track.measure("first", against="kept", sample="4")
+    assert "VFIO=m" in str(caught.value)
+    assert track.stopped == []
+
+
 # --- what was there before
 
 
@@ -288,7 +366,14 @@ def test_a_patch_is_judged_with_its_base_on_record(track: Track, case: str, path
 def test_a_tree_without_the_file_that_a_case_changes_is_refused(track: Track) -> None:
     (track.tree / HEADER).unlink()
     with pytest.raises(RequestError, match=f"the source has no {HEADER}"):
-        track.measure("header", against="fresh")
+        track.measure("first", "header", against="fresh")
+    assert track.builds() == []
+
+
+def test_a_tree_that_a_case_s_patch_does_not_fit_is_refused_before_anything_is_built(track: Track) -> None:
+    with pytest.raises(RejectedPatchError):
+        track.measure("first", "kconfig", against="fresh")
+    assert track.builds() == []
 
 
 def test_a_header_s_patch_stays_within_its_guard(tmp_path: Path) -> None:
@@ -312,6 +397,16 @@ def test_the_kconfig_fix_is_another_patch_in_each_repetition(tmp_path: Path) -> 
     for number, text in enumerate(texts, 1):
         (changed,) = [(old, new) for old, new in zip(kept, text, strict=True) if old != new]
         assert changed == ("+\tselect HAVE_KVM_VFIO", f"+\tselect HAVE_KVM_VFIO # bench {number}")
+
+
+def test_another_version_is_measured_once_as_a_second_time_it_is_on_record(
+    track: Track, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(track.tree, other, symlinks=True)
+    (other / "drivers/vfio/vfio.c").write_text("int other;\n")
+    table = track.measure("again", "next", against="kept", next_spec=str(other), repeat="3")
+    assert [len(row.seconds) for row in table.rows] == [3, 1]
 
 
 def test_next_builds_another_tree_after_the_first(track: Track, tmp_path: Path) -> None:
@@ -350,6 +445,22 @@ def test_a_sampled_cell_stands_for_all(track: Track) -> None:
     assert (way.ratio.low, way.ratio.high) == (None, None)
 
 
+def test_kept_walks_two_cells_of_a_lane_at_least(track: Track) -> None:
+    row = row_of(track.measure("first", against="kept", sample="1"))
+    (way,) = row.ways
+    assert (len(track.builds_in("kept")), way.built) == (2, 2)
+    assert way.seconds
+
+
+def test_lanes_are_sampled_at_different_configurations(track: Track) -> None:
+    track.asks('GROUP = ["n", "y"]\nVFIO = ["n", "y"]\n', PROFILE.replace("gcc-14", 'gcc-14", "clang-19'))
+    row = row_of(track.measure("first", against="fresh", sample="2"))
+    assert row.cells == 6
+    built = [job.cell.split("/") for job in track.builds_in("fresh")]
+    assert {words[1] for words in built} == {"gcc-14", "clang-19"}
+    assert len({words[-1] for words in built}) == 2
+
+
 def test_another_repetition_samples_another_cell(track: Track) -> None:
     track.measure("first", against="fresh", sample="1", repeat="2")
     assert len({job.cell for job in track.builds_in("fresh")}) == 2
@@ -369,7 +480,7 @@ def test_only_the_cells_that_were_built_compiled_anything() -> None:
 
 def test_the_objects_that_are_remembered_since_are_those_that_differ(track: Track, tmp_path: Path) -> None:
     layout = CacheLayout(tmp_path / "own")
-    world = BenchWorld(replace(track.world, cache=SourceCache(layout)))
+    world = BenchCache(replace(track.world, cache=SourceCache(layout)))
     assert world.count_objects() == 0
     with closing(MemoryStore(layout.memory / "base")) as store:
         store.put_entries(Entry("object", "s", name, "k", "{}", "run") for name in ("a.o", "b.o"))
@@ -408,6 +519,11 @@ def test_without_a_name_all_cases_and_ways_are_measured() -> None:
 def test_cases_are_measured_in_their_order() -> None:
     request = parse_bench_request(["again,first"], ["kept"], "1", "0", "")
     assert [case.name for case in request.cases] == ["first", "again"]
+
+
+def test_another_version_without_its_case_is_refused() -> None:
+    with pytest.raises(RequestError, match="--next is for the case next"):
+        parse_bench_request(["first"], ["kept"], "1", "0", "debian:linux-source-6.13")
 
 
 def test_a_missing_tuxmake_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from matrix.memory.live_runs import register_live_run
 from matrix.memory.store import Entry, MemoryStore
 from matrix.side_failures import take_side_failures
 from matrix.source.cache import SourceCache
+from tests.fakes.kernel import Job
 from tests.unit.builder.test_idle_lanes import DAY, create_lane, held
-from tests.unit.commands.test_run import Desk
+from tests.unit.commands.test_patch import Judge
+from tests.unit.commands.test_run import PROFILE, TWO_LANES, Desk
 from tests.unit.memory.test_eviction import put
 
 
@@ -141,6 +143,47 @@ def test_a_run_that_leaves_more_than_the_size_shrinks_the_caches(tmp_path: Path)
     assert lanes
     assert all((path / "lane.json").exists() for path in lanes)
     assert take_side_failures() == []
+
+
+def write_much(job: Job) -> None:
+    """What a build leaves in its lane, and more than the caches may have."""
+    if not job.configures:
+        (job.host("/build") / "vmlinux.o").write_bytes(os.urandom(70 * 2**20))
+
+
+def test_what_the_run_itself_has_left_is_cut_to_the_size_as_well(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    layout = desk.world.open_cache().layout
+    desk.kernel.before = write_much
+    desk.run(select=["MODULES=n", "!VFIO=m"], **{"cache-size": ["64M"]})
+    assert measure_bounded_caches(layout) <= 64 * 2**20
+    assert take_side_failures() == []
+
+
+def test_a_verdict_keeps_what_its_first_run_left_until_its_last_has_ended(tmp_path: Path) -> None:
+    judge = Judge(tmp_path)
+    layout = judge.world.open_cache().layout
+    left: list[int] = []
+
+    def build(job: Job) -> None:
+        if not job.configures and "int vfio" in (job.host("/src") / "drivers/vfio/vfio.c").read_text():
+            write_much(job)
+        left.append(sum(path.stat().st_size for path in layout.lanes.glob("*/build/vmlinux.o")))
+
+    judge.kernel.before = build
+    judge.asks(TWO_LANES, f'cache-size = "64M"\n{PROFILE}')
+    judge.judged()
+    assert left[-1] >= 70 * 2**20
+    assert measure_bounded_caches(layout) <= 64 * 2**20
+
+
+def test_what_another_run_at_work_has_used_stays_when_one_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    layout = desk.world.open_cache().layout
+    desk.kernel.before = write_much
+    with register_live_run(layout.memory):
+        desk.run(select=["MODULES=n", "!VFIO=m"], **{"cache-size": ["64M"]})
+        assert measure_bounded_caches(layout) > 64 * 2**20
 
 
 def test_what_cannot_be_removed_is_a_failure_beside_the_run(

@@ -126,6 +126,30 @@ def test_it_says_what_the_caches_hold_and_whether_the_disk_has_room_for_the_rest
     )
 
 
+@pytest.mark.usefixtures("engine")
+def test_caches_that_are_beyond_their_size_are_not_well(tmp_path: Path, profile: Profile) -> None:
+    (tmp_path / "cache/lanes/x86/build").mkdir(parents=True)
+    with (tmp_path / "cache/lanes/x86/build/vmlinux").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, GIB // 10)
+    small = profile.model_copy(update={"cache_size": "64M"})
+    found = finding("cache size", small)
+    assert (found.ok, found.message) == (False, "0.1 of 0.1 GiB: lanes 0.1")
+    assert "a larger --cache-size" in found.advice
+    assert "./inv sweep --yes" in found.advice
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_does_not_count_towards_the_caches_size_is_told_apart(tmp_path: Path, profile: Profile) -> None:
+    for name in ("lanes/x86/build/vmlinux", "sources/memo/one", "resolutions/ab/one"):
+        (tmp_path / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
+        with (tmp_path / "cache" / name).open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, GIB // 10)
+    message = finding("cache size", profile).message
+    assert message.startswith("0.1 of 10.0 GiB: lanes 0.1; beside them resolutions 0.1")
+    shutil.rmtree(tmp_path / "cache/lanes")
+    assert finding("cache size", profile).message.startswith("0.0 of 10.0 GiB; beside them resolutions 0.1")
+
+
 def test_an_engine_that_answers_with_an_error_is_the_finding(engine: Sized, profile: Profile) -> None:
     engine.broken = "the engine is on fire"
     assert diagnose_machine(profile)[0] == HealthCheck(

@@ -61,6 +61,16 @@ def test_a_patched_tree_writes_to_a_layer_of_its_own_and_only_reads_the_bases(de
     assert mounts["/ccache-1"].read_only
 
 
+def test_fresh_takes_nothing_of_it_and_keeps_what_is_compiled(desk: Desk) -> None:
+    desk.run(ccache=ON)
+    assert all("CCACHE_RECACHE" not in job.container.env for job in desk.kernel.jobs)
+    desk.run(ccache=ON, fresh=ON)
+    jobs = desk.kernel.ran(configures=False)
+    assert jobs
+    assert all(job.container.env["CCACHE_RECACHE"] == "1" for job in jobs)
+    assert all(job.host("/ccache") for job in jobs)
+
+
 def test_a_named_image_is_refused_before_any_work(desk: Desk) -> None:
     mine = '[toolchains.gcc-14]\nimage = "mine:1"\nmake = { CROSS_COMPILE = "{triplet}-" }\n'
     desk.asks(ONE + mine)

@@ -1,6 +1,7 @@
-"""Cells that were not built, built once more alone: any difference is told, and is exit code 70."""
+"""Remembered cells, built again alone: any difference is told, and is exit code 70."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,24 @@ from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.object_comparison import ComparedObjects
 from matrix.catalog.types import find_objcopy, parse_share
 from matrix.commands.settings import resolve_profile
-from matrix.commands.verify import choose_verified_cells, describe_objects, verify_run
+from matrix.commands.verify import (
+    _compare_lists,
+    _Tally,
+    choose_verified_cells,
+    describe_objects,
+    verify_run,
+)
 from matrix.engine.protocol import ContainerResult, ContainerSpec, LineCallback
+from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
+from matrix.findings.stored_run import StoredRun
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import Cell
 from matrix.record.states import Evidence
+from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Kernel
 from tests.fakes.runs import a_cell, a_run
-from tests.unit.commands.test_run import ERROR, VFIO, WARNING, Desk, always, dying, in_cell
+from tests.unit.commands.test_run import ERROR, PROFILE, VFIO, WARNING, Desk, always, applying, dying, in_cell
 
 TWO = 'GROUP = ["n", "y"]\nVFIO = ["y"]\n'
 
@@ -38,13 +48,15 @@ def verify(desk: Desk, share: str = "1.0", *, fresh: bool = False) -> ExitCode:
 
 
 def told(desk: Desk) -> list[str]:
-    notes = [event.text for event in desk.events if isinstance(event, ProgressNote)]
-    return [text.partition("verify: ")[2] for text in notes if text.startswith("verify: ")]
+    return [text.partition("verify: ")[2] for text in notes(desk) if text.startswith("verify: ")]
+
+
+def notes(desk: Desk) -> list[str]:
+    return [event.text for event in desk.events if isinstance(event, ProgressNote)]
 
 
 def summary(desk: Desk) -> str:
-    notes = [event.text for event in desk.events if isinstance(event, ProgressNote)]
-    return next(text for text in reversed(notes) if text.startswith("Verified "))
+    return next(text for text in reversed(notes(desk)) if text.startswith("Verified "))
 
 
 def test_what_is_remembered_rightly_is_the_same_in_an_empty_directory(desk: Desk) -> None:
@@ -61,6 +73,118 @@ def test_a_run_that_built_all_has_nothing_to_verify(desk: Desk) -> None:
     desk.run()
     assert verify(desk) is ExitCode.PASSED
     assert desk.kernel.jobs == []
+    assert notes(desk)[-1] == "Nothing to verify: no cell of this run is remembered."
+
+
+def test_of_an_interrupted_run_nothing_is_verified(desk: Desk) -> None:
+    desk.run()
+    done = desk.run()
+    desk.stored = StoredRun(done.model_copy(update={"interrupted": True}), desk.directory)
+    assert verify(desk) is ExitCode.PASSED
+    assert notes(desk)[-1] == "Nothing to verify: the run was interrupted."
+
+
+def test_where_none_is_asked_for_nothing_is_told(desk: Desk) -> None:
+    desk.run()
+    desk.run()
+    desk.events.clear()
+    assert verify(desk, "0") is ExitCode.PASSED
+    assert desk.events == []
+
+
+# The run's own source, images and bases
+
+
+def break_source(tree: Path) -> None:
+    (tree / "drivers/vfio/vfio.c").write_text("int another;\n")
+    (tree / "Kconfig").write_text("# nothing is left\n")
+
+
+def test_a_tree_that_is_edited_after_the_run_is_verified_as_it_was(desk: Desk) -> None:
+    desk.run()
+    digest = desk.run().source.digest
+    break_source(desk.tree)
+    desk.engine.ran.clear()
+    assert verify(desk) is ExitCode.PASSED
+    assert told(desk) == []
+    sources = {mount.host for step in desk.engine.ran for mount in step.mounts if mount.path == "/src"}
+    assert sources == {desk.place / "cache/sources" / digest / "tree"}
+    assert "Verified 2 cells" in summary(desk)
+
+
+def test_a_tree_that_is_taken_away_after_the_run_is_verified_as_it_was(desk: Desk) -> None:
+    desk.run()
+    desk.run()
+    shutil.rmtree(desk.tree)
+    assert verify(desk) is ExitCode.PASSED
+    assert "Verified 2 cells" in summary(desk)
+
+
+def test_a_patch_that_is_edited_after_the_run_is_not_read_again(desk: Desk) -> None:
+    desk.kernel.applies = applying
+    patch = desk.place / "one.patch"
+    head = "--- a/drivers/vfio/vfio.c\n+++ b/drivers/vfio/vfio.c\n@@ -1 +1 @@\n-int vfio;\n"
+    patch.write_text(f"{head}+int v;\n")
+    desk.run(patch=[str(patch)])
+    desk.run(patch=[str(patch)])
+    patch.write_text("no patch at all\n")
+    assert verify(desk) is ExitCode.PASSED
+    assert "Verified 2 cells, and the content of 3 objects" in summary(desk)
+
+
+def test_where_the_tree_is_gone_and_another_now_nothing_is_compared(desk: Desk) -> None:
+    desk.run()
+    done = desk.run()
+    break_source(desk.tree)
+    desk.world.open_cache().remove(done.source.digest)
+    desk.kernel.jobs.clear()
+    with pytest.raises(
+        MachineError, match=r"nothing can be verified: the source of .* is another tree"
+    ) as why:
+        verify(desk)
+    assert "--source DIR@REV" in why.value.hint
+    assert desk.kernel.jobs == []
+
+
+def test_a_base_that_is_edited_after_the_run_is_not_compared(desk: Desk) -> None:
+    own = desk.place / "own.config"
+    own.write_text("CONFIG_MODULES=y\n")
+    base = f'base = ["own"]\n[bases.own]\nfile = "{own}"\n[symbols]'
+    desk.asks(TWO, PROFILE.replace("[symbols]", base))
+    desk.run()
+    desk.run()
+    own.write_text("CONFIG_MODULES=n\n")
+    with pytest.raises(MachineError, match="since the run the base own changed"):
+        verify(desk)
+
+
+def test_an_image_that_is_gone_is_not_compared_with_another(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.run()
+    done = desk.run()
+    old = done.toolchains["gcc-14"].image_id
+    find = FakeEngine.find_image_id
+    monkeypatch.setattr(
+        FakeEngine, "find_image_id", lambda self, ref: None if ref == old else f"{find(self, ref)}-new"
+    )
+    with pytest.raises(MachineError, match="since the run the image of gcc-14 changed"):
+        verify(desk)
+
+
+def test_with_ccache_what_is_verified_is_compiled_without_it(desk: Desk) -> None:
+    desk.run(ccache=["yes"])
+    desk.run(ccache=["yes"])
+    desk.kernel.jobs.clear()
+    profile = resolve_profile(desk._settled({"verify": ["1.0"], "ccache": ["yes"]}), {})
+    assert verify_run(profile, desk.stored, desk._tell, desk.world) is ExitCode.PASSED
+    jobs = desk.kernel.ran(configures=False)
+    assert jobs
+    assert not [name for job in jobs for name in job.container.env if name.startswith("CCACHE")]
+    assert not [mount for job in jobs for mount in job.container.mounts if "ccache" in mount.path]
+
+
+# What differs
 
 
 @pytest.mark.parametrize("line", [ERROR, WARNING.replace("unused variable 'x'", "unused variable 'y'")])
@@ -89,6 +213,31 @@ def test_what_the_machine_kept_from_being_built_is_no_difference(desk: Desk) -> 
     desk.run()
     desk.kernel.before = in_cell("GROUP=n,VFIO=y", dying("the engine hiccups"))
     assert verify(desk) is ExitCode.MACHINE_FAULT
+    assert told(desk) == ["x86/gcc-14/defconfig/GROUP=n,VFIO=y: could not be tried: the engine hiccups"]
+    assert summary(desk) == (
+        "Verified 1 cell, and the content of 2 objects: none differs; 1 cell could not be tried."
+    )
+
+
+@pytest.mark.parametrize(
+    ("tally", "text", "code"),
+    [
+        (_Tally(2, 3), "Verified 2 cells, and the content of 3 objects: none differs.", ExitCode.PASSED),
+        (_Tally(1, 1, 1), "Verified 1 cell, and the content of 1 object: 1 cell differs.", ExitCode.BUG),
+        (
+            _Tally(3, 0, 2, 1),
+            "Verified 3 cells, and the content of 0 objects: 2 cells differ; 1 cell could not be tried.",
+            ExitCode.BUG,
+        ),
+        (
+            _Tally(untried=2),
+            "Verified 0 cells, and the content of 0 objects: none differs; 2 cells could not be tried.",
+            ExitCode.MACHINE_FAULT,
+        ),
+    ],
+)
+def test_the_summary_is_a_sentence(tally: _Tally, text: str, code: ExitCode) -> None:
+    assert (tally.describe(), tally.find_exit_code()) == (text, code)
 
 
 def test_verifying_leaves_what_is_remembered_as_it_was(desk: Desk) -> None:
@@ -130,9 +279,7 @@ def test_objects_with_the_same_bytes_need_no_container(desk: Desk) -> None:
     desk.run()
     assert verify(desk) is ExitCode.PASSED
     assert stripping.steps == []
-    assert summary(desk) == (
-        "Verified 2 of the cells that were not built, and the content of 3 objects: 0 cells differ."
-    )
+    assert summary(desk) == ("Verified 2 cells, and the content of 3 objects: none differs.")
 
 
 def test_what_a_result_was_made_of_is_compared_though_its_keys_come_out_otherwise(
@@ -222,6 +369,18 @@ def test_many_differences_are_counted() -> None:
     texts = list(describe_objects(many))
     assert len(texts) == 21
     assert texts[-1] == "the content of 3 more objects differs"
+
+
+@pytest.mark.parametrize(("count", "more"), [(20, []), (21, ["1 more object"]), (25, ["5 more objects"])])
+def test_what_is_cut_of_a_list_is_said(count: int, more: list[str]) -> None:
+    names = frozenset(f"a{number:02}.o" for number in range(count))
+    for known, built, change in (
+        (names, frozenset[str](), "was there, and is not"),
+        (frozenset[str](), names, "was not there, and is"),
+    ):
+        texts = list(_compare_lists("object", known, built))
+        assert texts[:20] == [f"the object {name} {change}" for name in sorted(names)[:20]]
+        assert texts[20:] == [f"{text}: {change}" for text in more]
 
 
 def test_what_fresh_leaves_out_is_compared_none_the_less(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

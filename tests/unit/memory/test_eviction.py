@@ -1,5 +1,6 @@
 """The least recently used goes, over all layers at once; nothing goes that a live run has used or written."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -223,6 +224,16 @@ def test_a_young_content_that_no_entry_names_yet_stays_and_an_old_one_goes(tmp_p
         )
         shrink(tmp_path, 10**9)
         assert (store.get_content(young), store.get_content(old)) == (b"young", None)
+
+
+def test_a_young_content_goes_with_the_entry_that_named_it(tmp_path: Path) -> None:
+    with closing(MemoryStore(tmp_path / "base")) as store:
+        put(store, "new.o", 0, BIG, b"both")
+        put(store, "newer.o", -1, b"both")
+        evict_layers(tmp_path, time.time(), time.time())
+        assert list_names(tmp_path) == {"newer.o"}
+        assert sorted(path.stat().st_size for path in tmp_path.rglob("contents/*/*")) == [4]
+        assert store.get_content(hashlib.sha256(b"both").hexdigest()) == b"both"
 
 
 def test_files_that_no_row_counts_go_when_they_are_old(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from matrix.kconfig.config import Config
-from matrix.memory.same_objects import CellParts, build_cell_parts, find_same_objects
+from matrix.memory.same_objects import CellParts, ModuleLink, build_cell_parts, find_same_objects
 from tests.fakes.object_tree import HEADER, SOURCE, VFIO, ObjectTree
 
 OTHER, MODULE = "drivers/vfio/group.o", "drivers/vfio/core.o"
@@ -17,10 +17,10 @@ Change = Callable[[ObjectTree], object]
 class Base:
     """A cell of two objects that was built, and the same tree changed."""
 
-    def __init__(self, place: Path, modules: dict[str, tuple[str, ...]]) -> None:
+    def __init__(self, place: Path, links: dict[str, ModuleLink]) -> None:
         self.tree = ObjectTree(place)
         self.tree.files |= {"drivers/vfio/group.c": "int group;\n", PREPARED: "int bounds;\n"}
-        self.modules = modules
+        self.links = links
         self.parts = self.build()
 
     def build(self, *, flags: str = "") -> CellParts | None:
@@ -30,10 +30,10 @@ class Base:
             self.tree.compile(name, flags=flags)
         self.tree.keep(objects, VFIO, OTHER)
         keys = objects.find_keys([VFIO, OTHER])
-        for module, names in self.modules.items():
-            objects.memory.keep_link(module, [keys[name] for name in names])
+        for module, link in self.links.items():
+            objects.memory.keep_link(module, link.command, [keys[name] for name in link.parts])
         tree = objects.reader.tree
-        return build_cell_parts([*keys, *self.modules], keys, self.modules, [PREPARED], tree)
+        return build_cell_parts([*keys, *self.links], keys, self.links, [PREPARED], tree)
 
     def find(self) -> set[str] | None:
         objects = self.tree.open()
@@ -50,7 +50,7 @@ def base(tmp_path: Path) -> Base:
 
 @pytest.fixture
 def linked(tmp_path: Path) -> Base:
-    return Base(tmp_path, {MODULE: (VFIO, OTHER)})
+    return Base(tmp_path, {MODULE: ModuleLink(command="ld -r", parts=(OTHER, VFIO))})
 
 
 def test_on_the_same_tree_all_are_known(base: Base) -> None:
@@ -89,10 +89,13 @@ def test_where_what_is_prepared_changed_nothing_is_known(base: Base) -> None:
 def test_a_changed_part_asks_for_a_link_of_just_these_parts(linked: Base) -> None:
     assert linked.find() == {VFIO, OTHER}
     linked.tree.files[SOURCE] = "int changed;\n"
-    modules, linked.modules = linked.modules, {}
+    links, linked.links = linked.links, {}
     linked.build()
     assert linked.find() is None
-    linked.modules = modules
+    linked.links = {MODULE: links[MODULE].model_copy(update={"command": "ld -r --another"})}
+    linked.build()
+    assert linked.find() is None
+    linked.links = links
     linked.build()
     assert linked.find() == {VFIO, OTHER}
 
@@ -100,15 +103,17 @@ def test_a_changed_part_asks_for_a_link_of_just_these_parts(linked: Base) -> Non
 def test_a_cell_of_which_an_object_is_not_on_record_has_no_parts(base: Base) -> None:
     objects = base.tree.open()
     tree = objects.reader.tree
+    one, both = ({MODULE: ModuleLink(command="", parts=parts)} for parts in ((VFIO,), (OTHER, VFIO)))
     assert build_cell_parts([VFIO, OTHER], {VFIO: "key"}, {}, [], tree) is None
-    assert build_cell_parts([VFIO], {VFIO: "key"}, {MODULE: (VFIO, OTHER)}, [], tree) is None
-    assert build_cell_parts([VFIO, MODULE], {VFIO: "key"}, {MODULE: (VFIO,)}, [], tree) is not None
+    assert build_cell_parts([VFIO], {VFIO: "key"}, both, [], tree) is None
+    assert build_cell_parts([VFIO, MODULE], {VFIO: "key"}, one, [], tree) is not None
 
 
 @pytest.mark.parametrize("objects", [[VFIO, "drivers/vfio/single.o"]])
 def test_a_module_of_one_object_is_that_object(base: Base, objects: list[str]) -> None:
     tree = base.tree.open().reader.tree
     keys = dict.fromkeys(objects, "key")
-    parts = build_cell_parts(objects, keys, {"drivers/vfio/single.o": ("drivers/vfio/single.o",)}, [], tree)
+    link = ModuleLink(command="", parts=("drivers/vfio/single.o",))
+    parts = build_cell_parts(objects, keys, {"drivers/vfio/single.o": link}, [], tree)
     assert parts is not None
-    assert parts.modules == {}
+    assert parts.links == {}

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -9,7 +10,8 @@ from rich.console import Console
 import tasks
 from matrix.bench_times import BenchTable, CaseRow, Compilations, Estimate, Ratio, WayRow
 from matrix.catalog.types import Profile
-from matrix.commands.bench import BenchRequest
+from matrix.commands.bench_request import BenchRequest
+from matrix.errors import MachineError
 from matrix.record.run_model import Host, SourceRecord
 from reports.bench_table import TABLE_FORMATS, select_table_format
 
@@ -19,7 +21,7 @@ HOST = Host(
 SOURCE = SourceRecord(
     spec="debian:linux-source-6.12", version="6.12.118", digest="9" * 64, package="6.12.118-1"
 )
-SAMPLED = WayRow("tuxmake", (Estimate(2340, 100, 4, 52),), Ratio(0.22, 0.21, 0.23))
+SAMPLED = WayRow("tuxmake", (Estimate(2340, 100, 4, 52, sampled=True),), Ratio(0.22, 0.21, 0.23))
 WHOLE = WayRow("fresh", (Estimate(1040, 0.0, 52, 52),), Ratio(0.5, 0.5, 0.5))
 UNLIKE = WayRow("kept", (), None, 3)
 
@@ -123,3 +125,18 @@ def test_the_task_prints_the_table(
     ((profile, request),) = asked
     assert profile.arch == ("powerpc",)
     assert [case.name for case in request.cases] == ["first"]
+
+
+def test_the_task_prints_what_was_measured_before_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(*given: Any) -> BenchTable:
+        given[3](a_table(a_case(SAMPLED)))
+        raise MachineError("tuxmake could not build x86")
+
+    monkeypatch.setattr(tasks, "run_bench", measure)
+    with pytest.raises(SystemExit, match="2"):
+        tasks.program.run(["kmatrix", "bench", "--case", "first", "--against", "fresh"])
+    printed = capsys.readouterr()
+    assert "first: nothing built yet" in printed.out
+    assert "tuxmake could not build x86" in printed.err
