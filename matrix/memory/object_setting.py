@@ -46,12 +46,12 @@ class InputReader:
             if path in sources or self.tree.find_content(path) == ABSENT:
                 continue
             sources[path] = None
-            hidden = self._find_hidden(path)
-            if hidden.unlisted:
+            hidden = self.find_hidden(path)
+            if hidden.unlisted or hidden.reread:
                 return None
             probed |= hidden.probed
             # Which of them the assembler finds is not known, so all of that name count.
-            waiting += (found for name in hidden.assembled for found in self._find_by_name(name))
+            waiting += (found for name in hidden.assembled for found in self.find_by_name(name))
         if not all(path in sources for path in command_file.sources):
             return None
         return InputList(tuple(sorted(sources)), tuple(sorted(probed)))
@@ -68,7 +68,7 @@ class InputReader:
         if folder not in self._makefile_symbols:
             found = set[bytes]()
             for path in self._makefiles_by_folder.get(folder, ()):
-                found.update(_SYMBOL.findall(self._read(path)))
+                found.update(_SYMBOL.findall(self.read_source(path)))
             self._makefile_symbols[folder] = tuple(sorted(name.decode() for name in found))
         return self._makefile_symbols[folder]
 
@@ -79,16 +79,19 @@ class InputReader:
         for name in sorted(names):
             yield " ".join(self.tree.paths_by_name.get(name, ()))
 
-    def _find_by_name(self, name: str) -> tuple[str, ...]:
+    def find_by_name(self, name: str) -> tuple[str, ...]:
+        """All files of the tree with the own name of this one."""
         return self.tree.paths_by_name.get(name.rpartition("/")[2], ())
 
-    def _find_hidden(self, path: str) -> HiddenInputs:
+    def find_hidden(self, path: str) -> HiddenInputs:
+        """What a source of the tree reads that no compiler lists."""
         content = self.tree.find_content(path)
         if content not in self._hidden:
-            self._hidden[content] = find_hidden_inputs(self._read(path))
+            self._hidden[content] = find_hidden_inputs(self.read_source(path))
         return self._hidden[content]
 
-    def _read(self, path: str) -> bytes:
+    def read_source(self, path: str) -> bytes:
+        """The text of a source; where it cannot be read, one that hides what goes in."""
         # A path through a link is no name of the door's: its content was found under the plain one.
         try:
             return ForeignDirectory(self.tree.root).read_bytes(self.tree.find_plain_path(path)) or b""

@@ -17,8 +17,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import starmap
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from matrix.fs import create_private_directory, replace_file
 from matrix.memory.index_file import IndexFile, survive_write_errors
@@ -66,6 +67,15 @@ class Entry:
     contents: tuple[str, ...] = ()
 
 
+class WrittenEntry(NamedTuple):
+    """Where an entry is kept, and the run that wrote it."""
+
+    scope: str
+    name: str
+    key: str
+    run: str
+
+
 @dataclass
 class MemoryStore:
     """One layer, in a folder of its own. Its methods may be called from any thread."""
@@ -103,6 +113,12 @@ class MemoryStore:
         """The names of a scope that have entries."""
         query = "SELECT DISTINCT name FROM entries WHERE kind = ? AND scope = ?"
         return self.index_file.ask(lambda index: [row[0] for row in index.execute(query, (kind, scope))], [])
+
+    def list_written(self, kind: EntryKind) -> list[WrittenEntry]:
+        """All entries of a kind, and who wrote them last."""
+        query = "SELECT scope, name, key, run FROM entries WHERE kind = ?"
+        rows = self._fetch_rows(query, [kind])
+        return list(starmap(WrittenEntry, rows))
 
     def put_entries(self, entries: Iterable[Entry]) -> None:
         """Keep these, each in place of an earlier one under the same kind, scope, name and key."""
