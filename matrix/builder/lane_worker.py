@@ -404,8 +404,10 @@ class LaneWorker:
         return result
 
     def _examine_cell(self, reachable: _ReachableCell) -> None:
-        keys = self._objects.find_keys(self._object_memory.list_paths())
-        self.context.examine(BuiltCell(reachable.inputs, keys, self._directory, self._runner))
+        def find_keys() -> dict[str, str]:
+            return self._objects.find_keys(self._object_memory.list_paths())
+
+        self.context.examine(BuiltCell(reachable.inputs, find_keys, self._directory, self._runner))
 
     def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
         cell = reachable.cell
