@@ -21,7 +21,7 @@ from matrix.builder.cell_record import (
 from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
-from matrix.builder.lanes import Lane
+from matrix.builder.lanes import Lane, order_by_length
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import BuiltCell, RunContext
 from matrix.builder.same_cells import SameCells
@@ -58,7 +58,7 @@ def run_lanes(context: RunContext) -> None:
     futures: list[Future[None]] = []
     has_finished = False
     try:
-        futures += [pool.submit(LaneWorker(lane, context).run) for lane in context.lanes]
+        futures += [pool.submit(LaneWorker(lane, context).run) for lane in _order_lanes(context)]
         wait(futures, return_when=FIRST_EXCEPTION)
         has_finished = all(future.done() and future.exception() is None for future in futures)
     finally:
@@ -72,6 +72,14 @@ def run_lanes(context: RunContext) -> None:
     for future in futures:
         if future.done() and not future.cancelled():
             future.result()
+
+
+def _order_lanes(context: RunContext) -> Sequence[Lane]:
+    """The lanes in the order of their start: the plan's, or, of several at once, the longest first."""
+    if context.budget.at_once == 1:
+        return context.lanes
+    toolchains = context.session.catalog.toolchains.items()
+    return order_by_length(context.lanes, {name: toolchain.template for name, toolchain in toolchains})
 
 
 @dataclass(frozen=True)
@@ -396,8 +404,10 @@ class LaneWorker:
         return result
 
     def _examine_cell(self, reachable: _ReachableCell) -> None:
-        keys = self._objects.find_keys(self._object_memory.list_paths())
-        self.context.examine(BuiltCell(reachable.inputs, keys, self._directory, self._runner))
+        def find_keys() -> dict[str, str]:
+            return self._objects.find_keys(self._object_memory.list_paths())
+
+        self.context.examine(BuiltCell(reachable.inputs, find_keys, self._directory, self._runner))
 
     def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
         cell = reachable.cell

@@ -26,9 +26,9 @@ from matrix.record.run_model import StageRecord
 from matrix.record.states import State
 from matrix.resolve.base_files import read_base_texts
 from matrix.resolve.conf_forks import (
+    CONF_FORKS,
     CONFIG_LIMIT,
     ForkedConfig,
-    build_forking_shell,
     read_forked_configs,
     remove_fork_files,
     write_fork_requests,
@@ -103,8 +103,7 @@ class Resolver:
         forked = [*requests[1:], requests[0]]
         try:
             write_fork_requests(build, [self._format_request(request) for request in forked])
-            shell = build_forking_shell()
-            result = self.runner.run(_OLDDEFCONFIG, requests[0].id, lambda _: None, shell=shell)
+            result = self.runner.run(_OLDDEFCONFIG, requests[0].id, lambda _: None, preload=(CONF_FORKS,))
             if result.state is State.PASS:
                 with suppress(ForeignFileError):
                     made = _MadeConfig(result, _read_made_config(build))
