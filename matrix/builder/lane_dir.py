@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -33,12 +34,14 @@ from matrix.source.manifest import compare_manifests, touch_files
 class _LaneState(BaseModel):
     """The content of ``lane.json``.
 
-    ``copy_`` identifies the cache's copy of the tree. ``changed``: every file that ever differed between the
-    trees this lane has built. An object that no cell needed since may still be of any of them, so each
-    further tree must show all these files as new. ``listed``: the objects of every configuration that was
-    built here.
+    ``schema_`` is raised when what an older kmatrix left must not be taken any more: something that stands
+    there may have warned, which make would not repeat. ``copy_`` identifies the cache's copy of the tree.
+    ``changed``: every file that ever differed between the trees this lane has built. An object that no cell
+    needed since may still be of any of them, so each further tree must show all these files as new.
+    ``listed``: the objects of every configuration that was built here.
     """
 
+    schema_: Literal[2]
     tree: str
     copy_: str
     changed: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ class LaneDirectory:
     def save_state(self) -> None:
         """Write down what the objects were built from."""
         state = _LaneState(
+            schema_=2,
             tree=self.tree.digest,
             copy_=_identify_copy(self.tree),
             changed=self.changed_files,
