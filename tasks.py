@@ -412,8 +412,11 @@ def test(*, unit: bool, only: str) -> int:
     return develop.run_tests(unit=unit, only=only)
 
 
+_UNMEASURED = frozenset({"patch", "werror", "fail-fast", "verify", "fresh", "deadline"})
+
+
 @define_task(
-    *(name for name in PROFILE_OPTIONS if name not in {"patch", "werror", "fail-fast", "verify"}),
+    *(name for name in PROFILE_OPTIONS if name not in _UNMEASURED),
     own=[
         ("case", [], f"{', '.join(case.name for case in CASES)} (default: all that can be)"),
         ("against", [], f"{', '.join(WAY_NAMES)} (default: all)"),

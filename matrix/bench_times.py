@@ -48,12 +48,16 @@ class Ratio:
 @dataclass(frozen=True)
 class WayRow:
     """One other way in a case: an estimate for each repetition, or one for all of them. None of them, and no
-    ratio, where no cell can be counted. ``unlike``: cells that did not end as kmatrix's own did."""
+    ratio, where no cell can be counted.
+
+    ``unlike``: builds that did not end as kmatrix's own did. ``cases``: those in which the builds were made.
+    """
 
     way: str
     estimates: tuple[Estimate, ...]
     ratio: Ratio | None
     unlike: int = 0
+    cases: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -73,8 +77,8 @@ class WayRow:
 
 @dataclass(frozen=True)
 class Compilations:
-    """Objects that kmatrix compiled in a case. ``distinct``: how many different (object, inputs) they are;
-    None where the run does not record it."""
+    """Objects of the targets that kmatrix compiled in a case. ``distinct``: how many of these that differ in
+    object or inputs it remembers; None where it remembers none."""
 
     compiled: int
     distinct: int | None = None
@@ -85,10 +89,24 @@ class Compilations:
 
 
 @dataclass(frozen=True)
+class Overhead:
+    """What kmatrix itself took in a case: CPU seconds of its process and those that it started, without what
+    ran in containers. ``make_seconds``: wall time of all its makes together."""
+
+    cpu_seconds: float
+    make_seconds: float
+
+    @property
+    def share(self) -> float | None:
+        return self.cpu_seconds / self.make_seconds if self.make_seconds > 0 else None
+
+
+@dataclass(frozen=True)
 class CaseRow:
     """One case: kmatrix's wall time in ``seconds``, once for each repetition, and the other ways beside it.
 
-    ``target``: the ratio against tuxmake that is aimed at, if any.
+    ``target``: the ratio against tuxmake that is aimed at, if any. ``compilations`` and ``overhead`` are of
+    the last repetition.
     """
 
     name: str
@@ -98,6 +116,7 @@ class CaseRow:
     seconds: tuple[float, ...]
     ways: tuple[WayRow, ...]
     compilations: Compilations
+    overhead: Overhead
 
     @property
     def median_seconds(self) -> float:

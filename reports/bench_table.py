@@ -10,7 +10,7 @@ from reports.formatting import format_count, format_labelled_lines
 from reports.style import print_lines, replace_unencodable
 from reports.task_output import format_size
 
-_COLUMNS = ("work", "cells", "way", "built", "seconds", "a cell", "ratio", "spread", "target")
+_COLUMNS = ("work", "cells", "way", "builds", "seconds", "a cell", "ratio", "spread", "target")
 _TEXT_COLUMNS = frozenset({"work", "way"})
 _NOTHING = "-"
 
@@ -81,8 +81,7 @@ def _list_rows(table: BenchTable) -> Iterator[tuple[str, ...]]:
 def _build_own_row(case: CaseRow) -> tuple[str, ...]:
     seconds = case.median_seconds
     label = f"{case.name}: {case.title}"
-    built = str(case.cells * len(case.seconds))
-    return (label, str(case.cells), "kmatrix", built, *_format_times(seconds, case.cells), "", "", "")
+    return (label, str(case.cells), "kmatrix", "", *_format_times(seconds, case.cells), "", "", "")
 
 
 def _build_way_row(case: CaseRow, way: WayRow) -> tuple[str, ...]:
@@ -108,15 +107,28 @@ def _list_notes(table: BenchTable) -> Iterator[str]:
     yield "ratio: kmatrix's seconds over the other way's; spread: from the lowest to the highest"
     if any(way.is_sampled for case in table.rows for way in case.ways):
         yield (
-            "built: where not all cells were, seconds are, lane by lane, the mean of those times the cells, "
-            "and the spread has its standard error in it"
+            "builds: where not all cells were built, seconds are, lane by lane, the mean of those times the "
+            "cells, and the spread has its standard error in it"
         )
     for case in table.rows:
+        if len(case.seconds) < table.repeat:
+            yield f"{case.name}: measured {format_count(len(case.seconds), 'time')}"
         yield _format_compilations(case)
-        for way in case.ways:
-            if way.unlike:
-                cells = format_count(way.unlike, "cell")
-                yield f"{case.name}: {cells} of {way.way} did not end as kmatrix's own, and are not counted"
+        yield _format_overhead(case)
+    # The builds of a sample that cases share are in the row of each of them.
+    yield from dict.fromkeys(_format_unlike(way) for case in table.rows for way in case.ways if way.unlike)
+
+
+def _format_unlike(way: WayRow) -> str:
+    builds = format_count(way.unlike, "build")
+    return f"{', '.join(way.cases)}: {builds} of {way.way} did not end as kmatrix's own, and are not counted"
+
+
+def _format_overhead(case: CaseRow) -> str:
+    took = f"{case.name}: kmatrix's own CPU time was {case.overhead.cpu_seconds:.1f} s"
+    if case.overhead.share is None:
+        return f"{took}, and it made nothing"
+    return f"{took}, {case.overhead.share:.1%} of the {case.overhead.make_seconds:.1f} s of its makes"
 
 
 def _format_compilations(case: CaseRow) -> str:
@@ -125,7 +137,8 @@ def _format_compilations(case: CaseRow) -> str:
     if not counted.compiled:
         return f"{case.name}: kmatrix compiled nothing"
     if counted.ratio is None:
-        return f"{case.name}: kmatrix compiled {objects}; how many of them differ is not recorded"
+        return f"{case.name}: kmatrix compiled {objects}, and remembers none of them"
     return (
-        f"{case.name}: kmatrix compiled {objects}, of {counted.distinct} different ones: {counted.ratio:.3f}"
+        f"{case.name}: kmatrix compiled {objects}, and remembers {counted.distinct} different ones of them: "
+        f"{counted.ratio:.3f}"
     )

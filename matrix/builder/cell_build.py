@@ -56,6 +56,17 @@ class Stages:
         belongs."""
         return tuple(dict.fromkeys(map(to_make_target, self.list_requested_targets(name))))
 
+    def find_skip_state(self, name: StageName, config: Config, last: State) -> State | None:
+        """The state of a stage that need not be made: no focus in this tree, no modules, or no kernel to
+        build them against. ``last``: of the stage before."""
+        if not self.list_requested_targets(name):
+            return State.EMPTY
+        if name == "modules" and config.value_of("MODULES") != "y":
+            return State.EMPTY
+        if last in UNTRIED_STATES or (name == "modules" and last is State.FAIL):
+            return State.NOT_RUN
+        return None
+
     def format_command(self, name: StageName, runner: MakeRunner) -> str:
         """The stage's make command, as it is typed."""
         return runner.format_command(self.list_make_targets(name))
@@ -104,7 +115,7 @@ class CellBuild:
         self.lane.put_config(str(self.resolution.config))
         for name in self.stages.list_stages():
             self.on_stage(name)
-            state = self._find_skip_state(name)
+            state = self.stages.find_skip_state(name, self._config, self._records[-1].state)
             try:
                 record = self._run_stage(name) if state is None else self._build_idle_record(name, state)
             except MachineError as error:
@@ -140,18 +151,6 @@ class CellBuild:
         reason = "the build changed its own configuration, so nothing is known of this one"
         cell = result.cell.model_copy(update={"state": State.INFRA, "reason": reason})
         return replace(result, cell=cell)
-
-    def _find_skip_state(self, name: StageName) -> State | None:
-        """The state of a stage that need not be made: no focus in this tree, no modules, or no kernel to
-        build them against."""
-        last = self._records[-1].state
-        if not self.stages.list_requested_targets(name):
-            return State.EMPTY
-        if name == "modules" and self._config.value_of("MODULES") != "y":
-            return State.EMPTY
-        if last in UNTRIED_STATES or (name == "modules" and last is State.FAIL):
-            return State.NOT_RUN
-        return None
 
     def _build_idle_record(self, name: StageName, state: State) -> StageRecord:
         """The record of a stage in which make did not run to an end."""

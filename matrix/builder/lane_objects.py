@@ -25,7 +25,7 @@ from matrix.kconfig.config import Config
 from matrix.memory.command_file import CommandFile, locate_command_file, parse_command_file
 from matrix.memory.object_setting import InputReader, ObjectSetting
 from matrix.memory.objects import CompiledObject, KnownObject, ObjectMemory, may_be_kept
-from matrix.memory.same_objects import CellParts, ModuleLink, build_cell_parts
+from matrix.memory.same_objects import CellParts, ModuleLink, build_cell_parts, list_sources
 from matrix.memory.tree_contents import ABSENT, digest_lines
 
 _LIBRARY = "lib.a"
@@ -104,6 +104,11 @@ class LaneObjects:
     def find_keys(self, objects: Iterable[str]) -> dict[str, str]:
         """Object → its key in the memory, for those of these that are on record."""
         return {path: self._standing[path].known.key for path in objects if self.is_standing(path)}
+
+    def list_sources(self, objects: Iterable[str]) -> frozenset[str]:
+        """The .c, .h and .S files that went into these objects, which are on record."""
+        known = {path: self._standing[path].known for path in objects}
+        return list_sources(known, self.memory, self.reader)
 
     def describe_parts(
         self, listed: Set[str], keys: Mapping[str, str], others: Iterable[str], warned: Set[str]

@@ -1,6 +1,6 @@
 """Lanes at work, side by side: resolve the requests, order the reachable ones, build one after another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from matrix.builder.cell_record import (
 from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
-from matrix.builder.lanes import Lane
+from matrix.builder.lanes import Lane, order_by_length
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import BuiltCell, RunContext
 from matrix.builder.same_cells import SameCells
@@ -31,8 +31,9 @@ from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
-from matrix.memory.objects import ObjectMemory, compute_object_scope
+from matrix.memory.objects import ASSEMBLY_VERSIONS, ObjectMemory, compute_object_scope
 from matrix.memory.results import CellInputs
+from matrix.memory.unlisted_sources import add_unlisted_sources, find_prototype_headers
 from matrix.plan import Request, list_axes
 from matrix.record.events import CellFinished, LaneFinished, StageStarted
 from matrix.record.run_model import Cell
@@ -57,7 +58,7 @@ def run_lanes(context: RunContext) -> None:
     futures: list[Future[None]] = []
     has_finished = False
     try:
-        futures += [pool.submit(LaneWorker(lane, context).run) for lane in context.lanes]
+        futures += [pool.submit(LaneWorker(lane, context).run) for lane in _order_lanes(context)]
         wait(futures, return_when=FIRST_EXCEPTION)
         has_finished = all(future.done() and future.exception() is None for future in futures)
     finally:
@@ -71,6 +72,14 @@ def run_lanes(context: RunContext) -> None:
     for future in futures:
         if future.done() and not future.cancelled():
             future.result()
+
+
+def _order_lanes(context: RunContext) -> Sequence[Lane]:
+    """The lanes in the order of their start: the plan's, or, of several at once, the longest first."""
+    if context.budget.at_once == 1:
+        return context.lanes
+    toolchains = context.session.catalog.toolchains.items()
+    return order_by_length(context.lanes, {name: toolchain.template for name, toolchain in toolchains})
 
 
 @dataclass(frozen=True)
@@ -330,14 +339,30 @@ class LaneWorker:
     def _add_sources(self, result: CellResult, build: CellBuild) -> CellResult:
         """The result of a cell that was just built to an end, with what it was made of."""
         objects, elsewhere = result.objects, self._objects.listed_elsewhere
-        sources = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
         listed = {name for name in objects | build.listed_objects if name.endswith(".o")}
         keys = self._objects.find_keys(listed)
+        named = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
         others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
+        unlisted = self._find_unlisted(named, others, build) if named else None
+        if unlisted is None:
+            return replace(result, sources=frozenset(), parts=None)
         parts = None
-        if sources and not build.has_nameless_warning:
-            parts = self._objects.describe_parts(listed, keys, others, build.warned)
+        if not build.has_nameless_warning:
+            parts = self._objects.describe_parts(listed, keys, others | unlisted, build.warned)
+        sources = named | unlisted | self._objects.list_sources(keys)
         return replace(result, sources=sources, parts=parts)
+
+    def _find_unlisted(self, named: Set[str], others: Set[str], build: CellBuild) -> frozenset[str] | None:
+        """The sources of a cell that are on none of kbuild's lists; None where they cannot be known.
+
+        ``named`` are those that are on one, ``others`` those of them that went into what is not on record.
+        """
+        reader = self.context.session.input_reader
+        sources = add_unlisted_sources(others, reader)
+        if sources is None or Config.parse(str(build.resolution.config)).value_of(ASSEMBLY_VERSIONS) != "y":
+            return sources
+        srcarch = self.context.session.catalog.arches[self.lane.arch].srcarch
+        return sources | find_prototype_headers(named, reader, srcarch)
 
     def _mark_known(self, cells: Sequence[_ReachableCell]) -> None:
         """Record of a plan's cells which of them would not be built."""
@@ -381,8 +406,10 @@ class LaneWorker:
         return result
 
     def _examine_cell(self, reachable: _ReachableCell) -> None:
-        keys = self._objects.find_keys(self._object_memory.list_paths())
-        self.context.examine(BuiltCell(reachable.inputs, keys, self._directory, self._runner))
+        def find_keys() -> dict[str, str]:
+            return self._objects.find_keys(self._object_memory.list_paths())
+
+        self.context.examine(BuiltCell(reachable.inputs, find_keys, self._directory, self._runner))
 
     def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
         cell = reachable.cell

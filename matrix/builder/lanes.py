@@ -7,6 +7,9 @@ from matrix.builder.cell_build import Stages
 from matrix.builder.lane_dir import format_lane_key
 from matrix.plan import Request
 
+_TIMES = {"clang": 1.4}
+"""What a cell takes with the toolchain of an image's template, against gcc's 1: measured on Linux 6.12."""
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -35,3 +38,15 @@ def group_into_lanes(requests: Iterable[Request]) -> tuple[Lane, ...]:
     for request in requests:
         groups.setdefault((request.arch, request.toolchain, request.base), []).append(request)
     return tuple(Lane(*fields, tuple(members)) for fields, members in groups.items())
+
+
+def order_by_length(lanes: Iterable[Lane], templates: Mapping[str, str | None]) -> list[Lane]:
+    """The lanes, those first that are likely to take longest: no core waits long for the last one.
+
+    ``templates``: toolchain → the template of its image, None for a user's own image.
+    """
+
+    def estimate_time(lane: Lane) -> float:
+        return len(lane.requests) * _TIMES.get(templates[lane.toolchain] or "", 1.0)
+
+    return sorted(lanes, key=estimate_time, reverse=True)

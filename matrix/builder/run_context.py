@@ -28,6 +28,7 @@ from matrix.record.journal import Journal
 from matrix.record.run_model import ToolchainRecord
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolver import Resolver
+from matrix.resolve.tool_answers import ToolAnswers
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree, find_missing_paths
 
@@ -123,6 +124,8 @@ class Session:
             budget.compute_share if budget else (lambda: self.jobs),
             open_build_directory,
             budget.pool if budget else None,
+            # What is built in empty directories is there to be compared: it asks for itself.
+            answers=None if self.scratch else ToolAnswers(),
         )
         # What is built to be compared with what is remembered takes nothing from anywhere.
         if not self.profile.ccache or self.scratch is not None:
@@ -136,7 +139,9 @@ class Session:
     ) -> Resolver:
         """What resolves requests with this make."""
         store = self.scratch / "resolutions" if self.scratch else self.cache.layout.resolutions
-        return Resolver(runner, catalog, self.conf_digest, fixed_symbols, store)
+        # A build asks in an environment that conf alone has not: neither is told what the other was.
+        apart = replace(runner, answers=runner.answers and ToolAnswers())
+        return Resolver(apart, catalog, self.conf_digest, fixed_symbols, store)
 
     def open_lane(
         self, lane: Lane, stages: Stages, make_variables: Mapping[str, str], *, copy: bool = False
@@ -197,11 +202,11 @@ class JobBudget:
 class BuiltCell:
     """A cell that was just built, while its directory is there.
 
-    ``keys``: object → its key in the memory, of those that could be kept. ``runner`` is what made them.
+    ``find_keys``: object → its key in the memory, of those that could be kept. ``runner`` is what made them.
     """
 
     inputs: CellInputs
-    keys: Mapping[str, str]
+    find_keys: Callable[[], Mapping[str, str]]
     lane: LaneDirectory
     runner: MakeRunner
 

@@ -8,6 +8,7 @@ that nothing that was ever built helps it or is left behind.
     work/        caches and build directories, gone at the end
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,13 +17,20 @@ from functools import partial
 from pathlib import Path
 
 from matrix.bench_sample import compute_sample_size, deal_sample, pick_sample, pick_walk
-from matrix.bench_times import BenchTable, CellTime, Compilations
+from matrix.bench_times import BenchTable, CellTime, Overhead
 from matrix.builder.run_context import Session
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.types import Profile
 from matrix.commands.bench_cases import BenchCase
 from matrix.commands.bench_request import BenchRequest
 from matrix.commands.bench_results import BenchResults, CaseTimes, describe_row
+from matrix.commands.bench_runs import (
+    count_compilations,
+    group_bench_cells,
+    group_by_lane,
+    list_remembered_objects,
+    sum_make_seconds,
+)
 from matrix.commands.bench_ways import BenchCell, BenchWay, create_way
 from matrix.commands.patch import PatchRequest, evaluate_patch
 from matrix.commands.restore import restore_session
@@ -33,16 +41,14 @@ from matrix.commands.run import (
     run_matrix,
 )
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, prepare_session
-from matrix.errors import InterruptedRunError, MachineError, RequestError
+from matrix.errors import InterruptedRunError, MachineError
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
-from matrix.memory.eviction import list_holdings
 from matrix.plan import plan_requests
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.run_model import Cell, Run
-from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.record.states import UNTRIED_STATES
 from matrix.source.cache import SourceCache
 from matrix.source.mbox.series import read_series
 
@@ -63,6 +69,8 @@ def run_bench(
     MachineError where a cell could not be tried, InterruptedRunError after Ctrl-C. Whatever ends it, what was
     measured until then goes to ``on_stop``.
     """
+    # What would leave something unbuilt, or forget what was built before, belongs to no measurement.
+    profile = profile.model_copy(update={"fresh": False, "deadline": None, "fail_fast": False})
     cache = environment.open_cache()
     check_output_unused(profile)
     for case in request.cases:
@@ -121,16 +129,15 @@ def _take_source(profile: Profile, spec: str) -> Profile:
 
 
 @dataclass
-class BenchCache:
+class _BenchCache:
     """kmatrix's own cache and runs for some cases. ``built``: base patches → the run that built that base."""
 
     environment: Environment
     built: dict[tuple[Path, ...], StoredRun] = field(default_factory=dict)
 
-    def count_objects(self) -> int:
-        """How many different objects are remembered in it."""
-        holdings = list_holdings(self.environment.open_cache().layout.memory)
-        return sum(holding.entries for holding in holdings if holding.kind == "object")
+    @property
+    def sources(self) -> SourceCache:
+        return self.environment.open_cache()
 
 
 @dataclass
@@ -144,7 +151,7 @@ class _Bench:
     environment: Environment
     directory: Path
     results: BenchResults
-    _caches: dict[str, BenchCache] = field(default_factory=dict)
+    _caches: dict[str, _BenchCache] = field(default_factory=dict)
     _walked: set[str] = field(default_factory=set)
 
     def measure_cases(self) -> None:
@@ -178,29 +185,36 @@ class _Bench:
     def _measure_kmatrix(self, times: CaseTimes, number: int) -> StoredRun:
         """Measure one run or one `patch`; the run that it ended with."""
         case = times.case
-        profile = case.adapt_profile(self.profile)
         cache = self._open_cache(case)
-        build = partial(self._run, cache, profile)
-        if case.write_patch is not None:
-            build = partial(self._judge_patch, case, cache, profile, self._write_patch(case, cache, number))
-        elif not case.starts_empty:
-            self._build_base(cache, profile, ())
-        if case.is_next:
-            build = partial(self._run, cache, _take_source(profile, self.request.next_spec))
-        self.emit(ProgressNote(f"{case.name}: kmatrix, {number} of {self.request.repeat}"))
-        known, started = cache.count_objects(), time.monotonic()
+        build = self._prepare_build(case, cache, number)
+        self.emit(ProgressNote(f"{case.name}: kmatrix, repetition {number}"))
+        known = list_remembered_objects(cache.sources)
+        started, spent = time.monotonic(), _read_cpu_seconds()
         stored = build()
-        seconds = time.monotonic() - started
+        seconds, spent = time.monotonic() - started, _read_cpu_seconds() - spent
         self.emit(ProgressNote(f"{case.name}: kmatrix took {seconds:.1f} s"))
         times.lanes = {name: len(cells) for name, cells in group_bench_cells(stored).items()}
+        times.overhead = Overhead(spent, sum_make_seconds(stored.run))
+        times.compilations = count_compilations(stored, list_remembered_objects(cache.sources) - known)
         times.seconds.append(seconds)
-        times.compilations = count_compilations(stored.run, cache.count_objects() - known)
         if case.starts_empty:
             cache.built[()] = stored
         self.results.runs.append(stored.run)
         return stored
 
-    def _open_cache(self, case: BenchCase) -> BenchCache:
+    def _prepare_build(self, case: BenchCase, cache: _BenchCache, number: int) -> Callable[[], StoredRun]:
+        """What is measured of a repetition. All that it starts from is built now."""
+        profile = case.adapt_profile(self.profile)
+        if case.write_patch is not None:
+            file = self._write_patch(case, cache, number)
+            return partial(self._judge_patch, case, cache, profile, file)
+        if not case.starts_empty:
+            self._build_base(cache, profile, ())
+        if case.is_next:
+            profile = _take_source(profile, self.request.next_spec)
+        return partial(self._run, cache, profile)
+
+    def _open_cache(self, case: BenchCase) -> _BenchCache:
         """The cache that the earlier cases of a pool left, or an empty one."""
         if case.starts_empty or case.pool not in self._caches:
             root = self._find_work(case) / "cache"
@@ -208,21 +222,21 @@ class _Bench:
             layout = CacheLayout(root, self._sources.layout.root)
             root.mkdir(parents=True)
             own = replace(self.environment, cache=SourceCache(layout), runs=self.directory / "runs")
-            self._caches[case.pool] = BenchCache(own)
+            self._caches[case.pool] = _BenchCache(own)
         return self._caches[case.pool]
 
-    def _build_base(self, cache: BenchCache, profile: Profile, patches: tuple[Path, ...]) -> StoredRun:
+    def _build_base(self, cache: _BenchCache, profile: Profile, patches: tuple[Path, ...]) -> StoredRun:
         """The run that built what a case starts from; it is not measured."""
         if patches not in cache.built:
             self.emit(ProgressNote("Building what is there before; this is not measured."))
             cache.built[patches] = self._run(cache, _add_patches(profile, patches))
         return cache.built[patches]
 
-    def _run(self, cache: BenchCache, profile: Profile) -> StoredRun:
+    def _run(self, cache: _BenchCache, profile: Profile) -> StoredRun:
         stored = run_matrix(profile, self.emit, self.argv, cache.environment)
         return _check_complete(stored)
 
-    def _write_patch(self, case: BenchCase, cache: BenchCache, number: int) -> Path:
+    def _write_patch(self, case: BenchCase, cache: _BenchCache, number: int) -> Path:
         """The patch of one repetition, as a file; its base is built."""
         base = self._build_base(cache, case.adapt_profile(self.profile), case.base_patches)
         cached = self._sources.find(base.run.source.digest)
@@ -233,7 +247,7 @@ class _Bench:
         write_atomically(file, case.write_patch(ForeignDirectory(cached.path), number))
         return file
 
-    def _judge_patch(self, case: BenchCase, cache: BenchCache, profile: Profile, file: Path) -> StoredRun:
+    def _judge_patch(self, case: BenchCase, cache: _BenchCache, profile: Profile, file: Path) -> StoredRun:
         request = PatchRequest(read_series(str(file)), tuple(map(str, case.base_patches)))
         result = evaluate_patch(profile, request, self.emit, self.argv, cache.environment)
         return _check_complete(result.runs[-1])
@@ -270,7 +284,7 @@ class _Bench:
     ) -> Iterator[CellTime]:
         """Build some cells of a run, lane by lane, where its own tree and images are."""
         environment = self._caches[case.pool].environment
-        for name, lane in _group_by_lane(cells).items():
+        for name, lane in group_by_lane(cells).items():
             self.emit(ProgressNote(f"{case.name}: {way.name}, {len(lane)} of {name}"))
             with restore_session(stored.run, lane[0].cell.toolchain, self.emit, environment) as session:
                 for time_of_cell in way.build_cells(_leave_out_ccache(session), lane):
@@ -297,38 +311,11 @@ def _check_complete(stored: StoredRun) -> StoredRun:
     return stored
 
 
-def group_bench_cells(stored: StoredRun) -> dict[str, list[BenchCell]]:
-    """The cells of a run that every way builds, by lane, in plan order: each configuration of a lane once.
-
-    RequestError without any.
-    """
-    cells: dict[tuple[str, ...], Cell] = {}
-    for cell in stored.run.cells:
-        if cell.state is not State.UNREACHABLE and cell.config_sha256 is not None:
-            cells.setdefault((cell.arch, cell.toolchain, cell.base, cell.config_sha256), cell)
-    if not cells:
-        count, reason = len(stored.run.cells), stored.run.cells[0].reason
-        raise RequestError(
-            f"no cell of the bench can be built: all {count} requests are unreachable; the first: {reason}",
-            "choose others: --select, --arch, --toolchain",
-        )
-    return _group_by_lane([BenchCell(cell, stored.load_config(cell)) for cell in cells.values()])
-
-
-def _group_by_lane(cells: Sequence[BenchCell]) -> dict[str, list[BenchCell]]:
-    lanes: dict[str, list[BenchCell]] = {}
-    for cell in cells:
-        lanes.setdefault(cell.lane.name, []).append(cell)
-    return lanes
-
-
 def _describe_time(case: BenchCase, way: BenchWay, time_of_cell: CellTime) -> str:
     ended = "" if time_of_cell.agrees else ", did not end as kmatrix's own"
     return f"{case.name}: {way.name} took {time_of_cell.seconds:.1f} s for {time_of_cell.cell}{ended}"
 
 
-def count_compilations(run: Run, remembered: int) -> Compilations:
-    """How many objects a run compiled, in the cells that it built itself. ``remembered``: how many different
-    ones are remembered since; 0 where nothing is."""
-    built = [cell for cell in run.cells if cell.evidence is Evidence.BUILT]
-    return Compilations(sum(stage.compiled for cell in built for stage in cell.stages), remembered or None)
+def _read_cpu_seconds() -> float:
+    """CPU seconds until now, of this process and those that it started and that have ended."""
+    return sum(os.times()[:4])

@@ -27,7 +27,6 @@ _KEPT_SETTINGS = (
     "lanes",
     "memory",
     "timeout",
-    "deadline",
     "retries",
     "cache_size",
     "ccache",

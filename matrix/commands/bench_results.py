@@ -9,6 +9,7 @@ from matrix.bench_times import (
     CellTime,
     Compilations,
     Estimate,
+    Overhead,
     WayRow,
     compute_ratio,
     estimate_independent,
@@ -31,6 +32,7 @@ class CaseTimes:
     walks: dict[str, list[Estimate]] = field(default_factory=dict)
     unlike: dict[str, int] = field(default_factory=dict)
     compilations: Compilations = field(default_factory=lambda: Compilations(0))
+    overhead: Overhead = field(default_factory=lambda: Overhead(0.0, 0.0))
 
     def add_walk(self, way: str, built: Sequence[CellTime]) -> None:
         """Take what one walk of a way that keeps something took."""
@@ -79,16 +81,19 @@ class BenchResults:
             seconds=tuple(times.seconds),
             ways=tuple(self._build_way_row(times, name) for name in self.request.against),
             compilations=times.compilations,
+            overhead=times.overhead,
         )
 
     def _build_way_row(self, times: CaseTimes, way: str) -> WayRow:
-        pooled = self.pooled.get((times.case.pool, way))
+        pooled, case = self.pooled.get((times.case.pool, way)), times.case
         if pooled is None:
-            estimates, unlike = times.walks.get(way, []), times.unlike.get(way, 0)
+            estimates, unlike, sharing = times.walks.get(way, []), times.unlike.get(way, 0), [case]
         else:
             estimate = estimate_independent(pooled, times.lanes)
             estimates, unlike = [estimate] if estimate else [], sum(not time.agrees for time in pooled)
-        return WayRow(way, tuple(estimates), compute_ratio(times.seconds, estimates), unlike)
+            sharing = [item.case for item in self.times if item.case.pool == case.pool]
+        ratio = compute_ratio(times.seconds, estimates)
+        return WayRow(way, tuple(estimates), ratio, unlike, tuple(item.name for item in sharing))
 
 
 def describe_row(row: CaseRow) -> str:

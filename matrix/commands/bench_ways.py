@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -18,7 +18,6 @@ from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lanes import Lane
 from matrix.builder.run_context import Session
 from matrix.cache_layout import CacheLayout
-from matrix.catalog.types import StageName
 from matrix.engine.step import StepRunner
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory
@@ -30,7 +29,7 @@ from matrix.resolve.make_runner import MakeRunner
 from matrix.source.cache import SourceCache
 
 TUXMAKE_REQUIREMENT = "tuxmake>=1.45"
-# tuxmake calls an arch as the machine does, and its image by a name with a tag.
+# tuxmake calls an arch as the machine does.
 _TUXMAKE_ARCHES = {"x86": "x86_64"}
 # It sets these by itself.
 _TUXMAKE_VARIABLES = frozenset({"ARCH", "CROSS_COMPILE"})
@@ -49,14 +48,26 @@ class BenchCell:
     def lane(self) -> Lane:
         return Lane(self.cell.arch, self.cell.toolchain, self.cell.base, ())
 
-    def list_targets(self, session: Session) -> Iterator[tuple[StageName, tuple[str, ...]]]:
-        """The targets of each stage that is made of this cell."""
-        stages = session.find_stages(self.cell.arch)
-        has_modules = Config.parse(self.config).value_of("MODULES") == "y"
+    def make_stages(self, session: Session, make: Callable[[tuple[str, ...]], State]) -> State:
+        """Call ``make`` with the targets of each stage that kmatrix makes; the worst state of them."""
+        stages, config = session.find_stages(self.cell.arch), Config.parse(self.config)
+        last, made = State.PASS, list[State]()
         for name in stages.list_stages():
-            targets = stages.list_make_targets(name)
-            if targets and (name != "modules" or has_modules):
-                yield name, targets
+            skipped = stages.find_skip_state(name, config, last)
+            last = skipped or make(stages.list_make_targets(name))
+            made += [] if skipped else [last]
+        return find_worst_state(made)
+
+    def list_targets(self, session: Session) -> list[str]:
+        """The targets of all these stages, where none fails."""
+        targets: list[str] = []
+
+        def note(more: tuple[str, ...]) -> State:
+            targets.extend(more)
+            return State.PASS
+
+        self.make_stages(session, note)
+        return targets
 
     def take_time(self, seconds: float, state: State) -> CellTime:
         """The time of a build that ended so. It agrees where kmatrix's own failed or passed as well."""
@@ -121,10 +132,7 @@ def _make_cell(session: Session, directory: LaneDirectory, cell: BenchCell) -> S
     """Make a cell's targets, stage by stage, as kmatrix does; the worst state of them."""
     runner = _create_runner(session, directory, cell)
     directory.put_config(cell.config)
-    states = [
-        runner.run(targets, cell.cell.id, lambda _: None).state for _, targets in cell.list_targets(session)
-    ]
-    return find_worst_state(states)
+    return cell.make_stages(session, lambda targets: runner.run(targets, cell.cell.id, lambda _: None).state)
 
 
 def _create_runner(session: Session, directory: LaneDirectory, cell: BenchCell) -> MakeRunner:
@@ -184,9 +192,8 @@ class Tuxmake:
             if name not in _TUXMAKE_VARIABLES
         )
         yield "config"
-        for _, targets in cell.list_targets(session):
-            for target in targets:
-                yield from ("--make-target", target)
+        for target in cell.list_targets(session):
+            yield from ("--make-target", target)
 
     def _list_config_options(self, session: Session, cell: BenchCell) -> Iterator[str]:
         base = session.catalog.bases[cell.cell.base]
@@ -216,18 +223,22 @@ def find_tuxmake() -> Path:
             "tuxmake is not installed, and no task of kmatrix's installs it",
             f"{sys.executable} -m pip install '{TUXMAKE_REQUIREMENT}'; or leave it out: --against fresh,kept",
         )
+    if shutil.which("docker") is None:
+        raise RequestError(
+            "tuxmake needs the program docker, which is not on PATH",
+            "install it (Debian: docker.io); or leave tuxmake out: --against fresh,kept",
+        )
     return Path(found)
 
 
-WAY_NAMES = ("tuxmake", "fresh", "kept")
+_WAYS: Mapping[str, Callable[[Path, SourceCache], BenchWay]] = {
+    "tuxmake": lambda work, _: Tuxmake(work, find_tuxmake()),
+    "fresh": lambda work, _: FreshMake(work),
+    "kept": KeptMake,
+}
+WAY_NAMES = tuple(_WAYS)
 
 
 def create_way(name: str, work: Path, sources: SourceCache) -> BenchWay:
-    """The way of this name. RequestError for tuxmake where it is not installed."""
-    match name:
-        case "fresh":
-            return FreshMake(work)
-        case "kept":
-            return KeptMake(work, sources)
-        case _:
-            return Tuxmake(work, find_tuxmake())
+    """The way of this name. RequestError for tuxmake where it is not installed, or Docker's client is not."""
+    return _WAYS[name](work, sources)

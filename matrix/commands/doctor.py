@@ -168,7 +168,8 @@ def _check_cache_size(cache: SourceCache, profile: Profile) -> HealthCheck:
         "cache size",
         size <= limit <= size + free,
         f"{size / _GIB:.1f} of {limit / _GIB:.1f} GiB{parts}",
-        "a larger --cache-size; or ./inv sweep --yes, unless a run is at work, which mends it at its end"
+        f"{(size - limit) / 2**20:.0f} MiB too many: a larger --cache-size; or ./inv sweep --yes, "
+        "unless a run is at work, which mends it at its end"
         if size > limit
         else f"a smaller --cache-size: the disk has {free / _GIB:.1f} GiB left",
     )

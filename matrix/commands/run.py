@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from tempfile import TemporaryDirectory
@@ -104,7 +103,9 @@ def limit_caches(profile: Profile, emit: EventSink, environment: Environment = L
     """
     cache, limit = environment.open_cache(), parse_size(profile.cache_size)
     with survive_failures("what the caches hold"), cache.lock_shared():
-        gone = shrink_caches(cache.layout, limit, partial(remove_writers, environment.find_engine()))
+        gone = shrink_caches(
+            cache.layout, limit, lambda lane: remove_writers(environment.find_engine(), lane)
+        )
         if gone > 0:
             emit(
                 ProgressNote(

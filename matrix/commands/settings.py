@@ -112,7 +112,8 @@ OPTIONS = (
     Option("ccache", "call the compilers through ccache (for whole kernels, see README)", _parse_switch),
     Option(
         "cache-size",
-        f"what results, objects and build directories may take, such as 20G (default: {DEFAULT_CACHE_SIZE})",
+        f"what results, objects, build directories and ccache's files may take, such as 20G (default: "
+        f"{DEFAULT_CACHE_SIZE})",
     ),
     Option("out", "directory of this run (default: runs/<run-id>)", _take_name),
 )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import PurePosixPath
 
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
@@ -22,8 +23,9 @@ _SHORT_DIGEST = 12
 
 @dataclass(frozen=True)
 class InputList:
-    """The files of the tree that go into an object, as compilers name them; and the names of headers of which
-    its sources only ask whether they are there."""
+    """The files of the tree that go into an object, as compilers name them; and the names of other headers in
+    place of which one of the tree may be found: generated ones, the image's, and those of which its sources
+    only ask whether they are there."""
 
     sources: tuple[str, ...]
     probed: tuple[str, ...] = ()
@@ -40,18 +42,19 @@ class InputReader:
 
     def list_inputs(self, command_file: CommandFile) -> InputList | None:
         """All that goes into an object; None where that cannot be known."""
-        sources, waiting, probed = dict[str, None](), [*_list_named_files(command_file)], set[str]()
+        sources, waiting = dict[str, None](), [*_list_named_files(command_file)]
+        probed = {*command_file.generated, *command_file.outside}
         while waiting:
             path = waiting.pop()
             if path in sources or self.tree.find_content(path) == ABSENT:
                 continue
             sources[path] = None
-            hidden = self._find_hidden(path)
-            if hidden.unlisted:
+            hidden = self.find_hidden(path)
+            if hidden.unlisted or hidden.reread:
                 return None
             probed |= hidden.probed
             # Which of them the assembler finds is not known, so all of that name count.
-            waiting += (found for name in hidden.assembled for found in self._find_by_name(name))
+            waiting += (found for name in hidden.assembled for found in self.find_by_name(name))
         if not all(path in sources for path in command_file.sources):
             return None
         return InputList(tuple(sorted(sources)), tuple(sorted(probed)))
@@ -68,7 +71,7 @@ class InputReader:
         if folder not in self._makefile_symbols:
             found = set[bytes]()
             for path in self._makefiles_by_folder.get(folder, ()):
-                found.update(_SYMBOL.findall(self._read(path)))
+                found.update(_SYMBOL.findall(self.read_source(path)))
             self._makefile_symbols[folder] = tuple(sorted(name.decode() for name in found))
         return self._makefile_symbols[folder]
 
@@ -79,16 +82,19 @@ class InputReader:
         for name in sorted(names):
             yield " ".join(self.tree.paths_by_name.get(name, ()))
 
-    def _find_by_name(self, name: str) -> tuple[str, ...]:
+    def find_by_name(self, name: str) -> tuple[str, ...]:
+        """All files of the tree with the own name of this one."""
         return self.tree.paths_by_name.get(name.rpartition("/")[2], ())
 
-    def _find_hidden(self, path: str) -> HiddenInputs:
+    def find_hidden(self, path: str) -> HiddenInputs:
+        """What a source of the tree reads that no compiler lists."""
         content = self.tree.find_content(path)
         if content not in self._hidden:
-            self._hidden[content] = find_hidden_inputs(self._read(path))
+            self._hidden[content] = find_hidden_inputs(self.read_source(path))
         return self._hidden[content]
 
-    def _read(self, path: str) -> bytes:
+    def read_source(self, path: str) -> bytes:
+        """The text of a source; where it cannot be read, one that hides what goes in."""
         # A path through a link is no name of the door's: its content was found under the plain one.
         try:
             return ForeignDirectory(self.tree.root).read_bytes(self.tree.find_plain_path(path)) or b""
@@ -126,11 +132,19 @@ class ObjectSetting:
     _values: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def digest_values(self, symbols: tuple[str, ...]) -> str:
-        """The digest of these symbols' values."""
+        """The digest of these symbols' values, in whatever case: kernels before 5.13 note capitals only."""
         if symbols not in self._values:
-            lines = (f"{symbol}={self.config.value_of(symbol)}" for symbol in symbols)
-            self._values[symbols] = digest_lines(lines)
+            names = chain.from_iterable((name, *self._mixed_case_names.get(name, ())) for name in symbols)
+            self._values[symbols] = digest_lines(f"{name}={self.config.value_of(name)}" for name in names)
         return self._values[symbols]
+
+    @cached_property
+    def _mixed_case_names(self) -> dict[str, list[str]]:
+        """A name in capitals → those of the configuration that have small letters in its place."""
+        names: dict[str, list[str]] = {}
+        for name in sorted(name for name in self.config if not name.isupper()):
+            names.setdefault(name.upper(), []).append(name)
+        return names
 
     def digest_makefiles(self, target: str) -> dict[str, str]:
         """Directory → a digest of what its makefiles see, for those that decide on an object's command line.

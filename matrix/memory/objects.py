@@ -17,6 +17,7 @@ from functools import cached_property
 from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.memory.command_file import CommandFile
 from matrix.memory.layers import Memory
 from matrix.memory.object_setting import InputList, ObjectSetting
@@ -31,6 +32,9 @@ OBJECT_RECIPE = 2
 _APART = frozenset({"scripts", "tools", "boot", "purgatory", "realmode", "compressed"})
 _APART_PREFIX = "vdso"
 _COMPILED = (".c", ".S")
+_EXPORT_MARKS = (b"__export_symbol_", b"__ksymtab_")
+ASSEMBLY_VERSIONS = "ASM_MODVERSIONS"
+"""With this, make has genksyms read headers that are on no list, for each object of assembly that exports."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ class CompiledObject:
 class ObjectValue(BaseModel):
     """The JSON of an object's entry: digests of contents and of lists, and of what these had.
 
-    ``makefiles``: directory → what its makefiles saw. ``cell`` is the id of the one it was compiled for.
+    ``makefiles``: directory → what its makefiles saw. ``exports_assembly``: it is of assembly, and exports
+    symbols. ``cell`` is the id of the one it was compiled for.
     """
 
     content: str
@@ -67,6 +72,7 @@ class ObjectValue(BaseModel):
     generated: dict[str, str]
     generated_names: str
     makefiles: dict[str, str]
+    exports_assembly: bool
     warnings: tuple[Diagnostic, ...] = ()
     cell: str
 
@@ -158,7 +164,7 @@ class ObjectMemory:
 
     def fits(self, value: ObjectValue, setting: ObjectSetting) -> bool:
         """Whether all that went into an object is the same in this setting, but for its command line."""
-        if value.generated_names != setting.generated_names:
+        if value.generated_names != setting.generated_names or _is_versioned(value, setting):
             return False
         symbols = self._load_list(value.symbols)
         if symbols is None or setting.digest_values(symbols) != value.values:
@@ -224,9 +230,12 @@ class ObjectMemory:
             generated=generated,
             generated_names=setting.generated_names,
             makefiles=setting.digest_makefiles(one.command_file.target),
+            exports_assembly=_exports_assembly(one),
             warnings=one.warnings,
             cell=cell,
         )
+        if _is_versioned(value, setting):
+            return None
         contents = (value.content, value.command_file, value.symbols, value.inputs)
         key = _compute_key(value)
         text = value.model_dump_json()
@@ -258,8 +267,8 @@ class ObjectMemory:
 
 
 def compute_object_scope(image: str, make_line: str, tools_digest: str) -> str:
-    """The digest of what all objects of a lane depend on. ``image`` is an id."""
-    return digest_lines([str(OBJECT_RECIPE), image, make_line, tools_digest])
+    """The digest of what all objects of a lane depend on, and their warnings. ``image`` is an id."""
+    return digest_lines([str(OBJECT_RECIPE), compute_parser_digest(), image, make_line, tools_digest])
 
 
 def _compute_key(value: ObjectValue) -> str:
@@ -273,6 +282,14 @@ def _rate_command(value: ObjectValue, setting: ObjectSetting) -> tuple[bool, int
     now = setting.digest_makefiles(value.target)
     same = [value.makefiles.get(folder) == digest for folder, digest in now.items()]
     return all(same[:2]), sum(same)
+
+
+def _exports_assembly(one: CompiledObject) -> bool:
+    return one.command_file.source.endswith(".S") and any(mark in one.content for mark in _EXPORT_MARKS)
+
+
+def _is_versioned(value: ObjectValue, setting: ObjectSetting) -> bool:
+    return value.exports_assembly and setting.config.value_of(ASSEMBLY_VERSIONS) == "y"
 
 
 def _read_entry(entry: Entry) -> KnownObject | None:

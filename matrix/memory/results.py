@@ -12,15 +12,14 @@ Only what was proven is kept: see `ResultMemory.keep`.
 import gzip
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.memory.layers import Memory
 from matrix.memory.same_objects import CellParts
 from matrix.memory.store import Entry
@@ -28,7 +27,7 @@ from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
 from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, State
 
-RECIPE = 4
+RECIPE = 5
 """How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
 come out otherwise: with another environment or option of make, other objects counted as a stage's, another
 reading of how a make ended. How the output of tools is read need not be counted: its code is a part of what a
@@ -195,17 +194,3 @@ def _unpack(content: bytes) -> KeptResult | None:
         return KeptResult.model_validate_json(gzip.decompress(content))
     except (OSError, EOFError, ValidationError):
         return None
-
-
-@cache
-def compute_parser_digest() -> str:
-    """The digest of the code that reads what tools print: another one may see more in the same log."""
-    modules: Mapping[str, bytes] = {
-        path.name: path.read_bytes()
-        for path in files("matrix.diagnostics").iterdir()
-        if path.name.endswith(".py")
-    }
-    whole = hashlib.sha256()
-    for name in sorted(modules):
-        whole.update(b"%s\0%s\0" % (name.encode(), hashlib.sha256(modules[name]).digest()))
-    return whole.hexdigest()

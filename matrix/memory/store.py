@@ -17,9 +17,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import starmap
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from matrix.foreign_text import is_unicode
 from matrix.fs import create_private_directory, replace_file
 from matrix.memory.index_file import IndexFile, survive_write_errors
 
@@ -66,6 +68,15 @@ class Entry:
     contents: tuple[str, ...] = ()
 
 
+class WrittenEntry(NamedTuple):
+    """Where an entry is kept, and the run that wrote it."""
+
+    scope: str
+    name: str
+    key: str
+    run: str
+
+
 @dataclass
 class MemoryStore:
     """One layer, in a folder of its own. Its methods may be called from any thread."""
@@ -104,6 +115,12 @@ class MemoryStore:
         query = "SELECT DISTINCT name FROM entries WHERE kind = ? AND scope = ?"
         return self.index_file.ask(lambda index: [row[0] for row in index.execute(query, (kind, scope))], [])
 
+    def list_written(self, kind: EntryKind) -> list[WrittenEntry]:
+        """All entries of a kind, and who wrote them last."""
+        query = "SELECT scope, name, key, run FROM entries WHERE kind = ?"
+        rows = self._fetch_rows(query, [kind])
+        return list(starmap(WrittenEntry, rows))
+
     def put_entries(self, entries: Iterable[Entry]) -> None:
         """Keep these, each in place of an earlier one under the same kind, scope, name and key."""
         rows = [entry for entry in entries if _is_storable(entry)]
@@ -122,12 +139,6 @@ class MemoryStore:
         update = f"UPDATE entries SET used = ? WHERE {_WHERE_ENTRY}"  # noqa: S608
         if rows:
             self.index_file.ask(lambda index: index.executemany(update, rows), None, write=True)
-
-    def remove_entry(self, entry: Entry) -> None:
-        """Forget one: what it needs is gone or damaged."""
-        delete = f"DELETE FROM entries WHERE {_WHERE_ENTRY}"  # noqa: S608
-        if _is_storable(entry):
-            self.index_file.ask(lambda index: index.execute(delete, _locate(entry)), None, write=True)
 
     def put_content(self, content: bytes) -> str:
         """Keep a content; its SHA-256, under which it is had again."""
@@ -176,7 +187,7 @@ class MemoryStore:
         replace_file(path, content)
 
     def _fetch_rows(self, query: str, values: list[str]) -> list[_Row]:
-        if not all(map(_is_text, values)):
+        if not all(map(is_unicode, values)):
             return []
         return self.index_file.ask(lambda index: index.execute(query, values).fetchall(), [])
 
@@ -239,13 +250,4 @@ def _locate(entry: Entry) -> tuple[str, str, str, str]:
 
 
 def _is_storable(entry: Entry) -> bool:
-    return all(map(_is_text, (*_locate(entry), entry.value, entry.run, *entry.contents)))
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text can be in the index: file names that are no UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return all(map(is_unicode, (*_locate(entry), entry.value, entry.run, *entry.contents)))

@@ -13,7 +13,6 @@ from pathlib import Path
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
-from matrix.resolve.container_report import REPORTING_SHELL
 from matrix.resolve.output_signs import SignReader
 
 CONFIG_LIMIT = 16 * 2**20
@@ -21,9 +20,8 @@ CONFIG_LIMIT = 16 * 2**20
 MIN_TOGETHER, MAX_TOGETHER = 2, 64
 """Requests that are configured by one make. A fault in one of them costs all of them another make."""
 
-_SOURCE = Path(__file__).with_name("conf_forks.c")
+CONF_FORKS = Path(__file__).with_name("conf_forks.c")
 _OUTPUT_LIMIT = 2**20
-_LIBRARY = "/tmp/conf_forks.so"  # noqa: S108 - the container's own
 
 
 @dataclass(frozen=True)
@@ -32,25 +30,6 @@ class ForkedConfig:
 
     text: str
     lines: tuple[str, ...]
-
-
-def build_forking_shell() -> tuple[str, ...]:
-    """The reporting shell that first compiles the library, and then has make preload it.
-
-    Whichever host compiler the image has will do; without one, or where it fails, make runs as ever.
-    """
-    kind, option, script, name = REPORTING_SHELL
-    source = _SOURCE.read_text(encoding="utf-8")
-    compile_library = f"""for cc in cc gcc clang
-do
-    "$cc" -x c -O1 -shared -fPIC -o {_LIBRARY} - 2>/dev/null <<'END_OF_SOURCE' && break
-{source}
-END_OF_SOURCE
-    rm -f {_LIBRARY}
-done
-[ -e {_LIBRARY} ] && export LD_PRELOAD={_LIBRARY}
-"""
-    return kind, option, compile_library + script, name
 
 
 def write_fork_requests(build: Path, texts: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,10 +11,12 @@ from matrix.engine.job_pool import JobPool
 from matrix.engine.protocol import TEMPORARY_DIRECTORIES, ContainerResult, LineCallback, Mount
 from matrix.engine.step import Step, StepRunner
 from matrix.record.states import CUT_SHORT_STATES, State
-from matrix.resolve.container_report import REPORTING_SHELL, measure_space, parse_report
+from matrix.resolve.container_report import measure_space, parse_report
+from matrix.resolve.container_shell import build_shell
 from matrix.resolve.output_signs import Sign, SignReader
 from matrix.resolve.step_faults import StepEvidence, StepFault
 from matrix.resolve.step_output import StepOutput
+from matrix.resolve.tool_answers import TOOL_ANSWERS, ToolAnswers
 
 # The same paths in every cell, so that logs and objects of different machines can be compared.
 SOURCE_MOUNT, BUILD_MOUNT = "/src", "/build"
@@ -63,6 +65,7 @@ class MakeRunner:
     ``job_pool`` it is all jobs, and the makes at work share them one by one.
     ``open_build_directory`` is called only when there is something to run: many cells need no directory.
     ``mounts`` and ``env`` are what the container holds beside the tree and that directory.
+    ``answers`` are what makes here have asked of the tools before; without them, each asks all anew.
     """
 
     steps: StepRunner
@@ -74,6 +77,7 @@ class MakeRunner:
     job_pool: JobPool | None = None
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    answers: ToolAnswers | None = None
 
     @property
     def make_line(self) -> str:
@@ -93,12 +97,13 @@ class MakeRunner:
         env: Mapping[str, str] | None = None,
         spent: float = 0.0,
         dry_run: bool = False,
-        shell: tuple[str, ...] = REPORTING_SHELL,
+        preload: tuple[Path, ...] = (),
     ) -> MakeResult:
         """Make these targets for a cell. ``log`` takes the command, and each line of the output at once.
 
         ``spent``: seconds of the cell's time limit that its earlier steps have used. ``dry_run``: make
-        nothing, and print the commands that would (``-n``). ``shell`` runs the command, and reports.
+        nothing, and print the commands that would (``-n``). ``preload``: C sources of libraries that all
+        programs are to load.
         """
         command = self._build_command(targets, *(("-n",) if dry_run else ()))
         output, signs = StepOutput(log), SignReader()
@@ -109,8 +114,9 @@ class MakeRunner:
 
         log(f"$ {shlex.join(command)}")
         started = time.monotonic()
-        step = self._build_step((*shell, *command), cell, env or {})
-        with self._join_pool(step) as (shared, note_end):
+        libraries = (*preload, *([TOOL_ANSWERS] if self.answers else []))
+        step = self._build_step((*build_shell(libraries), *command), cell, env or {})
+        with self._lend_answers(), self._join_pool(step) as (shared, note_end):
             ended = self.steps.with_time_spent(spent).run(shared, take_line)
             note_end(ended)
         seconds = time.monotonic() - started
@@ -127,6 +133,9 @@ class MakeRunner:
             is_cut_short=state in CUT_SHORT_STATES or (fault is not None and not fault.spoils),
             crash=signs.found.get(Sign.CRASHED, ""),
         )
+
+    def _lend_answers(self) -> AbstractContextManager[None]:
+        return self.answers.lend(self.open_build_directory()) if self.answers else nullcontext()
 
     @contextmanager
     def _join_pool(self, step: Step) -> Iterator[tuple[Step, Callable[[ContainerResult], None]]]:

@@ -1,7 +1,8 @@
 """Requests → resolutions: base, fragment, the tree's own olddefconfig with the cell's compiler.
 
 What was resolved once is kept by the digests of everything it depends on: what conf reads of the tree,
-image, make line, base and fragment. Reachability is read from the resolved .config only.
+image, make line, base and fragment, and the code that reads conf's output. Reachability is read from the
+resolved .config only.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pathlib import Path
 from matrix.catalog.load import Catalog
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
+from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.errors import RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
@@ -24,9 +26,9 @@ from matrix.record.run_model import StageRecord
 from matrix.record.states import State
 from matrix.resolve.base_files import read_base_texts
 from matrix.resolve.conf_forks import (
+    CONF_FORKS,
     CONFIG_LIMIT,
     ForkedConfig,
-    build_forking_shell,
     read_forked_configs,
     remove_fork_files,
     write_fork_requests,
@@ -101,8 +103,7 @@ class Resolver:
         forked = [*requests[1:], requests[0]]
         try:
             write_fork_requests(build, [self._format_request(request) for request in forked])
-            shell = build_forking_shell()
-            result = self.runner.run(_OLDDEFCONFIG, requests[0].id, lambda _: None, shell=shell)
+            result = self.runner.run(_OLDDEFCONFIG, requests[0].id, lambda _: None, preload=(CONF_FORKS,))
             if result.state is State.PASS:
                 with suppress(ForeignFileError):
                     made = _MadeConfig(result, _read_made_config(build))
@@ -163,9 +164,10 @@ class Resolver:
         return collect_fragment_symbols(request, self.catalog, self.fixed_symbols)
 
     def _compute_key(self, request: Request) -> str:
-        """Equal keys, equal .config: nothing else reaches conf."""
+        """Equal keys, equal .config, and the same read in what conf printed: nothing else reaches it."""
         base = self.catalog.bases[request.base]
         depends = [
+            compute_parser_digest(),
             self.conf_digest,
             self.runner.image,
             self.runner.make_line,

@@ -79,6 +79,15 @@ def test_a_warning_is_told_again_and_a_patch_writes_to_its_own_layer(kmatrix: Km
     assert again.cells[0].diagnostics == first.cells[0].diagnostics
 
 
+def test_a_fresh_run_takes_nothing_of_it_and_keeps_what_it_compiles(kmatrix: Kmatrix) -> None:
+    kmatrix.run(source=[kmatrix.tree], select=CELL, ccache=ON, toolchain=["gcc-14"])
+    base = entries(kmatrix, "base")
+    options = {"source": [kmatrix.tree], "patch": [str(WARNING)], "toolchain": ["gcc-14"], "ccache": ON}
+    kmatrix.run(**options, select=CELL, fresh=ON)
+    own = entries(kmatrix, "patched-*")
+    assert len(own) >= len(base) > 0, "also what the patch leaves as it was is compiled, and kept"
+
+
 def test_data_that_an_object_includes_is_never_an_older_builds(kmatrix: Kmatrix) -> None:
     """An ``.incbin`` is no dependency that a compiler names."""
     tree = patched(kmatrix.place / "with data")

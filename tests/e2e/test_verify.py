@@ -1,9 +1,11 @@
-"""What is remembered of the real kernel, with warnings and a failure, against builds in empty directories.
+"""What is remembered, against builds in empty directories: of the miniature tree while it is edited, and of
+the real kernel with warnings and a failure.
 
-A few cells of a lane and a share of them; with KMATRIX_VERIFY_SHARE=1.0 all cells of the lane.
+Of the kernel a few cells of a lane and a share of them; with KMATRIX_VERIFY_SHARE=1.0 all cells of the lane.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -20,10 +22,10 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.events import ProgressEvent, ProgressNote
 from matrix.record.states import Evidence, State
 from matrix.source.cache import SourceCache
+from tests.e2e.conftest import Kmatrix
 from tests.minitree import PATCHES
 
-# A fixture of a single test compiles the real kernel, and more than once.
-pytestmark = [pytest.mark.engine, pytest.mark.kernel, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.engine
 SHARE = os.environ.get("KMATRIX_VERIFY_SHARE", "0.5")
 IS_WHOLE = float(SHARE) == 1
 # Where there are modules, bison warns with the one and gcc (of lib/math/test_div64.o) with the other: once,
@@ -67,6 +69,21 @@ def lane(tmp_path_factory: pytest.TempPathFactory) -> Lane:
     return Lane(tmp_path_factory.mktemp("verify"))
 
 
+def test_a_tree_that_is_edited_after_its_run_is_verified_as_it_was(kmatrix: Kmatrix) -> None:
+    options = {"source": [kmatrix.tree], "select": ["KVM=y,MODULES=n,VFIO=y"]}
+    kmatrix.run(**options)
+    again = kmatrix.run(**options)
+    assert {cell.evidence for cell in again.cells} == {Evidence.REMEMBERED}
+    (Path(kmatrix.tree) / "virt/kvm/vfio.c").write_text("#error edited\n")
+    profile = resolve_profile({"profile": [str(kmatrix.profile)], **options, "verify": ["1.0"]}, {})
+    code = verify_run(profile, kmatrix.stored, kmatrix.events.append, kmatrix.world)
+    notes = [event.text for event in kmatrix.events if isinstance(event, ProgressNote)]
+    assert code is ExitCode.PASSED, notes
+    assert re.fullmatch(r"Verified 2 cells, and the content of [1-9]\d* objects: none differs\.", notes[-1])
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(1800)  # it compiles the real kernel, and more than once
 def test_what_is_remembered_of_a_lane_is_what_an_empty_directory_gives(lane: Lane) -> None:
     first = lane.run().run
     states = [cell.state for cell in first.cells if cell.state is not State.UNREACHABLE]

@@ -9,6 +9,8 @@
     twist NAME();                   what objtool complains of when a module is linked
     undescribed NAME();             what modpost complains of
     .incbin "NAME"                  content that no dependency names
+    .include "NAME"                 the same by the assembler, which finds it by the -I of the command
+    EXPORT_SYMBOL(NAME)             an export, which is seen in the object
 
 All else goes into the object as it is, with the value in place of each CONFIG_X.
 """
@@ -23,6 +25,7 @@ ReadFile = Callable[[str], str | None]
 
 _TOKEN = re.compile(r"\bCONFIG_(\w+)")
 _INCLUDE = re.compile(r'#include ([<"])(\S+)[>"]')
+_EXPORT = re.compile(r"^EXPORT_SYMBOL\((\w+)\)", re.MULTILINE)
 _LINKED = re.compile(r"^(?:call|define|twist|undescribed) \w+\(\);", re.MULTILINE)
 
 
@@ -61,7 +64,8 @@ class _Compiler:
         self._include(source)
         text = "\n".join(self._seen)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        self._result.content = "\n".join([f"object {digest}", *_LINKED.findall(text)])
+        exports = (f"__export_symbol_{name}" for name in _EXPORT.findall(text))
+        self._result.content = "\n".join([f"object {digest}", *_LINKED.findall(text), *exports])
         return self._result
 
     def _include(self, name: str) -> None:
@@ -108,7 +112,19 @@ class _Compiler:
             self._warn(f"unused variable '{line[7:-1]}'", "unused-variable")
         elif line.startswith(".incbin "):
             self._seen.append(self._read_file(line.split('"')[1]) or "")
+        elif line.startswith(".include "):
+            self._assemble(self._find_header(line.split('"')[1], beside=False))
         self._seen.append(_TOKEN.sub(lambda match: self._config.get(match[1], "n"), line))
+
+    def _assemble(self, name: str) -> None:
+        """What gas makes of a file: it has no preprocessor, and nobody lists what it reads."""
+        text = self._read_file(name) or ""
+        self._seen.append(text)
+        self._result.says += [
+            f"{name}:{number}: Warning: {line.removeprefix('.warning ')}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if line.startswith(".warning ")
+        ]
 
     def _find_header(self, name: str, *, beside: bool) -> str:
         own = [self._chain[-1][0].rpartition("/")[0]] if beside else []

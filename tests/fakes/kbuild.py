@@ -24,6 +24,10 @@ _VARIABLE = re.compile(r"\$\((\w+)\)")
 _ASSIGNMENT = re.compile(r"([\w.-]+)\s*(?::=|\+=|=)\s*(.*)")
 _RULE = re.compile(r"\$\(obj\)/(\S+): (.+)")
 _PREPARED = {"prepare", "prepare0", "modules_prepare", "scripts"}
+_EXPORTED = re.compile(r"^__export_symbol_(\w+)", re.MULTILINE)
+_UNVERSIONED = (
+    'WARNING: modpost: EXPORT symbol "{}" [vmlinux] version generation failed, symbol will not be versioned.'
+)
 _FAILED = "make[3]: *** [/src/scripts/Makefile.build:229: {}] Error 1"
 _HALF = "half an obj"
 AUTO_CONF, BOUNDS = "include/config/auto.conf", "include/generated/bounds.h"
@@ -405,6 +409,7 @@ class _Make:
         self.say("  LD      vmlinux")
         members = self._flatten(["built-in.a"])
         self._write("vmlinux.a", thin_archive(members))
+        self._check_versions(members)
         missing = list(self._find_undefined(members, members))
         for name, function in missing:
             self.say(f"ld: {name}: in function `f':")
@@ -523,8 +528,29 @@ class _Make:
             self.failed = True
             return False
         self._write(name, made.content)
-        self._write(_name_command_file(name), _format_command_file(name, source, command, made))
+        text = _format_command_file(name, source, command, made)
+        self._write(_name_command_file(name), text + self._version_exports(source, command, made))
         return True
+
+    def _version_exports(self, source: str, command: str, made: Compilation) -> str:
+        """What genksyms makes of an object of assembly: a version for each export that has a prototype."""
+        exports = _EXPORTED.findall(made.content)
+        if not exports or not source.endswith(".S") or self.config.get("ASM_MODVERSIONS", "n") != "y":
+            return ""
+        folders = [word[2:].removeprefix("./") for word in command.split() if word.startswith("-I")]
+        places = (f"{folder}/asm/asm-prototypes.h" for folder in folders)
+        header = next((place for place in places if self._stamp(place) is not None), "")
+        dummy = compile_source(header, f"{command} -D__GENKSYMS__", self.config, self._read)
+        texts = "".join(str(self._read(name)) for name in dummy.read if self._read(name))
+        return "".join(f"#SYMVER {name} 0x1\n" for name in exports if f"prototype {name};" in texts)
+
+    def _check_versions(self, members: Iterable[str]) -> None:
+        """modpost: each export of vmlinux has a version, where there are any."""
+        for name in members if self.config.get("ASM_MODVERSIONS", "n") == "y" else ():
+            versions = self._read(_name_command_file(name)) or ""
+            for export in _EXPORTED.findall(self._read(name) or ""):
+                if f"#SYMVER {export} " not in versions:
+                    self.say(_UNVERSIONED.format(export))
 
     def _work_on(self, name: str, made: Compilation) -> list[str]:
         """What a tool that no command file names does to an object after the compiler."""

@@ -431,7 +431,11 @@ BENCHES = [
     ),
     Row("bench --repeat=", "--repeat: expected a whole number, got ''"),
     Row("bench --format html", "no format 'html' of a bench's table", "formats: text, markdown"),
-    Row("bench --patch fix.patch", "bench has no option '--patch'", "bench --help"),
+    *(
+        Row(f"bench --{words}", f"bench has no option '--{words.split()[0]}'", "bench --help")
+        for words in ("patch fix.patch", "fresh", "deadline 2h", "verify 0.1")
+    ),
+    Row("bench --case first --next debian:linux-source-6.13", "--next is for the case next", "--case next"),
     Row("bench --against fresh --profile nosuch.toml", "nosuch.toml: cannot be read", READS),
     Row("bench --against fresh --profile ok.toml --out dir", "--out .*/dir is in use", "does not exist yet"),
     Row("bench --against fresh --profile ok.toml --case first --source nosuch", "no source 'nosuch'"),
@@ -446,6 +450,7 @@ MACHINE = [
     Row("source --jobs 1", "source has no option '--jobs'", "source --help"),
     Row("doctor --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
     Row("doctor --jobs 3", "doctor has no option '--jobs'", "doctor --help"),
+    Row("sweep --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
     Row("sweep --yes=no", "--yes takes no value, and 'no'", "leave the value out"),
     Row("sweep everything", "no task 'everything'", "--list"),
     Row("test --only=", "--only is empty", "leave it out"),

@@ -1,10 +1,12 @@
-"""The job budget that lanes share."""
+"""The order of the lanes, and the job budget that they share."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from matrix.builder.lanes import group_into_lanes, order_by_length
 from matrix.builder.run_context import JobBudget
+from matrix.plan import Request
 
 # A busy machine may take its time.
 steady = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,3 +41,20 @@ def test_all_shares_together_stay_within_the_budget_or_are_one_each(jobs: int, l
     share = budget(jobs, lanes, 64, 64 - left).compute_share()
     assert share >= 1
     assert share == 1 or share * min(lanes, left) <= jobs
+
+
+def test_the_longest_lanes_start_first_and_equal_ones_in_the_order_of_the_plan() -> None:
+    counts = {("s390", "gcc-14"): 2, ("x86", "own"): 6, ("x86", "clang-19"): 5, ("arm64", "gcc-13"): 6}
+    requests = [
+        Request.from_symbols(arch, toolchain, "defconfig", {"VFIO": str(number)})
+        for (arch, toolchain), count in counts.items()
+        for number in range(count)
+    ]
+    templates = {"gcc-13": "gcc", "gcc-14": "gcc", "clang-19": "clang", "own": None}
+    lanes = order_by_length(group_into_lanes(requests), templates)
+    assert [lane.name.removesuffix("/defconfig") for lane in lanes] == [
+        "x86/clang-19",
+        "x86/own",
+        "arm64/gcc-13",
+        "s390/gcc-14",
+    ]

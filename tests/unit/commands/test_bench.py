@@ -1,30 +1,33 @@
 """The bench on the fake engine: every way builds the same cells with the same targets and jobs."""
 
+import hashlib
 import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from matrix.bench_times import BenchTable, CaseRow, Compilations
 from matrix.cache_layout import CacheLayout
-from matrix.commands.bench import BenchCache, count_compilations, run_bench
+from matrix.commands.bench import run_bench
 from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_request import parse_bench_request
+from matrix.commands.bench_runs import count_compilations, list_remembered_objects, sum_make_seconds
 from matrix.commands.bench_ways import TUXMAKE_REQUIREMENT, find_tuxmake
 from matrix.commands.settings import resolve_profile
 from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import ContainerResult
 from matrix.errors import InterruptedRunError, MachineError, RejectedPatchError, RequestError
+from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory
-from matrix.memory.store import Entry, MemoryStore
+from matrix.memory.store import Entry, MemoryStore, WrittenEntry
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import StageRecord
 from matrix.record.states import Evidence, State
@@ -73,6 +76,9 @@ class Track(Desk):
         self.kernel.applies = apply_on_host
         (self.tree / HEADER).write_text("#ifndef H\n#define H\n#endif\n")
         self.install_tuxmake()
+        docker = place / "bin/docker"
+        docker.write_text("#!/bin/sh\n")
+        docker.chmod(0o755)
 
     def install_tuxmake(self, exit_code: int = 0, added: str = "") -> None:
         program = self.place / "bin/tuxmake"
@@ -120,6 +126,20 @@ def track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Track:
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setattr(sys, "executable", f"{tmp_path}/nowhere/python")
     return Track(tmp_path)
+
+
+def settled(profile: dict[str, object]) -> set[str]:
+    """The keys of a profile on record that say anything."""
+    return {name for name, value in profile.items() if value}
+
+
+def store_objects(directory: Path, paths: list[str]) -> str:
+    """Keep a list of objects beside a run, as its own are; its digest."""
+    text = "".join(f"{path}\n" for path in paths)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (directory / "objects").mkdir(exist_ok=True)
+    (directory / f"objects/{digest}").write_text(text)
+    return digest
 
 
 def row_of(table: BenchTable, name: str = "first") -> CaseRow:
@@ -232,6 +252,18 @@ def test_what_fails_everywhere_is_the_same_work(track: Track) -> None:
     assert [(way.built, way.unlike) for way in row.ways] == [(1, 0)] * 3
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_no_way_makes_modules_of_a_kernel_that_failed(track: Track, *, fails: bool) -> None:
+    track.says(VFIO, always(*[ERROR] * fails))
+    track.asks(
+        'MODULES = ["y"]\nVFIO = ["y"]\n', PROFILE.replace("lanes = 1", 'lanes = 1\nstage = "modules"')
+    )
+    track.measure("first", against="fresh,kept")
+    made = {name: [job.targets for job in track.builds_in(name)] for name in WAYS}
+    assert (("modules",) in made["cache"]) == (not fails)
+    assert made["fresh"] == made["kept"] == made["cache"]
+
+
 def test_a_build_that_ended_otherwise_is_not_counted(track: Track) -> None:
     track.install_tuxmake(2)
     (way,) = row_of(track.measure("first", against="tuxmake")).ways
@@ -274,6 +306,28 @@ def test_ccache_is_asked_for_in_the_whole_kernel_as_well(track: Track) -> None:
     asked = resolve_profile(track._settled({"ccache": ["yes"]}), {})
     assert case.adapt_profile(asked).ccache
     assert not case.adapt_profile(asked.model_copy(update={"ccache": False})).ccache
+
+
+def test_what_would_leave_something_unbuilt_or_forget_it_is_not_asked_for(track: Track) -> None:
+    settings = 'fresh = true\ndeadline = "1s"\nfail-fast = true\n'
+    track.asks(TWO_LANES, PROFILE.replace("[symbols]", f"{settings}[symbols]"))
+    track.says(VFIO, always(ERROR))
+    (row,) = track.measure("again", against="fresh").rows
+    assert (row.cells, row.compilations.compiled) == (2, 0)
+    profiles = [
+        json.loads((run / "run.json").read_text())["profile"]
+        for run in (track.place / "runs").glob("*/runs/*")
+    ]
+    assert not any({"fresh", "deadline", "fail_fast", "fail-fast"} & settled(used) for used in profiles)
+
+
+def test_tuxmake_without_docker_is_refused_before_anything_is_built(
+    track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "docker" else f"/usr/bin/{name}")
+    with pytest.raises(RequestError, match="tuxmake needs the program docker"):
+        track.measure("first", against="fresh,tuxmake")
+    assert track.kernel.jobs == []
 
 
 # --- what ends it
@@ -413,7 +467,9 @@ def test_next_builds_another_tree_after_the_first(track: Track, tmp_path: Path) 
     other = tmp_path / "other"
     shutil.copytree(track.tree, other, symlinks=True)
     (other / "drivers/vfio/vfio.c").write_text("int other;\n")
-    track.measure("next", against="fresh", next_spec=str(other))
+    table = track.measure("next", against="fresh", next_spec=str(other))
+    # What was compiled before the measurement is not in it.
+    assert row_of(table, "next").compilations == Compilations(1, 1)
     assert {(job.host("/src") / "drivers/vfio/vfio.c").read_text() for job in track.builds_in("fresh")} == {
         "int other;\n"
     }
@@ -435,6 +491,12 @@ def test_ways_that_keep_nothing_share_their_sample_among_the_cases(track: Track)
     table = track.measure("first", "again", against="fresh", sample="2")
     assert len(track.builds_in("fresh")) == 2
     assert {row.ways[0].built for row in table.rows} == {2}
+    assert {row.ways[0].cases for row in table.rows} == {("first", "again")}
+
+
+def test_a_way_that_keeps_something_is_measured_in_each_case_for_itself(track: Track) -> None:
+    table = track.measure("first", "again", against="kept")
+    assert [row.ways[0].cases for row in table.rows] == [("first",), ("again",)]
 
 
 def test_a_sampled_cell_stands_for_all(track: Track) -> None:
@@ -469,23 +531,51 @@ def test_another_repetition_samples_another_cell(track: Track) -> None:
 # --- compilations
 
 
-def test_only_the_cells_that_were_built_compiled_anything() -> None:
-    stages = (StageRecord(name="focus", state=State.PASS, command="make", objects=5, compiled=3),)
+def test_only_the_cells_that_were_built_compiled_anything(tmp_path: Path) -> None:
+    stages = (
+        StageRecord(name="configure", state=State.PASS, command="make", seconds=9.0),
+        StageRecord(name="focus", state=State.PASS, command="make", objects=5, compiled=3, seconds=4.0),
+    )
     shares = {"y": Evidence.BUILT, "n": Evidence.UNAFFECTED}
-    cells = [a_cell(symbols={"VFIO": v}, stages=stages, evidence=e) for v, e in shares.items()]
-    run = a_run(cells)
-    assert count_compilations(run, 2) == Compilations(3, 2)
-    assert count_compilations(run, 0) == Compilations(3, None)
+    listed = store_objects(tmp_path, ["a.o", "b.o"])
+    cells = [
+        a_cell(symbols={"VFIO": v}, stages=stages, evidence=e, objects_sha256=listed)
+        for v, e in shares.items()
+    ]
+    stored = StoredRun(a_run(cells), tmp_path)
+    # Two variants of one object; and one that no target has.
+    written = [("a.o", "1"), ("a.o", "2"), ("beside.o", "1")]
+    remembered = [WrittenEntry("s", name, key, "run") for name, key in written]
+    assert count_compilations(stored, remembered) == Compilations(3, 2)
+    assert count_compilations(stored, []) == Compilations(3, None)
+    assert sum_make_seconds(stored.run) == 4.0
 
 
-def test_the_objects_that_are_remembered_since_are_those_that_differ(track: Track, tmp_path: Path) -> None:
+def test_all_objects_that_are_remembered_are_listed(tmp_path: Path) -> None:
     layout = CacheLayout(tmp_path / "own")
-    world = BenchCache(replace(track.world, cache=SourceCache(layout)))
-    assert world.count_objects() == 0
+    cache = SourceCache(layout)
+    assert list_remembered_objects(cache) == set()
+    for layer in ("base", "patched-0"):
+        with closing(MemoryStore(layout.memory / layer)) as store:
+            store.put_entries(Entry("object", "s", name, layer, "{}", "run") for name in ("a.o", "b.o"))
+            store.put_entries([Entry("result", "s", "c", layer, "{}", "run")])
+    known = list_remembered_objects(cache)
+    assert known == {
+        WrittenEntry("s", name, layer, "run") for layer in ("base", "patched-0") for name in ("a.o", "b.o")
+    }
     with closing(MemoryStore(layout.memory / "base")) as store:
-        store.put_entries(Entry("object", "s", name, "k", "{}", "run") for name in ("a.o", "b.o"))
-        store.put_entries([Entry("result", "s", "c", "k", "{}", "run")])
-    assert world.count_objects() == 2
+        store.put_entries(Entry("object", "s", name, "base", "{}", "later") for name in ("b.o", "c.o"))
+    # What is written anew was compiled anew.
+    assert {entry.name for entry in list_remembered_objects(cache) - known} == {"b.o", "c.o"}
+
+
+def test_kmatrix_s_own_time_and_that_of_its_makes_are_measured(track: Track) -> None:
+    track.kernel.before = lambda job: None if job.configures else time.sleep(0.2)
+    first, again = track.measure("first", "again", against="fresh").rows
+    assert 0 < first.overhead.cpu_seconds < 60
+    assert first.overhead.make_seconds >= 0.4
+    assert again.overhead.cpu_seconds > 0
+    assert again.overhead.share is None
 
 
 # --- what is left

@@ -134,7 +134,7 @@ def test_caches_that_are_beyond_their_size_are_not_well(tmp_path: Path, profile:
     small = profile.model_copy(update={"cache_size": "64M"})
     found = finding("cache size", small)
     assert (found.ok, found.message) == (False, "0.1 of 0.1 GiB: lanes 0.1")
-    assert "a larger --cache-size" in found.advice
+    assert found.advice.startswith("38 MiB too many: a larger --cache-size")
     assert "./inv sweep --yes" in found.advice
 
 

@@ -1,7 +1,7 @@
 """A run after others, of the same tree or a changed one: what is built, remembered, touched."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import pytest
 
 from matrix.commands.run import run_matrix
 from matrix.commands.settings import resolve_profile
+from matrix.diagnostics.diagnostic import BuildLog
+from matrix.diagnostics.log_parser import parse_build_log
 from matrix.errors import MachineError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import RunDirectory, load_run
@@ -131,6 +133,40 @@ def test_only_the_cells_that_a_changed_file_went_into_are_built(patching: Patchi
         assert patching.asked == ["GROUP=y,VFIO=y"]
         assert evidence(done) == [Evidence.REMEMBERED, Evidence.BUILT]
         assert done.cells[1].reason is None
+
+
+READERS = ("matrix.memory.results", "matrix.memory.objects", "matrix.resolve.resolver")
+
+
+def test_what_an_older_reader_of_logs_made_of_them_is_not_taken(
+    patching: Patching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had no form for the compiler's warning, nor for conf's."""
+    patching.desk.kernel.before = saying_at_configure("Kconfig:1: warning: a default that is no good")
+    with monkeypatch.context() as older:
+        older.setattr("matrix.builder.cell_build.parse_build_log", read_no_messages)
+        older.setattr("matrix.resolve.resolver.parse_build_log", read_no_messages)
+        for module in READERS:
+            older.setattr(f"{module}.compute_parser_digest", lambda: "older")
+        assert states(patching.before().run) == ["pass", "pass"]
+    done = patching.after()
+    assert states(done) == ["warn", "warn"]
+    assert {done.diagnostics[ref.key].tool for cell in done.cells for ref in cell.diagnostics} == {
+        "gcc",
+        "kconfig",
+    }
+
+
+def saying_at_configure(line: str) -> Callable[[Job], None]:
+    def say(job: Job) -> None:
+        if job.configures:
+            job.say(line)
+
+    return say
+
+
+def read_no_messages(lines: Sequence[str], *, failed: bool) -> BuildLog:
+    return parse_build_log(lines, failed=failed)._replace(occurrences=())
 
 
 def test_a_source_that_goes_into_none_builds_none(patching: Patching) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 import matrix.memory.results
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.memory.layers import Memory
-from matrix.memory.results import CellInputs, KeptResult, ResultMemory, compute_parser_digest
+from matrix.memory.results import CellInputs, KeptResult, ResultMemory
 from matrix.memory.tree_contents import TreeContents
 from matrix.record.run_model import DiagnosticRef, StageRecord
 from matrix.record.states import State

@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 import tasks
-from matrix.bench_times import BenchTable, CaseRow, Compilations, Estimate, Ratio, WayRow
+from matrix.bench_times import BenchTable, CaseRow, Compilations, Estimate, Overhead, Ratio, WayRow
 from matrix.catalog.types import Profile
 from matrix.commands.bench_request import BenchRequest
 from matrix.errors import MachineError
@@ -23,12 +24,19 @@ SOURCE = SourceRecord(
 )
 SAMPLED = WayRow("tuxmake", (Estimate(2340, 100, 4, 52, sampled=True),), Ratio(0.22, 0.21, 0.23))
 WHOLE = WayRow("fresh", (Estimate(1040, 0.0, 52, 52),), Ratio(0.5, 0.5, 0.5))
-UNLIKE = WayRow("kept", (), None, 3)
+UNLIKE = WayRow("kept", (), None, 3, ("first",))
 
 
 def a_case(*ways: WayRow, target: float | None = 0.22, distinct: int | None = None) -> CaseRow:
     return CaseRow(
-        "first", "nothing built yet", target, 52, (512.0, 520.0, 530.0), ways, Compilations(672, distinct)
+        "first",
+        "nothing built yet",
+        target,
+        52,
+        (512.0, 520.0, 530.0),
+        ways,
+        Compilations(672, distinct),
+        Overhead(6.0, 600.0),
     )
 
 
@@ -54,11 +62,11 @@ def test_the_columns_stand_below_each_other_however_narrow_the_terminal() -> Non
     lines = shown(a_table(a_case(SAMPLED, WHOLE, UNLIKE)))
     start = next(number for number, line in enumerate(lines) if line.startswith("work"))
     assert lines[start : start + 5] == [
-        "work                      cells  way      built  seconds  a cell  ratio          spread  target",
-        "first: nothing built yet     52  kmatrix    156    520.0    10.0",
-        "                                 tuxmake      4   2340.0    45.0  0.220  0.210 to 0.230    0.22",
-        "                                 fresh       52   1040.0    20.0  0.500  0.500 to 0.500",
-        "                                 kept         0        -       -      -               -",
+        "work                      cells  way      builds  seconds  a cell  ratio          spread  target",
+        "first: nothing built yet     52  kmatrix            520.0    10.0",
+        "                                 tuxmake       4   2340.0    45.0  0.220  0.210 to 0.230    0.22",
+        "                                 fresh        52   1040.0    20.0  0.500  0.500 to 0.500",
+        "                                 kept          0        -       -      -               -",
     ]
 
 
@@ -74,14 +82,14 @@ def test_what_was_sampled_or_left_out_is_said() -> None:
     assert "did not end as" not in whole
     both = "\n".join(shown(a_table(a_case(SAMPLED, UNLIKE))))
     assert "the mean of those times the cells" in both
-    assert "first: 3 cells of kept did not end as kmatrix's own, and are not counted" in both
+    assert "first: 3 builds of kept did not end as kmatrix's own, and are not counted" in both
 
 
 @pytest.mark.parametrize(
     ("distinct", "words"),
     [
-        (None, "kmatrix compiled 672 objects; how many of them differ is not recorded"),
-        (640, "kmatrix compiled 672 objects, of 640 different ones: 1.050"),
+        (None, "kmatrix compiled 672 objects, and remembers none of them"),
+        (640, "kmatrix compiled 672 objects, and remembers 640 different ones of them: 1.050"),
     ],
 )
 def test_compilations_are_counted(distinct: int | None, words: str) -> None:
@@ -89,16 +97,36 @@ def test_compilations_are_counted(distinct: int | None, words: str) -> None:
 
 
 def test_nothing_compiled_is_said_so() -> None:
-    row = CaseRow("again", "the very same again", 0.01, 52, (1.0,), (), Compilations(0))
+    row = CaseRow("again", "the very same again", 0.01, 52, (1.0,), (), Compilations(0), Overhead(0.25, 0))
     assert "again: kmatrix compiled nothing" in shown(a_table(row))
+
+
+def test_kmatrix_s_own_time_is_told_beside_that_of_its_makes() -> None:
+    assert "first: kmatrix's own CPU time was 6.0 s, 1.0% of the 600.0 s of its makes" in shown(
+        a_table(a_case())
+    )
+    row = CaseRow("again", "the very same again", 0.01, 52, (1.0,), (), Compilations(0), Overhead(0.25, 0))
+    assert "again: kmatrix's own CPU time was 0.2 s, and it made nothing" in shown(a_table(row))
+
+
+def test_what_cases_left_out_of_a_sample_they_share_is_told_once() -> None:
+    shared = WayRow("tuxmake", (), None, 3, ("first", "again"))
+    said = [line for line in shown(a_table(a_case(shared), a_case(shared))) if "did not end as" in line]
+    assert said == ["first, again: 3 builds of tuxmake did not end as kmatrix's own, and are not counted"]
+
+
+def test_a_case_that_was_measured_less_often_is_told() -> None:
+    assert not any("measured 3" in line for line in shown(a_table(a_case())) if line.startswith("first"))
+    once = replace(a_case(), name="next", seconds=(1.0,))
+    assert "next: measured 1 time" in shown(a_table(once))
 
 
 def test_in_markdown_it_is_a_table_with_the_machine_below() -> None:
     lines = shown(a_table(a_case(SAMPLED)), "markdown")
     assert lines[:4] == [
-        "| work | cells | way | built | seconds | a cell | ratio | spread | target |",
+        "| work | cells | way | builds | seconds | a cell | ratio | spread | target |",
         "|---|--:|---|--:|--:|--:|--:|--:|--:|",
-        "| first: nothing built yet | 52 | kmatrix | 156 | 520.0 | 10.0 |  |  |  |",
+        "| first: nothing built yet | 52 | kmatrix |  | 520.0 | 10.0 |  |  |  |",
         "|  |  | tuxmake | 4 | 2340.0 | 45.0 | 0.220 | 0.210 to 0.230 | 0.22 |",
     ]
     assert any(line.startswith("      machine") for line in lines)
