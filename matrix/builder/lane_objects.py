@@ -8,7 +8,9 @@ these, so whatever of them warned is removed when its cell is done, and warns ag
 """
 
 import hashlib
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -64,7 +66,8 @@ class LaneObjects:
     def put_back(self, config: Config) -> None:
         """Make the directory's objects those that are on record for this configuration.
 
-        The headers must be prepared. The libraries are removed, too: make lists anew what belongs to them.
+        Where any could fit, the headers must be prepared. The libraries are removed, too: make lists anew
+        what belongs to them.
         """
         setting = self._read_setting(config)
         present = dict(self._find_objects())
@@ -78,6 +81,14 @@ class LaneObjects:
                 self._remove(path)
         used = (standing.known.entry for standing in self._standing.values())
         self.memory.memory.record_use(used)
+
+    def remove_kept_kind(self) -> None:
+        """Remove all objects of the kind that is put back, on record or not: make compiles them anew."""
+        for path in [*self._standing]:
+            self._remove(path)
+        for path, entry in [*self._find_objects()]:
+            if self._is_kept_kind(path, entry):
+                self._remove(path)
 
     def is_standing(self, path: str) -> bool:
         """Whether an object is the very file that was put back, or kept, before."""
@@ -164,13 +175,29 @@ class LaneObjects:
         if any(item.tool in _OBJECT_TOOLS for item in said.get(None, ())):
             return  # whose words these are is not known
         candidates = (
-            self._read_compiled(path, tuple(said.get(path, ())), path in listed) for path in objects
+            self._read_compiled(path, tuple(said.get(path, ())), path in listed)
+            for path in self._select_certain(objects, said.keys())
         )
         compiled = [one for one in candidates if one is not None and (one.is_listed or not one.warnings)]
         for known in self.memory.keep(compiled, self._read_setting(config), cell):
             stamp = self._find_stamp(known.path)
             if stamp is not None:
                 self._standing[known.path] = _StandingObject(known, stamp)
+
+    def _select_certain(self, objects: Iterable[str], spoken: Set[str | None]) -> Iterator[str]:
+        """Those of these of which it is known what was said: a message names the source, of which several
+        objects may be made (``lib/cmdline.o``, ``libstub/lib-cmdline.o``), each with warnings of its own."""
+        if not spoken - {None}:
+            yield from objects
+            return
+        sources = {path: self._find_source(path) for path in objects}
+        counts = Counter(sources.values())
+        shared = {sources[path] for path in sources.keys() & spoken if counts[sources[path]] > 1}
+        yield from (path for path, source in sources.items() if source not in shared)
+
+    def _find_source(self, path: str) -> str | None:
+        command_file = self._load_command_file(path)
+        return None if command_file is None else os.path.normpath(command_file.source)
 
     def find_compiled(self, moment: int) -> frozenset[str]:
         """The objects with a command file of kbuild's that were made since this moment (in the file system's
@@ -258,12 +285,15 @@ class LaneObjects:
         stamp = _stamp(entry.status) if entry.status else (0, 0)
         known = self._parsed.get(path)
         if known is None or known[0] != stamp:
-            try:
-                text = self.lane.files.read_text(locate_command_file(path), COMMAND_FILE_LIMIT)
-            except ForeignFileError:
-                text = None
-            known = self._parsed[path] = (stamp, parse_command_file(text or ""))
+            known = self._parsed[path] = (stamp, self._load_command_file(path))
         return known[1]
+
+    def _load_command_file(self, path: str) -> CommandFile | None:
+        try:
+            text = self.lane.files.read_text(locate_command_file(path), COMMAND_FILE_LIMIT)
+        except ForeignFileError:
+            return None
+        return parse_command_file(text or "")
 
     def _find_objects(self) -> Iterator[tuple[str, TreeEntry]]:
         """(object, its command file's entry) of everything that kbuild made in the directory."""

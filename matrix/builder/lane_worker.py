@@ -329,10 +329,12 @@ class LaneWorker:
     def _find_same_objects(self, reachable: _ReachableCell) -> CellResult | None:
         if self.context.session.find_stages(self.lane.arch).list_stages() != ("focus",):
             return None
+        # Its configure step's part of the log is of this cell alone.
+        start = reachable.log.measure()
         cell = (reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
         result = self._same_cells.find_result(*cell)
         if result is not None:
-            self._known.add_built(reachable.inputs, result, reachable.log.read_from(0))
+            self._known.add_built(reachable.inputs, result, reachable.log.read_from(start))
         return result
 
     def _add_sources(self, result: CellResult, build: CellBuild) -> CellResult:

@@ -64,7 +64,7 @@ class RequestsAhead:
     _found: deque[int] = field(default_factory=deque)
 
     def list_from(self, request: Request, limit: int) -> list[Request]:
-        """A request, and the first after it that need conf: ``limit`` in all. Each call is for a later one."""
+        """A request, and those next that need conf: ``limit`` in all. Each call is of a later one."""
         place = self._places[request.id]
         while self._found and self._found[0] <= place:
             self._found.popleft()
