@@ -1,13 +1,15 @@
 """Cells of which every object was compiled for another cell come to what an empty directory comes to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from matrix.builder.lane_objects import LaneObjects
+from matrix.memory.layers import Memory
+from matrix.memory.store import Entry
 from matrix.record.states import Evidence, State
 from matrix.resolve.step_output import OutputLimits
 from tests.fakes.kbuild import TreeKernel
@@ -91,6 +93,26 @@ def test_a_cell_with_the_objects_of_another_is_not_made(tmp_path: Path) -> None:
     sides = Sides(tmp_path, Ask(TWO))
     for variant, state in ((OTHER, State.PASS), (WARNING, State.WARN)):
         assert sides.patch(variant) == [(state, Evidence.BUILT), (state, Evidence.SAME_OBJECTS)]
+
+
+def test_what_it_rests_on_counts_as_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else that goes first where the caches are full, and each patch is built in full."""
+    sides = Sides(tmp_path, Ask(TWO))
+    used: list[list[str]] = []
+    note = Memory.record_use
+
+    def record_use(memory: Memory, entries: Iterable[Entry]) -> None:
+        noted = list(entries)
+        used.append([f"{entry.kind} {entry.name}" for entry in noted if entry.kind != "result"])
+        used[-1] += [entry.run for entry in noted if entry.kind == "result"]
+        note(memory, noted)
+
+    monkeypatch.setattr(Memory, "record_use", record_use)
+    sides.kmatrix.build(Build((Edit(MAIN, OTHER),)))
+    objects = ("main", "more", "solo")
+    names = {f"object drivers/vfio/{name}.o" for name in objects} | {"link drivers/vfio/vfio.o"}
+    (rested,) = (set(noted) for noted in used if names & set(noted) == names)
+    assert len(rested - names) == 1, "and the result of the base"
 
 
 @pytest.mark.parametrize(("variant", "state"), [(OTHER, State.PASS), (WARNING, State.WARN)])
