@@ -86,8 +86,9 @@ def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None
 def replace_file(path: Path, content: str | bytes | Iterable[bytes], *, sync: bool = False) -> None:
     """Write a temporary file beside ``path`` and rename it: no reader gets half of it. Raises OSError.
 
-    With ``sync`` its content is on the disk before its name is. Without, a crash of the machine may leave an
-    empty file: enough where the content is checked when it is read, and can be made again.
+    With ``sync`` its content is on the disk before its name is, and its name when this returns. Without, a
+    crash of the machine may leave an empty file: enough where the content is checked when it is read, and can
+    be made again.
     """
     data = content.encode() if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
@@ -104,6 +105,25 @@ def replace_file(path: Path, content: str | bytes | Iterable[bytes], *, sync: bo
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    if sync:
+        sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk: without, a crash of the machine may undo a rename or take a
+    new file along. OSError where the disk fails or is full."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # it may be written and not read; its names come to the disk in a while all the same
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems sync no directory.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_gzip_json(path: Path, value: object, *, sync: bool = False) -> None:

@@ -15,6 +15,7 @@ from matrix.foreign_files import FOREIGN_FILE_LIMIT, ForeignDirectory, ForeignFi
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.record.states import State
 from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path, stat_user_path
 
@@ -71,8 +72,11 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
             }
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the line that was being written when the machine stopped
-        cells[cell.id] = cell
-        diagnostics |= cell_diagnostics
+        # Only another result replaces a result: what was begun once more may have been stopped again.
+        known = cells.get(cell.id)
+        if known is None or known.state is State.NOT_RUN or cell.state is not State.NOT_RUN:
+            cells[cell.id] = cell
+            diagnostics |= cell_diagnostics
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
 
 
