@@ -31,8 +31,10 @@ from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
+from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
-from matrix.commands.session import RUNS_DIRECTORY
+from matrix.commands.session import LOCAL_ENVIRONMENT, RUNS_DIRECTORY
+from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.sweep import sweep_leftovers
@@ -98,14 +100,25 @@ def setup(profile: Profile) -> int:
     own=[
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
+        ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
     ],
+    resolve=GivenSettings,
 )
-def run(profile: Profile, *, baseline: str, known: str) -> int:
+def run(given: GivenSettings, *, baseline: str, known: str, resume: str) -> int:
     """Plan, build, report: the main job."""
-    console = Console()
-    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, read_command_line())
+    console, command = Console(), read_command_line()
+    resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
+    if resumption is None:
+        profile = given.resolve()
+    else:
+        profile = resumption.profile
+        baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
     with display_progress(console) as emit:
-        stored = run_matrix(profile, emit, read_command_line())
+        if resumption is None:
+            stored = run_matrix(profile, emit, command, LOCAL_ENVIRONMENT, baseline_options)
+        else:
+            stored = resume_run(resumption, emit)
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)

@@ -5,6 +5,7 @@ import fcntl
 import gzip
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -16,6 +17,8 @@ from typing import Any
 from matrix.errors import DiskFullError, MachineError
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_TEMPORARY_NAME = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""What mkstemp makes of the prefix that `replace_file` gives it."""
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
 """What programs print for these errors."""
 
@@ -107,6 +110,11 @@ def replace_file(path: Path, content: str | bytes | Iterable[bytes], *, sync: bo
         raise
     if sync:
         sync_directory(path.parent)
+
+
+def list_temporary_files(directory: Path, name: str = "*") -> list[Path]:
+    """What a process that was killed in `replace_file` left beside files that match this name."""
+    return [path for path in directory.glob(f".{name}.*") if _TEMPORARY_NAME.fullmatch(path.name)]
 
 
 def sync_directory(directory: Path) -> None:

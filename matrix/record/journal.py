@@ -140,14 +140,14 @@ def _error_from_unwritable(directory: Path, error: OSError) -> RequestError:
 
 
 def open_journal(directory: Path) -> TextIO:
-    """Open a run's journal to append to it. Its lock, which nobody else gets until it is closed, says that the
-    run is being written.
+    """Open a run's journal to append to it. Its lock, which nobody else gets until it is closed, says that
+    the run is being written.
 
     RequestError where another process has the lock. MachineError where it cannot be opened.
     """
     path = directory / JOURNAL_FILE
     with translate_write_errors(path), ExitStack() as on_error:
-        file = on_error.enter_context(path.open("a+", encoding="utf-8"))
+        file = on_error.enter_context(path.open("a", encoding="utf-8"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -174,8 +174,8 @@ def _ends_with_newline(path: Path) -> bool:
 class Journal:
     """Collects outcomes and keeps them on disk. Lanes may use it from their threads at once.
 
-    Cells that have a result in ``run`` keep it until another is recorded. ``file`` is the journal's file where
-    it is open already: see `open_journal`.
+    Cells that have a result in ``run`` keep it until another is recorded. ``file`` is the journal's file
+    where it is open already: see `open_journal`.
     """
 
     def __init__(self, directory: Path, run: Run, file: TextIO | None = None) -> None:
@@ -190,7 +190,10 @@ class Journal:
         self._stored: set[Path] = set()
         self._synced = float("-inf")
         self._lock = threading.Lock()
-        self._write_run()
+        with ExitStack() as on_error:
+            on_error.callback(self._file.close)
+            self._write_run()
+            on_error.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -215,20 +218,23 @@ class Journal:
             self._finished.add(cell.id)
             self._sync()
 
-    def record_planned_cell(self, cell: Cell) -> None:
+    def record_planned_cell(self, cell: Cell, log_size: int = 0) -> None:
         """Append what is known of a cell before it is built; a later line on it replaces this one. Nothing is
-        appended where the cell has a result: only another result replaces that."""
+        appended where the cell has a result: only another result replaces that.
+
+        ``log_size``: the bytes of its log, which has only its configure step by now.
+        """
         with self._lock, translate_write_errors(self._path):
             if cell.id not in self._finished:
-                self._append_cell(cell, {})
+                self._append_cell(cell, {}, f',"log_size":{log_size}')
 
-    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> bytes:
+    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic], more: str = "") -> bytes:
         """Append a line, and return the cell's JSON in it."""
         text = _format_line(cell)
         shown = ",".join(f"{json.dumps(key)}:{_format_line(item)}" for key, item in diagnostics.items())
         self._recorded[cell.id] = encoded = text.encode()
         self._diagnostics.update(diagnostics)
-        self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}}}\n')
+        self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}{more}}}\n')
         # What a killed process had written stays; only a machine that breaks down takes it along.
         self._file.flush()
         return encoded

@@ -296,7 +296,7 @@ class Kmatrix:
         self.machine, self.environment = self.subject.open_machine(self.place)
         self.machine.patches = patches
         if accesses is not None:
-            _die_after(accesses)
+            die_after(accesses)
         self.run(patch)
 
     def damage(self, damage: Damage) -> None:
@@ -314,7 +314,8 @@ def _ignore(_event: object) -> None:
     """Nobody watches."""
 
 
-def _die_after(accesses: int) -> None:
+def die_after(accesses: int) -> None:
+    """Kill this process at its so many-th access to files."""
     left = accesses
 
     def count(event: str, _arguments: tuple[Any, ...]) -> None:
@@ -322,7 +323,8 @@ def _die_after(accesses: int) -> None:
         if event == "open" or event.startswith(("os.", "sqlite3.", "shutil.")):
             left -= 1
             if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                # os.kill() would be one more access, and end in a RecursionError and not in a kill.
+                signal.raise_signal(signal.SIGKILL)
                 time.sleep(10)
 
     sys.addaudithook(count)
