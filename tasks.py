@@ -29,6 +29,7 @@ from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, 
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
+from matrix.commands.kept_runs import describe_stopped_run, list_dead_runs
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.resume import find_resumption, resume_run
@@ -37,7 +38,7 @@ from matrix.commands.session import LOCAL_ENVIRONMENT, RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
-from matrix.commands.sweep import sweep_leftovers
+from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
 from matrix.error_report import format_message
 from matrix.errors import RequestError
@@ -69,6 +70,7 @@ from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_dead_runs,
     show_holdings,
     show_import_notes,
     show_leftovers,
@@ -404,11 +406,22 @@ def doctor(profile: Profile) -> int:
     return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
-@define_task("profile", "cache-size", own=[("yes", False, "remove it; without this, only show it")])
-def sweep(profile: Profile, *, yes: bool) -> int:
+@define_task(
+    "profile",
+    "cache-size",
+    own=[
+        ("yes", False, "remove it; without this, only show it"),
+        ("runs-older", "", "also runs that nothing was written to for so long, such as 30d"),
+    ],
+)
+def sweep(profile: Profile, *, yes: bool, runs_older: str) -> int:
     """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
+    age = parse_age(runs_older)
     show_holdings(list_cache_holdings(), Console())
-    leftovers = sweep_leftovers(remove=yes, cache_size=profile.cache_size)
+    show_dead_runs(map(describe_stopped_run, list_dead_runs(RUNS_DIRECTORY)), Console())
+    leftovers = sweep_leftovers(
+        remove=yes, cache_size=profile.cache_size, runs=RUNS_DIRECTORY, runs_older=age
+    )
     show_leftovers(leftovers, Console(), removed=yes)
     stayed = any(leftover.problem for leftover in leftovers)
     return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED

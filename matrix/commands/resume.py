@@ -19,8 +19,9 @@ from matrix.builder.lane_worker import run_lanes
 from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
+from matrix.commands.kept_runs import FREE_KEYS, list_differing_keys
 from matrix.commands.restore import check_restorable, list_changes, restore_session
-from matrix.commands.run import limit_caches, name_run_uniquely, record_run
+from matrix.commands.run import limit_caches, record_run
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_tool_record, fetch_source
 from matrix.commands.settings import GivenSettings
 from matrix.engine.protocol import Engine
@@ -39,8 +40,6 @@ from matrix.record.run_directory import (
 )
 from matrix.record.run_model import Cell, Pause, Run, Tool
 
-_FREE_KEYS = frozenset({"jobs", "lanes", "memory", "retries", "deadline", "cache-size"})
-"""Keys of a profile that may differ when a run goes on: no result depends on them."""
 _ORIGIN_KEYS = frozenset({"source", "patch"})
 
 
@@ -79,7 +78,8 @@ def find_resumption(
     _check_profile(recorded, asked, stored)
     if compute_plan_digest(plan_requests(recorded)) != run.plan_sha256:
         raise _refuse(stored, "its profile makes another plan now")
-    free = {key.replace("-", "_"): getattr(asked, key.replace("-", "_")) for key in _FREE_KEYS}
+    names = [key.replace("-", "_") for key in FREE_KEYS]
+    free = {name: getattr(asked, name) for name in names}
     named = given.profile is not None or bool(given.keys & _ORIGIN_KEYS)
     return Resumption(stored, recorded.model_copy(update=free), named)
 
@@ -99,7 +99,7 @@ def _resolve_asked(run: Run, given: GivenSettings) -> Profile:
 
 def _check_profile(recorded: Profile, asked: Profile, stored: RunDirectory) -> None:
     was, now = (profile.model_dump(mode="json", by_alias=True) for profile in (recorded, asked))
-    differing = [key for key in was if was[key] != now[key] and key not in {*_FREE_KEYS, "description"}]
+    differing = list_differing_keys(was, now)
     if differing:
         words = (f"{key} is {_format(now[key])}, and was {_format(was[key])}" for key in differing)
         raise _refuse(stored, "; ".join(words))
@@ -140,7 +140,7 @@ def resume_run(
             emit(ProgressNote(f"Every cell of {found.run.id} has its result: nothing is left to build."))
             return StoredRun(found.run, directory)
         with _restore_unchanged(resumption, emit, environment) as session:
-            _remove_containers(session.engine, name_run_uniquely(found.run, directory))
+            _remove_containers(session.engine, found.unique_name)
             for path in list_half_made_files(directory):
                 remove_tree(path)
             record = _build_record(found.run, requests, kept, last_written)

@@ -1,6 +1,5 @@
 """The main command: plan, build, record. ``plan`` is the same without the building."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from matrix.builder.run_context import BuiltCell, JobBudget, RunContext, Session
 from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
 from matrix.commands.compare import BaselineOptions
+from matrix.commands.kept_runs import describe_stopped_run, find_unfinished_run
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -78,6 +78,7 @@ def run_matrix(
         claim_run_directory(directory)
         name = directory.name if profile.out is None else generate_run_id(profile.name, now)
         record = _build_blank_run(name, session, requests, now, argv, baseline)
+        _mention_unfinished_run(record, environment.runs, emit)
         with record_run(session, requests, RunDirectory(record, directory), emit) as context:
             if profile.out is None:
                 # Now, as it holds a run: one that was killed before could not be resumed.
@@ -86,6 +87,13 @@ def run_matrix(
         stored = StoredRun(context.journal.snapshot_run(), directory)
     limit_caches(profile, emit, environment)
     return stored
+
+
+def _mention_unfinished_run(request: Run, runs: Path, emit: EventSink) -> None:
+    """Tell of a run that asked for the same and was stopped: it can be gone on with in place of this one."""
+    stopped = find_unfinished_run(request, runs)
+    if stopped is not None:
+        emit(ProgressNote(f"The same request: {describe_stopped_run(stopped)}"))
 
 
 def build_cell_alone(
@@ -233,7 +241,7 @@ def record_run(
     # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
     at_once = max(1, min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes)))
     interrupted = False
-    unique_name = name_run_uniquely(record, directory)
+    unique_name = begun.unique_name
     with (
         Journal(directory, record, file) as journal,
         closing(session.open_memory(unique_name)) as memory,
@@ -266,16 +274,6 @@ def record_run(
             interrupted = True
         finally:
             journal.close(interrupted=interrupted)
-
-
-def name_run_uniquely(run: Run, directory: Path) -> str:
-    """A name that no other run has, and that this one has again when it is resumed.
-
-    Its containers and what it remembers are named so. Runs in different folders, or of different users, may
-    have the same id.
-    """
-    facts = f"{run.id} {run.started.isoformat()} {directory.stat().st_ino}"
-    return f"{run.id}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
 
 
 @contextmanager

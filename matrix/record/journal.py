@@ -46,6 +46,8 @@ RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
 _SYNC_INTERVAL = 1.0
 """Seconds between two syncs of the journal. A cell that is built takes longer; those that are known already
 may come by the thousand, and can be had again should the machine break down."""
+_LOCK_PATIENCE = 0.5
+"""Seconds. Who only asks whether a run is at work holds its lock for a moment."""
 _NO_CELLS = '\n "cells": []'
 """The cells of a run that has none, in its JSON."""
 # Containers are named after the run, and an engine takes no other characters.
@@ -148,12 +150,10 @@ def open_journal(directory: Path) -> TextIO:
     path = directory / JOURNAL_FILE
     with translate_write_errors(path), ExitStack() as on_error:
         file = on_error.enter_context(path.open("a", encoding="utf-8"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not _try_lock(file):
             raise RequestError(
                 f"another kmatrix is writing the run in {directory}", "wait until it ends, or stop it"
-            ) from error
+            )
         if not _ends_with_newline(path):
             # The line that was being written when the process or the machine stopped: alone it is skipped,
             # and with the next one behind it that would be lost as well.
@@ -161,6 +161,19 @@ def open_journal(directory: Path) -> TextIO:
             file.flush()
         on_error.pop_all()
         return file
+
+
+def _try_lock(file: TextIO) -> bool:
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 def _ends_with_newline(path: Path) -> bool:

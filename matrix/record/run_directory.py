@@ -141,6 +141,16 @@ class RunDirectory:
         """What ``--run`` takes: the run's id where its directory is called so, else the directory."""
         return self.run.id if self.directory.name == self.run.id else str(self.directory)
 
+    @property
+    def unique_name(self) -> str:
+        """A name that no other run has, and that this one keeps when it is resumed.
+
+        Its containers and what it remembers are named so. Runs in different folders, or of different users,
+        may have the same id.
+        """
+        facts = f"{self.run.id} {self.run.started.isoformat()} {self.directory.stat().st_ino}"
+        return f"{self.run.id}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
+
     def find_cell(self, name: str) -> Cell:
         """The cell of this id. RequestError, with the nearest one, when the run has none."""
         if name not in self.cells_by_id:

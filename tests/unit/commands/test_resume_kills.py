@@ -1,11 +1,9 @@
 """A run that is killed at any moment, and resumed, equals one that nobody disturbed, but for times."""
 
 import json
-import os
 import random
 import re
 import signal
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,16 +43,12 @@ class KilledDesk(ResumedDesk):
 
     def run_apart(self, work: Callable[[], object], accesses: int) -> bool:
         """Do this in a process of its own, which is killed at its so many-th access to files. Was it?"""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            child = os.fork()
-        if child == 0:
-            try:
-                die_after(accesses)
-                work()
-            finally:
-                os._exit(0)
-        return os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+        def work_and_die() -> None:
+            die_after(accesses)
+            work()
+
+        return self.fork(work_and_die) == signal.SIGKILL
 
     def finish(self) -> None:
         """Resume what there is, or begin where there is nothing."""
