@@ -430,6 +430,25 @@ def test_the_command_of_the_run_resumes_it_with_resume_behind_it(desk: ResumedDe
     assert desk.resume(**typed).id == stopped.id
 
 
+@pytest.mark.parametrize(
+    ("options", "variables", "words"),
+    [
+        ({"jobs": ["0"]}, {}, "--jobs: jobs: input should be greater than or equal to 1, got 0"),
+        ({"stage": ["vmlinuz"]}, {}, "--stage: stage: input should be 'focus', 'vmlinux' or 'modules'"),
+        ({}, {"KMATRIX_LANES": "x"}, "KMATRIX_LANES: expected a whole number, got 'x'"),
+        ({}, {"KMATRIX_ARCH": "x68"}, "KMATRIX_ARCH: arch: unknown arch 'x68'"),
+    ],
+)
+def test_what_is_no_value_is_refused_by_the_name_it_was_given_under(
+    desk: ResumedDesk, options: dict[str, list[str]], variables: dict[str, str], words: str
+) -> None:
+    desk.kill_after(2)
+    desk.variables = variables
+    with pytest.raises(RequestError) as caught:
+        desk.resume(**options)
+    assert words in str(caught.value)
+
+
 def test_another_profile_is_refused(desk: ResumedDesk) -> None:
     desk.kill_after(2)
     desk.asks(TWO_LANES)
