@@ -29,3 +29,12 @@ def replace_controls(text: str) -> str:
     """Foreign text as one harmless line, whole; tabs stay. Doing it twice changes nothing more."""
     line = _TERMINAL_ESCAPES.sub("", text).replace("\r\n", " ").replace("\n", " ")
     return _INVISIBLE_CHARACTERS.sub(REPLACEMENT_CHARACTER, line)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: a file's name need not be that."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -180,7 +180,7 @@ class CellBuild:
                 makes.append(self.runner.run(targets, self.cell.id, log, spent=spent))
         result = judge_last_make(makes or before)
         printed, is_complete = _parse_makes(makes or before, result.state)
-        prepared = _list_warnings(before) if makes else []
+        prepared, is_prepared_complete = _list_warnings(before) if makes else ([], True)
         objects = self._find_objects(name, printed, answer, moment)
         self.listed_objects |= objects.listed
         occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
@@ -194,7 +194,8 @@ class CellBuild:
             occurrences, objects = _drop_stopped_tools(occurrences, objects)
         self._occurrences += pair_with_stage(name, occurrences)
         self._objects = self._objects - objects.unproven | objects.collect_recorded()
-        self._is_whole &= is_complete and result.state not in UNTRIED_STATES and not result.is_cut_short
+        self._is_whole &= is_complete and is_prepared_complete
+        self._is_whole &= result.state not in UNTRIED_STATES and not result.is_cut_short
         if state in STOPPED_STATES and result.reason:
             self._reason = result.reason
         return StageRecord(
@@ -212,13 +213,19 @@ class CellBuild:
         return not self._has_put_back and self.objects.has_candidates
 
     def _put_objects_back(self, prepared: list[MakeResult]) -> None:
-        """Put back what is on record, once for all stages, unless the headers could not be prepared."""
+        """Put back what is on record, once for all stages, before the first make of the cell.
+
+        ``prepared`` is the make of the headers, if anything is on record that could be put back. Where it
+        failed, nothing is known to fit, and all of the kind that is put back is removed: what stands of it
+        may be on record with warnings, which make would not repeat.
+        """
         has_put_back, self._has_put_back = self._has_put_back, True
-        if has_put_back or any(make.state is not State.PASS for make in prepared):
+        if has_put_back or _is_stopped(prepared):
             return
         # What no build leaves may make the next make hang: it is found here, and not by waiting for it.
         inspect_tree(self.lane.build)
-        if not self._is_config_unchanged():
+        if _has_failed(prepared) or not self._is_config_unchanged():
+            self.objects.remove_kept_kind()
             return
         # make would complain of a clock, and take them for newer than any object that is put back.
         touch_future_files(self.lane.build)
@@ -297,10 +304,11 @@ def _is_nameless(item: Occurrence) -> bool:
     return item.object is None and item.diagnostic.severity == "warning" and item.diagnostic.tool not in own
 
 
-def _list_warnings(prepared: list[MakeResult]) -> list[Occurrence]:
-    """What was printed while the headers were prepared. Errors are left out: make repeats them."""
-    printed, _ = _parse_makes(prepared, State.FAIL)
-    return [item for item in printed.occurrences if item.diagnostic.severity == "warning"]
+def _list_warnings(prepared: list[MakeResult]) -> tuple[list[Occurrence], bool]:
+    """(what was printed while the headers were prepared, whether that is all). Errors are left out: make
+    repeats them."""
+    printed, is_complete = _parse_makes(prepared, State.FAIL)
+    return [item for item in printed.occurrences if item.diagnostic.severity == "warning"], is_complete
 
 
 def _find_stopped_state(makes: list[MakeResult]) -> State:

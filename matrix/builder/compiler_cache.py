@@ -66,11 +66,12 @@ def _name_image_folder(image: str) -> str:
 def _build_environment(image: str, storages: Sequence[str]) -> dict[str, str]:
     """The settings of ccache.
 
-    Neither depend mode nor any sloppiness: without the preprocessor's output ccache does not see an
-    ``.incbin``, and would give an object with the data of another build.
+    Neither direct nor depend mode, nor any sloppiness: what the preprocessor puts out is looked at each time.
+    Without it ccache sees no ``.incbin``, and no new header that is found in place of one that it knows.
     """
     return {
         "CCACHE_NODISABLE": "1",
+        "CCACHE_NODIRECT": "1",
         # Of a toolchain's image everything counts, its headers and its assembler as well.
         "CCACHE_COMPILERCHECK": f"string:{image}",
         # Only the "remote" storage, which has layers. Its files are whole or not there, and hold no settings.

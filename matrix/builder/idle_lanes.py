@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from matrix.builder.lane_dir import is_lane_held, try_lock_lane
+from matrix.builder.lane_dir import is_lane_held, try_lock_lane, was_lane_locked
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.memory.eviction import AgedSize
 
@@ -15,11 +15,12 @@ def list_lanes(folder: Path) -> list[Path]:
 
 
 def list_idle_lanes(folder: Path, cutoff: float) -> list[AgedSize]:
-    """The lanes that no process holds and that were last used before ``cutoff``."""
+    """The lanes that no process holds and that were last used before ``cutoff``; none that was never locked,
+    as nothing shows whether somebody is at work in it."""
     return [
         AgedSize(used, measure_tree(lane))
         for lane in list_lanes(folder)
-        if (used := _find_last_use(lane)) < cutoff and not is_lane_held(lane)
+        if (used := _find_last_use(lane)) < cutoff and was_lane_locked(lane) and not is_lane_held(lane)
     ]
 
 

@@ -17,6 +17,7 @@ from itertools import chain
 from matrix.builder.kbuild_objects import parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.foreign_files import ForeignFileError
+from matrix.foreign_text import is_unicode
 from matrix.foreign_trees import COMMAND_FILE_LIMIT, TreeEntry, walk_build
 from matrix.kernel_files import Impact, classify_impact
 from matrix.resolve.make_runner import SOURCE_MOUNT
@@ -92,7 +93,8 @@ class CommandFileReader:
         ``elsewhere`` are objects that were put back, and are on the lists of the cells they belong to.
         ``without`` are objects whose sources are left out.
         Relative to the tree, .c, .h and .S only. None at all when it is not known what some object, or a
-        generated file that went in, was made of: also where a command file is none that kbuild left.
+        generated file that went in, was made of: also where a command file is none that kbuild left, and
+        where no record can hold a source's name.
         """
         try:
             others = (self.lane.listed_objects | elsewhere) - objects - listed
@@ -112,9 +114,10 @@ class CommandFileReader:
         generated = [file.generated for target, file in parsed if not target.startswith("tools/")]
         targets = {target for target, _ in command_files}
         inputs = [self._find_generated_inputs(name) for name in set(chain.from_iterable(generated)) - targets]
-        if None in inputs or not objects <= targets:
+        sources = frozenset(chain(*filter(None, inputs), *(file.sources for _, file in parsed)))
+        if None in inputs or not objects <= targets or not all(map(is_unicode, sources)):
             return frozenset()
-        return frozenset(chain(*filter(None, inputs), *(file.sources for _, file in parsed)))
+        return sources
 
     def _find_command_files(self) -> tuple[list[tuple[str, TreeEntry]], list[str]]:
         """(target, its command file) of everything in the directory, and the libraries.

@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
 from matrix.file_times import find_future_file
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
+from matrix.foreign_text import is_unicode
 from matrix.foreign_trees import remove_tree
-from matrix.fs import translate_disk_full, try_lock_path, write_atomically
+from matrix.fs import lock_path, translate_disk_full, try_lock_path, write_atomically
 from matrix.kernel_files import Impact, classify_impact
 from matrix.plan import escape_path_part
 from matrix.record.states import UNTRIED_STATES, State
@@ -33,12 +35,14 @@ from matrix.source.manifest import compare_manifests, touch_files
 class _LaneState(BaseModel):
     """The content of ``lane.json``.
 
+    ``schema_`` is another where what is built here is counted otherwise: such a lane is begun anew.
     ``copy_`` identifies the cache's copy of the tree. ``changed``: every file that ever differed between the
     trees this lane has built. An object that no cell needed since may still be of any of them, so each
     further tree must show all these files as new. ``listed``: the objects of every configuration that was
     built here.
     """
 
+    schema_: Literal[2]
     tree: str
     copy_: str
     changed: tuple[str, ...] = ()
@@ -110,6 +114,7 @@ class LaneDirectory:
     def save_state(self) -> None:
         """Write down what the objects were built from."""
         state = _LaneState(
+            schema_=2,
             tree=self.tree.digest,
             copy_=_identify_copy(self.tree),
             changed=self.changed_files,
@@ -231,10 +236,12 @@ def _create_own_root(lanes: Path, key: str) -> Iterator[Path]:
     with translate_disk_full(lanes):
         lanes.mkdir(parents=True, exist_ok=True)
         root = Path(tempfile.mkdtemp(prefix=f"{key}-copy-", dir=lanes))
-    try:
-        yield root
-    finally:
-        remove_tree(root)
+    # Held like a lane's: what a killed process leaves is told from what is at work, and goes like any other.
+    with lock_path(_lock_file(root)):
+        try:
+            yield root
+        finally:
+            remove_tree(root)
 
 
 def is_lane_held(root: Path) -> bool:
@@ -247,9 +254,16 @@ def is_lane_held(root: Path) -> bool:
         return False
 
 
+def was_lane_locked(root: Path) -> bool:
+    """Whether a process ever worked in this lane under its lock."""
+    return os.path.lexists(_lock_file(root))
+
+
 def try_lock_lane(root: Path) -> AbstractContextManager[bool]:
-    """Lock a lane if no process holds it; whether that was so. FileNotFoundError where it was never locked,
-    as a copy."""
+    """Lock a lane if no process holds it; whether that was so.
+
+    FileNotFoundError where it was never locked.
+    """
     return try_lock_path(_lock_file(root), create=False)
 
 
@@ -355,6 +369,8 @@ def _find_changed_files(old: str, new: str, cache: SourceCache) -> tuple[str, ..
         return None
     if any(_runs_commands(tree.path, name) for tree in (known, current) for name in diff.changed):
         return None
+    if not all(map(is_unicode, diff.changed)):
+        return None  # the lane's state cannot hold them
     return diff.changed
 
 

@@ -8,7 +8,9 @@ these, so whatever of them warned is removed when its cell is done, and warns ag
 """
 
 import hashlib
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -64,11 +66,14 @@ class LaneObjects:
     def put_back(self, config: Config) -> None:
         """Make the directory's objects those that are on record for this configuration.
 
-        The headers must be prepared. The libraries are removed, too: make lists anew what belongs to them.
+        Where any could fit, the headers must be prepared. The libraries are removed, too: make lists anew
+        what belongs to them.
         """
-        setting = self._read_setting(config)
-        present = dict(self._find_objects())
-        for path in self._find_libraries():
+        # Listed once: a whole kernel's directory is large.
+        entries = [*self._walk()]
+        setting = self._read_setting(config, entries)
+        present = dict(_find_objects(entries))
+        for path in self._find_libraries(entries):
             self.lane.files.remove_file(path)
         for path in {*present, *filter(self._is_candidate, self.memory.list_paths())}:
             known = self._stand(path, setting)
@@ -78,6 +83,14 @@ class LaneObjects:
                 self._remove(path)
         used = (standing.known.entry for standing in self._standing.values())
         self.memory.memory.record_use(used)
+
+    def remove_kept_kind(self) -> None:
+        """Remove all objects of the kind that is put back, on record or not: make compiles them anew."""
+        for path in [*self._standing]:
+            self._remove(path)
+        for path, entry in [*_find_objects(self._walk())]:
+            if self._is_kept_kind(path, entry):
+                self._remove(path)
 
     def is_standing(self, path: str) -> bool:
         """Whether an object is the very file that was put back, or kept, before."""
@@ -140,11 +153,16 @@ class LaneObjects:
     def list_library_members(self) -> frozenset[str]:
         """The objects of the libraries that make has just made."""
         files = self.lane.files
-        members = (parse_archive_members(files.read_bytes(path), path) for path in self._find_libraries())
+        members = (
+            parse_archive_members(files.read_bytes(path), path) for path in self._find_libraries(self._walk())
+        )
         return frozenset(chain.from_iterable(members))
 
-    def _find_libraries(self) -> list[str]:
-        paths = [entry.path for entry in walk_build(self.lane.build) if entry.name == _LIBRARY]
+    def _walk(self) -> Iterator[TreeEntry]:
+        return walk_build(self.lane.build)
+
+    def _find_libraries(self, entries: Iterable[TreeEntry]) -> list[str]:
+        paths = [entry.path for entry in entries if entry.name == _LIBRARY]
         return [path for path in paths if not self.folders or path.startswith(self.folders)]
 
     def keep_compiled(
@@ -164,20 +182,36 @@ class LaneObjects:
         if any(item.tool in _OBJECT_TOOLS for item in said.get(None, ())):
             return  # whose words these are is not known
         candidates = (
-            self._read_compiled(path, tuple(said.get(path, ())), path in listed) for path in objects
+            self._read_compiled(path, tuple(said.get(path, ())), path in listed)
+            for path in self._select_certain(objects, said.keys())
         )
         compiled = [one for one in candidates if one is not None and (one.is_listed or not one.warnings)]
-        for known in self.memory.keep(compiled, self._read_setting(config), cell):
+        for known in self.memory.keep(compiled, self._read_setting(config, self._walk()), cell):
             stamp = self._find_stamp(known.path)
             if stamp is not None:
                 self._standing[known.path] = _StandingObject(known, stamp)
+
+    def _select_certain(self, objects: Iterable[str], spoken: Set[str | None]) -> Iterator[str]:
+        """Those of these of which it is known what was said: a message names the source, of which several
+        objects may be made (``lib/cmdline.o``, ``libstub/lib-cmdline.o``), each with warnings of its own."""
+        if not spoken - {None}:
+            yield from objects
+            return
+        sources = {path: self._find_source(path) for path in objects}
+        counts = Counter(sources.values())
+        shared = {sources[path] for path in sources.keys() & spoken if counts[sources[path]] > 1}
+        yield from (path for path, source in sources.items() if source not in shared)
+
+    def _find_source(self, path: str) -> str | None:
+        command_file = self._load_command_file(path)
+        return None if command_file is None else os.path.normpath(command_file.source)
 
     def find_compiled(self, moment: int) -> frozenset[str]:
         """The objects with a command file of kbuild's that were made since this moment (in the file system's
         nanoseconds) and are not on record."""
         return frozenset(
             path
-            for path, entry in self._find_objects()
+            for path, entry in _find_objects(self._walk())
             if entry.status and entry.status.st_mtime_ns >= moment and not self.is_standing(path)
         )
 
@@ -258,25 +292,21 @@ class LaneObjects:
         stamp = _stamp(entry.status) if entry.status else (0, 0)
         known = self._parsed.get(path)
         if known is None or known[0] != stamp:
-            try:
-                text = self.lane.files.read_text(locate_command_file(path), COMMAND_FILE_LIMIT)
-            except ForeignFileError:
-                text = None
-            known = self._parsed[path] = (stamp, parse_command_file(text or ""))
+            known = self._parsed[path] = (stamp, self._load_command_file(path))
         return known[1]
 
-    def _find_objects(self) -> Iterator[tuple[str, TreeEntry]]:
-        """(object, its command file's entry) of everything that kbuild made in the directory."""
-        for entry in walk_build(self.lane.build):
-            if entry.is_file and entry.name.startswith(".") and entry.name.endswith(".o.cmd"):
-                name = entry.name[1:].removesuffix(".cmd")
-                yield (f"{entry.folder}/{name}" if entry.folder else name), entry
+    def _load_command_file(self, path: str) -> CommandFile | None:
+        try:
+            text = self.lane.files.read_text(locate_command_file(path), COMMAND_FILE_LIMIT)
+        except ForeignFileError:
+            return None
+        return parse_command_file(text or "")
 
     def _find_stamp(self, path: str) -> _Stamp | None:
         status = self.lane.files.stat_file(path)
         return None if status is None else _stamp(status)
 
-    def _read_setting(self, config: Config) -> ObjectSetting:
+    def _read_setting(self, config: Config, entries: Iterable[TreeEntry]) -> ObjectSetting:
         digests: dict[str, str] = {}
 
         def digest_generated(name: str) -> str:
@@ -284,7 +314,7 @@ class LaneObjects:
                 digests[name] = self._digest_file(name)
             return digests[name]
 
-        return ObjectSetting(self.reader, config, digest_generated, self._digest_generated_names())
+        return ObjectSetting(self.reader, config, digest_generated, _digest_generated_names(entries))
 
     def _digest_file(self, name: str) -> str:
         try:
@@ -293,10 +323,19 @@ class LaneObjects:
             return ABSENT
         return ABSENT if content is None else hashlib.sha256(content).hexdigest()
 
-    def _digest_generated_names(self) -> str:
-        # Headers that are generated elsewhere are made with the objects next to them.
-        headers = (entry.path for entry in walk_build(self.lane.build) if entry.name.endswith(".h"))
-        return digest_lines(sorted(path for path in headers if _PREPARED_HEADER.match(path)))
+
+def _find_objects(entries: Iterable[TreeEntry]) -> Iterator[tuple[str, TreeEntry]]:
+    """(object, its command file's entry) of everything that kbuild made in the directory."""
+    for entry in entries:
+        if entry.is_file and entry.name.startswith(".") and entry.name.endswith(".o.cmd"):
+            name = entry.name[1:].removesuffix(".cmd")
+            yield (f"{entry.folder}/{name}" if entry.folder else name), entry
+
+
+def _digest_generated_names(entries: Iterable[TreeEntry]) -> str:
+    # Headers that are generated elsewhere are made with the objects next to them.
+    headers = (entry.path for entry in entries if entry.name.endswith(".h"))
+    return digest_lines(sorted(path for path in headers if _PREPARED_HEADER.match(path)))
 
 
 def _stamp(status: stat_result) -> _Stamp:

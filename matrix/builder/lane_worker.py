@@ -5,7 +5,6 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 
 from matrix.builder.attempts import CellAttempts
@@ -21,7 +20,7 @@ from matrix.builder.cell_record import (
 from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
-from matrix.builder.lanes import Lane, order_by_length
+from matrix.builder.lanes import Lane, RequestsAhead, order_by_length
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import BuiltCell, RunContext
 from matrix.builder.same_cells import SameCells
@@ -255,11 +254,13 @@ class LaneWorker:
 
     def _list_unresolved(self, request: Request) -> list[Request]:
         """This request and those after it that need conf; none where it is not to be asked for several."""
-        resolver = self._resolver
-        if not resolver.can_make_together(request):
+        if not self._resolver.can_make_together(request):
             return []
-        rest = self.lane.requests[self.lane.requests.index(request) + 1 :]
-        return [request, *islice(filter(self._needs_conf, rest), MAX_TOGETHER - 1)]
+        return self._ahead.list_from(request, MAX_TOGETHER)
+
+    @cached_property
+    def _ahead(self) -> RequestsAhead:
+        return RequestsAhead(self.lane.requests, self._needs_conf)
 
     def _needs_conf(self, request: Request) -> bool:
         try:
@@ -345,10 +346,12 @@ class LaneWorker:
     def _find_same_objects(self, reachable: _ReachableCell) -> CellResult | None:
         if self.context.session.find_stages(self.lane.arch).list_stages() != ("focus",):
             return None
+        # Its configure step's part of the log is of this cell alone.
+        start = reachable.log.measure()
         cell = (reachable.cell, reachable.resolution, reachable.inputs, reachable.log)
         result = self._same_cells.find_result(*cell)
         if result is not None:
-            self._known.add_built(reachable.inputs, result, reachable.log.read_from(0))
+            self._known.add_built(reachable.inputs, result, reachable.log.read_from(start))
         return result
 
     def _add_sources(self, result: CellResult, build: CellBuild) -> CellResult:
@@ -421,8 +424,10 @@ class LaneWorker:
         return result
 
     def _examine_cell(self, reachable: _ReachableCell) -> None:
-        keys = self._objects.find_keys(self._object_memory.list_paths())
-        self.context.examine(BuiltCell(reachable.inputs, keys, self._directory, self._runner))
+        def find_keys() -> dict[str, str]:
+            return self._objects.find_keys(self._object_memory.list_paths())
+
+        self.context.examine(BuiltCell(reachable.inputs, find_keys, self._directory, self._runner))
 
     def _prepare_build(self, reachable: _ReachableCell) -> CellBuild:
         cell = reachable.cell

@@ -1,7 +1,9 @@
 """Lanes: requests that share a build directory."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from matrix.builder.cell_build import Stages
 from matrix.builder.lane_dir import format_lane_key
@@ -50,3 +52,29 @@ def order_by_length(lanes: Iterable[Lane], templates: Mapping[str, str | None]) 
         return len(lane.requests) * _TIMES.get(templates[lane.toolchain] or "", 1.0)
 
     return sorted(lanes, key=estimate_time, reverse=True)
+
+
+@dataclass
+class RequestsAhead:
+    """The requests of a lane that need conf. ``needs_conf`` is asked of each once, as it may read a file."""
+
+    requests: Sequence[Request]
+    needs_conf: Callable[[Request], bool]
+    _seen: int = 0
+    _found: deque[int] = field(default_factory=deque)
+
+    def list_from(self, request: Request, limit: int) -> list[Request]:
+        """A request, and those next that need conf: ``limit`` in all. Each call is of a later one."""
+        place = self._places[request.id]
+        while self._found and self._found[0] <= place:
+            self._found.popleft()
+        self._seen = max(self._seen, place + 1)
+        while len(self._found) < limit - 1 and self._seen < len(self.requests):
+            if self.needs_conf(self.requests[self._seen]):
+                self._found.append(self._seen)
+            self._seen += 1
+        return [request, *(self.requests[number] for number in self._found)]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {request.id: number for number, request in enumerate(self.requests)}

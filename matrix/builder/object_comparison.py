@@ -75,7 +75,7 @@ def _read_pairs(built: BuiltCell, memory: Memory, tree: TreeContents) -> Iterato
     parts = found.kept.parts if found else None
     runner, files = built.runner, built.lane.files
     objects = ObjectMemory(memory, compute_object_scope(runner.image, runner.make_line, tree.tools_digest))
-    for path, key in sorted({**built.keys, **(parts.keys if parts else {})}.items()):
+    for path, key in sorted({**built.find_keys(), **(parts.keys if parts else {})}.items()):
         known = objects.find_known(path, key)
         remembered = objects.load_files(known) if known else None
         # What was there and is not is told by the list of objects.

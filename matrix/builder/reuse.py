@@ -63,8 +63,7 @@ class KnownResults:
 
     def find_origin(self, inputs: CellInputs) -> str | None:
         """The run and cell that a result is remembered from, as in ``RUN/CELL``; None where none is."""
-        found = self.results.find(inputs)
-        return _format_origin(found.kept) if found else None
+        return self.results.find_origin(inputs)
 
     def add_built(self, inputs: CellInputs, result: CellResult, log: str) -> None:
         """Keep the result of a cell that was built, with its part of the log, for those with the same

@@ -203,11 +203,11 @@ class JobBudget:
 class BuiltCell:
     """A cell that was just built, while its directory is there.
 
-    ``keys``: object → its key in the memory, of those that could be kept. ``runner`` is what made them.
+    ``find_keys``: object → its key in the memory, of those that could be kept. ``runner`` is what made them.
     """
 
     inputs: CellInputs
-    keys: Mapping[str, str]
+    find_keys: Callable[[], Mapping[str, str]]
     lane: LaneDirectory
     runner: MakeRunner
 

@@ -13,7 +13,8 @@ from matrix.kconfig.config import Config
 from matrix.memory.object_setting import InputReader
 from matrix.memory.objects import KnownObject, ObjectMemory
 from matrix.memory.results import CellInputs, KeptResult, ResultMemory
-from matrix.memory.same_objects import CellParts, find_same_objects, list_sources
+from matrix.memory.same_objects import CellParts, find_links, find_same_objects, list_sources
+from matrix.memory.store import Entry
 from matrix.record.run_model import Cell, StageRecord
 from matrix.record.states import Evidence, State
 from matrix.resolve.resolution import Resolution
@@ -36,12 +37,19 @@ class SameCells:
     ) -> CellResult | None:
         """The cell with the result that make would come to; None where some object is not known."""
         config = Config.parse(str(resolution.config))
-        for kept in islice(self.results.find_on_other_sources(inputs), _MAX_TREES):
-            parts = kept.parts
+        for found in islice(self.results.find_on_other_sources(inputs), _MAX_TREES):
+            parts = found.kept.parts
             same = find_same_objects(parts, self.objects, self.reader, config) if parts else None
             if parts and same is not None:
-                return self._build_result(cell, resolution, kept, parts, same, log)
+                self._record_use(found.entry, parts, same)
+                return self._build_result(cell, resolution, found.kept, parts, same, log)
         return None
+
+    def _record_use(self, result: Entry, parts: CellParts, same: Mapping[str, KnownObject]) -> None:
+        """Note that all was used on which the next cell that is the same will rest as well."""
+        objects = (known.entry for known in same.values())
+        links = filter(None, find_links(parts, same, self.objects))
+        self.results.memory.record_use([result, *objects, *links])
 
     def _build_result(
         self,

@@ -187,7 +187,7 @@ class _Bench:
         case = times.case
         cache = self._open_cache(case)
         build = self._prepare_build(case, cache, number)
-        self.emit(ProgressNote(f"{case.name}: kmatrix, {number} of {self.request.repeat}"))
+        self.emit(ProgressNote(f"{case.name}: kmatrix, repetition {number}"))
         known = list_remembered_objects(cache.sources)
         started, spent = time.monotonic(), _read_cpu_seconds()
         stored = build()

@@ -8,7 +8,7 @@ from matrix.resolve.make_runner import SOURCE_MOUNT
 
 _SAVED = re.compile(r"(?:saved)?cmd_(\S+) := (.*)")
 _SOURCE = re.compile(r"source_\S+ := (\S+)")
-# Kernels before 5.13 write FOO_BAR as foo/bar.h.
+# Kernels before 5.13 write FOO_BAR as foo/bar.h. Which of its letters were small is lost.
 _SYMBOL = re.compile(r"\$\(wildcard include/config/([A-Za-z0-9_/]+)(?:\.h)?\)")
 
 

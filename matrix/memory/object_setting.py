@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import PurePosixPath
 
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
@@ -22,8 +23,9 @@ _SHORT_DIGEST = 12
 
 @dataclass(frozen=True)
 class InputList:
-    """The files of the tree that go into an object, as compilers name them; and the names of headers of which
-    its sources only ask whether they are there."""
+    """The files of the tree that go into an object, as compilers name them; and the names of other headers in
+    place of which one of the tree may be found: generated ones, the image's, and those of which its sources
+    only ask whether they are there."""
 
     sources: tuple[str, ...]
     probed: tuple[str, ...] = ()
@@ -40,7 +42,8 @@ class InputReader:
 
     def list_inputs(self, command_file: CommandFile) -> InputList | None:
         """All that goes into an object; None where that cannot be known."""
-        sources, waiting, probed = dict[str, None](), [*_list_named_files(command_file)], set[str]()
+        sources, waiting = dict[str, None](), [*_list_named_files(command_file)]
+        probed = {*command_file.generated, *command_file.outside}
         while waiting:
             path = waiting.pop()
             if path in sources or self.tree.find_content(path) == ABSENT:
@@ -129,11 +132,19 @@ class ObjectSetting:
     _values: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def digest_values(self, symbols: tuple[str, ...]) -> str:
-        """The digest of these symbols' values."""
+        """The digest of these symbols' values, in whatever case: kernels before 5.13 note capitals only."""
         if symbols not in self._values:
-            lines = (f"{symbol}={self.config.value_of(symbol)}" for symbol in symbols)
-            self._values[symbols] = digest_lines(lines)
+            names = chain.from_iterable((name, *self._mixed_case_names.get(name, ())) for name in symbols)
+            self._values[symbols] = digest_lines(f"{name}={self.config.value_of(name)}" for name in names)
         return self._values[symbols]
+
+    @cached_property
+    def _mixed_case_names(self) -> dict[str, list[str]]:
+        """A name in capitals → those of the configuration that have small letters in its place."""
+        names: dict[str, list[str]] = {}
+        for name in sorted(name for name in self.config if not name.isupper()):
+            names.setdefault(name.upper(), []).append(name)
+        return names
 
     def digest_makefiles(self, target: str) -> dict[str, str]:
         """Directory → a digest of what its makefiles see, for those that decide on an object's command line.

@@ -190,10 +190,10 @@ class ObjectMemory:
         ``command`` is the digest of the link's command file."""
         self.memory.put_entries([self._build_link(module, command, parts)])
 
-    def knows_link(self, module: str, command: str, parts: Iterable[str]) -> bool:
-        """Whether just these parts of a module were linked so before."""
+    def find_link(self, module: str, command: str, parts: Iterable[str]) -> Entry | None:
+        """What is on record of just these parts of a module linked so; None where they never were."""
         entry = self._build_link(module, command, parts)
-        return self.memory.find_entry(entry.kind, entry.scope, entry.name, entry.key) is not None
+        return self.memory.find_entry(entry.kind, entry.scope, entry.name, entry.key)
 
     def _build_link(self, module: str, command: str, parts: Iterable[str]) -> Entry:
         key = digest_lines([command, *sorted(parts)])

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.diagnostics.parser_digest import compute_parser_digest
@@ -27,7 +27,7 @@ from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
 from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, Evidence, State
 
-RECIPE = 5
+RECIPE = 6
 """How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
 come out otherwise: with another environment or option of make, other objects counted as a stage's, another
 reading of how a make ended. How the output of tools is read need not be counted: its code is a part of what a
@@ -52,7 +52,8 @@ class CellInputs:
 
 
 class KeptResult(Record):
-    """What the stages of a cell showed, beside its configure step. ``run`` and ``cell``: which one was built.
+    """What the stages of a cell showed, beside its configure step. ``run`` and ``cell``: whose result it was
+    first, built or put together of objects on record.
 
     ``evidence`` and ``evidence_from`` are that cell's own: the run that built it may be resumed and lack it.
     ``parts`` is what it was made of object by object, where that is known. ``sources`` are the .c, .h and .S
@@ -76,10 +77,20 @@ class KeptResult(Record):
 
 
 class FoundResult(NamedTuple):
-    """A result that is remembered, and whether this very run built it."""
+    """A result that is remembered, where, and whether this very run built it."""
 
     kept: KeptResult
+    entry: Entry
     is_own: bool
+
+
+class _ResultValue(BaseModel):
+    """The JSON of a result's entry: its digest, and what is asked of it without the whole. ``origin`` is the
+    run and cell that it is from, as in ``RUN/CELL``."""
+
+    content: str
+    origin: str
+    has_parts: bool
 
 
 @dataclass
@@ -92,23 +103,35 @@ class ResultMemory:
 
     def find(self, inputs: CellInputs) -> FoundResult | None:
         """The result for these inputs and this tree, whole; None where there is none."""
+        for entry, value in self._find_entries(inputs):
+            kept = self._load(entry, value)
+            if kept:
+                self.memory.record_use([entry])
+                return FoundResult(kept, entry, entry.run == self.memory.run)
+        return None
+
+    def find_origin(self, inputs: CellInputs) -> str | None:
+        """The run and cell that `find` would give a result of, as in ``RUN/CELL``; that is no use of it, and
+        it is not read."""
+        return next((value.origin for _, value in self._find_entries(inputs)), None)
+
+    def _find_entries(self, inputs: CellInputs) -> Iterator[tuple[Entry, _ResultValue]]:
         scope = self._compute_scope(inputs)
         for name in sorted(self.memory.list_names("result", scope)):
             key = self._find_key(name)
             entry = self.memory.find_entry("result", scope, name, key) if key else None
-            kept = self._load(entry) if entry else None
-            if entry and kept:
-                self.memory.record_use([entry])
-                return FoundResult(kept, entry.run == self.memory.run)
-        return None
+            value = _read_value(entry) if entry else None
+            if entry and value:
+                yield entry, value
 
-    def find_on_other_sources(self, inputs: CellInputs) -> Iterator[KeptResult]:
+    def find_on_other_sources(self, inputs: CellInputs) -> Iterator[FoundResult]:
         """The results for these inputs on trees that differ from this one in contents of sources alone, the
         one that was used last first; those of which the parts are known."""
         for entry in self.memory.find_entries("result", self._compute_scope(inputs)):
-            kept = self._load(entry)
-            if kept is not None and kept.parts is not None:
-                yield kept
+            value = _read_value(entry)
+            kept = self._load(entry, value) if value and value.has_parts else None
+            if kept is not None:
+                yield FoundResult(kept, entry, entry.run == self.memory.run)
 
     def keep(self, inputs: CellInputs, result: KeptResult) -> None:
         """Remember a whole result, if it was proven.
@@ -133,7 +156,11 @@ class ResultMemory:
                 scope=self._compute_scope(inputs),
                 name=name,
                 key=key,
-                value=contents[0],
+                value=_ResultValue(
+                    content=contents[0],
+                    origin=f"{result.run}/{result.cell}",
+                    has_parts=result.parts is not None,
+                ).model_dump_json(),
                 run=self.memory.run,
                 contents=tuple(contents),
             )
@@ -167,12 +194,19 @@ class ResultMemory:
         content = self.memory.get_content(name)
         return content.decode().split("\n") if content else []
 
-    def _load(self, entry: Entry) -> KeptResult | None:
-        content = self.memory.get_content(entry.value)
+    def _load(self, entry: Entry, value: _ResultValue) -> KeptResult | None:
+        content = self.memory.get_content(value.content)
         kept = _unpack(content) if content else None
         if kept is None or entry.name == _ALL_SOURCES:
             return kept
         return kept.model_copy(update={"sources": frozenset(self._load_sources(entry.name))})
+
+
+def _read_value(entry: Entry) -> _ResultValue | None:
+    try:
+        return _ResultValue.model_validate_json(entry.value)
+    except ValidationError:
+        return None  # of another version
 
 
 def _have_places(diagnostics: Collection[Diagnostic], tree: TreeContents) -> bool:

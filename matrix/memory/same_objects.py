@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from matrix.kconfig.config import Config
 from matrix.memory.object_setting import InputReader, ObjectSetting
 from matrix.memory.objects import KnownObject, ObjectMemory
+from matrix.memory.store import Entry
 from matrix.memory.tree_contents import ABSENT, TreeContents, is_plain_source
 from matrix.record.run_model import Record
 
@@ -68,12 +69,19 @@ def find_same_objects(
         return None
     found = {path: _find_same(one, objects, setting) for path, one in known.items()}
     same = {path: one for path, one in found.items() if one is not None}
-    if len(same) < len(found) or not all(
-        objects.knows_link(module, link.command, [same[path].key for path in link.parts])
-        for module, link in parts.links.items()
-    ):
+    if len(same) < len(found) or None in find_links(parts, same, objects):
         return None
     return same
+
+
+def find_links(
+    parts: CellParts, same: Mapping[str, KnownObject], objects: ObjectMemory
+) -> list[Entry | None]:
+    """What is on record of each link of a cell's modules, of these objects; None for one that never was."""
+    return [
+        objects.find_link(module, link.command, [same[path].key for path in link.parts])
+        for module, link in parts.links.items()
+    ]
 
 
 def list_sources(

@@ -21,6 +21,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from matrix.foreign_text import is_unicode
 from matrix.fs import create_private_directory, replace_file
 from matrix.memory.index_file import IndexFile, survive_write_errors
 
@@ -139,12 +140,6 @@ class MemoryStore:
         if rows:
             self.index_file.ask(lambda index: index.executemany(update, rows), None, write=True)
 
-    def remove_entry(self, entry: Entry) -> None:
-        """Forget one: what it needs is gone or damaged."""
-        delete = f"DELETE FROM entries WHERE {_WHERE_ENTRY}"  # noqa: S608
-        if _is_storable(entry):
-            self.index_file.ask(lambda index: index.execute(delete, _locate(entry)), None, write=True)
-
     def put_content(self, content: bytes) -> str:
         """Keep a content; its SHA-256, under which it is had again."""
         digest = hashlib.sha256(content).hexdigest()
@@ -192,7 +187,7 @@ class MemoryStore:
         replace_file(path, content)
 
     def _fetch_rows(self, query: str, values: list[str]) -> list[_Row]:
-        if not all(map(_is_text, values)):
+        if not all(map(is_unicode, values)):
             return []
         return self.index_file.ask(lambda index: index.execute(query, values).fetchall(), [])
 
@@ -255,13 +250,4 @@ def _locate(entry: Entry) -> tuple[str, str, str, str]:
 
 
 def _is_storable(entry: Entry) -> bool:
-    return all(map(_is_text, (*_locate(entry), entry.value, entry.run, *entry.contents)))
-
-
-def _is_text(text: str) -> bool:
-    """Whether a text can be in the index: file names that are no UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return all(map(is_unicode, (*_locate(entry), entry.value, entry.run, *entry.contents)))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Set
 
+from matrix.foreign_text import is_unicode
 from matrix.memory.object_setting import InputReader
 from matrix.memory.tree_contents import ABSENT, is_plain_source
 
@@ -14,7 +15,8 @@ _PROTOTYPES = ("linux/kernel.h", "asm/asm-prototypes.h")
 def add_unlisted_sources(sources: Set[str], reader: InputReader) -> frozenset[str] | None:
     """These sources, with what the assembler takes in.
 
-    None where some cannot be known: no list has what genksyms or sparse alone includes.
+    None where some cannot be known: no list has what genksyms or sparse alone includes, nor a name that is
+    no UTF-8.
     """
     found, waiting = set[str](), [*sources]
     while waiting:
@@ -23,7 +25,7 @@ def add_unlisted_sources(sources: Set[str], reader: InputReader) -> frozenset[st
             continue
         found.add(path)
         hidden = reader.find_hidden(path)
-        if hidden.reread:
+        if hidden.reread or not is_unicode(path):
             return None
         # Which of them the assembler finds is not known, so all of that name count.
         named = (other for name in hidden.assembled for other in reader.find_by_name(name))

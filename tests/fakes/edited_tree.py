@@ -37,6 +37,8 @@ _BODIES = (
     "#error {n} is broken",
     "#ifdef FOO\n#error {n} with FOO\n#endif",
     "call missing();",
+    "twist {n}();",
+    "undescribed {n}();",
     "#if __has_include(<linux/new.h>)\n#warning {n} with something new\n#endif",
     "#ifdef CONFIG_NET\nint {n} = 2;\n#else\n#error {n} without NET\n#endif",
 )
@@ -104,7 +106,7 @@ FILES: Mapping[str, tuple[str | None, ...]] = {
     "drivers/vfio/extra.c": (None, *_bodies("extra")),
     "drivers/vfio/table.tbl": _bodies("table"),
     "drivers/vfio/blob.S": ('.incbin "/src/drivers/vfio/blob.bin"\n', "#warning blob\n"),
-    "drivers/vfio/blob.bin": ("0", "1"),
+    "drivers/vfio/blob.bin": ("0\n", "1\n"),
     "drivers/vfio/pci/Makefile": ("obj-$(CONFIG_PCI) += pci.o\n",),
     "drivers/vfio/pci/pci.c": _bodies("pci", _MAIN),
     "virt/kvm/Makefile": (

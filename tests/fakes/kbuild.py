@@ -466,7 +466,9 @@ class _Make:
         for rule in makefile.rules[name]:
             if rule in makefile.rules:
                 self._generate(rule, makefile)
-        return next((f"/src/{stem}{end}" for end in (".c", ".S") if self._stamp(f"/src/{stem}{end}")), None)
+        ruled = [rule for rule in makefile.rules[name] if rule.startswith("/src/") and rule.endswith(".c")]
+        sources = [*ruled, *(f"/src/{stem}{end}" for end in (".c", ".S"))]
+        return next(filter(self._stamp, sources), None)
 
     def _generate(self, name: str, makefile: _Makefile) -> bool:
         """Make a file of what its rule names, by a script that only joins."""

@@ -125,7 +125,7 @@ class Kernel:
 
     def _configure(self, job: Job) -> int:
         place = job.host("/build") / ".config"
-        if self.forks is not None and "LD_PRELOAD" in job.container.command[2]:
+        if self.forks is not None and "conf_forks.so" in job.container.command[2]:
             self._fork(job.host("/build"), self.forks)
         asked = _settings(place) if job.targets == ("olddefconfig",) else {}
         place.write_text(format_fragment(self._normal(asked)))

@@ -44,6 +44,7 @@ ALLOWED = {
     "matrix/builder/cell_record.py": "the log that this process writes",
     "matrix/builder/lane_dir.py:mark_busy": "beside the build directory, where no container writes",
     "matrix/builder/lane_dir.py:_is_marked_busy": "the same",
+    "matrix/builder/lane_dir.py:was_lane_locked": "the same",
     "matrix/builder/lane_dir.py:open_lane": "the same",
     "matrix/builder/lane_dir.py:_copy_first_idle": "the same",
     "matrix/builder/lane_dir.py:change_owner": "does not follow links",

@@ -440,7 +440,11 @@ BENCHES = [
     ),
     Row("bench --repeat=", "--repeat: expected a whole number, got ''"),
     Row("bench --format html", "no format 'html' of a bench's table", "formats: text, markdown"),
-    Row("bench --patch fix.patch", "bench has no option '--patch'", "bench --help"),
+    *(
+        Row(f"bench --{words}", f"bench has no option '--{words.split()[0]}'", "bench --help")
+        for words in ("patch fix.patch", "fresh", "deadline 2h", "verify 0.1")
+    ),
+    Row("bench --case first --next debian:linux-source-6.13", "--next is for the case next", "--case next"),
     Row("bench --against fresh --profile nosuch.toml", "nosuch.toml: cannot be read", READS),
     Row("bench --against fresh --profile ok.toml --out dir", "--out .*/dir is in use", "does not exist yet"),
     Row("bench --against fresh --profile ok.toml --case first --source nosuch", "no source 'nosuch'"),

@@ -54,6 +54,8 @@ def test_a_compiler_is_known_by_its_image_and_nothing_is_taken_on_trust(tmp_path
     assert settings["CCACHE_COMPILERCHECK"] == f"string:{IMAGE}"
     assert settings["CCACHE_NODISABLE"]
     assert settings["CCACHE_REMOTE_ONLY"]
+    # In direct mode a header that a patch adds in front of another would not be seen.
+    assert settings["CCACHE_NODIRECT"]
     assert not {"CCACHE_SLOPPINESS", "CCACHE_DEPEND", "CCACHE_BASEDIR"} & settings.keys()
     # A build can write to the mounts: no setting may come from there.
     assert not settings["CCACHE_DIR"].startswith(CCACHE_MOUNT)

@@ -75,6 +75,7 @@ def test_a_lane_that_a_container_worked_in_lately_is_not_old(tmp_path: Path) -> 
 
 def test_a_copy_that_was_never_locked_stays(tmp_path: Path) -> None:
     copy = create_lane(tmp_path, "lane-copy-x", 30, lock=False)
+    assert list_idle_lanes(tmp_path, time.time()) == [], "and does not count as going"
     assert empty(tmp_path, 1) == []
     assert (copy / "build/vfio.o").exists()
 

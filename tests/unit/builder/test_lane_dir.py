@@ -1,6 +1,7 @@
 """A lane's directory: kept where make itself sees what changed, dropped where it would not."""
 
 import errno
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.builder.idle_lanes import empty_idle_lanes, list_idle_lanes, list_lanes
 from matrix.builder.kbuild_objects import find_made_since
 from matrix.builder.lane_dir import LaneDirectory, format_lane_key, open_lane, open_lane_copy
 from matrix.cache_layout import CacheLayout
@@ -400,6 +402,17 @@ def test_a_lane_with_a_damaged_memory_is_dropped(lane: Open, trees: Trees, conte
         assert not kept(place)
 
 
+def test_a_lane_of_an_older_kmatrix_is_dropped(lane: Open, trees: Trees) -> None:
+    """It counted on warnings on record there: what had warned would stand, and say nothing."""
+    visit(lane, trees())
+    file = next((trees.cache.layout.lanes).glob("*/lane.json"))
+    state = json.loads(file.read_text())
+    assert state.pop("schema_") == 2
+    file.write_text(json.dumps({**state, "warnings": {}}))
+    with lane(trees()) as place:
+        assert not kept(place)
+
+
 @pytest.mark.parametrize("gone", ["lane.json", "build/vfio.o"])
 def test_a_lane_that_lacks_its_memory_or_its_build_directory_is_new(
     lane: Open, trees: Trees, gone: str
@@ -458,6 +471,21 @@ def test_a_lane_is_free_again_after_an_exception(lane: Open, trees: Trees) -> No
 
 
 # A copy that nobody else sees
+
+
+def test_a_copy_that_a_killed_process_left_goes_with_the_idle_lanes(trees: Trees, copy: Open) -> None:
+    lanes = trees.cache.layout.lanes
+    with copy(trees()) as place:
+        (place.build / "vfio.o").write_text("object")
+        assert list_idle_lanes(lanes, time.time() + 1) == [], "it is at work"
+    assert list(lanes.iterdir()) == []
+    if not (child := os.fork()):
+        with copy(trees()):
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert len(list_idle_lanes(lanes, time.time() + 1)) == 1
+    empty_idle_lanes(lanes, time.time() + 1, lambda _: None)
+    assert list_lanes(lanes) == []
 
 
 @pytest.fixture

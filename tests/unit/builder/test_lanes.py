@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matrix.builder.lanes import group_into_lanes, order_by_length
+from matrix.builder.lanes import RequestsAhead, group_into_lanes, order_by_length
 from matrix.builder.run_context import JobBudget
 from matrix.plan import Request
 
@@ -58,3 +58,19 @@ def test_the_longest_lanes_start_first_and_equal_ones_in_the_order_of_the_plan()
         "arm64/gcc-13",
         "s390/gcc-14",
     ]
+
+
+def test_a_lane_looks_ahead_once_at_each_request_however_few_need_conf() -> None:
+    requests = [Request("x86", "gcc-14", "defconfig", (("N", str(number)),)) for number in range(1000)]
+    needed = {requests[number] for number in (*range(0, 40, 2), 500, 900)}
+    asked: list[Request] = []
+
+    def needs_conf(request: Request) -> bool:
+        asked.append(request)
+        return request in needed
+
+    ahead = RequestsAhead(requests, needs_conf)
+    waiting = [request for request in requests if request in needed]
+    for number, request in enumerate(waiting):
+        assert ahead.list_from(request, 8) == waiting[number : number + 8]
+    assert len(asked) == len({*asked}) <= 1000

@@ -467,7 +467,9 @@ def test_next_builds_another_tree_after_the_first(track: Track, tmp_path: Path) 
     other = tmp_path / "other"
     shutil.copytree(track.tree, other, symlinks=True)
     (other / "drivers/vfio/vfio.c").write_text("int other;\n")
-    track.measure("next", against="fresh", next_spec=str(other))
+    table = track.measure("next", against="fresh", next_spec=str(other))
+    # What was compiled before the measurement is not in it.
+    assert row_of(table, "next").compilations == Compilations(1, 1)
     assert {(job.host("/src") / "drivers/vfio/vfio.c").read_text() for job in track.builds_in("fresh")} == {
         "int other;\n"
     }
@@ -489,6 +491,12 @@ def test_ways_that_keep_nothing_share_their_sample_among_the_cases(track: Track)
     table = track.measure("first", "again", against="fresh", sample="2")
     assert len(track.builds_in("fresh")) == 2
     assert {row.ways[0].built for row in table.rows} == {2}
+    assert {row.ways[0].cases for row in table.rows} == {("first", "again")}
+
+
+def test_a_way_that_keeps_something_is_measured_in_each_case_for_itself(track: Track) -> None:
+    table = track.measure("first", "again", against="kept")
+    assert [row.ways[0].cases for row in table.rows] == [("first",), ("again",)]
 
 
 def test_a_sampled_cell_stands_for_all(track: Track) -> None:

@@ -169,6 +169,20 @@ def read_no_messages(lines: Sequence[str], *, failed: bool) -> BuildLog:
     return parse_build_log(lines, failed=failed)._replace(occurrences=())
 
 
+def test_a_plan_reads_no_result_and_uses_none(patching: Patching, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = patching.before().run
+
+    def touch(*_: object) -> None:
+        raise AssertionError("a plan asks for the name alone")
+
+    monkeypatch.setattr("matrix.memory.results._unpack", touch)
+    monkeypatch.setattr("matrix.memory.layers.Memory.record_use", touch)
+    monkeypatch.setattr("matrix.memory.layers.Memory.put_entries", touch)
+    planned = patching.desk.plan()
+    assert evidence(planned) == BOTH
+    assert [cell.evidence_from for cell in planned.cells] == [f"{first.id}/{cell.id}" for cell in first.cells]
+
+
 def test_a_source_that_goes_into_none_builds_none(patching: Patching) -> None:
     patching.before()
     patching.put("lib/other.c", "int changed;\n")

@@ -141,7 +141,7 @@ ENDS: dict[str, int | ContainerResult] = {
 @pytest.mark.parametrize("case", ENDS)
 def test_a_fault_of_the_common_make_is_no_requests_fault(desk: Desk, case: str) -> None:
     def end_common(job: Job) -> int | ContainerResult | None:
-        if "LD_PRELOAD" not in job.container.command[2]:
+        if "conf_forks.so" not in job.container.command[2]:
             return None
         (job.host("/build") / "half-written.o").touch()
         (job.host("/build") / ".configured-0").write_text("CONFIG_MODULES=y\n")
@@ -161,7 +161,7 @@ def test_a_link_in_place_of_a_made_configuration_is_not_followed(desk: Desk, tmp
     (tmp_path / "secret").write_text("CONFIG_MODULES=n\nCONFIG_VFIO=y\nCONFIG_SECRET=y\n")
 
     def link(job: Job) -> None:
-        if "LD_PRELOAD" in job.container.command[2]:
+        if "conf_forks.so" in job.container.command[2]:
             (job.host("/build") / ".configured-1").symlink_to(tmp_path / "secret")
 
     desk.kernel.before = link
@@ -189,7 +189,7 @@ def test_what_is_known_already_is_not_made_again(desk: Desk) -> None:
 def test_one_request_alone_is_made_as_it_is_typed(desk: Desk) -> None:
     desk.asks('VFIO = ["y"]\n')
     desk.run()
-    assert all("LD_PRELOAD" not in job.container.command[2] for job in desk.kernel.jobs)
+    assert all("conf_forks.so" not in job.container.command[2] for job in desk.kernel.jobs)
 
 
 def test_many_requests_are_shared_out_over_several_makes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

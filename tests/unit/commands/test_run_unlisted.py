@@ -1,5 +1,6 @@
 """What make reads and puts on no list of an object's reaches each run all the same."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,6 +103,24 @@ def test_a_header_that_no_list_names_decides_on_an_object_on_record(
         story.edit("drivers/vfio/vfio.c", f"int vfio_{number};\n")
         story.edit(name, good if is_good else bad)
         assert states(story.run(stage)) == ["pass" if is_good else "warn"]
+
+
+def test_a_header_that_a_patch_adds_in_front_of_a_generated_one_is_seen(story: Story) -> None:
+    story.edit("drivers/vfio/vfio.c", '#include "generated/bounds.h"\n')
+    assert states(story.run("focus")) == ["pass"]
+    story.edit("drivers/vfio/generated/bounds.h", "#warning in front\n")
+    assert states(story.run("focus")) == ["warn"]
+
+
+def test_a_source_whose_name_is_no_utf8_ends_no_lane(story: Story) -> None:
+    """The compiler names the link; what it leads to is nothing that a record can hold."""
+    header = story.tree / "include/linux" / os.fsdecode(b"\xff.h")
+    header.write_text("int header;\n")
+    (story.tree / "include/linux/link.h").symlink_to(header.name)
+    story.edit("drivers/vfio/vfio.c", "#include <linux/link.h>\n")
+    assert [states(story.run("focus")) for _ in range(2)] == [["pass"], ["pass"]]
+    header.write_text("#warning header\n")
+    assert states(story.run("focus")) == ["warn"]
 
 
 def test_a_source_that_only_genksyms_reads_is_taken_for_any(story: Story) -> None:

@@ -46,12 +46,6 @@ def test_what_was_used_last_comes_first(store: MemoryStore) -> None:
     assert store.find_entries("object", "scope")[0] == FIRST
 
 
-def test_a_removed_entry_is_gone(store: MemoryStore) -> None:
-    store.put_entries([FIRST])
-    store.remove_entry(FIRST)
-    assert store.find_entries("object", "scope") == []
-
-
 def test_a_content_comes_back_as_it_was(store: MemoryStore) -> None:
     digest = store.put_content(b"an object")
     assert store.get_content(digest) == b"an object"

@@ -119,7 +119,6 @@ def assert_right(store: MemoryStore, entries: list[Entry], chance: random.Random
         lambda: store.put_entries(chance.sample(entries, 5)),
         lambda: store.record_use(chance.sample(entries, 5)),
         lambda: store.list_names("object", "scope-1"),
-        lambda: store.remove_entry(entries[0]),
         look,
     ]
     chance.shuffle(steps)
@@ -160,7 +159,6 @@ def test_a_name_that_is_no_text_is_a_miss(tmp_path: Path) -> None:
     odd, plain = (Entry("object", "s", name, "k", "{}", "run") for name in ("a\udcff.o", "a.o"))
     store.put_entries([odd, plain])
     store.record_use([odd])
-    store.remove_entry(odd)
     assert store.find_entry("object", "s", odd.name, "k") is None
     assert store.find_entries("object", "s", odd.name) == []
     assert store.find_entries("object", "s") == [plain]
