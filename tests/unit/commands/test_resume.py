@@ -21,12 +21,14 @@ from matrix.commands.settings import GivenSettings, resolve_profile
 from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import LABEL, ContainerResult
 from matrix.errors import RequestError
+from matrix.memory.results import ResultMemory
 from matrix.record.events import CellFinished, ProgressNote, RunStarted
 from matrix.record.journal import Journal
 from matrix.record.run_directory import RunDirectory, load_run
 from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
 from reports.summary import measure_wall_time
+from tests.fakes.sequences import Edit, Kmatrix
 from tests.unit.commands.test_run import (
     CELL,
     ERROR,
@@ -41,6 +43,7 @@ from tests.unit.commands.test_run import (
     in_cell,
     states,
 )
+from tests.unit.commands.test_run_same_objects import SUBJECT
 
 TWINS = """\
 TWIN = ["n", "y"]
@@ -246,6 +249,27 @@ def test_a_result_that_was_remembered_and_not_recorded_is_the_runs_own(
     done = desk.resume()
     assert [(cell.evidence, cell.evidence_from) for cell in done.cells] == undisturbed
     assert "TWIN=n,VFIO=y" not in desk.built()
+
+
+def test_a_cell_whose_objects_were_compiled_before_the_kill_is_built_and_no_twin_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence = []
+    for name in ("undisturbed", "killed"):
+        kmatrix = Kmatrix(tmp_path / name, SUBJECT)
+        kmatrix.run(())
+        kmatrix.edit(Edit("drivers/vfio/main.c", 1))
+        if name == "killed":
+            with monkeypatch.context() as patched:
+                patched.setattr(ResultMemory, "keep", lambda *_: signal.raise_signal(signal.SIGKILL))
+                os.waitpid(kmatrix._fork(kmatrix.run_apart), 0)
+            resumption = find_resumption("latest", GivenSettings({}, {}), kmatrix.environment.runs)
+            assert resumption is not None
+            done = resume_run(resumption, lambda _: None, kmatrix.environment)
+        else:
+            done = kmatrix.run(())
+        evidence.append([(cell.state, cell.evidence, cell.evidence_from) for cell in done.run.cells])
+    assert evidence[0] == evidence[1] == [(State.PASS, Evidence.BUILT, None)]
 
 
 def test_with_fail_fast_a_failure_from_before_ends_it(desk: ResumedDesk) -> None:
