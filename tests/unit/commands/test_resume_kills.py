@@ -1,8 +1,6 @@
 """A run that is killed at any moment, and resumed, equals one that nobody disturbed, but for times."""
 
-import json
 import random
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 
 from matrix.engine.protocol import ContainerResult
 from matrix.record.run_directory import RunDirectory
+from tests.fakes.described_runs import describe_run
 from tests.fakes.sequences import die_after
 from tests.unit.commands.test_resume import ResumedDesk
 from tests.unit.commands.test_run import GROUP, PROFILE, VFIO, WARNING, in_cell
@@ -64,32 +63,11 @@ def _refuse_groups(config: dict[str, str]) -> list[str]:
     return ["/src/drivers/vfio/gone.h:7:5: error: 'x' undeclared"] if is_refused else []
 
 
-def describe(run: RunDirectory, place: Path) -> dict[str, Any]:
-    """All that a run has on disk, without times, how much make had to do, and where it lies."""
-    text = (run.directory / "run.json").read_text().replace(str(place), "PLACE").replace(run.run.id, "RUN")
-    record: dict[str, Any] = json.loads(re.sub(r'"(seconds|compiled)": [0-9.e-]+', r'"\1": 0', text))
-    for key in ("started", "finished", "pauses"):
-        record.pop(key, None)
-    files = {
-        str(path.relative_to(run.directory)): path.read_bytes()
-        for folder in ("configs", "objects", "sources")
-        for path in sorted((run.directory / folder).iterdir())
-    }
-    logs = {cell.log: _list_commands(run.directory / cell.log) for cell in run.run.cells if cell.log}
-    return record | files | logs
-
-
-def _list_commands(log: Path) -> list[str]:
-    """The commands in a log, but for those that are there for others: the base, and headers."""
-    lines = [line for line in log.read_text().splitlines() if line.startswith("$ ")]
-    return [line for line in lines if not line.endswith((" defconfig", " prepare"))]
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     desk = KilledDesk(tmp_path_factory.mktemp("undisturbed"))
     desk.run()
-    return describe(RunDirectory.load(desk.directory), desk.place)
+    return describe_run(RunDirectory.load(desk.directory), desk.place)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +90,7 @@ def test_a_run_that_was_killed_and_resumed_is_the_undisturbed_one(
         desk = KilledDesk(tmp_path / str(number))
         killed += desk.run_apart(desk.run, accesses * number // 100)
         desk.finish()
-        assert describe(RunDirectory.load(desk.directory), desk.place) == undisturbed, number
+        assert describe_run(RunDirectory.load(desk.directory), desk.place) == undisturbed, number
     assert killed == 25
 
 
@@ -125,4 +103,4 @@ def test_a_run_may_be_killed_again_while_it_is_resumed(
         for _ in range(3):
             desk.run_apart(desk.finish, chance.randrange(accesses))
         desk.finish()
-        assert describe(RunDirectory.load(desk.directory), desk.place) == undisturbed, number
+        assert describe_run(RunDirectory.load(desk.directory), desk.place) == undisturbed, number
