@@ -200,7 +200,7 @@ class Journal:
         self._recorded: dict[str, bytes] = {}
         self._finished = {cell.id for cell in run.cells if cell.state is not State.NOT_RUN}
         self._diagnostics: dict[str, Diagnostic] = dict(run.diagnostics)
-        self._stored: set[Path] = set()
+        self._stored: set[str] = set()
         self._synced = float("-inf")
         self._lock = threading.Lock()
         with ExitStack() as on_error:
@@ -274,9 +274,10 @@ class Journal:
             ) from error
 
     def _store_text(self, folder: str, digest: str, text: str) -> None:
-        path = self.directory / folder / digest
-        if path in self._stored:
+        name = f"{folder}/{digest}"
+        if name in self._stored:
             return
+        path = self.directory / name
         with translate_write_errors(path):
             if not path.parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
@@ -284,7 +285,7 @@ class Journal:
             # Of a run that is resumed it may be there, and a crash of the machine may have damaged it.
             if not _has_content(path, text.encode()):
                 write_atomically(path, text)
-        self._stored.add(path)
+        self._stored.add(name)
 
     def store_objects(self, objects: Iterable[str]) -> str | None:
         """Store a list of objects under its digest, once. Returns the digest, None for an empty list."""

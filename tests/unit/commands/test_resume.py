@@ -28,6 +28,7 @@ from matrix.record.run_directory import RunDirectory, load_run
 from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
 from reports.summary import measure_wall_time
+from tests.fakes.kernel import Job
 from tests.fakes.sequences import Edit, Kmatrix
 from tests.unit.commands.test_run import (
     CELL,
@@ -35,6 +36,7 @@ from tests.unit.commands.test_run import (
     PROFILE,
     TWO_LANES,
     VFIO,
+    WARNING,
     Desk,
     always,
     applying,
@@ -205,6 +207,19 @@ def test_what_the_machine_failed_is_tried_again_and_a_timeout_stays(desk: Resume
     assert cell_of(done, "MODULES=y,VFIO=m").reason is None
 
 
+def test_what_a_fault_made_tools_say_is_forgotten(desk: ResumedDesk) -> None:
+    def say_and_stop(job: Job) -> int:
+        job.say(WARNING)
+        return 137
+
+    desk.kernel.before = in_cell("MODULES=y,VFIO=m", say_and_stop)
+    broken = desk.run(retries=["0"])
+    assert cell_of(broken, "MODULES=y,VFIO=m").state is State.INFRA
+    assert broken.diagnostics
+    desk.kernel.before = lambda _: None
+    assert desk.resume().diagnostics == {}
+
+
 def test_what_a_deadline_left_is_built_with_a_new_one(
     desk: ResumedDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,8 +309,8 @@ def test_the_log_of_a_cell_begins_anew_behind_its_configure_step(desk: ResumedDe
     assert text == logs[done.cells[5].id]
 
 
-def _say_and_die(job: object) -> int:
-    job.say("half a build")  # type: ignore[attr-defined]
+def _say_and_die(job: Job) -> int:
+    job.say("half a build")
     signal.raise_signal(signal.SIGKILL)
     return 1
 
@@ -531,6 +546,15 @@ def test_a_run_with_a_link_in_it_is_refused(desk: ResumedDesk) -> None:
     (directory / "cells/x86/gcc-14").symlink_to(victim)
     assert "is a link" in refuse(desk)
     assert list(victim.iterdir()) == []
+
+
+def test_builds_of_others_are_refused(desk: ResumedDesk) -> None:
+    record = desk.kill_after(3) / "run.json"
+    run = json.loads(record.read_text())
+    run["cells"][0] |= {"state": "unknown", "evidence": "imported"}
+    run["finished"] = run["started"]
+    record.write_text(json.dumps(run, indent=1))
+    assert "so there is nothing to go on with" in refuse(desk)
 
 
 def test_a_run_that_is_not_there_is_refused(desk: ResumedDesk) -> None:
