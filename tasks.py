@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_requ
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
-from matrix.commands.session import LOCAL_ENVIRONMENT, RUNS_DIRECTORY
+from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
@@ -104,23 +105,21 @@ def setup(profile: Profile) -> int:
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
         ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
     ],
-    resolve=GivenSettings,
+    settle=GivenSettings,
 )
 def run(given: GivenSettings, *, baseline: str, known: str, resume: str) -> int:
     """Plan, build, report: the main job."""
     console, command = Console(), read_command_line()
     resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
     if resumption is None:
-        profile = given.resolve()
+        profile = given.build_profile()
     else:
         profile = resumption.profile
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
+    begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
     with display_progress(console) as emit:
-        if resumption is None:
-            stored = run_matrix(profile, emit, command, LOCAL_ENVIRONMENT, baseline_options)
-        else:
-            stored = resume_run(resumption, emit)
+        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)

@@ -27,11 +27,11 @@ PROFILE_OPTIONS = tuple(_SHARED_OPTIONS)
 def define_task(
     *shared: str,
     own: Sequence[TaskOption] = (),
-    resolve: Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], object] = resolve_profile,
+    settle: Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], object] = resolve_profile,
 ) -> Callable[[Callable[..., int]], CommandTask]:
     """Make an Invoke task of a body that returns the exit code.
 
-    ``shared`` are names of profile options: the body gets what ``resolve`` makes of them, the profile that
+    ``shared`` are names of profile options: the body gets what ``settle`` makes of them, the profile that
     they result in, as its first argument. ``own`` are options of this task alone, which the body gets by
     name. Invoke reads a task's options from its signature, so one is made of both.
     """
@@ -42,7 +42,7 @@ def define_task(
     def wrap_body(body: Callable[..., int]) -> CommandTask:
         def run_body(_: Context, **values: Any) -> None:
             own_values = {name: values.pop(name) for name in own_names}
-            profile = [resolve(_collect_words(values), os.environ)] if shared else []
+            profile = [settle(_collect_words(values), os.environ)] if shared else []
             code = body(*profile, **own_values)
             if code:
                 raise Exit(code=code)

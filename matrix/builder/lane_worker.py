@@ -294,8 +294,9 @@ class LaneWorker:
     def _cut_old_log(self, request: Request, log: CellLog) -> None:
         """Leave of what an earlier process logged of a cell what will not be made again: a configure step
         that is stored. What was not even planned has nothing else in its log."""
-        if log.path.exists():
-            kept = self.context.finished.configure_sizes.get(request.id, log.measure())
+        size = log.measure()
+        if size:
+            kept = self.context.finished.configure_sizes.get(request.id, size)
             log.cut(0 if self._needs_conf(request) else kept)
 
     def _record_resolution(self, resolution: Resolution, log: CellLog) -> _ReachableCell | None:

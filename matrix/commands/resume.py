@@ -93,7 +93,7 @@ def _check_tool(recorded: Tool, current: Tool, stored: RunDirectory) -> None:
 def _resolve_asked(run: Run, given: GivenSettings) -> Profile:
     """The profile that was asked for now: the one that was named, or the run's own, with what was said."""
     if given.profile is not None:
-        return given.resolve()
+        return given.build_profile()
     return parse_recorded_profile(run.profile, f"the profile of {run.id}", given.layers)
 
 
@@ -167,15 +167,15 @@ def _check_own_files(directory: Path) -> None:
 def _select_whole_cells(found: RunDirectory) -> dict[str, Cell]:
     """The finished cells, by id, of which all is there that they name: where the machine broke down, a file
     may be missing or empty."""
-    files = _NamedFiles(ForeignDirectory(found.directory), {})
-    return {cell.id: cell for cell in found.run.cells if cell.is_finished and files.are_whole(cell)}
+    named = _NamedFiles(ForeignDirectory(found.directory), {})
+    return {cell.id: cell for cell in found.run.cells if cell.is_finished and named.are_whole(cell)}
 
 
 @dataclass(frozen=True)
 class _NamedFiles:
     """The files of a run that are named by their digests, each read once."""
 
-    directory: ForeignDirectory
+    files: ForeignDirectory
     known: dict[str, bool]
 
     def are_whole(self, cell: Cell) -> bool:
@@ -188,7 +188,7 @@ class _NamedFiles:
         name = f"{folder}/{digest}"
         if name not in self.known:
             try:
-                content = self.directory.read_bytes(name)
+                content = self.files.read_bytes(name)
             except ForeignFileError:
                 content = None
             self.known[name] = content is not None and hashlib.sha256(content).hexdigest() == digest
@@ -228,8 +228,9 @@ def _remove_containers(engine: Engine, owner: str) -> None:
 
 
 def _find_last_write(directory: Path) -> datetime:
-    """When the last line of a run's journal was written."""
-    return datetime.fromtimestamp((directory / JOURNAL_FILE).stat().st_mtime, UTC)
+    """When the last line of a run's journal was written; long ago where there is none."""
+    status = ForeignDirectory(directory).stat_file(JOURNAL_FILE)
+    return datetime.fromtimestamp(status.st_mtime if status else 0.0, UTC)
 
 
 def _build_record(

@@ -59,9 +59,9 @@ def run_matrix(
     emit: EventSink,
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
-    baseline: BaselineOptions | None = None,
     *,
     needs_focus: bool = True,
+    baseline: BaselineOptions | None = None,
 ) -> StoredRun:
     """Plan, build and record one run.
 

@@ -150,7 +150,7 @@ class GivenSettings:
         """The keys of the profile that are said."""
         return frozenset(key for _, keys in self.layers for key in keys)
 
-    def resolve(self) -> Profile:
+    def build_profile(self) -> Profile:
         """The profile that they name, or the default one, with what is said laid over it. Raises
         RequestError."""
         named = DEFAULT_PROFILE if self.profile is None else self.profile
@@ -162,7 +162,7 @@ def resolve_profile(options: Mapping[str, Sequence[str]], environment: Mapping[s
 
     ``options`` are those that were given, each with its words. Raises RequestError.
     """
-    return GivenSettings(options, environment).resolve()
+    return GivenSettings(options, environment).build_profile()
 
 
 def _narrow_selection(profile: Profile, given: Set[str]) -> Profile:

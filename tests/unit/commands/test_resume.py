@@ -591,7 +591,7 @@ def test_a_run_records_what_it_is_to_be_held_against(desk: ResumedDesk) -> None:
     desk.run(select=["MODULES=n,VFIO=y"])
     against = BaselineOptions(desk.stored, {}, desk.place / "known.toml")
     profile = resolve_profile(desk._settled({}), {})
-    done = run_matrix(profile, desk.events.append, ["test"], desk.world, against).run
+    done = run_matrix(profile, desk.events.append, ["test"], desk.world, baseline=against).run
     assert (done.baseline, done.known) == (str(desk.stored.directory), str(desk.place / "known.toml"))
 
 
