@@ -3,6 +3,7 @@
 import random
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,19 @@ def test_a_run_may_be_killed_again_while_it_is_resumed(
             desk.run_apart(desk.finish, chance.randrange(accesses))
         desk.finish()
         assert describe_run(RunDirectory.load(desk.directory), desk.place) == undisturbed, number
+
+
+def test_lanes_that_work_side_by_side_are_gone_on_with_as_well(tmp_path: Path, accesses: int) -> None:
+    described = []
+    for number in range(13):
+        desk = KilledDesk(tmp_path / str(number))
+        begin = partial(desk.run, lanes=["2"])
+        if number and not desk.run_apart(begin, accesses * number // 14):
+            continue
+        if (desk.place / "runs/latest/run.json").exists():
+            desk.resume()
+        else:
+            begin()
+        described.append(describe_run(RunDirectory.load(desk.directory), desk.place))
+    assert len(described) > 10
+    assert all(one == described[0] for one in described)
