@@ -24,7 +24,7 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.states import QUIET_STATES, UNTRIED_STATES, State
+from matrix.record.states import QUIET_STATES, REUSED_EVIDENCE, UNTRIED_STATES, State
 from matrix.side_failures import record_side_failure
 from reports.formatting import format_count, format_duration
 from reports.style import (
@@ -106,7 +106,7 @@ class RunProgress:
                 self.lanes.pop(lane, None)
             case CellFinished(cell):
                 self.counts[cell.state] += 1
-                self.seconds += cell.seconds
+                self.seconds += cell.own_seconds
             case OutputLine(text):
                 self.output = text
             case ProgressNote():
@@ -239,10 +239,14 @@ def _format_note(event: ProgressEvent) -> list[StyledLine]:
 
 
 def _format_cell(event: CellFinished) -> list[StyledLine]:
-    """``pass  powerpc/gcc-14/defconfig/KVM=y  9.4 s`` and the reason, or the title on a line of its own."""
+    """``pass  powerpc/gcc-14/defconfig/KVM=y  9.4 s`` and the reason, or the title on a line of its own.
+
+    A cell for which no make ran has the word for that in place of its seconds.
+    """
     cell = event.cell
     line = StyledLine().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(cell.id)
-    line.append(f"  {format_duration(cell.seconds)}" if cell.stages else "", "dim")
+    took = cell.evidence if cell.evidence in REUSED_EVIDENCE else format_duration(cell.seconds)
+    line.append(f"  {took}" if cell.stages else "", "dim")
     if event.title and cell.state not in UNTRIED_STATES:
         return [line, StyledLine(f"      {event.title}")]
     line.append(f"  {cell.reason}" if cell.reason else "", "dim")

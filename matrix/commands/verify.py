@@ -23,9 +23,8 @@ from matrix.plan import Request, plan_requests
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import UNTRIED_STATES, Evidence
+from matrix.record.states import REUSED_EVIDENCE, UNTRIED_STATES
 
-_REUSED = frozenset({Evidence.REMEMBERED, Evidence.SAME_OBJECTS, Evidence.SAME_CONFIG})
 _MAX_SHOWN = 20
 
 
@@ -165,7 +164,7 @@ def choose_verified_cells(run: Run, share: float) -> list[Cell]:
 
     Other ones in each run, and spread over all.
     """
-    reused = [cell for cell in run.cells if cell.evidence in _REUSED]
+    reused = [cell for cell in run.cells if cell.evidence in REUSED_EVIDENCE]
     reused.sort(key=lambda cell: hashlib.sha256(f"{run.id} {cell.id}".encode()).digest())
     chosen = {cell.id for cell in reused[: math.ceil(share * len(reused))]}
     return [cell for cell in run.cells if cell.id in chosen]

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 _UNLISTED = re.compile(rb"\.incbin\b|#\s*embed\b|__has_include(?:_next)?\s*\((?!\s*[<\"])")
-_ASSEMBLED = re.compile(rb"(?:\.include|\.incbin|#\s*embed)\s+(?:\\?\"|<)([^\"\\\n>]+)[\\\">]")
+_ASSEMBLED = re.compile(rb"(?:\.include|\.incbin|#\s*embed)\s+(?:\\?\"|<)([^\"\\\n<>]+)[\\\">]")
 _PROBED = re.compile(rb"__has_include(?:_next)?\s*\(\s*[<\"]([^<>\"\n(]+)[>\"]")
 
 # kbuild has genksyms read each source that exports, and sparse, after a preprocessor with this macro.
 _READERS = (b"__GENKSYMS__", b"__CHECKER__")
 _DIRECTIVE = re.compile(rb"^[ \t]*#[ \t]*(if\w*|elif|else|endif|include)\b(.*)", re.MULTILINE)
-_LACKS_READER = re.compile(rb"!\s*defined\s*\(?\s*(?:__GENKSYMS__|__CHECKER__)\b")
+_LACKS_READER = re.compile(rb"!\s*+defined\s*+\(?\s*+(?:__GENKSYMS__|__CHECKER__)\b")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.states import SPEECHLESS_STATES, UNFINISHED_STATES, Evidence, State
+from matrix.record.states import REUSED_EVIDENCE, SPEECHLESS_STATES, UNFINISHED_STATES, Evidence, State
 from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -234,8 +234,14 @@ class Cell(RequestedCell):
 
     @property
     def seconds(self) -> float:
-        """Wall time of all stages."""
+        """Wall time of all stages, whichever cell or run they ran for."""
         return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def own_seconds(self) -> float:
+        """Wall time of the stages that ran for this cell itself."""
+        is_reused = self.evidence in REUSED_EVIDENCE
+        return sum(stage.seconds for stage in self.stages if not is_reused or stage.name == "configure")
 
 
 class Pause(Record):

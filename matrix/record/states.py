@@ -205,6 +205,10 @@ class Evidence(StrEnum):
     IMPORTED = "imported"
 
 
+REUSED_EVIDENCE = frozenset({Evidence.SAME_CONFIG, Evidence.REMEMBERED, Evidence.SAME_OBJECTS})
+"""No make ran for such a cell but that of its configure step."""
+
+
 def find_worst_state(states: Iterable[State]) -> State:
     """The worst of some states; of none, `not-run`."""
     return min(states, key=lambda state: state.row.rank, default=State.NOT_RUN)

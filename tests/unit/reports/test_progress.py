@@ -17,7 +17,8 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.states import State
+from matrix.record.run_model import StageRecord
+from matrix.record.states import REUSED_EVIDENCE, Evidence, State
 from matrix.side_failures import take_side_failures
 from reports.progress import RunProgress, _LiveDisplay, display_progress
 from tests.fakes.runs import a_cell, the_story
@@ -64,6 +65,12 @@ def test_without_a_terminal_each_finished_cell_is_a_line() -> None:
         "run one: 98 cells in 8 lanes, kept in runs/one\n"
         "[ 1/98] pass  powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n  9.4 s\n"
     )
+
+
+@pytest.mark.parametrize("evidence", sorted(REUSED_EVIDENCE))
+def test_a_cell_that_was_not_made_shows_why_in_place_of_seconds(evidence: Evidence) -> None:
+    lines = plain(STARTED, CellFinished(a_cell(evidence=evidence))).splitlines()
+    assert lines[1].endswith(f"VFIO=n  {evidence}")
 
 
 def test_an_untried_cell_shows_its_reason_and_its_title_as_what_was_said_before() -> None:
@@ -173,6 +180,18 @@ def test_a_resumed_run_counts_what_was_finished_before_and_estimates_by_what_is_
     shown = plain(begun, CellFinished(a_cell()))
     assert "run one: 10 cells in 2 lanes, 6 finished before, kept in runs/one" in shown
     assert "[ 7/10]" in shown
+
+
+def test_what_other_runs_took_is_no_time_of_this_one() -> None:
+    progress = RunProgress(Clock())
+    progress.apply_event(STARTED)
+    progress.apply_event(StageStarted("l", "c", "focus"))
+    stages = (
+        StageRecord(name="configure", state=State.PASS, command="make", seconds=0.5),
+        StageRecord(name="focus", state=State.PASS, command="make", seconds=90.0),
+    )
+    progress.apply_event(CellFinished(a_cell(stages=stages, evidence=Evidence.REMEMBERED)))
+    assert progress.estimate_remaining() == pytest.approx(0.5 * 97)
 
 
 def test_nothing_remains_when_all_cells_are_done() -> None:
