@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from functools import partial
 from json import dumps
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,16 @@ from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, 
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
+from matrix.commands.kept_runs import describe_stopped_run, list_dead_runs
 from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
+from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
+from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
-from matrix.commands.sweep import sweep_leftovers
+from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
 from matrix.error_report import format_message
 from matrix.errors import RequestError
@@ -67,6 +71,7 @@ from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_dead_runs,
     show_holdings,
     show_import_notes,
     show_leftovers,
@@ -98,14 +103,23 @@ def setup(profile: Profile) -> int:
     own=[
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
+        ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
     ],
+    settle=GivenSettings,
 )
-def run(profile: Profile, *, baseline: str, known: str) -> int:
+def run(given: GivenSettings, *, baseline: str, known: str, resume: str) -> int:
     """Plan, build, report: the main job."""
-    console = Console()
-    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, read_command_line())
+    console, command = Console(), read_command_line()
+    resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
+    if resumption is None:
+        profile = given.build_profile()
+    else:
+        profile = resumption.profile
+        baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
+    begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
     with display_progress(console) as emit:
-        stored = run_matrix(profile, emit, read_command_line())
+        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
@@ -391,11 +405,22 @@ def doctor(profile: Profile) -> int:
     return ExitCode.PASSED if all(check.ok for check in checks) else ExitCode.MACHINE_FAULT
 
 
-@define_task("profile", "cache-size", own=[("yes", False, "remove it; without this, only show it")])
-def sweep(profile: Profile, *, yes: bool) -> int:
+@define_task(
+    "profile",
+    "cache-size",
+    own=[
+        ("yes", False, "remove it; without this, only show it"),
+        ("runs-older", "", "also runs that nothing was written to for so long, such as 30d"),
+    ],
+)
+def sweep(profile: Profile, *, yes: bool, runs_older: str) -> int:
     """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
+    age = parse_age(runs_older)
     show_holdings(list_cache_holdings(), Console())
-    leftovers = sweep_leftovers(remove=yes, cache_size=profile.cache_size)
+    show_dead_runs(map(describe_stopped_run, list_dead_runs(RUNS_DIRECTORY)), Console())
+    leftovers = sweep_leftovers(
+        remove=yes, cache_size=profile.cache_size, runs=RUNS_DIRECTORY, runs_older=age
+    )
     show_leftovers(leftovers, Console(), removed=yes)
     stayed = any(leftover.problem for leftover in leftovers)
     return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED

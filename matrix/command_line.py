@@ -24,12 +24,16 @@ PROFILE_OPTIONS = tuple(_SHARED_OPTIONS)
 """The names of all options that the profile is made of."""
 
 
-def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Callable[..., int]], CommandTask]:
+def define_task(
+    *shared: str,
+    own: Sequence[TaskOption] = (),
+    settle: Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], object] = resolve_profile,
+) -> Callable[[Callable[..., int]], CommandTask]:
     """Make an Invoke task of a body that returns the exit code.
 
-    ``shared`` are names of profile options: the body gets the profile that they result in as its first
-    argument. ``own`` are options of this task alone, which the body gets by name. Invoke reads a task's
-    options from its signature, so one is made of both.
+    ``shared`` are names of profile options: the body gets what ``settle`` makes of them, the profile that
+    they result in, as its first argument. ``own`` are options of this task alone, which the body gets by
+    name. Invoke reads a task's options from its signature, so one is made of both.
     """
     options = [*(_describe_shared_option(_SHARED_OPTIONS[name]) for name in shared), *own]
     listed = [name for name, default, _ in own if default is POSITIONAL_LIST]
@@ -38,7 +42,7 @@ def define_task(*shared: str, own: Sequence[TaskOption] = ()) -> Callable[[Calla
     def wrap_body(body: Callable[..., int]) -> CommandTask:
         def run_body(_: Context, **values: Any) -> None:
             own_values = {name: values.pop(name) for name in own_names}
-            profile = [resolve_profile(_collect_words(values), os.environ)] if shared else []
+            profile = [settle(_collect_words(values), os.environ)] if shared else []
             code = body(*profile, **own_values)
             if code:
                 raise Exit(code=code)

@@ -5,6 +5,7 @@ import fcntl
 import gzip
 import json
 import os
+import re
 import shutil
 import tempfile
 import zlib
@@ -16,6 +17,8 @@ from typing import Any
 from matrix.errors import DiskFullError, MachineError
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_TEMPORARY_NAME = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""What mkstemp makes of the prefix that `replace_file` gives it."""
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
 """What programs print for these errors."""
 
@@ -86,8 +89,9 @@ def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None
 def replace_file(path: Path, content: str | bytes | Iterable[bytes], *, sync: bool = False) -> None:
     """Write a temporary file beside ``path`` and rename it: no reader gets half of it. Raises OSError.
 
-    With ``sync`` its content is on the disk before its name is. Without, a crash of the machine may leave an
-    empty file: enough where the content is checked when it is read, and can be made again.
+    With ``sync`` its content is on the disk before its name is, and its name when this returns. Without, a
+    crash of the machine may leave an empty file: enough where the content is checked when it is read, and can
+    be made again.
     """
     data = content.encode() if isinstance(content, str) else content
     parts = [data] if isinstance(data, bytes) else data
@@ -104,6 +108,30 @@ def replace_file(path: Path, content: str | bytes | Iterable[bytes], *, sync: bo
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    if sync:
+        sync_directory(path.parent)
+
+
+def list_temporary_files(directory: Path, name: str = "*") -> list[Path]:
+    """What a process that was killed in `replace_file` left beside files that match this name."""
+    return [path for path in directory.glob(f".{name}.*") if _TEMPORARY_NAME.fullmatch(path.name)]
+
+
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk: without, a crash of the machine may undo a rename or take a
+    new file along. OSError where the disk fails or is full."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # it may be written and not read; its names come to the disk in a while all the same
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems sync no directory.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_gzip_json(path: Path, value: object, *, sync: bool = False) -> None:

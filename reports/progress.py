@@ -87,6 +87,7 @@ class RunProgress:
     total: int = 0
     started: float | None = None
     counts: Counter[State] = field(default_factory=Counter)
+    found_count: int = 0
     seconds: float = 0.0
     lanes: dict[str, tuple[str, str, float]] = field(default_factory=dict)
     output: str = ""
@@ -94,10 +95,11 @@ class RunProgress:
     def apply_event(self, event: ProgressEvent) -> None:
         """Update the state by one event."""
         match event:
-            case RunStarted(cells=cells):
+            case RunStarted(cells=cells, finished=finished):
                 self.total, self.started, self.output = cells, self.clock(), ""
                 # A verdict takes several runs, and each counts from one.
-                self.counts, self.seconds = Counter(), 0.0
+                self.counts, self.seconds = Counter(finished), 0.0
+                self.found_count = len(finished)
             case StageStarted(lane, cell, stage):
                 self.lanes[lane] = (cell, stage, self.clock())
             case LaneFinished(lane):
@@ -124,7 +126,8 @@ class RunProgress:
         left = self.total - self.finished_count
         if not self.seconds or left <= 0:
             return None
-        return self.seconds / self.finished_count * left / max(1, len(self.lanes))
+        made = self.finished_count - self.found_count
+        return self.seconds / made * left / max(1, len(self.lanes))
 
     def measure_elapsed(self) -> float:
         """Seconds since the plan was known."""
@@ -230,7 +233,8 @@ def _format_note(event: ProgressEvent) -> list[StyledLine]:
     if isinstance(event, RunStarted):
         counts = f"{format_count(event.cells, 'cell')} in {format_count(event.lanes, 'lane')}"
         kept = f", kept in {event.directory}" if event.directory else ""
-        return [StyledLine(f"run {event.run}: {counts}{kept}")]
+        found = f", {len(event.finished)} finished before" if event.finished else ""
+        return [StyledLine(f"run {event.run}: {counts}{found}{kept}")]
     return []
 
 

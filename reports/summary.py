@@ -234,8 +234,11 @@ def format_broken_tools(findings: Iterable[Finding | SideFinding]) -> str:
 
 
 def measure_wall_time(run: Run) -> float | None:
-    """Wall time of the run; None while it has no end."""
-    return (run.finished - run.started).total_seconds() if run.finished else None
+    """Wall time of the run without its pauses; None while it has no end."""
+    if run.finished is None:
+        return None
+    paused = sum((pause.resumed - pause.stopped).total_seconds() for pause in run.pauses)
+    return (run.finished - run.started).total_seconds() - paused
 
 
 def format_source(run: Run) -> str:

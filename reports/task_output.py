@@ -1,7 +1,7 @@
 """What single tasks print in a terminal: a run against its baseline, a shell's banner, a reproducer, a
 machine's state."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -161,6 +161,12 @@ def show_holdings(holdings: Sequence[ReportedHolding], console: Console) -> None
     """A line for each kind of things in the cache."""
     for held in holdings:
         print_line(console, f"{held.kind:18} {format_size(held.size):>10}  {held.count:,} of them")
+
+
+def show_dead_runs(sentences: Iterable[str], console: Console) -> None:
+    """A line for each run that was stopped: it stays."""
+    for sentence in sentences:
+        print_line(console, f"run stays: {sentence}")
 
 
 def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, removed: bool) -> None:

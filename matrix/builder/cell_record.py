@@ -1,5 +1,6 @@
 """A cell's row, before and after its stages are made. Pure, except for the cell's log."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ class CellLog:
                 file.write(f"{line}\n")
 
             yield append_line
+
+    def cut(self, size: int) -> None:
+        """Leave no more than so many bytes in it."""
+        with translate_write_errors(self.path):
+            if size == 0:
+                self.path.unlink(missing_ok=True)
+            elif self.measure() > size:
+                os.truncate(self.path, size)
 
     def measure(self) -> int:
         """Bytes that are in it."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence, Set
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from matrix.builder.attempts import CellAttempts
@@ -202,14 +202,22 @@ class LaneWorker:
 
     @cached_property
     def _known(self) -> KnownResults:
-        return KnownResults(self.context.results, self.context.journal.run_id)
+        known = KnownResults(self.context.results, self.context.journal.run_id)
+        finished = self.context.finished
+        for cell in finished.list_made(self.lane):
+            if cell.config_sha256 is not None:
+                inputs = replace(self._common_inputs, config_sha256=cell.config_sha256)
+                known.add_finished(inputs, partial(finished.load_result, cell))
+        return known
 
     def _resolve_request(self, request: Request) -> _ReachableCell | None:
         """Resolve a request, and record what came of it; a cell to build, or None."""
         reason = self.context.find_stop_reason()
         if reason:
             update = {"make": self._runner.make_line, "reason": reason}
-            self.context.journal.record_planned_cell(create_blank_cell(request).model_copy(update=update))
+            cell = create_blank_cell(request).model_copy(update=update)
+            size = self.context.finished.configure_sizes.get(request.id, 0)
+            self.context.journal.record_planned_cell(cell, size)
             return None
         self.context.emit(StageStarted(self.lane.name, request.id, "configure"))
         log = self._create_log(request)
@@ -279,7 +287,17 @@ class LaneWorker:
         path = self.context.journal.directory / name
         with translate_disk_full(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        return CellLog(path, str(name))
+        log = CellLog(path, str(name))
+        self._cut_old_log(request, log)
+        return log
+
+    def _cut_old_log(self, request: Request, log: CellLog) -> None:
+        """Leave of what an earlier process logged of a cell what will not be made again: a configure step
+        that is stored. What was not even planned has nothing else in its log."""
+        size = log.measure()
+        if size:
+            kept = self.context.finished.configure_sizes.get(request.id, size)
+            log.cut(0 if self._needs_conf(request) else kept)
 
     def _record_resolution(self, resolution: Resolution, log: CellLog) -> _ReachableCell | None:
         cell = self._plan_cell(resolution)
@@ -291,7 +309,7 @@ class LaneWorker:
         if cell.state is State.UNREACHABLE:
             self._finish_cell(CellResult(cell, {}))
             return None
-        self.context.journal.record_planned_cell(cell)
+        self.context.journal.record_planned_cell(cell, log.measure())
         if self.context.build and digest not in self._configs:
             self._configs.add(digest, Config.parse(resolution.config))
         inputs = replace(self._common_inputs, config_sha256=digest)

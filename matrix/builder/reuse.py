@@ -10,7 +10,7 @@ compiled its objects before, in the same lane and on a tree that was changed.
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from matrix.builder.cell_record import CellLog, CellResult, finish_cell, pair_with_stage
@@ -42,18 +42,24 @@ class KnownResults:
     results: ResultMemory
     run: str
     _built: dict[CellInputs, CellResult] = field(default_factory=dict)
+    _loaders: dict[CellInputs, Callable[[], CellResult]] = field(default_factory=dict)
 
     def find_result(
         self, cell: Cell, resolution: Resolution, inputs: CellInputs, log: CellLog
     ) -> CellResult | None:
         """The cell with a result that is known already; None when it has to be built."""
-        built = self._built.get(inputs)
+        built = self._find_built(inputs)
         if built is not None:
             kept = _extract_result(built, self.run, "")
             result = _take_over(cell, resolution, kept, log)
             return _claim(result, Evidence.SAME_CONFIG, built.cell.id, built.cell.log)
         found = self.results.find(inputs)
-        return self._take_remembered(cell, resolution, found, log) if found else None
+        return self._take_remembered(cell, resolution, inputs, found, log) if found else None
+
+    def _find_built(self, inputs: CellInputs) -> CellResult | None:
+        if inputs in self._loaders:
+            self._built[inputs] = self._loaders.pop(inputs)()
+        return self._built.get(inputs)
 
     def find_origin(self, inputs: CellInputs) -> str | None:
         """The run and cell that a result is remembered from, as in ``RUN/CELL``; None where none is."""
@@ -69,14 +75,24 @@ class KnownResults:
         if result.is_whole:
             self.results.keep(inputs, _extract_result(result, self.run, log))
 
+    def add_finished(self, inputs: CellInputs, load: Callable[[], CellResult]) -> None:
+        """The same for a cell that was built before the run was resumed; it is loaded when it is asked
+        for."""
+        self._loaders.setdefault(inputs, load)
+
     def _take_remembered(
-        self, cell: Cell, resolution: Resolution, found: FoundResult, log: CellLog
+        self, cell: Cell, resolution: Resolution, inputs: CellInputs, found: FoundResult, log: CellLog
     ) -> CellResult:
         kept = found.kept
         if kept.log:
             # Copied, as the earlier run may be removed while this one is kept.
             log.write_lines(kept.log.removesuffix("\n").split("\n"))
         result = _take_over(cell, resolution, kept, log)
+        if found.is_own and kept.cell == cell.id:
+            # It was made, and remembered, and the process ended before the record had it.
+            result = _claim(result, kept.evidence, kept.evidence_from, result.cell.log)
+            self._built[inputs] = result
+            return result
         if found.is_own:
             return _claim(result, Evidence.SAME_CONFIG, kept.cell, result.cell.log)
         return _claim(result, Evidence.REMEMBERED, _format_origin(kept), result.cell.log)
@@ -100,6 +116,8 @@ def _extract_result(result: CellResult, run: str, log: str) -> KeptResult:
         log=log,
         parts=result.parts,
         sources=result.sources,
+        evidence=cell.evidence or Evidence.BUILT,
+        evidence_from=cell.evidence_from,
     )
 
 
@@ -112,6 +130,6 @@ def _take_over(cell: Cell, resolution: Resolution, kept: KeptResult, log: CellLo
     return replace(result, sources=kept.sources)
 
 
-def _claim(result: CellResult, evidence: Evidence, origin: str, log: str | None) -> CellResult:
+def _claim(result: CellResult, evidence: Evidence, origin: str | None, log: str | None) -> CellResult:
     update = {"evidence": evidence, "evidence_from": origin, "log": log}
     return replace(result, cell=result.cell.model_copy(update=update))

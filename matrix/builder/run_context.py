@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matrix.builder.cell_build import Stages
 from matrix.builder.compiler_cache import open_compiler_cache
+from matrix.builder.finished_cells import FinishedCells
 from matrix.builder.lane_dir import LaneDirectory, open_empty_lane, open_lane, open_lane_copy
 from matrix.builder.lanes import Lane
 from matrix.catalog.load import Catalog
@@ -225,7 +226,8 @@ class RunContext:
 
     ``memory`` is what its cells are looked up in before they are built. ``deadline`` is
     a ``time.monotonic()`` after which no new cell starts. ``examine`` is called with each cell that was built
-    to an end; where it raises a MachineError, the cell could not be tried.
+    to an end; where it raises a MachineError, the cell could not be tried. ``finished`` are the cells of a
+    resumed run that have their results already: ``lanes`` is without them.
     """
 
     session: Session
@@ -238,6 +240,7 @@ class RunContext:
     build: bool = True
     deadline: float | None = None
     examine: Callable[[BuiltCell], None] = _skip_examination
+    finished: FinishedCells = field(default_factory=FinishedCells)
     cell_failed: threading.Event = field(default_factory=threading.Event)
 
     @cached_property
@@ -247,7 +250,8 @@ class RunContext:
 
     @cached_property
     def request_ids(self) -> frozenset[str]:
-        return frozenset(request.id for lane in self.lanes for request in lane.requests)
+        unfinished = frozenset(request.id for lane in self.lanes for request in lane.requests)
+        return unfinished | self.finished.ids
 
     def find_stop_reason(self) -> str:
         """Why no new cell may start, or nothing."""

@@ -40,10 +40,17 @@ class SameCells:
         for found in islice(self.results.find_on_other_sources(inputs), _MAX_TREES):
             parts = found.kept.parts
             same = find_same_objects(parts, self.objects, self.reader, config) if parts else None
-            if parts and same is not None:
+            if parts and same is not None and not self._was_begun(cell, parts, same):
                 self._record_use(found.entry, parts, same)
                 return self._build_result(cell, resolution, found.kept, parts, same, log)
         return None
+
+    def _was_begun(self, cell: Cell, parts: CellParts, same: Mapping[str, KnownObject]) -> bool:
+        """Whether objects of this very cell were compiled by this very run, before it was resumed: then it is
+        the cell that is built, and not one that is the same as others."""
+        changed = (known for path, known in same.items() if known.key != parts.keys[path])
+        run = self.results.memory.run
+        return any(known.entry.run == run and known.value.cell == cell.id for known in changed)
 
     def _record_use(self, result: Entry, parts: CellParts, same: Mapping[str, KnownObject]) -> None:
         """Note that all was used on which the next cell that is the same will rest as well."""

@@ -136,10 +136,17 @@ def load_profile(spec: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()
     return profile
 
 
-def parse_recorded_profile(data: Mapping[str, Any], where: str) -> Profile:
-    """A profile out of a run's record. ``where`` names it in the RequestError when it cannot be read."""
-    profile = validate_toml_data(Profile, _freeze_lists(data), {}, default=where)
-    _check_profile_names(profile, {}, where)
+def parse_recorded_profile(
+    data: Mapping[str, Any], where: str, layers: Iterable[tuple[str, Mapping[str, Any]]] = ()
+) -> Profile:
+    """A profile out of a run's record, with layers over its keys as `load_profile` has them. ``where`` names
+    it in the RequestError when it cannot be read."""
+    whole, origin = dict(data), dict[str, str]()
+    for label, keys in layers:
+        whole |= keys
+        origin |= dict.fromkeys(keys, label)
+    profile = validate_toml_data(Profile, _freeze_lists(whole), origin, default=where)
+    _check_profile_names(profile, origin, where)
     return profile
 
 

@@ -43,10 +43,14 @@ def compare_stored_runs(
 
 @dataclass(frozen=True)
 class BaselineOptions:
-    """What a run is held against: a baseline, rows of known findings by name; either may be missing."""
+    """What a run is held against: a baseline, rows of known findings by name; either may be missing.
+
+    ``known_file`` has those rows.
+    """
 
     baseline: StoredRun | None = None
     known: Mapping[str, KnownIssue] | None = None
+    known_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def parse_baseline_options(
     if stored is not None:
         planned = tuple(map(create_blank_cell, plan_requests(profile)))
         pair_cells(stored.run, stored.run.model_copy(update={"id": "(the profile's plan)", "cells": planned}))
-    return BaselineOptions(stored, load_known_issues(expand_user_path(known)) if known else None)
+    file = expand_user_path(known).absolute() if known else None
+    return BaselineOptions(stored, load_known_issues(file) if file else None, file)
 
 
 def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool = False) -> BaselineResult:

@@ -9,6 +9,7 @@ from matrix.catalog.types import Profile
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
+    build_base_record,
     ensure_images,
     fetch_source,
     resolve_image_ref,
@@ -58,6 +59,16 @@ def restore_session(
         }
         tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
         yield Session(profile, catalog, engine, info, user, cache, tree, records)
+
+
+def list_changes(session: Session, run: Run) -> Iterator[str]:
+    """What of a run, besides its source, is not there any more as it was, in a session restored for it."""
+    for name, record in run.toolchains.items():
+        if session.toolchains[name].image_id != record.image_id:
+            yield f"the image of {name}"
+    for name, base in run.bases.items():
+        if build_base_record(session.catalog, name, session.profile.arch)[0] != base:
+            yield f"the base {name}"
 
 
 def _restore_toolchain(

@@ -5,16 +5,19 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_hex
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import TextIO
 
 from matrix.builder.cell_record import create_blank_cell
+from matrix.builder.finished_cells import NO_FINISHED_CELLS, FinishedCells
 from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
 from matrix.builder.run_context import BuiltCell, JobBudget, RunContext, Session
 from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
+from matrix.commands.compare import BaselineOptions
+from matrix.commands.kept_runs import describe_stopped_run, find_unfinished_run
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -41,6 +44,7 @@ from matrix.record.journal import (
     generate_run_id,
     link_latest_run,
 )
+from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
@@ -57,11 +61,13 @@ def run_matrix(
     environment: Environment = LOCAL_ENVIRONMENT,
     *,
     needs_focus: bool = True,
+    baseline: BaselineOptions | None = None,
 ) -> StoredRun:
     """Plan, build and record one run.
 
     The record is written however this ends: after Ctrl-C, too, every planned cell has its row. Without
-    ``needs_focus`` what the tree has not of it is left out.
+    ``needs_focus`` what the tree has not of it is left out. ``baseline`` is what the run will be held
+    against.
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
@@ -71,14 +77,23 @@ def run_matrix(
         directory = create_output_directory(profile, profile.name, environment.runs, now)
         claim_run_directory(directory)
         name = directory.name if profile.out is None else generate_run_id(profile.name, now)
-        record = _build_blank_run(name, session, requests, now, argv)
-        if profile.out is None:
-            link_latest_run(directory)
-        with _record_run(session, requests, record, directory, emit) as context:
+        record = _build_blank_run(name, session, requests, now, argv, baseline)
+        _mention_unfinished_run(record, environment.runs, emit)
+        with record_run(session, requests, RunDirectory(record, directory), emit) as context:
+            if profile.out is None:
+                # Now, as it holds a run: one that was killed before could not be resumed.
+                link_latest_run(directory)
             run_lanes(context)
         stored = StoredRun(context.journal.snapshot_run(), directory)
     limit_caches(profile, emit, environment)
     return stored
+
+
+def _mention_unfinished_run(request: Run, runs: Path, emit: EventSink) -> None:
+    """Tell of a run that asked for the same and was stopped: it can be gone on with in place of this one."""
+    stopped = find_unfinished_run(request, runs)
+    if stopped is not None:
+        emit(ProgressNote(f"The same request: {describe_stopped_run(stopped)}"))
 
 
 def build_cell_alone(
@@ -91,7 +106,7 @@ def build_cell_alone(
     now = datetime.now(UTC)
     directory.mkdir()
     record = _build_blank_run(generate_run_id("verify", now), session, [request], now, ())
-    with _record_run(session, [request], record, directory, lambda _: None) as context:
+    with record_run(session, [request], RunDirectory(record, directory), lambda _: None) as context:
         run_lanes(replace(context, examine=examine))
     return StoredRun(context.journal.snapshot_run(), directory)
 
@@ -124,7 +139,8 @@ def plan_matrix(profile: Profile, emit: EventSink, environment: Environment = LO
     ):
         _check_knob_conflicts(session, requests)
         record = _build_blank_run(generate_run_id("plan", now), session, requests, now, ())
-        with _record_run(session, requests, record, Path(directory), emit, build=False) as context:
+        begun = RunDirectory(record, Path(directory))
+        with record_run(session, requests, begun, emit, build=False) as context:
             run_lanes(context)
         return context.journal.snapshot_run()
 
@@ -172,8 +188,15 @@ def claim_output_folder(directory: Path, name: str) -> Path:
 
 
 def _build_blank_run(
-    name: str, session: Session, requests: Sequence[Request], now: datetime, argv: Sequence[str]
+    name: str,
+    session: Session,
+    requests: Sequence[Request],
+    now: datetime,
+    argv: Sequence[str],
+    baseline: BaselineOptions | None = None,
 ) -> Run:
+    stored = baseline.baseline if baseline else None
+    known_file = baseline.known_file if baseline else None
     return Run(
         id=name,
         tool=build_tool_record(),
@@ -187,6 +210,8 @@ def _build_blank_run(
         toolchains=session.toolchains,
         bases={name: record for name, (record, _) in _build_base_records(session).items()},
         cells=tuple(create_blank_cell(request) for request in requests),
+        baseline=str(stored.directory) if stored else "",
+        known=str(known_file or ""),
     )
 
 
@@ -196,31 +221,37 @@ def _build_base_records(session: Session) -> dict[str, tuple[BaseRecord, str | N
 
 
 @contextmanager
-def _record_run(
+def record_run(
     session: Session,
     requests: Sequence[Request],
-    record: Run,
-    directory: Path,
+    begun: RunDirectory,
     emit: EventSink,
     *,
     build: bool = True,
+    file: TextIO | None = None,
+    finished: FinishedCells = NO_FINISHED_CELLS,
 ) -> Iterator[RunContext]:
-    """What the lanes share. However the ``with`` block ends, the record is written; Ctrl-C is noted there."""
-    profile, lanes = session.profile, group_into_lanes(requests)
+    """What the lanes share. However the ``with`` block ends, the record is written; Ctrl-C is noted there.
+
+    ``begun`` is the run as it begins, and its directory. One that is resumed has cells that are ``finished``,
+    and its journal's ``file`` is open already.
+    """
+    record, directory, profile = begun.run, begun.directory, session.profile
+    lanes = group_into_lanes(request for request in requests if request.id not in finished.ids)
     # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
-    at_once = min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes))
+    at_once = max(1, min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes)))
     interrupted = False
-    # Runs in different folders, or of different users, may have the same id.
-    unique_name = f"{record.id}-{token_hex(3)}"
+    unique_name = begun.unique_name
     with (
-        Journal(directory, record) as journal,
+        Journal(directory, record, file) as journal,
         closing(session.open_memory(unique_name)) as memory,
         _open_job_pool(session, at_once if build else 1) as pool,
     ):
         for base, text in _build_base_records(session).values():
             if text is not None:
                 journal.store_config(str(base.config_sha256), text)
-        emit(RunStarted(record.id, directory if build else None, len(requests), len(lanes)))
+        place = directory if build else None
+        emit(RunStarted(record.id, place, len(requests), len(lanes), finished.states))
         context = RunContext(
             session,
             lanes,
@@ -231,7 +262,10 @@ def _record_run(
             memory,
             build=build,
             deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
+            finished=finished,
         )
+        if State.FAIL in finished.states:
+            context.cell_failed.set()
         try:
             yield context
             if build:

@@ -4,7 +4,7 @@ Order of precedence: option, variable, profile, default.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,25 +119,53 @@ OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class GivenSettings:
+    """What was said of a profile: the options that were given, each with its words, and the variables."""
+
+    options: Mapping[str, Sequence[str]]
+    environment: Mapping[str, str]
+
+    @property
+    def profile(self) -> str | None:
+        """The profile that is named; None where none is."""
+        chosen = self.options.get("profile")
+        return chosen[-1] if chosen else self.environment.get("KMATRIX_PROFILE")
+
+    @property
+    def layers(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """What is laid over a profile, as `load_profile` takes it. Raises RequestError."""
+        variables = {
+            option.name: [self.environment[name]]
+            for option in OPTIONS
+            if (name := format_environment_variable(option.name)) in self.environment
+        }
+        return [
+            *_build_layers(variables, format_environment_variable),
+            *_build_layers(self.options, lambda name: f"--{name}"),
+        ]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of the profile that are said."""
+        return frozenset(key for _, keys in self.layers for key in keys)
+
+    def build_profile(self) -> Profile:
+        """The profile that they name, or the default one, with what is said laid over it. Raises
+        RequestError."""
+        named = DEFAULT_PROFILE if self.profile is None else self.profile
+        return _narrow_selection(load_profile(named, self.layers), self.keys)
+
+
 def resolve_profile(options: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> Profile:
     """Load the profile that is asked for, with the options and variables laid over it.
 
     ``options`` are those that were given, each with its words. Raises RequestError.
     """
-    chosen = options.get("profile") or [environment.get("KMATRIX_PROFILE", DEFAULT_PROFILE)]
-    variables = {
-        option.name: [environment[name]]
-        for option in OPTIONS
-        if (name := format_environment_variable(option.name)) in environment
-    }
-    layers = (
-        *_build_layers(variables, format_environment_variable),
-        *_build_layers(options, lambda name: f"--{name}"),
-    )
-    return _narrow_selection(load_profile(chosen[-1], layers), {key for _, keys in layers for key in keys})
+    return GivenSettings(options, environment).build_profile()
 
 
-def _narrow_selection(profile: Profile, given: set[str]) -> Profile:
+def _narrow_selection(profile: Profile, given: Set[str]) -> Profile:
     """Drop the terms of the profile's own selection that an option for an axis has left without a match."""
     if "select" in given or not given & {"arch", "toolchain"}:
         return profile

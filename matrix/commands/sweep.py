@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,15 +13,18 @@ from typing import NamedTuple
 from matrix.builder.lane_dir import is_lane_held
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
-from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_size
+from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_duration, parse_size
+from matrix.commands.kept_runs import is_run_held, list_dead_runs, list_run_directories
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
 from matrix.engine.step import remove_writers
-from matrix.errors import MachineError
+from matrix.errors import MachineError, RequestError
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
+from matrix.record.journal import JOURNAL_FILE, RUN_FILE
+from matrix.record.run_directory import list_half_made_files
 from matrix.source.cache import SourceCache
 
 # Lanes and sources are large, and few. Resolutions and hash caches are small, quick to make again one by one,
@@ -29,6 +32,8 @@ from matrix.source.cache import SourceCache
 MAX_UNUSED_DAYS = 30
 """A -rc lasts a week, a merge window two: after a month a tree's resolutions are hardly asked for again."""
 _MAX_UNUSED_SECONDS = MAX_UNUSED_DAYS * 24 * 60 * 60
+_MAX_BEGINNING_SECONDS = 60 * 60
+"""A directory without a run in it for an hour belongs to no run that is about to begin."""
 MAX_RESOLUTIONS_MIB = 256
 """One takes about 30 KiB, so this is some 9,000: those of the default profile on sixty trees."""
 MAX_HASH_CACHES_MIB = 128
@@ -53,18 +58,27 @@ def sweep_leftovers(
     engine: Engine | None = None,
     cache: SourceCache | None = None,
     cache_size: str = DEFAULT_CACHE_SIZE,
+    runs: Path | None = None,
+    runs_older: int | None = None,
 ) -> list[Leftover]:
     """Idle lanes, containers of dead runs, sources, what ccache kept, results, objects, resolutions and hash
-    caches that are old or too many, old images; removed when asked. Returns what was found.
+    caches that are old or too many, old images, what killed runs left half-made; removed when asked. Returns
+    what was found.
 
-    ``cache_size``: what results and objects may take, as `parse_size` has it.
+    ``cache_size``: what results and objects may take, as `parse_size` has it. ``runs`` is the folder of runs.
+    Those in it stay, but where ``runs_older`` is given: then those go that nothing was written to for so many
+    seconds.
 
     What a running kmatrix may need is not touched: while a job uses the cache, only old images can go; and a
     locked lane means that all but the other lanes may be in use.
     """
     cache = cache or SourceCache()
     with cache.try_lock_exclusive() as alone:
+        engine = engine or _connect_or_none()
         leftovers = _find_leftovers(cache, engine, parse_size(cache_size), alone=alone)
+        if runs is not None:
+            leftovers += [*_find_containers_of_dead_runs(engine, runs, leftovers), *_find_half_made(runs)]
+            leftovers += _find_old_runs(runs, runs_older) if runs_older is not None else []
         if remove:
             leftovers = [*map(_remove_leftover, leftovers)]
             cache.remove_stale_entries()
@@ -83,7 +97,6 @@ def _remove_leftover(leftover: Leftover) -> Leftover:
 def _find_leftovers(
     cache: SourceCache, engine: Engine | None, cache_size: int, *, alone: bool
 ) -> list[Leftover]:
-    engine = engine or _connect_or_none()
     lanes, busy = _find_idle_lanes(cache.layout.lanes, engine) if alone else ([], True)
     leftovers = [*lanes]
     if not busy:
@@ -116,6 +129,72 @@ def _find_containers(engine: Engine | None) -> Iterator[Leftover]:
     if engine is not None:
         for name in engine.list_containers():
             yield Leftover("container", name, 0, partial(engine.remove_container, name))
+
+
+def _find_containers_of_dead_runs(
+    engine: Engine | None, runs: Path, known: Sequence[Leftover]
+) -> Iterator[Leftover]:
+    """Those that are not known yet, as other runs are at work."""
+    dead = {stored.unique_name for stored in list_dead_runs(runs)} if engine is not None else set()
+    if engine is not None and dead:
+        names = {leftover.name for leftover in known}
+        for name, owner in engine.list_containers().items():
+            if owner in dead and name not in names:
+                yield Leftover("container", name, 0, partial(engine.remove_container, name))
+
+
+def _find_half_made(runs: Path) -> Iterator[Leftover]:
+    """What killed processes left in the folder of runs that nobody can use."""
+    oldest = time.time() - _MAX_BEGINNING_SECONDS
+    for stored in list_dead_runs(runs):
+        files = list_half_made_files(stored.directory)
+        if files:
+            size = sum(path.stat().st_size for path in files)
+            yield Leftover(
+                "half-made", f"{len(files)} files of {stored.name}", size, partial(_remove_all, files)
+            )
+    links = [path for path in runs.glob(".latest.*") if path.lstat().st_mtime < oldest]
+    begun = [path for path in list_run_directories(runs) if _is_only_begun(path, oldest)]
+    for path in (*links, *begun):
+        yield Leftover("half-made", path.name, 0, partial(remove_tree, path))
+
+
+def _is_only_begun(directory: Path, oldest: float) -> bool:
+    """Whether a run's directory was made before a time, and no run was written to it."""
+    names = {path.name for path in directory.iterdir()}
+    return names <= {JOURNAL_FILE} and directory.stat().st_mtime < oldest and not is_run_held(directory)
+
+
+def _remove_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        remove_tree(path)
+
+
+def _find_old_runs(runs: Path, age: int) -> Iterator[Leftover]:
+    """Runs, and verdicts with theirs, that nothing was written to for so many seconds, and that are not at
+    work."""
+    for directory in list_run_directories(runs):
+        members = [
+            path for path in (directory, *list_run_directories(directory)) if (path / RUN_FILE).exists()
+        ]
+        times = [path.stat().st_mtime for member in members for path in (member, member / RUN_FILE)]
+        if times and max(times) < time.time() - age and not any(map(is_run_held, members)):
+            yield Leftover("run", directory.name, measure_tree(directory), partial(_remove_run, directory))
+
+
+def _remove_run(directory: Path) -> None:
+    remove_tree(directory)
+    latest = directory.parent / "latest"
+    if latest.is_symlink() and not latest.exists():
+        latest.unlink()
+
+
+def parse_age(text: str) -> int | None:
+    """The seconds of ``--runs-older``; None where it is not given. RequestError for what is no duration."""
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as error:
+        raise RequestError(f"--runs-older: {error}", "for example --runs-older 30d") from error
 
 
 def _find_sources(cache: SourceCache) -> Iterator[Leftover]:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from matrix.builder.object_comparison import ComparedObjects, compare_objects
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile, parse_share
-from matrix.commands.restore import restore_session
+from matrix.commands.restore import list_changes, restore_session
 from matrix.commands.run import build_cell_alone
-from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_base_record
+from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
 from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
@@ -109,22 +109,12 @@ def _reopen_session(
             session = stack.enter_context(restore_session(run, None, emit, environment))
         except RequestError as error:
             raise MachineError(f"nothing can be verified: {error}", hint) from error
-        changed = [*_list_changes(session, run)]
+        changed = [*list_changes(session, run)]
         if changed:
             raise MachineError(
                 f"nothing can be verified: since the run {' and '.join(changed)} changed", hint
             )
         yield replace(session, profile=profile)
-
-
-def _list_changes(session: Session, run: Run) -> Iterator[str]:
-    """What of a run, besides its source, is not there any more as it was."""
-    for name, record in run.toolchains.items():
-        if session.toolchains[name].image_id != record.image_id:
-            yield f"the image of {name}"
-    for name, base in run.bases.items():
-        if build_base_record(session.catalog, name, session.profile.arch)[0] != base:
-            yield f"the base {name}"
 
 
 class _CellAlone(NamedTuple):

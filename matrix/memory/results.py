@@ -25,7 +25,7 @@ from matrix.memory.same_objects import CellParts
 from matrix.memory.store import Entry
 from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
-from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, State
+from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, Evidence, State
 
 RECIPE = 6
 """How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
@@ -55,6 +55,7 @@ class KeptResult(Record):
     """What the stages of a cell showed, beside its configure step. ``run`` and ``cell``: whose result it was
     first, built or put together of objects on record.
 
+    ``evidence`` and ``evidence_from`` are that cell's own: the run that built it may be resumed and lack it.
     ``parts`` is what it was made of object by object, where that is known. ``sources`` are the .c, .h and .S
     files that went into it; none where they are not known. They are kept apart, as many cells have the same.
     """
@@ -71,6 +72,8 @@ class KeptResult(Record):
     log: str
     parts: CellParts | None = None
     sources: frozenset[str] = frozenset()
+    evidence: Evidence = Evidence.BUILT
+    evidence_from: str | None = None
 
 
 class FoundResult(NamedTuple):

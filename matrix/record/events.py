@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.record.run_model import Cell
+from matrix.record.states import State
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class OutputLine:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The plan is made: how many cells and lanes it has, and where the run is kept; None where it is not."""
+    """The plan is made: how many cells it has and how many lanes are to be worked on, and where the run is
+    kept; None where it is not. ``finished``: of a resumed run, the state of each cell that has its result
+    already."""
 
     run: str
     directory: Path | None
     cells: int
     lanes: int
+    finished: tuple[State, ...] = ()
 
 
 @dataclass(frozen=True)

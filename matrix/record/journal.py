@@ -8,20 +8,22 @@ written one after another.
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import re
+import stat
 import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
@@ -31,17 +33,21 @@ from matrix.errors import MachineError, RequestError
 from matrix.fs import (
     create_private_directory,
     find_existing_path,
+    sync_directory,
     translate_disk_full,
     translate_write_errors,
     write_atomically,
 )
 from matrix.interrupts import defer_interrupts
 from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
 
 RUN_FILE, JOURNAL_FILE = "run.json", "cells.jsonl"
 _SYNC_INTERVAL = 1.0
 """Seconds between two syncs of the journal. A cell that is built takes longer; those that are known already
 may come by the thousand, and can be had again should the machine break down."""
+_LOCK_PATIENCE = 0.5
+"""Seconds. Who only asks whether a run is at work holds its lock for a moment."""
 _NO_CELLS = '\n "cells": []'
 """The cells of a run that has none, in its JSON."""
 # Containers are named after the run, and an engine takes no other characters.
@@ -85,6 +91,7 @@ def _try_create(directory: Path) -> bool:
         directory.mkdir(mode=0o700)
     except FileExistsError:
         return False
+    sync_directory(directory.parent)
     return True
 
 
@@ -120,6 +127,7 @@ def claim_run_directory(directory: Path) -> None:
             create_private_directory(directory)
             # Two runs may find the same directory empty: only one can make the journal.
             (directory / JOURNAL_FILE).touch(exist_ok=False)
+            sync_directory(directory)
     except FileExistsError as error:
         raise RequestError(
             f"--out {directory} is in use", "name a directory that does not exist yet"
@@ -133,19 +141,72 @@ def _error_from_unwritable(directory: Path, error: OSError) -> RequestError:
     return RequestError(message, "name a place that you may write")
 
 
-class Journal:
-    """Collects outcomes and keeps them on disk. Lanes may use it from their threads at once."""
+def open_journal(directory: Path) -> TextIO:
+    """Open a run's journal to append to it. Its lock, which nobody else gets until it is closed, says that
+    the run is being written.
 
-    def __init__(self, directory: Path, run: Run) -> None:
+    RequestError where another process has the lock. MachineError where it cannot be opened.
+    """
+    path = directory / JOURNAL_FILE
+    with translate_write_errors(path), ExitStack() as on_error:
+        file = on_error.enter_context(path.open("a", encoding="utf-8"))
+        if not _try_lock(file):
+            raise RequestError(
+                f"another kmatrix is writing the run in {directory}", "wait until it ends, or stop it"
+            )
+        if not _ends_with_newline(path):
+            # The line that was being written when the process or the machine stopped: alone it is skipped,
+            # and with the next one behind it that would be lost as well.
+            file.write("\n")
+            file.flush()
+        on_error.pop_all()
+        return file
+
+
+def _try_lock(file: TextIO) -> bool:
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or file.seek(0, os.SEEK_END) == 0:
+            return True
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+class Journal:
+    """Collects outcomes and keeps them on disk. Lanes may use it from their threads at once.
+
+    Cells that have a result in ``run`` keep it until another is recorded. ``file`` is the journal's file
+    where it is open already: see `open_journal`.
+    """
+
+    def __init__(self, directory: Path, run: Run, file: TextIO | None = None) -> None:
         self.directory = directory
+        self._path = directory / JOURNAL_FILE
+        # Locked before anything is written: nobody can take the run for a dead one.
+        self._file = file or open_journal(directory)
         self._run = run
         self._recorded: dict[str, bytes] = {}
+        self._finished = {cell.id for cell in run.cells if cell.state is not State.NOT_RUN}
         self._diagnostics: dict[str, Diagnostic] = dict(run.diagnostics)
+        self._stored: set[str] = set()
         self._synced = float("-inf")
         self._lock = threading.Lock()
-        self._write_run()
-        self._path = directory / JOURNAL_FILE
-        self._file = self._path.open("a", encoding="utf-8")
+        with ExitStack() as on_error:
+            on_error.callback(self._file.close)
+            self._write_run()
+            on_error.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -167,20 +228,26 @@ class Journal:
         with self._lock, translate_write_errors(self._path):
             text = self._append_cell(cell, diagnostics)
             self._recorded[cell.id] = zlib.compress(text, level=1)
+            self._finished.add(cell.id)
             self._sync()
 
-    def record_planned_cell(self, cell: Cell) -> None:
-        """Append what is known of a cell before it is built; a later line on it replaces this one."""
-        with self._lock, translate_write_errors(self._path):
-            self._append_cell(cell, {})
+    def record_planned_cell(self, cell: Cell, log_size: int = 0) -> None:
+        """Append what is known of a cell before it is built; a later line on it replaces this one. Nothing is
+        appended where the cell has a result: only another result replaces that.
 
-    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> bytes:
+        ``log_size``: the bytes of its log, which has only its configure step by now.
+        """
+        with self._lock, translate_write_errors(self._path):
+            if cell.id not in self._finished:
+                self._append_cell(cell, {}, f',"log_size":{log_size}')
+
+    def _append_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic], more: str = "") -> bytes:
         """Append a line, and return the cell's JSON in it."""
         text = _format_line(cell)
         shown = ",".join(f"{json.dumps(key)}:{_format_line(item)}" for key, item in diagnostics.items())
         self._recorded[cell.id] = encoded = text.encode()
         self._diagnostics.update(diagnostics)
-        self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}}}\n')
+        self._file.write(f'{{"cell":{text},"diagnostics":{{{shown}}}{more}}}\n')
         # What a killed process had written stays; only a machine that breaks down takes it along.
         self._file.flush()
         return encoded
@@ -207,11 +274,18 @@ class Journal:
             ) from error
 
     def _store_text(self, folder: str, digest: str, text: str) -> None:
-        path = self.directory / folder / digest
-        if not path.exists():
-            with translate_write_errors(path):
+        name = f"{folder}/{digest}"
+        if name in self._stored:
+            return
+        path = self.directory / name
+        with translate_write_errors(path):
+            if not path.parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
+                sync_directory(self.directory)
+            # Of a run that is resumed it may be there, and a crash of the machine may have damaged it.
+            if not _has_content(path, text.encode()):
                 write_atomically(path, text)
+        self._stored.add(name)
 
     def store_objects(self, objects: Iterable[str]) -> str | None:
         """Store a list of objects under its digest, once. Returns the digest, None for an empty list."""
@@ -284,6 +358,13 @@ class Journal:
         known = self._recorded.get(cell.id)
         text = cell.model_dump_json() if known is None else _unpack(known)
         return to_json(from_json(text), indent=1).decode().replace("\n", "\n  ")
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def _format_line(record: BaseModel) -> str:

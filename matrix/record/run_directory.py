@@ -3,18 +3,21 @@
 import hashlib
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
 from matrix.foreign_files import FOREIGN_FILE_LIMIT, ForeignDirectory, ForeignFileError
+from matrix.fs import list_temporary_files
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Cell, Run
+from matrix.record.states import State
 from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path, stat_user_path
 
@@ -61,19 +64,51 @@ def _check_references(run: Run, file: Path) -> None:
 def _complete_from_journal(directory: Path, run: Run) -> Run:
     cells = {cell.id: cell for cell in run.cells}
     diagnostics = dict(run.diagnostics)
-    # A power failure can leave anything at the end.
+    for entry in _read_journal(directory):
+        # Only another result replaces a result: what was begun once more may have been stopped again.
+        known = cells.get(entry.cell.id)
+        if known is None or known.state is State.NOT_RUN or entry.cell.state is not State.NOT_RUN:
+            cells[entry.cell.id] = entry.cell
+            diagnostics |= entry.diagnostics
+    return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
+
+
+class _JournalEntry(NamedTuple):
+    """A line of the journal, as `Journal` writes it. ``log_size`` is there where the cell is only planned."""
+
+    cell: Cell
+    diagnostics: dict[str, Diagnostic]
+    log_size: int | None
+
+
+def _read_journal(directory: Path) -> Iterator[_JournalEntry]:
+    """The lines of a run's journal that are whole. A power failure can leave anything at the end."""
     for line in (_read_file(directory, JOURNAL_FILE, RECORD_LIMIT) or "").split("\n"):
         try:
             entry = json.loads(line)
             cell = Cell.model_validate(entry["cell"])
-            cell_diagnostics = {
-                key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()
-            }
+            shown = {key: Diagnostic.model_validate(item) for key, item in entry["diagnostics"].items()}
+            size = int(entry["log_size"]) if "log_size" in entry else None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue  # the line that was being written when the machine stopped
-        cells[cell.id] = cell
-        diagnostics |= cell_diagnostics
-    return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
+            continue
+        yield _JournalEntry(cell, shown, size)
+
+
+def read_configure_sizes(directory: Path) -> dict[str, int]:
+    """Of each cell that was planned, by its id: the bytes at the begin of its log that are of its configure
+    step."""
+    entries = _read_journal(directory)
+    return {entry.cell.id: entry.log_size for entry in entries if entry.log_size is not None}
+
+
+def list_half_made_files(directory: Path) -> list[Path]:
+    """What processes that were killed left half-written in a run's directory. Whoever asks has its lock, or
+    another is at work on them."""
+    folders = (directory / name for name in ("configs", "objects", "sources"))
+    return [
+        *list_temporary_files(directory, RUN_FILE),
+        *chain.from_iterable(map(list_temporary_files, folders)),
+    ]
 
 
 def _read_file(directory: Path, name: str, limit: int = FOREIGN_FILE_LIMIT) -> str | None:
@@ -105,6 +140,16 @@ class RunDirectory:
     def name(self) -> str:
         """What ``--run`` takes: the run's id where its directory is called so, else the directory."""
         return self.run.id if self.directory.name == self.run.id else str(self.directory)
+
+    @property
+    def unique_name(self) -> str:
+        """A name that no other run has, and that this one keeps when it is resumed.
+
+        Its containers and what it remembers are named so. Runs in different folders, or of different users,
+        may have the same id.
+        """
+        facts = f"{self.run.id} {self.run.started.isoformat()} {self.directory.stat().st_ino}"
+        return f"{self.run.id}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
 
     def find_cell(self, name: str) -> Cell:
         """The cell of this id. RequestError, with the nearest one, when the run has none."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError
-from matrix.record.states import REUSED_EVIDENCE, SPEECHLESS_STATES, Evidence, State
+from matrix.record.states import REUSED_EVIDENCE, SPEECHLESS_STATES, UNFINISHED_STATES, Evidence, State
 from matrix.shell_words import parse_variables, quote_recorded_command, quote_recorded_variables
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -194,6 +194,11 @@ class Cell(RequestedCell):
         return self.state is State.NOT_RUN and self.config_sha256 is not None
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it has a result, so that a run which goes on leaves it as it is."""
+        return self.state not in UNFINISHED_STATES
+
+    @property
     def deciding_stage(self) -> StageRecord | None:
         """The stage that decided the state: the first that failed, or the last that has this state.
 
@@ -239,8 +244,18 @@ class Cell(RequestedCell):
         return sum(stage.seconds for stage in self.stages if not is_reused or stage.name == "configure")
 
 
+class Pause(Record):
+    """A while in which nobody worked on a run: when it stopped, and when it went on."""
+
+    stopped: Moment
+    resumed: Moment
+
+
 class Run(Record):
     """One execution of a profile on one source; or builds of others that were imported.
+
+    ``pauses``: where it was stopped and resumed. ``baseline`` and ``known``: the run and the file that it was
+    to be held against, where there were any.
 
     ``providers``: symbol that a link lacks → what would bring it, where that is known: a Kconfig symbol
     (``CONFIG_MTD``), or else an object.
@@ -267,6 +282,9 @@ class Run(Record):
     # It came later: where there is nothing to say it is left out, so that older records stay as they are.
     providers: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
     followers: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=not_)
+    pauses: tuple[Pause, ...] = Field(default=(), exclude_if=not_)
+    baseline: str = Field(default="", exclude_if=not_)
+    known: str = Field(default="", exclude_if=not_)
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

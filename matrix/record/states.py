@@ -183,6 +183,8 @@ SPEECHLESS_STATES = STOPPED_STATES | _select_states(StateKind.ABANDONED)
 """States in which what tools printed proves nothing of the tree."""
 UNTRIED_STATES = SPEECHLESS_STATES | _select_states(StateKind.OPEN)
 """States in which what was planned was not tried to its end, as far as is known."""
+UNFINISHED_STATES = _select_states(StateKind.ABANDONED) | {State.INFRA}
+"""States of a cell that a run which goes on tries again: it was not tried, or the machine failed."""
 CUT_SHORT_STATES = frozenset(state for state in State if state.row.is_cut_short)
 QUIET_STATES = frozenset(state for state in State if state.row.is_quiet)
 

@@ -296,7 +296,7 @@ class Kmatrix:
         self.machine, self.environment = self.subject.open_machine(self.place)
         self.machine.patches = patches
         if accesses is not None:
-            _die_after(accesses)
+            die_after(accesses)
         self.run(patch)
 
     def damage(self, damage: Damage) -> None:
@@ -314,7 +314,8 @@ def _ignore(_event: object) -> None:
     """Nobody watches."""
 
 
-def _die_after(accesses: int) -> None:
+def die_after(accesses: int) -> None:
+    """Kill this process at its so many-th access to files."""
     left = accesses
 
     def count(event: str, _arguments: tuple[Any, ...]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from matrix.fs import (
     read_gzip_json,
     record_use,
     replace_file,
+    sync_directory,
     try_lock_path,
     write_atomically,
     write_gzip_json,
@@ -77,8 +79,33 @@ def test_only_a_file_that_must_survive_a_crash_is_synced(
     monkeypatch.setattr(os, "fsync", synced.append)
     replace_file(tmp_path / "file", "new")
     assert synced == []
+    kinds: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda number: kinds.append(stat.S_ISDIR(os.fstat(number).st_mode)))
     replace_file(tmp_path / "file", "newer", sync=True)
-    assert len(synced) == 1
+    # The content before the name, and the name before anybody rests on it.
+    assert kinds == [False, True]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_syncs_no_directory_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, "not here")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    sync_directory(tmp_path)
+
+
+def test_a_disk_that_breaks_under_a_directory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(_: int) -> None:
+        raise OSError(errno.EIO, "broken disk")
+
+    monkeypatch.setattr(os, "fsync", break_down)
+    with pytest.raises(OSError, match="broken disk"):
+        sync_directory(tmp_path)
 
 
 def test_json_comes_back_as_it_was_written_and_equal_values_are_equal_files(tmp_path: Path) -> None:

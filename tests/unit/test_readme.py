@@ -116,7 +116,7 @@ def test_every_run_that_the_readme_shows_has_something_to_build() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    ["./inv bisect", "./inv run --resume x", "cd x && ./inv sweep --arch x86", "x/inv a; ./inv run"],
+    ["./inv bisect", "./inv run --resumed x", "cd x && ./inv sweep --arch x86", "x/inv a; ./inv run"],
 )
 def test_a_command_that_is_not_there_would_be_noticed(wrong: str) -> None:
     with pytest.raises(ParseError):

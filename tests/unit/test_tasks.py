@@ -21,6 +21,7 @@ import pytest
 
 import tasks
 from matrix.catalog.load import load_profile
+from matrix.commands.resume import Resumption
 from matrix.commands.settings import OPTIONS
 from matrix.errors import DiskFullError, EngineError, MachineError
 from matrix.exit_codes import ExitCode
@@ -502,6 +503,34 @@ def test_a_command_in_a_shell_is_not_told_how_to_leave(capsys: Said, monkeypatch
     _room(monkeypatch, lambda _: 0)
     assert kmatrix("shell", "x", "--run", "a-run", "--command", "true") == 0
     assert capsys.readouterr() == ("", "opening x\n")
+
+
+# --- a run that goes on
+
+
+@pytest.mark.parametrize(
+    ("words", "held_against"),
+    [((), ("/runs/base", "/known.toml")), (("--baseline", "new", "--known", "own"), ("new", "own"))],
+)
+def test_a_resumed_run_keeps_what_it_was_held_against_unless_it_is_said_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...], held_against: tuple[str, str]
+) -> None:
+    _built(monkeypatch, tmp_path, State.PASS)
+    done = StoredRun(
+        a_run([a_cell()]).model_copy(update={"baseline": "/runs/base", "known": "/known.toml"}), tmp_path
+    )
+    resumption = Resumption(done, load_profile("kvm-vfio"), names_origin=False)
+    heard: list[object] = []
+    monkeypatch.setattr(tasks, "find_resumption", lambda *_: resumption)
+
+    def go_on(given: Resumption, _: object) -> StoredRun:
+        heard.append(given)
+        return done
+
+    monkeypatch.setattr(tasks, "resume_run", go_on)
+    monkeypatch.setattr(tasks, "parse_baseline_options", lambda *given: heard.append(given[:2]))
+    assert kmatrix("run", "--resume", "latest", *words) == 0
+    assert heard == [held_against, resumption]
 
 
 # --- exit codes

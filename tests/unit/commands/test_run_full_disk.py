@@ -12,7 +12,9 @@ import pytest
 from matrix.cache_layout import CacheLayout
 from matrix.commands.session import Environment
 from matrix.errors import MachineError
+from matrix.record.states import State
 from matrix.source.cache import SourceCache
+from tests.unit.commands.test_resume import ResumedDesk
 from tests.unit.commands.test_run import Desk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -54,11 +56,15 @@ def test_a_disk_that_is_full_at_any_moment_is_said(tmp_path: Path, what: str) ->
         place = tmp_path / str(pages)
         place.mkdir()
         with small_disk(tmp_path / f"disk-{pages}") as disk:
-            desk = Desk(place)
+            desk = ResumedDesk(place)
             cache, runs = (disk, place) if what == "cache" else (place, disk)
             desk.world = Environment(desk.engine, SourceCache(CacheLayout(cache / "cache")), runs / "runs")
             fill(disk, pages)
             came_to.append(run_on(desk))
+            # With room again it goes on to what it would have come to.
+            (disk / "ballast").unlink()
+            if (desk.world.runs / "latest").exists():
+                assert {cell.state for cell in desk.resume().cells} == {State.EMPTY, State.PASS}
     assert came_to[-1] == "empty pass"
     for words in came_to:
         assert re.search(r"^(empty )?(infra|pass)|(full|no space).*; .*(sweep|--out|KMATRIX_CACHE)", words)

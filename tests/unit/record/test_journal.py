@@ -1,6 +1,7 @@
 """The run on disk: claimed once, written before and after, whole after a kill, read back."""
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -255,6 +256,63 @@ def test_cells_that_come_faster_than_a_disk_are_synced_together(
         # All are with the system, so that the end of this process takes none along.
         assert len((directory / "cells.jsonl").read_text().splitlines()) == 80
     assert len(synced) == 10
+
+
+def test_what_is_planned_replaces_no_result(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        journal.record_finished_cell(a_row("m", State.PASS), {})
+        journal.record_planned_cell(a_row("m", reason="planned"))
+        assert journal.snapshot_run().cells[1].state is State.PASS
+    # An older kmatrix wrote both; nor does it in a run that is read.
+    with (directory / "cells.jsonl").open("a") as file:
+        file.write(f'{{"cell":{a_row("m", reason="planned").model_dump_json()},"diagnostics":{{}}}}\n')
+    assert load_run(directory).cells[1].state is State.PASS
+
+
+def test_a_result_replaces_what_was_planned_and_another_result(directory: Path) -> None:
+    with Journal(directory, a_run()) as journal:
+        journal.record_planned_cell(a_row("m"))
+        journal.record_finished_cell(a_row("m", State.INFRA), {})
+    with Journal(directory, a_run()) as journal:
+        journal.record_finished_cell(a_row("m", State.PASS), {})
+    assert load_run(directory).cells[1].state is State.PASS
+
+
+def test_a_torn_line_does_not_swallow_the_next(directory: Path) -> None:
+    killed(directory, a_row("n", State.PASS))
+    with (directory / "cells.jsonl").open("a") as file:
+        file.write('{"cell":{"id":"x8')
+    killed(directory, a_row("m", State.WARN))
+    assert [cell.state for cell in load_run(directory).cells] == [State.PASS, State.WARN, State.NOT_RUN]
+
+
+def test_a_journal_has_one_writer(directory: Path) -> None:
+    with Journal(directory, a_run()), pytest.raises(RequestError, match="another kmatrix is writing the run"):
+        Journal(directory, a_run())
+    killed(directory)
+
+
+def test_whoever_looks_for_a_moment_does_not_keep_a_run_from_being_written(directory: Path) -> None:
+    looker = (directory / "cells.jsonl").open("a")
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    threading.Timer(0.1, looker.close).start()
+    killed(directory)
+
+
+def test_a_new_run_is_on_the_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda number: synced.append(os.path.realpath(f"/proc/self/fd/{number}"))
+    )
+    directory = create_run_directory(tmp_path, "a-run")
+    assert synced == [str(tmp_path)]
+    claim_run_directory(directory)
+    assert synced[1:] == [str(directory)]
+    with Journal(directory, a_run()) as journal:
+        synced.clear()
+        journal.store_config("0" * 64, "CONFIG_A=y\n")
+    assert synced[0] == str(directory), "the folder's own name"
+    assert synced[-1] == str(directory / "configs")
 
 
 def test_what_is_only_planned_is_not_waited_for(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,18 @@ def test_the_remaining_time_follows_from_the_finished_cells_and_the_lanes_at_wor
     assert progress.estimate_remaining() == pytest.approx(9.4 * 8 / 2)
 
 
+def test_a_resumed_run_counts_what_was_finished_before_and_estimates_by_what_is_made_now() -> None:
+    begun = RunStarted("one", Path("runs/one"), 10, 2, (State.PASS,) * 5 + (State.FAIL,))
+    progress = RunProgress(Clock())
+    for event in (begun, StageStarted("a", "cell", "focus"), CellFinished(a_cell())):
+        progress.apply_event(event)
+    assert (progress.finished_count, progress.count_states()[State.FAIL]) == (7, 1)
+    assert progress.estimate_remaining() == pytest.approx(9.4 * 3)
+    shown = plain(begun, CellFinished(a_cell()))
+    assert "run one: 10 cells in 2 lanes, 6 finished before, kept in runs/one" in shown
+    assert "[ 7/10]" in shown
+
+
 def test_what_other_runs_took_is_no_time_of_this_one() -> None:
     progress = RunProgress(Clock())
     progress.apply_event(STARTED)

@@ -1,0 +1,135 @@
+"""What a sweep does with runs: the dead are told of, what they left half-made goes, and the rest stays."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from matrix.commands.kept_runs import describe_stopped_run, is_run_held, list_dead_runs
+from matrix.commands.sweep import parse_age, sweep_leftovers
+from matrix.engine.protocol import LABEL
+from matrix.errors import RequestError
+from matrix.record.run_directory import RunDirectory
+from tests.unit.commands.test_resume import ResumedDesk
+
+HOUR, DAY = 60 * 60, 24 * 60 * 60
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> ResumedDesk:
+    return ResumedDesk(tmp_path)
+
+
+def sweep_runs(
+    desk: ResumedDesk, runs_older: int | None = None, *, remove: bool = False
+) -> list[tuple[str, str]]:
+    found = sweep_leftovers(
+        remove=remove, engine=desk.engine, cache=desk.world.cache, runs=desk.world.runs, runs_older=runs_older
+    )
+    return [(waste.kind, waste.name) for waste in found if waste.kind in {"run", "half-made", "container"}]
+
+
+def age(path: Path, seconds: float) -> None:
+    """Nothing was written to this for so long."""
+    then = time.time() - seconds
+    for name in (path, *path.rglob("*")):
+        os.utime(name, (then, then), follow_symlinks=False)
+
+
+def test_a_dead_run_is_told_of_with_what_goes_on_with_it_and_stays(desk: ResumedDesk) -> None:
+    directory = desk.kill_after(2)
+    (dead,) = list_dead_runs(desk.world.runs)
+    name = directory.name
+    assert describe_stopped_run(dead) == (
+        f"{name} was stopped, with 2 of 6 cells finished; to go on: ./inv run --resume {name}"
+    )
+    age(directory, 100 * DAY)
+    assert sweep_runs(desk, remove=True) == []
+    assert "not-run" not in {cell.state for cell in desk.resume().cells}
+
+
+def test_neither_an_ended_run_nor_one_at_work_is_dead(desk: ResumedDesk) -> None:
+    desk.run()
+    directory = desk.kill_after(2, fresh=["yes"])
+    with (directory / "cells.jsonl").open("a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert is_run_held(directory)
+        assert list(list_dead_runs(desk.world.runs)) == []
+    assert [dead.directory for dead in list_dead_runs(desk.world.runs)] == [directory]
+
+
+def test_what_a_dead_run_left_half_written_goes(desk: ResumedDesk) -> None:
+    directory = desk.kill_after(2)
+    left = [directory / ".run.json.abcdefgh", directory / "configs" / f".{'0' * 64}.x_34567y"]
+    for path in left:
+        path.write_text("half")
+    whole = sorted(path for path in directory.rglob("*") if path not in left)
+    assert sweep_runs(desk) == [("half-made", f"2 files of {directory.name}")]
+    assert sweep_runs(desk, remove=True) == [("half-made", f"2 files of {directory.name}")]
+    assert sorted(directory.rglob("*")) == whole
+
+
+def test_a_directory_in_which_no_run_began_goes_after_an_hour(desk: ResumedDesk) -> None:
+    begun, link = desk.world.runs / "20260101-000000-begun", desk.world.runs / ".latest.123"
+    begun.mkdir(parents=True)
+    (begun / "cells.jsonl").touch()
+    link.symlink_to("nowhere")
+    (desk.world.runs / "mine").mkdir()
+    (desk.world.runs / "mine/letter.txt").write_text("mine")
+    assert sweep_runs(desk, remove=True) == []
+    age(desk.world.runs, 2 * HOUR)
+    assert sweep_runs(desk, remove=True) == [("half-made", ".latest.123"), ("half-made", begun.name)]
+    assert [path.name for path in desk.world.runs.iterdir()] == ["mine"]
+
+
+def test_runs_go_when_they_are_old_and_that_is_asked_for(desk: ResumedDesk) -> None:
+    old = desk.run()
+    age(desk.directory, 31 * DAY)
+    verdict = desk.world.runs / "20260101-000000-small-patch"
+    desk.run(out=[str(verdict / "before")])
+    age(verdict, 31 * DAY)
+    desk.run(fresh=["yes"])
+    new = desk.directory
+    assert sweep_runs(desk, remove=True) == []
+    shown = sweep_runs(desk, 30 * DAY)
+    assert shown == [("run", old.id), ("run", verdict.name)]
+    assert sweep_runs(desk, 30 * DAY, remove=True) == shown
+    assert {path.name for path in desk.world.runs.iterdir()} == {new.name, "latest"}
+
+
+def test_an_old_run_stays_while_it_goes_on(desk: ResumedDesk) -> None:
+    directory = desk.kill_after(2)
+    age(directory, 31 * DAY)
+    with (directory / "cells.jsonl").open("a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert sweep_runs(desk, 30 * DAY) == []
+    assert sweep_runs(desk, 30 * DAY) == [("run", directory.name)]
+
+
+def test_the_link_to_the_newest_goes_with_it(desk: ResumedDesk) -> None:
+    desk.run()
+    age(desk.directory, 31 * DAY)
+    sweep_runs(desk, 30 * DAY, remove=True)
+    assert list(desk.world.runs.iterdir()) == []
+
+
+def test_containers_of_dead_runs_go_though_another_run_is_at_work(
+    desk: ResumedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = RunDirectory.load(desk.kill_after(2)).unique_name
+    running, removed = {"one": own, "two": "at-work"}, list[str]()
+    monkeypatch.setattr(desk.engine, "list_containers", lambda _=LABEL: running)
+    monkeypatch.setattr(desk.engine, "remove_container", removed.append)
+    assert desk.world.cache is not None
+    with desk.world.cache.lock_shared():
+        assert sweep_runs(desk, remove=True) == [("container", "one")]
+    assert removed == ["one"]
+    assert sweep_runs(desk) == [("container", "one"), ("container", "two")]
+
+
+def test_an_age_is_a_duration() -> None:
+    assert (parse_age(""), parse_age("30d")) == (None, 30 * DAY)
+    with pytest.raises(RequestError, match="--runs-older: expected a duration"):
+        parse_age("old")
