@@ -314,7 +314,8 @@ class LaneObjects:
                 digests[name] = self._digest_file(name)
             return digests[name]
 
-        return ObjectSetting(self.reader, config, digest_generated, _digest_generated_names(entries))
+        headers = frozenset(_find_prepared_headers(entries))
+        return ObjectSetting(self.reader, config, digest_generated, digest_lines(sorted(headers)), headers)
 
     def _digest_file(self, name: str) -> str:
         try:
@@ -332,10 +333,10 @@ def _find_objects(entries: Iterable[TreeEntry]) -> Iterator[tuple[str, TreeEntry
             yield (f"{entry.folder}/{name}" if entry.folder else name), entry
 
 
-def _digest_generated_names(entries: Iterable[TreeEntry]) -> str:
+def _find_prepared_headers(entries: Iterable[TreeEntry]) -> Iterator[str]:
     # Headers that are generated elsewhere are made with the objects next to them.
     headers = (entry.path for entry in entries if entry.name.endswith(".h"))
-    return digest_lines(sorted(path for path in headers if _PREPARED_HEADER.match(path)))
+    return (path for path in headers if _PREPARED_HEADER.match(path))
 
 
 def _stamp(status: stat_result) -> _Stamp:

@@ -30,7 +30,8 @@ from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
-from matrix.memory.objects import ASSEMBLY_VERSIONS, ObjectMemory, compute_object_scope
+from matrix.memory.assembly_versions import ASSEMBLY_VERSIONS
+from matrix.memory.objects import ObjectMemory, compute_object_scope
 from matrix.memory.results import CellInputs
 from matrix.memory.unlisted_sources import add_unlisted_sources, find_prototype_headers
 from matrix.plan import Request, list_axes
