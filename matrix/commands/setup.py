@@ -8,9 +8,9 @@ from pathlib import Path
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
-from matrix.commands.session import ensure_images, fetch_source
+from matrix.commands.session import choose_safe_user, ensure_images, fetch_source
 from matrix.engine.bootstrap import HostSystem, apt_install
-from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.connect import connect_engine
 from matrix.engine.podman_host import list_podman_urls
 from matrix.engine.protocol import Engine
 from matrix.errors import EngineError
@@ -48,14 +48,13 @@ def fetch_profile_source(profile: Profile, emit: EventSink) -> SourceTree:
 def _fetch_tree(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
     cache = SourceCache()
     with cache.lock_shared():
-        return fetch_source(
-            profile, engine, cache, choose_container_user(rootless=engine.query_info().rootless), emit
-        )
+        user = choose_safe_user(engine, engine.query_info(), emit)
+        return fetch_source(profile, engine, cache, user, emit)
 
 
 @dataclass(frozen=True)
 class _Service:
-    """An engine to be started: as systemd's ``unit`` where that runs, else by ``command`` in ``directory``."""
+    """An engine to be started: as systemd's ``unit`` where that runs, else by ``command``."""
 
     name: str
     unit: str
