@@ -130,6 +130,11 @@ def parse_container_state(reply: object) -> ContainerState:
     )
 
 
+def parse_container_process(reply: object) -> int:
+    """The number of a container's first process, out of GET /containers/ID/json; 0 where it has none."""
+    return get_value(get_value(reply, "State", dict), "Pid", int)
+
+
 def parse_container_owners(containers: object) -> dict[str, str]:
     """Names and owners out of GET /containers/json. A container that the builder or a user made of a
     kmatrix image inherits that image's label, and is left out."""
