@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import subprocess
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -221,7 +220,7 @@ def patch_source(session: Session, files: Sequence[Path], emit: EventSink) -> So
     return apply_patches(
         session.tree,
         read_patches(map(str, files), emit),
-        Sandbox(session.engine, image, session.user, threading.Event()),
+        Sandbox(session.engine, image, session.user, cache=session.cache.layout.root),
         session.cache,
         lambda text: emit(ProgressNote(text)),
     )

@@ -22,7 +22,7 @@ from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
-from matrix.engine.step import remove_writers
+from matrix.engine.step import list_containers_of_others, remove_writers
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
@@ -104,7 +104,11 @@ def _find_leftovers(
     lanes, busy = _find_idle_lanes(cache.layout.lanes, engine) if alone else ([], True)
     leftovers = [*lanes]
     if not busy:
-        leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
+        leftovers += [
+            *_find_containers(engine, cache.layout.root),
+            *_find_sources(cache),
+            *_find_unused_files(cache.layout),
+        ]
         leftovers += _find_compiler_caches(cache.layout.compiler_caches)
         leftovers += _find_unused_memories(cache.layout.memory, cache_size)
     return [*leftovers, *_find_outdated_images(engine)]
@@ -129,10 +133,13 @@ def _remove_lane(path: Path, engine: Engine | None) -> None:
     remove_tree(path)
 
 
-def _find_containers(engine: Engine | None) -> Iterator[Leftover]:
+def _find_containers(engine: Engine | None, root: Path) -> Iterator[Leftover]:
+    """Those of this cache, which nobody uses now. Runs with another cache may be at work."""
     if engine is not None:
+        others = list_containers_of_others(engine, root)
         for name in engine.list_containers():
-            yield Leftover("container", name, 0, partial(engine.remove_container, name))
+            if name not in others:
+                yield Leftover("container", name, 0, partial(engine.remove_container, name))
 
 
 def _find_containers_of_dead_runs(
