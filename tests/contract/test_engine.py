@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import signal
+import tarfile
 import tempfile
 import threading
 import time
@@ -632,6 +633,19 @@ class TestOnlyOnRealContainers:
 
     def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
         assert real.output("seq 200000") == [str(number) for number in range(1, 200001)]
+
+    def test_a_root_file_system_is_imported_under_its_whole_name(self, real: Bench, tmp_path: Path) -> None:
+        name = f"kmatrix/{RUN}-root:trixie"
+        (tmp_path / "note").write_text("héllo\n")
+        with tarfile.open(tmp_path / "root.tar", "w") as tarball:
+            tarball.add(tmp_path / "note", "note")
+        imported = real.engine.import_rootfs(tmp_path / "root.tar", name)
+        try:
+            assert imported == real.engine.find_image_id(name)
+            assert name in real.engine.list_images()
+            assert real.engine.find_image_id(name.replace(":trixie", ":latest")) is None
+        finally:
+            real.engine.remove_image(name)
 
     def test_a_failed_build_tells_the_end_of_its_output(self, real: Bench) -> None:
         name = f"kmatrix/{RUN}:broken"
