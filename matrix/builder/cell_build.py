@@ -164,7 +164,12 @@ class CellBuild:
         remove_object_lists(self.lane.build, targets)
         self.lane.mark_busy()
         with self.log.open_sink() as log:
-            before = self._prepare_headers(log)
+            # Which objects fit depends on the headers that make generates.
+            before = (
+                [self.runner.run(("prepare",), self.cell.id, log, spent=self._sum_seconds([]))]
+                if self._needs_headers()
+                else []
+            )
             self._put_objects_back(before)
             moment, makes = self.lane.mark_busy(), list[MakeResult]()
             while not _is_stopped(before) and self._needs_make(makes, log):
@@ -206,14 +211,12 @@ class CellBuild:
             compiled=len(objects.compiled & objects.own),
         )
 
-    def _prepare_headers(self, log: LineCallback) -> list[MakeResult]:
-        """The make that prepares the headers, once for all stages, where objects may be put back: which of
-        these fit depends on the headers. No make where they are known without one."""
+    def _needs_headers(self) -> bool:
+        """Whether a make is to prepare the headers, once for all stages: where objects may be put back, which
+        fit or not by the headers, and these are not known without one."""
         if self._has_put_back or not self.objects.has_candidates:
-            return []
-        if self.prepared.put_back(str(self.resolution.config_sha256)):
-            return []
-        return [self.runner.run(("prepare",), self.cell.id, log, spent=self._sum_seconds([]))]
+            return False
+        return not self.prepared.put_back(str(self.resolution.config_sha256))
 
     def _put_objects_back(self, prepared: list[MakeResult]) -> None:
         """Put back what is on record, once for all stages, before the first make of the cell.
