@@ -373,7 +373,7 @@ class LaneWorker:
         others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
         unlisted = self._find_unlisted(named, others, build) if named else None
         more = None if unlisted is None else others | unlisted
-        self._prepared.keep(str(result.cell.config_sha256), build.config, more)
+        self._keep_prepared(result, build, more)
         if unlisted is None:
             return replace(result, sources=frozenset(), parts=None)
         parts = None
@@ -381,6 +381,13 @@ class LaneWorker:
             parts = self._objects.describe_parts(listed, keys, others | unlisted, build.warned)
         sources = named | unlisted | self._objects.list_sources(keys)
         return replace(result, sources=sources, parts=parts)
+
+    def _keep_prepared(self, result: CellResult, build: CellBuild, sources: Set[str] | None) -> None:
+        """Remember what was prepared for a cell, and of which sources. Not where conf, or what it runs, may
+        have printed something: it would have to print that each time."""
+        said = (result.diagnostics[ref.key] for ref in result.build_refs if ref.object is None)
+        if result.is_whole and all(diagnostic.tool == "make" for diagnostic in said):
+            self._prepared.keep(str(result.cell.config_sha256), build.config, sources)
 
     def _find_unlisted(self, named: Set[str], others: Set[str], build: CellBuild) -> frozenset[str] | None:
         """The sources of a cell that are on none of kbuild's lists; None where they cannot be known.
@@ -428,7 +435,7 @@ class LaneWorker:
                         # Read now: the next cell overwrites the command files.
                         result = self._add_sources(result, build)
                     elif result.cell.state is State.FAIL:
-                        self._prepared.keep(reachable.inputs.config_sha256, build.config, None)
+                        self._keep_prepared(result, build, None)
                     if result.cell.state in ANSWERED_STATES:
                         self._examine_cell(reachable)
             except MachineError as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from matrix.memory.prepared import PreparedMemory
-from tests.fakes.kbuild import AUTO_CONF, BOUNDS, TreeKernel
+from tests.fakes.kbuild import AUTO_CONF, BOUNDS, TreeKernel, _Make
 from tests.fakes.sequences import FAKE, Ask, Edit, Kmatrix
 from tests.unit.commands.test_run import states
 
@@ -123,6 +123,26 @@ def test_a_header_that_is_on_record_with_a_wrong_content_costs_a_compilation(
     story.edit(MAIN, OTHER)
     assert VFIO in story.run()
     assert states(story.stored.run) == ["pass", "pass"]
+
+
+@pytest.mark.parametrize(
+    "words", ["Kconfig:1: warning: a default that is no good", "cc1: warning: an option"]
+)
+def test_what_conf_has_to_print_each_time_keeps_it_at_work(
+    story: Story, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    synchronize = _Make._sync_config
+
+    def warn(make: _Make) -> None:
+        if make._is_older(AUTO_CONF, [".config"]):
+            make.say(words)
+        synchronize(make)
+
+    monkeypatch.setattr(_Make, "_sync_config", warn)
+    for variant in (0, OTHER, 3):
+        story.edit(MAIN, variant)
+        story.run()
+        assert states(story.stored.run) == ["warn", "warn"]
 
 
 def test_a_kernel_that_marks_symbols_elsewhere_is_left_to_conf(story: Story) -> None:
