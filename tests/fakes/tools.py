@@ -29,6 +29,7 @@ here=$(dirname "$0")
 printf '%s ' "$@" >>"$here/docker.said"
 echo >>"$here/docker.said"
 case $1 in
+--version) echo "${0##*/} version 1" ;;
 version) exit "$(cat "$here/version")" ;;
 info) cat "$here/info" ;;
 image) grep -qx "$3" "$here/images" ;;
