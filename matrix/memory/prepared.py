@@ -107,8 +107,8 @@ class PreparedMemory:
 
 def compute_prepared_scope(image: str, make_line: str, tree: TreeContents) -> str:
     """The digest of what all that is prepared in a lane depends on, but for sources and the .config."""
-    parts = (str(PREPARED_RECIPE), image, make_line, tree.rest_digest, tree.names_digest, tree.tools_digest)
-    return digest_lines(parts)
+    trees = (tree.kconfig_digest, tree.rest_digest, tree.names_digest, tree.tools_digest)
+    return digest_lines((str(PREPARED_RECIPE), image, make_line, *trees))
 
 
 def digest_file(content: bytes) -> str:
