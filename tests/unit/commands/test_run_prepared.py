@@ -91,7 +91,9 @@ def test_a_source_of_a_prepared_header_has_the_headers_prepared(story: Story, va
 def test_what_reaches_everything_has_all_prepared(story: Story, file: str) -> None:
     story.run()
     story.edit(file, OTHER)
+    story.edit(MAIN, OTHER)
     assert story.run() == ["prepare", VFIO] * 2
+    assert story.has_asked_conf() == [True, True]
 
 
 def test_what_no_list_describes_is_made_anew_where_a_symbol_has_another_value(story: Story) -> None:
