@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from matrix.catalog.types import Profile
 from matrix.commands.session import choose_safe_user, ensure_images, fetch_source
 from matrix.engine.bootstrap import HostSystem, apt_install
 from matrix.engine.connect import connect_engine
+from matrix.engine.docker_engine import connect_podman
 from matrix.engine.podman_host import list_podman_urls
 from matrix.engine.protocol import Engine
 from matrix.errors import EngineError
@@ -64,6 +66,11 @@ class _Service:
     is_users: bool = False
 
 
+def start_podman(emit: EventSink) -> None:
+    """Start Podman's service, which must be installed. EngineError where it does not answer then."""
+    _start_service(_describe_podman(HostSystem()), emit, connect_podman)
+
+
 def _find_or_install_engine(emit: EventSink) -> Engine:
     """Connect to an engine; where none answers, start the one that is there, or install and start Docker."""
     try:
@@ -77,7 +84,7 @@ def _find_or_install_engine(emit: EventSink) -> Engine:
         emit(ProgressNote(f"No engine yet ({error})."))
     if service.name == "Docker" and not host.has_program("dockerd"):
         apt_install(["docker.io"], emit)
-    _start_service(service, emit)
+    _start_service(service, emit, connect_engine)
     return connect_engine()
 
 
@@ -109,7 +116,7 @@ def _describe_podman(host: HostSystem) -> _Service:
     )
 
 
-def _start_service(service: _Service, emit: EventSink) -> None:
+def _start_service(service: _Service, emit: EventSink, connect: Callable[[], Engine]) -> None:
     """Start an engine with systemd where that runs, otherwise as a daemon in the background."""
     if Path("/run/systemd/system").is_dir():
         log = _start_unit(service, emit)
@@ -133,7 +140,7 @@ def _start_service(service: _Service, emit: EventSink) -> None:
             raise EngineError(
                 f"{program} cannot be started: {error}", "set XDG_RUNTIME_DIR, or be root"
             ) from error
-    _await_engine(service.name, log)
+    _await_engine(service.name, log, connect)
 
 
 def _start_unit(service: _Service, emit: EventSink) -> str:
@@ -151,11 +158,11 @@ def _start_unit(service: _Service, emit: EventSink) -> str:
     return log
 
 
-def _await_engine(name: str, log: str) -> None:
+def _await_engine(name: str, log: str, connect: Callable[[], Engine]) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while True:
         try:
-            connect_engine()
+            connect()
         except EngineError as error:
             if time.monotonic() > deadline:
                 raise EngineError(

@@ -30,7 +30,7 @@ printf '%s ' "$@" >>"$here/docker.said"
 echo >>"$here/docker.said"
 case $1 in
 --version) echo "${0##*/} version 1" ;;
-version) exit "$(cat "$here/version")" ;;
+version) echo "Client: ${0##*/}"; exit "$(cat "$here/version")" ;;
 info) cat "$here/info" ;;
 image) grep -qx "$3" "$here/images" ;;
 pull) grep -qx "$2" "$here/registry" && echo "$2" >>"$here/images" ;;
