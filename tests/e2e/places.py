@@ -13,18 +13,22 @@ from typing import Any
 from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Run
 from tests.e2e.conftest import MINIATURE
-from tests.fakes.described_runs import describe_run
+from tests.fakes.described_runs import describe_run, describe_verdict
 
 ROOT = Path(__file__).parents[2]
 ONE_LANE = MINIATURE.replace('"gcc-14", "clang-19"', '"gcc-14"')
 Kmatrix = subprocess.Popen[str]
+_BEGUN = {"run": "run.json", "patch": "request.json"}
+"""What is there as soon as what a task makes can go on."""
 
 
 @dataclass
 class Place:
-    """``words`` are what a run is begun with, ``code`` is what it exits with when nobody disturbs it.
+    """``words`` are what a run, or with the ``task`` `patch` a verdict, is begun with; ``code`` is what it
+    exits with when nobody disturbs it.
 
-    ``seed``: a cache that it begins with, as a copy. ``host``: the engine's address, if it is another.
+    ``patience``: seconds that it may take. ``seed``: a cache that it begins with, as a copy. ``host``: the
+    engine's address, if it is another.
     """
 
     root: Path
@@ -33,6 +37,8 @@ class Place:
     code: int = 100
     seed: Path | None = None
     host: str = ""
+    task: str = "run"
+    patience: float = 280
 
     def __post_init__(self) -> None:
         self.root.mkdir()
@@ -55,7 +61,7 @@ class Place:
 
     def start(self, *words: str) -> Kmatrix:
         return subprocess.Popen(
-            [sys.executable, "-m", "matrix", "run", *words],
+            [sys.executable, "-m", "matrix", self.task, *words],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -67,12 +73,12 @@ class Place:
 
     def finish(self) -> str:
         """Resume what there is, or begin where there is nothing; what was printed."""
-        if (self.out / "run.json").exists():
+        if (self.out / _BEGUN[self.task]).exists():
             process = self.start("--resume", str(self.out))
         else:
             shutil.rmtree(self.out, ignore_errors=True)
             process = self.begin()
-        said, _ = process.communicate(timeout=280)
+        said, _ = process.communicate(timeout=self.patience)
         assert process.returncode == self.code, said
         return said
 
@@ -80,6 +86,8 @@ class Place:
         return RunDirectory.load(self.out).run
 
     def describe(self) -> dict[str, Any]:
+        if self.task == "patch":
+            return describe_verdict(self.out, self.root)
         return describe_run(RunDirectory.load(self.out), self.root)
 
     def docker(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -94,10 +102,9 @@ class Place:
         return [line.split()[0] for line in lines if f"{self.cache}" in line]
 
     def count_finished(self) -> int:
-        """Cells that have their results on disk."""
-        if not (self.out / "run.json").exists():
-            return 0
-        return sum(cell.is_finished for cell in self.load().cells)
+        """Cells that have their results on disk, of a verdict in all of its runs."""
+        runs = [path.parent for path in (*self.out.glob("run.json"), *self.out.glob("*/run.json"))]
+        return sum(cell.is_finished for run in runs for cell in RunDirectory.load(run).run.cells)
 
 
 def wait_until(is_so: Callable[[], object], process: Kmatrix, seconds: float = 200) -> None:

@@ -25,7 +25,14 @@ from tests.minitree import REGRESSION, patched
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(280)]
 CELLS = ("--select=KVM=y,MODULES=n", "--select=KVM=m,MODULES=y", "--retries=0")
+Record = Callable[[str, object], None]
+"""Keeps a figure for the table of docs/reliability.md: in a file of --junitxml."""
 CELL_CONTAINERS = "label=kmatrix.cell"
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Record:
+    return lambda name, value: request.node.user_properties.append((name, value))
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +69,7 @@ def end(process: Kmatrix) -> int:
     return process.returncode
 
 
-def resume_and_compare(
-    place: Place, undisturbed: dict[str, Any], record: Callable[[str, object], None]
-) -> None:
+def resume_and_compare(place: Place, undisturbed: dict[str, Any], record: Record) -> None:
     kept, began = place.count_finished(), time.monotonic()
     place.finish()
     record("cells finished before", kept)
@@ -77,7 +82,7 @@ def resume_and_compare(
 
 
 def test_containers_that_are_killed_from_outside_cost_their_cells_only(
-    place: Place, undisturbed: dict[str, Any], record_property: Callable[[str, object], None]
+    place: Place, undisturbed: dict[str, Any], record: Record
 ) -> None:
     process = place.begin()
     killed = set[str]()
@@ -90,8 +95,8 @@ def test_containers_that_are_killed_from_outside_cost_their_cells_only(
     assert killed
     assert State.INFRA in states
     assert State.FAIL not in states
-    record_property("containers killed", len(killed))
-    resume_and_compare(place, undisturbed, record_property)
+    record("containers killed", len(killed))
+    resume_and_compare(place, undisturbed, record)
 
 
 # The engine
@@ -127,11 +132,10 @@ class OwnEngine:
             self._daemon = None
 
     def load_images(self, refs: list[str]) -> None:
-        saved = subprocess.Popen(["docker", "save", *refs], stdout=subprocess.PIPE)
-        loaded = subprocess.run(
-            ["docker", "--host", self.host, "load", "--quiet"], stdin=saved.stdout, check=True
-        )
-        assert (saved.wait(), loaded.returncode) == (0, 0)
+        load = ["docker", "--host", self.host, "load", "--quiet"]
+        with subprocess.Popen(["docker", "save", *refs], stdout=subprocess.PIPE) as saved:
+            subprocess.run(load, stdin=saved.stdout, check=True, stdout=subprocess.DEVNULL)
+        assert saved.returncode == 0
 
     def _docker(self, *words: str) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(["docker", "--host", self.host, *words], capture_output=True, check=False)
@@ -171,7 +175,7 @@ def test_an_engine_that_stops_and_starts_again(
     own_engine: OwnEngine,
     number: signal.Signals,
     undisturbed: dict[str, Any],
-    record_property: Callable[[str, object], None],
+    record: Record,
 ) -> None:
     place = open_place(tmp_path / "place", tree, own_engine.host)
     process = place.begin()
@@ -181,7 +185,7 @@ def test_an_engine_that_stops_and_starts_again(
     states = [cell.state for cell in place.load().cells]
     assert State.INFRA in states
     own_engine.start()
-    resume_and_compare(place, undisturbed, record_property)
+    resume_and_compare(place, undisturbed, record)
 
 
 # A disk
@@ -205,7 +209,7 @@ def test_a_disk_that_is_full_and_has_room_again(
     disk: str,
     size: str,
     undisturbed: dict[str, Any],
-    record_property: Callable[[str, object], None],
+    record: Record,
 ) -> None:
     with ExitStack() as stack:
         stack.enter_context(small_disk(place.root / disk, size))
@@ -219,7 +223,7 @@ def test_a_disk_that_is_full_and_has_room_again(
         assert not all(cell.is_finished for cell in run.cells)
         assert State.FAIL not in {cell.state for cell in run.cells} - _list_states(undisturbed)
         ballast.unlink()
-        resume_and_compare(place, undisturbed, record_property)
+        resume_and_compare(place, undisturbed, record)
 
 
 def _list_states(described: dict[str, Any]) -> set[State]:
@@ -240,7 +244,7 @@ def _fill(ballast: Path) -> None:
 
 
 def test_ctrl_c_once_begins_no_cell_and_ends_those_at_work_within_seconds(
-    place: Place, undisturbed: dict[str, Any], record_property: Callable[[str, object], None]
+    place: Place, undisturbed: dict[str, Any], record: Record
 ) -> None:
     process = place.begin()
     wait_until(lambda: place.count_finished() >= 2 and place.containers(CELL_CONTAINERS), process)
@@ -248,14 +252,14 @@ def test_ctrl_c_once_begins_no_cell_and_ends_those_at_work_within_seconds(
     process.send_signal(signal.SIGINT)
     assert end(process) == 130
     took = time.monotonic() - began
-    record_property("seconds to the end", round(took, 1))
+    record("seconds to the end", round(took, 1))
     run = place.load()
     assert took < 15
     assert run.interrupted
     assert place.count_finished() <= before + 1, "that which was just ending"
     assert {"report.html", "report.txt", "findings.json"} <= {path.name for path in place.out.iterdir()}
     assert place.containers() == []
-    resume_and_compare(place, undisturbed, record_property)
+    resume_and_compare(place, undisturbed, record)
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.05, 0.5])
@@ -263,7 +267,7 @@ def test_ctrl_c_again_and_again_leaves_no_container(
     place: Place,
     pause: float,
     undisturbed: dict[str, Any],
-    record_property: Callable[[str, object], None],
+    record: Record,
 ) -> None:
     process = place.begin()
     wait_until(lambda: place.count_finished() >= 1 and place.containers(CELL_CONTAINERS), process)
@@ -273,4 +277,4 @@ def test_ctrl_c_again_and_again_leaves_no_container(
     assert end(process) == 130
     assert place.containers() == []
     assert not all(cell.is_finished for cell in place.load().cells)
-    resume_and_compare(place, undisturbed, record_property)
+    resume_and_compare(place, undisturbed, record)
