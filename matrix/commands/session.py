@@ -24,6 +24,7 @@ from matrix.engine.images import (
     ensure_toolchain_image,
     read_first_lines,
 )
+from matrix.engine.isolation import require_isolation
 from matrix.engine.protocol import Engine, EngineInfo
 from matrix.errors import EngineError, MachineError, RequestError
 from matrix.memory.live_runs import register_live_run
@@ -118,7 +119,7 @@ def _build_session(
     needs_focus: bool,
 ) -> Session:
     info = engine.query_info()
-    user = choose_container_user(rootless=info.rootless)
+    user = choose_safe_user(engine, info, emit)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     if needs_focus:
@@ -128,6 +129,18 @@ def _build_session(
         for name, image in images.items()
     }
     return Session(profile, catalog, engine, info, user, cache, tree, toolchains)
+
+
+def choose_safe_user(engine: Engine, info: EngineInfo, emit: EventSink) -> str:
+    """The user that containers run as.
+
+    EngineError where the engine is rootless and does not apply what a container is asked for: some accept
+    limits that they cannot hold.
+    """
+    user = choose_container_user(rootless=info.rootless)
+    if info.rootless:
+        require_isolation(engine, ensure_base_image(engine, emit), user)
+    return user
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:

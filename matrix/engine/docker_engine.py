@@ -185,10 +185,10 @@ class DockerEngine:
             api.tag(ref, repository, tag)
 
     def import_rootfs(self, tarball: Path, name: str) -> str:
-        repository, tag = docker.utils.parse_repository_tag(name)
         label = [f"LABEL {LABEL}={IMAGE_LABEL_VALUE}"]
         with self._open_checked_client(f"import {tarball} as {name}") as api:
-            api.import_image_from_file(str(tarball), repository, tag, changes=label)
+            # The tag with the name: Podman takes no notice of one by itself.
+            api.import_image_from_file(str(tarball), name, changes=label)
         return self._require_image_id(name)
 
     def build_image(self, name: str, files: Mapping[str, str], on_line: LineCallback) -> str:

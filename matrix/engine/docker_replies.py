@@ -105,7 +105,8 @@ def parse_engine_info(info: object, version: object) -> EngineInfo:
         memory=memory,
         cgroup=f"v{optional.get('CgroupVersion') or 1}",
         storage=str(optional.get("Driver", "")),
-        rootless="rootless" in str(optional.get("SecurityOptions")),
+        # Docker has it among its options, Podman for itself.
+        rootless=optional.get("Rootless") is True or "rootless" in str(optional.get("SecurityOptions")),
     )
 
 

@@ -1,5 +1,6 @@
 """Podman behind its Docker-compatible API: what it does otherwise, as the contract tests find it with 4.3."""
 
+import os
 import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ class PodmanDialect(Dialect):
         with NamedTemporaryFile("w", prefix="kmatrix-seccomp-", suffix=".json") as file:
             file.write(get_seccomp_profile(body))
             file.flush()
+            # The engine may be another user's.
+            os.fchmod(file.fileno(), 0o644)
             adapted = replace_seccomp_profile(body, file.name)
             # "NONE" is a health check to it like any other, for which it wants systemd.
             adapted.pop("Healthcheck")

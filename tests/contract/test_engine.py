@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import signal
+import tarfile
 import tempfile
 import threading
 import time
@@ -23,7 +24,7 @@ from uuid import uuid4
 import pytest
 
 from matrix.engine import images
-from matrix.engine.connect import ENGINES, choose_container_user, connect_engine
+from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import (
     LABEL,
     ContainerLimits,
@@ -34,6 +35,7 @@ from matrix.engine.protocol import (
     Mount,
 )
 from matrix.errors import EngineError
+from tests.engines import REAL_ENGINES, open_engine
 from tests.fakes.engine import FakeEngine
 
 # Not by process id: that may be another test run's as well, from another container on the same engine.
@@ -69,7 +71,6 @@ use Errno; for my $n (@ARGV) {
 _TRY_SOCKETS = (
     "for my $f (0..50) { for my $t (1, 2, 3, 5) { if (socket(my $s, $f, $t, 0)) { print qq($f\\n); last } } }"
 )
-REAL_ENGINES = [pytest.param(name, marks=pytest.mark.engine) for name in ENGINES]
 _NUMBERS = count()
 
 
@@ -173,12 +174,8 @@ _TOY: dict[str, Callable[[ContainerSpec, LineCallback, list[str]], int | Contain
 
 @cache
 def open_bench(name: str) -> Bench:
-    """A real engine. One of them must answer; a further one that is not on this machine is skipped."""
-    connect_engine()
-    try:
-        engine = ENGINES[name]()
-    except EngineError as error:
-        pytest.skip(f"{name}: {error}")
+    """A real engine; it is skipped where it is not on this machine."""
+    engine = open_engine(name)
     images.ensure_base_image(engine, lambda _: None, install=True)
     return Bench(engine, images.compute_base_tag())
 
@@ -636,6 +633,19 @@ class TestOnlyOnRealContainers:
 
     def test_everything_of_a_fast_long_output_arrives(self, real: Bench) -> None:
         assert real.output("seq 200000") == [str(number) for number in range(1, 200001)]
+
+    def test_a_root_file_system_is_imported_under_its_whole_name(self, real: Bench, tmp_path: Path) -> None:
+        name = f"kmatrix/{RUN}-root:trixie"
+        (tmp_path / "note").write_text("héllo\n")
+        with tarfile.open(tmp_path / "root.tar", "w") as tarball:
+            tarball.add(tmp_path / "note", "note")
+        imported = real.engine.import_rootfs(tmp_path / "root.tar", name)
+        try:
+            assert imported == real.engine.find_image_id(name)
+            assert name in real.engine.list_images()
+            assert real.engine.find_image_id(name.replace(":trixie", ":latest")) is None
+        finally:
+            real.engine.remove_image(name)
 
     def test_a_failed_build_tells_the_end_of_its_output(self, real: Bench) -> None:
         name = f"kmatrix/{RUN}:broken"
