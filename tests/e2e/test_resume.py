@@ -95,6 +95,21 @@ def test_a_run_that_is_killed_at_any_moment_and_resumed_is_the_undisturbed_one(
     request.node.user_properties += measured
 
 
+@pytest.mark.timeout(120 * max(5, _KILLS))
+def test_a_verdict_that_is_killed_at_any_moment_and_resumed_is_the_undisturbed_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    good = patched(tmp_path / "tree")
+    words = (str(REGRESSION), "--source", str(good), "--select=KVM=y,MODULES=n")
+
+    def open_place(name: object) -> Place:
+        return Place(tmp_path / str(name), words, task="patch")
+
+    measured = _measure(open_place("undisturbed"))
+    assert measured[0]["after/verdict.json"]["counts"]["broken"] == 1
+    request.node.user_properties += _kill_and_resume(open_place, _KILLS, measured)
+
+
 @pytest.mark.kernel
 @pytest.mark.timeout(
     300 * max(3, _KERNEL_KILLS)

@@ -115,9 +115,9 @@ class OwnEngine:
         options = [f"--{option}={self.root / name}" for option, name in places.items()]
         quiet = ["--bridge=none", "--iptables=false", "--ip-masq=false", "--log-level=error"]
         with (self.root / "log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                ["dockerd", f"--host={self.host}", *options, *quiet], stdout=log, stderr=log
-            )
+            # Without a bridge of its own it would remove that of the machine's engine.
+            command = ["unshare", "--net", "dockerd", f"--host={self.host}", *options, *quiet]
+            self._daemon = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
         while self._docker("info").returncode:
             if self._daemon.poll() is not None or time.monotonic() > deadline:
