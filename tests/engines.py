@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -87,7 +88,10 @@ def _start_podman() -> None:
     try:
         find_podman()
     except EngineError:
-        start_podman(print)
+        with warnings.catch_warnings():
+            # It works on when these tests are over.
+            warnings.simplefilter("ignore", ResourceWarning)
+            start_podman(print)
 
 
 def _load_images(podman: DockerEngine, url: str) -> None:
