@@ -55,7 +55,6 @@ from matrix.verdict.baseline import compare_with_baseline
 from reports import (
     DEFAULT_FORMAT,
     FORMATS,
-    NO_OPTIONS,
     ReportOptions,
     find_format,
     show_compared_runs,
@@ -128,6 +127,8 @@ def run(given: GivenSettings, *, baseline: str, known: str, resume: str) -> int:
         code = _compute_exit_code(stored.run, profile)
     else:
         result = apply_baseline(stored, baseline_options, werror=profile.werror)
+        with survive_failures("the run's reports"):
+            write_run_reports(stored, ReportOptions(regression=result.regression))
         show_regression(result.regression, result.known_issues, console)
         code = result.exit_code
     # Last: what the run itself found is told however this ends.
@@ -163,10 +164,15 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
     own=[
         _RUN_OPTION,
         _FORMAT_OPTION,
-        ("baseline", "", "a mail marks with >> what is new since this run: its directory, or its name"),
+        (
+            "baseline",
+            "",
+            "a page opens with what is new since this run, a mail marks it: its directory, or name",
+        ),
+        ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
     ]
 )
-def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the option's name
+def report(*, run: str, format: str, baseline: str, single_file: bool) -> int:  # noqa: A002 - the option's name
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
     find_format(format)
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
@@ -176,11 +182,10 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
         show_compared_runs(*stored_verdict, format, Console())
         return 0
     stored = _load_stored_run(run)
-    options = NO_OPTIONS
-    if baseline:
-        regression = compare_with_baseline(_load_stored_run(baseline), stored)
-        options = ReportOptions(new_findings=regression.new_findings)
-    show_run(stored, format, Console(), options)
+    if single_file and format != "html":
+        raise RequestError(f"--single-file is for pages, not for the format {format}", "add --format html")
+    regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
+    show_run(stored, format, Console(), ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 

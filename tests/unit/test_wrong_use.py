@@ -333,6 +333,7 @@ RUNS = [
     Row("report --run a-run --format htm", r"no report format 'htm' \(nearest: 'html'\)", "formats:"),
     Row("report --run a-run --baseline=", "--baseline is empty", "leave it out"),
     Row("report --run a-run --format mail --baseline nosuch", NO_SUCH_RUN, MAKES_ONE),
+    Row("report --run a-run --single-file", "for pages, not for the format terminal", "add --format html"),
     Row("compare", "compare needs 'before' and 'after'", "compare --help"),
     Row("compare a-run", "compare needs 'after'", "compare --help"),
     Row(("compare", "a-run", ""), "after is empty", "leave it out"),
