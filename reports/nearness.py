@@ -68,7 +68,9 @@ def _measure_conjunction(
         default=(BaseKind.DEFAULT, "defconfig"),
     )
     symbols = len({*(name for name in cube if name not in LANE_AXES), *everywhere})
-    setting = f"{base} with {format_count(symbols, 'symbol')} set" if symbols else f"{base}, whatever the symbols"
+    setting = (
+        f"{base} with {format_count(symbols, 'symbol')} set" if symbols else f"{base}, whatever the symbols"
+    )
     return Nearness(kind, symbols, f"{setting}{_KIND_NOTES[kind]}")
 
 

@@ -54,8 +54,13 @@ def test_each_cell_has_its_values_by_number() -> None:
         for name, place in zip(names, cell_of(data, FAILING)["at"], strict=True)
     }
     assert values == {
-        "arch": "powerpc", "toolchain": "gcc-14", "base": "defconfig", "KVM": "y", "MODULES": "n", "VFIO": "n",
-    }  # fmt: skip
+        "arch": "powerpc",
+        "toolchain": "gcc-14",
+        "base": "defconfig",
+        "KVM": "y",
+        "MODULES": "n",
+        "VFIO": "n",
+    }
 
 
 def test_an_axis_that_a_cell_has_not_and_a_value_that_the_plan_has_not() -> None:
