@@ -137,9 +137,10 @@ class _PageData:
         }
         return {name: value for name, value in row.items() if value not in (None, [], "", 0) or name == "id"}
 
-    def _describe_stage(self, stage: StageRecord) -> list[JsonValue]:
+    @staticmethod
+    def _describe_stage(stage: StageRecord) -> list[JsonValue]:
         words = (stage.name, str(stage.state), stage.exit, round(stage.seconds, 1))
-        return [*words, stage.objects, stage.compiled, self.texts.add(stage.command)]
+        return [*words, stage.objects, stage.compiled]
 
     def _describe_refs(self, cell: Cell) -> Iterator[list[JsonValue]]:
         """Each diagnostic of a cell, the object it came up in, and whether it proves nothing."""

@@ -1,4 +1,4 @@
-"""Pages of runs in a real Chromium, as a reader opens them from disk. It is the machine's own: Debian has one."""
+"""Pages of runs in a real Chromium, as a reader opens them from disk. Debian has it as a package."""
 
 import hashlib
 import os

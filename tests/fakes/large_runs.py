@@ -14,16 +14,15 @@ _UNREACHABLE = "KVM=m: MODULES=n makes it y"
 
 
 def a_large_run(cells: int, findings: int) -> Run:
-    """A run of about this many cells in 32 lanes, of which every second one shows one of the findings, in
-    turn."""
+    """A run of so many cells in 32 lanes. Every second one shows one of the findings of its lane, in turn."""
     said = [_create_finding(number) for number in range(findings)]
     lanes = list(product(ARCHES, TOOLCHAINS))
     rows = [
-        _create_cell(number, arch, toolchain, said)
+        _create_cell(number, arch, toolchain, said[lane :: len(lanes)])
         for lane, (arch, toolchain) in enumerate(lanes)
-        for number in range(lane * cells // len(lanes), (lane + 1) * cells // len(lanes))
+        for number in range(-(-cells // len(lanes)))
     ]
-    return a_run(rows, said)
+    return a_run(rows[:cells], said)
 
 
 def _create_finding(number: int) -> Diagnostic:
