@@ -28,7 +28,7 @@ from reports.changes import FINDING_OUTCOME_STATES, TRANSITION_STATES, RunChange
 from reports.embedded_logs import compress_failing_logs
 from reports.finding_view import FindingView, view_finding_change
 from reports.formatting import shorten_line
-from reports.grid import build_grid
+from reports.grid import arrange_cells, build_grid
 from reports.jinja_templates import (
     format_relative_url,
     load_html_template,
@@ -218,7 +218,10 @@ def render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun) -
         return f"{report['before' if cell.after is None else 'after']}#{quote_anchor(cell)}"
 
     return load_html_template("verdict.html.j2").render(
-        **_collect_verdict_values(verdict, before, after), report=report, cell_link=link_cell
+        **_collect_verdict_values(verdict, before, after),
+        report=report,
+        cell_link=link_cell,
+        grid=arrange_cells(verdict.cells, {**before.run.axes, **after.run.axes}),
     )
 
 
