@@ -25,6 +25,7 @@ from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
+from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
@@ -65,6 +66,7 @@ from reports import (
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
+from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
 from reports.log_formats import select_log_format
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
@@ -253,6 +255,19 @@ def compare(
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
     show_compared_runs(verdict, runs, format, Console())
     return code
+
+
+@define_task(
+    own=[
+        ("run", [], "a run's directory, or its name under runs/; repeats (default: the newest there)"),
+        ("format", next(iter(HISTORY_FORMATS)), f"{' or '.join(HISTORY_FORMATS)}; the latter on stdout"),
+    ]
+)
+def history(*, run: list[str], format: str) -> int:  # noqa: A002
+    """Several runs: when each finding and cell was good and bad, and how times moved."""
+    show = select_history_format(format)
+    show(HistoryView(collect_history(run, RUNS_DIRECTORY, read_command_line())), Console())
+    return 0
 
 
 @define_task(
@@ -490,7 +505,7 @@ program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
         "The main job": (setup, run, plan, patch),
-        "What a run found": (report, explain, compare, repro, shell),
+        "What a run found": (report, explain, compare, history, repro, shell),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, bench, lint),

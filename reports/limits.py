@@ -58,6 +58,10 @@ HTML_CONFIG_DIFFERENCES = 200
 HTML_DIFFERING_SYMBOLS = 60
 """Symbols of one such comparison."""
 
+HISTORY_CELLS = 200
+"""Cells of a history, and the times of those that moved most."""
+HISTORY_TIMES = 10
+
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""
 SYMBOL_CHANGES = 12

@@ -1,4 +1,4 @@
-"""The page of a verdict in Chromium."""
+"""The pages of a verdict and of a history in Chromium."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,7 +6,9 @@ from typing import Literal
 import pytest
 from playwright.sync_api import expect
 
+from matrix.verdict.run_history import RunHistory
 from reports import NO_OPTIONS, find_format
+from reports.history_view import HistoryView, render_history_html
 from tests.browser.conftest import OpenReader, find_violations
 from tests.fakes.verdicts import header_fix
 
@@ -24,6 +26,15 @@ def test_axe_finds_nothing_in_a_verdict(
 ) -> None:
     page = open_file(file, scheme=scheme, width=width).open()
     page.evaluate("for (const place of document.querySelectorAll('details')) place.open = true")
+    assert find_violations(page) == []
+
+
+def test_axe_finds_nothing_in_a_history(open_file: OpenReader, tmp_path: Path) -> None:
+    sides = header_fix()
+    made = tmp_path / "history.html"
+    made.write_text(render_history_html(HistoryView(RunHistory.of_runs((sides.before, sides.after)))))
+    page = open_file(made, width=420).open()
+    expect(page.locator("#findings + .wide tbody tr")).to_have_count(1)
     assert find_violations(page) == []
 
 
