@@ -35,6 +35,7 @@ from reports.jinja_templates import (
     load_markdown_template,
     quote_anchor,
 )
+from reports.lane_times import measure_lanes
 from reports.page_data import build_page_data, embed_json
 from reports.ranking import rank_findings
 
@@ -90,6 +91,7 @@ def render_html(stored: StoredRun, regression: Regression | None = None, *, sing
         baseline=baseline,
         detailed_count=limits.HTML.findings,
         shown_cells=limits.HTML.cells,
+        lanes=measure_lanes(run),
         cells=stored.cells_by_id,
         cell_sections=sections,
         faults=faults,
