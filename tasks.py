@@ -31,8 +31,10 @@ from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, 
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
-from matrix.commands.kept_runs import describe_stopped_run, list_dead_runs
-from matrix.commands.patch import evaluate_patch, find_verdict, parse_patch_request
+from matrix.commands.kept_verdicts import describe_stopped_work
+from matrix.commands.patch import evaluate_patch, find_verdict
+from matrix.commands.patch_request import parse_patch_request, read_named_series
+from matrix.commands.patch_resume import find_verdict_resumption, resume_verdict
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
@@ -50,7 +52,6 @@ from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
 from matrix.side_failures import survive_failures
-from matrix.source.mbox.series import read_series
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
 from reports import (
@@ -198,7 +199,7 @@ def _load_stored_run(run: str) -> StoredRun:
 @define_task(
     *(name for name in PROFILE_OPTIONS if name not in {"patch", "verify"}),
     own=[
-        ("file", POSITIONAL, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
+        ("file", POSITIONAL_LIST, "a patch, a diff, a mailbox, a directory of patches, or - for stdin"),
         ("before", [], "a patch that belongs to the base; repeats, in order"),
         ("message", "", "the id of the mail in FILE that holds the diff, or the cover letter"),
         ("each", False, "build after every patch of a series"),
@@ -206,22 +207,31 @@ def _load_stored_run(run: str) -> StoredRun:
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         _FORMAT_OPTION,
         ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
+        ("resume", "", "go on with this verdict where it stopped: its directory, its name, or latest"),
     ],
+    settle=GivenSettings,
 )
 def patch(
-    profile: Profile,
+    given: GivenSettings,
     *,
-    file: str,
+    file: list[str],
     before: list[str],
     message: str,
     format: str,  # noqa: A002
+    resume: str,
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
     find_format(format)  # before hours of building
-    request = parse_patch_request(read_series(file, message, sys.stdin.buffer), before, more)
+    series = read_named_series(file, message, sys.stdin.buffer, is_needed=not resume)
+    asked = parse_patch_request(series, before, more)
+    if resume:
+        resumption = find_verdict_resumption(resume, given, asked, RUNS_DIRECTORY)
+        evaluate = partial(resume_verdict, resumption)
+    else:
+        evaluate = partial(evaluate_patch, given.build_profile(), asked, argv=read_command_line())
     with display_progress(Console(stderr=format != "terminal")) as emit:
-        result = evaluate_patch(profile, request, emit, read_command_line())
+        result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
     show_compared_runs(result.verdict, result.runs, format, Console(), ReportOptions(tester=result.tester))
@@ -437,7 +447,7 @@ def sweep(profile: Profile, *, yes: bool, runs_older: str) -> int:
     """What the cache holds, and what can go: containers of dead runs, lanes, sources, what is old, images."""
     age = parse_age(runs_older)
     show_holdings(list_cache_holdings(), Console())
-    show_dead_runs(map(describe_stopped_run, list_dead_runs(RUNS_DIRECTORY)), Console())
+    show_dead_runs(describe_stopped_work(RUNS_DIRECTORY), Console())
     leftovers = sweep_leftovers(
         remove=yes, cache_size=profile.cache_size, runs=RUNS_DIRECTORY, runs_older=age
     )

@@ -1,4 +1,5 @@
-"""Signals that arrive wherever pytest was started: under nohup, from cron, behind a script's ``&``.
+"""Each engine in turn; and signals that arrive wherever pytest was started: under nohup, from cron, behind a
+script's ``&``.
 
 Who starts a process may ignore a signal for it. Python leaves it ignored, and so does every child: a test
 that sends it then waits for an end that never comes. A signal with a handler is the default for a child.
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from tests.engines import REAL_ENGINES, use_engine
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +26,15 @@ def hangups_arrive() -> Iterator[None]:
     """SIGHUP ends what a test starts. pytest itself outlives it, as nohup wants."""
     with _handle_signal(signal.SIGHUP, lambda *_: None):
         yield
+
+
+@pytest.fixture(scope="module", params=REAL_ENGINES)
+def each_engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of each engine in turn. Until the module's tests on it are over, `connect_engine` and the
+    processes that tests start find this one; a fixture of the module that keeps it must ask for this."""
+    name: str = request.param
+    with use_engine(name):
+        yield name
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from matrix.builder.dry_run import parse_dry_run
 from matrix.builder.kbuild_objects import has_object_lists, remove_object_lists, to_make_target
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
+from matrix.builder.prepared_files import PreparedFiles
 from matrix.builder.stage_objects import (
     StageObjects,
     read_built_objects,
@@ -83,6 +84,7 @@ class CellBuild:
     cell: Cell
     resolution: Resolution
     objects: LaneObjects
+    prepared: PreparedFiles
     runner: MakeRunner
     stages: Stages
     log: CellLog
@@ -103,7 +105,8 @@ class CellBuild:
         return self.objects.lane
 
     @cached_property
-    def _config(self) -> Config:
+    def config(self) -> Config:
+        """The cell's configuration."""
         return Config.parse(str(self.resolution.config))
 
     def run(self) -> CellResult:
@@ -115,7 +118,7 @@ class CellBuild:
         self.lane.put_config(str(self.resolution.config))
         for name in self.stages.list_stages():
             self.on_stage(name)
-            state = self.stages.find_skip_state(name, self._config, self._records[-1].state)
+            state = self.stages.find_skip_state(name, self.config, self._records[-1].state)
             try:
                 record = self._run_stage(name) if state is None else self._build_idle_record(name, state)
             except MachineError as error:
@@ -144,7 +147,7 @@ class CellBuild:
     def _is_config_unchanged(self) -> bool:
         # kbuild's syncconfig runs conf once more; with another result, what was built is another cell.
         text = self.lane.files.read_text(".config") or ""
-        return text == self.resolution.config or not Config.parse(text).diff(self._config)
+        return text == self.resolution.config or not Config.parse(text).diff(self.config)
 
     def _mark_untrusted(self, result: CellResult) -> CellResult:
         self.lane.mark_busy()
@@ -209,15 +212,18 @@ class CellBuild:
         )
 
     def _needs_headers(self) -> bool:
-        """Whether the headers are to be prepared before objects can be put back: once for all stages."""
-        return not self._has_put_back and self.objects.has_candidates
+        """Whether a make is to prepare the headers, once for all stages: where objects may be put back, which
+        fit or not by the headers, and these are not known without one."""
+        if self._has_put_back or not self.objects.has_candidates:
+            return False
+        return not self.prepared.put_back(str(self.resolution.config_sha256))
 
     def _put_objects_back(self, prepared: list[MakeResult]) -> None:
         """Put back what is on record, once for all stages, before the first make of the cell.
 
-        ``prepared`` is the make of the headers, if anything is on record that could be put back. Where it
-        failed, nothing is known to fit, and all of the kind that is put back is removed: what stands of it
-        may be on record with warnings, which make would not repeat.
+        ``prepared`` is the make of the headers, if there was one. Where it failed, nothing is known to fit,
+        and all of the kind that is put back is removed: what stands of it may be on record with warnings,
+        which make would not repeat.
         """
         has_put_back, self._has_put_back = self._has_put_back, True
         if has_put_back or _is_stopped(prepared):
@@ -229,7 +235,7 @@ class CellBuild:
             return
         # make would complain of a clock, and take them for newer than any object that is put back.
         touch_future_files(self.lane.build)
-        self.objects.put_back(self._config)
+        self.objects.put_back(self.config)
 
     def _keep_objects(self, objects: StageObjects, printed: BuildLog, moment: int) -> None:
         """Remember what was compiled. With another configuration than the cell's, it would be another's."""
@@ -239,7 +245,7 @@ class CellBuild:
             self.lane.listed_objects |= objects.listed
         compiled = self.objects.find_compiled(moment) - objects.unproven
         self.objects.keep_compiled(
-            self._config, self.cell.id, compiled, printed.occurrences, objects.listed | objects.current
+            self.config, self.cell.id, compiled, printed.occurrences, objects.listed | objects.current
         )
 
     def _sum_seconds(self, makes: list[MakeResult]) -> float:

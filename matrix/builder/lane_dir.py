@@ -3,7 +3,9 @@
 ``build/`` is mounted in the container. Beside it, ``lane.json`` records which tree it was made from. ``busy``
 exists while a container works in the directory. A container that was killed leaves objects half-written
 under a valid time stamp, so a lane that is busy when it is opened is dropped. So is one with files that are
-newer than now: make would take them for newer than whatever is edited until then.
+newer than now: make would take them for newer than whatever is edited until then. And so is one that was
+last used before the machine started: where that was a power cut, objects may be empty under valid time
+stamps, as a build does not bring them to the disk before their names.
 """
 
 import hashlib
@@ -31,6 +33,8 @@ from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
 from matrix.source.manifest import compare_manifests, touch_files
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 class _LaneState(BaseModel):
     """The content of ``lane.json``.
@@ -39,7 +43,7 @@ class _LaneState(BaseModel):
     ``copy_`` identifies the cache's copy of the tree. ``changed``: every file that ever differed between the
     trees this lane has built. An object that no cell needed since may still be of any of them, so each
     further tree must show all these files as new. ``listed``: the objects of every configuration that was
-    built here.
+    built here. ``boot``: the start of the machine in which it was last used.
     """
 
     schema_: Literal[2]
@@ -47,6 +51,7 @@ class _LaneState(BaseModel):
     copy_: str
     changed: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
+    boot: str = ""
 
 
 @dataclass
@@ -119,6 +124,7 @@ class LaneDirectory:
             copy_=_identify_copy(self.tree),
             changed=self.changed_files,
             listed=tuple(sorted(self.listed_objects)),
+            boot=read_boot_id(),
         )
         write_atomically(self.root / "lane.json", state.model_dump_json())
 
@@ -153,6 +159,14 @@ class LaneDirectory:
         """Remove these objects, so that make makes them again."""
         for name in objects:
             self.files.remove_file(name)
+
+
+def read_boot_id() -> str:
+    """What tells this start of the machine from others; empty where the system does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
 
 
 def parse_owner(owner: str) -> tuple[int, int]:
@@ -336,7 +350,7 @@ def _adapt_lane(root: Path, tree: SourceTree, cache: SourceCache, owner: str) ->
     """The lane as it was left, adapted to this tree; None when it must be made anew."""
     try:
         state = _LaneState.model_validate_json(ForeignDirectory(root).read_bytes("lane.json") or b"")
-        if _is_marked_busy(root) or find_future_file(root / "build"):
+        if state.boot != read_boot_id() or _is_marked_busy(root) or find_future_file(root / "build"):
             return None
     except (ForeignFileError, ValidationError):
         return None

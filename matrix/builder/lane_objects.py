@@ -9,7 +9,6 @@ these, so whatever of them warned is removed when its cell is done, and warns ag
 
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from os import stat_result
 
 from matrix.builder.kbuild_objects import list_module_parts, normalize_paths, parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
+from matrix.builder.prepared_files import find_prepared_headers
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.foreign_files import ForeignFileError
 from matrix.foreign_trees import COMMAND_FILE_LIMIT, TreeEntry, walk_build
@@ -30,7 +30,6 @@ from matrix.memory.tree_contents import ABSENT, digest_lines
 
 _LIBRARY = "lib.a"
 _C_AND_HEADER = ".[ch]"
-_PREPARED_HEADER = re.compile(r"(arch/[^/]+/)?include/generated/")
 _OBJECT_TOOLS = frozenset({"gcc", "clang", "as", "objtool", "sparse", "smatch", "kernel-doc"})
 """What works in the rule that makes an object: its words come with each making, and only with that."""
 _APART_TOOLS = frozenset({"modpost"})
@@ -314,7 +313,8 @@ class LaneObjects:
                 digests[name] = self._digest_file(name)
             return digests[name]
 
-        return ObjectSetting(self.reader, config, digest_generated, _digest_generated_names(entries))
+        headers = frozenset(find_prepared_headers(entries))
+        return ObjectSetting(self.reader, config, digest_generated, digest_lines(sorted(headers)), headers)
 
     def _digest_file(self, name: str) -> str:
         try:
@@ -330,12 +330,6 @@ def _find_objects(entries: Iterable[TreeEntry]) -> Iterator[tuple[str, TreeEntry
         if entry.is_file and entry.name.startswith(".") and entry.name.endswith(".o.cmd"):
             name = entry.name[1:].removesuffix(".cmd")
             yield (f"{entry.folder}/{name}" if entry.folder else name), entry
-
-
-def _digest_generated_names(entries: Iterable[TreeEntry]) -> str:
-    # Headers that are generated elsewhere are made with the objects next to them.
-    headers = (entry.path for entry in entries if entry.name.endswith(".h"))
-    return digest_lines(sorted(path for path in headers if _PREPARED_HEADER.match(path)))
 
 
 def _stamp(status: stat_result) -> _Stamp:

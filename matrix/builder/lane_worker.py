@@ -21,6 +21,7 @@ from matrix.builder.kbuild_deps import CommandFileReader
 from matrix.builder.lane_dir import LaneDirectory
 from matrix.builder.lane_objects import LaneObjects
 from matrix.builder.lanes import Lane, RequestsAhead, order_by_length
+from matrix.builder.prepared_files import PreparedFiles
 from matrix.builder.reuse import KnownResults, build_cell_inputs
 from matrix.builder.run_context import BuiltCell, RunContext
 from matrix.builder.same_cells import SameCells
@@ -30,7 +31,9 @@ from matrix.foreign_files import translate_foreign_faults
 from matrix.fs import translate_disk_full
 from matrix.interrupts import defer_interrupts
 from matrix.kconfig.config import Config
-from matrix.memory.objects import ASSEMBLY_VERSIONS, ObjectMemory, compute_object_scope
+from matrix.memory.assembly_versions import ASSEMBLY_VERSIONS
+from matrix.memory.objects import ObjectMemory, compute_object_scope
+from matrix.memory.prepared import PreparedMemory, compute_prepared_scope
 from matrix.memory.results import CellInputs
 from matrix.memory.unlisted_sources import add_unlisted_sources, find_prototype_headers
 from matrix.plan import Request, list_axes
@@ -191,6 +194,12 @@ class LaneWorker:
         folders = stages.list_make_targets("focus") if stages.last == "focus" else ()
         reader = self.context.session.input_reader
         return LaneObjects(self._directory, self._object_memory, reader, folders)
+
+    @cached_property
+    def _prepared(self) -> PreparedFiles:
+        tree = self.context.session.tree_contents
+        scope = compute_prepared_scope(self._runner.image, self._runner.make_line, tree)
+        return PreparedFiles(self._directory, PreparedMemory(self.context.memory, tree, scope))
 
     @cached_property
     def _same_cells(self) -> SameCells:
@@ -363,6 +372,8 @@ class LaneWorker:
         named = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
         others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
         unlisted = self._find_unlisted(named, others, build) if named else None
+        more = None if unlisted is None else others | unlisted
+        self._keep_prepared(result, build, more)
         if unlisted is None:
             return replace(result, sources=frozenset(), parts=None)
         parts = None
@@ -371,6 +382,13 @@ class LaneWorker:
         sources = named | unlisted | self._objects.list_sources(keys)
         return replace(result, sources=sources, parts=parts)
 
+    def _keep_prepared(self, result: CellResult, build: CellBuild, sources: Set[str] | None) -> None:
+        """Remember what was prepared for a cell, and of which sources. Not where conf, or what it runs, may
+        have printed something: it would have to print that each time."""
+        said = (result.diagnostics[ref.key] for ref in result.build_refs if ref.object is None)
+        if result.is_whole and all(diagnostic.tool == "make" for diagnostic in said):
+            self._prepared.keep(str(result.cell.config_sha256), build.config, sources)
+
     def _find_unlisted(self, named: Set[str], others: Set[str], build: CellBuild) -> frozenset[str] | None:
         """The sources of a cell that are on none of kbuild's lists; None where they cannot be known.
 
@@ -378,7 +396,7 @@ class LaneWorker:
         """
         reader = self.context.session.input_reader
         sources = add_unlisted_sources(others, reader)
-        if sources is None or Config.parse(str(build.resolution.config)).value_of(ASSEMBLY_VERSIONS) != "y":
+        if sources is None or build.config.value_of(ASSEMBLY_VERSIONS) != "y":
             return sources
         srcarch = self.context.session.catalog.arches[self.lane.arch].srcarch
         return sources | find_prototype_headers(named, reader, srcarch)
@@ -416,6 +434,8 @@ class LaneWorker:
                     if result.cell.state in ANSWERED_STATES - {State.FAIL}:
                         # Read now: the next cell overwrites the command files.
                         result = self._add_sources(result, build)
+                    elif result.cell.state is State.FAIL:
+                        self._keep_prepared(result, build, None)
                     if result.cell.state in ANSWERED_STATES:
                         self._examine_cell(reachable)
             except MachineError as error:
@@ -436,6 +456,7 @@ class LaneWorker:
             cell,
             reachable.resolution,
             self._objects,
+            self._prepared,
             self._runner,
             self.context.session.find_stages(self.lane.arch),
             reachable.log,

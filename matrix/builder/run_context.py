@@ -105,7 +105,7 @@ class Session:
         share = int(self.engine_info.memory * _USABLE_MEMORY / lanes_at_once)
         memory = parse_size(self.profile.memory) if self.profile.memory else share
         limits = ContainerLimits(memory=memory, seconds=parse_duration(self.profile.timeout))
-        return StepRunner(self.engine, self.user, owner, limits)
+        return StepRunner(self.engine, self.user, owner, limits, cache=self.cache.layout.root)
 
     def create_make_runner(
         self,

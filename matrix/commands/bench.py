@@ -32,7 +32,8 @@ from matrix.commands.bench_runs import (
     sum_make_seconds,
 )
 from matrix.commands.bench_ways import BenchCell, BenchWay, create_way
-from matrix.commands.patch import PatchRequest, evaluate_patch
+from matrix.commands.patch import evaluate_patch
+from matrix.commands.patch_request import PatchRequest
 from matrix.commands.restore import restore_session
 from matrix.commands.run import (
     check_output_unused,

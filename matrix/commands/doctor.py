@@ -11,8 +11,8 @@ from matrix.commands.cache_size import CacheHolding, list_cache_holdings, measur
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
-from matrix.engine.protocol import ContainerLimits, Engine
-from matrix.engine.step import Step, StepRunner
+from matrix.engine.isolation import list_missing_isolation
+from matrix.engine.protocol import Engine
 from matrix.errors import MachineError
 from matrix.fs import find_existing_path, measure_free_space
 from matrix.shell_words import format_command
@@ -21,17 +21,6 @@ from matrix.source.cache import SourceCache
 _GIB = 2**30
 _MIN_FREE_DISK = 15 * _GIB
 _MIN_MEMORY = 4 * _GIB
-_PROBE_MEMORY = 512 * 2**20
-# Prints a container's own limits: memory under cgroup v1 or v2, capabilities, privileges, user. A socket of
-# AF_INET is what engines' own filters of system calls let through, and kmatrix's does not.
-_PROBE_SCRIPT = """
-cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null | head -n 1
-grep -E '^(CapEff|NoNewPrivs):' /proc/self/status
-id -u
-touch /probe 2>/dev/null && echo writable
-perl -e 'print socket(my $s, 2, 1, 0) ? "unfiltered" : "filtered", "\n"'
-true
-"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,8 @@ def diagnose_machine(profile: Profile) -> list[HealthCheck]:
         info = engine.query_info()
     except MachineError as error:
         return [HealthCheck("engine", False, str(error), error.hint), *disk]
-    engine_line = f"{info.name} {info.version}, cgroup {info.cgroup}, {info.storage}"
+    rootless = ", rootless" if info.rootless else ""
+    engine_line = f"{info.name} {info.version}, cgroup {info.cgroup}, {info.storage}{rootless}"
     memory = HealthCheck(
         "memory",
         info.memory >= _MIN_MEMORY,
@@ -83,29 +73,10 @@ def _check_isolation(engine: Engine, user: str) -> HealthCheck:
     image = engine.find_image_id(compute_base_tag())
     if image is None:
         return HealthCheck("isolation", False, "not known before the base image is there", "./inv setup")
-    lines: list[str] = []
-    steps = StepRunner(engine, user, "doctor", ContainerLimits(memory=_PROBE_MEMORY, seconds=60))
     try:
-        steps.run(Step(image, ("sh", "-c", _PROBE_SCRIPT)), lines.append)
+        missing = list_missing_isolation(engine, image, user)
     except MachineError as error:
         return HealthCheck("isolation", False, str(error), error.hint)
-    return _evaluate_probe(lines, user)
-
-
-def _evaluate_probe(lines: list[str], user: str) -> HealthCheck:
-    words = " ".join(lines).split()
-    missing = [
-        name
-        for name, is_applied in (
-            ("the memory limit", bool(lines) and lines[0].strip() == str(_PROBE_MEMORY)),
-            ("dropped capabilities", "0000000000000000" in words),
-            ("no new privileges", "NoNewPrivs: 1" in " ".join(words)),
-            ("a read-only root", "writable" not in words),
-            ("the filter of system calls", "filtered" in words),
-            ("the user", user.partition(":")[0] in words),
-        )
-        if not is_applied
-    ]
     if missing:
         return HealthCheck(
             "isolation", False, f"the engine does not apply: {', '.join(missing)}", "use a rootful engine"

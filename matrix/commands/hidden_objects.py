@@ -1,6 +1,5 @@
 """Hidden objects of recorded runs, made again by themselves: where, from which tree, and for how many."""
 
-import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import translate_foreign_faults
 from matrix.record.demoted_build import DemotedBuild, HiddenObject
 from matrix.record.events import EventSink, ProgressNote
+from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Cell
 
 LOG_NAME = "look-through.log"
@@ -102,7 +102,7 @@ def _build_in_cell(
     directory: LaneDirectory,
 ) -> Builds:
     targets = [_describe_target(item, cell, stored) for item in hidden]
-    steps = session.create_step_runner(f"look-{secrets.token_hex(4)}")
+    steps = session.create_step_runner(name_look_owner(stored))
     runner = session.create_make_runner(steps, cell.toolchain, cell.make_variables, lambda: directory.build)
     log = _find_log(cell, stored.directory)
     with log.open_sink() as append_line:
@@ -111,6 +111,11 @@ def _build_in_cell(
     unnamed = DemotedBuild(reason="its name cannot stand in a command")
     kept = log.name if log.path.exists() else None
     return {item: replace(made.get(item.object, unnamed), log=kept) for item in hidden}
+
+
+def name_look_owner(stored: RunDirectory) -> str:
+    """Whom the containers of such builds belong to: a verdict that goes on finds what was left at work."""
+    return f"look-{stored.unique_name}"
 
 
 def _describe_target(item: HiddenObject, cell: Cell, stored: StoredRun) -> HiddenTarget:

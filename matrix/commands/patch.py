@@ -2,26 +2,46 @@
 
 Everything is kept in one directory: the patches as they were applied, both runs, the verdict.
 
+    request.json             what was asked for, so that it can go on where it was stopped
     patches/0001-….patch     as they were applied
     before/                  the run on the base
     after/                   the run with the patch, and the verdict
     after-1/ after-2/ …      instead, where each patch of a series is asked about; the verdict is in the last
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pydantic import ValidationError
 
+from matrix.builder.lane_worker import run_lanes
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile
 from matrix.commands.focus import check_focus, find_focus_additions, name_object
 from matrix.commands.hidden_objects import build_hidden_objects
+from matrix.commands.kept_verdicts import (
+    VERDICT_FILE,
+    describe_stopped_verdict,
+    find_unfinished_verdict,
+    hold_verdict,
+)
+from matrix.commands.patch_request import (
+    PATCHES_DIRECTORY,
+    REQUEST_FILE,
+    PatchRequest,
+    VerdictRequest,
+    convert_mail,
+    describe_patches,
+    name_patch_files,
+    store_request,
+)
+from matrix.commands.resume import reopen_run, restore_unchanged, resume_run
 from matrix.commands.run import (
+    begin_run,
     check_output_unused,
     claim_output_folder,
     create_output_directory,
@@ -31,9 +51,10 @@ from matrix.commands.run import (
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
-    fetch_source,
+    build_source_record,
+    build_tool_record,
+    patch_source,
     prepare_session,
-    read_git_identity,
     use_cache,
 )
 from matrix.errors import InterruptedRunError, RejectedPatchError, RequestError
@@ -42,50 +63,21 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
+from matrix.plan import plan_requests
 from matrix.record.demoted_build import DemotedBuild, HiddenObject
 from matrix.record.events import EventSink, ProgressNote
+from matrix.record.run_directory import holds_run
 from matrix.record.run_model import Run
 from matrix.record.states import UNTRIED_STATES
+from matrix.shell_words import format_command
 from matrix.source.kernel_tree import SourceTree
-from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import PatchSeries
 from matrix.user_files import expand_user_path, stat_user_path
 from matrix.verdict.comparison import compare_runs, extract_patch_step
 from matrix.verdict.gates import compute_verdict_exit_code, explain_withheld_tested_by
 from matrix.verdict.seen_through import HiddenBuilds
-from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchMail, PatchStep, Verdict, VerdictPatch
-
-VERDICT_FILE = "verdict.json"
-_PATCHES_DIRECTORY = "patches"
-
-
-@dataclass(frozen=True)
-class PatchRequest:
-    """A series of patches, and what its verdict is to be about.
-
-    ``base_patches`` belong to the base. ``fixes`` are findings of the base, by id or key, that must be fixed.
-    With ``each_patch`` the tree is built after every patch. ``tester`` is whom a Tested-by would name.
-    """
-
-    series: PatchSeries
-    base_patches: tuple[str, ...] = ()
-    fixes: tuple[str, ...] = ()
-    each_patch: bool = False
-    allow_lost: bool = False
-    tester: Mailbox | None = None
-
-
-def parse_patch_request(series: PatchSeries, before: Sequence[str], more: Mapping[str, Any]) -> PatchRequest:
-    """The request in the task's options. RequestError where a Tested-by is wanted and git has no name."""
-    return PatchRequest(
-        series=series,
-        base_patches=tuple(before),
-        fixes=tuple(more["fixes"]),
-        each_patch=more["each"],
-        allow_lost=more["allow_lost"],
-        tester=read_git_identity() if more["tested_by"] else None,
-    )
+from matrix.verdict.verdict_model import FindingStatus, Mailbox, PatchStep, Verdict
 
 
 @dataclass(frozen=True)
@@ -114,48 +106,71 @@ def evaluate_patch(
     RequestError for what is wrong with the request, RejectedPatchError when not even the first patch applies.
     InterruptedRunError when the user stopped it: what was built is kept.
     """
-    profile = profile.model_copy(update={"patch": (*profile.patch, *request.base_patches)})
     check_output_unused(profile)
     title = f"{profile.name}-patch"
     directory = create_output_directory(profile, title, environment.runs, datetime.now(UTC))
-    folder = claim_output_folder(directory, _PATCHES_DIRECTORY)
-    try:
-        trial = _try_patches(profile, request.series, folder, emit, environment)
-    except BaseException:
-        # Nothing was built yet, so nothing of a request that is refused is kept.
-        remove_tree(folder)
-        with suppress(OSError):
-            directory.rmdir()
-        raise
-    return _PatchEvaluation(trial, request, directory, emit, argv, environment).build_and_compare()
-
-
-@dataclass(frozen=True)
-class _TrialApplication:
-    """What will be built: the profile, its focus extended by what the patches touch, and the patches that
-    apply, as files. ``rejection`` is why the next one does not apply."""
-
-    profile: Profile
-    files: tuple[Path, ...]
-    rejection: str | None = None
+    folder = claim_output_folder(directory, PATCHES_DIRECTORY)
+    with hold_verdict(directory):
+        try:
+            kept = _try_patches(profile, request, argv, folder, emit, environment)
+        except BaseException:
+            # Nothing was built yet, so nothing of a request that is refused is kept.
+            remove_tree(folder)
+            with suppress(OSError):
+                directory.rmdir()
+            raise
+        stopped = find_unfinished_verdict(kept, environment.runs)
+        if stopped is not None:
+            emit(ProgressNote(f"The same request: {describe_stopped_verdict(stopped)}"))
+        store_request(kept, directory)
+        return PatchEvaluation(kept, kept.build_profile(), directory, emit, environment).build_and_compare()
 
 
 def _try_patches(
-    profile: Profile, series: PatchSeries, folder: Path, emit: EventSink, environment: Environment
-) -> _TrialApplication:
+    profile: Profile,
+    request: PatchRequest,
+    argv: Sequence[str],
+    folder: Path,
+    emit: EventSink,
+    environment: Environment,
+) -> VerdictRequest:
     """Apply the patches to a copy of the source, before anything is built. They are kept in the folder."""
-    files = _write_patch_files(series.patches, folder)
-    with prepare_session(profile, emit, environment, needs_focus=False) as session:
-        patched, rejection = _apply_as_many(session, files, emit)
-        trees = (session.tree.path, patched.path)
-        check_focus(profile, session.catalog, *trees)
-        touched = {path for patch in series.patches for path in patch.paths}
-        more = find_focus_additions(profile, session.catalog, trees, touched)
+    series = request.series
+    names = name_patch_files(series.patches)
+    for name, patch in zip(names, series.patches, strict=True):
+        write_atomically(folder / name, patch.content)
+    base = profile.model_copy(update={"patch": (*profile.patch, *request.base_patches)})
+    with prepare_session(base, emit, environment, needs_focus=False) as session:
+        patched, rejection = _apply_as_many(session, [folder / name for name in names], emit)
+        more = _follow_patches(session, patched, series)
         if more:
             emit(ProgressNote(f"The focus follows the patch: {', '.join(more)}."))
-        focused = profile.model_copy(update={"focus": (*profile.focus, *more)})
-        count = len(patched.patches) - len(session.tree.patches)
-    return _TrialApplication(focused, files[:count], rejection)
+        return VerdictRequest(
+            tool=build_tool_record(),
+            command=tuple(argv),
+            profile=profile.model_dump(mode="json", by_alias=True),
+            before=request.base_patches,
+            more_focus=more,
+            source=build_source_record(session.tree),
+            images={name: record.image_id for name, record in session.toolchains.items()},
+            files=names,
+            patches=describe_patches(series, len(patched.patches) - len(session.tree.patches), rejection),
+            cover=convert_mail(series.cover),
+            base_commit=series.base_commit,
+            notes=series.notes,
+            fixes=request.fixes,
+            each_patch=request.each_patch,
+            allow_lost=request.allow_lost,
+            tester=request.tester,
+        )
+
+
+def _follow_patches(session: Session, patched: SourceTree, series: PatchSeries) -> tuple[str, ...]:
+    """What the patches add to the focus. RequestError for a focus that neither side has."""
+    trees = (session.tree.path, patched.path)
+    check_focus(session.profile, session.catalog, *trees)
+    touched = {path for patch in series.patches for path in patch.paths}
+    return tuple(find_focus_additions(session.profile, session.catalog, trees, touched))
 
 
 def _apply_as_many(session: Session, files: Sequence[Path], emit: EventSink) -> tuple[SourceTree, str | None]:
@@ -164,29 +179,13 @@ def _apply_as_many(session: Session, files: Sequence[Path], emit: EventSink) -> 
     RejectedPatchError when it is the first of all.
     """
     try:
-        return _fetch_patched(session, files, emit), None
+        return patch_source(session, files, emit), None
     except RejectedPatchError as error:
-        count = error.patch_index - len(session.tree.patches)
+        count = error.patch_index
         if count < 1:
             raise
         emit(ProgressNote(f"{error} Built until there: {count} of {len(files)} patches."))
-        return _fetch_patched(session, files[:count], emit), str(error)
-
-
-def _fetch_patched(session: Session, files: Sequence[Path], emit: EventSink) -> SourceTree:
-    profile = _add_patches(session.profile, files)
-    return fetch_source(profile, session.engine, session.cache, session.user, emit)
-
-
-def _write_patch_files(patches: Sequence[PatchFile], folder: Path) -> tuple[Path, ...]:
-    """Write the patches as files, in the order in which they apply: under their own names, with a number
-    before each where two names are the same."""
-    own = [patch.name for patch in patches]
-    names = own if len(set(own)) == len(own) else [f"{n:04}-{name}" for n, name in enumerate(own, 1)]
-    files = [folder / name for name in names]
-    for file, patch in zip(files, patches, strict=True):
-        write_atomically(file, patch.content)
-    return tuple(files)
+        return patch_source(session, files[:count], emit), str(error)
 
 
 def _add_patches(profile: Profile, files: Sequence[Path]) -> Profile:
@@ -194,68 +193,115 @@ def _add_patches(profile: Profile, files: Sequence[Path]) -> Profile:
 
 
 @dataclass(frozen=True)
-class _PatchEvaluation:
-    """The builds and comparisons that one patch or series needs."""
+class PatchEvaluation:
+    """The builds and comparisons that one patch or series needs. What is in its directory already goes on.
 
-    trial: _TrialApplication
-    request: PatchRequest
+    ``profile`` is what is built on the base; its verdict is held by the caller.
+    """
+
+    request: VerdictRequest
+    profile: Profile
     directory: Path
     emit: EventSink
-    argv: Sequence[str]
     environment: Environment
 
     def build_and_compare(self) -> PatchResult:
+        """Build what has no result yet, and write the verdict. InterruptedRunError when the user stopped
+        it."""
         # What the run before left is what the others are made of.
         with use_cache(self.environment.open_cache()):
-            result = self._build_and_compare()
-        limit_caches(self.trial.profile, self.emit, self.environment)
-        return result
+            runs = self._build_runs()
+            verdict = self._build_verdict(runs)
+            write_atomically(
+                runs[-1].directory / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
+            )
+        limit_caches(self.profile, self.emit, self.environment)
+        return self.conclude(verdict, runs)
 
-    def _build_and_compare(self) -> PatchResult:
-        before = self._build_run(self.trial.profile, "before")
-        _require_findings(before, self.request.fixes)
-        runs = (before, *self._build_after_runs())
-        verdict = self._build_verdict(runs)
-        write_atomically(
-            runs[-1].directory / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
-        )
+    def conclude(self, verdict: Verdict, runs: Sequence[StoredRun]) -> PatchResult:
+        """The verdict with its exit code, and with its tester where a tag is earned."""
         code, tester = self._compute_exit_code(verdict), self.request.tester
         why = (
-            explain_withheld_tested_by(verdict, before, runs[-1], self._find_touched_objects(verdict, before))
+            explain_withheld_tested_by(
+                verdict, runs[0], runs[-1], self._find_touched_objects(verdict, runs[0])
+            )
             if tester
             else ""
         )
         if why and code is ExitCode.PASSED:
             code = ExitCode.WRONG_REQUEST
-        return PatchResult(verdict, runs, code, None if why else tester, why)
+        return PatchResult(verdict, tuple(runs), code, None if why else tester, why)
 
     def _compute_exit_code(self, verdict: Verdict) -> ExitCode:
         return compute_verdict_exit_code(
             verdict,
             allow_lost=self.request.allow_lost,
-            werror=self.trial.profile.werror,
+            werror=self.profile.werror,
             # Not all that was asked about could be tried, as not all of it applies.
-            incomplete=self.trial.rejection is not None,
+            incomplete=self.request.applied_count < len(self.request.patches),
         )
 
-    def _build_after_runs(self) -> Sequence[StoredRun]:
-        files = self.trial.files
-        if not self.request.each_patch or len(files) == 1:
-            return [self._build_run(_add_patches(self.trial.profile, files), "after")]
-        counts = range(1, len(files) + 1)
-        return [self._build_run(_add_patches(self.trial.profile, files[:n]), f"after-{n}") for n in counts]
+    def _build_runs(self) -> Sequence[StoredRun]:
+        first, *others = self.request.run_names
+        before = self._build_run(first, self._build_base)
+        self._require_findings(before)
+        files = self.request.list_files(self.directory)
+        parts = [files[: number + 1] for number in range(len(others))] if len(others) > 1 else [files]
+        return [
+            before,
+            *(
+                self._build_run(name, partial(self._build_patched, before.run, part))
+                for name, part in zip(others, parts, strict=True)
+            ),
+        ]
 
-    def _build_run(self, profile: Profile, name: str) -> StoredRun:
+    def _build_run(self, name: str, build: Callable[[Path], StoredRun]) -> StoredRun:
+        """The run of this name: what was begun goes on, and what was not is built."""
         self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
-        profile = profile.model_copy(update={"out": str(self.directory / name)})
-        stored = run_matrix(profile, self.emit, self.argv, self.environment, needs_focus=False)
+        directory = self.directory / name
+        if holds_run(directory):
+            resumption = reopen_run(directory, self.profile)
+            stored = resume_run(resumption, self.emit, self.environment)
+        else:
+            stored = build(directory)
         if stored.run.interrupted:
             raise self._create_interruption()
         stored.write_findings()
         return stored
 
+    def _build_base(self, directory: Path) -> StoredRun:
+        profile = self.profile.model_copy(update={"out": str(directory)})
+        command = self.request.command
+        return run_matrix(profile, self.emit, command, self.environment, needs_focus=False)
+
+    def _build_patched(self, before: Run, files: Sequence[Path], directory: Path) -> StoredRun:
+        """A run with these patches, on the very tree that the one before was built from: its origin may have
+        been edited meanwhile."""
+        profile = _add_patches(self.profile, files).model_copy(update={"out": str(directory)})
+        requests, now = plan_requests(profile), datetime.now(UTC)
+        with restore_unchanged(before, self.emit, self.environment) as base:
+            session = replace(base, profile=profile, tree=patch_source(base, files, self.emit))
+            command, environment = self.request.command, self.environment
+            with begin_run(session, requests, now, self.emit, command, environment) as context:
+                run_lanes(context)
+            return StoredRun(context.journal.snapshot_run(), directory)
+
+    def _require_findings(self, before: StoredRun) -> None:
+        """RequestError for a finding that the base does not have, before anything is built with the patch.
+
+        Where nothing of the base could be tried, it is not known what it has.
+        """
+        if any(cell.state not in UNTRIED_STATES for cell in before.run.cells):
+            try:
+                for name in self.request.fixes:
+                    before.find_finding(name)
+            except RequestError:
+                # What is refused cannot go on.
+                (self.directory / REQUEST_FILE).unlink(missing_ok=True)
+                raise
+
     def _build_verdict(self, sides: Sequence[StoredRun]) -> Verdict:
-        series, before = self.request.series, sides[0].run
+        request, before = self.request, sides[0].run
         builds = HiddenBuilds()
         verdict = self._compare_sides(sides, builds)
         # What is behind the errors of the one side may ask for a look at the other.
@@ -263,13 +309,11 @@ class _PatchEvaluation:
             builds.add(self._build_hidden(sides, builds.wanted))
             verdict = self._compare_sides(sides, builds)
         details = {
-            "patches": tuple(
-                self._describe_patch(number, patch) for number, patch in enumerate(series.patches)
-            ),
-            "cover": _convert_mail(series.cover),
-            "base_commit": series.base_commit,
-            "base_differs": format_base_mismatch(series.base_commit, before),
-            "notes": series.notes,
+            "patches": request.patches,
+            "cover": request.cover,
+            "base_commit": request.base_commit,
+            "base_differs": format_base_mismatch(request.base_commit, before),
+            "notes": request.notes,
         }
         return verdict.model_copy(update=details)
 
@@ -293,11 +337,15 @@ class _PatchEvaluation:
             raise self._create_interruption() from interrupt
 
     def _create_interruption(self) -> InterruptedRunError:
-        return InterruptedRunError(f"interrupted; what was built is kept in {self.directory}")
+        name = self.directory.name if self.directory.parent == self.environment.runs else str(self.directory)
+        return InterruptedRunError(
+            f"interrupted; what was built is kept in {self.directory}",
+            f"to go on: {format_command('./inv', 'patch', '--resume', name)}",
+        )
 
-    @property
+    @cached_property
     def _applied_patches(self) -> Sequence[PatchFile]:
-        return self.request.series.patches[: len(self.trial.files)]
+        return self.request.load_patches(self.directory)
 
     def _build_steps(
         self, sides: Sequence[StoredRun], touched: set[str], builds: HiddenBuilds
@@ -307,21 +355,11 @@ class _PatchEvaluation:
         return [
             extract_patch_step(
                 patch.name,
-                _read_patch_subject(patch),
+                patch.subject,
                 compare_runs(sides[number], sides[number + 1], touched=touched, builds=builds),
             )
-            for number, patch in enumerate(self._applied_patches)
+            for number, patch in enumerate(self.request.patches[: self.request.applied_count])
         ]
-
-    def _describe_patch(self, number: int, patch: PatchFile) -> VerdictPatch:
-        refused = self.trial.rejection if number == len(self.trial.files) else None
-        return VerdictPatch(
-            name=patch.name,
-            subject=_read_patch_subject(patch),
-            sha256=patch.sha256,
-            mail=_convert_mail(patch.mail),
-            refused=refused,
-        )
 
     def _find_touched_objects(self, verdict: Verdict, before: StoredRun) -> set[str]:
         """Objects of changed sources; and those in which a finding went away, since nothing but the patch
@@ -332,16 +370,6 @@ class _PatchEvaluation:
         return own | {
             object_ for ids in fixed for name in ids for object_ in before.findings_by_id[name].objects
         }
-
-
-def _require_findings(before: StoredRun, names: Sequence[str]) -> None:
-    """RequestError for a finding that the base does not have, before anything is built with the patch.
-
-    Where nothing of the base could be tried, it is not known what it has.
-    """
-    if any(cell.state not in UNTRIED_STATES for cell in before.run.cells):
-        for name in names:
-            before.find_finding(name)
 
 
 def find_verdict(spec: str, runs: Path) -> tuple[Verdict, tuple[StoredRun, ...]] | None:
@@ -383,26 +411,3 @@ def format_base_mismatch(commit: str | None, before: Run) -> str | None:
         return None
     dirty = ", with uncommitted changes" if git.dirty else ""
     return f"{made_for}; it was tried on {git.commit[:12]} ({git.describe}{dirty})"
-
-
-def _read_patch_subject(patch: PatchFile) -> str:
-    return parse_subject(patch.mail.subject).title if patch.mail else ""
-
-
-def _convert_mail(mail: Mail | None) -> PatchMail | None:
-    if mail is None:
-        return None
-    return PatchMail(
-        message_id=mail.id,
-        subject=mail.subject,
-        sender=_convert_mailbox(mail.sender),
-        to=tuple(map(_convert_mailbox, mail.to)),
-        cc=tuple(map(_convert_mailbox, mail.cc)),
-        references=mail.references,
-        date=mail.date,
-        quote=extract_quote(mail),
-    )
-
-
-def _convert_mailbox(address: MailAddress) -> Mailbox:
-    return Mailbox(name=address.name, address=address.address)

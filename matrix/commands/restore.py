@@ -10,12 +10,12 @@ from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
     build_base_record,
+    choose_safe_user,
     ensure_images,
     fetch_source,
     resolve_image_ref,
     use_cache,
 )
-from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
 from matrix.record.events import EventSink, ProgressNote
@@ -52,7 +52,7 @@ def restore_session(
     engine, cache = environment.find_engine(), environment.open_cache()
     with use_cache(cache):
         info = engine.query_info()
-        user = choose_container_user(rootless=info.rootless)
+        user = choose_safe_user(engine, info, emit)
         records = {
             name: _restore_toolchain(run.find_toolchain(name), name, engine, catalog, emit)
             for name in ([toolchain] if toolchain else run.toolchains)

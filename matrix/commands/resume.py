@@ -7,11 +7,12 @@ nothing, unless the origin is named once more.
 
 import hashlib
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from matrix.builder.cell_record import create_blank_cell
 from matrix.builder.finished_cells import FinishedCells
@@ -20,6 +21,7 @@ from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands.kept_runs import FREE_KEYS, list_differing_keys
+from matrix.commands.patch_request import REQUEST_FILE
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import limit_caches, record_run
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_tool_record, fetch_source
@@ -38,9 +40,13 @@ from matrix.record.run_directory import (
     list_half_made_files,
     read_configure_sizes,
 )
-from matrix.record.run_model import Cell, Pause, Run, Tool
+from matrix.record.run_model import Cell, Pause, Run, SourceRecord, Tool
+from matrix.shell_words import format_command
+from matrix.source.kernel_tree import SourceTree
+from matrix.user_files import expand_user_path, stat_user_path
 
-_ORIGIN_KEYS = frozenset({"source", "patch"})
+ORIGIN_KEYS = frozenset({"source", "patch"})
+"""Keys of a profile that, named once more, are looked at anew."""
 
 
 @dataclass(frozen=True)
@@ -69,54 +75,93 @@ def find_resumption(
     """
     if not spec:
         return None
-    stored = RunDirectory.load(find_run_directory(spec, runs, command))
+    stored = RunDirectory.load(_find_stopped_run(spec, runs, command))
     run = stored.run
     check_restorable(run, "there is nothing to go on with", stored.name)
-    _check_tool(run.tool, build_tool_record(), stored)
+    check_tool(run.tool, run.id)
     recorded = parse_recorded_profile(run.profile, f"the profile of {run.id}")
-    asked = _resolve_asked(run, given)
-    _check_profile(recorded, asked, stored)
-    if compute_plan_digest(plan_requests(recorded)) != run.plan_sha256:
-        raise _refuse(stored, "its profile makes another plan now")
+    asked = resolve_asked(run.profile, run.id, given)
+    check_same_request(recorded, asked, run.id)
+    named = given.profile is not None or bool(given.keys & ORIGIN_KEYS)
+    return Resumption(stored, _relax_profile(stored, recorded, asked), named)
+
+
+def _find_stopped_run(spec: str, runs: Path, command: Sequence[str]) -> Path:
+    for directory in (expand_user_path(spec), runs / spec):
+        if stat_user_path(directory / REQUEST_FILE, f"the run {spec}"):
+            raise RequestError(
+                f"{spec} is a verdict, not a run", f"{format_command('./inv', 'patch', '--resume', spec)}"
+            )
+    return find_run_directory(spec, runs, command)
+
+
+def reopen_run(directory: Path, asked: Profile) -> Resumption:
+    """The run in this directory as it is to go on, with what may differ as it is in ``asked``.
+
+    RequestError where it cannot go on.
+    """
+    stored = RunDirectory.load(directory)
+    recorded = parse_recorded_profile(stored.run.profile, f"the profile of {stored.run.id}")
+    return Resumption(stored, _relax_profile(stored, recorded, asked), names_origin=False)
+
+
+def _relax_profile(stored: RunDirectory, recorded: Profile, asked: Profile) -> Profile:
+    """The recorded profile, with what may differ as it was said now. RequestError where its plan is not that
+    of the run."""
+    if compute_plan_digest(plan_requests(recorded)) != stored.run.plan_sha256:
+        raise build_refusal(stored.run.id, "its profile makes another plan now")
+    return take_free_keys(recorded, asked)
+
+
+def take_free_keys(recorded: Profile, asked: Profile) -> Profile:
+    """A profile with the keys of another on which no result depends."""
     names = [key.replace("-", "_") for key in FREE_KEYS]
-    free = {name: getattr(asked, name) for name in names}
-    named = given.profile is not None or bool(given.keys & _ORIGIN_KEYS)
-    return Resumption(stored, recorded.model_copy(update=free), named)
+    return recorded.model_copy(update={name: getattr(asked, name) for name in names})
 
 
-def _check_tool(recorded: Tool, current: Tool, stored: RunDirectory) -> None:
+def check_tool(recorded: Tool, name: str, task: str = "run") -> None:
+    """RequestError where what is called ``name`` was made by another kmatrix than this one."""
+    current = build_tool_record()
     if recorded != current:
         was, now = (f"{tool.version} {tool.commit or ''}".strip() for tool in (recorded, current))
-        raise _refuse(stored, f"kmatrix is {now}, and was {was}")
+        raise build_refusal(name, f"kmatrix is {now}, and was {was}", task)
 
 
-def _resolve_asked(run: Run, given: GivenSettings) -> Profile:
-    """The profile that was asked for now: the one that was named, or the run's own, with what was said."""
+def resolve_asked(recorded: Mapping[str, Any], name: str, given: GivenSettings) -> Profile:
+    """The profile that was asked for now: the one that was named, or the recorded one of what is called
+    ``name``, with what was said."""
     if given.profile is not None:
         return given.build_profile()
-    return parse_recorded_profile(run.profile, f"the profile of {run.id}", given.layers)
+    return parse_recorded_profile(recorded, f"the profile of {name}", given.layers)
 
 
-def _check_profile(recorded: Profile, asked: Profile, stored: RunDirectory) -> None:
+def check_same_request(recorded: Profile, asked: Profile, name: str, task: str = "run") -> None:
+    """RequestError, with what differs, where two profiles ask for something else."""
     was, now = (profile.model_dump(mode="json", by_alias=True) for profile in (recorded, asked))
     differing = list_differing_keys(was, now)
     if differing:
-        words = (f"{key} is {_format(now[key])}, and was {_format(was[key])}" for key in differing)
-        raise _refuse(stored, "; ".join(words))
+        words = (describe_difference(key, was[key], now[key]) for key in differing)
+        raise build_refusal(name, "; ".join(words), task)
 
 
-def _format(value: object) -> str:
-    if isinstance(value, list):
+def describe_difference(key: str, was: object, now: object) -> str:
+    """``stage is vmlinux, and was focus``."""
+    return f"{key} is {_format_value(now)}, and was {_format_value(was)}"
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "nothing"
     if isinstance(value, dict):
         return ", ".join(f"{name}={item}" for name, item in value.items()) or "nothing"
     return "not set" if value is None else str(value)
 
 
-def _refuse(stored: RunDirectory, difference: str) -> RequestError:
+def build_refusal(name: str, difference: str, task: str = "run") -> RequestError:
+    """Why what is called ``name`` cannot go on, and the task that makes another."""
     return RequestError(
-        f"{stored.run.id} cannot be resumed: {difference}",
-        "./inv run, without --resume, makes another run, and finds what is remembered of this one",
+        f"{name} cannot be resumed: {difference}",
+        f"./inv {task}, without --resume, makes another, and finds what is remembered of this one",
     )
 
 
@@ -129,20 +174,22 @@ def resume_run(
     was.
     """
     directory = resumption.stored.directory
-    _check_own_files(directory)
+    check_own_files(directory)
     last_written = _find_last_write(directory)
     with closing(open_journal(directory)) as file:
         # As it is now that nobody else writes it.
         found = RunDirectory.load(directory)
+        for path in list_half_made_files(directory):
+            remove_tree(path)
         requests = plan_requests(resumption.profile)
         kept = _select_whole_cells(found)
         if found.run.finished and not found.run.interrupted and len(kept) == len(requests):
             emit(ProgressNote(f"Every cell of {found.run.id} has its result: nothing is left to build."))
             return StoredRun(found.run, directory)
-        with _restore_unchanged(resumption, emit, environment) as session:
-            _remove_containers(session.engine, found.unique_name)
-            for path in list_half_made_files(directory):
-                remove_tree(path)
+        names_origin = resumption.names_origin
+        with restore_unchanged(found.run, emit, environment, names_origin=names_origin) as restored:
+            session = replace(restored, profile=resumption.profile)
+            remove_containers(session.engine, {found.unique_name})
             record = _build_record(found.run, requests, kept, last_written)
             begun = RunDirectory(record, directory)
             cells = FinishedCells(begun, read_configure_sizes(directory))
@@ -153,7 +200,7 @@ def resume_run(
     return stored
 
 
-def _check_own_files(directory: Path) -> None:
+def check_own_files(directory: Path) -> None:
     """RequestError where something in a run's directory is a link: kmatrix makes none there, and a run that
     comes from somebody else must not lead what is written elsewhere."""
     for entry in walk_tree(directory):
@@ -196,34 +243,36 @@ class _NamedFiles:
 
 
 @contextmanager
-def _restore_unchanged(
-    resumption: Resumption, emit: EventSink, environment: Environment
+def restore_unchanged(
+    run: Run, emit: EventSink, environment: Environment, *, names_origin: bool = False
 ) -> Iterator[Session]:
-    """The session that the run was made in. RequestError where anything in it has become another."""
-    run = resumption.stored.run
+    """The session that a run was made in. RequestError where anything in it has become another.
+
+    With ``names_origin`` its source and patches are looked at anew.
+    """
     with restore_session(run, None, emit, environment) as session:
         changed = [f"{what} has changed" for what in list_changes(session, run)]
-        if resumption.names_origin:
-            changed += _list_origin_changes(session, run, emit)
+        if names_origin:
+            tree = fetch_source(session.profile, session.engine, session.cache, session.user, emit)
+            changed += list_source_changes(tree, run.source)
         if changed:
-            raise _refuse(resumption.stored, "; ".join(changed))
-        yield replace(session, profile=resumption.profile)
+            raise build_refusal(run.id, "; ".join(changed))
+        yield session
 
 
-def _list_origin_changes(session: Session, run: Run, emit: EventSink) -> Iterator[str]:
+def list_source_changes(tree: SourceTree, recorded: SourceRecord) -> Iterator[str]:
     """What source and patches are now, where that is not what was built."""
-    tree = fetch_source(session.profile, session.engine, session.cache, session.user, emit)
-    was = {patch.name: patch.sha256 for patch in run.source.patches}
+    was = {patch.name: patch.sha256 for patch in recorded.patches}
     now = {patch.name: patch.sha256 for patch in tree.patches}
     yield from (f"the patch {name} has changed" for name in was | now if was.get(name) != now.get(name))
-    if tree.digest != run.source.digest:
-        yield f"the source is sha256 {tree.digest[:12]}, and was {run.source.digest[:12]}"
+    if tree.digest != recorded.digest:
+        yield f"the source is sha256 {tree.digest[:12]}, and was {recorded.digest[:12]}"
 
 
-def _remove_containers(engine: Engine, owner: str) -> None:
-    """Remove what the process that was killed left at work for the run."""
+def remove_containers(engine: Engine, owners: Set[str]) -> None:
+    """Remove what a process that was killed left at work for these runs."""
     for name, label in engine.list_containers().items():
-        if label == owner:
+        if label in owners:
             engine.remove_container(name)
 
 

@@ -73,20 +73,39 @@ def run_matrix(
     now = datetime.now(UTC)
     check_output_unused(profile)
     with prepare_session(profile, emit, environment, needs_focus=needs_focus) as session:
-        _check_knob_conflicts(session, requests)
-        directory = create_output_directory(profile, profile.name, environment.runs, now)
-        claim_run_directory(directory)
-        name = directory.name if profile.out is None else generate_run_id(profile.name, now)
-        record = _build_blank_run(name, session, requests, now, argv, baseline)
-        _mention_unfinished_run(record, environment.runs, emit)
-        with record_run(session, requests, RunDirectory(record, directory), emit) as context:
-            if profile.out is None:
-                # Now, as it holds a run: one that was killed before could not be resumed.
-                link_latest_run(directory)
+        with begin_run(session, requests, now, emit, argv, environment, baseline) as context:
             run_lanes(context)
-        stored = StoredRun(context.journal.snapshot_run(), directory)
+        stored = StoredRun(context.journal.snapshot_run(), context.journal.directory)
     limit_caches(profile, emit, environment)
     return stored
+
+
+@contextmanager
+def begin_run(
+    session: Session,
+    requests: Sequence[Request],
+    started: datetime,
+    emit: EventSink,
+    argv: Sequence[str] = (),
+    environment: Environment = LOCAL_ENVIRONMENT,
+    baseline: BaselineOptions | None = None,
+) -> Iterator[RunContext]:
+    """What the lanes of a new run share, which has the requests of its session's profile.
+
+    Its record is written however the ``with`` block ends.
+    """
+    profile = session.profile
+    _check_knob_conflicts(session, requests)
+    directory = create_output_directory(profile, profile.name, environment.runs, started)
+    claim_run_directory(directory)
+    name = directory.name if profile.out is None else generate_run_id(profile.name, started)
+    record = _build_blank_run(name, session, requests, started, argv, baseline)
+    _mention_unfinished_run(record, environment.runs, emit)
+    with record_run(session, requests, RunDirectory(record, directory), emit) as context:
+        if profile.out is None:
+            # Now, as it holds a run: one that was killed before could not be resumed.
+            link_latest_run(directory)
+        yield context
 
 
 def _mention_unfinished_run(request: Run, runs: Path, emit: EventSink) -> None:

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -24,6 +24,7 @@ from matrix.engine.images import (
     ensure_toolchain_image,
     read_first_lines,
 )
+from matrix.engine.isolation import require_isolation
 from matrix.engine.protocol import Engine, EngineInfo
 from matrix.errors import EngineError, MachineError, RequestError
 from matrix.memory.live_runs import register_live_run
@@ -39,11 +40,13 @@ from matrix.record.run_model import (
     ToolchainRecord,
 )
 from matrix.resolve.base_files import check_base_files, read_base_texts
+from matrix.source.apply import apply_patches
 from matrix.source.cache import SourceCache
 from matrix.source.fetch import fetch_tree
 from matrix.source.kernel_tree import SourceTree
 from matrix.source.mbox.patch_file import PatchFile
 from matrix.source.mbox.series import read_series
+from matrix.source.sandbox import Sandbox
 from matrix.source.spec import parse_source_spec
 from matrix.verdict.verdict_model import Mailbox
 
@@ -116,7 +119,7 @@ def _build_session(
     needs_focus: bool,
 ) -> Session:
     info = engine.query_info()
-    user = choose_container_user(rootless=info.rootless)
+    user = choose_safe_user(engine, info, emit)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     if needs_focus:
@@ -126,6 +129,18 @@ def _build_session(
         for name, image in images.items()
     }
     return Session(profile, catalog, engine, info, user, cache, tree, toolchains)
+
+
+def choose_safe_user(engine: Engine, info: EngineInfo, emit: EventSink) -> str:
+    """The user that containers run as.
+
+    EngineError where the engine is rootless and does not apply what a container is asked for: some accept
+    limits that they cannot hold.
+    """
+    user = choose_container_user(rootless=info.rootless)
+    if info.rootless:
+        require_isolation(engine, ensure_base_image(engine, emit), user)
+    return user
 
 
 def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
@@ -195,13 +210,25 @@ def fetch_source(
         image=ensure_base_image(engine, emit),
         user=user,
         note=lambda text: emit(ProgressNote(text)),
-        patches=read_patches(profile, emit),
+        patches=read_patches(profile.patch, emit),
     )
 
 
-def read_patches(profile: Profile, emit: EventSink) -> list[PatchFile]:
-    """Read the profile's patches in order, a series as its patches; RequestError when one cannot be read."""
-    all_series = [read_series(patch) for patch in profile.patch]
+def patch_source(session: Session, files: Sequence[Path], emit: EventSink) -> SourceTree:
+    """A session's tree with these patches on top. RejectedPatchError as `apply_patches` has it."""
+    image = ensure_base_image(session.engine, emit)
+    return apply_patches(
+        session.tree,
+        read_patches(map(str, files), emit),
+        Sandbox(session.engine, image, session.user, cache=session.cache.layout.root),
+        session.cache,
+        lambda text: emit(ProgressNote(text)),
+    )
+
+
+def read_patches(specs: Iterable[str], emit: EventSink) -> list[PatchFile]:
+    """Read patches in order, a series as its patches; RequestError when one cannot be read."""
+    all_series = [read_series(spec) for spec in specs]
     for note in chain.from_iterable(series.notes for series in all_series):
         emit(ProgressNote(note))
     return [patch for series in all_series for patch in series.patches]

@@ -3,16 +3,21 @@
 import os
 import subprocess
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
-from matrix.commands.session import ensure_images, fetch_source
+from matrix.commands.session import choose_safe_user, ensure_images, fetch_source
 from matrix.engine.bootstrap import HostSystem, apt_install
-from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.connect import connect_engine
+from matrix.engine.docker_engine import connect_podman
+from matrix.engine.podman_host import list_podman_urls
 from matrix.engine.protocol import Engine
 from matrix.errors import EngineError
 from matrix.record.events import EventSink, ProgressNote
+from matrix.shell_words import format_command
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
 
@@ -45,61 +50,123 @@ def fetch_profile_source(profile: Profile, emit: EventSink) -> SourceTree:
 def _fetch_tree(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
     cache = SourceCache()
     with cache.lock_shared():
-        return fetch_source(
-            profile, engine, cache, choose_container_user(rootless=engine.query_info().rootless), emit
-        )
+        user = choose_safe_user(engine, engine.query_info(), emit)
+        return fetch_source(profile, engine, cache, user, emit)
+
+
+@dataclass(frozen=True)
+class _Service:
+    """An engine to be started: as systemd's ``unit`` where that runs, else by ``command``."""
+
+    name: str
+    unit: str
+    command: tuple[str, ...]
+    log: Path
+    directory: Path
+    is_users: bool = False
+
+
+def start_podman(emit: EventSink) -> None:
+    """Start Podman's service, which must be installed. EngineError where it does not answer then."""
+    _start_service(_describe_podman(HostSystem()), emit, connect_podman)
 
 
 def _find_or_install_engine(emit: EventSink) -> Engine:
-    """Connect to an engine; where none answers and setup may install one, start Docker first."""
+    """Connect to an engine; where none answers, start the one that is there, or install and start Docker."""
     try:
         return connect_engine()
     except EngineError as error:
-        if os.environ.get("DOCKER_HOST") or not _can_install(HostSystem()):
+        host = HostSystem()
+        is_named = os.environ.get("DOCKER_HOST") or os.environ.get("CONTAINER_HOST")
+        service = None if is_named else _choose_service(host)
+        if service is None:
             raise
         emit(ProgressNote(f"No engine yet ({error})."))
-    if not HostSystem().has_program("dockerd"):
+    if service.name == "Docker" and not host.has_program("dockerd"):
         apt_install(["docker.io"], emit)
-    _start_docker(emit)
+    _start_service(service, emit, connect_engine)
     return connect_engine()
 
 
-def _can_install(host: HostSystem) -> bool:
-    """Whether setup can start Docker: as root, where it is installed or apt-get can install it."""
-    return host.is_root() and (host.has_program("dockerd") or host.has_program("apt-get"))
+def _choose_service(host: HostSystem) -> _Service | None:
+    """What setup may start: as root Docker, where it is installed; else Podman, where that is; else Docker,
+    which apt-get installs for root."""
+    docker = _Service("Docker", "docker", ("dockerd",), _DAEMON_LOG, Path("/"))
+    if host.is_root() and host.has_program("dockerd"):
+        return docker
+    if host.has_program("podman"):
+        return _describe_podman(host)
+    return docker if host.is_root() and host.has_program("apt-get") else None
 
 
-def _start_docker(emit: EventSink) -> None:
-    """Start Docker with systemd where that runs, otherwise as a daemon in the background."""
+def _describe_podman(host: HostSystem) -> _Service:
+    """Podman's service, of the machine for root and of the user otherwise."""
+    url = list_podman_urls()[0]
+    directory = Path(url.removeprefix("unix://")).parent
+    # Where cgroup v1 and v2 are both in use, crun, Podman's usual runtime, refuses to work.
+    is_v1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    runtime = ("--runtime", "runc") if is_v1 and host.has_program("runc") else ()
+    return _Service(
+        "Podman",
+        "podman.socket",
+        ("podman", *runtime, "system", "service", "--time=0", url),
+        (_DAEMON_LOG.parent if host.is_root() else directory) / "kmatrix-podman.log",
+        directory,
+        is_users=not host.is_root(),
+    )
+
+
+def _start_service(service: _Service, emit: EventSink, connect: Callable[[], Engine]) -> None:
+    """Start an engine with systemd where that runs, otherwise as a daemon in the background."""
     if Path("/run/systemd/system").is_dir():
-        emit(ProgressNote("Starting Docker with systemd."))
-        log = "journalctl -u docker"
-        process = subprocess.run(
-            ["systemctl", "enable", "--now", "docker"], check=False, capture_output=True, text=True
-        )
-        if process.returncode:
-            raise EngineError(
-                f"systemd cannot start Docker: {process.stderr.strip()}", f"its log says why: {log}"
-            )
+        log = _start_unit(service, emit)
     else:
-        emit(ProgressNote(f"Starting dockerd in the background; its log is {_DAEMON_LOG}."))
-        with _DAEMON_LOG.open("ab") as file:
-            subprocess.Popen(
-                ["dockerd"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
-            )
-        log = str(_DAEMON_LOG)
-    _await_engine(log)
+        log = str(service.log)
+        program = service.command[0]
+        emit(ProgressNote(f"Starting {program} in the background; its log is {log}."))
+        try:
+            service.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with service.log.open("ab") as file:
+                # Podman's monitors leave files in their working directory.
+                subprocess.Popen(
+                    service.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                    cwd=service.directory,
+                )
+        except OSError as error:
+            raise EngineError(
+                f"{program} cannot be started: {error}", "set XDG_RUNTIME_DIR, or be root"
+            ) from error
+    _await_engine(service.name, log, connect)
 
 
-def _await_engine(log: str) -> None:
+def _start_unit(service: _Service, emit: EventSink) -> str:
+    """Start an engine with systemd; returns how its log is read."""
+    emit(ProgressNote(f"Starting {service.name} with systemd."))
+    user = ["--user"] if service.is_users else []
+    log = format_command("journalctl", *user, "-u", service.unit)
+    process = subprocess.run(
+        ["systemctl", *user, "enable", "--now", service.unit], check=False, capture_output=True, text=True
+    )
+    if process.returncode:
+        raise EngineError(
+            f"systemd cannot start {service.name}: {process.stderr.strip()}", f"its log says why: {log}"
+        )
+    return log
+
+
+def _await_engine(name: str, log: str, connect: Callable[[], Engine]) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
     while True:
         try:
-            connect_engine()
+            connect()
         except EngineError as error:
             if time.monotonic() > deadline:
                 raise EngineError(
-                    f"Docker was started and does not answer: {error}", f"its log says why: {log}"
+                    f"{name} was started and does not answer: {error}", f"its log says why: {log}"
                 ) from error
             time.sleep(0.5)
         else:

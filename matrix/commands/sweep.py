@@ -1,6 +1,7 @@
 """Find what kmatrix left on this machine that can go, and remove it when asked."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -15,11 +16,13 @@ from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_duration, parse_size
 from matrix.commands.kept_runs import is_run_held, list_dead_runs, list_run_directories
+from matrix.commands.kept_verdicts import is_verdict_held
+from matrix.commands.patch_request import PATCHES_DIRECTORY
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
-from matrix.engine.step import remove_writers
+from matrix.engine.step import list_containers_of_others, remove_writers
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
@@ -34,6 +37,7 @@ MAX_UNUSED_DAYS = 30
 _MAX_UNUSED_SECONDS = MAX_UNUSED_DAYS * 24 * 60 * 60
 _MAX_BEGINNING_SECONDS = 60 * 60
 """A directory without a run in it for an hour belongs to no run that is about to begin."""
+_VERDICT_NAME = re.compile(r"[0-9]{8}-[0-9]{6}-.+-patch(\.[0-9]+)?")
 MAX_RESOLUTIONS_MIB = 256
 """One takes about 30 KiB, so this is some 9,000: those of the default profile on sixty trees."""
 MAX_HASH_CACHES_MIB = 128
@@ -100,7 +104,11 @@ def _find_leftovers(
     lanes, busy = _find_idle_lanes(cache.layout.lanes, engine) if alone else ([], True)
     leftovers = [*lanes]
     if not busy:
-        leftovers += [*_find_containers(engine), *_find_sources(cache), *_find_unused_files(cache.layout)]
+        leftovers += [
+            *_find_containers(engine, cache.layout.root),
+            *_find_sources(cache),
+            *_find_unused_files(cache.layout),
+        ]
         leftovers += _find_compiler_caches(cache.layout.compiler_caches)
         leftovers += _find_unused_memories(cache.layout.memory, cache_size)
     return [*leftovers, *_find_outdated_images(engine)]
@@ -125,10 +133,13 @@ def _remove_lane(path: Path, engine: Engine | None) -> None:
     remove_tree(path)
 
 
-def _find_containers(engine: Engine | None) -> Iterator[Leftover]:
+def _find_containers(engine: Engine | None, root: Path) -> Iterator[Leftover]:
+    """Those of this cache, which nobody uses now. Runs with another cache may be at work."""
     if engine is not None:
+        others = list_containers_of_others(engine, root)
         for name in engine.list_containers():
-            yield Leftover("container", name, 0, partial(engine.remove_container, name))
+            if name not in others:
+                yield Leftover("container", name, 0, partial(engine.remove_container, name))
 
 
 def _find_containers_of_dead_runs(
@@ -160,9 +171,11 @@ def _find_half_made(runs: Path) -> Iterator[Leftover]:
 
 
 def _is_only_begun(directory: Path, oldest: float) -> bool:
-    """Whether a run's directory was made before a time, and no run was written to it."""
+    """Whether the directory of a run or a verdict was made before a time, and no run was written to it."""
     names = {path.name for path in directory.iterdir()}
-    return names <= {JOURNAL_FILE} and directory.stat().st_mtime < oldest and not is_run_held(directory)
+    own = {PATCHES_DIRECTORY} if _VERDICT_NAME.fullmatch(directory.name) else {JOURNAL_FILE}
+    is_held = is_run_held(directory) or is_verdict_held(directory)
+    return names <= own and directory.stat().st_mtime < oldest and not is_held
 
 
 def _remove_all(paths: Iterable[Path]) -> None:
@@ -178,7 +191,8 @@ def _find_old_runs(runs: Path, age: int) -> Iterator[Leftover]:
             path for path in (directory, *list_run_directories(directory)) if (path / RUN_FILE).exists()
         ]
         times = [path.stat().st_mtime for member in members for path in (member, member / RUN_FILE)]
-        if times and max(times) < time.time() - age and not any(map(is_run_held, members)):
+        is_held = is_verdict_held(directory) or any(map(is_run_held, members))
+        if times and max(times) < time.time() - age and not is_held:
             yield Leftover("run", directory.name, measure_tree(directory), partial(_remove_run, directory))
 
 

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Callable, Mapping
 
-from matrix.engine.docker_engine import connect_docker
+from matrix.engine.docker_engine import connect_docker, connect_podman
 from matrix.engine.protocol import Engine
 from matrix.errors import EngineError
 
-ENGINES: Mapping[str, Callable[[], Engine]] = {"docker": connect_docker}
+ENGINES: Mapping[str, Callable[[], Engine]] = {"docker": connect_docker, "podman": connect_podman}
 """Name → the function that finds the engine on this machine and connects to it, or raises EngineError; in
 the order in which they are tried. Another engine is a module of its own and a row here."""
 

@@ -230,15 +230,16 @@ def _build_limits(limits: ContainerLimits) -> dict[str, Any]:
         "MemorySwap": memory,
         "PidsLimit": limits.processes,
         "Ulimits": [
-            _build_ulimit("fsize", limits.file_size),
-            _build_ulimit("core", 0),
+            build_ulimit("fsize", limits.file_size),
+            build_ulimit("core", 0),
             # The usual hard limit of a daemon is higher; a lower one would refuse the start.
-            _build_ulimit("nofile", limits.open_files),
+            build_ulimit("nofile", limits.open_files),
         ],
     }
 
 
-def _build_ulimit(name: str, value: int) -> dict[str, Any]:
+def build_ulimit(name: str, value: int) -> dict[str, Any]:
+    """A limit of each process, as a create request has it."""
     return {"Name": name, "Soft": value, "Hard": value}
 
 

@@ -1,4 +1,4 @@
-"""The engine that is Docker: the only module that imports docker-py.
+"""Engines that speak Docker's API, Docker and Podman: the only module that imports docker-py.
 
 Everything that goes wrong on the way to the engine and back becomes an EngineError; what a caller's
 ``on_line`` raises passes through untouched.
@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import docker
@@ -24,7 +23,8 @@ import requests
 import urllib3.exceptions
 from docker.types.daemon import CancellableStream
 
-from matrix.engine import docker_host
+from matrix.engine import docker_host, podman_host
+from matrix.engine.dialect import Dialect
 from matrix.engine.docker_api import (
     LineDecoder,
     build_create_request,
@@ -34,9 +34,7 @@ from matrix.engine.docker_api import (
     error_from_old_version,
     error_from_refusal,
     error_from_silence,
-    get_seccomp_profile,
     pack_build_context,
-    replace_seccomp_profile,
 )
 from matrix.engine.docker_replies import (
     IMAGE_LABEL_VALUE,
@@ -46,11 +44,14 @@ from matrix.engine.docker_replies import (
     is_podman,
     join_bounded,
     parse_container_owners,
+    parse_container_process,
     parse_container_state,
     parse_engine_info,
     parse_id,
     parse_image_sizes,
 )
+from matrix.engine.oom_watch import OomWatch, watch_oom_kills
+from matrix.engine.podman_dialect import PodmanDialect
 from matrix.engine.protocol import (
     LABEL,
     REPORT_LINES,
@@ -133,7 +134,7 @@ class DockerEngine:
         self._api_version = "auto"
         with self._open_checked_client("tell its version") as api:
             self._api_version = api.api_version
-            self._is_podman = is_podman(api.version())
+            self._dialect = PodmanDialect() if is_podman(api.version()) else Dialect()
 
     @contextmanager
     def _open_client(self) -> Iterator[docker.APIClient]:
@@ -184,10 +185,10 @@ class DockerEngine:
             api.tag(ref, repository, tag)
 
     def import_rootfs(self, tarball: Path, name: str) -> str:
-        repository, tag = docker.utils.parse_repository_tag(name)
         label = [f"LABEL {LABEL}={IMAGE_LABEL_VALUE}"]
         with self._open_checked_client(f"import {tarball} as {name}") as api:
-            api.import_image_from_file(str(tarball), repository, tag, changes=label)
+            # The tag with the name: Podman takes no notice of one by itself.
+            api.import_image_from_file(str(tarball), name, changes=label)
         return self._require_image_id(name)
 
     def build_image(self, name: str, files: Mapping[str, str], on_line: LineCallback) -> str:
@@ -232,6 +233,7 @@ class DockerEngine:
     ) -> ContainerResult:
         if cancel.is_set():
             return ContainerResult(exit=0, seconds=0.0, cancelled=True)
+        self._dialect.check_container(container)
         with self._open_client() as api, ExitStack() as stack:
             # From its creation on something must remove it: no signal comes between the two.
             with defer_interrupts():
@@ -240,14 +242,16 @@ class DockerEngine:
             return self._follow_container(api, container_id, container, on_line, cancel)
 
     def run_interactively(self, container: ContainerSpec) -> int:
-        program = docker_host.find_docker_client()
+        self._dialect.check_container(container)
+        client = docker_host.find_client(self._dialect)
         body = build_interactive_request(container, terminal=docker_host.is_terminal())
         with self._open_client() as api, ExitStack() as stack:
             with defer_interrupts():
                 container_id = self._create_container(api, container.name, body)
                 discard = partial(self._discard_container, api, container_id)
                 stack.callback(discard)
-            docker_host.start_attached(program, self.url, container_id, discard)
+            self._make_first_process(api, container_id, container.name)
+            docker_host.start_attached(client, self.url, container_id, discard)
             return self._wait_for_exit_code(api, container_id, container.name)
 
     def _wait_for_exit_code(self, api: docker.APIClient, container_id: str, name: str) -> int:
@@ -261,7 +265,10 @@ class DockerEngine:
         raise error_from_refusal(f"run {name} to its end", state.error or "its client ended before it")
 
     def _create_container(self, api: docker.APIClient, name: str, body: Mapping[str, Any]) -> str:
-        with self._translate_errors(f"create the container {name}"), self._adapt_profile(body) as adapted:
+        with (
+            self._translate_errors(f"create the container {name}"),
+            self._dialect.adapt_request(body) as adapted,
+        ):
             try:
                 reply = api.create_container_from_config(adapted, name)  # type: ignore[no-untyped-call]
                 return parse_id(reply)
@@ -273,17 +280,6 @@ class DockerEngine:
                     self.remove_container(name)
                 raise
 
-    @contextmanager
-    def _adapt_profile(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """A request with the seccomp profile as the engine takes it: Podman wants the name of a file."""
-        if not self._is_podman:
-            yield body
-            return
-        with NamedTemporaryFile("w", prefix="kmatrix-seccomp-", suffix=".json") as file:
-            file.write(get_seccomp_profile(body))
-            file.flush()
-            yield replace_seccomp_profile(body, file.name)
-
     def _follow_container(
         self,
         api: docker.APIClient,
@@ -292,7 +288,9 @@ class DockerEngine:
         on_line: LineCallback,
         cancel: threading.Event,
     ) -> ContainerResult:
-        with self._attach_output(container.name) as stream:
+        with ExitStack() as stack:
+            stream = stack.enter_context(self._attach_output(container.name))
+            memory = stack.enter_context(self._watch_memory(api, container_id))
             with self._translate_errors(f"start {container.name}"):
                 api.start(container_id)
             started = time.monotonic()
@@ -308,7 +306,7 @@ class DockerEngine:
         return ContainerResult(
             exit=state.exit,
             seconds=time.monotonic() - started,
-            oom=state.oom,
+            oom=state.oom or (memory is not None and memory.has_killed),
             timed_out=watchdog.stop_reason == "timed out",
             cancelled=watchdog.stop_reason == "cancelled",
             report=tuple(report),
@@ -321,6 +319,31 @@ class DockerEngine:
             with self._translate_errors(f"attach to {name}"):
                 stream = api.attach(name, stream=True, demux=True)
             yield stream
+
+    def _make_first_process(self, api: docker.APIClient, container_id: str, name: str) -> None:
+        """Where only an engine's client would be told that the program is missing: be told before it is."""
+        if route := self._dialect.format_preparation(container_id):
+            with self._translate_errors(f"prepare {name}"):
+                reply = api.post(f"{api.base_url}{route}", timeout=_REQUEST_TIMEOUT)
+                try:
+                    reply.raise_for_status()
+                except requests.exceptions.HTTPError as error:
+                    docker.errors.create_api_error_from_http_exception(error)
+
+    @contextmanager
+    def _watch_memory(self, api: docker.APIClient, container_id: str) -> Iterator[OomWatch | None]:
+        """A watch for kills in a container that is to be started, where the engine does not tell them."""
+        if self._dialect.tells_oom:
+            yield None
+            return
+        with self._translate_errors("look at a container"):
+            process = parse_container_process(api.inspect_container(container_id))
+        watch = watch_oom_kills(process, container_id)
+        try:
+            yield watch
+        finally:
+            if watch is not None:
+                watch.close()
 
     def _forward_lines(self, stream: Iterable[OutputChunk], *on_lines: LineCallback) -> None:
         """All output of stdout and stderr, line by line, until both are closed.
@@ -396,7 +419,8 @@ class DockerEngine:
         with self._open_checked_client("list the images") as api:
             labelled = api.images(filters={"label": f"{LABEL}={IMAGE_LABEL_VALUE}"})
             named = api.images(filters={"reference": "kmatrix/*"})
-            return {**parse_image_sizes(labelled), **parse_image_sizes(named)}
+            sizes = {**parse_image_sizes(labelled), **parse_image_sizes(named)}
+        return {self._dialect.shorten_tag(tag): size for tag, size in sizes.items()}
 
     def remove_image(self, ref: str) -> None:
         with self._open_checked_client(f"remove the image {ref}") as api, suppress(docker.errors.NotFound):
@@ -406,6 +430,11 @@ class DockerEngine:
 def connect_docker() -> DockerEngine:
     """Docker on this machine. EngineError when there is none, it refuses, or is too old."""
     return DockerEngine(docker_host.find_docker())
+
+
+def connect_podman() -> DockerEngine:
+    """Podman on this machine, behind its API for Docker's clients. EngineError as for Docker."""
+    return DockerEngine(podman_host.find_podman())
 
 
 def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:

@@ -14,9 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from matrix.engine.dialect import Dialect
 from matrix.errors import EngineError
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
+URL_VARIABLE = "DOCKER_HOST"
 _CONNECT_TIMEOUT = 10.0
 # Its default, Ctrl-P Ctrl-Q, would take Ctrl-P from the shell inside, where it recalls the previous command.
 _DETACH_OPTION = "--detach-keys=ctrl-^,ctrl-_,ctrl-^"
@@ -32,39 +34,40 @@ def read_docker_url() -> str:
 def find_docker() -> str:
     """Docker's URL, after a test connection. EngineError when nothing listens there, or access is denied."""
     url = read_docker_url()
-    _check_reachable(url)
+    check_reachable(url)
     return url
 
 
-def _check_reachable(url: str) -> None:
-    """Connect once without a client library, whose errors hide the operating system's."""
+def check_reachable(url: str, variable: str = URL_VARIABLE) -> None:
+    """Connect once without a client library, whose errors hide the operating system's.
+
+    ``variable`` is where a user may have named the URL. EngineError when nothing answers.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port or 2375
     except ValueError as error:
-        raise EngineError(
-            f"DOCKER_HOST is {url}, which is no address: {error}", "unset DOCKER_HOST"
-        ) from None
+        raise EngineError(f"{variable} is {url}, which is no address: {error}", f"unset {variable}") from None
     if parts.scheme == "unix" and (parts.netloc or not parts.path.startswith("/")):
-        raise EngineError(f"DOCKER_HOST is {url}, and a socket has its whole path", f"write {DEFAULT_URL}")
+        raise EngineError(f"{variable} is {url}, and a socket has its whole path", f"write {DEFAULT_URL}")
     if parts.scheme == "unix":
-        _probe_unix_socket(url, Path(parts.path))
+        _probe_unix_socket(url, Path(parts.path), variable)
     elif parts.scheme in ("tcp", "http", "https"):
-        _probe_tcp_port(url, parts.hostname or "localhost", port)
+        _probe_tcp_port(url, parts.hostname or "localhost", port, variable)
     else:
         raise EngineError(
-            f"DOCKER_HOST is {url}, and kmatrix knows engines at unix:// and tcp:// only",
-            hint="the engine must run on this machine, as its directories are mounted: unset DOCKER_HOST",
+            f"{variable} is {url}, and kmatrix knows engines at unix:// and tcp:// only",
+            hint=f"the engine must run on this machine, as its directories are mounted: unset {variable}",
         )
 
 
-def _probe_unix_socket(url: str, path: Path) -> None:
+def _probe_unix_socket(url: str, path: Path, variable: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_CONNECT_TIMEOUT)
             probe.connect(str(path))
     except FileNotFoundError:
-        raise _error_from_no_answer(url, "there is no such socket") from None
+        raise _error_from_no_answer(url, "there is no such socket", variable) from None
     except PermissionError:
         raise EngineError(
             f"the container engine at {url} does not let you in: permission denied",
@@ -72,27 +75,27 @@ def _probe_unix_socket(url: str, path: Path) -> None:
         ) from None
     except ConnectionRefusedError:
         if not path.is_socket():
-            raise _error_from_no_answer(url, "that is no socket") from None
+            raise _error_from_no_answer(url, "that is no socket", variable) from None
         raise _error_from_no_answer(
-            url, "the socket is there, and nobody listens: the engine has stopped"
+            url, "the socket is there, and nobody listens: the engine has stopped", variable
         ) from None
     except OSError as error:
-        raise _error_from_no_answer(url, error.strerror or str(error)) from None
+        raise _error_from_no_answer(url, error.strerror or str(error), variable) from None
 
 
-def _probe_tcp_port(url: str, host: str, port: int) -> None:
+def _probe_tcp_port(url: str, host: str, port: int, variable: str) -> None:
     try:
         socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT).close()
     except OSError as error:
-        raise _error_from_no_answer(url, error.strerror or str(error)) from None
+        raise _error_from_no_answer(url, error.strerror or str(error), variable) from None
     except UnicodeError:
-        raise _error_from_no_answer(url, "that is no name of a host") from None
+        raise _error_from_no_answer(url, "that is no name of a host", variable) from None
 
 
-def _error_from_no_answer(url: str, why: str) -> EngineError:
+def _error_from_no_answer(url: str, why: str, variable: str) -> EngineError:
     hint = "./inv setup installs and starts one where it may"
-    if os.environ.get("DOCKER_HOST"):
-        hint = f"DOCKER_HOST says so: start that engine, or unset DOCKER_HOST ({hint})"
+    if os.environ.get(variable):
+        hint = f"{variable} says so: start that engine, or unset {variable} ({hint})"
     return EngineError(f"no container engine answers at {url}: {why}", hint=hint)
 
 
@@ -102,13 +105,15 @@ def is_terminal() -> bool:
     return os.isatty(0) and os.isatty(1)
 
 
-def find_docker_client() -> str:
-    """Docker's client program. EngineError when it is not on PATH."""
-    program = shutil.which("docker")
+def find_client(dialect: Dialect) -> str:
+    """A program that puts an engine's container on a terminal. EngineError when none is on PATH."""
+    programs = filter(None, map(shutil.which, dialect.clients))
+    program = next(programs, None)
     if program is None:
+        named = dialect.clients[0]
         raise EngineError(
-            "a prompt needs Docker's client, the program docker, which is not on PATH",
-            hint="install it: apt-get install docker-cli (before Debian 13: docker.io)",
+            f"a prompt needs {named.capitalize()}'s client, the program {named}, which is not on PATH",
+            hint=f"install it: apt-get install {dialect.client_package}",
         )
     return program
 
@@ -119,8 +124,10 @@ def start_attached(program: str, url: str, container: str, stop: Callable[[], ob
     ``url`` as in DOCKER_HOST. When the waiting is interrupted, ``stop`` must end the container: then the
     client gives the terminal back as it found it, which a client that is killed does not.
     """
-    command = (program, "start", "--attach", "--interactive", _DETACH_OPTION, container)
-    with subprocess.Popen(command, env={**os.environ, "DOCKER_HOST": url}) as process:
+    # Podman's client would look for containers of its own, and not at the socket.
+    remote = ("--remote",) if Path(program).name == "podman" else ()
+    command = (program, *remote, "start", "--attach", "--interactive", _DETACH_OPTION, container)
+    with subprocess.Popen(command, env={**os.environ, "DOCKER_HOST": url, "CONTAINER_HOST": url}) as process:
         try:
             process.wait()
         except BaseException:

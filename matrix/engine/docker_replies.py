@@ -105,7 +105,8 @@ def parse_engine_info(info: object, version: object) -> EngineInfo:
         memory=memory,
         cgroup=f"v{optional.get('CgroupVersion') or 1}",
         storage=str(optional.get("Driver", "")),
-        rootless="rootless" in str(optional.get("SecurityOptions")),
+        # Docker has it among its options, Podman for itself.
+        rootless=optional.get("Rootless") is True or "rootless" in str(optional.get("SecurityOptions")),
     )
 
 
@@ -128,6 +129,11 @@ def parse_container_state(reply: object) -> ContainerState:
         oom=bool(state.get("OOMKilled")),
         error=clean_text(str(state.get("Error") or "")),
     )
+
+
+def parse_container_process(reply: object) -> int:
+    """The number of a container's first process, out of GET /containers/ID/json; 0 where it has none."""
+    return get_value(get_value(reply, "State", dict), "Pid", int)
 
 
 def parse_container_owners(containers: object) -> dict[str, str]:

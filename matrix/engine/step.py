@@ -18,6 +18,7 @@ from matrix.engine.protocol import (
     Mount,
 )
 
+_CACHE_LABEL = f"{LABEL}.cache"
 _LIFETIME_SLACK = 60.0
 """Seconds that a container outlives its time limit: kmatrix, which kills it and says why, comes first."""
 _INTERACTIVE_LIFETIME = 24 * 60 * 60.0
@@ -46,8 +47,8 @@ class StepRunner:
     """Runs steps, each in a new container, as one user and within the same limits.
 
     ``owner`` is a run's id, or another purpose of the containers (``source``). They are named after it and
-    labelled with it, so that a sweep finds what a killed process left. ``cancel`` is set when the
-    user interrupts.
+    labelled with it, so that a sweep finds what a killed process left, and with the root of the ``cache``
+    that they work for, as another's sweep knows nothing of them. ``cancel`` is set when the user interrupts.
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class StepRunner:
     owner: str
     limits: ContainerLimits
     cancel: threading.Event = field(default_factory=threading.Event)
+    cache: Path | None = None
 
     def run(self, step: Step, on_line: LineCallback) -> ContainerResult:
         """Run a step to its end, and give each line of its output to ``on_line``."""
@@ -81,12 +83,21 @@ class StepRunner:
             user=self.user,
             mounts=step.mounts,
             env=step.env,
-            labels={LABEL: self.owner, **cell, **writes},
+            labels={LABEL: self.owner, **cell, **writes, **self._label_cache()},
             workdir=step.workdir,
             limits=replace(self.limits, lifetime=lifetime),
             network=step.network,
             reports=step.reports,
         )
+
+    def _label_cache(self) -> dict[str, str]:
+        return {_CACHE_LABEL: str(self.cache), _format_cache_label(self.cache): ""} if self.cache else {}
+
+
+def list_containers_of_others(engine: Engine, cache: Path) -> set[str]:
+    """The names of the containers that work for another cache than the one with this root."""
+    named = engine.list_containers(_CACHE_LABEL).keys()
+    return {*named} - engine.list_containers(_format_cache_label(cache)).keys()
 
 
 def remove_writers(engine: Engine, directory: Path) -> None:
@@ -100,4 +111,12 @@ def remove_writers(engine: Engine, directory: Path) -> None:
 
 def _label_writer(directory: Path) -> str:
     """The label of a container that may write to a directory. One name, however the path is written."""
-    return f"{LABEL}.writes.{hashlib.sha256(os.path.realpath(directory).encode()).hexdigest()[:16]}"
+    return f"{LABEL}.writes.{_hash_place(directory)}"
+
+
+def _format_cache_label(root: Path) -> str:
+    return f"{_CACHE_LABEL}.{_hash_place(root)}"
+
+
+def _hash_place(path: Path) -> str:
+    return hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:16]

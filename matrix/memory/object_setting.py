@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -17,7 +17,9 @@ from matrix.resolve.make_runner import SOURCE_MOUNT
 
 _SYMBOL = re.compile(rb"\bCONFIG_([A-Za-z0-9_]+)")
 _FILE_IN_COMMAND = re.compile(rf"{SOURCE_MOUNT}/([^\s'\",;:=]+)")
-_MAKEFILE_PREFIXES = ("Makefile", "Kbuild")
+_MAKEFILE_PREFIXES = ("Makefile", "Kbuild", "Platform")
+_AS_MODULE = "_MODULE"
+"""What a header calls a symbol with the value m."""
 _SHORT_DIGEST = 12
 
 
@@ -29,6 +31,10 @@ class InputList:
 
     sources: tuple[str, ...]
     probed: tuple[str, ...] = ()
+
+    def join(self, sources: Set[str], probed: Set[str]) -> "InputList":
+        """These with further ones."""
+        return InputList(tuple(sorted(sources | {*self.sources})), tuple(sorted(probed | {*self.probed})))
 
 
 @dataclass
@@ -69,10 +75,9 @@ class InputReader:
     def list_makefile_symbols(self, folder: str) -> tuple[str, ...]:
         """The symbols that the makefiles in one directory name."""
         if folder not in self._makefile_symbols:
-            found = set[bytes]()
-            for path in self._makefiles_by_folder.get(folder, ()):
-                found.update(_SYMBOL.findall(self.read_source(path)))
-            self._makefile_symbols[folder] = tuple(sorted(name.decode() for name in found))
+            paths = self.makefiles.get(folder, ())
+            found = {name for path in paths for name in find_symbols(self.read_source(path))}
+            self._makefile_symbols[folder] = tuple(sorted(found))
         return self._makefile_symbols[folder]
 
     def _describe_inputs(self, inputs: InputList) -> Iterator[str]:
@@ -102,13 +107,20 @@ class InputReader:
             return b".incbin"
 
     @cached_property
-    def _makefiles_by_folder(self) -> dict[str, list[str]]:
+    def makefiles(self) -> Mapping[str, Sequence[str]]:
+        """Directory → the makefiles that lie in it."""
         folders: dict[str, list[str]] = {}
         for path in self.tree.manifest.entries:
             folder, _, name = path.rpartition("/")
             if name.startswith(_MAKEFILE_PREFIXES):
                 folders.setdefault(folder, []).append(path)
         return folders
+
+
+def find_symbols(text: bytes) -> set[str]:
+    """The symbols of Kconfig that a text names, each as what it is set by."""
+    names = {name.decode() for name in _SYMBOL.findall(text)}
+    return names | {name.removesuffix(_AS_MODULE) for name in names}
 
 
 def _list_named_files(command_file: CommandFile) -> Iterator[str]:
@@ -122,13 +134,15 @@ class ObjectSetting:
     """What the objects of one cell are compiled in, when its headers are prepared.
 
     ``generated`` gives the digest of a generated file's content, ABSENT where there is none, and
-    ``generated_names`` is a digest of the names of all generated headers.
+    ``generated_names`` is a digest of the names of all generated headers, ``generated_headers``, which are
+    known where objects are compiled.
     """
 
     reader: InputReader
     config: Config
     generated: Callable[[str], str]
     generated_names: str
+    generated_headers: frozenset[str] = frozenset()
     _values: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def digest_values(self, symbols: tuple[str, ...]) -> str:

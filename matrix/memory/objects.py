@@ -18,13 +18,14 @@ from pydantic import BaseModel, ValidationError
 
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.diagnostics.parser_digest import compute_parser_digest
+from matrix.memory.assembly_versions import ASSEMBLY_VERSIONS, VersionReader, exports_assembly
 from matrix.memory.command_file import CommandFile
 from matrix.memory.layers import Memory
-from matrix.memory.object_setting import InputList, ObjectSetting
+from matrix.memory.object_setting import InputList, InputReader, ObjectSetting
 from matrix.memory.store import Entry
 from matrix.memory.tree_contents import ABSENT, digest_lines
 
-OBJECT_RECIPE = 2
+OBJECT_RECIPE = 3
 """Raised when objects that were kept before must not be taken any more, as kmatrix runs make otherwise."""
 
 # Host programs, images that are linked and copied anew, and what is built apart from the kernel: makefiles
@@ -32,9 +33,6 @@ OBJECT_RECIPE = 2
 _APART = frozenset({"scripts", "tools", "boot", "purgatory", "realmode", "compressed"})
 _APART_PREFIX = "vdso"
 _COMPILED = (".c", ".S")
-_EXPORT_MARKS = (b"__export_symbol_", b"__ksymtab_")
-ASSEMBLY_VERSIONS = "ASM_MODVERSIONS"
-"""With this, make has genksyms read headers that are on no list, for each object of assembly that exports."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,7 @@ class CompiledObject:
 class ObjectValue(BaseModel):
     """The JSON of an object's entry: digests of contents and of lists, and of what these had.
 
-    ``makefiles``: directory → what its makefiles saw. ``exports_assembly``: it is of assembly, and exports
-    symbols. ``cell`` is the id of the one it was compiled for.
+    ``makefiles``: directory → what its makefiles saw. ``cell`` is the id of the one it was compiled for.
     """
 
     content: str
@@ -72,7 +69,6 @@ class ObjectValue(BaseModel):
     generated: dict[str, str]
     generated_names: str
     makefiles: dict[str, str]
-    exports_assembly: bool
     warnings: tuple[Diagnostic, ...] = ()
     cell: str
 
@@ -92,6 +88,15 @@ class KnownObject:
     def key(self) -> str:
         """Equal keys, equal objects and messages."""
         return self.entry.key
+
+
+@dataclass(frozen=True)
+class _ReadFiles:
+    """What was read for an object: files of the tree, prepared headers, and symbols that these name."""
+
+    inputs: InputList
+    generated: tuple[str, ...]
+    symbols: tuple[str, ...]
 
 
 def is_built_apart(path: str) -> bool:
@@ -127,6 +132,7 @@ class ObjectMemory:
     scope: str
     _lists: dict[str, tuple[str, ...] | None] = field(default_factory=dict)
     _inputs: dict[str, InputList | None] = field(default_factory=dict)
+    _versions: VersionReader | None = None
 
     @cached_property
     def _objects_by_path(self) -> dict[str, list[KnownObject]]:
@@ -164,7 +170,7 @@ class ObjectMemory:
 
     def fits(self, value: ObjectValue, setting: ObjectSetting) -> bool:
         """Whether all that went into an object is the same in this setting, but for its command line."""
-        if value.generated_names != setting.generated_names or _is_versioned(value, setting):
+        if value.generated_names != setting.generated_names:
             return False
         symbols = self._load_list(value.symbols)
         if symbols is None or setting.digest_values(symbols) != value.values:
@@ -213,9 +219,11 @@ class ObjectMemory:
         self._objects_by_path[known.path].remove(known)
 
     def _build_known(self, one: CompiledObject, setting: ObjectSetting, cell: str) -> KnownObject | None:
-        inputs = setting.reader.list_inputs(one.command_file)
-        generated = {name: setting.generated(name) for name in one.command_file.generated}
-        if inputs is None or ABSENT in generated.values():
+        read = self._find_read(one, setting)
+        if read is None:
+            return None
+        generated = {name: setting.generated(name) for name in read.generated}
+        if ABSENT in generated.values():
             return None
         value = ObjectValue(
             content=self.memory.put_content(one.content),
@@ -223,23 +231,45 @@ class ObjectMemory:
             command=hashlib.sha256(one.command_file.command.encode()).hexdigest(),
             is_listed=one.is_listed,
             target=one.command_file.target,
-            symbols=self._put_list(one.command_file.symbols),
-            values=setting.digest_values(one.command_file.symbols),
-            inputs=self._put_inputs(inputs),
-            inputs_contents=setting.reader.digest_inputs(inputs),
+            symbols=self._put_list(read.symbols),
+            values=setting.digest_values(read.symbols),
+            inputs=self._put_inputs(read.inputs),
+            inputs_contents=setting.reader.digest_inputs(read.inputs),
             generated=generated,
             generated_names=setting.generated_names,
             makefiles=setting.digest_makefiles(one.command_file.target),
-            exports_assembly=_exports_assembly(one),
             warnings=one.warnings,
             cell=cell,
         )
-        if _is_versioned(value, setting):
-            return None
         contents = (value.content, value.command_file, value.symbols, value.inputs)
         key = _compute_key(value)
         text = value.model_dump_json()
         return KnownObject(value, Entry("object", self.scope, one.path, key, text, self.memory.run, contents))
+
+    def _find_read(self, one: CompiledObject, setting: ObjectSetting) -> _ReadFiles | None:
+        """What was read for an object; None where that cannot be known."""
+        file = one.command_file
+        inputs = setting.reader.list_inputs(file)
+        if inputs is None:
+            return None
+        if not exports_assembly(file, one.content):
+            return _ReadFiles(inputs, file.generated, file.symbols)
+        symbols = {*file.symbols, ASSEMBLY_VERSIONS}
+        if setting.config.value_of(ASSEMBLY_VERSIONS) != "y":
+            return _ReadFiles(inputs, file.generated, tuple(sorted(symbols)))
+        versions = self._get_version_reader(setting.reader).find_inputs(file)
+        if versions is None:
+            return None
+        return _ReadFiles(
+            inputs.join(versions.sources, versions.names),
+            (*file.generated, *versions.select_generated(setting.generated_headers)),
+            tuple(sorted(symbols | versions.symbols)),
+        )
+
+    def _get_version_reader(self, reader: InputReader) -> VersionReader:
+        if self._versions is None or self._versions.reader is not reader:
+            self._versions = VersionReader(reader)
+        return self._versions
 
     def _put_list(self, names: tuple[str, ...]) -> str:
         digest = self.memory.put_content(json.dumps(names).encode())
@@ -282,14 +312,6 @@ def _rate_command(value: ObjectValue, setting: ObjectSetting) -> tuple[bool, int
     now = setting.digest_makefiles(value.target)
     same = [value.makefiles.get(folder) == digest for folder, digest in now.items()]
     return all(same[:2]), sum(same)
-
-
-def _exports_assembly(one: CompiledObject) -> bool:
-    return one.command_file.source.endswith(".S") and any(mark in one.content for mark in _EXPORT_MARKS)
-
-
-def _is_versioned(value: ObjectValue, setting: ObjectSetting) -> bool:
-    return value.exports_assembly and setting.config.value_of(ASSEMBLY_VERSIONS) == "y"
 
 
 def _read_entry(entry: Entry) -> KnownObject | None:

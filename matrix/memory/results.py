@@ -2,9 +2,10 @@
 
 A cell's outcome follows from its .config, its image, what make was asked for, how kmatrix judges what came of
 it, and the tree: the content of each source that went into it, the content of everything else that can reach
-a build, and the names of all files. The sources are not known before the cell is built. So a result is kept
-under all the rest together with the list of its sources, and the digest of their contents: to find one again,
-the present contents of each list that is known there are looked up.
+a build, and the names of all files. Of Kconfig that is what acts otherwise than through .config; where make
+said something of Kconfig files, it is all of them. The sources are not known before the cell is built. So a
+result is kept under all the rest together with the list of its sources, and the digest of their contents: to
+find one again, the present contents of each list that is known there are looked up.
 
 Only what was proven is kept: see `ResultMemory.keep`.
 """
@@ -27,7 +28,7 @@ from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
 from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, Evidence, State
 
-RECIPE = 6
+RECIPE = 7
 """How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
 come out otherwise: with another environment or option of make, other objects counted as a stage's, another
 reading of how a make ended. How the output of tools is read need not be counted: its code is a part of what a
@@ -86,11 +87,13 @@ class FoundResult(NamedTuple):
 
 class _ResultValue(BaseModel):
     """The JSON of a result's entry: its digest, and what is asked of it without the whole. ``origin`` is the
-    run and cell that it is from, as in ``RUN/CELL``."""
+    run and cell that it is from, as in ``RUN/CELL``. ``kconfig``: the digest of the Kconfig files, where its
+    diagnostics are of these."""
 
     content: str
     origin: str
     has_parts: bool
+    kconfig: str | None = None
 
 
 @dataclass
@@ -120,7 +123,7 @@ class ResultMemory:
         for name in sorted(self.memory.list_names("result", scope)):
             key = self._find_key(name)
             entry = self.memory.find_entry("result", scope, name, key) if key else None
-            value = _read_value(entry) if entry else None
+            value = self._read_value(entry) if entry else None
             if entry and value:
                 yield entry, value
 
@@ -128,7 +131,7 @@ class ResultMemory:
         """The results for these inputs on trees that differ from this one in contents of sources alone, the
         one that was used last first; those of which the parts are known."""
         for entry in self.memory.find_entries("result", self._compute_scope(inputs)):
-            value = _read_value(entry)
+            value = self._read_value(entry)
             kept = self._load(entry, value) if value and value.has_parts else None
             if kept is not None:
                 yield FoundResult(kept, entry, entry.run == self.memory.run)
@@ -160,6 +163,7 @@ class ResultMemory:
                     content=contents[0],
                     origin=f"{result.run}/{result.cell}",
                     has_parts=result.parts is not None,
+                    kconfig=self.tree.kconfig_digest if _speaks_of_kconfig(result) else None,
                 ).model_dump_json(),
                 run=self.memory.run,
                 contents=tuple(contents),
@@ -194,6 +198,14 @@ class ResultMemory:
         content = self.memory.get_content(name)
         return content.decode().split("\n") if content else []
 
+    def _read_value(self, entry: Entry) -> _ResultValue | None:
+        """What an entry says; None where it is of other Kconfig files, or of another version."""
+        try:
+            value = _ResultValue.model_validate_json(entry.value)
+        except ValidationError:
+            return None
+        return value if value.kconfig in (None, self.tree.kconfig_digest) else None
+
     def _load(self, entry: Entry, value: _ResultValue) -> KeptResult | None:
         content = self.memory.get_content(value.content)
         kept = _unpack(content) if content else None
@@ -202,11 +214,8 @@ class ResultMemory:
         return kept.model_copy(update={"sources": frozenset(self._load_sources(entry.name))})
 
 
-def _read_value(entry: Entry) -> _ResultValue | None:
-    try:
-        return _ResultValue.model_validate_json(entry.value)
-    except ValidationError:
-        return None  # of another version
+def _speaks_of_kconfig(result: KeptResult) -> bool:
+    return any(diagnostic.tool == "kconfig" for diagnostic in result.diagnostics.values())
 
 
 def _have_places(diagnostics: Collection[Diagnostic], tree: TreeContents) -> bool:

@@ -25,7 +25,7 @@ from matrix.foreign_text import is_unicode
 from matrix.fs import create_private_directory, replace_file
 from matrix.memory.index_file import IndexFile, survive_write_errors
 
-EntryKind = Literal["result", "object", "link"]
+EntryKind = Literal["result", "object", "link", "prepared"]
 
 _SCHEMA_VERSION = 2
 """Raised when tables or values mean something else: an index of another version is begun anew."""

@@ -1,4 +1,4 @@
-"""A kernel tree as the memories see it: the content of every source, and digests of all else. Pure."""
+"""A kernel tree as the memories see it: the content of every source, and digests of all else."""
 
 import hashlib
 import os
@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path, PurePosixPath
 
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
+from matrix.kconfig.build_effects import list_build_effects
 from matrix.kernel_files import Impact, classify_impact
 from matrix.source.manifest import Manifest
 from matrix.source.tree_links import resolve_inside
@@ -23,7 +25,7 @@ class TreeContents:
 
     What a build can read is in three groups: sources (.c, .h and .S, but no linker script, which acts on all
     objects), everything else, and the names of all, since a new header can shadow another. Documentation is
-    in none.
+    in none. Kconfig files reach a build through its .config, so only what else they bring about is in these.
     """
 
     manifest: Manifest
@@ -37,8 +39,14 @@ class TreeContents:
 
     @cached_property
     def rest_digest(self) -> str:
-        """The digest of everything else that can reach a build: Makefiles, Kconfig, scripts, tables."""
-        return digest_lines(self._describe(path) for path in self._read_paths if not is_plain_source(path))
+        """The digest of everything else that can reach a build: Makefiles, scripts, tables, and Kconfig by
+        what it does beside .config."""
+        return digest_lines(self._describe_effects(path) for path in self._other_paths)
+
+    @cached_property
+    def kconfig_digest(self) -> str:
+        """The digest of the contents of all Kconfig files."""
+        return digest_lines(self._describe(path) for path in self._other_paths if _is_kconfig(path))
 
     @cached_property
     def names_digest(self) -> str:
@@ -93,6 +101,22 @@ class TreeContents:
         entries = self.manifest.entries
         return tuple(sorted(path for path in entries if classify_impact(path) is not Impact.NOTHING))
 
+    @cached_property
+    def _other_paths(self) -> tuple[str, ...]:
+        return tuple(path for path in self._read_paths if not is_plain_source(path))
+
+    def _describe_effects(self, path: str) -> str:
+        """The content of a file, of Kconfig what of it can reach a build beside .config."""
+        if not _is_kconfig(path):
+            return self._describe(path)
+        try:
+            text = ForeignDirectory(self.root).read_text(path)
+        except ForeignFileError:
+            text = None
+        if text is None:
+            return self._describe(path)
+        return f"{digest_lines(list_build_effects(text))} {path}"
+
     def _describe(self, path: str) -> str:
         entry = self.manifest.entries[path]
         return f"{entry.kind} {entry.sha256} {path}"
@@ -101,6 +125,10 @@ class TreeContents:
 def is_plain_source(path: str) -> bool:
     """A source that acts through the objects made of it alone; a linker script acts on all objects."""
     return classify_impact(path) is Impact.OBJECTS and not path.endswith(".lds.S")
+
+
+def _is_kconfig(path: str) -> bool:
+    return classify_impact(path) is Impact.CONFIGURATION
 
 
 def _is_tool(path: str) -> bool:

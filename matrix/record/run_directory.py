@@ -27,6 +27,13 @@ _TAIL_BYTES = 256 * 1024
 RECORD_LIMIT = 512 * 2**20
 """Bytes of run.json or cells.jsonl: a cell with its diagnostics has some thousand."""
 _RERUN = "./inv run makes another"
+_WRITTEN_NAMES = (RUN_FILE, "findings.json", "report.*", "verdict.*", "mail*")
+"""What is written into a run's directory as a whole: its record, findings and reports, and a verdict's."""
+
+
+def holds_run(directory: Path) -> bool:
+    """Whether a run was begun in this directory."""
+    return ForeignDirectory(directory).stat_file(RUN_FILE) is not None
 
 
 def load_run(directory: Path) -> Run:
@@ -106,7 +113,7 @@ def list_half_made_files(directory: Path) -> list[Path]:
     another is at work on them."""
     folders = (directory / name for name in ("configs", "objects", "sources"))
     return [
-        *list_temporary_files(directory, RUN_FILE),
+        *chain.from_iterable(list_temporary_files(directory, name) for name in _WRITTEN_NAMES),
         *chain.from_iterable(map(list_temporary_files, folders)),
     ]
 

@@ -60,7 +60,7 @@ def fetch_tree(  # noqa: PLR0913 - what a caller has, each by name
     not be fetched.
     """
     source = parse_source_spec(spec)
-    sandbox = Sandbox(engine, image, user, cancel or threading.Event())
+    sandbox = Sandbox(engine, image, user, cancel or threading.Event(), cache.layout.root)
     fetcher = _TreeFetcher(spec, cache, sandbox, note)
     match source:
         case DirectorySpec():

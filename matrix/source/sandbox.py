@@ -44,12 +44,16 @@ class SandboxResult:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where steps run: an engine, kmatrix's base image, and the user (``uid:gid``) inside."""
+    """Where steps run: an engine, kmatrix's base image, and the user (``uid:gid``) inside.
+
+    ``cache`` is the root of the cache that they work for, if any.
+    """
 
     engine: Engine
     image: str
     user: str
     cancel: threading.Event = field(default_factory=threading.Event)
+    cache: Path | None = None
 
     def run(
         self,
@@ -73,7 +77,8 @@ class Sandbox:
             network=network,
         )
         limits = ContainerLimits(memory=_MEMORY_LIMIT, seconds=seconds)
-        ended = StepRunner(self.engine, self.user, "source", limits, self.cancel).run(step, lines.append)
+        runner = StepRunner(self.engine, self.user, "source", limits, self.cancel, self.cache)
+        ended = runner.run(step, lines.append)
         _raise_limit_errors(ended, seconds)
         return SandboxResult(ended.exit, tuple(lines))
 

@@ -15,6 +15,7 @@ from matrix.engine.protocol import ContainerResult, ContainerSpec, LineCallback
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 
+@pytest.mark.usefixtures("each_engine")
 def test_the_isolation_of_this_machine_is_applied_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     # By name: another kmatrix on this engine may have its own containers, another doctor's among them.
     names: list[str] = []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from matrix.commands.compare import compare_stored_runs
-from matrix.commands.patch import PatchRequest, PatchResult, evaluate_patch, find_verdict
+from matrix.commands.patch import PatchResult, evaluate_patch, find_verdict
+from matrix.commands.patch_request import PatchRequest
 from matrix.commands.settings import resolve_profile
 from matrix.errors import RejectedPatchError
 from matrix.record.states import Evidence, State

@@ -13,6 +13,7 @@ from matrix.engine.protocol import LABEL, ContainerSpec, Mount
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from tests.e2e.conftest import Kmatrix
+from tests.engines import link_programs
 from tests.fakes.history import CULPRIT, History
 from tests.fakes.scripts import script_of
 from tests.minitree import KCONFIG, REGRESSION, patched
@@ -22,13 +23,8 @@ GONE, THERE, SKIP, MACHINE = 0, 1, 125, 200
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("reproducer")
-
-
-@pytest.fixture(scope="module")
-def kmatrix(place: Path) -> Kmatrix:
-    return Kmatrix(place)
+def kmatrix(tmp_path_factory: pytest.TempPathFactory, each_engine: str) -> Kmatrix:
+    return Kmatrix(tmp_path_factory.mktemp(f"reproducer-{each_engine}"))
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +52,24 @@ def ask(script: Path, tree: Path, *words: str) -> "subprocess.CompletedProcess[s
     return subprocess.run(["sh", str(script), *words], cwd=tree, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture
+def only_engine(each_engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The engine that is found: the only one whose program is on PATH, and no service is named."""
+    monkeypatch.setenv("PATH", link_programs(tmp_path / "programs", each_engine))
+    if each_engine == "podman":
+        monkeypatch.delenv("DOCKER_HOST")
+    return each_engine
+
+
 @pytest.mark.parametrize("toolchain", ["gcc-14", "clang-19"])
 def test_it_is_there_in_the_broken_tree_and_gone_in_the_good_one(
-    kmatrix: Kmatrix, broken: Run, tmp_path: Path, toolchain: str
+    kmatrix: Kmatrix, broken: Run, tmp_path: Path, toolchain: str, only_engine: str
 ) -> None:
     mine = write(kmatrix, broken, tmp_path / "repro.sh", toolchain)
     there = ask(mine, patched(tmp_path / "broken", REGRESSION))
     assert there.returncode == THERE, there.stderr
     assert ": error: " in there.stderr
+    assert f" with {only_engine}\n" in there.stderr
     gone = ask(mine, patched(tmp_path / "good"))
     assert gone.returncode == GONE, gone.stderr
 

@@ -17,9 +17,10 @@ import pytest
 
 from matrix.record.run_directory import load_run
 from tests.e2e.conftest import Kmatrix, one
+from tests.engines import link_programs
 from tests.minitree import REGRESSION, WARNING
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("each_engine")]
 ROOT = Path(__file__).parents[2]
 CELL = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
 SAID = "weak declaration of 'vfio_file_iommu_group' being applied to a already existing, static definition"
@@ -64,11 +65,13 @@ class Shells:
 
 
 @pytest.fixture
-def shells(kmatrix: Kmatrix) -> Iterator[Shells]:
+def shells(kmatrix: Kmatrix, each_engine: str) -> Iterator[Shells]:
     # Two neighbours, so that the lane's directory may have been at the other one last.
     select = ["MODULES=n,KVM=y,VFIO=y", "MODULES=n,KVM=y,VFIO=n"]
     kmatrix.run(source=[kmatrix.tree], patch=[str(REGRESSION)], toolchain=["gcc-14"], select=select)
     session = Shells(kmatrix, CELL)
+    if each_engine == "podman":
+        session.environment["PATH"] = link_programs(kmatrix.place / "programs", each_engine)
     yield session
     assert session.containers() == []
     assert not list((kmatrix.place / "cache/lanes").glob("*-copy-*"))

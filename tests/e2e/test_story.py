@@ -11,9 +11,9 @@ import pytest
 
 from matrix.cache_layout import CacheLayout
 from matrix.commands.explain_config import ConfigCheckRequest, explain_config
-from matrix.commands.patch import PatchRequest as AskedOfPatch
 from matrix.commands.patch import PatchResult
 from matrix.commands.patch import evaluate_patch as judge
+from matrix.commands.patch_request import PatchRequest as AskedOfPatch
 from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile

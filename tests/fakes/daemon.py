@@ -111,7 +111,7 @@ class Daemon(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         return [route for route, _ in self.asked]
 
     def inspected(self, **state: object) -> Reply:
-        told = {"Status": "exited", "ExitCode": 0, "OOMKilled": False, **state}
+        told = {"Status": "exited", "ExitCode": 0, "OOMKilled": False, "Pid": 0, **state}
         return giving(200, {"Id": "c1", "State": told, "Config": {"Tty": False}})
 
     def _kill(self, request: Request) -> None:

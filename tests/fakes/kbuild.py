@@ -240,6 +240,7 @@ class _Make:
         """Like conf --syncconfig: touch include/config/X for each X that has another value."""
         text = self._read(".config") or ""
         if self._is_older(AUTO_CONF, [".config", "/src/Kconfig"]):
+            self.say(f"  SYNC    {AUTO_CONF}")
             before, after = _parse_settings(self._read(AUTO_CONF) or ""), _parse_settings(text)
             for name in before.keys() | after.keys():
                 if before.get(name, "n") != after.get(name, "n"):

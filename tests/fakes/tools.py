@@ -29,7 +29,8 @@ here=$(dirname "$0")
 printf '%s ' "$@" >>"$here/docker.said"
 echo >>"$here/docker.said"
 case $1 in
-version) exit "$(cat "$here/version")" ;;
+--version) echo "${0##*/} version 1" ;;
+version) echo "Client: ${0##*/}"; exit "$(cat "$here/version")" ;;
 info) cat "$here/info" ;;
 image) grep -qx "$3" "$here/images" ;;
 pull) grep -qx "$2" "$here/registry" && echo "$2" >>"$here/images" ;;

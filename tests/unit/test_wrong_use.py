@@ -296,6 +296,16 @@ BASELINES = [
     Row(f"run --resume {LONG}", "cannot be read: File name too long$", READS),
     Row(("run", "--resume", ESCAPE), r"there is no run '\\x1b\[31mred'", MAKES_ONE),
     Row("run --resume a-run", "cannot be resumed: kmatrix is .*, and was", r"\./inv run, without --resume"),
+    Row("patch --resume", "--resume needs a value", "patch --help shows"),
+    Row("patch --resume=", "--resume is empty", "leave it out"),
+    Row("patch --resume nosuch", "there is no verdict 'nosuch'", r"\./inv patch makes another"),
+    Row("patch --resume a-run", "a-run is a run, not a verdict", r"\./inv run --resume a-run goes on"),
+    Row(f"patch --resume {LONG}", "cannot be read: File name too long$", READS),
+    Row(("patch", "--resume", ESCAPE), r"there is no verdict '\\x1b\[31mred'", "makes another"),
+    Row("patch --resume nosuch --message x", "patch needs 'file'", "patch --help"),
+    Row("patch fix.patch file", "patch takes one file, and 'file' stands behind 'fix.patch'", "a series"),
+    Row("patch --resume asked", "asked/request.json is damaged", r"\./inv patch makes another"),
+    Row("run --resume asked", "asked is a verdict, not a run", r"\./inv patch --resume asked"),
     Row("run --baseline=", "--baseline is empty", "leave it out"),
     Row("run --baseline nosuch", NO_SUCH_RUN, MAKES_ONE),
     Row("run --baseline damaged", "run.json is damaged", MAKES_ANOTHER),
@@ -641,6 +651,8 @@ class World:
             (self.root / "runs" / name / "run.json").write_text(content)
         (self.root / "runs" / "folder" / "run.json").mkdir(parents=True)
         (self.root / "runs" / "verdict" / "after" / "verdict.json").write_text("{")
+        (self.root / "runs" / "asked").mkdir()
+        (self.root / "runs" / "asked" / "request.json").write_text("{")
 
 
 @pytest.fixture(scope="module")

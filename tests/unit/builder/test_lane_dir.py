@@ -413,6 +413,22 @@ def test_a_lane_of_an_older_kmatrix_is_dropped(lane: Open, trees: Trees) -> None
         assert not kept(place)
 
 
+@pytest.mark.parametrize("boot", ["another", None])
+def test_a_lane_that_was_used_before_the_machine_started_is_dropped(
+    lane: Open, trees: Trees, boot: str | None
+) -> None:
+    """A power cut may have emptied its objects, and left their time stamps."""
+    visit(lane, trees())
+    with lane(trees()) as place:
+        assert kept(place), "nobody has started it"
+    file = next((trees.cache.layout.lanes).glob("*/lane.json"))
+    state = json.loads(file.read_text())
+    assert len(state.pop("boot")) == 36
+    file.write_text(json.dumps(state if boot is None else {**state, "boot": boot}))
+    with lane(trees()) as place:
+        assert not kept(place)
+
+
 @pytest.mark.parametrize("gone", ["lane.json", "build/vfio.o"])
 def test_a_lane_that_lacks_its_memory_or_its_build_directory_is_new(
     lane: Open, trees: Trees, gone: str

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,17 +11,26 @@ import pytest
 
 from matrix.catalog.load import load_catalog, load_profile
 from matrix.catalog.types import Profile
-from matrix.commands import doctor
+from matrix.commands import doctor, setup
 from matrix.commands.doctor import HealthCheck, diagnose_machine
-from matrix.commands.session import resolve_image_ref
+from matrix.commands.restore import restore_session
+from matrix.commands.session import (
+    Environment,
+    choose_safe_user,
+    prepare_session,
+    resolve_image_ref,
+)
 from matrix.engine.connect import choose_container_user
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import ContainerResult, ContainerSpec, EngineInfo, LineCallback
 from matrix.errors import EngineError
+from matrix.record.run_directory import load_run
 from matrix.source.cache import SourceCache
 from tests.fakes.engine import FakeEngine
+from tests.fakes.small_tree import small_tree
 
 GIB = 2**30
+OLD_RUN = Path(__file__).parents[2] / "old_run/before"
 LIMIT = 512 * 2**20
 TOOLCHAINS = ("gcc-14", "clang-19")
 IMAGES = tuple(resolve_image_ref(name, load_catalog()) for name in TOOLCHAINS)
@@ -56,7 +66,8 @@ def saying(*lines: str) -> Handler:
 
 
 CAPABILITIES, PRIVILEGES = "CapEff:\t0000000000000000", "NoNewPrivs:\t1"
-HELD = saying(str(LIMIT), PRIVILEGES, CAPABILITIES, "USER", "filtered")
+PROCESSES = "processes=4096"
+HELD = saying(str(LIMIT), PROCESSES, PRIVILEGES, CAPABILITIES, "USER", "filtered")
 
 
 @pytest.fixture
@@ -219,7 +230,7 @@ def test_a_source_of_ones_own_is_well_when_it_is_there(spec: str, tmp_path: Path
 
 @pytest.mark.parametrize("order", [(CAPABILITIES, PRIVILEGES), (PRIVILEGES, CAPABILITIES)])
 def test_isolation_that_is_applied_is_well(engine: Sized, profile: Profile, order: tuple[str, str]) -> None:
-    engine.handler = saying(f"{LIMIT}", *order, "USER", "filtered")
+    engine.handler = saying(f"{LIMIT}", PROCESSES, *order, "USER", "filtered")
     assert finding("isolation", profile).ok
 
 
@@ -234,13 +245,31 @@ def test_isolation_that_is_applied_is_well(engine: Sized, profile: Profile, orde
         ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "writable"), "a read-only root"),
         ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "4711"), "the user"),
         ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "unfiltered"), "the filter of system calls"),
+        ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "processes=max"), "the limit on processes"),
+        ((f"{LIMIT}", CAPABILITIES, PRIVILEGES, "USER", "processes=40960"), "the limit on processes"),
     ],
-    ids=["v1-unlimited", "v2-unlimited", "no-cgroup", "capabilities", "privileges", "root", "user", "filter"],
+    ids=[
+        "v1-unlimited",
+        "v2-unlimited",
+        "no-cgroup",
+        "capabilities",
+        "privileges",
+        "root",
+        "user",
+        "filter",
+        "processes",
+        "more-processes",
+    ],
 )
 def test_what_the_engine_accepts_and_does_not_apply_is_bad(
     engine: Sized, profile: Profile, lines: tuple[str, ...], lacks: str
 ) -> None:
-    engine.handler = saying(*lines, *([] if "unfiltered" in lines else ["filtered"]))
+    told = " ".join(lines)
+    engine.handler = saying(
+        *lines,
+        *([] if "unfiltered" in told else ["filtered"]),
+        *([] if "processes=" in told else [PROCESSES]),
+    )
     found = finding("isolation", profile)
     assert (found.ok, found.message) == (False, f"the engine does not apply: {lacks}")
     assert found.advice
@@ -270,6 +299,55 @@ def test_in_a_rootless_engine_the_container_is_the_caller(engine: Sized, profile
     engine.rootless = True
     assert finding("isolation", profile).ok
     assert engine.ran[0].user == "0:0"
+
+
+def test_the_engine_is_named_and_whether_it_is_rootless(engine: Sized, profile: Profile) -> None:
+    assert finding("engine", profile).message == "fake 1.0, cgroup v2, memory"
+    engine.rootless = True
+    assert finding("engine", profile).message == "fake 1.0, cgroup v2, memory, rootless"
+
+
+@pytest.mark.parametrize("memory", [str(LIMIT), "9223372036854771712", "max"])
+def test_nothing_is_done_in_a_rootless_engine_that_does_not_hold_its_limits(
+    engine: Sized, memory: str
+) -> None:
+    engine.rootless = True
+    engine.handler = saying(memory, PROCESSES, PRIVILEGES, CAPABILITIES, "USER", "filtered")
+    if memory == str(LIMIT):
+        assert choose_safe_user(engine, engine.query_info(), print) == "0:0"
+    else:
+        with pytest.raises(
+            EngineError, match="does not apply them: the memory limit; kmatrix builds nothing"
+        ):
+            choose_safe_user(engine, engine.query_info(), print)
+    asked = [container for container in engine.ran if container.limits.memory]
+    assert [container.user for container in asked] == ["0:0"]
+
+
+@pytest.mark.parametrize("entrance", ["run", "shell", "source"])
+def test_no_command_gets_past_it(
+    engine: Sized, entrance: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_tree(tmp_path / "tree")
+    engine.rootless = True
+    engine.handler = saying("max", PROCESSES, PRIVILEGES, CAPABILITIES, "USER", "filtered")
+    profile = load_profile("quick", [("test", {"source": str(tmp_path / "tree")})])
+    environment = Environment(engine, SourceCache(), tmp_path / "runs")
+    monkeypatch.setattr(setup, "connect_engine", lambda: engine)
+    entrances: dict[str, Callable[[], AbstractContextManager[object]]] = {
+        "run": lambda: prepare_session(profile, print, environment),
+        "shell": lambda: restore_session(load_run(OLD_RUN), None, print, environment),
+        "source": lambda: nullcontext(setup.fetch_profile_source(profile, print)),
+    }
+    with pytest.raises(EngineError, match="does not apply them: the memory limit"):
+        entrances[entrance]().__enter__()
+    assert len(engine.ran) == 1
+
+
+def test_a_rootful_engine_is_not_asked(engine: Sized) -> None:
+    engine.handler = saying("max")
+    assert choose_safe_user(engine, engine.query_info(), print) == choose_container_user()
+    assert engine.ran == []
 
 
 def test_a_container_that_cannot_run_is_told_with_the_engines_advice(engine: Sized, profile: Profile) -> None:

@@ -11,12 +11,12 @@ from matrix.catalog.load import load_profile
 from matrix.catalog.types import Profile
 from matrix.commands.compare import apply_baseline, parse_baseline_options
 from matrix.commands.patch import (
-    PatchRequest,
     PatchResult,
     evaluate_patch,
     find_verdict,
     format_base_mismatch,
 )
+from matrix.commands.patch_request import PatchRequest
 from matrix.commands.session import read_git_identity
 from matrix.commands.settings import resolve_profile
 from matrix.errors import KmatrixError, RequestError

@@ -1,5 +1,6 @@
 """The reproducer in every shell that is here, with fake tools: no fault of the machine is an answer."""
 
+import resource
 import shutil
 import signal
 import subprocess
@@ -249,6 +250,31 @@ def test_an_engine_named_is_the_one_that_is_used(ask: Run_, tools: FakeTools) ->
     tools.configure_engine(version="0")
     assert ask("--engine", "podman").returncode == GONE
     assert ask("--engine", "nosuch").returncode == MACHINE
+
+
+def test_podman_alone_is_found_and_named_and_asked_for_no_more_than_it_may_give(
+    ask: Run_, tools: FakeTools
+) -> None:
+    (tools.bin / "docker").rename(tools.bin / "podman")
+    tools.configure_engine(version="0")
+    ended = ask()
+    assert (ended.returncode, " with podman\n" in ended.stderr) == (GONE, True)
+    [run] = [line.split() for line in tools.engine_calls if line.startswith("run ")]
+    assert "--read-only-tmpfs=false" in run
+    limits = {word.partition("=")[0]: word.partition("=")[2] for word in run if word.startswith("n")}
+    own = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    most = int(Path("/proc/sys/kernel/pid_max").read_text())
+    asked = most if own == resource.RLIM_INFINITY else min(own, most)
+    assert limits["nproc"] == f"{asked}:{asked}"
+    assert "nofile" in limits
+
+
+def test_docker_is_named_and_asked_as_ever(ask: Run_, tools: FakeTools) -> None:
+    tools.configure_engine(version="0")
+    assert " with docker\n" in ask().stderr
+    [run] = [line for line in tools.engine_calls if line.startswith("run ")]
+    assert "ulimit" not in run
+    assert "read-only-tmpfs" not in run
 
 
 @pytest.mark.parametrize("left", [".config", "include/config", "arch/powerpc/include/generated"])

@@ -29,7 +29,7 @@ from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
 from reports.summary import measure_wall_time
 from tests.fakes.kernel import Job
-from tests.fakes.sequences import Edit, Kmatrix
+from tests.fakes.sequences import Edit, Kmatrix, die_after
 from tests.unit.commands.test_run import (
     CELL,
     ERROR,
@@ -116,6 +116,15 @@ class ResumedDesk(Desk):
             finally:
                 os._exit(0)
         return os.WTERMSIG(os.waitpid(child, 0)[1])
+
+    def run_apart(self, work: Callable[[], object], accesses: int) -> bool:
+        """Do this in a process of its own, which is killed at its so many-th access to files. Was it?"""
+
+        def work_and_die() -> None:
+            die_after(accesses)
+            work()
+
+        return self.fork(work_and_die) == signal.SIGKILL
 
     def built(self) -> set[str]:
         """The cells that make built last, without what they have in common."""
@@ -364,11 +373,16 @@ def test_a_finished_cell_whose_files_are_damaged_is_built_again(
 def test_what_was_half_written_is_gone(desk: ResumedDesk) -> None:
     directory = desk.kill_after(2)
     left = [directory / ".run.json.abcdefgh", directory / "configs" / f".{'0' * 64}.abcdefgh"]
-    for path in left:
+    reports = [directory / f".{name}.abcdefgh" for name in ("findings.json", "report.html", "report.txt")]
+    for path in (*left, *reports):
         path.write_text("half")
     (directory / ".note").write_text("mine")
     desk.resume()
     assert [path.exists() for path in (*left, directory / ".note")] == [False, False, True]
+    assert not any(path.exists() for path in reports)
+    reports[0].write_text("half")
+    desk.resume()
+    assert not reports[0].exists(), "also of one that is whole"
 
 
 def test_a_container_of_the_killed_process_is_removed_and_no_other(desk: ResumedDesk) -> None:

@@ -1,8 +1,6 @@
 """A run that is killed at any moment, and resumed, equals one that nobody disturbed, but for times."""
 
 import random
-import signal
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ import pytest
 from matrix.engine.protocol import ContainerResult
 from matrix.record.run_directory import RunDirectory
 from tests.fakes.described_runs import describe_run
-from tests.fakes.sequences import die_after
 from tests.unit.commands.test_resume import ResumedDesk
 from tests.unit.commands.test_run import GROUP, PROFILE, VFIO, WARNING, in_cell
 
@@ -40,15 +37,6 @@ class KilledDesk(ResumedDesk):
         self.says(VFIO, _refuse_groups, sees=("MODULES", "GROUP"))
         slow = in_cell("GROUP=n,MODULES=y,TWIN=n,VFIO=m", lambda _: ContainerResult(137, 1.0, timed_out=True))
         self.kernel.before = slow
-
-    def run_apart(self, work: Callable[[], object], accesses: int) -> bool:
-        """Do this in a process of its own, which is killed at its so many-th access to files. Was it?"""
-
-        def work_and_die() -> None:
-            die_after(accesses)
-            work()
-
-        return self.fork(work_and_die) == signal.SIGKILL
 
     def finish(self) -> None:
         """Resume what there is, or begin where there is nothing."""

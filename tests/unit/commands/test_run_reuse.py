@@ -18,7 +18,7 @@ from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
 from matrix.side_failures import take_side_failures
 from reports.terminal import format_plan_totals
-from tests.fakes.kernel import Job, Made, quiet
+from tests.fakes.kernel import Job, Made, Symbol, quiet
 from tests.unit.commands.test_run import (
     CELL,
     ERROR,
@@ -197,6 +197,33 @@ def test_what_dependency_files_cannot_tell_is_asked_of_make(patching: Patching, 
     patching.put(name, "# new\n")
     done = patching.after()
     assert evidence(done) == [Evidence.BUILT, Evidence.BUILT]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("config GROUP\n\tbool\n\tdepends on VFIO\n", BOTH),
+        ("config GROUP\n\tbool\n\tdepends on $(success,true)\n", [Evidence.BUILT, Evidence.BUILT]),
+    ],
+)
+def test_kconfig_reaches_a_cell_through_its_config(
+    patching: Patching, text: str, expected: Sequence[Evidence]
+) -> None:
+    patching.put("drivers/vfio/Kconfig", "config GROUP\n\tbool\n")
+    patching.before()
+    patching.put("drivers/vfio/Kconfig", text)
+    assert evidence(patching.after()) == expected
+
+
+def test_another_value_that_kconfig_gives_is_built(patching: Patching) -> None:
+    kernel, symbols = patching.desk.kernel, patching.desk.kernel.symbols
+    for default, expected in {"n": BOTH, "y": [Evidence.BUILT, Evidence.BUILT]}.items():
+        kernel.symbols = {**symbols, "OTHER": Symbol("n")}
+        patching.put("drivers/vfio/Kconfig", "config OTHER\n\tbool\n")
+        patching.before()
+        kernel.symbols = {**symbols, "OTHER": Symbol(default)}
+        patching.put("drivers/vfio/Kconfig", f"config OTHER\n\tbool\n\tdefault {default}\n")
+        assert evidence(patching.after()) == expected
 
 
 def test_a_run_of_remembered_cells_stands_alone(patching: Patching) -> None:

@@ -1,6 +1,7 @@
 """What make reads and puts on no list of an object's reaches each run all the same."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,8 +44,11 @@ toolchain = ["gcc-14"]
 lanes = 1
 stage = "{stage}"
 [symbols]
-VFIO = ["y"]
+{symbols}
 """
+VFIO = 'VFIO = ["y"]'
+MEMSET = "lib/memset.o"
+ASKED = 'config ASM_MODVERSIONS\n\tbool "versions"\n'
 WARNS = ".warning obsolete\n"
 
 
@@ -57,12 +61,22 @@ class Story:
         assert isinstance(machine, TreeKernel)
         self.kernel = machine
         put_files(self.tree, TREE)
+        self.count = 0
 
-    def run(self, stage: str, **options: list[str]) -> Run:
+    def run(self, stage: str, symbols: str = VFIO) -> Run:
         profile = self.place / "small.toml"
-        profile.write_text(PROFILE.format(stage=stage))
-        given = {"profile": [str(profile)], "source": [str(self.tree)], **options}
-        return run_matrix(resolve_profile(given, {}), lambda _: None, ["test"], self.world).run
+        profile.write_text(PROFILE.format(stage=stage, symbols=symbols))
+        given = {"profile": [str(profile)], "source": [str(self.tree)]}
+        self.stored = run_matrix(resolve_profile(given, {}), lambda _: None, ["test"], self.world)
+        return self.stored.run
+
+    def run_elsewhere(self, symbols: str = VFIO) -> list[bool]:
+        """Run with an edit of another source, in an empty directory: was memset.o compiled, cell by cell?"""
+        self.count += 1
+        self.edit("drivers/vfio/vfio.c", f"int vfio_{self.count};\n")
+        shutil.rmtree(self.place / "cache" / "lanes")
+        logs = (self.stored.directory / str(cell.log) for cell in self.run("vmlinux", symbols).cells)
+        return [f"AS      {MEMSET}" in log.read_text() for log in logs]
 
     def edit(self, name: str, text: str) -> None:
         put_files(self.tree, {name: text})
@@ -103,6 +117,65 @@ def test_a_header_that_no_list_names_decides_on_an_object_on_record(
         story.edit("drivers/vfio/vfio.c", f"int vfio_{number};\n")
         story.edit(name, good if is_good else bad)
         assert states(story.run(stage)) == ["pass" if is_good else "warn"]
+
+
+EDITS: Mapping[str, Mapping[str, str]] = {
+    "the header of prototypes": {PROTOTYPES: "#include <linux/memset.h>\nint more;\n"},
+    "a header that it includes": {INCLUDED: "prototype memset;\nint more;\n"},
+    "the other header that make names": {"include/linux/kernel.h": "int kernel_2;\n"},
+    "what the flags of C take in": {"include/linux/compiler_types.h": "int types;\n"},
+    "a header in front of one of its": {"arch/x86/include/linux/memset.h": "prototype memset;\n"},
+    "the arch's makefile": {"arch/x86/Makefile": "KBUILD_CFLAGS += -DFOO\n"},
+    "the makefile beside it": {"lib/Makefile": f"{TREE['lib/Makefile']}ccflags-y += -DFOO\n"},
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_what_genksyms_alone_reads_makes_an_exporting_object_anew(
+    story: Story, edit: Mapping[str, str]
+) -> None:
+    story.run("vmlinux")
+    assert story.run_elsewhere() == [False]
+    put_files(story.tree, edit)
+    assert story.run_elsewhere() == [True]
+    assert story.run_elsewhere() == [False]
+
+
+@pytest.mark.parametrize("name", [PROTOTYPES, INCLUDED, "include/linux/kernel.h"])
+def test_a_symbol_that_only_genksyms_sees_makes_an_exporting_object_anew(story: Story, name: str) -> None:
+    """What it prints is a version less, which modpost complains of: of the one cell, and not of the other."""
+    story.edit(PROTOTYPES, "#include <linux/memset.h>\n#include <linux/kernel.h>\n")
+    story.edit(INCLUDED, "int nothing;\n")
+    more = "#include <linux/memset.h>\n" if name == PROTOTYPES else ""
+    story.edit(name, f"{more}#ifdef CONFIG_VFIO\n#include <linux/known.h>\n#endif\n")
+    story.edit("include/linux/known.h", "prototype memset;\n")
+    for values in ('VFIO = ["y", "n"]', 'VFIO = ["n", "y"]', 'VFIO = ["y", "n"]'):
+        done = story.run("vmlinux", values)
+        expected = {"VFIO=y": "pass", "VFIO=n": "warn"}
+        assert {cell.id.rpartition("/")[2]: cell.state for cell in done.cells} == expected
+        story.edit("lib/kernel.c", f"int kernel_{values};\n")
+    assert story.run_elsewhere('VFIO = ["y", "n"]') == [False, False]
+
+
+def test_an_exporting_object_serves_configurations_that_genksyms_takes_alike(story: Story) -> None:
+    story.run("vmlinux", 'VFIO = ["y"]')
+    assert story.run_elsewhere('VFIO = ["n"]') == [False]
+
+
+def test_an_exporting_object_without_versions_is_none_with_them(story: Story) -> None:
+    head, versions, tail = TREE["Kconfig"].partition("config ASM_MODVERSIONS\n")
+    story.edit("Kconfig", head + versions + tail.replace("default y\n", "default n\n", 1))
+    for values in ('["n", "y"]', '["y", "n"]'):
+        done = story.run("vmlinux", f"ASM_MODVERSIONS = {values}")
+        assert states(done) == ["pass", "pass"], "with its versions, modpost misses none"
+        story.edit("lib/kernel.c", f"int kernel_{values};\n")
+
+
+@pytest.mark.parametrize("text", ["#include PROTOTYPES\n", "#if __has_include(PROTOTYPES)\n#endif\n"])
+def test_an_exporting_object_is_not_kept_where_a_header_hides_what_it_reads(story: Story, text: str) -> None:
+    story.edit(INCLUDED, f"prototype memset;\n#ifdef FOO\n{text}#endif\n")
+    story.run("vmlinux")
+    assert story.run_elsewhere() == [True]
 
 
 def test_a_header_that_a_patch_adds_in_front_of_a_generated_one_is_seen(story: Story) -> None:

@@ -51,8 +51,9 @@ class Machine:
         self.did.append(f"install {' '.join(packages)}")
         self.programs.add("dockerd")
 
-    def start(self, command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
+    def start(self, command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
         self.did.append(" ".join(command))
+        self.started_in = options.get("cwd")
         self.started = True
         return subprocess.CompletedProcess(command, 0 if self.starts else 1, stderr="unit failed")
 
@@ -73,7 +74,10 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    for name in ("DOCKER_HOST", "CONTAINER_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
+    monkeypatch.setattr("os.geteuid", lambda: 0 if made.root else 7)
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(setup, "connect_engine", made.connect)
     monkeypatch.setattr(setup, "HostSystem", lambda: made)
@@ -143,6 +147,68 @@ def test_the_user_learns_why_something_is_installed(machine: Machine, profile: P
     machine.silent = 1
     set_up_machine(profile, machine.emit)
     assert machine.said[0] == "No engine yet (no container engine answers)."
+
+
+@pytest.mark.parametrize("programs", [{"podman"}, {"podman", "apt-get"}, {"podman", "apt-get", "docker"}])
+def test_a_machine_that_has_podman_and_no_docker_gets_it_started_and_nothing_installed(
+    machine: Machine, profile: Profile, programs: set[str]
+) -> None:
+    machine.programs, machine.silent = programs, 3
+    set_up_machine(profile, machine.emit)
+    service = "podman system service --time=0 unix:///run/podman/podman.sock"
+    assert machine.did == [service, f"fetch {profile.source}"]
+    assert any(f"its log is {machine.place}/kmatrix-podman.log" in line for line in machine.said)
+    assert machine.started_in == machine.place / "run/podman"
+
+
+def test_on_cgroup_v1_podmans_runtime_is_runc_where_that_is_installed(
+    machine: Machine, profile: Profile
+) -> None:
+    machine.programs, machine.silent = {"podman", "runc"}, 3
+    set_up_machine(profile, machine.emit)
+    assert machine.did[0].startswith("podman --runtime runc system service")
+
+
+def test_on_cgroup_v2_podmans_runtime_is_its_own(machine: Machine, profile: Profile) -> None:
+    (machine.place / "sys/fs/cgroup").mkdir(parents=True)
+    (machine.place / "sys/fs/cgroup/cgroup.controllers").touch()
+    machine.programs, machine.silent = {"podman", "runc"}, 3
+    set_up_machine(profile, machine.emit)
+    assert machine.did[0].startswith("podman system service")
+
+
+def test_docker_that_is_installed_is_started_before_podman(machine: Machine, profile: Profile) -> None:
+    machine.programs, machine.silent = {"podman", "dockerd"}, 3
+    set_up_machine(profile, machine.emit)
+    assert machine.did[0] == "dockerd"
+
+
+@pytest.mark.parametrize(("root", "user"), [(True, ""), (False, "--user ")])
+def test_with_systemd_podmans_socket_is_its_unit(
+    machine: Machine, profile: Profile, *, root: bool, user: str
+) -> None:
+    machine.with_systemd()
+    machine.root, machine.programs, machine.silent = root, {"podman"}, 3
+    set_up_machine(profile, machine.emit)
+    assert machine.did[0] == f"systemctl {user}enable --now podman.socket"
+
+
+def test_a_user_gets_a_podman_of_their_own(machine: Machine, profile: Profile) -> None:
+    machine.root, machine.programs, machine.silent = False, {"podman", "dockerd"}, 3
+    set_up_machine(profile, machine.emit)
+    assert machine.did[0] == "podman system service --time=0 unix:///run/user/7/podman/podman.sock"
+    assert (machine.place / "run/user/7/podman/kmatrix-podman.log").exists()
+
+
+@pytest.mark.parametrize("named", ["DOCKER_HOST", "CONTAINER_HOST"])
+def test_who_names_an_engine_gets_no_podman_started(
+    machine: Machine, profile: Profile, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.programs = {"podman"}
+    monkeypatch.setenv(named, "unix:///elsewhere")
+    with pytest.raises(EngineError, match="no container engine answers"):
+        set_up_machine(profile, machine.emit)
+    assert machine.did == []
 
 
 @pytest.mark.parametrize("case", ["not root", "no apt-get", "DOCKER_HOST"])

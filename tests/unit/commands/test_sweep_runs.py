@@ -3,6 +3,7 @@
 import fcntl
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from matrix.commands.kept_runs import describe_stopped_run, is_run_held, list_dead_runs
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.engine.protocol import LABEL
+from matrix.engine.step import list_containers_of_others
 from matrix.errors import RequestError
 from matrix.record.run_directory import RunDirectory
+from matrix.record.states import State
+from tests.fakes.kernel import Job
 from tests.unit.commands.test_resume import ResumedDesk
 
 HOUR, DAY = 60 * 60, 24 * 60 * 60
@@ -127,6 +131,39 @@ def test_containers_of_dead_runs_go_though_another_run_is_at_work(
         assert sweep_runs(desk, remove=True) == [("container", "one")]
     assert removed == ["one"]
     assert sweep_runs(desk) == [("container", "one"), ("container", "two")]
+
+
+def test_the_containers_of_another_cache_stay(desk: ResumedDesk) -> None:
+    """A run of the same user with another cache is at work: this cache's lock says nothing of it."""
+    other = ResumedDesk(desk.place / "other")
+    other.engine = desk.engine
+    other.world = replace(other.world, engine=desk.engine)
+    seen: list[list[tuple[str, str]]] = []
+
+    def look(_: Job) -> None:
+        seen.extend(sweep_runs(one, remove=True) for one in (desk, other))
+
+    desk.kernel.before = look
+    other.run(select=["MODULES=n,VFIO=y"])
+    assert len(seen) >= 4, "the configure step and the build, swept by either"
+    assert not any(seen)
+    assert other.stored.run.cells[0].state is State.PASS
+
+
+def test_what_a_killed_process_left_of_its_own_cache_goes(desk: ResumedDesk) -> None:
+    names: list[str] = []
+
+    def look(_: Job) -> None:
+        (name,) = desk.engine.list_containers()
+        assert desk.world.cache is not None
+        root = desk.world.cache.layout.root
+        others = [list_containers_of_others(desk.engine, path) for path in (root, desk.place)]
+        assert others == [set(), {name}]
+        names.append(name)
+
+    desk.kernel.before = look
+    desk.run(select=["MODULES=n,VFIO=y"])
+    assert names
 
 
 def test_an_age_is_a_duration() -> None:

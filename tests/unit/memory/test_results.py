@@ -110,6 +110,29 @@ def without(*paths: str) -> dict[str, str]:
     return {path: text for path, text in TREE.items() if path not in paths}
 
 
+def test_what_make_said_of_kconfig_is_found_with_the_same_kconfig_alone(story: Story, tmp_path: Path) -> None:
+    """It names lines of files that a build reads through .config alone."""
+    path, said = "drivers/net/Kconfig", WARNING.model_copy(update={"tool": "kconfig"})
+
+    def keep_and_find(run: str, warning: Diagnostic) -> bool:
+        place = tmp_path / run
+        (place / path).parent.mkdir(parents=True)
+        found: list[bool] = []
+        for text in ("config NET\n\tbool\n", "\n\nconfig NET\n\tbool\n"):
+            (place / path).write_text(text)
+            entries = {name: ManifestEntry("file", text) for name, text in (TREE | {path: text}).items()}
+            with closing(Memory(story.place / run, (), run)) as memory:
+                results = ResultMemory(memory, TreeContents(Manifest(entries), place))
+                if not found:
+                    results.keep(INPUTS, a_result(State.WARN, warning))
+                found.append(results.find(INPUTS) is not None)
+        assert found[0]
+        return found[1]
+
+    assert keep_and_find("of-a-source", WARNING)
+    assert not keep_and_find("of-kconfig", said)
+
+
 def test_a_result_is_found_whole_with_where_it_is_from(story: Story) -> None:
     kept = a_result(State.WARN, WARNING, reason="a reason")
     story.keep(kept)
