@@ -151,7 +151,7 @@ def render_history_html(view: HistoryView) -> str:
 
 
 def _show_html(view: HistoryView, console: Console) -> None:
-    console.file.write(render_history_html(view))
+    console.out(render_history_html(view), highlight=False, end="")
 
 
 HISTORY_FORMATS: dict[str, Callable[[HistoryView, Console], None]] = {

@@ -303,6 +303,9 @@ def test_axe_finds_nothing(
 def test_a_narrow_window_needs_no_scrolling_sideways(open_file: OpenReader, story_file: Path) -> None:
     page = open_file(story_file, width=360).open("#?finding=F1")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    parts = page.locator(".finding > summary > span").all()
+    edges = [part.evaluate("part => part.getBoundingClientRect().right") for part in parts]
+    assert max(edges) <= 360  # what does not fit would be cut off
 
 
 def test_in_print_all_rows_are_there_and_no_controls(reader: Reader) -> None:
