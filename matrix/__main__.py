@@ -11,18 +11,23 @@ _INTERRUPTED = 130  # ExitCode.INTERRUPTED, without the import
 def main() -> None:
     """Run the command line. SystemExit with its exit code, unless that is 0."""
     _end_at_interrupts()
-    from matrix.interrupts import exit_without_threads  # noqa: PLC0415 - as the next
+    from matrix.interrupts import exit_without_threads, ignore_interrupts  # noqa: PLC0415 - as the next
     from tasks import program  # noqa: PLC0415 - takes half a second, in which somebody may press Ctrl-C
 
     try:
         program.run()
+    except KeyboardInterrupt:
+        # The second one, while the first was told.
+        ignore_interrupts()
     except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            _end_at_interrupts()
-            exit_without_threads(_INTERRUPTED)
-        raise
+        if end.code != _INTERRUPTED:
+            raise
+        ignore_interrupts()
+    else:
+        return
     finally:
         _end_at_interrupts()
+    exit_without_threads(_INTERRUPTED)
 
 
 def _end_at_interrupts() -> None:

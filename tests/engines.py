@@ -27,6 +27,8 @@ from matrix.errors import EngineError
 
 REQUIRED_ENGINES = frozenset(re.findall(r"\w+", os.environ.get("KMATRIX_TEST_ENGINES", "")))
 REAL_ENGINES = [pytest.param(name, marks=pytest.mark.engine) for name in ENGINES]
+ON_DOCKER_ALONE = pytest.mark.parametrize("each_engine", ["docker"], indirect=True, scope="module")
+"""For a test whose module runs on each engine, and which takes long and shows nothing of the engine."""
 IMAGES = (
     ROOT_IMAGE.tag,
     compute_base_tag(),

@@ -2,7 +2,7 @@
 same."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from matrix.commands.kept_runs import (
@@ -11,7 +11,12 @@ from matrix.commands.kept_runs import (
     list_differing_keys,
     list_run_directories,
 )
-from matrix.commands.patch_request import REQUEST_FILE, VerdictRequest, load_request
+from matrix.commands.patch_request import (
+    PATCHES_DIRECTORY,
+    REQUEST_FILE,
+    VerdictRequest,
+    load_request,
+)
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory
 from matrix.fs import try_lock_path
@@ -26,9 +31,15 @@ VERDICT_FILE = "verdict.json"
 
 @contextmanager
 def hold_verdict(directory: Path) -> Iterator[None]:
-    """While the ``with`` block runs nobody else works on the verdict in this directory. RequestError where
-    somebody does."""
-    with try_lock_path(directory) as is_free:
+    """While the ``with`` block runs nobody else works on the verdict in this directory, which has the folder
+    of its patches. RequestError where somebody does, or where that folder is gone."""
+    with ExitStack() as stack:
+        try:
+            is_free = stack.enter_context(try_lock_path(_locate_lock(directory)))
+        except OSError as error:
+            raise RequestError(
+                f"the verdict in {directory} cannot be held: {error.strerror}", "./inv patch makes another"
+            ) from error
         if not is_free:
             raise RequestError(
                 f"another kmatrix is at work on the verdict in {directory}", "wait until it ends, or stop it"
@@ -40,10 +51,15 @@ def is_verdict_held(directory: Path) -> bool:
     """Whether a process works on the verdict in this directory now."""
     try:
         # Shared, as others may look at the same time.
-        with try_lock_path(directory, shared=True, create=False) as is_free:
+        with try_lock_path(_locate_lock(directory), shared=True, create=False) as is_free:
             return not is_free
     except OSError:
         return False
+
+
+def _locate_lock(directory: Path) -> Path:
+    # A file, as NFS locks no directory; and there before it is known that the request can be built.
+    return directory / PATCHES_DIRECTORY / ".lock"
 
 
 def find_verdict_directory(spec: str, runs: Path) -> Path:

@@ -38,6 +38,7 @@ from matrix.record.run_directory import (
     RunDirectory,
     find_run_directory,
     list_half_made_files,
+    list_unnamed_files,
     read_configure_sizes,
 )
 from matrix.record.run_model import Cell, Pause, Run, SourceRecord, Tool
@@ -196,6 +197,9 @@ def resume_run(
             with record_run(session, requests, begun, emit, file=file, finished=cells) as context:
                 run_lanes(context)
             stored = StoredRun(context.journal.snapshot_run(), directory)
+        if not stored.run.interrupted and all(cell.is_finished for cell in stored.run.cells):
+            for path in list_unnamed_files(stored):
+                remove_tree(path)
     limit_caches(resumption.profile, emit, environment)
     return stored
 

@@ -20,6 +20,8 @@ _FILE_IN_COMMAND = re.compile(rf"{SOURCE_MOUNT}/([^\s'\",;:=]+)")
 _MAKEFILE_PREFIXES = ("Makefile", "Kbuild", "Platform")
 _AS_MODULE = "_MODULE"
 """What a header calls a symbol with the value m."""
+_READ_FOR_FLAGS = "include/generated/asm-offsets.h"
+"""Where the stack protector's guard lies, arches take from here for the command line of every object."""
 _SHORT_DIGEST = 12
 
 
@@ -161,11 +163,13 @@ class ObjectSetting:
         return names
 
     def digest_makefiles(self, target: str) -> dict[str, str]:
-        """Directory → a digest of what its makefiles see, for those that decide on an object's command line.
+        """Directory → a digest of what its makefiles see, for those that decide on an object's command line;
+        and the digest of the header that an arch's makefile reads.
 
         ``target`` is the object as make names it. The two directories that come first are next to it.
         """
-        return {folder: self._digest_folder(folder) for folder in list_makefile_folders(target)}
+        seen = {folder: self._digest_folder(folder) for folder in list_makefile_folders(target)}
+        return {**seen, _READ_FOR_FLAGS: self.generated(_READ_FOR_FLAGS)[:_SHORT_DIGEST]}
 
     def _digest_folder(self, folder: str) -> str:
         return self.digest_values(self.reader.list_makefile_symbols(folder))[:_SHORT_DIGEST]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.kconfig.build_effects import list_build_effects
@@ -132,7 +132,7 @@ def _is_kconfig(path: str) -> bool:
 
 
 def _is_tool(path: str) -> bool:
-    parts = PurePosixPath(path).parts
+    parts = path.split("/")
     return parts[0] in ("scripts", "tools") or (len(parts) > 3 and parts[0] == "arch" and parts[2] == "tools")
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import NamedTuple, Self
 from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.errors import RequestError, format_nearest
 from matrix.foreign_files import FOREIGN_FILE_LIMIT, ForeignDirectory, ForeignFileError
+from matrix.foreign_trees import walk_tree
 from matrix.fs import list_temporary_files
 from matrix.kconfig.config import Config
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
@@ -27,6 +29,7 @@ _TAIL_BYTES = 256 * 1024
 RECORD_LIMIT = 512 * 2**20
 """Bytes of run.json or cells.jsonl: a cell with its diagnostics has some thousand."""
 _RERUN = "./inv run makes another"
+_DIGEST = re.compile("[0-9a-f]{64}")
 _WRITTEN_NAMES = (RUN_FILE, "findings.json", "report.*", "verdict.*", "mail*")
 """What is written into a run's directory as a whole: its record, findings and reports, and a verdict's."""
 
@@ -116,6 +119,30 @@ def list_half_made_files(directory: Path) -> list[Path]:
         *chain.from_iterable(list_temporary_files(directory, name) for name in _WRITTEN_NAMES),
         *chain.from_iterable(map(list_temporary_files, folders)),
     ]
+
+
+def list_unnamed_files(stored: "RunDirectory") -> list[Path]:
+    """The files named by digest that no cell and no base of a run names: of an attempt that a fault ended."""
+    run = stored.run
+    bases = {base.config_sha256 for base in run.bases.values()}
+    named = {
+        "configs": bases | {cell.config_sha256 for cell in run.cells},
+        "objects": {cell.objects_sha256 for cell in run.cells},
+        "sources": {cell.sources_sha256 for cell in run.cells},
+    }
+    return [
+        path
+        for folder, digests in named.items()
+        for path in _list_files_by_digest(stored.directory / folder)
+        if path.name not in digests
+    ]
+
+
+def _list_files_by_digest(folder: Path) -> Iterator[Path]:
+    try:
+        yield from (folder / entry.path for entry in walk_tree(folder) if _DIGEST.fullmatch(entry.path))
+    except FileNotFoundError:
+        return  # a run keeps some lists only
 
 
 def _read_file(directory: Path, name: str, limit: int = FOREIGN_FILE_LIMIT) -> str | None:

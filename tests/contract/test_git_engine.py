@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from matrix.cache_layout import CacheLayout
-from matrix.engine.connect import choose_container_user
+from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import ensure_base_image
 from matrix.errors import RequestError
 from matrix.source.cache import SourceCache
@@ -17,7 +17,6 @@ from matrix.source.fetch import fetch_tree
 from matrix.source.git import read_git_provenance, resolve_commit
 from matrix.source.kernel_tree import GitProvenance, SourceTree
 from matrix.source.sandbox import Sandbox
-from tests.engines import open_engine
 from tests.fakes.host_git import git
 from tests.fakes.small_tree import small_tree
 
@@ -26,8 +25,8 @@ STRANGER = 59991
 
 
 @pytest.fixture(scope="module")
-def sandbox(each_engine: str) -> Sandbox:
-    engine = open_engine(each_engine)
+def sandbox() -> Sandbox:
+    engine = connect_engine()
     user = choose_container_user(rootless=engine.query_info().rootless)
     return Sandbox(engine, ensure_base_image(engine, lambda _: None), user)
 

@@ -14,7 +14,7 @@ import pytest
 
 from matrix.cache_layout import CacheLayout
 from matrix.engine import images
-from matrix.engine.connect import choose_container_user
+from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.protocol import Engine, Mount
 from matrix.errors import RejectedPatchError, RequestError
 from matrix.source import archive as archive_module
@@ -26,7 +26,6 @@ from matrix.source.mbox.patch_file import PatchFile, parse_patch_file
 from matrix.source.mbox.series import PatchSeries, read_series
 from matrix.source.sandbox import Sandbox
 from matrix.source.snapshot import hash_tree, list_files
-from tests.engines import open_engine
 from tests.fakes.damage import LOST, PATCH, PATCHED, REPAIRED, SOURCE
 from tests.fakes.small_tree import EDIT, FILES, small_tree
 
@@ -90,8 +89,8 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def engine(each_engine: str) -> Engine:
-    return open_engine(each_engine)
+def engine() -> Engine:
+    return connect_engine()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from matrix.engine.step import Step, StepRunner
 from matrix.record.states import State
 from tests.e2e.conftest import Kmatrix
 
-pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("each_engine")]
+pytestmark = pytest.mark.engine
 IMAGE = ImageRecipe("gcc-14", "gcc", 14).tag
 RULES = "\n".join(["all: $(addprefix job,$(N))", "job%:", "\t@echo begin; sleep 1; echo end", ""])
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from matrix.engine import images
+from matrix.engine.connect import connect_engine
 from matrix.engine.protocol import Engine
 from tests import minitree
-from tests.engines import open_engine
 from tests.minitree import TREE, TRIPLETS, Bench, Made, focus, patched, reaches, requests
 
 pytestmark = pytest.mark.engine
@@ -28,8 +28,8 @@ MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture(scope="module")
-def engine(each_engine: str) -> Engine:
-    return open_engine(each_engine)
+def engine() -> Engine:
+    return connect_engine()
 
 
 @pytest.fixture(scope="module")

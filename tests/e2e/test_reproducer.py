@@ -13,7 +13,7 @@ from matrix.engine.protocol import LABEL, ContainerSpec, Mount
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from tests.e2e.conftest import Kmatrix
-from tests.engines import link_programs
+from tests.engines import ON_DOCKER_ALONE, link_programs
 from tests.fakes.history import CULPRIT, History
 from tests.fakes.scripts import script_of
 from tests.minitree import KCONFIG, REGRESSION, patched
@@ -151,6 +151,7 @@ def test_an_image_that_is_not_there_is_built(kmatrix: Kmatrix, broken: Run, tmp_
             connect_engine().remove_image(image)
 
 
+@ON_DOCKER_ALONE
 def test_git_bisect_finds_the_commit_among_some_that_answer_nothing(script: Path, tmp_path: Path) -> None:
     history = History(patched(tmp_path / "tree"), REGRESSION)
     codes = {}

@@ -1,72 +1,38 @@
-"""kmatrix is killed again and again over a run of the miniature tree, resumed, and compared.
+"""kmatrix is killed again and again over a run of the miniature tree, or of the kernel, and resumed.
 
-`KMATRIX_KILLS=100` kills it at so many moments, spread evenly over the run, each in a cache of its own.
+`KMATRIX_KILLS=100` kills it at so many moments, spread evenly over the run, each in a cache of its own;
+`KMATRIX_KERNEL_KILLS=10` the same on the real tree. `KMATRIX_KILLS_SELECT` has terms of --select, with blanks
+between, for fewer cells.
 """
 
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from matrix.record.run_directory import RunDirectory, load_run
+from matrix.cache_layout import CacheLayout
+from matrix.record.run_directory import load_run
 from matrix.record.states import State
-from tests.e2e.conftest import MINIATURE
-from tests.fakes.described_runs import describe_run
+from tests.e2e.places import Place, round_seconds
 from tests.minitree import REGRESSION, patched
 
 pytestmark = pytest.mark.engine
-ROOT = Path(__file__).parents[2]
 _KILLS = int(os.environ.get("KMATRIX_KILLS", "4"))
-_ONE_LANE = MINIATURE.replace('"gcc-14", "clang-19"', '"gcc-14"')
-
-
-class Place:
-    """A cache and a run of its own, and kmatrix in processes there."""
-
-    def __init__(self, root: Path, tree: Path) -> None:
-        self.root, self.tree = root, tree
-        self.out = root / "run"
-        root.mkdir()
-        (root / "story.toml").write_text(_ONE_LANE)
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "KMATRIX_CACHE": str(self.root / "cache")}
-        return subprocess.Popen(
-            [sys.executable, "-m", "matrix", "run", *words],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def begin(self) -> "subprocess.Popen[str]":
-        profile = ("--profile", str(self.root / "story.toml"), "--source", str(self.tree))
-        return self.start(*profile, "--out", str(self.out))
-
-    def finish(self) -> str:
-        """Resume what there is, or begin where there is nothing; what was printed."""
-        if (self.out / "run.json").exists():
-            process = self.start("--resume", str(self.out))
-        else:
-            shutil.rmtree(self.out, ignore_errors=True)
-            process = self.begin()
-        said, _ = process.communicate(timeout=280)
-        assert process.returncode == 100, said
-        return said
-
-    def describe(self) -> dict[str, Any]:
-        return describe_run(RunDirectory.load(self.out), self.root)
-
-    def containers(self) -> list[str]:
-        shown = ("--format", "{{.Names}} {{.Mounts}}", "--no-trunc")
-        lines = subprocess.check_output(["docker", "ps", "--all", *shown], text=True).splitlines()
-        return [line.split()[0] for line in lines if f"{self.root}/cache" in line]
+_KERNEL_KILLS = int(os.environ.get("KMATRIX_KERNEL_KILLS", "2"))
+_SELECT = tuple(f"--select={term}" for term in os.environ.get("KMATRIX_KILLS_SELECT", "").split())
+_KERNEL = """
+focus = ["drivers/vfio/", "virt/kvm/"]
+arch = ["powerpc"]
+toolchain = ["gcc-14"]
+symbols = { KVM = ["n", "y"], MODULES = ["n", "y"], VFIO = ["n", "y"] }
+"""
+_SEEDED = "--select=KVM=n,VFIO=y,MODULES=n"
+_BUILT = ("--select=KVM=y,MODULES=n",)
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +40,47 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return patched(tmp_path_factory.mktemp("source") / "tree", REGRESSION)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> tuple[dict[str, Any], float]:
+def _measure(place: Place) -> tuple[dict[str, Any], float]:
     """A run that nobody disturbs, and the seconds that it takes."""
-    place = Place(tmp_path_factory.mktemp("undisturbed") / "place", tree)
     began = time.monotonic()
     place.finish()
-    took = time.monotonic() - began
+    return place.describe(), time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> tuple[dict[str, Any], float]:
+    place = Place(tmp_path_factory.mktemp("undisturbed") / "place", ("--source", str(tree), *_SELECT))
+    measured = _measure(place)
     assert {cell.state for cell in load_run(place.out).cells} >= {State.PASS, State.FAIL, State.UNREACHABLE}
-    return place.describe(), took
+    return measured
+
+
+def _kill_and_resume(
+    open_place: Callable[[int], Place], kills: int, undisturbed: tuple[dict[str, Any], float]
+) -> list[tuple[str, object]]:
+    """Kill a run at so many moments, spread evenly, and resume it each time. Returns what was measured, for
+    the table of docs/reliability.md: it comes into a file of --junitxml."""
+    expected, took = undisturbed
+    waited, kept = list[float](), list[int]()
+    for number in range(kills):
+        place = open_place(number)
+        process = place.begin()
+        time.sleep(took * (number + 0.5) / kills)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kept.append(place.count_finished())
+        began = time.monotonic()
+        place.finish()
+        waited.append(time.monotonic() - began)
+        assert place.describe() == expected, f"kill {number}"
+        assert place.containers() == [], f"kill {number}"
+        shutil.rmtree(place.root)
+    return [
+        ("kills", kills),
+        ("seconds undisturbed", round(took, 1)),
+        ("cells finished before", kept),
+        ("seconds from resume to end", round_seconds(waited)),
+    ]
 
 
 @pytest.mark.timeout(120 * max(5, _KILLS))
@@ -92,30 +90,51 @@ def test_a_run_that_is_killed_at_any_moment_and_resumed_is_the_undisturbed_one(
     undisturbed: tuple[dict[str, Any], float],
     request: pytest.FixtureRequest,
 ) -> None:
-    expected, took = undisturbed
-    waited: list[float] = []
-    for number in range(_KILLS):
-        place = Place(tmp_path / str(number), tree)
-        process = place.begin()
-        time.sleep(took * (number + 0.5) / _KILLS)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        began = time.monotonic()
-        place.finish()
-        waited.append(time.monotonic() - began)
-        assert place.describe() == expected, f"kill {number}"
-        assert place.containers() == [], f"kill {number}"
-        shutil.rmtree(place.root)
-    # In a file of --junitxml: what the table of docs/reliability.md is made of.
-    request.node.user_properties += [
-        ("kills", _KILLS),
-        ("seconds undisturbed", round(took, 1)),
-        ("seconds from resume to end", [round(seconds, 1) for seconds in waited]),
-    ]
+    words = ("--source", str(tree), *_SELECT)
+    measured = _kill_and_resume(lambda number: Place(tmp_path / str(number), words), _KILLS, undisturbed)
+    request.node.user_properties += measured
+
+
+@pytest.mark.timeout(120 * max(5, _KILLS))
+def test_a_verdict_that_is_killed_at_any_moment_and_resumed_is_the_undisturbed_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    good = patched(tmp_path / "tree")
+    words = (str(REGRESSION), "--source", str(good), "--select=KVM=y,MODULES=n")
+
+    def open_place(name: object) -> Place:
+        return Place(tmp_path / str(name), words, task="patch")
+
+    measured = _measure(open_place("undisturbed"))
+    assert measured[0]["after/verdict.json"]["counts"]["broken"] == 1
+    request.node.user_properties += _kill_and_resume(open_place, _KILLS, measured)
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(
+    300 * max(3, _KERNEL_KILLS)
+)  # it builds the real kernel's base, and some cells each time
+def test_a_run_of_the_kernel_that_is_killed_and_resumed_is_the_undisturbed_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """All begin with one lane in which another cell was built, so that what takes longest is built once."""
+    seed = Place(tmp_path / "seed", (_SEEDED,), _KERNEL, code=0, patience=900)
+    seed.cache.mkdir()
+    (seed.cache / "sources").symlink_to(CacheLayout().sources)
+    seed.finish()
+
+    def open_place(name: object) -> Place:
+        return Place(tmp_path / str(name), _BUILT, _KERNEL, code=0, seed=seed.cache, patience=900)
+
+    undisturbed = open_place("undisturbed")
+    measured = _measure(undisturbed)
+    states = [cell.state for cell in load_run(undisturbed.out).cells]
+    assert states.count(State.PASS) >= 1
+    request.node.user_properties += _kill_and_resume(open_place, _KERNEL_KILLS, measured)
 
 
 def test_a_run_at_work_is_not_resumed_beside_itself(tmp_path: Path, tree: Path) -> None:
-    place = Place(tmp_path / "place", tree)
+    place = Place(tmp_path / "place", ("--source", str(tree)))
     process = place.begin()
     deadline = time.monotonic() + 120
     while not (place.out / "run.json").exists():

@@ -17,7 +17,7 @@ import pytest
 
 from matrix.record.run_directory import load_run
 from tests.e2e.conftest import Kmatrix, one
-from tests.engines import link_programs
+from tests.engines import ON_DOCKER_ALONE, link_programs
 from tests.minitree import REGRESSION, WARNING
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("each_engine")]
@@ -141,6 +141,7 @@ def test_the_deciding_symbols_are_there_and_the_failure_is_seen_again(shells: Sh
     assert shells.lanes() == before
 
 
+@ON_DOCKER_ALONE
 def test_nothing_that_is_done_there_reaches_a_later_run(shells: Shells) -> None:
     """Every object is spoilt, the configuration is another, and the source is tried."""
     before = shells.lanes()
@@ -163,6 +164,7 @@ def test_without_a_terminal_the_shell_reads_stdin_and_ends_with_its_own_code(she
     assert told[2].strip() == failed.stages[-1].command
 
 
+@ON_DOCKER_ALONE
 def test_a_warning_is_given_again_where_nothing_else_would_be_compiled(kmatrix: Kmatrix) -> None:
     done = kmatrix.run(
         source=[kmatrix.tree],

@@ -51,4 +51,4 @@ def _hide_names(text: str, place: Path, names: Sequence[str]) -> str:
 def _list_commands(log: Path) -> list[str]:
     """The commands in a log, but for those that are there for others: the base, and headers."""
     lines = [_JOBS.sub("", line) for line in log.read_text().splitlines() if line.startswith("$ ")]
-    return [line for line in lines if not line.endswith((" defconfig", " prepare"))]
+    return [line for line in lines if not line.endswith(("defconfig", " prepare"))]

@@ -89,6 +89,41 @@ def test_a_thread_at_work_keeps_no_interrupted_process(number: signal.Signals) -
     assert seconds < 10
 
 
+PRESSED = f"""{START}
+def remove():
+    time.sleep(2)
+    print('removed', flush=True)
+
+threading.Thread(target=remove).start()
+try:
+    try:
+        print('on', flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        time.sleep(60)
+except KeyboardInterrupt:
+    pass
+exit_without_threads(130)
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_those_behind_the_second_do_not_break_into_what_a_thread_ends(
+    number: signal.Signals, count: int
+) -> None:
+    output, code, _ = play(PRESSED, *[number] * count)
+    assert (output, code) == ("removed\n", 130)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_third_ends_what_nothing_else_ends_within_seconds(number: signal.Signals) -> None:
+    endless = PRESSED.replace("time.sleep(2)", "time.sleep(60)")
+    output, code, seconds = play(endless, *[number] * 4)
+    assert (output, code) == ("", 130)
+    assert seconds < 12
+
+
 def test_in_another_thread_there_is_nothing_to_defer() -> None:
     entered = []
 

@@ -74,6 +74,22 @@ def test_it_is_not_put_back_when_something_differs(kept: ObjectTree, change: Cha
     assert not is_there(kept)
 
 
+@pytest.mark.parametrize("offset", [1, 2])
+def test_of_two_command_lines_the_one_by_the_header_that_makefiles_read_is_taken(
+    tree: ObjectTree, offset: int
+) -> None:
+    """-mstack-protector-guard-offset: no symbol decides on it, and the object reads no such header."""
+    for known in (1, 2):
+        tree.write("include/generated/asm-offsets.h", f"#define CANARY {known}\n")
+        objects = tree.open()
+        tree.compile(flags=f"-mguard={known}")
+        tree.keep(objects)
+        tree.clear()
+    tree.write("include/generated/asm-offsets.h", f"#define CANARY {offset}\n")
+    tree.put_back()
+    assert f"-mguard={offset} " in (tree.build / "drivers/vfio/.vfio.o.cmd").read_text()
+
+
 HARMLESS: dict[str, Change] = {
     "another source": lambda tree: tree.files.update({"drivers/vfio/other.c": ""}),
     "a symbol that it does not name": lambda tree: tree.config.update({"NET": "n"}),

@@ -231,7 +231,7 @@ def test_what_was_left_half_made_and_at_work_is_removed(judge: ResumedJudge) -> 
 
 def test_a_verdict_at_work_is_not_resumed_beside_itself(judge: ResumedJudge) -> None:
     directory = kill_at(judge, "Building after")
-    held = os.open(directory, os.O_RDONLY)
+    held = os.open(directory / "patches/.lock", os.O_RDWR)
     fcntl.flock(held, fcntl.LOCK_EX)
     assert refuse(judge) == f"another kmatrix is at work on the verdict in {directory}"
     os.close(held)
@@ -332,6 +332,12 @@ def test_a_patch_that_is_damaged_is_told(judge: ResumedJudge, damage: Callable[[
         judge.go_on()
 
 
+def test_a_verdict_without_its_patches_is_told(judge: ResumedJudge) -> None:
+    shutil.rmtree(kill_at(judge, "Building after") / "patches")
+    with pytest.raises(RequestError, match="cannot be held: No such file"):
+        judge.go_on()
+
+
 def test_a_verdict_with_a_link_in_it_is_refused(judge: ResumedJudge) -> None:
     directory = kill_at(judge, "Building after")
     (directory / "after").symlink_to(judge.place)
@@ -388,9 +394,9 @@ def test_a_verdict_tells_of_a_stopped_one_of_the_same_request(judge: ResumedJudg
 
 def test_it_does_not_tell_of_another_request_or_of_one_at_work(judge: ResumedJudge) -> None:
     directory = kill_at(judge, "Building after")
-    assert mentions(judge, lambda: judge.judged(OTHER)) == []
+    assert mentions(judge, lambda: judge.judged(OTHER, fixes=("F1",))) == []
     assert mentions(judge, lambda: judge.judged(fixes=("F2",))) == []
-    held = os.open(directory, os.O_RDONLY)
+    held = os.open(directory / "patches/.lock", os.O_RDWR)
     fcntl.flock(held, fcntl.LOCK_EX)
     assert mentions(judge, judge.begin) == []
     os.close(held)

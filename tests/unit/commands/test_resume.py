@@ -385,6 +385,23 @@ def test_what_was_half_written_is_gone(desk: ResumedDesk) -> None:
     assert not reports[0].exists(), "also of one that is whole"
 
 
+def test_what_an_attempt_left_that_no_cell_names_is_gone(desk: ResumedDesk) -> None:
+    """A cell that a fault ended has a list of what its attempt made; the cell that is built has another."""
+    desk.interrupt_after(3)
+    directory = desk.directory
+    left = [directory / folder / ("0" * 64) for folder in ("configs", "objects")]
+    for path in left:
+        path.write_text("of an attempt")
+    (directory / "configs/mine").write_text("mine")
+    assert desk.interrupt_resumed_after(1).interrupted
+    assert all(path.exists() for path in left), "what is not at its end may need them"
+    done = desk.resume()
+    assert not any(path.exists() for path in left)
+    stored = RunDirectory.load(directory)
+    assert all(stored.load_config(cell) for cell in done.cells if cell.config_sha256)
+    assert (directory / "configs/mine").exists()
+
+
 def test_a_container_of_the_killed_process_is_removed_and_no_other(desk: ResumedDesk) -> None:
     directory = desk.kill_after(2)
     removed: list[str] = []

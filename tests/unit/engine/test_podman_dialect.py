@@ -108,6 +108,13 @@ def test_where_no_docker_answers_podman_is_taken(daemon: Daemon, monkeypatch: py
     assert (engine.url, engine.query_info().name) == (f"unix://{daemon.path}", "podman")
 
 
+@pytest.mark.parametrize("rootless", [True, False])
+def test_it_tells_in_its_own_place_that_it_is_rootless(daemon: Daemon, *, rootless: bool) -> None:
+    told = {"NCPU": 2, "MemTotal": 2**33, "SecurityOptions": ["name=seccomp,profile=default"]}
+    daemon.replies["GET /info"] = giving(200, {**told, "Rootless": rootless})
+    assert DockerEngine(f"unix://{daemon.path}").query_info().rootless is rootless
+
+
 def test_who_names_an_engine_gets_no_other(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTAINER_HOST", f"unix://{daemon.path}")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
