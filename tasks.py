@@ -25,6 +25,7 @@ from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
+from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
@@ -56,7 +57,6 @@ from matrix.verdict.baseline import compare_with_baseline
 from reports import (
     DEFAULT_FORMAT,
     FORMATS,
-    NO_OPTIONS,
     ReportOptions,
     find_format,
     show_compared_runs,
@@ -67,6 +67,7 @@ from reports import (
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
+from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
 from reports.log_formats import select_log_format
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
@@ -129,6 +130,8 @@ def run(given: GivenSettings, *, baseline: str, known: str, resume: str) -> int:
         code = _compute_exit_code(stored.run, profile)
     else:
         result = apply_baseline(stored, baseline_options, werror=profile.werror)
+        with survive_failures("the run's reports"):
+            write_run_reports(stored, ReportOptions(regression=result.regression))
         show_regression(result.regression, result.known_issues, console)
         code = result.exit_code
     # Last: what the run itself found is told however this ends.
@@ -164,10 +167,15 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
     own=[
         _RUN_OPTION,
         _FORMAT_OPTION,
-        ("baseline", "", "a mail marks with >> what is new since this run: its directory, or its name"),
+        (
+            "baseline",
+            "",
+            "a page opens with what is new since this run, a mail marks it: its directory, or name",
+        ),
+        ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
     ]
 )
-def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the option's name
+def report(*, run: str, format: str, baseline: str, single_file: bool) -> int:  # noqa: A002 - the option's name
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
     find_format(format)
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
@@ -177,11 +185,10 @@ def report(*, run: str, format: str, baseline: str) -> int:  # noqa: A002 - the 
         show_compared_runs(*stored_verdict, format, Console())
         return 0
     stored = _load_stored_run(run)
-    options = NO_OPTIONS
-    if baseline:
-        regression = compare_with_baseline(_load_stored_run(baseline), stored)
-        options = ReportOptions(new_findings=regression.new_findings)
-    show_run(stored, format, Console(), options)
+    if single_file and format != "html":
+        raise RequestError(f"--single-file is for pages, not for the format {format}", "add --format html")
+    regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
+    show_run(stored, format, Console(), ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 
@@ -258,6 +265,19 @@ def compare(
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
     show_compared_runs(verdict, runs, format, Console())
     return code
+
+
+@define_task(
+    own=[
+        ("run", [], "a run's directory, or its name under runs/; repeats (default: the newest there)"),
+        ("format", next(iter(HISTORY_FORMATS)), f"{' or '.join(HISTORY_FORMATS)}; the latter on stdout"),
+    ]
+)
+def history(*, run: list[str], format: str) -> int:  # noqa: A002
+    """Several runs: when each finding and cell was good and bad, and how times moved."""
+    show = select_history_format(format)
+    show(HistoryView(collect_history(run, RUNS_DIRECTORY, read_command_line())), Console())
+    return 0
 
 
 @define_task(
@@ -495,7 +515,7 @@ program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
         "The main job": (setup, run, plan, patch),
-        "What a run found": (report, explain, compare, repro, shell),
+        "What a run found": (report, explain, compare, history, repro, shell),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, bench, lint),

@@ -9,7 +9,8 @@ from rich.console import Console
 from matrix.errors import RequestError, format_nearest
 from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
-from matrix.verdict.verdict_model import FindingChange, Mailbox, Verdict
+from matrix.verdict.baseline import Regression
+from matrix.verdict.verdict_model import Mailbox, Verdict
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
@@ -18,11 +19,12 @@ from reports.terminal import render_text, render_verdict_text, show_run_summary,
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report may have besides: the findings that are new since a baseline, which a run's mail marks
-    (None without a baseline), and the tester whose tag ends a verdict's mail."""
+    """What a report may have besides: what a run changed since a baseline, which its page shows first and its
+    mail marks; the tester whose tag ends a verdict's mail; the whole logs in the page of a run."""
 
-    new_findings: tuple[FindingChange, ...] | None = None
+    regression: Regression | None = None
     tester: Mailbox | None = None
+    single_file: bool = False
 
 
 NO_OPTIONS = ReportOptions()
@@ -55,7 +57,15 @@ def _create_plain_format(
 
 
 def _render_run_mail(stored: StoredRun, options: ReportOptions) -> str:
-    return render_run_mail(stored, new=options.new_findings)
+    return render_run_mail(stored, new=options.regression.new_findings if options.regression else None)
+
+
+def _render_run_html(stored: StoredRun, options: ReportOptions) -> str:
+    return render_html(stored, options.regression, single_file=options.single_file)
+
+
+def _render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun, _: ReportOptions) -> str:
+    return render_verdict_html(verdict, before, after)
 
 
 def _render_verdict_mail(
@@ -68,7 +78,7 @@ def _render_verdict_mail(
 DEFAULT_FORMAT = "terminal"
 FORMATS: dict[str, ReportFormat] = {
     DEFAULT_FORMAT: _create_plain_format(None, render_text, None, render_verdict_text),
-    "html": _create_plain_format("report.html", render_html, "verdict.html", render_verdict_html),
+    "html": ReportFormat("report.html", _render_run_html, "verdict.html", _render_verdict_html),
     "markdown": _create_plain_format("report.md", render_markdown, "verdict.md", render_verdict_markdown),
     "text": _create_plain_format("report.txt", render_text, "verdict.txt", render_verdict_text),
     "mail": ReportFormat(None, _render_run_mail, "mail.txt", _render_verdict_mail),
@@ -107,10 +117,10 @@ def show_compared_runs(
         console.file.write(find_format(name).render_verdict(verdict, runs[0], runs[-1], options))
 
 
-def write_run_reports(stored: StoredRun) -> list[Path]:
+def write_run_reports(stored: StoredRun, options: ReportOptions = NO_OPTIONS) -> list[Path]:
     """Write every format into the run's directory; returns the files. DiskFullError when it is full."""
     rows = [row for row in FORMATS.values() if row.run_file]
-    texts = {str(row.run_file): row.render_run(stored, NO_OPTIONS) for row in rows}
+    texts = {str(row.run_file): row.render_run(stored, options) for row in rows}
     return _write_files(texts, stored.directory)
 
 

@@ -1,31 +1,34 @@
 """The matrix as a table: rows arch × toolchain (× base), columns the configurations."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from string import ascii_lowercase
+from typing import Generic, TypeVar
 
-from matrix.record.run_model import Cell, Run
+from matrix.record.run_model import Cell, RequestedCell, Run
 from reports.style import STATE_SIGNS, STATE_STYLES, StyledLine
 
 GridValues = tuple[str, ...]
+_AnyCell = TypeVar("_AnyCell", bound=RequestedCell)
 
 
 @dataclass(frozen=True)
-class GridRow:
+class GridRow(Generic[_AnyCell]):
     """One lane: its heading (a text per field of the grid), and a cell, or None, per column."""
 
     heading: GridValues
-    cells: tuple[Cell | None, ...]
+    cells: tuple[_AnyCell | None, ...]
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Generic[_AnyCell]):
     """``fields`` name the row headings; a column is one value per symbol, empty where not asked for."""
 
     fields: GridValues
     symbols: GridValues
     columns: tuple[GridValues, ...]
-    rows: tuple[GridRow, ...]
+    rows: tuple[GridRow[_AnyCell], ...]
 
     @property
     def gap_columns(self) -> frozenset[int]:
@@ -35,13 +38,18 @@ class Grid:
         return frozenset(i for i, (a, b) in enumerate(pairwise(self.columns), start=1) if a[0] != b[0])
 
 
-def build_grid(run: Run) -> Grid:
+def build_grid(run: Run) -> Grid[Cell]:
     """A run's grid. Symbols, values and rows stand in plan order."""
-    fields = ("arch", "toolchain", "base") if len({c.base for c in run.cells}) > 1 else ("arch", "toolchain")
-    symbols = _list_symbols(run)
-    columns = _sort_columns(run, symbols)
-    rows: dict[GridValues, dict[GridValues, Cell]] = {}
-    for cell in run.cells:
+    return arrange_cells(run.cells, run.axes)
+
+
+def arrange_cells(cells: Sequence[_AnyCell], axes: Mapping[str, GridValues]) -> Grid[_AnyCell]:
+    """The grid of any cells; ``axes`` are those of their plan, with the values in its order."""
+    fields = ("arch", "toolchain", "base") if len({c.base for c in cells}) > 1 else ("arch", "toolchain")
+    symbols = _list_symbols(cells, axes)
+    columns = _sort_columns(cells, axes, symbols)
+    rows: dict[GridValues, dict[GridValues, _AnyCell]] = {}
+    for cell in cells:
         rows.setdefault(_build_heading(cell, fields), {})[_read_values(cell, symbols)] = cell
     return Grid(
         fields=fields,
@@ -60,23 +68,25 @@ class ColumnSpan:
     columns: int
 
 
-def find_spans(grid: Grid, level: int) -> list[ColumnSpan]:
+def find_spans(grid: Grid[_AnyCell], level: int) -> list[ColumnSpan]:
     """The values of one symbol from left to right, those of neighbours under one parent joined."""
     paths = enumerate(column[: level + 1] for column in grid.columns)
     joined = [[index for index, _ in run] for _, run in groupby(paths, key=lambda pair: pair[1])]
     return [ColumnSpan(grid.columns[run[0]][level], run[0], len(run)) for run in joined]
 
 
-def _list_symbols(run: Run) -> GridValues:
-    seen = dict.fromkeys(symbol for cell in run.cells for symbol in cell.request)
-    axes = [name for name in run.axes if name in seen]
-    return tuple(dict.fromkeys([*axes, *seen]))
+def _list_symbols(cells: Sequence[RequestedCell], axes: Mapping[str, GridValues]) -> GridValues:
+    seen = dict.fromkeys(symbol for cell in cells for symbol in cell.request)
+    planned = [name for name in axes if name in seen]
+    return tuple(dict.fromkeys([*planned, *seen]))
 
 
-def _sort_columns(run: Run, symbols: GridValues) -> tuple[GridValues, ...]:
+def _sort_columns(
+    cells: Sequence[RequestedCell], axes: Mapping[str, GridValues], symbols: GridValues
+) -> tuple[GridValues, ...]:
     """In the order of the axes: a plan that leaves out some cells still gets a regular table."""
-    seen = dict.fromkeys(_read_values(cell, symbols) for cell in run.cells)
-    orders = [tuple(run.axes.get(symbol, ())) for symbol in symbols]
+    seen = dict.fromkeys(_read_values(cell, symbols) for cell in cells)
+    orders = [tuple(axes.get(symbol, ())) for symbol in symbols]
 
     def rank_column(column: GridValues) -> list[int]:
         return [_rank_value(order, value) for order, value in zip(orders, column, strict=True)]
@@ -88,11 +98,11 @@ def _rank_value(order: GridValues, value: str) -> int:
     return order.index(value) if value in order else len(order)
 
 
-def _read_values(cell: Cell, symbols: GridValues) -> GridValues:
+def _read_values(cell: RequestedCell, symbols: GridValues) -> GridValues:
     return tuple(cell.request.get(symbol, "") for symbol in symbols)
 
 
-def _build_heading(cell: Cell, fields: GridValues) -> GridValues:
+def _build_heading(cell: RequestedCell, fields: GridValues) -> GridValues:
     return tuple(cell.axes[field] for field in fields)
 
 
@@ -101,7 +111,7 @@ _ColumnSlots = list[tuple[int, int]]
 """Columns that stand side by side: the index of each, and the blanks before it."""
 
 
-def render_grid(grid: Grid, width: int) -> list[StyledLine]:
+def render_grid(grid: Grid[Cell], width: int) -> list[StyledLine]:
     """The grid in at most ``width`` characters where that can be: wide ones continue underneath."""
     columns, key = _abbreviate_values(grid)
     wide = max((len(value) for column in columns for value in column), default=1)
@@ -115,7 +125,7 @@ def render_grid(grid: Grid, width: int) -> list[StyledLine]:
     return lines + key
 
 
-def _abbreviate_values(grid: Grid) -> tuple[tuple[GridValues, ...], list[StyledLine]]:
+def _abbreviate_values(grid: Grid[Cell]) -> tuple[tuple[GridValues, ...], list[StyledLine]]:
     """The columns with long values as letters, and a line per symbol that explains its letters."""
     levels: list[GridValues] = []
     key: list[StyledLine] = []
@@ -135,7 +145,7 @@ def _abbreviation_of_index(index: int) -> str:
     return ascii_lowercase[index] if index < len(ascii_lowercase) else str(index)
 
 
-def _split_columns(grid: Grid, wide: int, width: int) -> list[_ColumnSlots]:
+def _split_columns(grid: Grid[Cell], wide: int, width: int) -> list[_ColumnSlots]:
     """Columns side by side, a gap where the first symbol changes; tighter, then cut, when too wide."""
     loose = [2 if index in grid.gap_columns else 1 for index in range(len(grid.columns))]
     tight = [gap - 1 for gap in loose]
@@ -152,7 +162,7 @@ def _split_columns(grid: Grid, wide: int, width: int) -> list[_ColumnSlots]:
 
 
 def _render_symbol_lines(
-    grid: Grid, columns: tuple[GridValues, ...], slots: _ColumnSlots, head: int, wide: int
+    grid: Grid[Cell], columns: tuple[GridValues, ...], slots: _ColumnSlots, head: int, wide: int
 ) -> list[StyledLine]:
     lines = []
     for level, symbol in enumerate(grid.symbols):
@@ -161,7 +171,7 @@ def _render_symbol_lines(
     return lines
 
 
-def _render_row_lines(grid: Grid, slots: _ColumnSlots, head: int, wide: int) -> list[StyledLine]:
+def _render_row_lines(grid: Grid[Cell], slots: _ColumnSlots, head: int, wide: int) -> list[StyledLine]:
     lines = []
     for row in grid.rows:
         line = StyledLine(f"{_format_heading(grid, row.heading):<{head}} ")
@@ -173,7 +183,7 @@ def _render_row_lines(grid: Grid, slots: _ColumnSlots, head: int, wide: int) -> 
     return lines
 
 
-def _format_heading(grid: Grid, heading: GridValues) -> str:
+def _format_heading(grid: Grid[Cell], heading: GridValues) -> str:
     """``arm64    gcc-14``: the parts, each as wide as the widest of its field."""
     widths = [max(len(row.heading[field]) for row in grid.rows) for field in range(len(grid.fields))]
     return "  ".join(f"{part:<{width}}" for part, width in zip(heading, widths, strict=True)).rstrip()

@@ -44,9 +44,23 @@ REGRESSIONS = 10
 
 HTML_CARDS = 20
 """Cells of one outcome that have an article of their own in the page of a run."""
+HTML_ALL_CARDS = 1000
+"""The same of all outcomes together, where each has one at least."""
 HTML_CELL_MESSAGES = 30
 HTML_WARNED_GROUPS = 100
 HTML_LOG_LINES = 40
+HTML_EXCERPTS = 1000
+"""Cells of which the page of a run has a part of the log; of the others it has a link to the whole."""
+HTML_EXCERPT_BYTES = 3 * 2**20
+"""All of those parts together."""
+HTML_CONFIG_DIFFERENCES = 200
+"""Cells that the page compares with the nearest cell that passed."""
+HTML_DIFFERING_SYMBOLS = 60
+"""Symbols of one such comparison."""
+
+HISTORY_CELLS = 200
+"""Cells of a history, and the times of those that moved most."""
+HISTORY_TIMES = 10
 
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""

@@ -1,12 +1,13 @@
 """A run and a verdict as HTML and as GitHub-flavoured Markdown.
 
-An HTML page is one self-contained file: no script, nothing from elsewhere, light and dark. The pages of a
-verdict lie in the after-run's directory, and the HTML one links to the reports of both runs.
+An HTML page is one self-contained file: nothing from elsewhere, light and dark, and complete without its
+script. The pages of a verdict lie in the after-run's directory, and the HTML one links to the reports of both
+runs.
 """
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,18 +19,25 @@ from matrix.findings.make_steps import MakeSteps, RunLocation, list_make_steps
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import QUIET_STATES, STOPPED_STATES, State
+from matrix.verdict.baseline import Regression
 from matrix.verdict.verdict_model import CellChange, Verdict
 from reports import limits, summary, verdict_text
+from reports.baseline_view import BaselineView
+from reports.cell_story import CellStories
 from reports.changes import FINDING_OUTCOME_STATES, TRANSITION_STATES, RunChanges
+from reports.embedded_logs import compress_failing_logs
 from reports.finding_view import FindingView, view_finding_change
 from reports.formatting import shorten_line
-from reports.grid import build_grid
+from reports.grid import arrange_cells, build_grid
 from reports.jinja_templates import (
     format_relative_url,
     load_html_template,
     load_markdown_template,
     quote_anchor,
 )
+from reports.lane_times import measure_lanes
+from reports.page_data import build_page_data, embed_json
+from reports.ranking import rank_findings
 
 
 @dataclass(frozen=True)
@@ -65,24 +73,32 @@ class WarnedGroup:
     cells: list[Cell]
 
 
-def render_html(stored: StoredRun) -> str:
-    """The whole page, which is meant to lie in the run's directory."""
-    run = stored.run
+def render_html(stored: StoredRun, regression: Regression | None = None, *, single_file: bool = False) -> str:
+    """The whole page, which is meant to lie in the run's directory; with what it changed since its baseline.
+
+    ``single_file``: with the whole logs of the cells that failed, compressed.
+    """
+    run, baseline = stored.run, BaselineView(regression) if regression else None
+    ranked = rank_findings(stored, limits.HTML, baseline)
+    stories = CellStories(stored, [each.view.finding for each in ranked])
     sections = {
         "Cells that failed": _build_sections(stored, _group_failures(stored)),
-        "What could not be tried": _build_sections(stored, _group_stopped(run)),
     }
+    faults = _build_sections(stored, _group_stopped(run))
     warned_groups = _group_warned_cells(run)
     return load_html_template("report.html.j2").render(
-        **_collect_run_values(stored, limits.HTML),
+        **(_collect_run_values(stored, limits.HTML) | {"findings": ranked}),
+        baseline=baseline,
+        detailed_count=limits.HTML.findings,
+        shown_cells=limits.HTML.cells,
+        lanes=measure_lanes(run),
         cells=stored.cells_by_id,
-        more_findings=[
-            FindingView(RunLocation(stored, Path()), finding, limits.HTML)
-            for finding in stored.findings.findings[limits.HTML.findings :]
-        ],
         cell_sections=sections,
+        faults=faults,
         warned_groups=warned_groups,
-        linked_cells=_collect_linked_ids(sections, warned_groups),
+        linked_cells=_collect_linked_ids([*sections.values(), faults], warned_groups),
+        data=embed_json(build_page_data(stored, ranked, stories)),
+        logs=compress_failing_logs(stored) if single_file else {},
     )
 
 
@@ -128,10 +144,10 @@ def _format_cell_state(cell: Cell | None) -> str:
 
 
 def _collect_linked_ids(
-    sections: Mapping[str, list[CellSection]], warned_groups: Iterable[WarnedGroup]
+    sections: Iterable[list[CellSection]], warned_groups: Iterable[WarnedGroup]
 ) -> set[str]:
     """The ids of the cells that the page shows before the table of all: links lead there."""
-    cards = (card.cell.id for some in sections.values() for section in some for card in section.cards)
+    cards = (card.cell.id for some in sections for section in some for card in section.cards)
     return {*cards, *(cell.id for group in warned_groups for cell in group.cells)}
 
 
@@ -154,13 +170,15 @@ def _group_stopped(run: Run) -> list[summary.OutcomeGroup]:
     return [group for group in summary.group_unproven_cells(run) if group.state in STOPPED_STATES]
 
 
-def _build_sections(stored: StoredRun, groups: Iterable[summary.OutcomeGroup]) -> list[CellSection]:
+def _build_sections(stored: StoredRun, groups: Sequence[summary.OutcomeGroup]) -> list[CellSection]:
+    """A section for each group. Where there are very many, each has room for fewer cells, but for one."""
+    room = max(1, min(limits.HTML_CARDS, limits.HTML_ALL_CARDS // max(1, len(groups))))
     return [
         CellSection(
             state=group.state,
             title=group.title,
             count=len(group.cells),
-            cards=tuple(_build_card(stored, cell) for cell in group.cells[: limits.HTML_CARDS]),
+            cards=tuple(_build_card(stored, cell) for cell in group.cells[:room]),
         )
         for group in groups
     ]
@@ -202,7 +220,10 @@ def render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun) -
         return f"{report['before' if cell.after is None else 'after']}#{quote_anchor(cell)}"
 
     return load_html_template("verdict.html.j2").render(
-        **_collect_verdict_values(verdict, before, after), report=report, cell_link=link_cell
+        **_collect_verdict_values(verdict, before, after),
+        report=report,
+        cell_link=link_cell,
+        grid=arrange_cells(verdict.cells, {**before.run.axes, **after.run.axes}),
     )
 
 

@@ -467,7 +467,15 @@ def test_the_page_is_well_formed_and_its_links_lead_to_cells_of_a_run(case: Any)
         report, _, cell = link.partition("#")
         assert report in reports
         assert not cell or unquote(cell) in ids
-    assert set(page.scopes) <= {"col", "row"}
+    assert set(page.scopes) <= {"col", "colgroup", "row"}
+
+
+def test_the_grid_shows_both_sides_of_what_changed_and_one_of_the_rest() -> None:
+    told = told_as(header_fix(), "html")
+    (turned,) = re.findall(r"<td[^>]*><a [^>]*gcc-14[^>]*fail -&gt; pass.*?</a></td>", told)
+    assert [*re.findall(r'class="sign (\w+)"', turned)] == ["fail", "pass"]
+    assert told.count('<span class="turn"') == 2
+    assert told.index("0001-kvm-vfio.patch") < told.index("<h1>")
 
 
 def test_a_change_is_readable_without_colours() -> None:

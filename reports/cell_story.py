@@ -1,0 +1,116 @@
+"""What a page has of single cells beside their rows: the log around the error, and what differs from the
+nearest cell that passed. Both cost time and space, so only the cells that a reader looks at first have them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, islice, zip_longest
+
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.kconfig.config import Config
+from matrix.record.run_model import Cell
+from matrix.record.states import COMPLETE_STATES, QUIET_STATES, State
+from reports import limits, summary
+from reports.log_excerpt import LogExcerpt, excerpt_log
+
+
+@dataclass(frozen=True)
+class ConfigDifference:
+    """The symbols that differ between a cell and ``cell``, the nearest that passed: (its value, the other's);
+    ``hidden_count`` more are left out."""
+
+    cell: Cell
+    symbols: Mapping[str, tuple[str, str]]
+    hidden_count: int = 0
+
+
+@dataclass(frozen=True)
+class CellStory:
+    """What is known of one cell; each part is None where it is left out."""
+
+    excerpt: LogExcerpt | None = None
+    difference: ConfigDifference | None = None
+
+
+_NOTHING = CellStory()
+
+
+@dataclass
+class CellStories:
+    """The stories of a run's cells: of the first cells of its findings, in their order, then of others."""
+
+    stored: StoredRun
+    findings: Sequence[Finding]
+    _configs: dict[str, Config | None] = field(default_factory=dict)
+
+    def find(self, cell: Cell) -> CellStory:
+        return self._stories.get(cell.id, _NOTHING)
+
+    @cached_property
+    def _stories(self) -> dict[str, CellStory]:
+        names = list(islice(self._list_in_order(), limits.HTML_EXCERPTS))
+        cells = [self.stored.cells_by_id[name] for name in names]
+        differences = {
+            cell.id: self._compare_with_passing(cell)
+            for cell in islice((c for c in cells if c.state is State.FAIL), limits.HTML_CONFIG_DIFFERENCES)
+        }
+        excerpts = self._read_excerpts(cells)
+        return {name: CellStory(excerpts.get(name), differences.get(name)) for name in names}
+
+    def _list_in_order(self) -> Iterator[str]:
+        """Ids, each once: the first cell of each finding, the second of each, and so on; then the others."""
+        by_turn = chain.from_iterable(zip_longest(*(finding.cells for finding in self.findings)))
+        others = (cell.id for cell in self.stored.run.cells if cell.state not in QUIET_STATES)
+        left = dict.fromkeys(self.stored.cells_by_id)
+        for name in chain(by_turn, others):
+            if name in left:
+                del left[name]
+                yield name
+
+    def _read_excerpts(self, cells: Iterable[Cell]) -> dict[str, LogExcerpt]:
+        excerpts, left = {}, limits.HTML_EXCERPT_BYTES
+        for cell in cells:
+            text = self._read_log(cell) if left > 0 else ""
+            if text:
+                excerpts[cell.id] = excerpt_log(text, summary.list_cell_diagnostics(self.stored.run, cell))
+                left -= sum(map(len, excerpts[cell.id].lines))
+        return excerpts
+
+    def _read_log(self, cell: Cell) -> str:
+        """A log, or its end where it is too large to be read."""
+        return self.stored.read_log(cell) or "\n".join(self.stored.read_log_tail(cell, limits.HTML_LOG_LINES))
+
+    def _compare_with_passing(self, cell: Cell) -> ConfigDifference | None:
+        near = self._find_nearest_passing(cell)
+        mine, other = (self._load_config(each) if each else None for each in (cell, near))
+        if near is None or mine is None or other is None:
+            return None
+        differing = mine.diff(other)
+        shown = dict(islice(differing.items(), limits.HTML_DIFFERING_SYMBOLS))
+        return ConfigDifference(near, shown, len(differing) - len(shown))
+
+    def _load_config(self, cell: Cell) -> Config | None:
+        digest = cell.config_sha256 or ""
+        if digest not in self._configs:
+            self._configs[digest] = self.stored.find_config(cell)
+        return self._configs[digest]
+
+    def _find_nearest_passing(self, cell: Cell) -> Cell | None:
+        """The cell that was built and differs in the fewest axes, one of the same lane where there is any."""
+        lane = self._passing_by_lane.get((cell.arch, cell.toolchain, cell.base))
+        return min(lane, key=lambda other: _count_differing_axes(cell, other)) if lane else None
+
+    @cached_property
+    def _passing_by_lane(self) -> dict[tuple[str, str, str], list[Cell]]:
+        lanes: dict[tuple[str, str, str], list[Cell]] = {}
+        for cell in self.stored.run.cells:
+            if cell.state in COMPLETE_STATES:
+                lanes.setdefault((cell.arch, cell.toolchain, cell.base), []).append(cell)
+        return lanes
+
+
+def _count_differing_axes(one: Cell, other: Cell) -> int:
+    names = {*one.request, *other.request}
+    return sum(one.request.get(name) != other.request.get(name) for name in names)

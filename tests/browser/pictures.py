@@ -1,0 +1,48 @@
+"""The pictures of README and docs, made anew: ``.venv/bin/python -m tests.browser.pictures docs``."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from playwright.sync_api import Browser, sync_playwright
+
+from reports import NO_OPTIONS, find_format
+from tests.browser.conftest import CHROMIUM, FAILING, PASSING, keep, story, write_page
+from tests.fakes.verdicts import header_fix
+
+_CELL = f"cell={quote(FAILING)}"
+_VIEWS: dict[str, tuple[Literal["light", "dark"], str]] = {
+    "report-light": ("light", ""),
+    "report-dark": ("dark", ""),
+    "report-finding": ("light", "#?finding=F1"),
+    "report-cell": ("dark", f"#?{_CELL}"),
+    "report-two-cells": ("light", f"#?{_CELL}&beside={quote(PASSING)}"),
+}
+
+
+def _take(browser: Browser, address: str, scheme: Literal["light", "dark"], picture: Path) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 720}, color_scheme=scheme)
+    page.goto(address)
+    if "finding=" in address:
+        page.get_by_role("button", name="See its cells in the grid").click()
+    page.screenshot(path=picture)
+    page.close()
+
+
+def make_pictures(directory: Path) -> None:
+    """A picture for each view of a run's page, and one of a verdict's."""
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        run = write_page(keep(story(), Path(place)))
+        for name, (scheme, fragment) in _VIEWS.items():
+            _take(browser, run.as_uri() + fragment, scheme, directory / f"{name}.png")
+        verdict = Path(place) / "verdict.html"
+        verdict.write_text(find_format("html").render_verdict(*header_fix().given, NO_OPTIONS))
+        _take(browser, verdict.as_uri(), "light", directory / "report-verdict.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    make_pictures(Path(sys.argv[1]))

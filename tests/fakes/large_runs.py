@@ -1,0 +1,62 @@
+"""Runs of any size, as a matrix over arches, toolchains and symbols gives them, with what kept logs show."""
+
+from itertools import product
+from pathlib import Path
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.record.run_model import Cell, Run
+from matrix.record.states import State
+from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run
+
+ARCHES = ("arm64", "powerpc", "s390", "x86", "riscv", "arm", "mips", "loongarch")
+TOOLCHAINS = ("gcc-13", "gcc-14", "clang-18", "clang-19")
+_UNREACHABLE = "KVM=m: MODULES=n makes it y"
+
+
+def a_large_run(cells: int, findings: int) -> Run:
+    """A run of so many cells in 32 lanes. Every second one shows one of the findings of its lane, in turn."""
+    said = [_create_finding(number) for number in range(findings)]
+    lanes = list(product(ARCHES, TOOLCHAINS))
+    rows = [
+        _create_cell(number, arch, toolchain, said[lane :: len(lanes)])
+        for lane, (arch, toolchain) in enumerate(lanes)
+        for number in range(-(-cells // len(lanes)))
+    ]
+    return a_run(rows[:cells], said)
+
+
+def _create_finding(number: int) -> Diagnostic:
+    """Each third one is a warning."""
+    kind = WARNING if number % 3 == 2 else GCC_ERROR
+    update = {
+        "message": f"implicit declaration of function 'helper_{number}'",
+        "symbols": (f"helper_{number}",),
+        "file": f"drivers/part{number % 40}/file{number}.c",
+        "line": number + 1,
+        "sites": (),
+    }
+    return kind.model_copy(update=update)
+
+
+def _create_cell(number: int, arch: str, toolchain: str, said: list[Diagnostic]) -> Cell:
+    symbols = {"KVM": "nmy"[number % 3], "MODULES": "ny"[number // 3 % 2], "NR_CPUS": str(number // 6 + 1)}
+    if (symbols["KVM"], symbols["MODULES"]) == ("m", "n"):
+        return a_cell(arch, toolchain, symbols, state=State.UNREACHABLE, reason=_UNREACHABLE)
+    if number % 97 == 5:
+        return a_cell(arch, toolchain, symbols, state=State.TIMEOUT)
+    if number % 2 and said:
+        one = said[number // 2 % len(said)]
+        state = State.FAIL if one.severity == "error" else State.WARN
+        return a_cell(arch, toolchain, symbols, state=state, diagnostics=[one])
+    return a_cell(arch, toolchain, symbols)
+
+
+def write_kept_files(run: Run, directory: Path, lines: int = 200) -> None:
+    """The logs of a run's cells, each with its messages in the middle of so many lines, and their configs."""
+    for cell in run.cells:
+        if cell.log:
+            messages = [f"{run.diagnostics[ref.key].message}: error\n" for ref in cell.diagnostics]
+            compiled = [f"  CC      drivers/part{number}/main.o\n" for number in range(lines // 2)]
+            log = directory / cell.log
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("".join([*compiled, *messages, *compiled]))
