@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import Evidence
+from matrix.record.states import Evidence, State
 from reports.formatting import format_duration
 
 
@@ -47,6 +47,7 @@ def measure_lanes(run: Run) -> list[LaneTime]:
 
 
 def _count_evidence(cells: list[Cell]) -> dict[Evidence, int]:
-    """Of a record that has no evidence, each cell was built."""
-    seen = Counter(cell.evidence or Evidence.BUILT for cell in cells)
+    """Of a record that has no evidence, each cell that was reachable was built."""
+    reachable = (cell for cell in cells if cell.state is not State.UNREACHABLE)
+    seen = Counter(cell.evidence or Evidence.BUILT for cell in reachable)
     return {evidence: seen[evidence] for evidence in Evidence if seen[evidence]}

@@ -86,6 +86,7 @@ class _PageData:
         return {
             "run": run.id,
             "axes": [[name, list(values)] for name, values in self._axes.items()],
+            "reused": sorted({str(cell.evidence) for cell in run.cells if cell.is_reused}),
             "states": {
                 str(state): [state.row.sign, state.row.meaning] for state in summary.count_states(run.cells)
             },

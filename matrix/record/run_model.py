@@ -238,10 +238,14 @@ class Cell(RequestedCell):
         return sum(stage.seconds for stage in self.stages)
 
     @property
+    def is_reused(self) -> bool:
+        """Whether its stages, but for its configure step, ran for another cell."""
+        return self.evidence in REUSED_EVIDENCE
+
+    @property
     def own_seconds(self) -> float:
         """Wall time of the stages that ran for this cell itself."""
-        is_reused = self.evidence in REUSED_EVIDENCE
-        return sum(stage.seconds for stage in self.stages if not is_reused or stage.name == "configure")
+        return sum(stage.seconds for stage in self.stages if not self.is_reused or stage.name == "configure")
 
 
 class Pause(Record):

@@ -7,7 +7,19 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import FAILING, HOSTILE, PASSING, STOPPED, OpenReader, Reader, find_violations
+from matrix.record.states import Evidence
+from tests.browser.conftest import (
+    FAILING,
+    HOSTILE,
+    PASSING,
+    STOPPED,
+    OpenReader,
+    Reader,
+    find_violations,
+    keep,
+    write_page,
+)
+from tests.fakes.runs import the_story
 
 LIT = ".grid a.lit"
 STORY = "#story"
@@ -251,6 +263,17 @@ def test_arrows_move_in_the_list_of_cells(reader: Reader) -> None:
         page.keyboard.press("ArrowDown")
     expect(page.locator("#cell-list button:focus")).to_have_attribute("data-index", "60")
     expect(page.locator("#cell-list button:focus")).to_be_in_viewport()
+
+
+def test_a_remembered_cell_shows_no_time_of_another_runs_build(open_file: OpenReader, tmp_path: Path) -> None:
+    run = the_story()
+    remembered = {"evidence": Evidence.REMEMBERED, "evidence_from": f"first-run/{PASSING}"}
+    cells = [c.model_copy(update=remembered if c.id == PASSING else {}) for c in run.cells]
+    file = write_page(keep(run.model_copy(update={"cells": tuple(cells)}), tmp_path))
+    page = open_file(file).open()
+    for name, time in {FAILING: "9.4 s", PASSING: ""}.items():
+        row = list_of(page).filter(has=page.get_by_role("button", name=name, exact=True))
+        expect(row.locator("td.number")).to_have_text(time)
 
 
 def test_faults_are_apart_and_folded(reader: Reader) -> None:
