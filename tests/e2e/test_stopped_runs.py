@@ -18,6 +18,7 @@ import pytest
 
 from matrix.catalog.load import load_catalog
 from matrix.commands.session import resolve_image_ref
+from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.record.states import State
 from tests.e2e.places import Kmatrix, Place, wait_until
@@ -145,6 +146,8 @@ class OwnEngine:
 def own_engine() -> Iterator[OwnEngine]:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("only root starts an engine of its own")
+    if connect_engine().query_info().name != "docker":
+        pytest.skip("its images come from Docker")
     # Of a name that nobody else has, and short: a socket's path has some hundred characters at most.
     root = Path("/tmp") / f"kmatrix-engine-{os.getpid()}"
     root.mkdir(mode=0o711)
