@@ -136,7 +136,8 @@ class _PageData:
             "steps": [self.texts.add(line) for line in self._list_steps(cell)],
             **self._describe_story(cell),
         }
-        return {name: value for name, value in row.items() if value not in (None, [], "", 0) or name == "id"}
+        # The first text has the number 0.
+        return {name: value for name, value in row.items() if value or (value == 0 and name == "reason")}
 
     @staticmethod
     def _describe_stage(stage: StageRecord) -> list[JsonValue]:
