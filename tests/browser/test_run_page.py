@@ -105,7 +105,7 @@ def test_the_links_of_a_story_lead_to_the_files_beside_the_page(reader: Reader) 
 def test_the_log_is_folded_with_the_error_in_view(reader: Reader) -> None:
     page = reader.open(f"#{FAILING}")
     log = page.locator(".log-of-cell")
-    expect(log.locator("summary")).to_have_text("The log, lines 139 to 178 of 301, the error in line 151")
+    expect(log.locator("summary")).to_have_text("The log, lines 139 to 178 of 301, the message in line 151")
     expect(log.locator("pre")).to_have_count(0)
     log.locator("summary").click()
     expect(log.locator("mark")).to_contain_text("weak declaration")
