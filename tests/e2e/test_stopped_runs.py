@@ -123,7 +123,7 @@ class OwnEngine:
         while self._docker("info").returncode:
             if self._daemon.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                pytest.skip(f"no second engine can run here: {(self.root / 'log').read_text()[-500:]}")
+                raise OSError(f"no second engine can run here: {(self.root / 'log').read_text()[-500:]}")
             time.sleep(0.2)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -131,6 +131,14 @@ class OwnEngine:
             self._daemon.send_signal(number)
             self._daemon.wait(60)
             self._daemon = None
+            self._await_containerd_end()
+
+    def _await_containerd_end(self) -> None:
+        """A daemon that is killed takes it along in a moment, and another one cannot start before."""
+        file, deadline = self.root / "exec/containerd/containerd.pid", time.monotonic() + 20
+        process = Path("/proc") / (file.read_text() if file.exists() else "none")
+        while process.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def load_images(self, refs: list[str]) -> None:
         load = ["docker", "--host", self.host, "load", "--quiet"]
@@ -153,7 +161,10 @@ def own_engine() -> Iterator[OwnEngine]:
     root.mkdir(mode=0o711)
     engine = OwnEngine(root)
     try:
-        engine.start()
+        try:
+            engine.start()
+        except OSError as error:
+            pytest.skip(str(error))
         catalog = load_catalog()
         engine.load_images([compute_base_tag(), resolve_image_ref("gcc-14", catalog)])
         yield engine
