@@ -11,7 +11,7 @@ from reports.limits import HTML_LOG_LINES, LINE_LENGTH
 _LINES_BEFORE = 12
 _MESSAGE_LENGTH = 60
 """Characters of a message by which it is looked for: the log may wrap or colour what follows."""
-_ERROR_LINE = re.compile(r"\b(?:error|Error)\b|\*\*\*")
+_ERROR_LINE = re.compile(r"\b(?:error|ERROR): |\*\*\*")
 
 
 @dataclass(frozen=True)

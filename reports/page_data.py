@@ -86,6 +86,7 @@ class _PageData:
         return {
             "run": run.id,
             "axes": [[name, list(values)] for name, values in self._axes.items()],
+            "reused": sorted({str(cell.evidence) for cell in run.cells if cell.is_reused}),
             "states": {
                 str(state): [state.row.sign, state.row.meaning] for state in summary.count_states(run.cells)
             },
@@ -135,7 +136,8 @@ class _PageData:
             "steps": [self.texts.add(line) for line in self._list_steps(cell)],
             **self._describe_story(cell),
         }
-        return {name: value for name, value in row.items() if value not in (None, [], "", 0) or name == "id"}
+        # The first text has the number 0.
+        return {name: value for name, value in row.items() if value or (value == 0 and name == "reason")}
 
     @staticmethod
     def _describe_stage(stage: StageRecord) -> list[JsonValue]:

@@ -24,7 +24,7 @@ from matrix.record.events import (
     RunStarted,
     StageStarted,
 )
-from matrix.record.states import QUIET_STATES, REUSED_EVIDENCE, UNTRIED_STATES, State
+from matrix.record.states import QUIET_STATES, UNTRIED_STATES, State
 from matrix.side_failures import record_side_failure
 from reports.formatting import format_count, format_duration
 from reports.style import (
@@ -245,7 +245,7 @@ def _format_cell(event: CellFinished) -> list[StyledLine]:
     """
     cell = event.cell
     line = StyledLine().append(f"{cell.state:<4}  ", STATE_STYLES[cell.state]).append(cell.id)
-    took = cell.evidence if cell.evidence in REUSED_EVIDENCE else format_duration(cell.seconds)
+    took = cell.evidence if cell.is_reused else format_duration(cell.seconds)
     line.append(f"  {took}" if cell.stages else "", "dim")
     if event.title and cell.state not in UNTRIED_STATES:
         return [line, StyledLine(f"      {event.title}")]

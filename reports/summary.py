@@ -235,10 +235,7 @@ def format_broken_tools(findings: Iterable[Finding | SideFinding]) -> str:
 
 def measure_wall_time(run: Run) -> float | None:
     """Wall time of the run without its pauses; None while it has no end."""
-    if run.finished is None:
-        return None
-    paused = sum((pause.resumed - pause.stopped).total_seconds() for pause in run.pauses)
-    return (run.finished - run.started).total_seconds() - paused
+    return run.measure_elapsed(run.finished) if run.finished else None
 
 
 def format_source(run: Run) -> str:

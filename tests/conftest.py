@@ -14,10 +14,15 @@ import pytest
 from tests.engines import REAL_ENGINES, use_engine
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _interruptible() -> Iterator[None]:
-    """SIGINT is KeyboardInterrupt here, and ends what a test starts."""
-    with _handle_signal(signal.SIGINT, signal.default_int_handler):
+    """SIGINT is KeyboardInterrupt in each test, and ends what it starts. What handles a signal after a test
+    is what did before: kmatrix's own handlers count signals, and end the process after the third."""
+    with (
+        _handle_signal(signal.SIGINT, signal.default_int_handler),
+        _handle_signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM)),
+        _handle_signal(signal.SIGHUP, signal.getsignal(signal.SIGHUP)),
+    ):
         yield
 
 

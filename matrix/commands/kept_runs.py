@@ -11,6 +11,7 @@ from matrix.fs import try_lock_path
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
 from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Run
+from matrix.record.states import State
 from matrix.shell_words import format_command
 
 FREE_KEYS = frozenset({"jobs", "lanes", "memory", "retries", "deadline", "cache-size", "description"})
@@ -64,7 +65,7 @@ def find_unfinished_run(request: Run, runs: Path) -> RunDirectory | None:
         if f'"plan_sha256": "{request.plan_sha256}"'.encode() in _read_head(directory):
             stored = _load_or_none(directory)
             if stored is not None and _asks_the_same(stored.run, request):
-                is_stopped = not all(cell.is_finished for cell in stored.run.cells)
+                is_stopped = _is_stopped(stored.run)
                 return stored if is_stopped and not is_run_held(directory) else None
     return None
 
@@ -97,6 +98,12 @@ def _load_or_none(directory: Path) -> RunDirectory | None:
         return RunDirectory.load(directory)
     except (RequestError, MachineError):
         return None
+
+
+def _is_stopped(run: Run) -> bool:
+    """Whether a run has cells without a result, and not because it was to end with the first failure."""
+    has_ended = run.profile.get("fail-fast") and any(cell.state is State.FAIL for cell in run.cells)
+    return not has_ended and not all(cell.is_finished for cell in run.cells)
 
 
 def _asks_the_same(recorded: Run, request: Run) -> bool:

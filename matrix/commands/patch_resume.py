@@ -7,6 +7,7 @@ from pathlib import Path
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands.hidden_objects import LOG_NAME, name_look_owner
+from matrix.commands.kept_runs import FREE_KEYS
 from matrix.commands.kept_verdicts import find_verdict_directory, hold_verdict, is_verdict_whole
 from matrix.commands.patch import PatchEvaluation, PatchResult, find_verdict
 from matrix.commands.patch_request import (
@@ -27,9 +28,14 @@ from matrix.commands.resume import (
     resolve_asked,
     take_free_keys,
 )
-from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, fetch_source, use_cache
+from matrix.commands.session import (
+    LOCAL_ENVIRONMENT,
+    Environment,
+    choose_safe_user,
+    fetch_source,
+    use_cache,
+)
 from matrix.commands.settings import GivenSettings
-from matrix.engine.connect import choose_container_user
 from matrix.engine.protocol import Engine
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_trees import remove_tree, walk_tree
@@ -64,7 +70,7 @@ def find_verdict_resumption(
     ``asked`` is what was said beside that: nothing, as a rule. What ends a mail, and what does not fail it,
     may be said anew. RequestError where there is no such verdict, or where it cannot go on as it is asked to.
     """
-    directory = find_verdict_directory(spec, runs)
+    directory, given = find_verdict_directory(spec, runs), given.leave_variables_out(but=FREE_KEYS)
     request, name = require_request(directory), directory.name
     check_tool(request.tool, name, _TASK)
     recorded = parse_recorded_profile(request.profile, f"the profile of {name}")
@@ -137,7 +143,7 @@ def _check_origin(resumption: VerdictResumption, emit: EventSink, environment: E
         return
     engine, cache = environment.find_engine(), environment.open_cache()
     with use_cache(cache):
-        user = choose_container_user(rootless=engine.query_info().rootless)
+        user = choose_safe_user(engine, engine.query_info(), emit)
         tree = fetch_source(profile, engine, cache, user, emit)
     changes = list(list_source_changes(tree, resumption.request.source))
     if changes:

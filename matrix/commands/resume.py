@@ -72,12 +72,12 @@ def find_resumption(
     """The run that ``--resume`` names, and how it is to go on; None where it names none.
 
     RequestError where there is no such run, or where it cannot go on as it is asked to. ``command`` is what
-    was typed.
+    was typed. The variables of this shell may be those of any run: of them only what may differ counts.
     """
     if not spec:
         return None
     stored = RunDirectory.load(_find_stopped_run(spec, runs, command))
-    run = stored.run
+    run, given = stored.run, given.leave_variables_out(but=FREE_KEYS)
     check_restorable(run, "there is nothing to go on with", stored.name)
     check_tool(run.tool, run.id)
     recorded = parse_recorded_profile(run.profile, f"the profile of {run.id}")

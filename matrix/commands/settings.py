@@ -150,6 +150,12 @@ class GivenSettings:
         """The keys of the profile that are said."""
         return frozenset(key for _, keys in self.layers for key in keys)
 
+    def leave_variables_out(self, but: Set[str]) -> "GivenSettings":
+        """The same without variables, but for those of these keys."""
+        kept = {format_environment_variable(key) for key in but}
+        variables = {name: value for name, value in self.environment.items() if name in kept}
+        return GivenSettings(self.options, variables)
+
     def build_profile(self) -> Profile:
         """The profile that they name, or the default one, with what is said laid over it. Raises
         RequestError."""

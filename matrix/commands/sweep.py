@@ -17,13 +17,14 @@ from matrix.catalog.load import load_catalog
 from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_duration, parse_size
 from matrix.commands.kept_runs import is_run_held, list_dead_runs, list_run_directories
 from matrix.commands.kept_verdicts import is_verdict_held
-from matrix.commands.patch_request import PATCHES_DIRECTORY
+from matrix.commands.patch_request import PATCHES_DIRECTORY, REQUEST_FILE
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
 from matrix.engine.step import list_containers_of_others, remove_writers
 from matrix.errors import MachineError, RequestError
+from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
@@ -172,7 +173,10 @@ def _find_half_made(runs: Path) -> Iterator[Leftover]:
 
 def _is_only_begun(directory: Path, oldest: float) -> bool:
     """Whether the directory of a run or a verdict was made before a time, and no run was written to it."""
-    names = {path.name for path in directory.iterdir()}
+    try:
+        names = {path.name for path in directory.iterdir()}
+    except OSError:
+        return False  # another user's
     own = {PATCHES_DIRECTORY} if _VERDICT_NAME.fullmatch(directory.name) else {JOURNAL_FILE}
     is_held = is_run_held(directory) or is_verdict_held(directory)
     return names <= own and directory.stat().st_mtime < oldest and not is_held
@@ -186,17 +190,38 @@ def _remove_all(paths: Iterable[Path]) -> None:
 def _find_old_runs(runs: Path, age: int) -> Iterator[Leftover]:
     """Runs, and verdicts with theirs, that nothing was written to for so many seconds, and that are not at
     work."""
+    for directory in _list_runs_and_verdicts(runs):
+        if _is_old(directory, age):
+            name = str(directory.relative_to(runs))
+            yield Leftover("run", name, measure_tree(directory), partial(_remove_run, directory, age))
+
+
+def _list_runs_and_verdicts(runs: Path) -> Iterator[Path]:
+    """Those in a folder, and those in a folder of the user's own in it: that one is never theirs to go."""
     for directory in list_run_directories(runs):
-        members = [
-            path for path in (directory, *list_run_directories(directory)) if (path / RUN_FILE).exists()
-        ]
-        times = [path.stat().st_mtime for member in members for path in (member, member / RUN_FILE)]
-        is_held = is_verdict_held(directory) or any(map(is_run_held, members))
-        if times and max(times) < time.time() - age and not is_held:
-            yield Leftover("run", directory.name, measure_tree(directory), partial(_remove_run, directory))
+        below = [] if _is_own(directory) else list_run_directories(directory)
+        yield from filter(_is_own, (directory, *below))
 
 
-def _remove_run(directory: Path) -> None:
+def _is_own(directory: Path) -> bool:
+    """Whether kmatrix made this directory: a run, or a verdict, whose runs lie in it."""
+    files = ForeignDirectory(directory)
+    is_verdict = files.stat_file(REQUEST_FILE) or _VERDICT_NAME.fullmatch(directory.name)
+    return bool(is_verdict or files.stat_file(RUN_FILE))
+
+
+def _is_old(directory: Path, age: int) -> bool:
+    members = (directory, *list_run_directories(directory))
+    names = (RUN_FILE, JOURNAL_FILE, REQUEST_FILE)
+    written = [ForeignDirectory(member).stat_file(name) for member in members for name in names]
+    times = [status.st_mtime for status in written if status is not None]
+    is_held = is_verdict_held(directory) or any(map(is_run_held, members))
+    return bool(times) and max(times) < time.time() - age and not is_held
+
+
+def _remove_run(directory: Path, age: int) -> None:
+    if not _is_old(directory, age):
+        raise MachineError(f"{directory} was written to meanwhile", "sweep again when it has ended")
     remove_tree(directory)
     latest = directory.parent / "latest"
     if latest.is_symlink() and not latest.exists():
@@ -204,7 +229,10 @@ def _remove_run(directory: Path) -> None:
 
 
 def parse_age(text: str) -> int | None:
-    """The seconds of ``--runs-older``; None where it is not given. RequestError for what is no duration."""
+    """The seconds of ``--runs-older``; None where it is not given. RequestError for what is no duration, or
+    has no unit: what is meant in days must not be taken for seconds."""
+    if text.isdigit():
+        raise RequestError(f"--runs-older: {text} has no unit", f"for example --runs-older {text}d")
     try:
         return parse_duration(text) if text else None
     except ValueError as error:

@@ -222,6 +222,10 @@ class Journal:
     def run_id(self) -> str:
         return self._run.id
 
+    def measure_elapsed(self) -> float:
+        """The seconds that the run has been at work by now."""
+        return self._run.measure_elapsed(datetime.now(UTC))
+
     def record_finished_cell(self, cell: Cell, diagnostics: Mapping[str, Diagnostic]) -> None:
         """Append one finished cell. It is on disk when this returns, unless the one before came in the same
         second: then with the next one, or with the system's next write of its caches."""

@@ -168,7 +168,8 @@ class Cell(RequestedCell):
     names the file of the objects that are known to belong to its stages, ``sources_sha256`` that of the
     .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
     cell of the run (`same-config`), or the run that built it and the cell there, as in ``RUN/CELL``.
-    ``attempts``, the last one's state the cell's own, are there where it needed more than one.
+    ``attempts``, the last one's state the cell's own, are there where it needed more than one. ``at_work``:
+    from when to when it was built, in seconds since the run began, pauses left out.
     """
 
     fragment: dict[str, str] = Field(default_factory=dict)
@@ -187,6 +188,7 @@ class Cell(RequestedCell):
     log: str | None = None
     # It came later: where there is nothing to say it is left out, so that older records stay as they are.
     attempts: tuple[Attempt, ...] = Field(default=(), exclude_if=not_)
+    at_work: tuple[float, float] | None = Field(default=None, exclude_if=not_)
 
     @property
     def is_reachable(self) -> bool:
@@ -238,10 +240,14 @@ class Cell(RequestedCell):
         return sum(stage.seconds for stage in self.stages)
 
     @property
+    def is_reused(self) -> bool:
+        """Whether its stages, but for its configure step, ran for another cell."""
+        return self.evidence in REUSED_EVIDENCE
+
+    @property
     def own_seconds(self) -> float:
         """Wall time of the stages that ran for this cell itself."""
-        is_reused = self.evidence in REUSED_EVIDENCE
-        return sum(stage.seconds for stage in self.stages if not is_reused or stage.name == "configure")
+        return sum(stage.seconds for stage in self.stages if not self.is_reused or stage.name == "configure")
 
 
 class Pause(Record):
@@ -287,6 +293,15 @@ class Run(Record):
     known: str = Field(default="", exclude_if=not_)
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    @property
+    def paused_seconds(self) -> float:
+        """How long nobody worked on it, between its begin and its last line."""
+        return sum((pause.resumed - pause.stopped).total_seconds() for pause in self.pauses)
+
+    def measure_elapsed(self, moment: datetime) -> float:
+        """The seconds that it had been at work at a moment that is after all of its pauses."""
+        return (moment - self.started).total_seconds() - self.paused_seconds
 
     @property
     def is_imported(self) -> bool:

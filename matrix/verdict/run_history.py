@@ -9,7 +9,7 @@ from statistics import median
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import AxesKey, Cell
-from matrix.record.states import COMPLETE_STATES, REUSED_EVIDENCE, State
+from matrix.record.states import COMPLETE_STATES, State
 
 
 class FindingMark(StrEnum):
@@ -107,7 +107,7 @@ class RunHistory:
             seconds={
                 place: cell.own_seconds
                 for place, cell in seen.items()
-                if cell.state in COMPLETE_STATES and cell.evidence not in REUSED_EVIDENCE
+                if cell.state in COMPLETE_STATES and not cell.is_reused
             },
         )
 

@@ -43,9 +43,19 @@ def browser() -> Iterator[Browser]:
 
 
 def story() -> Run:
-    """The story, with warnings of one lane and a cell that ran out of time."""
+    """The story, with warnings of one lane and a cell that ran out of time, two lanes built at a time."""
     run = the_story()
+    lanes: dict[tuple[str, str], int] = {}
+    busy = [20.0, 20.0]
     warned = (DiagnosticRef(key=WARNING.key, object="drivers/vfio/group.o", stage="focus"),)
+
+    def take_time(cell: Cell) -> Cell:
+        if not cell.stages:
+            return cell
+        lane = lanes.setdefault((cell.arch, cell.toolchain), len(lanes))
+        began = busy[lane % 2]
+        busy[lane % 2] += 12 + 7 * len(cell.id) * lane % 20
+        return cell.model_copy(update={"at_work": (began, busy[lane % 2])})
 
     def change(cell: Cell) -> Cell:
         if cell.id == STOPPED:
@@ -55,7 +65,9 @@ def story() -> Run:
         return cell
 
     known = {**run.diagnostics, WARNING.key: WARNING}
-    return run.model_copy(update={"cells": tuple(map(change, run.cells)), "diagnostics": known})
+    return run.model_copy(
+        update={"cells": tuple(map(take_time, map(change, run.cells))), "diagnostics": known}
+    )
 
 
 def keep(run: Run, directory: Path) -> StoredRun:

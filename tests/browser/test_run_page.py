@@ -7,7 +7,19 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import FAILING, HOSTILE, PASSING, STOPPED, OpenReader, Reader, find_violations
+from matrix.record.states import Evidence
+from tests.browser.conftest import (
+    FAILING,
+    HOSTILE,
+    PASSING,
+    STOPPED,
+    OpenReader,
+    Reader,
+    find_violations,
+    keep,
+    write_page,
+)
+from tests.fakes.runs import the_story
 
 LIT = ".grid a.lit"
 STORY = "#story"
@@ -93,7 +105,7 @@ def test_the_links_of_a_story_lead_to_the_files_beside_the_page(reader: Reader) 
 def test_the_log_is_folded_with_the_error_in_view(reader: Reader) -> None:
     page = reader.open(f"#{FAILING}")
     log = page.locator(".log-of-cell")
-    expect(log.locator("summary")).to_have_text("The log, lines 139 to 178 of 301, the error in line 151")
+    expect(log.locator("summary")).to_have_text("The log, lines 139 to 178 of 301, the message in line 151")
     expect(log.locator("pre")).to_have_count(0)
     log.locator("summary").click()
     expect(log.locator("mark")).to_contain_text("weak declaration")
@@ -251,6 +263,17 @@ def test_arrows_move_in_the_list_of_cells(reader: Reader) -> None:
         page.keyboard.press("ArrowDown")
     expect(page.locator("#cell-list button:focus")).to_have_attribute("data-index", "60")
     expect(page.locator("#cell-list button:focus")).to_be_in_viewport()
+
+
+def test_a_remembered_cell_shows_no_time_of_another_runs_build(open_file: OpenReader, tmp_path: Path) -> None:
+    run = the_story()
+    remembered = {"evidence": Evidence.REMEMBERED, "evidence_from": f"first-run/{PASSING}"}
+    cells = [c.model_copy(update=remembered if c.id == PASSING else {}) for c in run.cells]
+    file = write_page(keep(run.model_copy(update={"cells": tuple(cells)}), tmp_path))
+    page = open_file(file).open()
+    for name, time in {FAILING: "9.4 s", PASSING: ""}.items():
+        row = list_of(page).filter(has=page.get_by_role("button", name=name, exact=True))
+        expect(row.locator("td.number")).to_have_text(time)
 
 
 def test_faults_are_apart_and_folded(reader: Reader) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from matrix.catalog.load import load_catalog
 from matrix.commands.session import resolve_image_ref
+from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.record.states import State
 from tests.e2e.places import Kmatrix, Place, wait_until
@@ -122,7 +123,7 @@ class OwnEngine:
         while self._docker("info").returncode:
             if self._daemon.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                pytest.skip(f"no second engine can run here: {(self.root / 'log').read_text()[-500:]}")
+                raise OSError(f"no second engine can run here: {(self.root / 'log').read_text()[-500:]}")
             time.sleep(0.2)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -130,6 +131,14 @@ class OwnEngine:
             self._daemon.send_signal(number)
             self._daemon.wait(60)
             self._daemon = None
+            self._await_containerd_end()
+
+    def _await_containerd_end(self) -> None:
+        """A daemon that is killed takes it along in a moment, and another one cannot start before."""
+        file, deadline = self.root / "exec/containerd/containerd.pid", time.monotonic() + 20
+        process = Path("/proc") / (file.read_text() if file.exists() else "none")
+        while process.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def load_images(self, refs: list[str]) -> None:
         load = ["docker", "--host", self.host, "load", "--quiet"]
@@ -145,12 +154,17 @@ class OwnEngine:
 def own_engine() -> Iterator[OwnEngine]:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("only root starts an engine of its own")
+    if connect_engine().query_info().name != "docker":
+        pytest.skip("its images come from Docker")
     # Of a name that nobody else has, and short: a socket's path has some hundred characters at most.
     root = Path("/tmp") / f"kmatrix-engine-{os.getpid()}"
     root.mkdir(mode=0o711)
     engine = OwnEngine(root)
     try:
-        engine.start()
+        try:
+            engine.start()
+        except OSError as error:
+            pytest.skip(str(error))
         catalog = load_catalog()
         engine.load_images([compute_base_tag(), resolve_image_ref("gcc-14", catalog)])
         yield engine

@@ -20,6 +20,8 @@ def describe_run(run: RunDirectory, place: Path, names: Sequence[str] = ()) -> d
     record: dict[str, Any] = json.loads(re.sub(r'"(seconds|compiled)": [0-9.e-]+', r'"\1": 0', text))
     for key in ("started", "finished", "pauses"):
         record.pop(key, None)
+    for cell in record["cells"]:
+        cell.pop("at_work", None)
     files = {
         str(path.relative_to(run.directory)): path.read_bytes()
         for folder in ("configs", "objects", "sources")

@@ -42,13 +42,14 @@ def _create_cell(number: int, arch: str, toolchain: str, said: list[Diagnostic])
     symbols = {"KVM": "nmy"[number % 3], "MODULES": "ny"[number // 3 % 2], "NR_CPUS": str(number // 6 + 1)}
     if (symbols["KVM"], symbols["MODULES"]) == ("m", "n"):
         return a_cell(arch, toolchain, symbols, state=State.UNREACHABLE, reason=_UNREACHABLE)
+    at_work = (number * 9.4, number * 9.4 + 9.0)
     if number % 97 == 5:
-        return a_cell(arch, toolchain, symbols, state=State.TIMEOUT)
+        return a_cell(arch, toolchain, symbols, state=State.TIMEOUT, at_work=at_work)
     if number % 2 and said:
         one = said[number // 2 % len(said)]
         state = State.FAIL if one.severity == "error" else State.WARN
-        return a_cell(arch, toolchain, symbols, state=state, diagnostics=[one])
-    return a_cell(arch, toolchain, symbols)
+        return a_cell(arch, toolchain, symbols, state=state, diagnostics=[one], at_work=at_work)
+    return a_cell(arch, toolchain, symbols, at_work=at_work)
 
 
 def write_kept_files(run: Run, directory: Path, lines: int = 200) -> None:

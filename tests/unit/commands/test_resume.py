@@ -476,12 +476,12 @@ def test_another_request_is_refused_with_what_differs(
     assert f"cannot be resumed: {words}" in refuse(desk, **options)
 
 
-def test_a_variable_counts_as_an_option_does(desk: ResumedDesk) -> None:
+def test_of_the_shells_variables_only_what_may_differ_counts(desk: ResumedDesk) -> None:
+    """The run was asked for in a shell that has them, and with options that say something else."""
     desk.kill_after(2)
-    desk.variables = {"KMATRIX_STAGE": "modules"}
-    assert "stage is modules" in refuse(desk)
-    desk.variables = {"KMATRIX_STAGE": "focus", "KMATRIX_JOBS": "1"}
-    desk.resume()
+    desk.variables = {"KMATRIX_PROFILE": "quick", "KMATRIX_STAGE": "modules", "KMATRIX_JOBS": "1"}
+    done = desk.resume()
+    assert {stage.name for cell in done.cells for stage in cell.stages} <= {"configure", "focus"}
     assert {job.parallel for job in desk.kernel.jobs} == {1}
 
 
@@ -506,7 +506,7 @@ def test_the_command_of_the_run_resumes_it_with_resume_behind_it(desk: ResumedDe
         ({"jobs": ["0"]}, {}, "--jobs: jobs: input should be greater than or equal to 1, got 0"),
         ({"stage": ["vmlinuz"]}, {}, "--stage: stage: input should be 'focus', 'vmlinux' or 'modules'"),
         ({}, {"KMATRIX_LANES": "x"}, "KMATRIX_LANES: expected a whole number, got 'x'"),
-        ({}, {"KMATRIX_ARCH": "x68"}, "KMATRIX_ARCH: arch: unknown arch 'x68'"),
+        ({"arch": ["x68"]}, {}, "--arch: arch: unknown arch 'x68'"),
     ],
 )
 def test_what_is_no_value_is_refused_by_the_name_it_was_given_under(
@@ -645,6 +645,13 @@ def test_a_run_tells_of_a_stopped_one_of_the_same_request_and_goes_on(desk: Resu
     )
     assert states(desk.stored.run) == ["empty", "unreachable", "pass", "empty", "pass", "pass"]
     assert mentions(desk) == [], "it is whole now, and the newest"
+
+
+def test_a_run_that_was_to_end_with_its_first_failure_was_not_stopped(desk: ResumedDesk) -> None:
+    desk.says(VFIO, always(ERROR))
+    desk.run(fail_fast=["yes"])
+    assert "not-run" in states(desk.stored.run)
+    assert mentions(desk, fail_fast=["yes"]) == []
 
 
 @pytest.mark.parametrize("stop", ["interrupt", "fault"])

@@ -303,6 +303,18 @@ def test_two_requests_with_one_config_are_built_once(desk: Desk) -> None:
 # Stages
 
 
+def test_a_cell_records_when_it_was_built_and_others_do_not(desk: Desk) -> None:
+    desk.asks('MODULES = ["n", "y"]\nVFIO = ["m", "y"]\n')
+    run = desk.run()
+    spans = {cell.id.removeprefix(CELL): cell.at_work for cell in run.cells}
+    assert spans.pop("MODULES=n,VFIO=m") is None
+    assert run.finished is not None
+    times = [moment for span in spans.values() if span for moment in span]
+    assert len(times) == 6
+    assert all(0 <= moment <= run.measure_elapsed(run.finished) + 0.1 for moment in times)
+    assert {cell.at_work for cell in desk.run().cells} == {None}
+
+
 def test_stages_are_cumulative_and_modules_is_empty_without_modules(desk: Desk) -> None:
     done = desk.run(stage=["modules"], select=["VFIO=y"])
     found = {cell.request["MODULES"]: [(s.name, s.state.value) for s in cell.stages] for cell in done.cells}

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from matrix.commands.kept_runs import describe_stopped_run, is_run_held, list_de
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.engine.protocol import LABEL
 from matrix.engine.step import list_containers_of_others
-from matrix.errors import RequestError
+from matrix.errors import MachineError, RequestError
 from matrix.record.run_directory import RunDirectory
 from matrix.record.states import State
 from tests.fakes.kernel import Job
@@ -112,6 +113,60 @@ def test_an_old_run_stays_while_it_goes_on(desk: ResumedDesk) -> None:
     assert sweep_runs(desk, 30 * DAY) == [("run", directory.name)]
 
 
+def test_a_folder_of_ones_own_stays_with_all_that_is_new_or_at_work_in_it(desk: ResumedDesk) -> None:
+    night = desk.world.runs / "night"
+    desk.run(out=[str(night / "old")])
+    desk.run(fresh=["yes"], out=[str(night / "verdict/before")])
+    for name in ("verdict/request.json", "notes.txt"):
+        (night / name).write_text("{}")
+    age(night, 40 * DAY)
+    (night / "verdict/patches").mkdir()
+    (night / "verdict/patches/.lock").touch()
+    with (night / "verdict/patches/.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert sweep_runs(desk, 30 * DAY, remove=True) == [("run", "night/old")]
+    assert {path.name for path in night.iterdir()} == {"verdict", "notes.txt"}
+    assert sweep_runs(desk, 30 * DAY) == [("run", "night/verdict")]
+
+
+def test_a_killed_run_is_as_old_as_its_journal(desk: ResumedDesk) -> None:
+    directory = desk.kill_after(2)
+    age(directory, 31 * DAY)
+    os.utime(directory / "cells.jsonl")
+    assert sweep_runs(desk, 30 * DAY) == []
+
+
+def test_a_run_that_is_resumed_after_it_was_listed_stays(desk: ResumedDesk) -> None:
+    directory = desk.kill_after(2)
+    age(directory, 31 * DAY)
+    leftovers = sweep_leftovers(
+        engine=desk.engine, cache=desk.world.cache, runs=desk.world.runs, runs_older=30 * DAY
+    )
+    (old,) = (leftover for leftover in leftovers if leftover.kind == "run")
+    with (directory / "cells.jsonl").open("a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        with pytest.raises(MachineError, match="was written to meanwhile"):
+            old.remove()
+    assert directory.exists()
+
+
+def test_a_directory_that_is_another_users_ends_no_sweep(
+    desk: ResumedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = desk.world.runs / "20260101-000000-foreign"
+    foreign.mkdir(parents=True)
+    list_names = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path == foreign:
+            raise PermissionError(13, "Permission denied")
+        return list_names(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    age(foreign, 2 * HOUR)
+    assert sweep_runs(desk, 30 * DAY) == []
+
+
 def test_the_link_to_the_newest_goes_with_it(desk: ResumedDesk) -> None:
     desk.run()
     age(desk.directory, 31 * DAY)
@@ -170,3 +225,5 @@ def test_an_age_is_a_duration() -> None:
     assert (parse_age(""), parse_age("30d")) == (None, 30 * DAY)
     with pytest.raises(RequestError, match="--runs-older: expected a duration"):
         parse_age("old")
+    with pytest.raises(RequestError, match="30 has no unit"):
+        parse_age("30")

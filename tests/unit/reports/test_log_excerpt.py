@@ -25,6 +25,7 @@ def test_the_diagnostic_outweighs_an_earlier_line_that_only_has_the_word() -> No
 
 def test_without_the_diagnostic_the_first_error_counts_and_without_any_the_end() -> None:
     assert excerpt(*QUIET, "make: *** [x] Error 1", *QUIET).error == 301
+    assert excerpt("  CC      drivers/md/dm-error.o", *QUIET).error == 0
     told = excerpt(*QUIET)
     assert (told.error, told.first, told.lines[-1]) == (0, 261, QUIET[-1])
 

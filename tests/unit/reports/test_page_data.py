@@ -46,6 +46,11 @@ def test_numbers_that_follow_each_other_are_a_range(numbers: list[int], text: st
     assert join_ranges(numbers) == text
 
 
+def test_the_first_text_of_a_page_is_told_where_it_is_a_reason() -> None:
+    data = data_of(a_run([a_cell(state=State.UNREACHABLE, reason="no such m")]))
+    assert data["texts"][data["cells"][0]["reason"]] == "no such m"
+
+
 def test_each_cell_has_its_values_by_number() -> None:
     data = data_of(the_story())
     names = [name for name, _ in data["axes"]]
