@@ -120,7 +120,8 @@ class LaneWorker:
                 reachable = [*filter(None, map(self._resolve_request, self.lane.requests))]
                 if self.context.build:
                     for cell in self._order_cells(self._finish_known(reachable)):
-                        self._finish_cell(self._time_build(cell))
+                        began = self.context.journal.measure_elapsed()
+                        self._finish_cell(self._note_time(self._build_cell(cell), began))
                 else:
                     self._mark_known(reachable)
         except MachineError as error:
@@ -414,14 +415,11 @@ class LaneWorker:
         order = self._configs.plan_order([cell.inputs.config_sha256 for cell in cells], weights)
         return [cells[index] for index in order]
 
-    def _time_build(self, reachable: _ReachableCell) -> CellResult:
-        """Build a cell, and note from when to when, where a make ran for it."""
-        journal = self.context.journal
-        began = journal.measure_elapsed()
-        result = self._build_cell(reachable)
+    def _note_time(self, result: CellResult, began: float) -> CellResult:
+        """The result with from when to when it was built, where a make ran for it."""
         if result.cell.is_reused or result.cell.state is State.NOT_RUN:
             return result
-        span = round(began, 1), round(journal.measure_elapsed(), 1)
+        span = round(began, 1), round(self.context.journal.measure_elapsed(), 1)
         return replace(result, cell=result.cell.model_copy(update={"at_work": span}))
 
     def _build_cell(self, reachable: _ReachableCell) -> CellResult:
