@@ -29,8 +29,8 @@ from tests.fakes.verdicts import header_fix, kconfig_fix
 from tests.unit.reports.test_foreign_words import foreign_run, foreign_verdict, keep_run
 
 OLD = Path(__file__).parents[2] / "old_run"
-EXPECTED = {State.PASS: None, State.WARN: None, State.FAIL: Failure, State.EMPTY: Skipped}
-EXPECTED |= {State.UNREACHABLE: Skipped} | dict.fromkeys(UNTRIED_STATES, Error)
+EXPECTED: dict[State, Any] = {State.PASS: None, State.WARN: None, State.FAIL: Failure}
+EXPECTED |= {State.EMPTY: Skipped, State.UNREACHABLE: Skipped} | dict.fromkeys(UNTRIED_STATES, Error)
 
 
 def read(text: str) -> list[tuple[str, Any]]:
