@@ -64,6 +64,11 @@ HISTORY_CELLS = 200
 """Cells of a history, and the times of those that moved most."""
 HISTORY_TIMES = 10
 
+JUNIT_MESSAGES = 5
+"""Messages of a cell."""
+JUNIT_DETAIL_BYTES = 10 * 2**20
+"""All messages together: GitLab takes files of 30 MB."""
+
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""
 SYMBOL_CHANGES = 12

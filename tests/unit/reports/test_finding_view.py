@@ -9,7 +9,7 @@ from matrix.findings.make_steps import RunLocation
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs
-from reports import FORMATS, NO_OPTIONS
+from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS
 from reports.explain import show_explanation
 from reports.finding_view import FindingView
 from reports.limits import ALIKE_NEIGHBOURS, CONSEQUENCES, EXPLANATION
@@ -30,7 +30,7 @@ def a_view(stored: StoredRun) -> FindingView:
     return FindingView(RunLocation.from_cwd(stored), finding, EXPLANATION)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_every_format_shows_what_follows(name: str) -> None:
     text = FORMATS[name].render_run(a_cascade(), NO_OPTIONS)
     assert "ONE_MAX" in text
@@ -38,7 +38,7 @@ def test_every_format_shows_what_follows(name: str) -> None:
     assert text.index("and after it") < text.rindex(FOLLOWS)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "mail"])
+@pytest.mark.parametrize("name", [name for name in PROSE_FORMATS if name != "mail"])
 def test_every_format_of_a_verdict_shows_it(name: str) -> None:
     run = alone(State.FAIL, CAUSE, FOLLOWER)
     before, after = a_side(run), a_side(turned(run))
