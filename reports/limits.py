@@ -8,6 +8,8 @@ EXCERPT_LINES = 8
 """Lines of code below a compiler's message."""
 NOTES = 4
 """Notes below a compiler's message."""
+ALIKE_NEIGHBOURS = 4
+"""Neighbours on one axis that prove the same, each with a row of its own."""
 CONSEQUENCES = 3
 """Errors that follow from a finding, below it."""
 

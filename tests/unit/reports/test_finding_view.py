@@ -12,8 +12,9 @@ from matrix.verdict.comparison import compare_runs
 from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS
 from reports.explain import show_explanation
 from reports.finding_view import FindingView
-from reports.limits import CONSEQUENCES, EXPLANATION
+from reports.limits import ALIKE_NEIGHBOURS, CONSEQUENCES, EXPLANATION
 from tests.fakes.cascades import CAUSE, FOLLOWER
+from tests.fakes.runs import GCC_ERROR, a_cell, a_run
 from tests.fakes.sides import NOWHERE, a_side, alone, turned
 
 FOLLOWS = "control reaches end of non-void function"
@@ -74,3 +75,24 @@ def test_a_cell_shows_it_as_one_finding() -> None:
     (refs,) = stored.findings_by_cell.values()
     assert [ref.key for ref in refs["F1"]] == [CAUSE.key, FOLLOWER.key]
     assert stored.find_unexplained_cells() == []
+
+
+def test_neighbours_that_prove_the_same_have_rows_and_then_one_for_the_rest() -> None:
+    others = [a_cell(symbols={"NR_CPUS": str(number)}) for number in range(2, 12)]
+    failing = a_cell(symbols={"NR_CPUS": "1"}, state=State.FAIL, diagnostics=[GCC_ERROR])
+    view = a_view(StoredRun(a_run([failing, *others], [GCC_ERROR]), NOWHERE))
+    (conjunction,) = view.conjunctions
+    rows = [(row.to, row.cell) for row in conjunction.rows if row.axis == "NR_CPUS"]
+    values = sorted(str(number) for number in range(2, 12))
+    assert [to for to, _ in rows] == [*values[:4], ", ".join(values[4:])]
+    assert rows[0][1] == f"powerpc/gcc-14/defconfig/NR_CPUS={values[0]}"
+    assert rows[-1][1] == "6 more cells"
+
+
+def test_a_neighbour_more_than_there_are_rows_for_has_one_all_the_same() -> None:
+    others = [a_cell(symbols={"A": str(number)}) for number in range(ALIKE_NEIGHBOURS + 1)]
+    failing = a_cell(symbols={"A": "x"}, state=State.FAIL, diagnostics=[GCC_ERROR])
+    view = a_view(StoredRun(a_run([failing, *others], [GCC_ERROR]), NOWHERE))
+    (conjunction,) = view.conjunctions
+    cells = [row.cell for row in conjunction.rows if row.axis == "A"]
+    assert cells == [other.id for other in others]
