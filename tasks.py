@@ -26,7 +26,12 @@ from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.collect_runs import collect_history
-from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
+from matrix.commands.compare import (
+    BaselineOptions,
+    apply_baseline,
+    compare_stored_runs,
+    parse_baseline_options,
+)
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
@@ -54,7 +59,7 @@ from matrix.record.states import compute_run_exit_code
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
-from reports import NO_OPTIONS, ReportOptions, show_run, write_run_reports, write_verdict_reports
+from reports import ReportOptions, write_run_reports, write_verdict_reports
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
@@ -114,30 +119,38 @@ def run(
     else:
         profile = resumption.profile
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    outputs.require_run()
     outputs.check_files(profile.out)
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
     begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
-    with display_progress(console) as emit:
-        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
-    with survive_failures("the run's findings and reports"):
-        stored.write_findings()
-        write_run_reports(stored)
-    show_run_summary(stored, console)
-    options = NO_OPTIONS
-    if baseline_options is None:
-        code = _compute_exit_code(stored.run, profile)
-    else:
-        result = apply_baseline(stored, baseline_options, werror=profile.werror)
-        options = ReportOptions(regression=result.regression, known_issues=result.known_issues)
-        with survive_failures("the run's reports"):
-            write_run_reports(stored, options)
-        show_regression(result.regression, result.known_issues, console)
-        code = result.exit_code
-    outputs.write_run_files(stored, options)
-    if outputs.has_stdout:
-        show_run(stored, outputs.stdout_format, Console(), options)
+    with outputs.guard_display(console):
+        with display_progress(console) as emit:
+            stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+        with survive_failures("the run's findings and reports"):
+            stored.write_findings()
+            write_run_reports(stored)
+        show_run_summary(stored, console)
+        options = _hold_against_baseline(stored, baseline_options, profile, console)
+    outputs.write_run(stored, options)
     # Last: what the run itself found is told however this ends.
-    return choose_worse_code(code, _verify_run(profile, stored, console))
+    with outputs.guard_display(console):
+        return choose_worse_code(options.compute_run_code(stored), _verify_run(profile, stored, console))
+
+
+def _hold_against_baseline(
+    stored: StoredRun, baseline_options: BaselineOptions | None, profile: Profile, console: Console
+) -> ReportOptions:
+    """What the run's formats are given besides, its exit code among it."""
+    if baseline_options is None:
+        return ReportOptions(exit_code=_compute_exit_code(stored.run, profile))
+    result = apply_baseline(stored, baseline_options, werror=profile.werror)
+    options = ReportOptions(
+        regression=result.regression, known_issues=result.known_issues, exit_code=result.exit_code
+    )
+    with survive_failures("the run's reports"):
+        write_run_reports(stored, options)
+    show_regression(result.regression, result.known_issues, console)
+    return options
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
@@ -159,7 +172,7 @@ def plan(profile: Profile, *, json: bool) -> int:
     return compute_plan_exit_code(planned)
 
 
-def _compute_exit_code(done: Run, profile: Profile) -> int:
+def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
     return compute_run_exit_code(
         [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
     )
@@ -191,14 +204,14 @@ def report(
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict, Console())
+        outputs.show_verdict(*stored_verdict)
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
     regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, Console(), ReportOptions(regression=regression, single_file=single_file))
+    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 
@@ -243,12 +256,13 @@ def patch(
         profile = given.build_profile()
         outputs.check_files(profile.out)
         evaluate = partial(evaluate_patch, profile, asked, argv=read_command_line())
-    with display_progress(Console(stderr=outputs.has_stdout)) as emit:
+    console = Console(stderr=outputs.has_stdout)
+    with outputs.guard_display(console), display_progress(console) as emit:
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost)
-    outputs.show_verdict(result.verdict, result.runs, Console(), options)
+    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
     return result.exit_code
@@ -278,7 +292,7 @@ def compare(
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, Console(), ReportOptions(allow_lost=allow_lost))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
     return code
 
 
