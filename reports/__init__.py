@@ -11,6 +11,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
 from matrix.verdict.baseline import Regression
 from matrix.verdict.verdict_model import Mailbox, Verdict
+from reports.baseline_view import BaselineView
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
@@ -57,7 +58,7 @@ def _create_plain_format(
 
 
 def _render_run_mail(stored: StoredRun, options: ReportOptions) -> str:
-    return render_run_mail(stored, new=options.regression.new_findings if options.regression else None)
+    return render_run_mail(stored, since=BaselineView(options.regression) if options.regression else None)
 
 
 def _render_run_html(stored: StoredRun, options: ReportOptions) -> str:
