@@ -29,8 +29,9 @@ def test_mails_are_appended_to_a_mailbox(tmp_path: Path) -> None:
     target.deliver(MAIL)
     target.deliver(MAIL.replace("new", "more"))
     with closing(mailbox.mbox(tmp_path / "box")) as box:
-        assert [mail["Subject"] for mail in box] == ["new", "more"]
-        assert ">From here on" in str(box[0].get_payload())
+        mails = list(box)
+    assert [mail["Subject"] for mail in mails] == ["new", "more"]
+    assert ">From here on" in str(mails[0].get_payload())
 
 
 def test_a_program_reads_the_mail_and_gets_its_own_words(tmp_path: Path) -> None:
