@@ -488,7 +488,7 @@ def test_after_a_long_build_the_next_look_begins_at_once(monkeypatch: pytest.Mon
     clock, times = _Clock(1), iter([0.0, 7200.0])
     monkeypatch.setattr("matrix.commands.watch.time.monotonic", lambda: next(times))
     with pytest.raises(KeyboardInterrupt):
-        repeat_looks(3600, lambda: 0, str, clock.wait)
+        repeat_looks(3600, lambda: 0, print, clock.wait)
     assert clock.waited == [0.0]
 
 
