@@ -10,6 +10,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
 from matrix.verdict.baseline import NO_KNOWN_ISSUES, KnownIssues, Regression
 from matrix.verdict.verdict_model import Mailbox, Verdict
+from reports.baseline_view import BaselineView
 from reports.cell_judgement import judge_run_cells, judge_verdict_cells
 from reports.format_names import find_named_format
 from reports.junit import render_junit, render_verdict_junit
@@ -70,7 +71,7 @@ def _create_plain_format(
 
 
 def _render_run_mail(stored: StoredRun, options: ReportOptions) -> str:
-    return render_run_mail(stored, new=options.regression.new_findings if options.regression else None)
+    return render_run_mail(stored, since=BaselineView(options.regression) if options.regression else None)
 
 
 def _render_run_html(stored: StoredRun, options: ReportOptions) -> str:
