@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -28,6 +29,7 @@ from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import (
     BaselineOptions,
+    BaselineResult,
     apply_baseline,
     compare_stored_runs,
     parse_baseline_options,
@@ -49,6 +51,8 @@ from matrix.commands.setup import build_images, fetch_profile_source, set_up_mac
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
+from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
+from matrix.commands.watch_request import WatchRequest, hold_watch, parse_watch_request
 from matrix.error_report import format_message
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode, choose_worse_code
@@ -59,13 +63,15 @@ from matrix.record.states import compute_run_exit_code
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
-from reports import ReportOptions, write_run_reports, write_verdict_reports
+from reports import NO_OPTIONS, ReportOptions, write_run_reports, write_verdict_reports
+from reports.baseline_view import BaselineView
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.format_outputs import FORMAT_HELP, parse_format_outputs
 from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
 from reports.log_formats import select_log_format
+from reports.mail_run import render_run_mail
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
@@ -126,37 +132,90 @@ def run(
     with outputs.guard_display(console):
         with display_progress(console) as emit:
             stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
-        with survive_failures("the run's findings and reports"):
-            stored.write_findings()
-            write_run_reports(stored)
-        show_run_summary(stored, console)
-        options = _hold_against_baseline(stored, baseline_options, profile, console)
-    outputs.write_run(stored, options)
+        code, result = _report_run(stored, baseline_options, profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
     # Last: what the run itself found is told however this ends.
     with outputs.guard_display(console):
-        return choose_worse_code(options.compute_run_code(stored), _verify_run(profile, stored, console))
+        return choose_worse_code(code, _verify_run(profile, stored, console))
 
 
-def _hold_against_baseline(
-    stored: StoredRun, baseline_options: BaselineOptions | None, profile: Profile, console: Console
-) -> ReportOptions:
-    """What the run's formats are given besides, its exit code among it."""
-    if baseline_options is None:
-        return ReportOptions(exit_code=_compute_exit_code(stored.run, profile))
-    result = apply_baseline(stored, baseline_options, werror=profile.werror)
-    options = ReportOptions(
-        regression=result.regression, known_issues=result.known_issues, exit_code=result.exit_code
-    )
+def _report_run(
+    stored: StoredRun, options: BaselineOptions | None, profile: Profile, console: Console
+) -> tuple[ExitCode, BaselineResult | None]:
+    """Show a run that was built, and write its reports; its exit code, and what its baseline makes of it."""
+    with survive_failures("the run's findings and reports"):
+        stored.write_findings()
+        write_run_reports(stored)
+    show_run_summary(stored, console)
+    if options is None:
+        return _compute_exit_code(stored.run, profile), None
+    result = apply_baseline(stored, options, werror=profile.werror)
     with survive_failures("the run's reports"):
-        write_run_reports(stored, options)
+        write_run_reports(stored, _build_report_options(result))
     show_regression(result.regression, result.known_issues, console)
-    return options
+    return result.exit_code, result
+
+
+def _build_report_options(result: BaselineResult | None) -> ReportOptions:
+    """What a run's reports have of its baseline and of what is known."""
+    if result is None:
+        return NO_OPTIONS
+    return ReportOptions(regression=result.regression, known_issues=result.known_issues)
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
     with survive_failures("what verifies the run"), display_progress(console) as emit:
         return verify_run(profile, stored, emit)
     return ExitCode.PASSED  # what failed has an exit code of its own
+
+
+@define_task(
+    *(name for name in PROFILE_OPTIONS if name != "out"),
+    own=[
+        ("every", "1h", "from the begin of one look to the next, such as 30m"),
+        (
+            "once",
+            False,
+            "look once, and exit with the code of the run that was due, or 0: for cron and timers",
+        ),
+        (
+            "fetch",
+            "",
+            "before each look, let git on this machine fetch this remote: of a repository of your own",
+        ),
+        ("known", "", "a TOML file of reviewed findings, which are no news and do not fail a run"),
+        ("mail-to", "", "a mailbox's file, or a program that reads a mail: what is new, fixed or lost"),
+    ],
+)
+def watch(profile: Profile, *, every: str, once: bool, fetch: str, known: str, mail_to: str) -> int:
+    """Build each newest commit of a branch once, --source DIR@BRANCH, against the last good run before it.
+
+    The last good run is the newest that ended by itself with the fewest cells without a result. It may have
+    failed: what it found is known then.
+    """
+    request = parse_watch_request(profile, every, fetch, known, mail_to)
+    console = Console()
+
+    def look() -> int:
+        with display_progress(console) as emit:
+            seen = look_at_branch(request, read_command_line(), emit)
+        return _report_look(request, seen, console)
+
+    with hold_watch(request, RUNS_DIRECTORY):
+        print_lines(console, iterate_mail_notes(request))
+        return look() if once else repeat_looks(request.seconds, look, partial(print_line, console))
+
+
+def _report_look(request: WatchRequest, seen: Look, console: Console) -> int:
+    if seen.stored is None:
+        return ExitCode.PASSED
+    run_code, result = _report_run(seen.stored, seen.baseline, request.profile, console)
+    since = BaselineView(result.regression) if result and result.regression else None
+    with survive_failures("the mail"):
+        hand_on_mail(request, seen, result, render_run_mail(seen.stored, since=since))
+    if seen.is_new:
+        return choose_worse_code(run_code, _verify_run(request.profile, seen.stored, console))
+    return run_code
 
 
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -543,7 +602,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, patch),
+        "The main job": (setup, run, plan, patch, watch),
         "What a run found": (report, explain, compare, history, repro, shell),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),

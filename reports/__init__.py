@@ -8,6 +8,7 @@ from rich.console import Console
 from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
 from matrix.verdict.verdict_model import Mailbox, Verdict
+from reports.baseline_view import BaselineView
 from reports.ci_formats import CI_FORMATS
 from reports.format_names import find_named_format
 from reports.mail_run import render_run_mail
@@ -31,7 +32,7 @@ __all__ = [
 
 
 def _render_run_mail(stored: StoredRun, options: ReportOptions) -> str:
-    return render_run_mail(stored, new=options.regression.new_findings if options.regression else None)
+    return render_run_mail(stored, since=BaselineView(options.regression) if options.regression else None)
 
 
 def _render_run_html(stored: StoredRun, options: ReportOptions) -> str:
