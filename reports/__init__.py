@@ -14,6 +14,8 @@ from reports.baseline_view import BaselineView
 from reports.cell_judgement import judge_run_cells, judge_verdict_cells
 from reports.format_names import find_named_format
 from reports.junit import render_junit, render_verdict_junit
+from reports.kcidb import render_run_kcidb, render_verdict_kcidb
+from reports.kcidb_objects import NO_ORIGIN
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
@@ -99,6 +101,14 @@ def _render_verdict_junit(verdict: Verdict, _: StoredRun, after: StoredRun, opti
     )
 
 
+def _render_kcidb(stored: StoredRun, _: ReportOptions) -> str:
+    return render_run_kcidb(stored, NO_ORIGIN)
+
+
+def _render_verdict_kcidb(verdict: Verdict, before: StoredRun, after: StoredRun, _: ReportOptions) -> str:
+    return render_verdict_kcidb(verdict, before, after, NO_ORIGIN)
+
+
 DEFAULT_FORMAT = "terminal"
 FORMATS: dict[str, ReportFormat] = {
     DEFAULT_FORMAT: _create_plain_format(
@@ -132,6 +142,13 @@ FORMATS: dict[str, ReportFormat] = {
         None,
         _render_verdict_junit,
         "a CI that shows tests: GitLab, Jenkins, and others",
+    ),
+    "kcidb": ReportFormat(
+        None,
+        _render_kcidb,
+        None,
+        _render_verdict_kcidb,
+        "KernelCI's database, which `submit` sends it to",
     ),
 }
 PROSE_FORMATS = tuple(name for name, row in FORMATS.items() if row.is_prose)
