@@ -1,5 +1,6 @@
 """kmatrix's tasks: each calls a command, shows what it emits, and exits with its code. No logic here."""
 
+import os
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
@@ -49,6 +50,7 @@ from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
 from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
@@ -70,6 +72,8 @@ from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.format_outputs import FORMAT_HELP, parse_format_outputs
 from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
+from reports.kcidb import render_run_kcidb, render_verdict_kcidb
+from reports.kcidb_objects import parse_submitter
 from reports.log_formats import select_log_format
 from reports.mail_run import render_run_mail
 from reports.progress import display_progress
@@ -83,6 +87,7 @@ from reports.task_output import (
     show_regression,
     show_reproducer,
     show_shell_banner,
+    show_submission,
 )
 from reports.terminal import show_plan, show_run_summary
 
@@ -276,6 +281,41 @@ def report(
 
 def _load_stored_run(run: str) -> StoredRun:
     return StoredRun.load(find_run_directory(run, RUNS_DIRECTORY, read_command_line()))
+
+
+@define_task(
+    own=[
+        ("run", POSITIONAL, "a run's or a verdict's directory, or its name under runs/"),
+        ("url", "", "the server's address, https://HOST; http:// only on this machine"),
+        ("origin", "", "the name that KernelCI knows your CI system by; or the variable KMATRIX_ORIGIN"),
+        ("token-file", "", "a file with the server's token, which not everybody can read"),
+        ("tree", "", "the tree's well-known name, such as mainline"),
+        ("repository", "", "the https:// address of its git repository"),
+        ("branch", "", "the branch of it that was built"),
+        ("files-url", "", "where the run's directory can be read by others: for links to logs and .configs"),
+        ("wait", DEFAULT_WAIT, "how long to ask whether it was processed; 0 does not ask"),
+        ("dry-run", False, "print what would be sent, and send nothing"),
+    ]
+)
+def submit(
+    *, run: str, url: str, token_file: str, wait: str, dry_run: bool, origin: str, **source: str
+) -> int:
+    """Send a run or a verdict to KCIDB, KernelCI's database: the one task that sends anything."""
+    submitter = parse_submitter(origin or os.environ.get("KMATRIX_ORIGIN", ""), **source)
+    token = os.environ.get("KMATRIX_TOKEN")
+    request = None if dry_run else parse_submit_request(url, token_file, token, wait)
+    stored_verdict = find_verdict(run, RUNS_DIRECTORY)
+    if stored_verdict is not None:
+        verdict, runs = stored_verdict
+        document = render_verdict_kcidb(verdict, runs[0], runs[-1], submitter)
+    else:
+        document = render_run_kcidb(_load_stored_run(run), submitter)
+    if request is None:
+        sys.stdout.write(document)
+        return 0
+    show = partial(show_submission, request.server.http.host, Console())
+    send_submission(request, document, show)
+    return 0
 
 
 @define_task(
@@ -603,7 +643,7 @@ program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
         "The main job": (setup, run, plan, patch, watch),
-        "What a run found": (report, explain, compare, history, repro, shell),
+        "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, bench, lint),

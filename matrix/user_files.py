@@ -3,7 +3,7 @@
 import errno
 import os
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_IROTH, S_ISDIR, S_ISREG
 from typing import BinaryIO
 
 from matrix.errors import MachineError, RequestError
@@ -109,6 +109,18 @@ def read_user_file(path: Path, label: str, hint: str = _READ_HINT, limit: int = 
             return read_user_stream(file, label, hint, limit)
     except OSError as error:
         raise _build_read_error(label, error, hint) from error
+
+
+def read_private_file(path: Path, label: str, limit: int = USER_FILE_LIMIT) -> bytes:
+    """The content of a file with a secret. RequestError as `read_user_file` has it, and where others than its
+    owner and group may read it."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & S_IROTH:
+                raise RequestError(f"{label} can be read by everybody", "chmod 600 keeps it from the others")
+            return read_user_stream(file, label, _READ_HINT, limit)
+    except OSError as error:
+        raise _build_read_error(label, error, _READ_HINT) from error
 
 
 def read_user_stream(

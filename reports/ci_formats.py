@@ -13,6 +13,8 @@ from reports.github_job import (
     render_verdict_summary,
 )
 from reports.junit import render_junit, render_verdict_junit
+from reports.kcidb import render_run_kcidb, render_verdict_kcidb
+from reports.kcidb_objects import NO_ORIGIN
 from reports.report_format import ReportFormat, ReportOptions
 
 
@@ -73,5 +75,12 @@ CI_FORMATS: dict[str, ReportFormat] = {
             ),
             OUTPUT_VARIABLE: _render_verdict_outputs,
         },
+    ),
+    "kcidb": ReportFormat(
+        audience="KernelCI's database, which `submit` sends it to",
+        render_run=lambda stored, _: render_run_kcidb(stored, NO_ORIGIN),
+        render_verdict=lambda verdict, before, after, _: render_verdict_kcidb(
+            verdict, before, after, NO_ORIGIN
+        ),
     ),
 }

@@ -96,6 +96,13 @@ FINDING_IDS = 3
 FOLLOWED_SYMBOLS = 4
 """Symbols that conf changed by itself in a user's .config."""
 
+KCIDB_EXCERPT_LENGTH = 16384
+"""Characters of a build's log, as KCIDB's schema has it."""
+KCIDB_EXCERPTS = 1000
+"""Builds of a submission that have a part of their log, those that failed first."""
+KCIDB_INCIDENTS = 50_000
+"""Incidents of a submission: its server takes 512 MiB."""
+
 MAIL_LOG_LINES = 20
 MAIL_REFERENCES = 20
 """Ids of a thread beside its first: that one identifies the thread, the last ones the place in it."""
