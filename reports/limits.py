@@ -8,6 +8,8 @@ EXCERPT_LINES = 8
 """Lines of code below a compiler's message."""
 NOTES = 4
 """Notes below a compiler's message."""
+ALIKE_NEIGHBOURS = 4
+"""Neighbours on one axis that prove the same, each with a row of its own."""
 CONSEQUENCES = 3
 """Errors that follow from a finding, below it."""
 
@@ -62,6 +64,11 @@ HISTORY_CELLS = 200
 """Cells of a history, and the times of those that moved most."""
 HISTORY_TIMES = 10
 
+JUNIT_MESSAGES = 5
+"""Messages of a cell."""
+JUNIT_DETAIL_BYTES = 10 * 2**20
+"""All messages together: GitLab takes files of 30 MB."""
+
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""
 SYMBOL_CHANGES = 12
@@ -74,6 +81,13 @@ DIFFERENCES = 10
 FINDING_IDS = 3
 FOLLOWED_SYMBOLS = 4
 """Symbols that conf changed by itself in a user's .config."""
+
+KCIDB_EXCERPT_LENGTH = 16384
+"""Characters of a build's log, as KCIDB's schema has it."""
+KCIDB_EXCERPTS = 1000
+"""Builds of a submission that have a part of their log, those that failed first."""
+KCIDB_INCIDENTS = 50_000
+"""Incidents of a submission: its server takes 512 MiB."""
 
 MAIL_LOG_LINES = 20
 MAIL_REFERENCES = 20

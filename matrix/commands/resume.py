@@ -21,7 +21,6 @@ from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands.kept_runs import FREE_KEYS, list_differing_keys
-from matrix.commands.patch_request import REQUEST_FILE
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import limit_caches, record_run
 from matrix.commands.session import (
@@ -41,6 +40,7 @@ from matrix.plan import Request, compute_plan_digest, plan_requests
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import JOURNAL_FILE, open_journal
 from matrix.record.run_directory import (
+    REQUEST_FILE,
     RunDirectory,
     find_run_directory,
     list_half_made_files,

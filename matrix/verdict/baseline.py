@@ -24,7 +24,10 @@ from matrix.record.states import (
     compute_run_exit_code,
 )
 from matrix.verdict.comparison import compare_runs
+from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
+
+_GONE_OUTCOMES = frozenset({FindingOutcome.FIXED, FindingOutcome.LOST, FindingOutcome.GONE})
 
 
 def _require_text(text: str) -> str:
@@ -118,6 +121,17 @@ class Regression:
     removed_count: int
     added_count: int
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is new, fixed or lost. What is known is no news, nor what is not claimed."""
+        return bool(
+            self.new_findings
+            or self.broken_cells
+            or self.lost_cells
+            or any(classify_outcome(row) in _GONE_OUTCOMES for row in self.verdict.findings)
+            or any(cell.transition is Transition.FIXED for cell in self.verdict.cells)
+        )
+
 
 def compare_with_baseline(
     baseline: StoredRun,
@@ -171,7 +185,7 @@ class _RegressionFilter:
     @cached_property
     def appeared_findings(self) -> tuple[FindingChange, ...]:
         """Findings in cells where the baseline does not have them, or that only this run has."""
-        return tuple(row for row in self.verdict.findings if row.new_in or _is_added_cell_error(row))
+        return tuple(row for row in self.verdict.findings if row.new_in or is_added_cell_error(row))
 
     def is_excused(self, row: FindingChange) -> bool:
         return row.after is not None and all(name in self.known_issues.excused_by for name in row.after.ids)
@@ -182,7 +196,7 @@ class _RegressionFilter:
 
     @property
     def new_errors(self) -> tuple[FindingChange, ...]:
-        return tuple(row for row in self.new_findings if row.new_error or _is_added_cell_error(row))
+        return tuple(row for row in self.new_findings if row.new_error or is_added_cell_error(row))
 
     @cached_property
     def broken_cells(self) -> tuple[CellChange, ...]:
@@ -214,7 +228,7 @@ class _RegressionFilter:
         """Whether all errors of a failing cell are known."""
         return (
             cell.after is State.FAIL
-            and _excuse_state(State.FAIL, cell.id, self.current, self.known_issues) is not State.FAIL
+            and excuse_state(State.FAIL, cell.id, self.current, self.known_issues) is not State.FAIL
         )
 
 
@@ -226,7 +240,7 @@ def _is_error_after(row: FindingChange) -> bool:
     return row.after is not None and row.after.is_error
 
 
-def _is_added_cell_error(row: FindingChange) -> bool:
+def is_added_cell_error(row: FindingChange) -> bool:
     """Whether it is an error that the baseline has nowhere, in cells that it does not have either."""
     return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
@@ -235,11 +249,11 @@ def compute_excused_exit_code(
     current: StoredRun, known_issues: KnownIssues, *, werror: bool = False
 ) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
-    states = (_excuse_state(cell.state, cell.id, current, known_issues) for cell in current.run.cells)
+    states = (excuse_state(cell.state, cell.id, current, known_issues) for cell in current.run.cells)
     return compute_run_exit_code(states, interrupted=current.run.interrupted, werror=werror)
 
 
-def _excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:
+def excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:
     """A cell's state without its known findings. A failure that no finding explains stays one."""
     names = side.findings_by_cell.get(cell, {})
     if state not in {State.FAIL, State.WARN} or not names:
