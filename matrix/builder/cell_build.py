@@ -356,9 +356,7 @@ def _join_lines(makes: list[MakeResult]) -> list[str]:
     return [line for make in makes for line in (f"$ {make.command}", *make.lines)]
 
 
-def _drop_repeated_warnings(
-    printed: list[Occurrence], configured: Sequence[Occurrence]
-) -> list[Occurrence]:
+def _drop_repeated_warnings(printed: list[Occurrence], configured: Sequence[Occurrence]) -> list[Occurrence]:
     """Without Kconfig's warnings that the configure step has: make's own conf says them again, or does not
     run at all, as what it makes was there or was put back. So they are the configure step's alone."""
     known = {item.diagnostic.key for item in configured if item.diagnostic.severity == "warning"}
