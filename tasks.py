@@ -41,6 +41,13 @@ from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
+from matrix.commands.shards import (
+    check_same_shard,
+    create_shard_chooser,
+    parse_plan_request,
+    parse_shard_request,
+    plan_lanes,
+)
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
@@ -51,6 +58,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
+from matrix.shards.plan_file import format_plan_file
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
@@ -106,22 +114,32 @@ def setup(profile: Profile) -> int:
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
         ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
+        ("shard", "", "build a share of the plan, such as 2/4; merge joins the four runs"),
+        ("plan", "", "with --shard: split the plan in this file of plan --json, and its times"),
     ],
     settle=GivenSettings,
 )
-def run(given: GivenSettings, *, baseline: str, known: str, resume: str) -> int:
+def run(given: GivenSettings, *, baseline: str, known: str, resume: str, shard: str, plan: str) -> int:
     """Plan, build, report: the main job."""
     console, command = Console(), read_command_line()
     resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
-    if resumption is None:
-        profile = given.build_profile()
-    else:
+    more: dict[str, Any] = {}
+    if resumption is not None:
+        check_same_shard(resumption.run, shard)
         profile = resumption.profile
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
-    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
-    begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
+    else:
+        profile = given.build_profile()
+        asked = parse_shard_request(shard, plan, baseline, known, RUNS_DIRECTORY, command)
+        more = {"choose_shard": create_shard_chooser(asked)} if asked else {}
+    # A shard has a part of the cells: what is new or lost is seen when it is merged.
+    is_shard = bool(more) or (resumption is not None and resumption.run.shard is not None)
+    baseline_options = (
+        None if is_shard else parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
+    )
+    more |= {"baseline": baseline_options} if baseline_options else {}
     with display_progress(console) as emit:
-        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+        stored = resume_run(resumption, emit) if resumption else run_matrix(profile, emit, command, **more)
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
@@ -144,22 +162,39 @@ def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
     return ExitCode.PASSED  # what failed has an exit code of its own
 
 
-@define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
-def plan(profile: Profile, *, json: bool) -> int:
+@define_task(
+    *PROFILE_OPTIONS,
+    own=[
+        ("json", False, "print it as JSON: run.json's keys, and its lanes; run --plan takes it"),
+        ("shards", "", "with --json: what each of so many shards would build"),
+        (
+            "baseline",
+            "",
+            "with --json: the run that knows how long cells take: its directory, or its name",
+        ),
+    ],
+)
+def plan(profile: Profile, *, json: bool, shards: str, baseline: str) -> int:
     """What would be built: requests, resolutions, lanes, what is unreachable and why."""
+    request = parse_plan_request(shards, baseline, RUNS_DIRECTORY, read_command_line(), as_json=json)
     with display_progress(Console(stderr=True)) as emit:
-        planned = plan_matrix(profile, emit)
-    if json:
-        shown = planned.model_dump(mode="json", by_alias=True, include={"axes", "source", "cells"})
-        sys.stdout.write(dumps(shown, indent=1) + "\n")
-    else:
+        if request is None:
+            planned = plan_matrix(profile, emit)
+        else:
+            planned, lanes = plan_lanes(profile, emit, request.baseline)
+    if request is None:
         show_plan(planned, Console())
+    else:
+        sys.stdout.write(dumps(format_plan_file(planned, lanes, request.shards), indent=1) + "\n")
     return compute_plan_exit_code(planned)
 
 
 def _compute_exit_code(done: Run, profile: Profile) -> int:
     return compute_run_exit_code(
-        [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
+        [c.state for c in done.cells],
+        interrupted=done.interrupted,
+        werror=profile.werror,
+        is_part=done.shard is not None,
     )
 
 
