@@ -1,6 +1,7 @@
 """kmatrix's tasks: each calls a command, shows what it emits, and exits with its code. No logic here."""
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from json import dumps
@@ -26,7 +27,12 @@ from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.collect_runs import collect_history
-from matrix.commands.compare import apply_baseline, compare_stored_runs, parse_baseline_options
+from matrix.commands.compare import (
+    BaselineOptions,
+    apply_baseline,
+    compare_stored_runs,
+    parse_baseline_options,
+)
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
@@ -62,19 +68,11 @@ from matrix.shards.plan_file import format_plan_file
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
-from reports import (
-    DEFAULT_FORMAT,
-    FORMATS,
-    ReportOptions,
-    find_format,
-    show_compared_runs,
-    show_run,
-    write_run_reports,
-    write_verdict_reports,
-)
+from reports import NO_OPTIONS, ReportOptions, show_run, write_run_reports, write_verdict_reports
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
+from reports.format_outputs import FORMAT_HELP, FormatOutputs, parse_format_outputs
 from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
 from reports.log_formats import select_log_format
 from reports.progress import display_progress
@@ -92,12 +90,7 @@ from reports.task_output import (
 from reports.terminal import show_plan, show_run_summary
 
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
-_FORMAT_NAMES = " or ".join([", ".join(list(FORMATS)[:-1]), list(FORMATS)[-1]])
-_FORMAT_OPTION: TaskOption = (
-    "format",
-    DEFAULT_FORMAT,
-    f"{_FORMAT_NAMES}; but for the terminal, on stdout",
-)
+_FORMAT_OPTION: TaskOption = ("format", [], FORMAT_HELP)
 
 
 @define_task(*PROFILE_OPTIONS)
@@ -114,46 +107,75 @@ def setup(profile: Profile) -> int:
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
         ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
-        ("shard", "", "build a share of the plan, such as 2/4; merge joins the four runs"),
-        ("plan", "", "with --shard: split the plan in this file of plan --json, and its times"),
+        ("shard", "", "build a share of the plan, such as 2/4; merge joins the runs of all shares"),
+        ("plan", "", "with --shard: split the plan in this file of plan --json, by its times"),
+        _FORMAT_OPTION,
     ],
     settle=GivenSettings,
 )
-def run(given: GivenSettings, *, baseline: str, known: str, resume: str, shard: str, plan: str) -> int:
+def run(
+    given: GivenSettings,
+    *,
+    baseline: str,
+    known: str,
+    resume: str,
+    shard: str,
+    plan: str,
+    format: list[str],  # noqa: A002 - the option's name
+) -> int:
     """Plan, build, report: the main job."""
-    console, command = Console(), read_command_line()
+    outputs = parse_format_outputs(format)  # before hours of building
+    console, command = Console(stderr=outputs.has_stdout), read_command_line()
     resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
-    more: dict[str, Any] = {}
-    if resumption is not None:
-        check_same_shard(resumption.run, shard)
-        profile = resumption.profile
-        baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
-    else:
+    asked = None
+    if resumption is None:
         profile = given.build_profile()
         asked = parse_shard_request(shard, plan, baseline, known, RUNS_DIRECTORY, command)
-        more = {"choose_shard": create_shard_chooser(asked)} if asked else {}
-    # A shard has a part of the cells: what is new or lost is seen when it is merged.
-    is_shard = bool(more) or (resumption is not None and resumption.run.shard is not None)
-    baseline_options = (
-        None if is_shard else parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
-    )
-    more |= {"baseline": baseline_options} if baseline_options else {}
+    else:
+        profile = resumption.profile
+        check_same_shard(resumption.run, shard)
+        baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    outputs.check_files(profile.out)
+    if asked or (resumption and resumption.run.shard):
+        baseline = known = ""  # A shard has a part of the cells: what is new or lost is merge's to say.
+    baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
+    begin: Callable[..., StoredRun] = run_matrix
+    if baseline_options or asked:
+        chooser = create_shard_chooser(asked) if asked else None
+        begin = partial(run_matrix, baseline=baseline_options, choose_shard=chooser)
     with display_progress(console) as emit:
-        stored = resume_run(resumption, emit) if resumption else run_matrix(profile, emit, command, **more)
+        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+    code = _conclude_run(stored, profile, baseline_options, outputs, console)
+    # Last: what the run itself found is told however this ends.
+    return choose_worse_code(code, _verify_run(profile, stored, console))
+
+
+def _conclude_run(
+    stored: StoredRun,
+    profile: Profile,
+    baseline_options: BaselineOptions | None,
+    outputs: FormatOutputs,
+    console: Console,
+) -> int:
+    """Write a run's findings and reports, show it, and return its exit code."""
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
     show_run_summary(stored, console)
+    options = NO_OPTIONS
     if baseline_options is None:
         code = _compute_exit_code(stored.run, profile)
     else:
         result = apply_baseline(stored, baseline_options, werror=profile.werror)
+        options = ReportOptions(regression=result.regression, known_issues=result.known_issues)
         with survive_failures("the run's reports"):
-            write_run_reports(stored, ReportOptions(regression=result.regression))
+            write_run_reports(stored, options)
         show_regression(result.regression, result.known_issues, console)
         code = result.exit_code
-    # Last: what the run itself found is told however this ends.
-    return choose_worse_code(code, _verify_run(profile, stored, console))
+    outputs.write_run_files(stored, options)
+    if outputs.has_stdout:
+        show_run(stored, outputs.stdout_format, Console(), options)
+    return code
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
@@ -210,20 +232,28 @@ def _compute_exit_code(done: Run, profile: Profile) -> int:
         ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
     ]
 )
-def report(*, run: str, format: str, baseline: str, single_file: bool) -> int:  # noqa: A002 - the option's name
+def report(
+    *,
+    run: str,
+    format: list[str],  # noqa: A002 - the option's name
+    baseline: str,
+    single_file: bool,
+) -> int:
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
-    find_format(format)
+    outputs = parse_format_outputs(format)
+    outputs.check_files()
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        show_compared_runs(*stored_verdict, format, Console())
+        outputs.show_verdict(*stored_verdict, Console())
         return 0
     stored = _load_stored_run(run)
-    if single_file and format != "html":
-        raise RequestError(f"--single-file is for pages, not for the format {format}", "add --format html")
+    if single_file and not outputs.has_format("html"):
+        shown = outputs.stdout_format
+        raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
     regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    show_run(stored, format, Console(), ReportOptions(regression=regression, single_file=single_file))
+    outputs.show_run(stored, Console(), ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 
@@ -252,24 +282,28 @@ def patch(
     file: list[str],
     before: list[str],
     message: str,
-    format: str,  # noqa: A002
+    format: list[str],  # noqa: A002
     resume: str,
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
-    find_format(format)  # before hours of building
+    outputs = parse_format_outputs(format)  # before hours of building
     series = read_named_series(file, message, sys.stdin.buffer, is_needed=not resume)
     asked = parse_patch_request(series, before, more)
     if resume:
+        outputs.check_files()
         resumption = find_verdict_resumption(resume, given, asked, RUNS_DIRECTORY)
         evaluate = partial(resume_verdict, resumption)
     else:
-        evaluate = partial(evaluate_patch, given.build_profile(), asked, argv=read_command_line())
-    with display_progress(Console(stderr=format != "terminal")) as emit:
+        profile = given.build_profile()
+        outputs.check_files(profile.out)
+        evaluate = partial(evaluate_patch, profile, asked, argv=read_command_line())
+    with display_progress(Console(stderr=outputs.has_stdout)) as emit:
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    show_compared_runs(result.verdict, result.runs, format, Console(), ReportOptions(tester=result.tester))
+    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost)
+    outputs.show_verdict(result.verdict, result.runs, Console(), options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
     return result.exit_code
@@ -292,13 +326,14 @@ def compare(
     fixes: list[str],
     allow_lost: bool,
     werror: bool,
-    format: str,  # noqa: A002
+    format: list[str],  # noqa: A002
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    find_format(format)
+    outputs = parse_format_outputs(format)
+    outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    show_compared_runs(verdict, runs, format, Console())
+    outputs.show_verdict(verdict, runs, Console(), ReportOptions(allow_lost=allow_lost))
     return code
 
 

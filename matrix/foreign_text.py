@@ -9,12 +9,13 @@ REPLACEMENT_CHARACTER = "\ufffd"
 # Sequences that control a terminal: CSI (colours, cursor), and terminated OSC (titles, links).
 _TERMINAL_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 # What is obeyed or not seen: C0 but tab, DEL, C1; Unicode's format characters (bidi controls, zero-width,
-# soft hyphens, tags), separators of lines and paragraphs, lone surrogates; letters that are only a blank.
+# soft hyphens, tags), separators of lines and paragraphs, lone surrogates; letters that are only a blank;
+# U+FFFE and U+FFFF, which are no characters, and which XML does not have.
 _INVISIBLE_CHARACTERS = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160"
     "\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0"
-    "\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff]"
+    "\ufff9-\ufffb\ufffe\uffff\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 

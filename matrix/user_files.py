@@ -3,9 +3,11 @@
 import errno
 import os
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO
 
 from matrix.errors import MachineError, RequestError
+from matrix.fs import write_atomically
 
 USER_FILE_LIMIT = 64 * 2**20
 """Bytes that are read of one file; a whole kernel's .config has 0.3 MB."""
@@ -60,6 +62,30 @@ def stat_user_path(path: Path, label: str) -> os.stat_result | None:
         if error.errno in _ABSENT:
             return None
         raise _build_read_error(label, error, _READ_HINT) from error
+
+
+def check_output_file(path: Path, label: str) -> Path:
+    """The file that will be written, links followed. RequestError, which begins with ``label``, where its
+    directory is missing or may not be written, or where something else than a file is there."""
+    directory = stat_user_path(path.parent, label)
+    if directory is None or not S_ISDIR(directory.st_mode):
+        raise RequestError(f"{label}: there is no directory {path.parent}", f"mkdir -p {path.parent}")
+    status = stat_user_path(path, label)
+    if status is not None and S_ISDIR(status.st_mode):
+        raise RequestError(f"{label}: {path} is a directory", "name a file in it")
+    if status is not None and not S_ISREG(status.st_mode):
+        # It would be replaced by a file: /dev/stdout, or a pipe.
+        raise RequestError(f"{label}: {path} is no file", "name a file, or none to have it on stdout")
+    file = path.resolve()
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise RequestError(f"{label}: {file.parent} may not be written", "name a file in another directory")
+    return file
+
+
+def write_user_file(path: Path, content: str) -> None:
+    """Write a file that the user named, whole or not at all; a link stays, and leads to it. OSError, and
+    DiskFullError where there is no space."""
+    write_atomically(path.resolve(), content)
 
 
 def read_user_file(path: Path, label: str, hint: str = _READ_HINT, limit: int = USER_FILE_LIMIT) -> bytes:

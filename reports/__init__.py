@@ -6,11 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from matrix.errors import RequestError, format_nearest
 from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
-from matrix.verdict.baseline import Regression
+from matrix.verdict.baseline import NO_KNOWN_ISSUES, KnownIssues, Regression
 from matrix.verdict.verdict_model import Mailbox, Verdict
+from reports.cell_judgement import judge_run_cells, judge_verdict_cells
+from reports.format_names import find_named_format
+from reports.junit import render_junit, render_verdict_junit
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
@@ -20,10 +22,13 @@ from reports.terminal import render_text, render_verdict_text, show_run_summary,
 @dataclass(frozen=True)
 class ReportOptions:
     """What a report may have besides: what a run changed since a baseline, which its page shows first and its
-    mail marks; the tester whose tag ends a verdict's mail; the whole logs in the page of a run."""
+    mail marks; the findings that are known; the tester whose tag ends a verdict's mail; whether lost cells
+    are allowed; the whole logs in the page of a run."""
 
     regression: Regression | None = None
+    known_issues: KnownIssues = NO_KNOWN_ISSUES
     tester: Mailbox | None = None
+    allow_lost: bool = False
     single_file: bool = False
 
 
@@ -33,12 +38,17 @@ NO_OPTIONS = ReportOptions()
 @dataclass(frozen=True)
 class ReportFormat:
     """How a run and a verdict are rendered, and the file of each: a run's lies in its directory, a verdict's
-    in that of its after-run. Without a file it is only made when it is asked for."""
+    in that of its after-run. Without a file it is only made when it is asked for.
+
+    ``audience``: for whom it is. ``is_prose``: it tells a person all of a run, and so all do the same.
+    """
 
     run_file: str | None
     render_run: Callable[[StoredRun, ReportOptions], str]
     verdict_file: str | None
     render_verdict: Callable[[Verdict, StoredRun, StoredRun, ReportOptions], str]
+    audience: str
+    is_prose: bool = False
 
 
 def _create_plain_format(
@@ -46,13 +56,16 @@ def _create_plain_format(
     render_run: Callable[[StoredRun], str],
     verdict_file: str | None,
     render_verdict: Callable[[Verdict, StoredRun, StoredRun], str],
+    audience: str,
 ) -> ReportFormat:
-    """A format that has nothing besides, whatever the options."""
+    """A format for people that has nothing besides, whatever the options."""
     return ReportFormat(
         run_file,
         lambda stored, _: render_run(stored),
         verdict_file,
         lambda verdict, before, after, _: render_verdict(verdict, before, after),
+        audience,
+        is_prose=True,
     )
 
 
@@ -75,24 +88,58 @@ def _render_verdict_mail(
     return render_verdict_mail(verdict, before, after, tag=tag)
 
 
+def _render_junit(stored: StoredRun, options: ReportOptions) -> str:
+    return render_junit(stored, judge_run_cells(stored, options.regression, options.known_issues))
+
+
+def _render_verdict_junit(verdict: Verdict, _: StoredRun, after: StoredRun, options: ReportOptions) -> str:
+    return render_verdict_junit(
+        verdict, after, judge_verdict_cells(verdict, after, allow_lost=options.allow_lost)
+    )
+
+
 DEFAULT_FORMAT = "terminal"
 FORMATS: dict[str, ReportFormat] = {
-    DEFAULT_FORMAT: _create_plain_format(None, render_text, None, render_verdict_text),
-    "html": ReportFormat("report.html", _render_run_html, "verdict.html", _render_verdict_html),
-    "markdown": _create_plain_format("report.md", render_markdown, "verdict.md", render_verdict_markdown),
-    "text": _create_plain_format("report.txt", render_text, "verdict.txt", render_verdict_text),
-    "mail": ReportFormat(None, _render_run_mail, "mail.txt", _render_verdict_mail),
+    DEFAULT_FORMAT: _create_plain_format(
+        None, render_text, None, render_verdict_text, "who reads it now, in colour"
+    ),
+    "html": ReportFormat(
+        "report.html",
+        _render_run_html,
+        "verdict.html",
+        _render_verdict_html,
+        "a browser: one page with all of it",
+        is_prose=True,
+    ),
+    "markdown": _create_plain_format(
+        "report.md", render_markdown, "verdict.md", render_verdict_markdown, "a comment, an issue, a wiki"
+    ),
+    "text": _create_plain_format(
+        "report.txt", render_text, "verdict.txt", render_verdict_text, "a file, a log of a CI"
+    ),
+    "mail": ReportFormat(
+        None,
+        _render_run_mail,
+        "mail.txt",
+        _render_verdict_mail,
+        "a mailing list: a draft, of a verdict the answer to its patch",
+        is_prose=True,
+    ),
+    "junit": ReportFormat(
+        None,
+        _render_junit,
+        None,
+        _render_verdict_junit,
+        "a CI that shows tests: GitLab, Jenkins, and others",
+    ),
 }
+PROSE_FORMATS = tuple(name for name, row in FORMATS.items() if row.is_prose)
+"""The formats that tell a person all of a run. The others are for programs."""
 
 
 def find_format(name: str) -> ReportFormat:
     """The format of this name. RequestError, with the nearest one, when there is none."""
-    if name not in FORMATS:
-        raise RequestError(
-            f"there is no report format {name!r}{format_nearest(name, FORMATS)}",
-            f"formats: {', '.join(FORMATS)}",
-        )
-    return FORMATS[name]
+    return find_named_format(name, FORMATS, f"there is no report format {name!r}")
 
 
 def show_run(stored: StoredRun, name: str, console: Console, options: ReportOptions = NO_OPTIONS) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 
 from matrix.bench_times import BenchTable, CaseRow, Ratio, WayRow
-from matrix.errors import RequestError, format_nearest
+from reports.format_names import find_named_format
 from reports.formatting import format_count, format_labelled_lines
 from reports.style import print_lines, replace_unencodable
 from reports.task_output import format_size
@@ -17,12 +17,7 @@ _NOTHING = "-"
 
 def select_table_format(name: str) -> Callable[[BenchTable, Console], None]:
     """The format of this name. RequestError for an unknown one."""
-    if name not in _FORMATS:
-        raise RequestError(
-            f"no format {name!r} of a bench's table{format_nearest(name, _FORMATS)}",
-            f"formats: {', '.join(_FORMATS)}",
-        )
-    return _FORMATS[name]
+    return find_named_format(name, _FORMATS, f"no format {name!r} of a bench's table")
 
 
 def _show_text(table: BenchTable, console: Console) -> None:

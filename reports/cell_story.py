@@ -13,7 +13,7 @@ from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell
 from matrix.record.states import COMPLETE_STATES, QUIET_STATES, State
 from reports import limits, summary
-from reports.log_excerpt import LogExcerpt, excerpt_log
+from reports.log_excerpt import LogExcerpt, excerpt_log, excerpt_tail
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,18 @@ class CellStories:
     def _read_excerpts(self, cells: Iterable[Cell]) -> dict[str, LogExcerpt]:
         excerpts, left = {}, limits.HTML_EXCERPT_BYTES
         for cell in cells:
-            text = self._read_log(cell) if left > 0 else ""
-            if text:
-                excerpts[cell.id] = excerpt_log(text, summary.list_cell_diagnostics(self.stored.run, cell))
-                left -= sum(map(len, excerpts[cell.id].lines))
+            excerpt = self._excerpt_log(cell) if left > 0 else None
+            if excerpt:
+                excerpts[cell.id] = excerpt
+                left -= sum(map(len, excerpt.lines))
         return excerpts
 
-    def _read_log(self, cell: Cell) -> str:
-        """A log, or its end where it is too large to be read."""
-        return self.stored.read_log(cell) or "\n".join(self.stored.read_log_tail(cell, limits.HTML_LOG_LINES))
+    def _excerpt_log(self, cell: Cell) -> LogExcerpt | None:
+        """The part of a log around its error, or its end where it is too large to be read."""
+        if text := self.stored.read_log(cell):
+            return excerpt_log(text, summary.list_cell_diagnostics(self.stored.run, cell))
+        tail = self.stored.read_log_tail(cell, limits.HTML_LOG_LINES)
+        return excerpt_tail(tail) if any(tail) else None
 
     def _compare_with_passing(self, cell: Cell) -> ConfigDifference | None:
         near = self._find_nearest_passing(cell)

@@ -16,7 +16,8 @@ from matrix.verdict.through_text import list_look_commands
 from matrix.verdict.verdict_model import FindingChange
 from reports import finding_text, verdict_text
 from reports.changes import FINDING_OUTCOME_STATES, RunChanges
-from reports.limits import CONSEQUENCES, FindingLimits
+from reports.formatting import format_count
+from reports.limits import ALIKE_NEIGHBOURS, CONSEQUENCES, FindingLimits
 from reports.summary import format_diagnostic_title
 
 
@@ -45,11 +46,38 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class NeighbourRow:
+    """A neighbour as a table shows it; or several that prove the same on one axis, ``to`` their values there
+    and ``cell`` their number."""
+
+    axis: str
+    from_: str
+    to: str
+    outcome: str
+    cell: str
+
+
+@dataclass(frozen=True)
 class ConjunctionProof:
     """One conjunction of a condition in words, and the neighbours that prove its terms."""
 
     text: str
     neighbours: tuple[Neighbour, ...]
+
+    @property
+    def rows(self) -> Iterator[NeighbourRow]:
+        """A row for each of the first neighbours of each kind, and one for the others together: an axis may
+        have hundreds of values."""
+        alike: dict[tuple[str, str, str], list[Proof]] = {}
+        for each in self.neighbours:
+            alike.setdefault((each.proof.flip, each.proof.from_, each.outcome), []).append(each.proof)
+        for (axis, value, outcome), proofs in alike.items():
+            shown = proofs if len(proofs) <= ALIKE_NEIGHBOURS + 1 else proofs[:ALIKE_NEIGHBOURS]
+            for proof in shown:
+                yield NeighbourRow(axis, value, proof.to, outcome, proof.cell or "")
+            if others := [proof.to for proof in proofs[len(shown) :]]:
+                count = format_count(len(others), "more cell")
+                yield NeighbourRow(axis, value, ", ".join(others), outcome, count)
 
 
 @dataclass(frozen=True)

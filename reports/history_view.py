@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from matrix.errors import RequestError, format_nearest
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
 from matrix.verdict.run_history import CellHistory, FindingHistory, FindingMark, RunHistory
 from reports import summary
+from reports.format_names import find_named_format
 from reports.formatting import format_count, format_duration
 from reports.jinja_templates import load_html_template
 from reports.limits import HISTORY_CELLS, HISTORY_TIMES
@@ -163,8 +163,4 @@ HISTORY_FORMATS: dict[str, Callable[[HistoryView, Console], None]] = {
 def select_history_format(name: str) -> Callable[[HistoryView, Console], None]:
     """What shows a history in the format of this name. RequestError, with the nearest one, where there is
     none."""
-    if name not in HISTORY_FORMATS:
-        known = ", ".join(HISTORY_FORMATS)
-        nearest = format_nearest(name, HISTORY_FORMATS)
-        raise RequestError(f"there is no format {name!r} of a history{nearest}", f"formats: {known}")
-    return HISTORY_FORMATS[name]
+    return find_named_format(name, HISTORY_FORMATS, f"there is no format {name!r} of a history")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matrix.record.run_model import Cell, Run
-from matrix.record.states import Evidence, State, find_worst_state
+from matrix.record.states import QUIET_STATES, Evidence, State, find_worst_state
 from reports import summary
 from reports.formatting import format_count, format_duration
 
@@ -22,6 +22,11 @@ class WorkBar:
     length: float
     state: State
     title: str
+
+    @property
+    def height(self) -> int:
+        """Of 12, so that its colour is not the only sign: what failed is high, what passed low."""
+        return 12 if self.state is State.FAIL else 6 if self.state in QUIET_STATES else 9
 
 
 @dataclass(frozen=True)

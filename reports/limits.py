@@ -8,6 +8,8 @@ EXCERPT_LINES = 8
 """Lines of code below a compiler's message."""
 NOTES = 4
 """Notes below a compiler's message."""
+ALIKE_NEIGHBOURS = 4
+"""Neighbours on one axis that prove the same, each with a row of its own."""
 CONSEQUENCES = 3
 """Errors that follow from a finding, below it."""
 
@@ -61,6 +63,11 @@ HTML_DIFFERING_SYMBOLS = 60
 HISTORY_CELLS = 200
 """Cells of a history, and the times of those that moved most."""
 HISTORY_TIMES = 10
+
+JUNIT_MESSAGES = 5
+"""Messages of a cell."""
+JUNIT_DETAIL_BYTES = 10 * 2**20
+"""All messages together: GitLab takes files of 30 MB."""
 
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""

@@ -17,7 +17,8 @@ _ERROR_LINE = re.compile(r"\b(?:error|ERROR): |\*\*\*")
 @dataclass(frozen=True)
 class LogExcerpt:
     """Lines of a log. ``first`` is the number of the first of them in the log, which has ``total``;
-    ``error`` the number of the line with the error, 0 where none is found: then they are the last lines."""
+    ``error`` the number of the line with the error, 0 where none is found: then they are the last lines. Of
+    a log that is too large to be read whole all three are 0."""
 
     first: int
     total: int
@@ -39,6 +40,11 @@ def excerpt_log(text: str, diagnostics: Iterable[Diagnostic]) -> LogExcerpt:
         error=error,
         lines=tuple(shorten_line(line, LINE_LENGTH) for line in shown),
     )
+
+
+def excerpt_tail(lines: Iterable[str]) -> LogExcerpt:
+    """The last lines of a log that is too large to be read whole."""
+    return LogExcerpt(0, 0, 0, tuple(shorten_line(line, LINE_LENGTH) for line in lines))
 
 
 def find_error_line(text: str, lines: Iterable[str], diagnostics: Iterable[Diagnostic]) -> int:

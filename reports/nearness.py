@@ -34,7 +34,7 @@ _KIND_NOTES = {
 @dataclass(frozen=True, order=True)
 class Nearness:
     """The distance of a finding from a plain defconfig, nearest first: who builds its base, and how many
-    symbols its condition sets on top. ``text`` is that in words."""
+    symbols its condition chooses on top, to whatever value. ``text`` is that in words."""
 
     kind: BaseKind
     symbols: int
@@ -69,7 +69,9 @@ def _measure_conjunction(
     )
     symbols = len({*(name for name in cube if name not in LANE_AXES), *everywhere})
     setting = (
-        f"{base} with {format_count(symbols, 'symbol')} set" if symbols else f"{base}, whatever the symbols"
+        f"{base} with {format_count(symbols, 'symbol')} chosen"
+        if symbols
+        else f"{base}, whatever the symbols"
     )
     return Nearness(kind, symbols, f"{setting}{_KIND_NOTES[kind]}")
 

@@ -1,32 +1,27 @@
 """What the script of a run's page works on: all cells, findings and diagnostics as one compact value.
 
-What comes up often stands in a table once, and is referred to by its number. Without the script none of it is
-needed: the page shows what a reader must know.
+Without the script none of it is needed: the page shows what a reader must know.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 
 from markupsafe import Markup
 
-from matrix.diagnostics.diagnostic import Diagnostic
-from matrix.findings.make_steps import RunLocation, format_make_line, list_make_steps
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
 from matrix.plan import LANE_AXES
-from matrix.record.run_model import Cell, StageRecord
-from matrix.record.states import QUIET_STATES
+from matrix.record.states import State
 from reports import limits, summary
+from reports.cell_rows import CellRows, JsonValue, PageTables
 from reports.cell_story import CellStories
 from reports.markdown_text import MAX_VALUE_LENGTH
 from reports.ranking import RankedFinding
 
-JsonValue = object
-"""What JSON can hold: dicts, lists, texts, numbers, None."""
+_STATE_FACTS = {str(state): [state.row.sign, state.row.meaning] for state in State}
 
 
 def build_page_data(
@@ -63,38 +58,39 @@ def join_ranges(numbers: Iterable[int]) -> str:
 
 
 @dataclass
-class _TextTable:
-    """Texts, each once."""
-
-    texts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, text: str) -> int:
-        """Its number."""
-        return self.texts.setdefault(text, len(self.texts))
-
-
-@dataclass
 class _PageData:
     stored: StoredRun
     findings: Sequence[RankedFinding]
     stories: CellStories
-    texts: _TextTable = field(default_factory=_TextTable)
 
     def build(self) -> dict[str, JsonValue]:
-        run = self.stored.run
-        cells = [self._describe_cell(cell) for cell in run.cells]
+        run, tables = self.stored.run, self._tables
+        cells = [self._rows.describe_cell(cell) for cell in run.cells]
         return {
             "run": run.id,
             "axes": [[name, list(values)] for name, values in self._axes.items()],
             "reused": sorted({str(cell.evidence) for cell in run.cells if cell.is_reused}),
-            "states": {
-                str(state): [state.row.sign, state.row.meaning] for state in summary.count_states(run.cells)
-            },
             "cells": cells,
             "findings": [self._describe_finding(each) for each in self.findings],
-            "diagnostics": [_describe_diagnostic(each) for each in run.diagnostics.values()],
-            "texts": list(self.texts.texts),
+            "states": [[state, *_STATE_FACTS[str(state)]] for state in tables.states.values],
+            "evidence": tables.evidence.values,
+            "stages": tables.stages.values,
+            "configs": tables.configs.values,
+            "diagnostics": tables.diagnostics.values,
+            "texts": tables.texts.values,
         }
+
+    @cached_property
+    def _tables(self) -> PageTables:
+        """The states in the order in which they are counted."""
+        tables = PageTables(self._axes)
+        for state in summary.count_states(self.stored.run.cells):
+            tables.states.add(str(state))
+        return tables
+
+    @cached_property
+    def _rows(self) -> CellRows:
+        return CellRows(self.stored, self._tables, self._numbers, self.stories)
 
     @cached_property
     def _axes(self) -> dict[str, dict[str, int]]:
@@ -112,94 +108,12 @@ class _PageData:
         """Cell's id → its number."""
         return {cell.id: number for number, cell in enumerate(self.stored.run.cells)}
 
-    @cached_property
-    def _diagnostic_numbers(self) -> dict[str, int]:
-        return {key: number for number, key in enumerate(self.stored.run.diagnostics)}
-
-    def _describe_cell(self, cell: Cell) -> dict[str, JsonValue]:
-        """What is not there, and what goes without saying, is left out."""
-        row = {
-            "id": cell.id,
-            "at": [self._axes[name].get(cell.axes.get(name, ""), -1) for name in self._axes],
-            "state": str(cell.state),
-            "reason": self.texts.add(cell.reason) if cell.reason else None,
-            "becomes": cell.resolves_to,
-            "evidence": str(cell.evidence) if cell.evidence else None,
-            "from": cell.evidence_from,
-            "got": [[seen.symbol, seen.want, seen.got] for seen in cell.verified if seen.want != seen.got],
-            "stages": [self._describe_stage(stage) for stage in cell.stages],
-            "shown": list(self._describe_refs(cell)),
-            "more": max(0, len(cell.diagnostics) - limits.HTML_CELL_MESSAGES),
-            "attempts": [[str(tried.state), tried.reason or "", tried.seconds] for tried in cell.attempts],
-            "log": self._shorten_log_path(cell),
-            "config": cell.config_sha256,
-            "steps": [self.texts.add(line) for line in self._list_steps(cell)],
-            **self._describe_story(cell),
-        }
-        # The first text has the number 0.
-        return {name: value for name, value in row.items() if value or (value == 0 and name == "reason")}
-
-    @staticmethod
-    def _describe_stage(stage: StageRecord) -> list[JsonValue]:
-        words = (stage.name, str(stage.state), stage.exit, round(stage.seconds, 1))
-        return [*words, stage.objects, stage.compiled]
-
-    def _describe_refs(self, cell: Cell) -> Iterator[list[JsonValue]]:
-        """Each diagnostic of a cell, the object it came up in, and whether it proves nothing."""
-        proven = frozenset(cell.proven_diagnostics)
-        for ref in cell.diagnostics[: limits.HTML_CELL_MESSAGES]:
-            where = self.texts.add(ref.object or ref.stage)
-            yield [self._diagnostic_numbers[ref.key], where, *([] if ref in proven else [1])]
-
-    @staticmethod
-    def _shorten_log_path(cell: Cell) -> str | int | None:
-        """1 for the log that a cell has as a rule."""
-        return 1 if cell.log == f"cells/{cell.id}/build.log" else cell.log
-
-    def _list_steps(self, cell: Cell) -> list[str]:
-        """The make line, and what to type to see the cell's outcome; of a cell that nobody asks about the
-        former only."""
-        if not cell.stages:
-            return []
-        line = format_make_line(cell)
-        if cell.state in QUIET_STATES:
-            return [line] if line else []
-        steps = list_make_steps(cell, RunLocation(self.stored, Path()))
-        return [line, *(command for _, command in steps)]
-
-    def _describe_story(self, cell: Cell) -> dict[str, JsonValue]:
-        story = self.stories.find(cell)
-        excerpt, difference = story.excerpt, story.difference
-        return {
-            "excerpt": [excerpt.first, excerpt.total, excerpt.error, *map(self.texts.add, excerpt.lines)]
-            if excerpt
-            else None,
-            "near": [
-                self._numbers[difference.cell.id],
-                difference.hidden_count,
-                *([symbol, *values] for symbol, values in difference.symbols.items()),
-            ]
-            if difference
-            else None,
-        }
-
     def _describe_finding(self, each: RankedFinding) -> dict[str, JsonValue]:
-        finding = each.view.finding
+        finding, known = each.view.finding, self._rows.diagnostic_numbers
         main = finding.diagnostics[: limits.HTML_CELL_MESSAGES]
         return {
             "id": finding.id,
             "title": finding.title,
             "cells": join_ranges(self._numbers[name] for name in finding.cells if name in self._numbers),
-            "shown": [self._diagnostic_numbers[key] for key in main if key in self._diagnostic_numbers],
+            "shown": [known[key] for key in main if key in known],
         }
-
-
-def _describe_diagnostic(diagnostic: Diagnostic) -> list[JsonValue]:
-    """Severity, title, excerpt, notes, and what includes it."""
-    return [
-        diagnostic.severity,
-        summary.format_diagnostic_title(diagnostic),
-        list(diagnostic.excerpt[: limits.EXCERPT_LINES]),
-        list(diagnostic.notes[: limits.NOTES]),
-        list(diagnostic.included_from),
-    ]

@@ -94,7 +94,7 @@ def _strip_tool(diagnostic: Diagnostic) -> str:
     return rest.lstrip() if diagnostic.file is None and colon and names_tool else diagnostic.message
 
 
-def _format_unknown_failure(cell: Cell) -> str:
+def format_unknown_failure(cell: Cell) -> str:
     """Words for a failing cell of which no error was recognised."""
     stage = cell.deciding_stage
     if cell.reason or stage is None:
@@ -108,7 +108,7 @@ def group_failures(cells: Iterable[Cell]) -> list[OutcomeGroup]:
     """Failing cells of which no error is known, those that ended in the same way together."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(_format_unknown_failure(cell), []).append(cell)
+        groups.setdefault(format_unknown_failure(cell), []).append(cell)
     return [OutcomeGroup(State.FAIL, title, tuple(alike)) for title, alike in groups.items()]
 
 

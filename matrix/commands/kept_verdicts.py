@@ -12,7 +12,6 @@ from matrix.commands.kept_runs import (
 )
 from matrix.commands.patch_request import (
     PATCHES_DIRECTORY,
-    REQUEST_FILE,
     VerdictRequest,
     load_request,
 )
@@ -21,7 +20,7 @@ from matrix.foreign_files import ForeignDirectory
 from matrix.fs import try_lock_path
 from matrix.record.journal import RUN_FILE
 from matrix.record.profile_keys import list_differing_keys
-from matrix.record.run_directory import load_run
+from matrix.record.run_directory import REQUEST_FILE, load_run
 from matrix.record.run_model import Run
 from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path, stat_user_path

@@ -31,7 +31,6 @@ from matrix.commands.kept_verdicts import (
 )
 from matrix.commands.patch_request import (
     PATCHES_DIRECTORY,
-    REQUEST_FILE,
     PatchRequest,
     VerdictRequest,
     convert_mail,
@@ -66,7 +65,7 @@ from matrix.fs import write_atomically
 from matrix.plan import plan_requests
 from matrix.record.demoted_build import DemotedBuild, HiddenObject
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.run_directory import holds_run
+from matrix.record.run_directory import REQUEST_FILE, holds_run
 from matrix.record.run_model import Run
 from matrix.record.states import UNTRIED_STATES
 from matrix.shell_words import format_command
@@ -85,6 +84,7 @@ class PatchResult:
     """A verdict and the runs that it rests on: before, and after each step.
 
     ``tester`` is whom a Tested-by names where one is earned; ``untested_reason`` why it is not earned.
+    ``allow_lost``: whether lost cells do not fail it.
     """
 
     verdict: Verdict
@@ -92,6 +92,7 @@ class PatchResult:
     exit_code: ExitCode
     tester: Mailbox | None = None
     untested_reason: str = ""
+    allow_lost: bool = False
 
 
 def evaluate_patch(
@@ -230,7 +231,7 @@ class PatchEvaluation:
         )
         if why and code is ExitCode.PASSED:
             code = ExitCode.WRONG_REQUEST
-        return PatchResult(verdict, tuple(runs), code, None if why else tester, why)
+        return PatchResult(verdict, tuple(runs), code, None if why else tester, why, self.request.allow_lost)
 
     def _compute_exit_code(self, verdict: Verdict) -> ExitCode:
         return compute_verdict_exit_code(

@@ -17,13 +17,13 @@ from matrix.commands.session import read_git_identity
 from matrix.errors import RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.fs import write_atomically
+from matrix.record.run_directory import REQUEST_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Record, SourceRecord, Tool
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile, parse_patch_file
 from matrix.source.mbox.series import PatchSeries, read_series
 from matrix.verdict.verdict_model import Mailbox, PatchMail, VerdictPatch
 
-REQUEST_FILE = "request.json"
 PATCHES_DIRECTORY = "patches"
 _RERUN = "./inv patch makes another"
 

@@ -20,7 +20,6 @@ from matrix.builder.lane_worker import run_lanes
 from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
-from matrix.commands.patch_request import REQUEST_FILE
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import limit_caches, record_run
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_tool_record, fetch_source
@@ -35,6 +34,7 @@ from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import JOURNAL_FILE, open_journal
 from matrix.record.profile_keys import FREE_KEYS, describe_difference, list_differing_keys
 from matrix.record.run_directory import (
+    REQUEST_FILE,
     RunDirectory,
     find_run_directory,
     list_half_made_files,

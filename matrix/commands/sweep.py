@@ -17,7 +17,7 @@ from matrix.catalog.load import load_catalog
 from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_duration, parse_size
 from matrix.commands.kept_runs import is_run_held, list_dead_runs, list_run_directories
 from matrix.commands.kept_verdicts import is_verdict_held
-from matrix.commands.patch_request import PATCHES_DIRECTORY, REQUEST_FILE
+from matrix.commands.patch_request import PATCHES_DIRECTORY
 from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
@@ -28,7 +28,7 @@ from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import measure_tree, remove_tree
 from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
-from matrix.record.run_directory import list_half_made_files
+from matrix.record.run_directory import REQUEST_FILE, list_half_made_files
 from matrix.source.cache import SourceCache
 
 # Lanes and sources are large, and few. Resolutions and hash caches are small, quick to make again one by one,

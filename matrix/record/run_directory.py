@@ -32,11 +32,22 @@ _RERUN = "./inv run makes another"
 _DIGEST = re.compile("[0-9a-f]{64}")
 _WRITTEN_NAMES = (RUN_FILE, "findings.json", "report.*", "verdict.*", "mail*")
 """What is written into a run's directory as a whole: its record, findings and reports, and a verdict's."""
+REQUEST_FILE = "request.json"
+"""What a verdict was asked for, in the directory of its runs."""
+_RECORD_NAMES = frozenset({RUN_FILE, JOURNAL_FILE, REQUEST_FILE, "findings.json", "verdict.json"})
 
 
 def holds_run(directory: Path) -> bool:
     """Whether a run was begun in this directory."""
     return ForeignDirectory(directory).stat_file(RUN_FILE) is not None
+
+
+def is_record_file(path: Path, out: Path | None = None) -> bool:
+    """Whether this is, or will be, part of a run's or a verdict's record. ``out`` is the directory of a run
+    that is yet to be made."""
+    files = ForeignDirectory(path.parent)
+    is_kept = path.parent == out or any(files.stat_file(name) for name in (RUN_FILE, REQUEST_FILE))
+    return path.name in _RECORD_NAMES and is_kept
 
 
 def load_run(directory: Path) -> Run:

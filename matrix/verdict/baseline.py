@@ -171,7 +171,7 @@ class _RegressionFilter:
     @cached_property
     def appeared_findings(self) -> tuple[FindingChange, ...]:
         """Findings in cells where the baseline does not have them, or that only this run has."""
-        return tuple(row for row in self.verdict.findings if row.new_in or _is_added_cell_error(row))
+        return tuple(row for row in self.verdict.findings if row.new_in or is_added_cell_error(row))
 
     def is_excused(self, row: FindingChange) -> bool:
         return row.after is not None and all(name in self.known_issues.excused_by for name in row.after.ids)
@@ -182,7 +182,7 @@ class _RegressionFilter:
 
     @property
     def new_errors(self) -> tuple[FindingChange, ...]:
-        return tuple(row for row in self.new_findings if row.new_error or _is_added_cell_error(row))
+        return tuple(row for row in self.new_findings if row.new_error or is_added_cell_error(row))
 
     @cached_property
     def broken_cells(self) -> tuple[CellChange, ...]:
@@ -214,7 +214,7 @@ class _RegressionFilter:
         """Whether all errors of a failing cell are known."""
         return (
             cell.after is State.FAIL
-            and _excuse_state(State.FAIL, cell.id, self.current, self.known_issues) is not State.FAIL
+            and excuse_state(State.FAIL, cell.id, self.current, self.known_issues) is not State.FAIL
         )
 
 
@@ -226,7 +226,7 @@ def _is_error_after(row: FindingChange) -> bool:
     return row.after is not None and row.after.is_error
 
 
-def _is_added_cell_error(row: FindingChange) -> bool:
+def is_added_cell_error(row: FindingChange) -> bool:
     """Whether it is an error that the baseline has nowhere, in cells that it does not have either."""
     return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
 
@@ -235,11 +235,11 @@ def compute_excused_exit_code(
     current: StoredRun, known_issues: KnownIssues, *, werror: bool = False
 ) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
-    states = (_excuse_state(cell.state, cell.id, current, known_issues) for cell in current.run.cells)
+    states = (excuse_state(cell.state, cell.id, current, known_issues) for cell in current.run.cells)
     return compute_run_exit_code(states, interrupted=current.run.interrupted, werror=werror)
 
 
-def _excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:
+def excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:
     """A cell's state without its known findings. A failure that no finding explains stays one."""
     names = side.findings_by_cell.get(cell, {})
     if state not in {State.FAIL, State.WARN} or not names:

@@ -71,7 +71,36 @@ def test_choosing_a_finding_lights_its_cells(reader: Reader) -> None:
 def test_a_finding_leads_to_its_cells_in_the_grid(reader: Reader) -> None:
     page = reader.open("#F1")
     page.get_by_role("button", name="See its cells in the grid").click()
-    expect(page.locator(".grid a:focus")).to_have_attribute("title", f"{FAILING}: fail")
+    expect(page.locator(".grid a:focus")).to_have_attribute("title", f"{FAILING}: fail, has F1")
+
+
+def look_of(sign: Locator) -> list[str]:
+    """What of it is seen without colours."""
+    names = ["outlineStyle", "textDecorationLine", "fontWeight"]
+    return [str(sign.evaluate(f"place => getComputedStyle(place).{name}")) for name in names]
+
+
+def test_what_the_filters_leave_out_is_told_by_shape_and_in_words(reader: Reader) -> None:
+    page = reader.open()
+    faded, plain = sign(page, PASSING), sign(page, FAILING)
+    before = look_of(faded.locator(".sign"))
+    page.locator("select[name=state]").select_option("fail")
+    assert look_of(faded.locator(".sign")) == ["dotted", "line-through", "400"] != before
+    assert look_of(plain.locator(".sign")) == before
+    expect(faded).to_have_accessible_name(f"{PASSING}: pass, left out by the filters")
+    expect(plain).to_have_accessible_name(f"{FAILING}: fail")
+    page.get_by_role("button", name="Show all").click()
+    assert look_of(faded.locator(".sign")) == before
+    expect(faded).to_have_accessible_name(f"{PASSING}: pass")
+
+
+def test_a_bar_of_a_lane_tells_what_failed_by_its_height(reader: Reader) -> None:
+    page = reader.open()
+    heights = {
+        state: {bar.get_attribute("height") for bar in page.locator(f".lanes rect.{state}").all()}
+        for state in ("fail", "warn", "pass", "timeout")
+    }
+    assert heights == {"fail": {"12"}, "warn": {"9"}, "pass": {"6"}, "timeout": {"9"}}
 
 
 def test_choosing_a_cell_opens_its_story(reader: Reader) -> None:

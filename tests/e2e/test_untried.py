@@ -11,7 +11,7 @@ from matrix.record.states import STOPPED_STATES, State
 from matrix.verdict.baseline import compare_with_baseline
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.gates import compute_verdict_exit_code
-from reports import FORMATS, NO_OPTIONS
+from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS
 from tests.e2e.conftest import Kmatrix
 from tests.minitree import patched
 
@@ -53,6 +53,7 @@ def test_a_cell_that_wanted_too_much_memory_brings_no_finding_and_breaks_nothing
     verdict = compare_runs(before, after)
     assert compute_verdict_exit_code(verdict) is ExitCode.MACHINE_FAULT
     assert compare_with_baseline(before, after).exit_code is ExitCode.MACHINE_FAULT
-    for name, shown in FORMATS.items():
+    for name in PROSE_FORMATS:
+        shown = FORMATS[name]
         told = shown.render_run(after, NO_OPTIONS), shown.render_verdict(verdict, before, after, NO_OPTIONS)
         assert not any("reproduce:" in text or "To see it" in text for text in told), name

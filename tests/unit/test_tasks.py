@@ -886,3 +886,39 @@ def test_a_cell_and_another_toolchain_do_not_go_together(stored: Path, capsys: S
 def test_a_baseline_that_is_none_is_refused_in_every_format(name: str, stored: Path, capsys: Said) -> None:
     words = ("report", "--run", stored.name, "--format", name, "--baseline", "nosuch")
     assert "there is no run 'nosuch'" in refused(capsys, 1, *words)
+
+
+def test_a_run_is_shown_in_the_terminal_and_written_in_each_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    done = StoredRun(a_run([a_cell(state=State.FAIL)]), tmp_path)
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: done)
+    formats = ("--format", f"junit={tmp_path}/j.xml", "--format", f"markdown={tmp_path}/m.md")
+    assert kmatrix("run", *formats) == 100
+    assert "1 of 1 cell failed" in capsys.readouterr().out
+    assert 'failures="1"' in (tmp_path / "j.xml").read_text()
+    assert (tmp_path / "m.md").read_text().startswith("# 1 of 1 cell failed")
+
+
+def test_a_format_on_stdout_has_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    assert kmatrix("run", "--format", "junit") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("<?xml")
+    assert out.endswith("</testsuites>\n")
+    assert "1 cell tried, none failed" in err
+
+
+def test_the_file_of_a_run_against_its_baseline_is_red_only_for_what_is_new(
+    stored: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The story fails, and its baseline failed alike."""
+    known = StoredRun.load(stored)
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_, **__: known)
+    words = ("run", "--baseline", stored.name, "--format", f"junit={tmp_path}/j.xml")
+    assert kmatrix(*words) == 0
+    assert 'failures="0"' in (tmp_path / "j.xml").read_text()
+    assert kmatrix("run", "--format", f"junit={tmp_path}/j.xml") == 100
+    assert 'failures="2"' in (tmp_path / "j.xml").read_text()

@@ -14,7 +14,7 @@ from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import Evidence, State
 from matrix.verdict.comparison import compare_runs
-from reports import FORMATS, show_run
+from reports import PROSE_FORMATS, show_run
 from tests.fakes.foreign_builds import (
     CLANG,
     FAILED,
@@ -203,7 +203,7 @@ def test_two_runs_of_imported_builds_compare(tmp_path: Path) -> None:
     assert {str(cell.transition) for cell in verdict.cells} == {"still-failing", "unchanged"}
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_every_format_tells_of_it(tmp_path: Path, name: str, capsys: Said) -> None:
     cut = keep_plain_build(tmp_path / "cut", WARNING, version="6.12.0-mini", VFIO="m")
     stored = load(tmp_path / "runs", *SILENT, cut).stored

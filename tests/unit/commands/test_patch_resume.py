@@ -13,13 +13,13 @@ import pytest
 
 from matrix.commands.kept_verdicts import describe_stopped_work
 from matrix.commands.patch import PatchResult
-from matrix.commands.patch_request import REQUEST_FILE, PatchRequest, load_request
+from matrix.commands.patch_request import PatchRequest, load_request
 from matrix.commands.sweep import sweep_leftovers
 from matrix.engine.images import ImageRecipe
 from matrix.engine.protocol import LABEL
 from matrix.errors import InterruptedRunError, RequestError
 from matrix.record.events import ProgressNote
-from matrix.record.run_directory import RunDirectory
+from matrix.record.run_directory import REQUEST_FILE, RunDirectory
 from matrix.source.mbox.series import PatchSeries, read_series
 from matrix.verdict.verdict_model import FindingStatus, Mailbox
 from tests.fakes.described_runs import describe_verdict

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from matrix.commands.patch import PatchResult
-from matrix.commands.patch_request import REQUEST_FILE, PatchRequest
+from matrix.commands.patch_request import PatchRequest
 from matrix.commands.patch_resume import find_verdict_resumption, resume_verdict
 from matrix.commands.settings import GivenSettings
+from matrix.record.run_directory import REQUEST_FILE
 from matrix.source.mbox.series import PatchSeries
 from reports import write_verdict_reports
 from tests.fakes.described_runs import describe_verdict

@@ -7,7 +7,7 @@ from matrix.findings.finding import Finding
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs
-from reports import FORMATS, NO_OPTIONS
+from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STUB, a_cell, a_run
 from tests.fakes.sides import a_side, alone, two
 from tests.unit.findings.test_grouping import error, log, of
@@ -79,7 +79,7 @@ def test_the_log_of_a_real_one_does_so_too(name: str) -> None:
 WORDS = "the toolchain: gcc-14 broke by itself"
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_every_format_says_so(name: str) -> None:
     run = FORMATS[name].render_run(a_side(alone(State.FAIL, BROKE)), NO_OPTIONS)
     assert WORDS in " ".join(run.replace("&#39;", "'").split())
@@ -87,7 +87,7 @@ def test_every_format_says_so(name: str) -> None:
     assert WORDS not in FORMATS[name].render_run(a_side(alone(State.FAIL, GCC_ERROR)), NO_OPTIONS)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_and_every_format_of_a_verdict(name: str) -> None:
     before, after = two(alone(State.PASS), alone(State.FAIL, BROKE))
     text = FORMATS[name].render_verdict(compare_runs(before, after), before, after, NO_OPTIONS)

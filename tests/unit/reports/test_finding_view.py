@@ -9,11 +9,12 @@ from matrix.findings.make_steps import RunLocation
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
 from matrix.verdict.comparison import compare_runs
-from reports import FORMATS, NO_OPTIONS
+from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS
 from reports.explain import show_explanation
 from reports.finding_view import FindingView
-from reports.limits import CONSEQUENCES, EXPLANATION
+from reports.limits import ALIKE_NEIGHBOURS, CONSEQUENCES, EXPLANATION
 from tests.fakes.cascades import CAUSE, FOLLOWER
+from tests.fakes.runs import GCC_ERROR, a_cell, a_run
 from tests.fakes.sides import NOWHERE, a_side, alone, turned
 
 FOLLOWS = "control reaches end of non-void function"
@@ -29,7 +30,7 @@ def a_view(stored: StoredRun) -> FindingView:
     return FindingView(RunLocation.from_cwd(stored), finding, EXPLANATION)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_every_format_shows_what_follows(name: str) -> None:
     text = FORMATS[name].render_run(a_cascade(), NO_OPTIONS)
     assert "ONE_MAX" in text
@@ -37,7 +38,7 @@ def test_every_format_shows_what_follows(name: str) -> None:
     assert text.index("and after it") < text.rindex(FOLLOWS)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "mail"])
+@pytest.mark.parametrize("name", [name for name in PROSE_FORMATS if name != "mail"])
 def test_every_format_of_a_verdict_shows_it(name: str) -> None:
     run = alone(State.FAIL, CAUSE, FOLLOWER)
     before, after = a_side(run), a_side(turned(run))
@@ -74,3 +75,24 @@ def test_a_cell_shows_it_as_one_finding() -> None:
     (refs,) = stored.findings_by_cell.values()
     assert [ref.key for ref in refs["F1"]] == [CAUSE.key, FOLLOWER.key]
     assert stored.find_unexplained_cells() == []
+
+
+def test_neighbours_that_prove_the_same_have_rows_and_then_one_for_the_rest() -> None:
+    others = [a_cell(symbols={"NR_CPUS": str(number)}) for number in range(2, 12)]
+    failing = a_cell(symbols={"NR_CPUS": "1"}, state=State.FAIL, diagnostics=[GCC_ERROR])
+    view = a_view(StoredRun(a_run([failing, *others], [GCC_ERROR]), NOWHERE))
+    (conjunction,) = view.conjunctions
+    rows = [(row.to, row.cell) for row in conjunction.rows if row.axis == "NR_CPUS"]
+    values = sorted(str(number) for number in range(2, 12))
+    assert [to for to, _ in rows] == [*values[:4], ", ".join(values[4:])]
+    assert rows[0][1] == f"powerpc/gcc-14/defconfig/NR_CPUS={values[0]}"
+    assert rows[-1][1] == "6 more cells"
+
+
+def test_a_neighbour_more_than_there_are_rows_for_has_one_all_the_same() -> None:
+    others = [a_cell(symbols={"A": str(number)}) for number in range(ALIKE_NEIGHBOURS + 1)]
+    failing = a_cell(symbols={"A": "x"}, state=State.FAIL, diagnostics=[GCC_ERROR])
+    view = a_view(StoredRun(a_run([failing, *others], [GCC_ERROR]), NOWHERE))
+    (conjunction,) = view.conjunctions
+    cells = [row.cell for row in conjunction.rows if row.axis == "A"]
+    assert cells == [other.id for other in others]

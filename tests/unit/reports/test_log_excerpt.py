@@ -1,7 +1,7 @@
 """Which part of a log a page shows."""
 
 from reports.limits import HTML_LOG_LINES, LINE_LENGTH
-from reports.log_excerpt import LogExcerpt, excerpt_log
+from reports.log_excerpt import LogExcerpt, excerpt_log, excerpt_tail
 from tests.fakes.runs import GCC_ERROR
 
 QUIET = [f"  CC      lib/x{number}.o" for number in range(300)]
@@ -42,3 +42,9 @@ def test_an_error_near_the_begin_or_the_end_leaves_as_many_lines() -> None:
         told = excerpt(*lines)
         assert len(told.lines) == HTML_LOG_LINES
         assert told.lines[told.error - told.first] == "error: x"
+
+
+def test_the_end_of_a_log_that_is_too_large_claims_no_place_in_it() -> None:
+    told = excerpt_tail(("quiet", "error: x", "x" * 10_000))
+    assert (told.first, told.total, told.error) == (0, 0, 0)
+    assert len(told.lines[2]) == LINE_LENGTH

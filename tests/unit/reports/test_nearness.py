@@ -28,12 +28,21 @@ def in_base(base: str, **fields: object) -> Run:
 
 
 def test_each_symbol_of_the_condition_is_a_step_away() -> None:
-    assert texts(the_story()) == ["defconfig with 3 symbols set"]
+    assert texts(the_story()) == ["defconfig with 3 symbols chosen"]
 
 
 def test_a_symbol_that_all_cells_have_alike_is_one_too() -> None:
     run = a_run([a_cell(symbols={"KVM": "y"}, state=State.FAIL, diagnostics=[GCC_ERROR])], [GCC_ERROR])
-    assert texts(run) == ["defconfig with 1 symbol set"]
+    assert texts(run) == ["defconfig with 1 symbol chosen"]
+
+
+@pytest.mark.parametrize("value", ["n", "m", "y", "64", "0x10", '"a b"', ""])
+def test_the_words_say_no_more_of_a_symbol_than_that_it_has_a_value(value: str) -> None:
+    cells = [
+        a_cell(symbols={"MODULES": value}, state=State.FAIL, diagnostics=[GCC_ERROR]),
+        a_cell(symbols={"MODULES": "other"}),
+    ]
+    assert texts(a_run(cells, [GCC_ERROR])) == ["defconfig with 1 symbol chosen"]
 
 
 @pytest.mark.parametrize(

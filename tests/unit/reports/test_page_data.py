@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from matrix.findings.stored_run import StoredRun
-from matrix.record.run_model import Run, Verified
-from matrix.record.states import State
+from matrix.record.run_model import Cell, Run, Verified
+from matrix.record.states import Evidence, State
 from reports import NO_OPTIONS, ReportOptions, find_format, limits
 from reports.cell_story import CellStories
 from reports.page_data import embed_json, join_ranges
@@ -30,8 +30,27 @@ def page_text(stored: StoredRun, options: ReportOptions = NO_OPTIONS) -> str:
 
 
 def data_of(run: Run, directory: Path = NOWHERE) -> Any:
+    """The data of a run's page, each cell's row as an object, as the page's script makes it."""
     (found,) = _DATA.findall(page_text(StoredRun(run, directory)))
-    return json.loads(found)
+    data = json.loads(found)
+    return data | {"cells": [read_row(data, row) for row in data["cells"]]}
+
+
+def read_row(data: Any, row: Any) -> Any:
+    state, at, stages, config, line, evidence, log, *rest = row
+    (rare,) = rest or ({},)
+    values = [(name, known[n]) for (name, known), n in zip(data["axes"], at, strict=True) if n >= 0]
+    symbols = ",".join(map("=".join, values[3:]))
+    return {
+        "id": "/".join([*(value for _, value in values[:3]), symbols]),
+        "at": at,
+        "state": data["states"][state][0],
+        "stages": [[data["stages"][n], time] for n, time in zip(stages[::2], stages[1::2], strict=True)],
+        "config": data["configs"][config] if config >= 0 else None,
+        "line": data["texts"][line] if line >= 0 else None,
+        "evidence": data["evidence"][evidence] if evidence >= 0 else None,
+        "log": log,
+    } | rare
 
 
 def cell_of(data: Any, name: str) -> Any:
@@ -94,10 +113,11 @@ def test_a_finding_names_its_cells_and_its_messages() -> None:
 
 def test_a_failing_cell_has_its_make_line_and_its_recipe_and_a_passing_one_the_former() -> None:
     data = data_of(the_story())
-    steps = [data["texts"][number] for number in cell_of(data, FAILING)["steps"]]
-    assert steps[0].startswith("make ARCH=powerpc")
-    assert steps[-1].startswith("make O=/tmp/kmatrix ARCH=powerpc")
-    assert len(cell_of(data, FAILING.replace("KVM=y", "KVM=n"))["steps"]) == 1
+    failing, passing = (cell_of(data, FAILING.replace("KVM=y", f"KVM={value}")) for value in "yn")
+    assert failing["line"].startswith("make ARCH=powerpc")
+    assert data["texts"][failing["steps"][-1]].startswith("make O=/tmp/kmatrix ARCH=powerpc")
+    assert passing["line"].startswith("make ARCH=powerpc")
+    assert "steps" not in passing
 
 
 @pytest.mark.parametrize("words", LIVE)
@@ -118,6 +138,41 @@ def test_a_log_is_shown_around_its_error_and_one_that_is_missing_is_not(tmp_path
     assert (first, total, error) == (79, 181, 91)
     assert data["texts"][lines[error - first]] == f"error: {GCC_ERROR.message}"
     assert "excerpt" not in data["cells"][1]
+
+
+def test_of_a_log_that_is_too_large_the_end_is_shown_and_no_place_in_it(tmp_path: Path) -> None:
+    class LargeRun(StoredRun):
+        def read_log(self, _: Cell) -> None:
+            return None
+
+    cell = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
+    log = tmp_path / str(cell.log)
+    log.parent.mkdir(parents=True)
+    log.write_text("quiet\n" * 500 + f"error: {GCC_ERROR.message}\n" + "quiet\n" * 9)
+    stored = LargeRun(a_run([cell], [GCC_ERROR]), tmp_path)
+    excerpt = CellStories(stored, stored.findings.findings).find(cell).excerpt
+    assert excerpt
+    assert (excerpt.first, excerpt.total, excerpt.error) == (0, 0, 0)
+    assert len(excerpt.lines) == limits.HTML_LOG_LINES
+
+
+def test_where_a_state_comes_from_is_kept_however_it_is_shortened() -> None:
+    first, second, third = (a_cell(symbols={"A": str(n)}) for n in range(3))
+    cells = [
+        first.model_copy(update={"evidence": Evidence.REMEMBERED, "evidence_from": f"old/{first.id}"}),
+        second.model_copy(update={"evidence": Evidence.SAME_CONFIG, "evidence_from": first.id}),
+        third.model_copy(update={"evidence": Evidence.REMEMBERED, "evidence_from": f"old/{first.id}"}),
+    ]
+    data = data_of(a_run(cells))
+    assert [cell["from"] for cell in data["cells"]] == [[data["texts"].index("old")], 0, f"old/{first.id}"]
+    assert [cell["evidence"] for cell in data["cells"]] == ["remembered", "same-config", "remembered"]
+
+
+@pytest.mark.parametrize("name", ["cut/off", "powerpc/gcc-14/defconfig/A=z", "a%20b/gcc-14/defconfig/A=y"])
+def test_an_id_that_is_not_made_of_the_values_stands_in_its_row(name: str) -> None:
+    cells = [a_cell(symbols={"A": "y"}, id=name), a_cell(symbols={"A": "n"})]
+    data = data_of(a_run(cells))
+    assert [cell["id"] for cell in data["cells"]] == [name, cells[1].id]
 
 
 def test_excerpts_end_where_they_would_make_the_page_too_large(

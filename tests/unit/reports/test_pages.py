@@ -14,7 +14,7 @@ from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import State
-from reports import FORMATS, NO_OPTIONS, find_format, write_run_reports
+from reports import NO_OPTIONS, PROSE_FORMATS, find_format, write_run_reports
 from reports.markdown_text import escape_markdown, format_code_span, format_fence
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 
@@ -189,7 +189,7 @@ def commands(told: str) -> list[str]:
     return [char for char in told if (char < " " and char not in "\n\t") or char in "\x7f\x9b\u202e"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_control_characters_reach_no_report(name: str) -> None:
     told = told_as(hostile("a\x00b\x1b[31mc\x9bd\u202ee\rf\n\ng"), NOWHERE, name)
     assert commands(told) == []
@@ -279,6 +279,6 @@ def test_all_formats_are_written_into_the_run(tmp_path: Path) -> None:
     assert all(file.read_text("utf-8") for file in files)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_every_format_tells_a_run_of_nothing(name: str) -> None:
     assert "nothing was proven" in told_as(a_run(), NOWHERE, name)

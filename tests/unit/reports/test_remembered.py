@@ -9,7 +9,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
 from matrix.record.states import Evidence, State
 from matrix.verdict.comparison import compare_runs
-from reports import FORMATS, NO_OPTIONS, summary
+from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS, summary
 from reports.changes import RunChanges
 from reports.verdict_text import collect_summary_lines
 from tests.fakes.runs import a_cell, a_run
@@ -34,7 +34,7 @@ def remembered(run: str, cell: str = "some/cell") -> tuple[Evidence, str]:
     return Evidence.REMEMBERED, f"{run}/{cell}"
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_every_format_says_how_many_and_from_where(name: str) -> None:
     stored = a_side(run_of(BUILT, remembered("20261125-first"), remembered("20261125-first"), SAME))
     text = re.sub(r"\s+", " ", FORMATS[name].render_run(stored, NO_OPTIONS))
@@ -42,7 +42,7 @@ def test_every_format_says_how_many_and_from_where(name: str) -> None:
     assert "1 of 4 cells" in text
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", PROSE_FORMATS)
 def test_a_run_that_built_all_does_not_speak_of_it(name: str) -> None:
     text = FORMATS[name].render_run(a_side(run_of(BUILT, TWIN)), NO_OPTIONS)
     assert "remembered" not in text

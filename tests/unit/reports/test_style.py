@@ -35,12 +35,13 @@ from pathlib import Path
 
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State, compute_run_exit_code, find_worst_state
-from reports import FORMATS, NO_OPTIONS
+from reports import FORMATS, NO_OPTIONS, PROSE_FORMATS
 from tests.fakes.runs import a_cell, a_run
 
 run = a_run([a_cell(state=State.THROTTLED), a_cell("x86")])
 stored = StoredRun(run, Path())
-shown = {name: row.render_run(stored, NO_OPTIONS) for name, row in FORMATS.items()}
+shown = {name: row.render_run(stored, NO_OPTIONS) for name, row in FORMATS.items()
+         if name in PROSE_FORMATS}
 worst = find_worst_state([State.PASS, State.NOT_RUN, State.THROTTLED])
 code = compute_run_exit_code(cell.state for cell in run.cells)
 print(json.dumps({"shown": shown, "worst": worst, "exit": code}))

@@ -1,0 +1,161 @@
+"""What a cell is to a CI: passed, failed, skipped, or not tried. One judgement for every format of that kind.
+
+A run by itself fails where the tree was refused. Against a baseline, and in a verdict, only what is new or
+lost is a failure, as it is for the exit code: what failed before is skipped, and says so.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Cell
+from matrix.record.states import State, StateKind
+from matrix.verdict.baseline import (
+    NO_KNOWN_ISSUES,
+    KnownIssues,
+    Regression,
+    excuse_state,
+    is_added_cell_error,
+)
+from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
+from reports.formatting import format_count
+from reports.summary import format_unknown_failure
+
+
+class JudgementKind(StrEnum):
+    """The four outcomes that a CI knows of a test. `error`: it could not be tried."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+_KINDS = {
+    StateKind.COMPLETE: JudgementKind.PASSED,
+    StateKind.REFUSED: JudgementKind.FAILED,
+    # Nothing compiled is never a pass.
+    StateKind.EMPTY: JudgementKind.SKIPPED,
+    StateKind.UNREACHABLE: JudgementKind.SKIPPED,
+    StateKind.STOPPED: JudgementKind.ERROR,
+    StateKind.ABANDONED: JudgementKind.ERROR,
+    StateKind.OPEN: JudgementKind.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class CellJudgement:
+    """A cell to a CI. ``label`` is one word or two for why it is so, a state or what became of the cell;
+    ``message`` a sentence, empty where it passed. Both may have foreign text."""
+
+    kind: JudgementKind
+    label: str
+    message: str = ""
+
+
+def judge_run_cells(
+    stored: StoredRun, regression: Regression | None, known_issues: KnownIssues
+) -> dict[str, CellJudgement]:
+    """Cell's id → its result, by itself, or against a baseline where there is one."""
+    if regression is not None:
+        return _judge_regression(stored, regression, known_issues)
+    return {cell.id: _judge_state(stored, cell, known_issues) for cell in stored.run.cells}
+
+
+def _judge_state(stored: StoredRun, cell: Cell, known_issues: KnownIssues) -> CellJudgement:
+    kind = _KINDS[cell.state.row.kind]
+    if (
+        kind is JudgementKind.FAILED
+        and excuse_state(cell.state, cell.id, stored, known_issues) is not cell.state
+    ):
+        return CellJudgement(JudgementKind.SKIPPED, "known", _format_known(stored, cell, known_issues))
+    return CellJudgement(kind, str(cell.state), _explain_state(stored, cell, kind))
+
+
+def _explain_state(stored: StoredRun, cell: Cell, kind: JudgementKind) -> str:
+    if kind is JudgementKind.PASSED:
+        return ""
+    if kind is not JudgementKind.FAILED:
+        return cell.reason or cell.state.row.reason
+    errors = _list_errors(stored, cell)
+    if not errors:
+        return format_unknown_failure(cell)
+    more = f" (and {format_count(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
+    return f"{errors[0].id} {errors[0].title}{more}"
+
+
+def _list_errors(stored: StoredRun, cell: Cell) -> list[Finding]:
+    """The findings that are errors in this cell."""
+    names = stored.findings_by_cell.get(cell.id, {})
+    return [stored.findings_by_id[name] for name in names if stored.is_error(cell.id, name)]
+
+
+def _format_known(stored: StoredRun, cell: Cell, known_issues: KnownIssues) -> str:
+    excused = known_issues.excused_by
+    rows = dict.fromkeys(excused[each.id] for each in _list_errors(stored, cell) if each.id in excused)
+    return f"known: {', '.join(rows)}; {_explain_state(stored, cell, JudgementKind.FAILED)}"
+
+
+def _judge_regression(
+    stored: StoredRun, regression: Regression, known_issues: KnownIssues
+) -> dict[str, CellJudgement]:
+    failed = _label_changes(
+        regression.broken_cells,
+        regression.lost_cells,
+        [row for row in regression.new_findings if row.new_error or is_added_cell_error(row)],
+    )
+    undecided = {cell.id: cell.why or "" for cell in regression.undecided_cells}
+    return {
+        cell.id: _judge_change(stored, cell, failed, undecided, known_issues) for cell in stored.run.cells
+    }
+
+
+def judge_verdict_cells(
+    verdict: Verdict, after: StoredRun, *, allow_lost: bool = False
+) -> dict[str, CellJudgement]:
+    """The same of the cells of a verdict's after-run."""
+    both = [cell for cell in verdict.cells if cell.is_in_both_plans]
+    lost = [] if allow_lost else [cell for cell in both if cell.transition is Transition.LOST]
+    failed = _label_changes(
+        [cell for cell in both if cell.transition is Transition.BROKEN],
+        lost,
+        [row for row in verdict.findings if row.new_error],
+    )
+    hidden = dict.fromkeys((name for row in verdict.findings for name in row.unknown_in), "")
+    undecided = hidden | {cell.id: cell.why or "" for cell in both if cell.transition is Transition.UNKNOWN}
+    return {
+        cell.id: _judge_change(after, cell, failed, undecided, NO_KNOWN_ISSUES) for cell in after.run.cells
+    }
+
+
+def _label_changes(
+    broken: Collection[CellChange], lost: Collection[CellChange], new_errors: Collection[FindingChange]
+) -> dict[str, str]:
+    """Cells that fail a comparison → what became of them."""
+    fresh = (name for row in new_errors for name in row.new_in or (row.after.cells if row.after else ()))
+    labels = dict.fromkeys(fresh, "new error")
+    labels |= {cell.id: "lost" for cell in lost}
+    return labels | {cell.id: "broken" for cell in broken}
+
+
+def _judge_change(
+    stored: StoredRun,
+    cell: Cell,
+    failed: Mapping[str, str],
+    undecided: Mapping[str, str],
+    known_issues: KnownIssues,
+) -> CellJudgement:
+    kind = _KINDS[cell.state.row.kind]
+    why = _explain_state(stored, cell, kind)
+    if cell.id in failed:
+        return CellJudgement(JudgementKind.FAILED, failed[cell.id], why or cell.state.row.meaning)
+    if cell.id in undecided:
+        told = undecided[cell.id] or why or "not known what became of it"
+        return CellJudgement(JudgementKind.ERROR, "unknown", told)
+    if cell.state is not State.FAIL:
+        return CellJudgement(kind, str(cell.state), why)
+    known = any(name in known_issues.excused_by for name in stored.findings_by_cell.get(cell.id, {}))
+    told = _format_known(stored, cell, known_issues) if known else f"not new: {why}"
+    return CellJudgement(JudgementKind.SKIPPED, "known" if known else "not new", told)
