@@ -38,6 +38,7 @@ from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
 from matrix.commands.kept_verdicts import describe_stopped_work
+from matrix.commands.merge import merge_shards, parse_merge_request
 from matrix.commands.patch import evaluate_patch, find_verdict
 from matrix.commands.patch_request import parse_patch_request, read_named_series
 from matrix.commands.patch_resume import find_verdict_resumption, resume_verdict
@@ -176,6 +177,32 @@ def _conclude_run(
     if outputs.has_stdout:
         show_run(stored, outputs.stdout_format, Console(), options)
     return code
+
+
+@define_task(
+    own=[
+        ("dir", POSITIONAL_LIST, "a shard's directory, or its name under runs/; repeats, or stands alone"),
+        ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
+        ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
+        ("out", "", "directory of the run (default: runs/<run-id>)"),
+        _FORMAT_OPTION,
+    ]
+)
+def merge(
+    *,
+    dir: list[str],  # noqa: A002 - the option's name
+    baseline: str,
+    known: str,
+    out: str,
+    format: list[str],  # noqa: A002
+) -> int:
+    """Make one run of the runs of its shards; the exit code is the whole run's."""
+    outputs, command = parse_format_outputs(format), read_command_line()
+    outputs.check_files(out or None)
+    request = parse_merge_request(dir, out, baseline, known, RUNS_DIRECTORY, command)
+    stored = merge_shards(request, command)
+    console = Console(stderr=outputs.has_stdout)
+    return _conclude_run(stored, request.profile, request.baseline, outputs, console)
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
@@ -584,7 +611,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, patch),
+        "The main job": (setup, run, plan, merge, patch),
         "What a run found": (report, explain, compare, history, repro, shell),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),

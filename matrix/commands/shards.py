@@ -78,7 +78,7 @@ def _parse_shard(text: str) -> tuple[int, int]:
     index, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= index <= count:
         raise RequestError(
-            f"--shard {text}: expected I/N, the I-th of N shares",
+            f"--shard: expected I/N, the I-th of N shares, got {text!r}",
             "for example --shard 2/4, with I from 1 to N",
         )
     _check_count(count)
@@ -115,7 +115,7 @@ def _parse_count(text: str) -> int:
     except RequestError as error:
         raise RequestError(f"--shards: {error}", _COUNT_HINT) from error
     if count < 1:
-        raise RequestError(f"--shards {text}: expected 1 or more", _COUNT_HINT)
+        raise RequestError(f"--shards: expected 1 or more, got {count}", _COUNT_HINT)
     _check_count(count)
     return count
 

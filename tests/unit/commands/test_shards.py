@@ -52,9 +52,15 @@ class ShardedDesk(ResumedDesk):
         return Environment(self.engine, cache, self.place / "runs")
 
     def run_shard(
-        self, index: int, count: int, plan: Path | None = None, baseline: str = "", **options: list[str]
+        self,
+        index: int,
+        count: int,
+        plan: Path | None = None,
+        baseline: str = "",
+        machine: str = "",
+        **options: list[str],
     ) -> StoredRun:
-        """One shard of so many, on a machine of its own."""
+        """One shard of so many, on a machine of its own, or on the one of this name."""
         self.kernel.jobs.clear()
         asked = parse_shard_request(
             f"{index}/{count}", str(plan or ""), baseline, "", self.place / "runs", ["./inv"]
@@ -64,7 +70,7 @@ class ShardedDesk(ResumedDesk):
             resolve_profile(self._settled(options), {}),
             self._tell,
             ["test"],
-            self.machine(str(index)),
+            self.machine(machine or str(index)),
             choose_shard=create_shard_chooser(asked),
         )
         self.directory = self.stored.directory
