@@ -286,7 +286,11 @@ def _format_shards(run: Run) -> dict[str, tuple[str, ...]]:
     if run.shard:
         share = f"{run.shard.name}, {len(run.cells)} of {format_count(run.shard.requests, 'request')}"
         return {"shard": (share,)}
-    return {"shards": tuple(map(_format_merged_shard, run.shards))} if run.shards else {}
+    if not run.shards:
+        return {}
+    more = len(run.shards) - limits.SHARDS
+    rest = [f"and {more} more"] if more > 0 else []
+    return {"shards": (*map(_format_merged_shard, run.shards[: limits.SHARDS]), *rest)}
 
 
 def _format_merged_shard(merged: MergedShard) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from matrix.commands.session import RUNS_DIRECTORY
 from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory
-from matrix.foreign_trees import walk_tree
+from matrix.foreign_trees import remove_tree, walk_tree
 from matrix.fs import create_private_directory, replace_file, translate_disk_full
 from matrix.plan import Request, compute_plan_digest, plan_requests
 from matrix.record.journal import (
@@ -98,20 +99,24 @@ def merge_shards(request: MergeRequest, argv: Sequence[str] = (), runs: Path = R
     name = generate_run_id(request.profile.name, started)
     directory = request.out or create_run_directory(runs, name)
     claim_run_directory(directory)
-    held = request.baseline
+    held, first = request.baseline, request.shards[0].run
     facts = {
         "id": directory.name if request.out is None else name,
         "command": format_command(*argv),
         "baseline": str(held.baseline.directory) if held and held.baseline else "",
         "known": str(held.known_file or "") if held else "",
+        "profile": {**first.profile, "out": str(request.out) if request.out else None},
     }
     cells = [create_blank_cell(each) for each in request.requests]
     merged = merge_records([stored.run for stored in request.shards], cells, facts)
-    for stored in request.shards:
-        _copy_files(stored, directory)
-    # Last: where it is, the files are.
-    with Journal(directory, merged) as journal:
-        stored_run = StoredRun(journal.snapshot_run(), directory)
+    with ExitStack() as on_error:
+        on_error.callback(remove_tree, directory)
+        for stored in request.shards:
+            _copy_files(stored, directory)
+        # Last: where it is, the files are.
+        with Journal(directory, merged) as journal:
+            stored_run = StoredRun(journal.snapshot_run(), directory)
+        on_error.pop_all()
     if request.out is None:
         link_latest_run(directory)
     return stored_run
