@@ -197,8 +197,8 @@ def _weigh_lane(lane: PlannedLane, usual: float) -> _Part:
     for _, cells in groupby(enumerate(lane.cells), key=lambda item: item[1].config_sha256 or item[0]):
         members = tuple(cell for _, cell in cells)
         groups.append((members, _weigh_group(members, typical)))
-    first = lane.cells[0].seconds or 0.0
-    return _Part(lane, tuple(groups), max(first, _START * typical))
+    first = lane.cells[0].seconds if lane.cells[0].config_sha256 else None
+    return _Part(lane, tuple(groups), first or _START * typical)
 
 
 def _weigh_group(members: Sequence[PlannedCell], typical: float) -> float:

@@ -349,8 +349,9 @@ def test_a_plan_that_cannot_be_resolved_here_is_not_split(desk: ShardedDesk) -> 
     assert not (desk.place / "runs").exists()
 
 
-def test_a_deadline_and_fail_fast_end_no_plan(desk: ShardedDesk) -> None:
-    stored = desk.run_shard(1, 2, deadline=["0s"], fail_fast=["yes"])
+def test_a_deadline_and_fail_fast_end_no_plan(desk: ShardedDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matrix.commands.run.monotonic", lambda: time.monotonic() - 1000)
+    stored = desk.run_shard(1, 2, deadline=["1s"], fail_fast=["yes"])
     assert len(stored.run.cells) == 12
     assert set(states(stored.run)) == {"not-run"}
 
@@ -389,8 +390,12 @@ def test_a_run_that_goes_on_keeps_its_share(desk: ShardedDesk) -> None:
             check_same_shard(run, said)
 
 
-def test_a_stopped_shard_is_told_of_to_the_same_shard_only(desk: ShardedDesk) -> None:
-    desk.run_shard(1, 2, deadline=["0s"])
+def test_a_stopped_shard_is_told_of_to_the_same_shard_only(
+    desk: ShardedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("matrix.commands.run.monotonic", lambda: time.monotonic() - 1000)
+        desk.run_shard(1, 2, deadline=["1s"])
     desk.events.clear()
     desk.run_shard(2, 2)
     assert [text for text in desk.notes() if "was stopped" in text] == []
