@@ -30,7 +30,7 @@ from matrix.record.run_model import ToolchainRecord
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolver import Resolver
 from matrix.resolve.tool_answers import ToolAnswers
-from matrix.shards.lane_split import CellTime
+from matrix.shards.lane_split import KnownTime
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree, find_missing_paths
 
@@ -245,7 +245,7 @@ class RunContext:
     examine: Callable[[BuiltCell], None] = _skip_examination
     finished: FinishedCells = field(default_factory=FinishedCells)
     elsewhere: frozenset[str] = frozenset()
-    note_time: Callable[[str, CellTime], None] | None = None
+    note_time: Callable[[str, KnownTime], None] | None = None
     cell_failed: threading.Event = field(default_factory=threading.Event)
 
     @cached_property

@@ -58,7 +58,9 @@ def parse_merge_request(
     """What these options ask for. RequestError, before anything is written, where the runs are no shards of
     one run, or something is at work on one of them."""
     if not names:
-        raise RequestError("no shard is named", "./inv merge RUN RUN names the run of each shard")
+        raise RequestError("merge needs 'dir'", "name the run of each shard: ./inv merge RUN RUN")
+    if not all(names):
+        raise RequestError("dir is empty", "leave it out, or give it a value")
     directory = expand_user_path(out).absolute() if out else None
     if directory is not None:
         check_directory_unused(directory)

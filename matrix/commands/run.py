@@ -48,7 +48,7 @@ from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
-from matrix.shards.lane_split import CellTime
+from matrix.shards.lane_split import KnownTime
 from matrix.shards.plan_file import ChosenShard
 from matrix.shell_words import format_command
 from matrix.side_failures import survive_failures
@@ -175,9 +175,10 @@ def limit_caches(profile: Profile, emit: EventSink, environment: Environment = L
 
 def plan_matrix(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
+    requests = plan_requests(profile)
     with (
         prepare_session(profile, emit, environment, build=False) as session,
-        resolve_plan(session, plan_requests(profile), emit) as context,
+        resolve_plan(session, requests, emit) as context,
     ):
         return context.journal.snapshot_run()
 
@@ -187,7 +188,7 @@ def resolve_plan(
     session: Session,
     requests: Sequence[Request],
     emit: EventSink,
-    note_time: Callable[[str, CellTime], None] | None = None,
+    note_time: Callable[[str, KnownTime], None] | None = None,
 ) -> Iterator[RunContext]:
     """What the lanes of a plan shared, with all of its requests resolved.
 

@@ -25,7 +25,7 @@ from matrix.record.profile_keys import describe_difference
 from matrix.record.run_directory import RECORD_LIMIT, find_run_directory, load_run
 from matrix.record.run_model import AxesKey, Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence
-from matrix.shards.lane_split import CellTime, PlannedCell, PlannedLane
+from matrix.shards.lane_split import KnownTime, PlannedCell, PlannedLane
 from matrix.shards.plan_file import ChosenShard, PlanFile, choose_share
 from matrix.user_files import expand_user_path, read_user_file
 
@@ -209,23 +209,25 @@ def plan_lanes(
 ) -> PlannedMatrix:
     """Resolve every request and record nothing. How long cells take is known from the baseline, or else from
     what this machine remembers."""
-    remembered: dict[str, CellTime] = {}
-    with prepare_session(profile, emit, environment, build=False) as session:
-        requests = plan_requests(profile)
-        with resolve_plan(session, requests, emit, remembered.__setitem__) as context:
-            planned = context.journal.snapshot_run()
-            times = remembered | _read_times(baseline, planned)
-            return PlannedMatrix(planned, _order_lanes(context, planned, times))
+    remembered: dict[str, KnownTime] = {}
+    requests = plan_requests(profile)
+    with (
+        prepare_session(profile, emit, environment, build=False) as session,
+        resolve_plan(session, requests, emit, remembered.__setitem__) as context,
+    ):
+        planned = context.journal.snapshot_run()
+        times = remembered | _read_times(baseline, planned)
+        return PlannedMatrix(planned, _order_lanes(context, planned, times))
 
 
-def _read_times(baseline: Run | None, planned: Run) -> dict[str, CellTime]:
+def _read_times(baseline: Run | None, planned: Run) -> dict[str, KnownTime]:
     """By a planned cell's id, what the same cell of the baseline took."""
-    took: dict[AxesKey, CellTime] = {}
+    took: dict[AxesKey, KnownTime] = {}
     if baseline is None:
         return {}
     for cell in baseline.cells:
         if cell.is_finished and cell.stages:
-            took[cell.axes_key] = CellTime(_measure_making(cell), f"{baseline.id}/{cell.id}")
+            took[cell.axes_key] = KnownTime(_measure_making(cell), f"{baseline.id}/{cell.id}")
     return {cell.id: took[cell.axes_key] for cell in planned.cells if cell.axes_key in took}
 
 
@@ -234,7 +236,9 @@ def _measure_making(cell: Cell) -> float:
     return cell.seconds if cell.evidence is Evidence.REMEMBERED else cell.own_seconds
 
 
-def _order_lanes(context: RunContext, planned: Run, times: Mapping[str, CellTime]) -> tuple[PlannedLane, ...]:
+def _order_lanes(
+    context: RunContext, planned: Run, times: Mapping[str, KnownTime]
+) -> tuple[PlannedLane, ...]:
     """The lanes of a plan, their cells as a lane that remembers nothing visits them."""
     cells = {cell.id: cell for cell in planned.cells}
     toolchains = context.session.catalog.toolchains
@@ -251,7 +255,7 @@ def _order_lanes(context: RunContext, planned: Run, times: Mapping[str, CellTime
 
 
 def _order_cells(
-    cells: Sequence[Cell], journal: Journal, times: Mapping[str, CellTime]
+    cells: Sequence[Cell], journal: Journal, times: Mapping[str, KnownTime]
 ) -> Iterator[PlannedCell]:
     twins: dict[str, list[Cell]] = {}
     for cell in cells:

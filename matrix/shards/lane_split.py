@@ -27,7 +27,7 @@ _STEP = 1.02
 """What the limit of a share is raised by, from a fair share on, until all fits."""
 
 
-class CellTime(NamedTuple):
+class KnownTime(NamedTuple):
     """What a cell took when it was made, and the run and cell that made it, as in ``RUN/CELL``."""
 
     seconds: float
@@ -79,7 +79,7 @@ class LanePiece:
 
 
 @dataclass(frozen=True)
-class Share:
+class PlanShare:
     """What one machine builds."""
 
     pieces: tuple[LanePiece, ...] = ()
@@ -132,7 +132,7 @@ class _Part:
         return LanePiece(self.lane, tuple(cells), self.cost)
 
 
-def split_lanes(lanes: Sequence[PlannedLane], count: int) -> tuple[Share, ...]:
+def split_lanes(lanes: Sequence[PlannedLane], count: int) -> tuple[PlanShare, ...]:
     """The lanes as ``count`` shares, of which each cell is in one. A share may be empty."""
     usual = _find_usual_seconds(lanes)
     parts = [_weigh_lane(lane, usual) for lane in lanes if lane.cells]
@@ -148,7 +148,7 @@ def split_lanes(lanes: Sequence[PlannedLane], count: int) -> tuple[Share, ...]:
     return whole
 
 
-def _pack_whole(parts: Iterable[_Part], count: int) -> tuple[Share, ...]:
+def _pack_whole(parts: Iterable[_Part], count: int) -> tuple[PlanShare, ...]:
     """Each into the share that has least by then."""
     packed: list[list[_Part]] = [[] for _ in range(count)]
     costs = [0.0] * count
@@ -159,7 +159,7 @@ def _pack_whole(parts: Iterable[_Part], count: int) -> tuple[Share, ...]:
     return _create_shares(packed)
 
 
-def _fill_shares(parts: Iterable[_Part], count: int, limit: float) -> tuple[Share, ...] | None:
+def _fill_shares(parts: Iterable[_Part], count: int, limit: float) -> tuple[PlanShare, ...] | None:
     """Shares that take no longer than the limit; None where they do not come to that.
 
     What fits nowhere as a whole is cut where the emptiest share is full, so there are fewer cuts than shares.
@@ -181,8 +181,8 @@ def _fill_shares(parts: Iterable[_Part], count: int, limit: float) -> tuple[Shar
     return _create_shares(packed)
 
 
-def _create_shares(packed: Iterable[Iterable[_Part]]) -> tuple[Share, ...]:
-    return tuple(Share(tuple(part.create_piece() for part in parts)) for parts in packed)
+def _create_shares(packed: Iterable[Iterable[_Part]]) -> tuple[PlanShare, ...]:
+    return tuple(PlanShare(tuple(part.create_piece() for part in parts)) for parts in packed)
 
 
 def _find_usual_seconds(lanes: Iterable[PlannedLane]) -> float:

@@ -18,7 +18,7 @@ from matrix.record.run_model import (
     Tool,
     ToolchainRecord,
 )
-from matrix.shards.lane_split import PlannedLane, Share, split_lanes
+from matrix.shards.lane_split import PlannedLane, PlanShare, split_lanes
 from matrix.shards.run_facts import list_differences
 
 _ANOTHER = "./inv plan --json, with the same options, prints a new one"
@@ -84,7 +84,9 @@ def _sum_seconds(lanes: Sequence[PlannedLane]) -> float | None:
     return round(sum(known), 1) if known else None
 
 
-def _describe_share(share: Share, name: str, order: Sequence[str], *, has_times: bool) -> dict[str, object]:
+def _describe_share(
+    share: PlanShare, name: str, order: Sequence[str], *, has_times: bool
+) -> dict[str, object]:
     return {
         "shard": name,
         "seconds": round(share.cost, 1) if has_times else None,

@@ -49,6 +49,8 @@ class _Machines:
         for key in ("shards", "command"):
             described.pop(key, None)
         described["profile"].pop("out")
+        for cell in described["cells"]:  # in the order in which they were printed
+            cell["diagnostics"].sort(key=str)
         findings = json.loads((out / "findings.json").read_text().replace(stored.run.id, "RUN"))
         return described | {"findings": findings}
 

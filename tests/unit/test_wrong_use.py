@@ -492,7 +492,7 @@ SHARDS = [
     Row("run --shard 1/2 --plan dir", "--plan dir cannot be read: Is a directory", "plan --json"),
     Row("run --shard 1/2 --plan blank", "--plan blank is no plan", "plan --json"),
     Row("run --shard 1/2 --plan binary", "--plan binary is no plan", "plan --json"),
-    Row("run --shard 1/2 --plan a-run/run.json", "is no plan: lanes: Field required", "plan --json"),
+    Row("run --shard 1/2 --plan runs/a-run/run.json", "is no plan: lanes: Field required", "plan --json"),
     Row("patch fix.patch --shard 1/2", "patch has no option '--shard'", "patch --help"),
     *(
         Row(f"plan --profile ok.toml --json --shards={text}", f"--shards: expected {says}", "--shards 4")
@@ -502,7 +502,7 @@ SHARDS = [
     Row("plan --profile ok.toml --shards 4", "--shards is for the plan as JSON", "add --json"),
     Row("plan --profile ok.toml --baseline a-run", "--baseline is for the plan as JSON", "add --json"),
     Row("plan --profile ok.toml --json --baseline nosuch", NO_SUCH_RUN, MAKES_ONE),
-    Row("merge", "merge needs 'dir'", "merge --help"),
+    Row("merge", "merge needs 'dir'", r"name the run of each shard"),
     Row(("merge", ""), "dir is empty", "leave it out"),
     Row("merge nosuch", NO_SUCH_RUN, MAKES_ONE),
     Row("merge empty", NO_SUCH_RUN, MAKES_ONE),

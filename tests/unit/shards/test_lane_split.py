@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from matrix.shards.lane_split import PlannedCell, PlannedLane, Share, split_lanes
+from matrix.shards.lane_split import PlannedCell, PlannedLane, PlanShare, split_lanes
 
 
 def lane(
@@ -22,11 +22,11 @@ def lane(
     return PlannedLane(arch=arch, toolchain=toolchain, base="defconfig", weight=weight, cells=tuple(cells))
 
 
-def costs(shares: Sequence[Share]) -> list[float]:
+def costs(shares: Sequence[PlanShare]) -> list[float]:
     return [round(share.cost, 1) for share in shares]
 
 
-def pieces(shares: Sequence[Share]) -> list[list[tuple[str, int]]]:
+def pieces(shares: Sequence[PlanShare]) -> list[list[tuple[str, int]]]:
     return [[(piece.lane.arch, len(piece.cells)) for piece in share.pieces] for share in shares]
 
 
