@@ -1,8 +1,10 @@
 """kmatrix's tasks: each calls a command, shows what it emits, and exits with its code. No logic here."""
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -29,6 +31,7 @@ from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import (
     BaselineOptions,
+    BaselineResult,
     apply_baseline,
     compare_stored_runs,
     parse_baseline_options,
@@ -56,8 +59,11 @@ from matrix.commands.shards import (
     plan_lanes,
 )
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
+from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
+from matrix.commands.watch_request import WatchRequest, hold_watch, parse_watch_request
 from matrix.error_report import format_message
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode, choose_worse_code
@@ -69,13 +75,17 @@ from matrix.shards.plan_file import format_plan_file
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
-from reports import NO_OPTIONS, ReportOptions, show_run, write_run_reports, write_verdict_reports
+from reports import NO_OPTIONS, ReportOptions, write_run_reports, write_verdict_reports
+from reports.baseline_view import BaselineView
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
-from reports.format_outputs import FORMAT_HELP, FormatOutputs, parse_format_outputs
+from reports.format_outputs import FORMAT_HELP, parse_format_outputs
 from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
+from reports.kcidb import render_run_kcidb, render_verdict_kcidb
+from reports.kcidb_objects import parse_submitter
 from reports.log_formats import select_log_format
+from reports.mail_run import render_run_mail
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
@@ -87,6 +97,7 @@ from reports.task_output import (
     show_regression,
     show_reproducer,
     show_shell_banner,
+    show_submission,
 )
 from reports.terminal import show_plan, show_run_summary
 
@@ -136,6 +147,7 @@ def run(
         profile = resumption.profile
         check_same_shard(resumption.run, shard)
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    outputs.require_run()
     outputs.check_files(profile.out)
     if asked or (resumption and resumption.run.shard):
         baseline = known = ""  # A shard has a part of the cells: what is new or lost is merge's to say.
@@ -144,39 +156,38 @@ def run(
     if baseline_options or asked:
         chooser = create_shard_chooser(asked) if asked else None
         begin = partial(run_matrix, baseline=baseline_options, choose_shard=chooser)
-    with display_progress(console) as emit:
-        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
-    code = _conclude_run(stored, profile, baseline_options, outputs, console)
+    with outputs.guard_display(console):
+        with display_progress(console) as emit:
+            stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+        code, result = _report_run(stored, baseline_options, profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
     # Last: what the run itself found is told however this ends.
-    return choose_worse_code(code, _verify_run(profile, stored, console))
+    with outputs.guard_display(console):
+        return choose_worse_code(code, _verify_run(profile, stored, console))
 
 
-def _conclude_run(
-    stored: StoredRun,
-    profile: Profile,
-    baseline_options: BaselineOptions | None,
-    outputs: FormatOutputs,
-    console: Console,
-) -> int:
-    """Write a run's findings and reports, show it, and return its exit code."""
+def _report_run(
+    stored: StoredRun, options: BaselineOptions | None, profile: Profile, console: Console
+) -> tuple[ExitCode, BaselineResult | None]:
+    """Show a run that was built, and write its reports; its exit code, and what its baseline makes of it."""
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
         write_run_reports(stored)
     show_run_summary(stored, console)
-    options = NO_OPTIONS
-    if baseline_options is None:
-        code = _compute_exit_code(stored.run, profile)
-    else:
-        result = apply_baseline(stored, baseline_options, werror=profile.werror)
-        options = ReportOptions(regression=result.regression, known_issues=result.known_issues)
-        with survive_failures("the run's reports"):
-            write_run_reports(stored, options)
-        show_regression(result.regression, result.known_issues, console)
-        code = result.exit_code
-    outputs.write_run_files(stored, options)
-    if outputs.has_stdout:
-        show_run(stored, outputs.stdout_format, Console(), options)
-    return code
+    if options is None:
+        return _compute_exit_code(stored.run, profile), None
+    result = apply_baseline(stored, options, werror=profile.werror)
+    with survive_failures("the run's reports"):
+        write_run_reports(stored, _build_report_options(result))
+    show_regression(result.regression, result.known_issues, console)
+    return result.exit_code, result
+
+
+def _build_report_options(result: BaselineResult | None) -> ReportOptions:
+    """What a run's reports have of its baseline and of what is known."""
+    if result is None:
+        return NO_OPTIONS
+    return ReportOptions(regression=result.regression, known_issues=result.known_issues)
 
 
 @define_task(
@@ -198,17 +209,70 @@ def merge(
 ) -> int:
     """Make one run of the runs of its shards; the exit code is the whole run's."""
     outputs, command = parse_format_outputs(format), read_command_line()
+    outputs.require_run()
     outputs.check_files(out or None)
     request = parse_merge_request(dir, out, baseline, known, RUNS_DIRECTORY, command)
     stored = merge_shards(request, command)
     console = Console(stderr=outputs.has_stdout)
-    return _conclude_run(stored, request.profile, request.baseline, outputs, console)
+    with outputs.guard_display(console):
+        code, result = _report_run(stored, request.baseline, request.profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
+    return code
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
     with survive_failures("what verifies the run"), display_progress(console) as emit:
         return verify_run(profile, stored, emit)
     return ExitCode.PASSED  # what failed has an exit code of its own
+
+
+@define_task(
+    *(name for name in PROFILE_OPTIONS if name != "out"),
+    own=[
+        ("every", "1h", "from the begin of one look to the next, such as 30m"),
+        (
+            "once",
+            False,
+            "look once, and exit with the code of the run that was due, or 0: for cron and timers",
+        ),
+        (
+            "fetch",
+            "",
+            "before each look, let git on this machine fetch this remote: of a repository of your own",
+        ),
+        ("known", "", "a TOML file of reviewed findings, which are no news and do not fail a run"),
+        ("mail-to", "", "a mailbox's file, or a program that reads a mail: what is new, fixed or lost"),
+    ],
+)
+def watch(profile: Profile, *, every: str, once: bool, fetch: str, known: str, mail_to: str) -> int:
+    """Build each newest commit of a branch once, --source DIR@BRANCH, against the last good run before it.
+
+    The last good run is the newest that ended by itself with the fewest cells without a result. It may have
+    failed: what it found is known then.
+    """
+    request = parse_watch_request(profile, every, fetch, known, mail_to)
+    console = Console()
+
+    def look() -> int:
+        with display_progress(console) as emit:
+            seen = look_at_branch(request, read_command_line(), emit)
+        return _report_look(request, seen, console)
+
+    with hold_watch(request, RUNS_DIRECTORY):
+        print_lines(console, iterate_mail_notes(request))
+        return look() if once else repeat_looks(request.seconds, look, partial(print_line, console))
+
+
+def _report_look(request: WatchRequest, seen: Look, console: Console) -> int:
+    if seen.stored is None:
+        return ExitCode.PASSED
+    run_code, result = _report_run(seen.stored, seen.baseline, request.profile, console)
+    since = BaselineView(result.regression) if result and result.regression else None
+    with survive_failures("the mail"):
+        hand_on_mail(request, seen, result, render_run_mail(seen.stored, since=since))
+    if seen.is_new:
+        return choose_worse_code(run_code, _verify_run(request.profile, seen.stored, console))
+    return run_code
 
 
 @define_task(
@@ -238,7 +302,7 @@ def plan(profile: Profile, *, json: bool, shards: str, baseline: str) -> int:
     return compute_plan_exit_code(planned)
 
 
-def _compute_exit_code(done: Run, profile: Profile) -> int:
+def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
     return compute_run_exit_code(
         [c.state for c in done.cells],
         interrupted=done.interrupted,
@@ -273,19 +337,54 @@ def report(
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict, Console())
+        outputs.show_verdict(*stored_verdict)
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
     regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, Console(), ReportOptions(regression=regression, single_file=single_file))
+    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 
 def _load_stored_run(run: str) -> StoredRun:
     return StoredRun.load(find_run_directory(run, RUNS_DIRECTORY, read_command_line()))
+
+
+@define_task(
+    own=[
+        ("run", POSITIONAL, "a run's or a verdict's directory, or its name under runs/"),
+        ("url", "", "the server's address, https://HOST; http:// only on this machine"),
+        ("origin", "", "the name that KernelCI knows your CI system by; or the variable KMATRIX_ORIGIN"),
+        ("token-file", "", "a file with the server's token, which not everybody can read"),
+        ("tree", "", "the tree's well-known name, such as mainline"),
+        ("repository", "", "the https:// address of its git repository"),
+        ("branch", "", "the branch of it that was built"),
+        ("files-url", "", "where the run's directory can be read by others: for links to logs and .configs"),
+        ("wait", DEFAULT_WAIT, "how long to ask whether it was processed; 0 does not ask"),
+        ("dry-run", False, "print what would be sent, and send nothing"),
+    ]
+)
+def submit(
+    *, run: str, url: str, token_file: str, wait: str, dry_run: bool, origin: str, **source: str
+) -> int:
+    """Send a run or a verdict to KCIDB, KernelCI's database: the one task that sends anything."""
+    submitter = parse_submitter(origin or os.environ.get("KMATRIX_ORIGIN", ""), **source)
+    token = os.environ.get("KMATRIX_TOKEN")
+    request = None if dry_run else parse_submit_request(url, token_file, token, wait)
+    stored_verdict = find_verdict(run, RUNS_DIRECTORY)
+    if stored_verdict is not None:
+        verdict, runs = stored_verdict
+        document = render_verdict_kcidb(verdict, runs[0], runs[-1], submitter)
+    else:
+        document = render_run_kcidb(_load_stored_run(run), submitter)
+    if request is None:
+        sys.stdout.write(document)
+        return 0
+    show = partial(show_submission, request.server.http.host, Console())
+    send_submission(request, document, show)
+    return 0
 
 
 @define_task(
@@ -325,12 +424,13 @@ def patch(
         profile = given.build_profile()
         outputs.check_files(profile.out)
         evaluate = partial(evaluate_patch, profile, asked, argv=read_command_line())
-    with display_progress(Console(stderr=outputs.has_stdout)) as emit:
+    console = Console(stderr=outputs.has_stdout)
+    with outputs.guard_display(console), display_progress(console) as emit:
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost)
-    outputs.show_verdict(result.verdict, result.runs, Console(), options)
+    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
     return result.exit_code
@@ -360,7 +460,7 @@ def compare(
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, Console(), ReportOptions(allow_lost=allow_lost))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
     return code
 
 
@@ -611,8 +711,8 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, merge, patch),
-        "What a run found": (report, explain, compare, history, repro, shell),
+        "The main job": (setup, run, plan, merge, patch, watch),
+        "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, bench, lint),

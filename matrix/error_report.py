@@ -26,16 +26,27 @@ def run_reporting_errors(work: Callable[[], int]) -> int:
     return _report_side_failures(_run_to_exit_code(work))
 
 
-def _run_to_exit_code(work: Callable[[], int]) -> int:
+def run_telling_errors(work: Callable[[], int]) -> int:
+    """The same for one of several pieces of work: what of it fails, or beside it, is told, and is its exit
+    code. Ctrl-C and bugs are raised: they end all."""
+    return _report_side_failures(_run_telling_errors(work))
+
+
+def _run_telling_errors(work: Callable[[], int]) -> int:
     try:
         return work()
     except KmatrixError as error:
         return _report_error(error.exit_code, str(error), error.hint)
-    except KeyboardInterrupt:
-        return _report_error(ExitCode.INTERRUPTED, "interrupted")
     except OSError as error:
         # Files, sockets and processes fail for reasons of the machine's.
         return _report_error(ExitCode.MACHINE_FAULT, _describe_os_error(error), _format_trace_hint())
+
+
+def _run_to_exit_code(work: Callable[[], int]) -> int:
+    try:
+        return _run_telling_errors(work)
+    except KeyboardInterrupt:
+        return _report_error(ExitCode.INTERRUPTED, "interrupted")
     except MemoryError:
         return _report_error(ExitCode.MACHINE_FAULT, "there is no memory left", "use fewer lanes: --lanes 1")
     except Exception as error:  # noqa: BLE001 - whatever comes here is a bug, and is reported as one

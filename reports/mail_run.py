@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
 from matrix.record.run_model import Run
 from matrix.record.states import PROVEN_STATES
 from matrix.verdict.verdict_model import FindingChange
 from reports import mail_text, summary
+from reports.baseline_view import BaselineView
 from reports.changes import format_arch_counts
 from reports.finding_view import FindingView
 from reports.formatting import format_count
@@ -28,27 +30,55 @@ def render_run_mail(
     origin: MailOrigin = NO_ORIGIN,
     *,
     new: Iterable[FindingChange] | None = None,
+    since: BaselineView | None = None,
 ) -> str:
     """What a run was made on, and its findings, each with condition, compilers, recipe and messages.
 
-    ``new``: with a baseline, what is new since; its messages are marked with ``>>``.
+    ``new``: with a baseline, what is new since; its messages are marked with ``>>``. ``since``: all that
+    changed since a baseline. The subject and the first lines say it, and new findings come first then.
     """
+    if since is not None:
+        new = since.regression.new_findings
     keys = None if new is None else frozenset(key for change in new for key in change.keys)
-    subject = f"[kmatrix] Linux {stored.run.source.version}: {summary.format_run_headline(stored)}"
-    body = mail_text.fit_body(partial(_render_run_body, stored, keys))
+    headline = summary.format_run_headline(stored) if since is None else since.headline
+    subject = f"[kmatrix] Linux {stored.run.source.version}: {headline}"
+    body = mail_text.fit_body(partial(_render_run_body, stored, keys, since))
     log = mail_text.format_log_tail(stored, stored.find_unexplained_cells())
     return render_mail(format_new_headers(subject, origin), [*body, *log])
 
 
-def _render_run_body(stored: StoredRun, new: frozenset[str] | None, most: MailLimits) -> Iterator[str]:
+def _render_run_body(
+    stored: StoredRun, new: frozenset[str] | None, since: BaselineView | None, most: MailLimits
+) -> Iterator[str]:
     yield from _render_source_fields(stored.run, most)
     yield from wrap_paragraph(format_sentence(summary.format_run_headline(stored)), most.prose)
-    for finding in stored.findings.findings[: most.findings]:
+    yield from _render_changes(since, most) if since else ()
+    # New ones first, as there may not be room for all; else in their order.
+    findings = sorted(stored.findings.findings, key=lambda finding: not _is_new(finding, new))
+    for finding in findings[: most.findings]:
         view = mail_text.view_finding(stored, finding, most)
         yield from _render_finding_fields(view, most)
         yield from _render_reproduction(view)
         yield from _render_messages(view, new, most)
     yield from wrap_paragraph(" ".join(_list_omissions(stored, most)), most.prose)
+
+
+def _is_new(finding: Finding, new: frozenset[str] | None) -> bool:
+    return bool(new) and not frozenset(new or ()).isdisjoint(finding.keys)
+
+
+def _render_changes(since: BaselineView, most: MailLimits) -> Iterator[str]:
+    """What became of the baseline's findings and cells, in counts; those that are gone and lost by name."""
+    yield from wrap_paragraph(format_sentence(f"since {since.run}: {since.headline}"), most.prose)
+    named = [
+        *((name, [row.title for row in rows]) for name, rows in since.gone_findings.items()),
+        *((name, [cell.id for cell in cells]) for name, cells in since.changed_cells.items()),
+    ]
+    for name, lines in named:
+        more = len(lines) - most.cells
+        cut = [f"and {more} more"] if more > 0 else []
+        yield from format_verbatim_field(name, [*lines[: most.cells], *cut], most.cells + 1)
+    yield from [""] if named else []
 
 
 def _render_source_fields(run: Run, most: MailLimits) -> Iterator[str]:
@@ -98,7 +128,7 @@ def _render_messages(view: FindingView, new: frozenset[str] | None, most: MailLi
     """What the compilers print, in the robot's words for what is new."""
     kinds = sorted({f"{severity}s" for severity in view.finding.severity.values()})
     known = "" if new is None else " (new ones prefixed by >>)"
-    mark = ">>" if new and not new.isdisjoint(view.finding.keys) else ""
+    mark = ">>" if _is_new(view.finding, new) else ""
     yield f"All {' and '.join(kinds)}{known}:"
     yield ""
     for lines in mail_text.list_messages(view, most):

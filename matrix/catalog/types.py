@@ -86,7 +86,8 @@ def _check_size(low: int, text: str) -> str:
     return text
 
 
-def _check_duration(text: str) -> str:
+def check_duration(text: str) -> str:
+    """The text of a duration, which is not too long. ValueError where it is, or is none."""
     if parse_duration(text) > _MAX_DURATION:
         raise ValueError(f"expected a duration of at most {_MAX_DURATION // 86400}d, got {text!r}")
     return text
@@ -135,7 +136,7 @@ def _check_make_value(value: str) -> str:
 Size = Annotated[str, AfterValidator(partial(_check_size, _MIN_MEMORY))]
 CacheSize = Annotated[str, AfterValidator(partial(_check_size, _MIN_CACHE_SIZE))]
 Share = Annotated[str, AfterValidator(_check_share)]
-Duration = Annotated[str, AfterValidator(_check_duration)]
+Duration = Annotated[str, AfterValidator(check_duration)]
 Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
 SymbolValue = Annotated[str, AfterValidator(_validator_from_check(check_value))]
 MakeVariables = dict[

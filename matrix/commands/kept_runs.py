@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.fs import try_lock_path
@@ -61,6 +63,20 @@ def find_unfinished_run(request: Run, runs: Path) -> RunDirectory | None:
                 is_stopped = _is_stopped(stored.run)
                 return stored if is_stopped and not is_run_held(directory) else None
     return None
+
+
+def find_runs_of(profile: Mapping[str, object], runs: Path, commit: str = "") -> Iterator[RunDirectory]:
+    """The runs in a folder that asked for the same as this profile, as it is recorded, the newest first: of
+    this commit of its repository, or of any."""
+    needed = f'"commit": "{commit}"'.encode() if commit else b'"spec": ' + to_json(profile["source"])
+    for directory in list_run_directories(runs):
+        # Few are what is looked for, and to read a whole record takes long.
+        stored = _load_or_none(directory) if needed in _read_head(directory) else None
+        if stored is None or list_differing_keys(profile, stored.run.profile):
+            continue
+        git = stored.run.source.git
+        if not commit or (git is not None and git.commit == commit):
+            yield stored
 
 
 def describe_stopped_run(stored: RunDirectory) -> str:

@@ -24,7 +24,10 @@ from matrix.record.states import (
     compute_run_exit_code,
 )
 from matrix.verdict.comparison import compare_runs
+from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
+
+_GONE_OUTCOMES = frozenset({FindingOutcome.FIXED, FindingOutcome.LOST, FindingOutcome.GONE})
 
 
 def _require_text(text: str) -> str:
@@ -117,6 +120,17 @@ class Regression:
     undecided_cells: tuple[CellChange, ...]
     removed_count: int
     added_count: int
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is new, fixed or lost. What is known is no news, nor what is not claimed."""
+        return bool(
+            self.new_findings
+            or self.broken_cells
+            or self.lost_cells
+            or any(classify_outcome(row) in _GONE_OUTCOMES for row in self.verdict.findings)
+            or any(cell.transition is Transition.FIXED for cell in self.verdict.cells)
+        )
 
 
 def compare_with_baseline(

@@ -355,6 +355,26 @@ RUNS = [
     Row("history --run verdict", "verdict is no run, but holds 2: before, after", "name one:"),
     Row("history --run a-run --format htm", r"no format 'htm' of a history \(nearest: 'html'\)", "formats:"),
     Row("report --run a-run --single-file", "for pages, not for the format terminal", "add --format html"),
+    *(
+        Row(f"watch --profile ok.toml {words}", says, hint)
+        for words, says, hint in (
+            ("", "only a branch can be watched, and the source is tree", "--source /srv/linux@origin/master"),
+            ("--source debian:linux-source-6.12", "only a branch can be watched", "DIR@BRANCH"),
+            ("--source gone@master", "no source 'gone@master'", "A source is DIR"),
+            ("--source tree@x --every often", "--every: expected a duration", "--every 1h"),
+            ("--source tree@x --every 9999d", "--every: expected a duration of at most", "--every 1h"),
+            ("--source tree@x --fetch=--all", "--fetch '--all' names no remote", "--fetch origin"),
+            ("--source tree@x --known gone.toml", "gone.toml", ""),
+            ("--source tree@x --mail-to tree", "is neither a file nor a program", "mailbox's file"),
+            ("--source tree@x --mail-to gone/box", "there is no directory", "make it"),
+            ("--source tree@x --out there", "watch has no option '--out'", "watch --help"),
+        )
+    ),
+    Row(
+        ("watch", "--profile", "ok.toml", "--source", "tree@x", "--mail-to", "nosuch you@example.org"),
+        "there is no program 'nosuch' here",
+        "with its arguments",
+    ),
     Row("compare", "compare needs 'before' and 'after'", "compare --help"),
     Row("compare a-run", "compare needs 'after'", "compare --help"),
     Row(("compare", "a-run", ""), "after is empty", "leave it out"),

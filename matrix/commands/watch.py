@@ -1,0 +1,228 @@
+"""Look at a branch again and again: its newest commit is built once, and held against the last good run.
+
+What was built is told by the runs themselves: there is no other state that could disagree with them.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matrix.commands.compare import BaselineOptions, BaselineResult, parse_baseline_options
+from matrix.commands.host_command import run_host_command
+from matrix.commands.kept_runs import find_runs_of, is_run_held
+from matrix.commands.restore import check_restorable
+from matrix.commands.resume import check_tool, reopen_run, resume_run
+from matrix.commands.run import run_matrix
+from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, choose_safe_user
+from matrix.commands.watch_request import WatchRequest
+from matrix.engine.images import ensure_base_image
+from matrix.error_report import run_telling_errors
+from matrix.errors import MachineError, RequestError
+from matrix.exit_codes import ExitCode
+from matrix.findings.stored_run import StoredRun
+from matrix.foreign_files import ForeignDirectory
+from matrix.fs import write_atomically
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.run_directory import RunDirectory, holds_run
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.shell_words import format_command
+from matrix.source.git import GitCommit, resolve_commit
+from matrix.source.sandbox import Sandbox
+
+WATCH_MAIL_FILE = "mail.txt"
+"""The mail of a run that was handed on; empty where there was nothing to tell. It is written afterwards: a
+watch that is killed between them hands the mail on twice, and never loses it."""
+_FETCH_SECONDS = 1800.0
+_MAX_RESUMED = 3
+"""How often a run goes on that faults of the machine left incomplete, before it is taken as it is."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the branch came to: the run of its newest commit, and what that is held against.
+
+    ``is_new``: this look built it, or some of it. Without a run there was nothing to do.
+    """
+
+    stored: StoredRun | None = None
+    baseline: BaselineOptions | None = None
+    is_new: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the run is over: nothing goes on with it."""
+        return self.stored is not None and not _is_to_go_on(self.stored.run)
+
+
+NOTHING_TO_DO = Look()
+
+
+def look_at_branch(
+    request: WatchRequest,
+    command: Sequence[str],
+    emit: EventSink,
+    environment: Environment = LOCAL_ENVIRONMENT,
+) -> Look:
+    """Build the newest commit of the branch, unless it was built; go on with its run where that was stopped.
+
+    KmatrixError where it could not be looked at, or not be built.
+    """
+    if request.remote:
+        fetch_remote(request)
+    commit = _resolve_newest_commit(request, emit, environment)
+    runs = [*find_runs_of(request.record, environment.runs, commit.id)]
+    shown = f"{request.source.revision} is at {commit.describe}"
+    if any(is_run_held(found.directory) for found in runs):
+        emit(ProgressNote(f"{shown}, which is being built already."))
+        return NOTHING_TO_DO
+    if runs and _is_to_go_on(runs[0].run):
+        resumed = _resume_or_give_up(runs[0], request, emit, environment)
+        if resumed is not None:
+            return Look(resumed, _choose_baseline(request, resumed.run, command, environment), is_new=True)
+    elif runs:
+        emit(ProgressNote(f"{shown}, which was built: {runs[0].name}"))
+        return _find_untold_run(runs[0], request, command, environment)
+    emit(ProgressNote(f"{shown}, which is new."))
+    baseline = _choose_baseline(request, None, command, environment)
+    stored = run_matrix(request.profile, emit, command, environment, baseline=baseline)
+    return Look(stored, baseline, is_new=True)
+
+
+def fetch_remote(request: WatchRequest) -> None:
+    """Let git fetch on this machine, as its user does: with the repository's own settings, so that it must be
+    the user's own, and without asking. MachineError where it fails."""
+    command = ["git", "-C", str(request.source.path), "fetch", "--quiet", "--end-of-options", request.remote]
+    asks_nothing = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    ended = run_host_command(command, _FETCH_SECONDS, environment=asks_nothing)
+    if ended.exit:
+        raise MachineError(
+            f"{request.source.path} could not be brought up to date: {ended.describe()}",
+            f"see {format_command('git', '-C', str(request.source.path), 'fetch', request.remote)}",
+        )
+
+
+def _resolve_newest_commit(request: WatchRequest, emit: EventSink, environment: Environment) -> GitCommit:
+    engine, cache = environment.find_engine(), environment.open_cache()
+    user = choose_safe_user(engine, engine.query_info(), emit)
+    sandbox = Sandbox(engine, ensure_base_image(engine, emit), user, cache=cache.layout.root)
+    return resolve_commit(request.source.path, request.source.revision, sandbox)
+
+
+def _is_to_go_on(run: Run) -> bool:
+    """Whether a run was killed or interrupted, or has cells that a fault of the machine ended, which may work
+    now. What its own deadline or its first failure left out stays out."""
+    if run.finished is None or run.interrupted:
+        return True
+    return len(run.pauses) < _MAX_RESUMED and any(cell.state is State.INFRA for cell in run.cells)
+
+
+def _resume_or_give_up(
+    stopped: RunDirectory, request: WatchRequest, emit: EventSink, environment: Environment
+) -> StoredRun | None:
+    """The run, gone on with; None where it cannot be, as kmatrix or an image has changed: then a new run
+    takes what is remembered of it."""
+    try:
+        check_restorable(stopped.run, "there is nothing to go on with", stopped.name)
+        check_tool(stopped.run.tool, stopped.run.id)
+        resumption = reopen_run(stopped.directory, request.profile)
+        emit(ProgressNote(f"{stopped.name} was stopped, and goes on."))
+        return resume_run(resumption, emit, environment)
+    except RequestError as error:
+        emit(ProgressNote(f"{error}; its commit is built again."))
+        return None
+
+
+def _find_untold_run(
+    found: RunDirectory, request: WatchRequest, command: Sequence[str], environment: Environment
+) -> Look:
+    """The run whose mail was not handed on: its watch was killed, or the mail did not get through."""
+    if request.mail is None or ForeignDirectory(found.directory).stat_file(WATCH_MAIL_FILE) is not None:
+        return NOTHING_TO_DO
+    return Look(StoredRun.load(found.directory), _choose_baseline(request, found.run, command, environment))
+
+
+def _choose_baseline(
+    request: WatchRequest, run: Run | None, command: Sequence[str], environment: Environment
+) -> BaselineOptions | None:
+    """What a run is held against: what it was begun with, else the last good run before it."""
+    directory = Path(run.baseline) if run is not None and run.baseline else None
+    if directory is None or not holds_run(directory):
+        good = find_good_run(request, environment.runs, run)
+        directory = good.directory if good else None
+    return parse_baseline_options(
+        str(directory or ""), request.known, environment.runs, request.profile, command
+    )
+
+
+def find_good_run(request: WatchRequest, runs: Path, before: Run | None = None) -> RunDirectory | None:
+    """The last good run of a request, before another one: of those that ended by themselves, the newest of
+    those with the fewest cells without a result. None where there is none.
+
+    It may have failed: what it found is known then, and is not told again.
+    """
+    best, fewest = None, 0
+    for found in find_runs_of(request.record, runs):
+        if found.run.finished is None or found.run.interrupted or not _is_before(found.run, before):
+            continue
+        untried = sum(not cell.is_finished for cell in found.run.cells)
+        if best is None or untried < fewest:
+            best, fewest = found, untried
+        if not untried:
+            break
+    return best
+
+
+def _is_before(run: Run, other: Run | None) -> bool:
+    return other is None or (run.id != other.id and run.started < other.started)
+
+
+def hand_on_mail(request: WatchRequest, look: Look, result: BaselineResult | None, mail: str) -> bool:
+    """Hand on the mail of a complete run in which something is new, fixed or lost; whether it was.
+
+    MachineError where it does not get through: the next look tries again.
+    """
+    if request.mail is None or look.stored is None or not look.is_complete:
+        return False
+    told = mail if has_news(look.stored, result) else ""
+    if told:
+        request.mail.deliver(told)
+    write_atomically(look.stored.directory / WATCH_MAIL_FILE, told)
+    return bool(told)
+
+
+def has_news(stored: StoredRun, result: BaselineResult | None) -> bool:
+    """Whether anything is new, fixed or lost in a run. Without a baseline, all is new that is not known."""
+    if result is not None and result.regression is not None:
+        return result.regression.has_news
+    excused = result.known_issues.excused_by if result is not None else {}
+    return any(finding.id not in excused for finding in stored.findings.findings) or bool(
+        stored.find_unexplained_cells()
+    )
+
+
+def repeat_looks(
+    seconds: int,
+    look: Callable[[], int],
+    tell: Callable[[str], None],
+    wait: Callable[[float], None] = time.sleep,
+) -> int:
+    """Look, wait until ``seconds`` have passed since that look began, and look again; until Ctrl-C.
+
+    A look that fails is told, and does not end this. After one that took longer the next begins at once.
+    """
+    while True:
+        began = time.monotonic()
+        code = run_telling_errors(look)
+        if code == ExitCode.INTERRUPTED:
+            return code
+        left = max(0.0, seconds - (time.monotonic() - began))
+        tell(f"The next look is at {time.strftime('%H:%M:%S', time.localtime(time.time() + left))}.")
+        wait(left)
+
+
+def iterate_mail_notes(request: WatchRequest) -> Iterator[str]:
+    """What is said before the first look: a program that is not found is taken for a file."""
+    if request.mail is not None:
+        yield f"Mails go to {request.mail}."
