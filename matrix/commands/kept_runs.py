@@ -1,7 +1,7 @@
 """The runs that are kept in a folder: which are at work, which were killed, which ask for the same."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -66,13 +66,13 @@ def find_unfinished_run(request: Run, runs: Path) -> RunDirectory | None:
 
 
 def find_runs_of(profile: Mapping[str, object], runs: Path, commit: str = "") -> Iterator[RunDirectory]:
-    """The runs in a folder that asked for the same as this profile, as it is recorded, the newest first: of
-    this commit of its repository, or of any."""
+    """The whole runs in a folder that asked for the same as this profile, as it is recorded, the newest first:
+    of this commit of its repository, or of any."""
     needed = f'"commit": "{commit}"'.encode() if commit else b'"spec": ' + to_json(profile["source"])
     for directory in list_run_directories(runs):
         # Few are what is looked for, and to read a whole record takes long.
         stored = _load_or_none(directory) if needed in _read_head(directory) else None
-        if stored is None or list_differing_keys(profile, stored.run.profile):
+        if stored is None or stored.run.shard or list_differing_keys(profile, stored.run.profile):
             continue
         git = stored.run.source.git
         if not commit or (git is not None and git.commit == commit):
