@@ -66,7 +66,7 @@ def find_unfinished_run(request: Run, runs: Path) -> RunDirectory | None:
 
 
 def find_runs_of(profile: Mapping[str, object], runs: Path, commit: str = "") -> Iterator[RunDirectory]:
-    """The whole runs in a folder that asked for the same as this profile, as it is recorded, the newest first:
+    """The whole runs in a folder that asked for the same as this recorded profile, the newest first:
     of this commit of its repository, or of any."""
     needed = f'"commit": "{commit}"'.encode() if commit else b'"spec": ' + to_json(profile["source"])
     for directory in list_run_directories(runs):
