@@ -41,6 +41,8 @@ REPEATED_CELLS = 4
 ORIGIN_RUNS = 2
 """Runs that remembered cells come from."""
 WARNING_FLAGS = 8
+SHARDS = 16
+"""Shards of a merged run, each with its time."""
 REGRESSIONS = 10
 """Findings, and cells, that are new or lost since a baseline."""
 
