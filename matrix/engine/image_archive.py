@@ -119,7 +119,7 @@ def _read_manifest(members: Mapping[str, bytes]) -> dict[str, str]:
             raise ValueError(f"{image['Config']} is not what its name says")
         if not image["RepoTags"]:
             raise ValueError("an image in it has no name")
-        ids |= {str(name): f"sha256:{match[1]}" for name in image["RepoTags"]}
+        ids |= {_shorten_name(name): f"sha256:{match[1]}" for name in image["RepoTags"]}
     for other in set(_list_index_names(members)) - set(ids):
         raise ValueError(f"its index has {other}, and its manifest has not")
     return ids
@@ -130,6 +130,11 @@ def _list_index_names(members: Mapping[str, bytes]) -> Iterator[str]:
         annotations = manifest.get("annotations") or {}
         # The second key has a tag alone.
         if name := annotations.get(_NAME_KEYS[0]):
-            yield str(name).removeprefix("docker.io/")
+            yield _shorten_name(name)
         elif ":" in annotations.get(_NAME_KEYS[1], ""):
-            yield str(annotations[_NAME_KEYS[1]]).removeprefix("docker.io/")
+            yield _shorten_name(annotations[_NAME_KEYS[1]])
+
+
+def _shorten_name(name: object) -> str:
+    """A name as kmatrix has it: Podman writes it with the registry that is meant where none is named."""
+    return str(name).removeprefix("docker.io/")
