@@ -1,7 +1,9 @@
 """kmatrix's tasks: each calls a command, shows what it emits, and exits with its code. No logic here."""
 
+import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -60,6 +62,7 @@ from matrix.commands.setup import (
     set_up_machine,
 )
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
+from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
 from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
@@ -74,13 +77,15 @@ from matrix.record.states import compute_run_exit_code
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
-from reports import NO_OPTIONS, ReportOptions, show_run, write_run_reports, write_verdict_reports
+from reports import NO_OPTIONS, ReportOptions, write_run_reports, write_verdict_reports
 from reports.baseline_view import BaselineView
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
 from reports.format_outputs import FORMAT_HELP, parse_format_outputs
 from reports.history_view import HISTORY_FORMATS, HistoryView, select_history_format
+from reports.kcidb import render_run_kcidb, render_verdict_kcidb
+from reports.kcidb_objects import parse_submitter
 from reports.log_formats import select_log_format
 from reports.mail_run import render_run_mail
 from reports.progress import display_progress
@@ -94,6 +99,7 @@ from reports.task_output import (
     show_regression,
     show_reproducer,
     show_shell_banner,
+    show_submission,
 )
 from reports.terminal import show_plan, show_run_summary
 
@@ -136,23 +142,23 @@ def run(
     else:
         profile = resumption.profile
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    outputs.require_run()
     outputs.check_files(profile.out)
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
     begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
-    with display_progress(console) as emit:
-        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
-    code, result = _report_run(stored, baseline_options, profile, console)
-    options = _build_report_options(result)
-    outputs.write_run_files(stored, options)
-    if outputs.has_stdout:
-        show_run(stored, outputs.stdout_format, Console(), options)
+    with outputs.guard_display(console):
+        with display_progress(console) as emit:
+            stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+        code, result = _report_run(stored, baseline_options, profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
     # Last: what the run itself found is told however this ends.
-    return choose_worse_code(code, _verify_run(profile, stored, console))
+    with outputs.guard_display(console):
+        return choose_worse_code(code, _verify_run(profile, stored, console))
 
 
 def _report_run(
     stored: StoredRun, options: BaselineOptions | None, profile: Profile, console: Console
-) -> tuple[int, BaselineResult | None]:
+) -> tuple[ExitCode, BaselineResult | None]:
     """Show a run that was built, and write its reports; its exit code, and what its baseline makes of it."""
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
@@ -220,13 +226,13 @@ def watch(profile: Profile, *, every: str, once: bool, fetch: str, known: str, m
 def _report_look(request: WatchRequest, seen: Look, console: Console) -> int:
     if seen.stored is None:
         return ExitCode.PASSED
-    code, result = _report_run(seen.stored, seen.baseline, request.profile, console)
+    run_code, result = _report_run(seen.stored, seen.baseline, request.profile, console)
     since = BaselineView(result.regression) if result and result.regression else None
     with survive_failures("the mail"):
         hand_on_mail(request, seen, result, render_run_mail(seen.stored, since=since))
     if seen.is_new:
-        code = choose_worse_code(code, _verify_run(request.profile, seen.stored, console))
-    return code
+        return choose_worse_code(run_code, _verify_run(request.profile, seen.stored, console))
+    return run_code
 
 
 @define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
@@ -242,7 +248,7 @@ def plan(profile: Profile, *, json: bool) -> int:
     return compute_plan_exit_code(planned)
 
 
-def _compute_exit_code(done: Run, profile: Profile) -> int:
+def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
     return compute_run_exit_code(
         [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
     )
@@ -274,19 +280,54 @@ def report(
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict, Console())
+        outputs.show_verdict(*stored_verdict)
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
     regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, Console(), ReportOptions(regression=regression, single_file=single_file))
+    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 
 def _load_stored_run(run: str) -> StoredRun:
     return StoredRun.load(find_run_directory(run, RUNS_DIRECTORY, read_command_line()))
+
+
+@define_task(
+    own=[
+        ("run", POSITIONAL, "a run's or a verdict's directory, or its name under runs/"),
+        ("url", "", "the server's address, https://HOST; http:// only on this machine"),
+        ("origin", "", "the name that KernelCI knows your CI system by; or the variable KMATRIX_ORIGIN"),
+        ("token-file", "", "a file with the server's token, which not everybody can read"),
+        ("tree", "", "the tree's well-known name, such as mainline"),
+        ("repository", "", "the https:// address of its git repository"),
+        ("branch", "", "the branch of it that was built"),
+        ("files-url", "", "where the run's directory can be read by others: for links to logs and .configs"),
+        ("wait", DEFAULT_WAIT, "how long to ask whether it was processed; 0 does not ask"),
+        ("dry-run", False, "print what would be sent, and send nothing"),
+    ]
+)
+def submit(
+    *, run: str, url: str, token_file: str, wait: str, dry_run: bool, origin: str, **source: str
+) -> int:
+    """Send a run or a verdict to KCIDB, KernelCI's database: the one task that sends anything."""
+    submitter = parse_submitter(origin or os.environ.get("KMATRIX_ORIGIN", ""), **source)
+    token = os.environ.get("KMATRIX_TOKEN")
+    request = None if dry_run else parse_submit_request(url, token_file, token, wait)
+    stored_verdict = find_verdict(run, RUNS_DIRECTORY)
+    if stored_verdict is not None:
+        verdict, runs = stored_verdict
+        document = render_verdict_kcidb(verdict, runs[0], runs[-1], submitter)
+    else:
+        document = render_run_kcidb(_load_stored_run(run), submitter)
+    if request is None:
+        sys.stdout.write(document)
+        return 0
+    show = partial(show_submission, request.server.http.host, Console())
+    send_submission(request, document, show)
+    return 0
 
 
 @define_task(
@@ -326,12 +367,13 @@ def patch(
         profile = given.build_profile()
         outputs.check_files(profile.out)
         evaluate = partial(evaluate_patch, profile, asked, argv=read_command_line())
-    with display_progress(Console(stderr=outputs.has_stdout)) as emit:
+    console = Console(stderr=outputs.has_stdout)
+    with outputs.guard_display(console), display_progress(console) as emit:
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost)
-    outputs.show_verdict(result.verdict, result.runs, Console(), options)
+    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
     return result.exit_code
@@ -361,7 +403,7 @@ def compare(
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, Console(), ReportOptions(allow_lost=allow_lost))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
     return code
 
 
@@ -646,7 +688,7 @@ program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
         "The main job": (setup, run, plan, patch, watch, ci),
-        "What a run found": (report, explain, compare, history, repro, shell),
+        "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, bench, lint),

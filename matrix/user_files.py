@@ -3,7 +3,7 @@
 import errno
 import os
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
+from stat import S_IROTH, S_ISDIR, S_ISREG
 from typing import BinaryIO
 
 from matrix.errors import MachineError, RequestError
@@ -88,6 +88,20 @@ def write_user_file(path: Path, content: str) -> None:
     write_atomically(path.resolve(), content)
 
 
+def append_user_file(path: Path, content: str, limit: int) -> bool:
+    """Append to a file that the user or a CI named. False where it would have more than ``limit`` bytes
+    then. OSError where it cannot be written, and for what is no file."""
+    data = content.encode()
+    status = stat_user_path(path, str(path))
+    if status is not None and not S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if len(data) + (status.st_size if status else 0) > limit:
+        return False
+    with path.open("ab") as file:
+        file.write(data)
+    return True
+
+
 def read_user_file(path: Path, label: str, hint: str = _READ_HINT, limit: int = USER_FILE_LIMIT) -> bytes:
     """The content. RequestError, which begins with ``label``, where it cannot be read or is too big."""
     try:
@@ -95,6 +109,18 @@ def read_user_file(path: Path, label: str, hint: str = _READ_HINT, limit: int = 
             return read_user_stream(file, label, hint, limit)
     except OSError as error:
         raise _build_read_error(label, error, hint) from error
+
+
+def read_private_file(path: Path, label: str, limit: int = USER_FILE_LIMIT) -> bytes:
+    """The content of a file with a secret. RequestError as `read_user_file` has it, and where others than its
+    owner and group may read it."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & S_IROTH:
+                raise RequestError(f"{label} can be read by everybody", "chmod 600 keeps it from the others")
+            return read_user_stream(file, label, _READ_HINT, limit)
+    except OSError as error:
+        raise _build_read_error(label, error, _READ_HINT) from error
 
 
 def read_user_stream(

@@ -69,6 +69,20 @@ JUNIT_MESSAGES = 5
 JUNIT_DETAIL_BYTES = 10 * 2**20
 """All messages together: GitLab takes files of 30 MB."""
 
+ANNOTATIONS = 10
+"""Of each kind, of one step: GitHub shows no more."""
+ADDED_BYTES = 2**20
+"""Of a file that GitHub's runner reads after a step; it takes no more."""
+STEP_SUMMARY_BYTES = 2**20 - 16 * 2**10
+"""Of one step: GitHub takes 1 MiB, or else nothing."""
+STEP_SUMMARIES = (
+    FindingLimits(findings=20, cells=5, message_lines=3),
+    FindingLimits(findings=10, cells=2, message_lines=1),
+    FindingLimits(findings=1, cells=1, message_lines=1),
+)
+"""What a summary shows that would be too long; tried in turn."""
+STEP_OUTPUT_FINDINGS = 20
+
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""
 SYMBOL_CHANGES = 12
@@ -81,6 +95,13 @@ DIFFERENCES = 10
 FINDING_IDS = 3
 FOLLOWED_SYMBOLS = 4
 """Symbols that conf changed by itself in a user's .config."""
+
+KCIDB_EXCERPT_LENGTH = 16384
+"""Characters of a build's log, as KCIDB's schema has it."""
+KCIDB_EXCERPTS = 1000
+"""Builds of a submission that have a part of their log, those that failed first."""
+KCIDB_INCIDENTS = 50_000
+"""Incidents of a submission: its server takes 512 MiB."""
 
 MAIL_LOG_LINES = 20
 MAIL_REFERENCES = 20

@@ -102,12 +102,14 @@ def render_html(stored: StoredRun, regression: Regression | None = None, *, sing
     )
 
 
-def render_markdown(stored: StoredRun) -> str:
+def render_markdown(
+    stored: StoredRun, shown: limits.FindingLimits = limits.MARKDOWN, *, has_grid: bool = True
+) -> str:
     """The whole text, which is meant to lie in the run's directory: paths are relative to that."""
-    shown = limits.MARKDOWN
     return _render_markdown_template(
         load_markdown_template("report.md.j2"),
         **_collect_run_values(stored, shown),
+        has_grid=has_grid,
         more_findings=max(0, len(stored.findings.findings) - shown.findings),
         failures=summary.group_failures(stored.find_unexplained_cells()),
         format_state=_format_cell_state,
@@ -227,18 +229,25 @@ def render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun) -
     )
 
 
-def render_verdict_markdown(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
+def render_verdict_markdown(
+    verdict: Verdict,
+    before: StoredRun,
+    after: StoredRun,
+    shown: limits.FindingLimits = limits.VERDICT_PAGE,
+) -> str:
     """The whole text, for a comment or a wiki."""
     return _render_markdown_template(
         load_markdown_template("verdict.md.j2"),
-        **_collect_verdict_values(verdict, before, after),
-        cells_shown=limits.VERDICT_PAGE.cells,
+        **_collect_verdict_values(verdict, before, after, shown),
+        cells_shown=shown.cells,
     )
 
 
-def _collect_verdict_values(verdict: Verdict, before: StoredRun, after: StoredRun) -> dict[str, object]:
+def _collect_verdict_values(
+    verdict: Verdict, before: StoredRun, after: StoredRun, shown: limits.FindingLimits = limits.VERDICT_PAGE
+) -> dict[str, object]:
     """What both templates of a verdict are given."""
-    changes, shown = RunChanges.from_verdict(verdict, before, after), limits.VERDICT_PAGE
+    changes = RunChanges.from_verdict(verdict, before, after)
     return {
         "verdict": verdict,
         "changes": changes,

@@ -157,6 +157,11 @@ def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
             print_line(console, f"    {'':{width}}  → {check.advice}")
 
 
+def show_submission(host: str, console: Console, number: str, status: str) -> None:
+    """What a server says of a submission, by the id that it gave it."""
+    print_line(console, f"{host}: submission {number} is {status}")
+
+
 def show_holdings(holdings: Sequence[ReportedHolding], console: Console) -> None:
     """A line for each kind of things in the cache."""
     for held in holdings:

@@ -23,7 +23,13 @@ from matrix.catalog.types import Profile
 from matrix.commands.kept_runs import FREE_KEYS, list_differing_keys
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import limit_caches, record_run
-from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_tool_record, fetch_source
+from matrix.commands.session import (
+    LOCAL_ENVIRONMENT,
+    Environment,
+    build_host_record,
+    build_tool_record,
+    fetch_source,
+)
 from matrix.commands.settings import GivenSettings
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
@@ -190,6 +196,7 @@ def resume_run(
         names_origin = resumption.names_origin
         with restore_unchanged(found.run, emit, environment, names_origin=names_origin) as restored:
             session = replace(restored, profile=resumption.profile)
+            _check_same_engine(session, found.run)
             remove_containers(session.engine, {found.unique_name})
             record = _build_record(found.run, requests, kept, last_written)
             begun = RunDirectory(record, directory)
@@ -202,6 +209,14 @@ def resume_run(
                 remove_tree(path)
     limit_caches(resumption.profile, emit, environment)
     return stored
+
+
+def _check_same_engine(session: Session, run: Run) -> None:
+    """RequestError in another engine, of whatever version: a run has one on record, and what was killed may
+    still be at work there."""
+    was, now = run.host.engine, build_host_record(session.engine_info).engine
+    if was.partition(" ")[0] != now.partition(" ")[0]:
+        raise build_refusal(run.id, describe_difference("the engine", was, now))
 
 
 def check_own_files(directory: Path) -> None:
@@ -224,13 +239,16 @@ def _select_whole_cells(found: RunDirectory) -> dict[str, Cell]:
 
 @dataclass(frozen=True)
 class _NamedFiles:
-    """The files of a run that are named by their digests, each read once."""
+    """The files that the cells of a run name. Those named by their digests are each read once."""
 
     files: ForeignDirectory
     known: dict[str, bool]
 
     def are_whole(self, cell: Cell) -> bool:
-        """Whether those of a cell have the contents that their names say."""
+        """Whether those of a cell have the contents that their names say, and its log has any."""
+        status = self.files.stat_file(cell.log) if cell.log else None
+        if cell.log and not (status and status.st_size):
+            return False
         digests = (cell.config_sha256, cell.objects_sha256, cell.sources_sha256)
         named = zip(("configs", "objects", "sources"), digests, strict=True)
         return all(self._is_whole(folder, digest) for folder, digest in named if digest)

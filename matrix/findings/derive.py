@@ -1,7 +1,7 @@
 """A run → its findings: each problem with its keys and its title, its condition, its proof and its scope."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import matrix
@@ -63,6 +63,16 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
         for number, (problem, place) in enumerate(zip(problems, places, strict=True), 1)
     )
     return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
+
+
+def derive_absences(run: Run, made_objects: MadeObjects) -> Iterator[tuple[str, Iterator[str]]]:
+    """(finding's id, the cells in which it was looked for and is absent), as `derive_findings` numbers them.
+
+    It stands in no record: most findings are absent from most cells.
+    """
+    index = CellIndex.from_run(run, made_objects)
+    for number, problem in enumerate(group_into_problems(run, made_objects), 1):
+        yield f"F{number}", index.list_cell_ids(_find_places(problem, index)[1])
 
 
 def _find_places(problem: Problem, index: CellIndex) -> Places:

@@ -137,6 +137,12 @@ class CellIndex:
         position, point = self._axis_positions[axis], self._point_of_cell[number]
         return self._cell_at_point.get((*point[:position], value, *point[position + 1 :]))
 
+    def list_cell_ids(self, cells: int) -> Iterator[str]:
+        """The ids of these cells, given as a mask, in plan order."""
+        # Bit by bit of a string: shifting a long integer for each cell would be quadratic.
+        bits = reversed(f"{cells:b}")
+        return (cell.id for cell, bit in zip(self.cells, bits, strict=False) if bit == "1")
+
     def count_states(self, cells: int) -> dict[str, int]:
         """State → how many of these cells, given as a mask, are in it."""
         counts = {state: (mask & cells).bit_count() for state, mask in self._state_masks.items()}

@@ -1,11 +1,11 @@
 """A run on disk with its findings, derived from what it recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from matrix.errors import RequestError, format_nearest
-from matrix.findings.derive import derive_findings
+from matrix.findings.derive import derive_absences, derive_findings
 from matrix.findings.evidence import MadeObjects, find_made_objects
 from matrix.findings.finding import Finding, Findings
 from matrix.fs import write_atomically
@@ -54,6 +54,10 @@ class StoredRun(RunDirectory):
                     if owner in by_cell[row.id] and _belongs_to_finding(ref, self.findings_by_id[owner]):
                         by_cell[row.id][owner].append(ref)
         return by_cell
+
+    def iterate_absences(self) -> Iterator[tuple[str, Iterator[str]]]:
+        """(finding's id, the cells in which it was looked for and is absent), finding by finding."""
+        return derive_absences(self.run, self.made_objects)
 
     def is_error(self, cell: str, finding: str) -> bool:
         """Whether this cell shows this finding as an error."""

@@ -28,7 +28,7 @@ from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
 from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, Evidence, State
 
-RECIPE = 7
+RECIPE = 8
 """How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
 come out otherwise: with another environment or option of make, other objects counted as a stage's, another
 reading of how a make ended. How the output of tools is read need not be counted: its code is a part of what a
