@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -46,6 +47,7 @@ from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
 from matrix.commands.kept_verdicts import describe_stopped_work
+from matrix.commands.merge import merge_shards, parse_merge_request
 from matrix.commands.patch import evaluate_patch, find_verdict
 from matrix.commands.patch_request import parse_patch_request, read_named_series
 from matrix.commands.patch_resume import find_verdict_resumption, resume_verdict
@@ -61,6 +63,13 @@ from matrix.commands.setup import (
     save_profile_images,
     set_up_machine,
 )
+from matrix.commands.shards import (
+    check_same_shard,
+    create_shard_chooser,
+    parse_plan_request,
+    parse_shard_request,
+    plan_lanes,
+)
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
 from matrix.commands.sweep import parse_age, sweep_leftovers
@@ -74,6 +83,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
+from matrix.shards.plan_file import format_plan_file
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
@@ -88,6 +98,7 @@ from reports.kcidb import render_run_kcidb, render_verdict_kcidb
 from reports.kcidb_objects import parse_submitter
 from reports.log_formats import select_log_format
 from reports.mail_run import render_run_mail
+from reports.patchwork import find_report_url
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
@@ -105,6 +116,11 @@ from reports.terminal import show_plan, show_run_summary
 
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
 _FORMAT_OPTION: TaskOption = ("format", [], FORMAT_HELP)
+_URL_OPTION: TaskOption = (
+    "report-url",
+    "",
+    "where this report will be read, for Patchwork (default: the job's page, where a CI names it)",
+)
 
 
 @define_task(*PROFILE_OPTIONS)
@@ -121,6 +137,8 @@ def setup(profile: Profile) -> int:
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
         ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
+        ("shard", "", "build a share of the plan, such as 2/4; merge joins the runs of all shares"),
+        ("plan", "", "with --shard: split the plan in this file of plan --json, by its times"),
         _FORMAT_OPTION,
     ],
     settle=GivenSettings,
@@ -131,21 +149,31 @@ def run(
     baseline: str,
     known: str,
     resume: str,
+    shard: str,
+    plan: str,
     format: list[str],  # noqa: A002 - the option's name
 ) -> int:
     """Plan, build, report: the main job."""
     outputs = parse_format_outputs(format)  # before hours of building
     console, command = Console(stderr=outputs.has_stdout), read_command_line()
     resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
+    asked = None
     if resumption is None:
         profile = given.build_profile()
+        asked = parse_shard_request(shard, plan, baseline, known, RUNS_DIRECTORY, command)
     else:
         profile = resumption.profile
+        check_same_shard(resumption.run, shard)
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
     outputs.require_run()
     outputs.check_files(profile.out)
+    if asked or (resumption and resumption.run.shard):
+        baseline = known = ""  # A shard has a part of the cells: what is new or lost is merge's to say.
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
-    begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
+    begin: Callable[..., StoredRun] = run_matrix
+    if baseline_options or asked:
+        chooser = create_shard_chooser(asked) if asked else None
+        begin = partial(run_matrix, baseline=baseline_options, choose_shard=chooser)
     with outputs.guard_display(console):
         with display_progress(console) as emit:
             stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
@@ -177,7 +205,39 @@ def _build_report_options(result: BaselineResult | None) -> ReportOptions:
     """What a run's reports have of its baseline and of what is known."""
     if result is None:
         return NO_OPTIONS
-    return ReportOptions(regression=result.regression, known_issues=result.known_issues)
+    return ReportOptions(
+        regression=result.regression, baseline=result.baseline, known_issues=result.known_issues
+    )
+
+
+@define_task(
+    own=[
+        ("dir", POSITIONAL_LIST, "a shard's directory, or its name under runs/; repeats, or stands alone"),
+        ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
+        ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
+        ("out", "", "directory of the run (default: runs/<run-id>)"),
+        _FORMAT_OPTION,
+    ]
+)
+def merge(
+    *,
+    dir: list[str],  # noqa: A002 - the option's name
+    baseline: str,
+    known: str,
+    out: str,
+    format: list[str],  # noqa: A002
+) -> int:
+    """Make one run of the runs of its shards; the exit code is the whole run's."""
+    outputs, command = parse_format_outputs(format), read_command_line()
+    outputs.require_run()
+    outputs.check_files(out or None)
+    request = parse_merge_request(dir, out, baseline, known, RUNS_DIRECTORY, command)
+    stored = merge_shards(request, command)
+    console = Console(stderr=outputs.has_stdout)
+    with outputs.guard_display(console):
+        code, result = _report_run(stored, request.baseline, request.profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
+    return code
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
@@ -235,22 +295,39 @@ def _report_look(request: WatchRequest, seen: Look, console: Console) -> int:
     return run_code
 
 
-@define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
-def plan(profile: Profile, *, json: bool) -> int:
+@define_task(
+    *PROFILE_OPTIONS,
+    own=[
+        ("json", False, "print it as JSON: run.json's keys, and its lanes; run --plan takes it"),
+        ("shards", "", "with --json: what each of so many shards would build"),
+        (
+            "baseline",
+            "",
+            "with --json: the run that knows how long cells take: its directory, or its name",
+        ),
+    ],
+)
+def plan(profile: Profile, *, json: bool, shards: str, baseline: str) -> int:
     """What would be built: requests, resolutions, lanes, what is unreachable and why."""
+    request = parse_plan_request(shards, baseline, RUNS_DIRECTORY, read_command_line(), as_json=json)
     with display_progress(Console(stderr=True)) as emit:
-        planned = plan_matrix(profile, emit)
-    if json:
-        shown = planned.model_dump(mode="json", by_alias=True, include={"axes", "source", "cells"})
-        sys.stdout.write(dumps(shown, indent=1) + "\n")
-    else:
+        if request is None:
+            planned = plan_matrix(profile, emit)
+        else:
+            planned, lanes = plan_lanes(profile, emit, request.baseline)
+    if request is None:
         show_plan(planned, Console())
+    else:
+        sys.stdout.write(dumps(format_plan_file(planned, lanes, request.shards), indent=1) + "\n")
     return compute_plan_exit_code(planned)
 
 
 def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
     return compute_run_exit_code(
-        [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
+        [c.state for c in done.cells],
+        interrupted=done.interrupted,
+        werror=profile.werror,
+        is_part=done.shard is not None,
     )
 
 
@@ -264,6 +341,7 @@ def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
             "a page opens with what is new since this run, a mail marks it: its directory, or name",
         ),
         ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
+        _URL_OPTION,
     ]
 )
 def report(
@@ -272,22 +350,26 @@ def report(
     format: list[str],  # noqa: A002 - the option's name
     baseline: str,
     single_file: bool,
+    report_url: str,
 ) -> int:
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
-    outputs = parse_format_outputs(format)
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     outputs.check_files()
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict)
+        outputs.show_verdict(*stored_verdict, ReportOptions(url=url))
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
-    regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
+    options = ReportOptions(url=url, single_file=single_file)
+    if baseline:
+        before = _load_stored_run(baseline)
+        options = replace(options, baseline=before, regression=compare_with_baseline(before, stored))
+    outputs.show_run(stored, options)
     return 0
 
 
@@ -340,6 +422,7 @@ def submit(
         ("fixes", [], "a finding of the base that it must mend, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         _FORMAT_OPTION,
+        _URL_OPTION,
         ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
         ("resume", "", "go on with this verdict where it stopped: its directory, its name, or latest"),
     ],
@@ -352,11 +435,13 @@ def patch(
     before: list[str],
     message: str,
     format: list[str],  # noqa: A002
+    report_url: str,
     resume: str,
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
-    outputs = parse_format_outputs(format)  # before hours of building
+    # Before hours of building.
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     series = read_named_series(file, message, sys.stdin.buffer, is_needed=not resume)
     asked = parse_patch_request(series, before, more)
     if resume:
@@ -372,7 +457,9 @@ def patch(
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    options = ReportOptions(
+        tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code, url=url
+    )
     outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
@@ -387,6 +474,7 @@ def patch(
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         ("werror", False, f"exit {ExitCode.WARNED} for new warnings"),
         _FORMAT_OPTION,
+        _URL_OPTION,
     ]
 )
 def compare(
@@ -397,13 +485,14 @@ def compare(
     allow_lost: bool,
     werror: bool,
     format: list[str],  # noqa: A002
+    report_url: str,
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    outputs = parse_format_outputs(format)
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code, url=url))
     return code
 
 
@@ -687,7 +776,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, patch, watch, ci),
+        "The main job": (setup, run, plan, merge, patch, watch, ci),
         "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),

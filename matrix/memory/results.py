@@ -136,6 +136,16 @@ class ResultMemory:
             if kept is not None:
                 yield FoundResult(kept, entry, entry.run == self.memory.run)
 
+    def find_last(self, inputs: CellInputs) -> KeptResult | None:
+        """The result for these inputs, of this tree or of one that differs from it in contents of sources
+        alone, that was used last. That is no use of it."""
+        for entry in self.memory.find_entries("result", self._compute_scope(inputs)):
+            value = self._read_value(entry)
+            kept = self._load(entry, value) if value else None
+            if kept is not None:
+                return kept
+        return None
+
     def keep(self, inputs: CellInputs, result: KeptResult) -> None:
         """Remember a whole result, if it was proven.
 

@@ -125,8 +125,13 @@ def test_json_without_end_and_members_without_number_are_refused(tmp_path: Path)
 def test_a_link_in_place_of_the_manifest_is_not_followed(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a", "w") as archive:
         member = tarfile.TarInfo("manifest.json")
-        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        member.type, member.linkname = tarfile.SYMTYPE, "other.json"
         archive.addfile(member)
+        text = json.dumps([ROW]).encode()
+        for name, content in (("other.json", text), (f"{DIGEST}.json", CONFIG)):
+            other = tarfile.TarInfo(name)
+            other.size = len(content)
+            archive.addfile(other, io.BytesIO(content))
     with pytest.raises(RequestError, match="holds no images"):
         read_image_ids(tmp_path / "a", NAMES)
 
