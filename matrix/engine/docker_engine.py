@@ -113,8 +113,13 @@ class _BoundedClient(docker.APIClient):
 
     def stream_images(self, names: Sequence[str]) -> Iterator[bytes]:
         """Several images as one tar file: docker-py itself has a method for one."""
-        reply = self._get(self._url("/images/get"), params={"names": [*names]}, stream=True)
-        return iter(self._stream_raw_result(reply, 2**20, False))
+        url = f"{self.base_url}/v{self.api_version}/images/get"
+        reply = self.get(url, params={"names": [*names]}, stream=True, timeout=self.timeout)
+        try:
+            reply.raise_for_status()
+        except requests.exceptions.HTTPError as refusal:
+            docker.errors.create_api_error_from_http_exception(refusal)
+        return iter(reply.iter_content(2**20))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         response = super().send(request, **{**options, "stream": True})
@@ -219,7 +224,8 @@ class DockerEngine:
     def load_images(self, file: BinaryIO) -> None:
         with self._open_checked_client("load images") as api:
             api.timeout = _LOAD_TIMEOUT
-            errors = [str(reply["error"]) for reply in api.load_image(file) if "error" in reply]
+            replies = api.load_image(file)  # type: ignore[no-untyped-call]
+            errors = [str(reply["error"]) for reply in replies if "error" in reply]
         if errors:
             raise EngineError(
                 f"the engine at {self.url} could not load the images: {clean_text(errors[0])}",

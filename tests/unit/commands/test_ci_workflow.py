@@ -197,7 +197,7 @@ def test_the_memories_of_all_shards_have_room_together() -> None:
 )
 def test_a_word_that_means_something_to_a_forge_is_refused(forge: str, option: str, word: str) -> None:
     with pytest.raises(RequestError, match=f"--{option}"):
-        render(forge, **{option: word})
+        render(forge, 4, **{option: word})
 
 
 def test_a_file_is_written_whole_and_only_where_it_can_be(tmp_path: Path, capsys: Said) -> None:
