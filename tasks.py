@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -39,6 +41,7 @@ from matrix.commands.doctor import diagnose_machine
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.import_builds import import_builds, parse_import_request
 from matrix.commands.kept_verdicts import describe_stopped_work
+from matrix.commands.merge import merge_shards, parse_merge_request
 from matrix.commands.patch import evaluate_patch, find_verdict
 from matrix.commands.patch_request import parse_patch_request, read_named_series
 from matrix.commands.patch_resume import find_verdict_resumption, resume_verdict
@@ -48,6 +51,13 @@ from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
+from matrix.commands.shards import (
+    check_same_shard,
+    create_shard_chooser,
+    parse_plan_request,
+    parse_shard_request,
+    plan_lanes,
+)
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
 from matrix.commands.sweep import parse_age, sweep_leftovers
@@ -61,10 +71,11 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
 from matrix.record.run_model import Run
 from matrix.record.states import compute_run_exit_code
+from matrix.shards.plan_file import format_plan_file
 from matrix.side_failures import survive_failures
 from matrix.task_program import TaskProgram
 from matrix.verdict.baseline import compare_with_baseline
-from reports import NO_OPTIONS, ReportOptions, show_run, write_run_reports, write_verdict_reports
+from reports import NO_OPTIONS, ReportOptions, write_run_reports, write_verdict_reports
 from reports.baseline_view import BaselineView
 from reports.bench_table import TABLE_FORMATS, select_table_format
 from reports.explain import show_config_explanation, show_explanation
@@ -108,6 +119,8 @@ def setup(profile: Profile) -> int:
         ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
         ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
         ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
+        ("shard", "", "build a share of the plan, such as 2/4; merge joins the runs of all shares"),
+        ("plan", "", "with --shard: split the plan in this file of plan --json, by its times"),
         _FORMAT_OPTION,
     ],
     settle=GivenSettings,
@@ -118,34 +131,44 @@ def run(
     baseline: str,
     known: str,
     resume: str,
+    shard: str,
+    plan: str,
     format: list[str],  # noqa: A002 - the option's name
 ) -> int:
     """Plan, build, report: the main job."""
     outputs = parse_format_outputs(format)  # before hours of building
     console, command = Console(stderr=outputs.has_stdout), read_command_line()
     resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
+    asked = None
     if resumption is None:
         profile = given.build_profile()
+        asked = parse_shard_request(shard, plan, baseline, known, RUNS_DIRECTORY, command)
     else:
         profile = resumption.profile
+        check_same_shard(resumption.run, shard)
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
+    outputs.require_run()
     outputs.check_files(profile.out)
+    if asked or (resumption and resumption.run.shard):
+        baseline = known = ""  # A shard has a part of the cells: what is new or lost is merge's to say.
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
-    begin = partial(run_matrix, baseline=baseline_options) if baseline_options else run_matrix
-    with display_progress(console) as emit:
-        stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
-    code, result = _report_run(stored, baseline_options, profile, console)
-    options = _build_report_options(result)
-    outputs.write_run_files(stored, options)
-    if outputs.has_stdout:
-        show_run(stored, outputs.stdout_format, Console(), options)
+    begin: Callable[..., StoredRun] = run_matrix
+    if baseline_options or asked:
+        chooser = create_shard_chooser(asked) if asked else None
+        begin = partial(run_matrix, baseline=baseline_options, choose_shard=chooser)
+    with outputs.guard_display(console):
+        with display_progress(console) as emit:
+            stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+        code, result = _report_run(stored, baseline_options, profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
     # Last: what the run itself found is told however this ends.
-    return choose_worse_code(code, _verify_run(profile, stored, console))
+    with outputs.guard_display(console):
+        return choose_worse_code(code, _verify_run(profile, stored, console))
 
 
 def _report_run(
     stored: StoredRun, options: BaselineOptions | None, profile: Profile, console: Console
-) -> tuple[int, BaselineResult | None]:
+) -> tuple[ExitCode, BaselineResult | None]:
     """Show a run that was built, and write its reports; its exit code, and what its baseline makes of it."""
     with survive_failures("the run's findings and reports"):
         stored.write_findings()
@@ -165,6 +188,36 @@ def _build_report_options(result: BaselineResult | None) -> ReportOptions:
     if result is None:
         return NO_OPTIONS
     return ReportOptions(regression=result.regression, known_issues=result.known_issues)
+
+
+@define_task(
+    own=[
+        ("dir", POSITIONAL_LIST, "a shard's directory, or its name under runs/; repeats, or stands alone"),
+        ("baseline", "", "fail only on what is new or lost since this run: its directory, or its name"),
+        ("known", "", "a TOML file of reviewed findings, which do not fail the run"),
+        ("out", "", "directory of the run (default: runs/<run-id>)"),
+        _FORMAT_OPTION,
+    ]
+)
+def merge(
+    *,
+    dir: list[str],  # noqa: A002 - the option's name
+    baseline: str,
+    known: str,
+    out: str,
+    format: list[str],  # noqa: A002
+) -> int:
+    """Make one run of the runs of its shards; the exit code is the whole run's."""
+    outputs, command = parse_format_outputs(format), read_command_line()
+    outputs.require_run()
+    outputs.check_files(out or None)
+    request = parse_merge_request(dir, out, baseline, known, RUNS_DIRECTORY, command)
+    stored = merge_shards(request, command)
+    console = Console(stderr=outputs.has_stdout)
+    with outputs.guard_display(console):
+        code, result = _report_run(stored, request.baseline, request.profile, console)
+    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
+    return code
 
 
 def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
@@ -213,31 +266,48 @@ def watch(profile: Profile, *, every: str, once: bool, fetch: str, known: str, m
 def _report_look(request: WatchRequest, seen: Look, console: Console) -> int:
     if seen.stored is None:
         return ExitCode.PASSED
-    code, result = _report_run(seen.stored, seen.baseline, request.profile, console)
+    run_code, result = _report_run(seen.stored, seen.baseline, request.profile, console)
     since = BaselineView(result.regression) if result and result.regression else None
     with survive_failures("the mail"):
         hand_on_mail(request, seen, result, render_run_mail(seen.stored, since=since))
     if seen.is_new:
-        code = choose_worse_code(code, _verify_run(request.profile, seen.stored, console))
-    return code
+        return choose_worse_code(run_code, _verify_run(request.profile, seen.stored, console))
+    return run_code
 
 
-@define_task(*PROFILE_OPTIONS, own=[("json", False, "print it as JSON, in the shape of run.json's cells")])
-def plan(profile: Profile, *, json: bool) -> int:
+@define_task(
+    *PROFILE_OPTIONS,
+    own=[
+        ("json", False, "print it as JSON: run.json's keys, and its lanes; run --plan takes it"),
+        ("shards", "", "with --json: what each of so many shards would build"),
+        (
+            "baseline",
+            "",
+            "with --json: the run that knows how long cells take: its directory, or its name",
+        ),
+    ],
+)
+def plan(profile: Profile, *, json: bool, shards: str, baseline: str) -> int:
     """What would be built: requests, resolutions, lanes, what is unreachable and why."""
+    request = parse_plan_request(shards, baseline, RUNS_DIRECTORY, read_command_line(), as_json=json)
     with display_progress(Console(stderr=True)) as emit:
-        planned = plan_matrix(profile, emit)
-    if json:
-        shown = planned.model_dump(mode="json", by_alias=True, include={"axes", "source", "cells"})
-        sys.stdout.write(dumps(shown, indent=1) + "\n")
-    else:
+        if request is None:
+            planned = plan_matrix(profile, emit)
+        else:
+            planned, lanes = plan_lanes(profile, emit, request.baseline)
+    if request is None:
         show_plan(planned, Console())
+    else:
+        sys.stdout.write(dumps(format_plan_file(planned, lanes, request.shards), indent=1) + "\n")
     return compute_plan_exit_code(planned)
 
 
-def _compute_exit_code(done: Run, profile: Profile) -> int:
+def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
     return compute_run_exit_code(
-        [c.state for c in done.cells], interrupted=done.interrupted, werror=profile.werror
+        [c.state for c in done.cells],
+        interrupted=done.interrupted,
+        werror=profile.werror,
+        is_part=done.shard is not None,
     )
 
 
@@ -267,14 +337,14 @@ def report(
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict, Console())
+        outputs.show_verdict(*stored_verdict)
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
     regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, Console(), ReportOptions(regression=regression, single_file=single_file))
+    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
     return 0
 
 
@@ -354,12 +424,13 @@ def patch(
         profile = given.build_profile()
         outputs.check_files(profile.out)
         evaluate = partial(evaluate_patch, profile, asked, argv=read_command_line())
-    with display_progress(Console(stderr=outputs.has_stdout)) as emit:
+    console = Console(stderr=outputs.has_stdout)
+    with outputs.guard_display(console), display_progress(console) as emit:
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost)
-    outputs.show_verdict(result.verdict, result.runs, Console(), options)
+    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
     return result.exit_code
@@ -389,7 +460,7 @@ def compare(
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, Console(), ReportOptions(allow_lost=allow_lost))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
     return code
 
 
@@ -640,7 +711,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, patch, watch),
+        "The main job": (setup, run, plan, merge, patch, watch),
         "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),

@@ -220,4 +220,9 @@ def _compile_term(term: str, axes: frozenset[str]) -> Callable[[Request], bool]:
 
 def compute_plan_digest(points: Iterable[Request]) -> str:
     """SHA-256 over the ids in plan order: equal plans, equal digests."""
-    return hashlib.sha256("\n".join(point.id for point in points).encode()).hexdigest()
+    return compute_id_digest(point.id for point in points)
+
+
+def compute_id_digest(ids: Iterable[str]) -> str:
+    """The same over ids."""
+    return hashlib.sha256("\n".join(ids).encode()).hexdigest()

@@ -88,6 +88,20 @@ def write_user_file(path: Path, content: str) -> None:
     write_atomically(path.resolve(), content)
 
 
+def append_user_file(path: Path, content: str, limit: int) -> bool:
+    """Append to a file that the user or a CI named. False where it would have more than ``limit`` bytes
+    then. OSError where it cannot be written, and for what is no file."""
+    data = content.encode()
+    status = stat_user_path(path, str(path))
+    if status is not None and not S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if len(data) + (status.st_size if status else 0) > limit:
+        return False
+    with path.open("ab") as file:
+        file.write(data)
+    return True
+
+
 def read_user_file(path: Path, label: str, hint: str = _READ_HINT, limit: int = USER_FILE_LIMIT) -> bytes:
     """The content. RequestError, which begins with ``label``, where it cannot be read or is too big."""
     try:

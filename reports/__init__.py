@@ -1,75 +1,34 @@
 """Reports of runs and verdicts: the formats by name, and what shows them and writes their files."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
-from matrix.verdict.baseline import NO_KNOWN_ISSUES, KnownIssues, Regression
 from matrix.verdict.verdict_model import Mailbox, Verdict
 from reports.baseline_view import BaselineView
-from reports.cell_judgement import judge_run_cells, judge_verdict_cells
+from reports.ci_formats import CI_FORMATS
 from reports.format_names import find_named_format
-from reports.junit import render_junit, render_verdict_junit
-from reports.kcidb import render_run_kcidb, render_verdict_kcidb
-from reports.kcidb_objects import NO_ORIGIN
 from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
+from reports.report_format import NO_OPTIONS, ReportFormat, ReportOptions, create_plain_format
 from reports.terminal import render_text, render_verdict_text, show_run_summary, show_verdict
 
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """What a report may have besides: what a run changed since a baseline, which its page shows first and its
-    mail marks; the findings that are known; the tester whose tag ends a verdict's mail; whether lost cells
-    are allowed; the whole logs in the page of a run."""
-
-    regression: Regression | None = None
-    known_issues: KnownIssues = NO_KNOWN_ISSUES
-    tester: Mailbox | None = None
-    allow_lost: bool = False
-    single_file: bool = False
-
-
-NO_OPTIONS = ReportOptions()
-
-
-@dataclass(frozen=True)
-class ReportFormat:
-    """How a run and a verdict are rendered, and the file of each: a run's lies in its directory, a verdict's
-    in that of its after-run. Without a file it is only made when it is asked for.
-
-    ``audience``: for whom it is. ``is_prose``: it tells a person all of a run, and so all do the same.
-    """
-
-    run_file: str | None
-    render_run: Callable[[StoredRun, ReportOptions], str]
-    verdict_file: str | None
-    render_verdict: Callable[[Verdict, StoredRun, StoredRun, ReportOptions], str]
-    audience: str
-    is_prose: bool = False
-
-
-def _create_plain_format(
-    run_file: str | None,
-    render_run: Callable[[StoredRun], str],
-    verdict_file: str | None,
-    render_verdict: Callable[[Verdict, StoredRun, StoredRun], str],
-    audience: str,
-) -> ReportFormat:
-    """A format for people that has nothing besides, whatever the options."""
-    return ReportFormat(
-        run_file,
-        lambda stored, _: render_run(stored),
-        verdict_file,
-        lambda verdict, before, after, _: render_verdict(verdict, before, after),
-        audience,
-        is_prose=True,
-    )
+__all__ = [
+    "DEFAULT_FORMAT",
+    "FORMATS",
+    "NO_OPTIONS",
+    "PROSE_FORMATS",
+    "ReportOptions",
+    "find_format",
+    "show_compared_runs",
+    "show_run",
+    "write_run_reports",
+    "write_verdict_reports",
+]
 
 
 def _render_run_mail(stored: StoredRun, options: ReportOptions) -> str:
@@ -91,65 +50,31 @@ def _render_verdict_mail(
     return render_verdict_mail(verdict, before, after, tag=tag)
 
 
-def _render_junit(stored: StoredRun, options: ReportOptions) -> str:
-    return render_junit(stored, judge_run_cells(stored, options.regression, options.known_issues))
-
-
-def _render_verdict_junit(verdict: Verdict, _: StoredRun, after: StoredRun, options: ReportOptions) -> str:
-    return render_verdict_junit(
-        verdict, after, judge_verdict_cells(verdict, after, allow_lost=options.allow_lost)
-    )
-
-
-def _render_kcidb(stored: StoredRun, _: ReportOptions) -> str:
-    return render_run_kcidb(stored, NO_ORIGIN)
-
-
-def _render_verdict_kcidb(verdict: Verdict, before: StoredRun, after: StoredRun, _: ReportOptions) -> str:
-    return render_verdict_kcidb(verdict, before, after, NO_ORIGIN)
-
-
 DEFAULT_FORMAT = "terminal"
 FORMATS: dict[str, ReportFormat] = {
-    DEFAULT_FORMAT: _create_plain_format(
-        None, render_text, None, render_verdict_text, "who reads it now, in colour"
-    ),
+    DEFAULT_FORMAT: create_plain_format("who reads it now, in colour", render_text, render_verdict_text),
     "html": ReportFormat(
-        "report.html",
-        _render_run_html,
-        "verdict.html",
-        _render_verdict_html,
-        "a browser: one page with all of it",
+        audience="a browser: one page with all of it",
+        render_run=_render_run_html,
+        render_verdict=_render_verdict_html,
+        run_file="report.html",
+        verdict_file="verdict.html",
         is_prose=True,
     ),
-    "markdown": _create_plain_format(
-        "report.md", render_markdown, "verdict.md", render_verdict_markdown, "a comment, an issue, a wiki"
+    "markdown": create_plain_format(
+        "a comment, an issue, a wiki", render_markdown, render_verdict_markdown, "report.md", "verdict.md"
     ),
-    "text": _create_plain_format(
-        "report.txt", render_text, "verdict.txt", render_verdict_text, "a file, a log of a CI"
+    "text": create_plain_format(
+        "a file, a log of a CI", render_text, render_verdict_text, "report.txt", "verdict.txt"
     ),
     "mail": ReportFormat(
-        None,
-        _render_run_mail,
-        "mail.txt",
-        _render_verdict_mail,
-        "a mailing list: a draft, of a verdict the answer to its patch",
+        audience="a mailing list: a draft, of a verdict the answer to its patch",
+        render_run=_render_run_mail,
+        render_verdict=_render_verdict_mail,
+        verdict_file="mail.txt",
         is_prose=True,
     ),
-    "junit": ReportFormat(
-        None,
-        _render_junit,
-        None,
-        _render_verdict_junit,
-        "a CI that shows tests: GitLab, Jenkins, and others",
-    ),
-    "kcidb": ReportFormat(
-        None,
-        _render_kcidb,
-        None,
-        _render_verdict_kcidb,
-        "KernelCI's database, which `submit` sends it to",
-    ),
+    **CI_FORMATS,
 }
 PROSE_FORMATS = tuple(name for name, row in FORMATS.items() if row.is_prose)
 """The formats that tell a person all of a run. The others are for programs."""

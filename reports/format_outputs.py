@@ -1,7 +1,11 @@
 """What ``--format`` asks for: formats, each on stdout or in a file of its own."""
 
-from collections.abc import Iterator, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +14,7 @@ from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import is_record_file
 from matrix.side_failures import survive_failures
-from matrix.user_files import check_output_file, expand_user_path, write_user_file
+from matrix.user_files import append_user_file, check_output_file, expand_user_path, write_user_file
 from matrix.verdict.verdict_model import Verdict
 from reports import (
     DEFAULT_FORMAT,
@@ -21,6 +25,10 @@ from reports import (
     show_compared_runs,
     show_run,
 )
+from reports.limits import ADDED_BYTES
+from reports.report_format import ReportFormat
+from reports.style import print_line
+from reports.workflow_commands import stop_commands
 
 FORMAT_HELP = (
     f"{', '.join(FORMATS)}: on stdout, or FORMAT=FILE; repeats, and one at most goes to stdout "
@@ -53,18 +61,25 @@ class FormatOutputs:
 
     @property
     def has_stdout(self) -> bool:
-        """Whether stdout is another format's than the terminal's, so that all else is shown on stderr."""
-        return self.stdout_format != DEFAULT_FORMAT
+        """Whether stdout is another format's alone, so that all else is shown on stderr."""
+        return self.stdout_format != DEFAULT_FORMAT and not FORMATS[self.stdout_format].has_terminal
 
     def has_format(self, name: str) -> bool:
         return name in {self.stdout_format, *(output.name for output in self.outputs)}
+
+    def require_run(self) -> None:
+        """RequestError for a format that cannot show a run."""
+        for output in self.outputs:
+            if refusal := FORMATS[output.name].run_refusal:
+                raise RequestError(f"--format {output.name}: {refusal[0]}", refusal[1])
 
     def check_files(self, out: str | None = None) -> None:
         """RequestError for a file that could not be written, or would replace a record; before any work.
         ``out`` is the run's directory, which the run makes."""
         seen: dict[Path, FormatOutput] = {}
-        for output in self._list_file_outputs():
-            assert output.file is not None
+        for output in self.outputs:
+            if output.file is None:
+                continue
             file = _check_file(output.file, str(output), out)
             if file in seen:
                 raise RequestError(
@@ -73,37 +88,70 @@ class FormatOutputs:
                 )
             seen[file] = output
 
-    def _list_file_outputs(self) -> Iterator[FormatOutput]:
-        return (output for output in self.outputs if output.file is not None)
+    def guard_display(self, console: Console) -> AbstractContextManager[None]:
+        """While the ``with`` block runs, nothing on the console is a command to what reads the format."""
+        return stop_commands(console) if FORMATS[self.stdout_format].has_terminal else nullcontext()
 
-    def show_run(self, stored: StoredRun, console: Console, options: ReportOptions = NO_OPTIONS) -> None:
-        """Write the files of a run, and show it on stdout."""
-        self.write_run_files(stored, options)
-        show_run(stored, self.stdout_format, console, options)
+    def show_run(self, stored: StoredRun, options: ReportOptions = NO_OPTIONS) -> None:
+        """A run on stdout and in files."""
+        self.require_run()
+        if not self.has_stdout:
+            with self.guard_display(console := Console()):
+                show_run(stored, DEFAULT_FORMAT, console, options)
+        self.write_run(stored, options)
 
-    def write_run_files(self, stored: StoredRun, options: ReportOptions = NO_OPTIONS) -> None:
-        """Each file of a run, whole or not at all. What cannot be written is a side failure."""
-        for output in self._list_file_outputs():
-            _write(output, FORMATS[output.name].render_run(stored, options))
+    def write_run(self, stored: StoredRun, options: ReportOptions = NO_OPTIONS) -> None:
+        """The same without the terminal's. Each file is whole or not there; what cannot be written is a side
+        failure."""
+        for output in self._list_written():
+            row = FORMATS[output.name]
+            _write(output, row, row.render_run(stored, options))
+            _append_all(
+                {name: partial(render, stored, options) for name, render in row.run_additions.items()}
+            )
 
     def show_verdict(
-        self,
-        verdict: Verdict,
-        runs: Sequence[StoredRun],
-        console: Console,
-        options: ReportOptions = NO_OPTIONS,
+        self, verdict: Verdict, runs: Sequence[StoredRun], options: ReportOptions = NO_OPTIONS
     ) -> None:
         """The same for a verdict. ``runs`` are the one before and those after each step."""
-        for output in self._list_file_outputs():
-            text = FORMATS[output.name].render_verdict(verdict, runs[0], runs[-1], options)
-            _write(output, text)
-        show_compared_runs(verdict, runs, self.stdout_format, console, options)
+        given = verdict, runs[0], runs[-1], options
+        if not self.has_stdout:
+            with self.guard_display(console := Console()):
+                show_compared_runs(verdict, runs, DEFAULT_FORMAT, console, options)
+        for output in self._list_written():
+            row = FORMATS[output.name]
+            _write(output, row, row.render_verdict(*given))
+            _append_all({name: partial(render, *given) for name, render in row.verdict_additions.items()})
+
+    def _list_written(self) -> Iterator[FormatOutput]:
+        """All but what the terminal shows; what goes to stdout last, as nobody may read it."""
+        written = (each for each in self.outputs if each.file or each.name != DEFAULT_FORMAT)
+        return iter(sorted(written, key=lambda each: each.file is None))
 
 
-def _write(output: FormatOutput, text: str) -> None:
-    assert output.file is not None
+def _write(output: FormatOutput, row: ReportFormat, text: str) -> None:
+    for note in row.find_notes(text):
+        _tell(f"{output}: {note}")
+    if output.file is None:
+        sys.stdout.write(text)
+        return
     with survive_failures(str(output)):
         write_user_file(output.file, text)
+
+
+def _append_all(additions: Mapping[str, Callable[[], str]]) -> None:
+    """Append each text to the file that its variable names; say which are not set."""
+    unset = [name for name in additions if not os.environ.get(name)]
+    for name in additions.keys() - unset:
+        with survive_failures(f"the file of {name}"):
+            if not append_user_file(expand_user_path(os.environ[name]), additions[name](), ADDED_BYTES):
+                _tell(f"the file of {name} has no room: nothing was added to it")
+    if unset:
+        _tell(f"not set, so not written: {', '.join(unset)}; a workflow of GitHub's sets them")
+
+
+def _tell(note: str) -> None:
+    print_line(Console(stderr=True), f"kmatrix: {note}")
 
 
 def _check_file(path: Path, label: str, out: str | None) -> Path:

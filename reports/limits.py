@@ -41,6 +41,8 @@ REPEATED_CELLS = 4
 ORIGIN_RUNS = 2
 """Runs that remembered cells come from."""
 WARNING_FLAGS = 8
+SHARDS = 16
+"""Shards of a merged run, each with its time."""
 REGRESSIONS = 10
 """Findings, and cells, that are new or lost since a baseline."""
 
@@ -55,10 +57,17 @@ HTML_EXCERPTS = 1000
 """Cells of which the page of a run has a part of the log; of the others it has a link to the whole."""
 HTML_EXCERPT_BYTES = 3 * 2**20
 """All of those parts together."""
+HTML_FORMER_SHARE = 4
+"""Of the run before, beside which a page stands, it has a fourth of that."""
 HTML_CONFIG_DIFFERENCES = 200
 """Cells that the page compares with the nearest cell that passed."""
 HTML_DIFFERING_SYMBOLS = 60
 """Symbols of one such comparison."""
+
+HTML_INDEXED_DIFFERENCES = 1000
+"""Lines in which a ``.config`` may differ from the first of its lane and still be searched in the page."""
+HTML_INDEX_BYTES = 2**20
+"""Of the lines of ``.config`` files that the page searches, with the cells that have them."""
 
 HISTORY_CELLS = 200
 """Cells of a history, and the times of those that moved most."""
@@ -68,6 +77,20 @@ JUNIT_MESSAGES = 5
 """Messages of a cell."""
 JUNIT_DETAIL_BYTES = 10 * 2**20
 """All messages together: GitLab takes files of 30 MB."""
+
+ANNOTATIONS = 10
+"""Of each kind, of one step: GitHub shows no more."""
+ADDED_BYTES = 2**20
+"""Of a file that GitHub's runner reads after a step; it takes no more."""
+STEP_SUMMARY_BYTES = 2**20 - 16 * 2**10
+"""Of one step: GitHub takes 1 MiB, or else nothing."""
+STEP_SUMMARIES = (
+    FindingLimits(findings=20, cells=5, message_lines=3),
+    FindingLimits(findings=10, cells=2, message_lines=1),
+    FindingLimits(findings=1, cells=1, message_lines=1),
+)
+"""What a summary shows that would be too long; tried in turn."""
+STEP_OUTPUT_FINDINGS = 20
 
 CELL_GROUPS = 20
 """Groups of cells that changed alike, in a terminal."""

@@ -9,7 +9,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
-from matrix.record.run_model import Cell, Compiler, DiagnosticRef, Run
+from matrix.record.run_model import Cell, Compiler, DiagnosticRef, Host, MergedShard, Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.verdict.verdict_model import SideFinding
 from reports import limits
@@ -211,11 +211,16 @@ def format_run_headline(stored: StoredRun) -> str:
     elif PROVEN_STATES & states.keys():
         parts = [f"{format_count(tried, 'cell')} tried, none failed"]
         parts += [f"{states[State.EMPTY]} had nothing to compile"] if State.EMPTY in states else []
+    elif run.shard:
+        parts = [
+            f"{format_count(tried, 'cell')} to try, which compiled nothing" if tried else "nothing to build"
+        ]
     else:
         parts = ["nothing was proven: no cell compiled anything"]
     parts += [f"{states[State.WARN]} with warnings"] if State.WARN in states else []
     parts += [_format_findings(findings.findings)] if findings.findings else []
-    return ("interrupted: " if run.interrupted else "") + ", ".join(parts)
+    shard = f"shard {run.shard.name}: " if run.shard else ""
+    return shard + ("interrupted: " if run.interrupted else "") + ", ".join(parts)
 
 
 def _format_findings(findings: Sequence[Finding]) -> str:
@@ -265,16 +270,47 @@ def _format_compiler_versions(compilers: Mapping[str, Compiler]) -> tuple[str, .
     return tuple(f"{', '.join(names)}: {versions}" for versions, names in arches.items())
 
 
-def format_host(run: Run) -> str:
-    """Where it ran, in one line."""
-    memory = f"{run.host.memory / 2**30:.0f} GiB"
-    return ", ".join((run.host.system, format_count(run.host.cpus, "CPU"), memory, run.host.engine))
+def format_hosts(run: Run) -> tuple[str, ...]:
+    """Where it ran, one line for all shards that ran on such a machine."""
+    hosts = [shard.host for shard in run.shards] or [run.host]
+    return tuple(dict.fromkeys(map(_format_host, hosts)))
+
+
+def _format_host(host: Host) -> str:
+    memory = f"{host.memory / 2**30:.0f} GiB"
+    return ", ".join((host.system, format_count(host.cpus, "CPU"), memory, host.engine))
+
+
+def _format_shards(run: Run) -> dict[str, tuple[str, ...]]:
+    """What of its plan a shard has, and what a merged run is made of."""
+    if run.shard:
+        share = f"{run.shard.name}, {len(run.cells)} of {format_count(run.shard.requests, 'request')}"
+        return {"shard": (share,)}
+    if not run.shards:
+        return {}
+    more = len(run.shards) - limits.SHARDS
+    rest = [f"and {more} more"] if more > 0 else []
+    return {"shards": (*map(_format_merged_shard, run.shards[: limits.SHARDS]), *rest)}
+
+
+def _format_merged_shard(merged: MergedShard) -> str:
+    if merged.finished is None:
+        end = "stopped"
+    else:
+        took = format_duration((merged.finished - merged.started).total_seconds())
+        end = f"interrupted after {took}" if merged.interrupted else took
+    return f"{merged.shard.name} {merged.id}: {format_count(merged.cells, 'request')}, {end}"
 
 
 def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
     """What decides about a run, by name: its source, its toolchains; where and how long it ran, where that is
     known."""
-    made = {"run": (run.id,), "source": (format_source(run),), **format_toolchains(run)}
+    made = {
+        "run": (run.id,),
+        **_format_shards(run),
+        "source": (format_source(run),),
+        **format_toolchains(run),
+    }
     if run.is_imported:
         return made
     took = measure_wall_time(run)
@@ -282,7 +318,7 @@ def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
     known = {"remembered": format_remembered(run), "same objects": format_same_objects(run)}
     return {
         **made,
-        "machine": (format_host(run),),
+        "machine": format_hosts(run),
         "time": (time,),
         **{name: (text,) for name, text in known.items() if text},
     }

@@ -1,6 +1,6 @@
 """One cell: its configuration is put into the lane, make runs stage by stage, and the results are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -186,7 +186,8 @@ class CellBuild:
         prepared, is_prepared_complete = _list_warnings(before) if makes else ([], True)
         objects = self._find_objects(name, printed, answer, moment)
         self.listed_objects |= objects.listed
-        occurrences = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
+        made = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
+        occurrences = _drop_repeated_warnings(made, self.resolution.diagnostics)
         self._ends += [result, *answer]
         self.has_nameless_warning |= any(map(_is_nameless, occurrences))
         if is_complete and result.state not in UNTRIED_STATES:
@@ -353,6 +354,13 @@ def _is_final(error: Diagnostic) -> bool:
 
 def _join_lines(makes: list[MakeResult]) -> list[str]:
     return [line for make in makes for line in (f"$ {make.command}", *make.lines)]
+
+
+def _drop_repeated_warnings(printed: list[Occurrence], configured: Sequence[Occurrence]) -> list[Occurrence]:
+    """Without Kconfig's warnings that the configure step has: make's own conf says them again, or does not
+    run at all, as what it makes was there or was put back. So they are the configure step's alone."""
+    known = {item.diagnostic.key for item in configured if item.diagnostic.severity == "warning"}
+    return [item for item in printed if item.diagnostic.key not in known]
 
 
 def _refine_pass(state: State, objects: frozenset[str], occurrences: list[Occurrence]) -> State:

@@ -403,8 +403,11 @@ class LaneWorker:
         return sources | find_prototype_headers(named, reader, srcarch)
 
     def _mark_known(self, cells: Sequence[_ReachableCell]) -> None:
-        """Record of a plan's cells which of them would not be built."""
+        """Record of a plan's cells which of them would not be built, and note how long they took before."""
         for cell in cells:
+            time = self._known.find_time(cell.inputs) if self.context.note_time else None
+            if self.context.note_time and time is not None:
+                self.context.note_time(cell.cell.id, time)
             origin = self._known.find_origin(cell.inputs)
             if origin is not None:
                 update = {"evidence": Evidence.REMEMBERED, "evidence_from": origin}

@@ -42,6 +42,11 @@ def group_into_lanes(requests: Iterable[Request]) -> tuple[Lane, ...]:
     return tuple(Lane(*fields, tuple(members)) for fields, members in groups.items())
 
 
+def weigh_template(template: str | None) -> float:
+    """What a cell takes with the toolchain of an image's template, against gcc's 1."""
+    return _TIMES.get(template or "", 1.0)
+
+
 def order_by_length(lanes: Iterable[Lane], templates: Mapping[str, str | None]) -> list[Lane]:
     """The lanes, those first that are likely to take longest: no core waits long for the last one.
 
@@ -49,7 +54,7 @@ def order_by_length(lanes: Iterable[Lane], templates: Mapping[str, str | None]) 
     """
 
     def estimate_time(lane: Lane) -> float:
-        return len(lane.requests) * _TIMES.get(templates[lane.toolchain] or "", 1.0)
+        return len(lane.requests) * weigh_template(templates[lane.toolchain])
 
     return sorted(lanes, key=estimate_time, reverse=True)
 

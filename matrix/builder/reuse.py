@@ -19,6 +19,7 @@ from matrix.memory.results import CellInputs, FoundResult, KeptResult, ResultMem
 from matrix.record.run_model import Cell
 from matrix.record.states import UNTRIED_STATES, Evidence
 from matrix.resolve.resolution import Resolution
+from matrix.shards.lane_split import KnownTime
 
 _JOBS_OPTION = re.compile(r"-j\d+")
 
@@ -64,6 +65,13 @@ class KnownResults:
     def find_origin(self, inputs: CellInputs) -> str | None:
         """The run and cell that a result is remembered from, as in ``RUN/CELL``; None where none is."""
         return self.results.find_origin(inputs)
+
+    def find_time(self, inputs: CellInputs) -> KnownTime | None:
+        """What such a cell took when it was last built, of this tree or of one with other contents of
+        sources; None where that is not remembered."""
+        kept = self.results.find_last(inputs)
+        seconds = sum(stage.seconds for stage in kept.stages) if kept else 0.0
+        return KnownTime(seconds, _format_origin(kept)) if kept and seconds else None
 
     def add_built(self, inputs: CellInputs, result: CellResult, log: str) -> None:
         """Keep the result of a cell that was built, with its part of the log, for those with the same

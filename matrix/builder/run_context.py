@@ -30,6 +30,7 @@ from matrix.record.run_model import ToolchainRecord
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolver import Resolver
 from matrix.resolve.tool_answers import ToolAnswers
+from matrix.shards.lane_split import KnownTime
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree, find_missing_paths
 
@@ -227,7 +228,9 @@ class RunContext:
     ``memory`` is what its cells are looked up in before they are built. ``deadline`` is
     a ``time.monotonic()`` after which no new cell starts. ``examine`` is called with each cell that was built
     to an end; where it raises a MachineError, the cell could not be tried. ``finished`` are the cells of a
-    resumed run that have their results already: ``lanes`` is without them.
+    resumed run that have their results already: ``lanes`` is without them. ``elsewhere`` are the ids of the
+    plan's cells that other machines build. ``note_time`` is told of a plan's cells what the memory knows of
+    their times.
     """
 
     session: Session
@@ -241,6 +244,8 @@ class RunContext:
     deadline: float | None = None
     examine: Callable[[BuiltCell], None] = _skip_examination
     finished: FinishedCells = field(default_factory=FinishedCells)
+    elsewhere: frozenset[str] = frozenset()
+    note_time: Callable[[str, KnownTime], None] | None = None
     cell_failed: threading.Event = field(default_factory=threading.Event)
 
     @cached_property
@@ -250,8 +255,9 @@ class RunContext:
 
     @cached_property
     def request_ids(self) -> frozenset[str]:
+        """Those of the whole plan."""
         unfinished = frozenset(request.id for lane in self.lanes for request in lane.requests)
-        return unfinished | self.finished.ids
+        return unfinished | self.finished.ids | self.elsewhere
 
     def find_stop_reason(self) -> str:
         """Why no new cell may start, or nothing."""

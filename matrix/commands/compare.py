@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matrix.builder.cell_record import create_blank_cell
 from matrix.catalog.types import Profile
+from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import plan_requests
 from matrix.record.run_directory import find_run_directory
@@ -35,7 +36,7 @@ def compare_stored_runs(
     fixes: Sequence[str] = (),
     allow_lost: bool = False,
     werror: bool = False,
-) -> tuple[Verdict, int]:
+) -> tuple[Verdict, ExitCode]:
     """The verdict on two runs, and its exit code."""
     verdict = compare_runs(before, after, fixes=fixes)
     return verdict, compute_verdict_exit_code(verdict, allow_lost=allow_lost, werror=werror)
@@ -57,7 +58,7 @@ class BaselineOptions:
 class BaselineResult:
     """A run held against that. ``regression`` is missing without a baseline."""
 
-    exit_code: int
+    exit_code: ExitCode
     known_issues: KnownIssues
     regression: Regression | None = None
 

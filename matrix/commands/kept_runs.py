@@ -11,24 +11,17 @@ from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.fs import try_lock_path
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
+from matrix.record.profile_keys import list_differing_keys
 from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.shell_words import format_command
 
-FREE_KEYS = frozenset({"jobs", "lanes", "memory", "retries", "deadline", "cache-size", "description"})
-"""Keys of a profile on which no result depends: they may differ when a run goes on."""
 _MAX_LOOKED_AT = 200
 """The newest runs among which one of the same request is looked for."""
 _HEAD_BYTES = 256 * 1024
 """What comes before the cells in a record, as a rule. With a hundred thousand cells it has many megabytes."""
 _NO_END = re.compile(rb'^ "finished": null,$', re.MULTILINE)
-
-
-def list_differing_keys(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """The keys in which two profiles, as runs record them, ask for something else."""
-    keys = dict.fromkeys([*was, *now])
-    return [key for key in keys if key not in FREE_KEYS and was.get(key) != now.get(key)]
 
 
 def list_run_directories(runs: Path) -> list[Path]:
@@ -73,13 +66,13 @@ def find_unfinished_run(request: Run, runs: Path) -> RunDirectory | None:
 
 
 def find_runs_of(profile: Mapping[str, object], runs: Path, commit: str = "") -> Iterator[RunDirectory]:
-    """The runs in a folder that asked for the same as this profile, as it is recorded, the newest first: of
-    this commit of its repository, or of any."""
+    """The whole runs in a folder that asked for the same as this recorded profile, the newest first:
+    of this commit of its repository, or of any."""
     needed = f'"commit": "{commit}"'.encode() if commit else b'"spec": ' + to_json(profile["source"])
     for directory in list_run_directories(runs):
         # Few are what is looked for, and to read a whole record takes long.
         stored = _load_or_none(directory) if needed in _read_head(directory) else None
-        if stored is None or list_differing_keys(profile, stored.run.profile):
+        if stored is None or stored.run.shard or list_differing_keys(profile, stored.run.profile):
             continue
         git = stored.run.source.git
         if not commit or (git is not None and git.commit == commit):
@@ -126,6 +119,7 @@ def _asks_the_same(recorded: Run, request: Run) -> bool:
     images = [{name: chain.image_id for name, chain in run.toolchains.items()} for run in (recorded, request)]
     return (
         recorded.plan_sha256 == request.plan_sha256
+        and recorded.shard == request.shard
         and recorded.tool == request.tool
         and recorded.source.digest == request.source.digest
         and recorded.bases == request.bases

@@ -8,7 +8,6 @@ from pathlib import Path
 from matrix.commands.kept_runs import (
     describe_stopped_run,
     list_dead_runs,
-    list_differing_keys,
     list_run_directories,
 )
 from matrix.commands.patch_request import (
@@ -20,6 +19,7 @@ from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory
 from matrix.fs import try_lock_path
 from matrix.record.journal import RUN_FILE
+from matrix.record.profile_keys import list_differing_keys
 from matrix.record.run_directory import REQUEST_FILE, load_run
 from matrix.record.run_model import Run
 from matrix.shell_words import format_command

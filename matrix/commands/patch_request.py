@@ -21,6 +21,7 @@ from matrix.record.run_directory import REQUEST_FILE
 from matrix.record.run_model import SCHEMA_VERSION, Record, SourceRecord, Tool
 from matrix.source.mbox.message import Mail, MailAddress, extract_quote, parse_subject
 from matrix.source.mbox.patch_file import PatchFile, parse_patch_file
+from matrix.source.mbox.patch_lines import find_changed_lines
 from matrix.source.mbox.series import PatchSeries, read_series
 from matrix.verdict.verdict_model import Mailbox, PatchMail, VerdictPatch
 
@@ -171,6 +172,7 @@ def describe_patches(
 ) -> tuple[VerdictPatch, ...]:
     """The patches of a series as a verdict has them. ``rejection``: why the next one does not apply."""
     refused = {applied_count: rejection}
+    lines = find_changed_lines([patch.content for patch in series.patches[:applied_count]])
     return tuple(
         VerdictPatch(
             name=patch.name,
@@ -178,6 +180,7 @@ def describe_patches(
             sha256=patch.sha256,
             mail=convert_mail(patch.mail),
             refused=refused.get(number),
+            lines=lines[number] if number < applied_count else {},
         )
         for number, patch in enumerate(series.patches)
     )

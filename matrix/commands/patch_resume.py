@@ -7,7 +7,6 @@ from pathlib import Path
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands.hidden_objects import LOG_NAME, name_look_owner
-from matrix.commands.kept_runs import FREE_KEYS
 from matrix.commands.kept_verdicts import find_verdict_directory, hold_verdict, is_verdict_whole
 from matrix.commands.patch import PatchEvaluation, PatchResult, find_verdict
 from matrix.commands.patch_request import (
@@ -22,7 +21,6 @@ from matrix.commands.resume import (
     check_own_files,
     check_same_request,
     check_tool,
-    describe_difference,
     list_source_changes,
     remove_containers,
     resolve_asked,
@@ -41,6 +39,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_trees import remove_tree, walk_tree
 from matrix.fs import list_temporary_files
 from matrix.record.events import EventSink, ProgressNote
+from matrix.record.profile_keys import FREE_KEYS, describe_difference
 from matrix.record.run_directory import RunDirectory, holds_run, list_half_made_files
 from matrix.verdict.verdict_model import Verdict
 

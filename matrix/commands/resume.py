@@ -20,10 +20,15 @@ from matrix.builder.lane_worker import run_lanes
 from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
-from matrix.commands.kept_runs import FREE_KEYS, list_differing_keys
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import limit_caches, record_run
-from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, build_tool_record, fetch_source
+from matrix.commands.session import (
+    LOCAL_ENVIRONMENT,
+    Environment,
+    build_host_record,
+    build_tool_record,
+    fetch_source,
+)
 from matrix.commands.settings import GivenSettings
 from matrix.engine.protocol import Engine
 from matrix.errors import RequestError
@@ -33,6 +38,7 @@ from matrix.foreign_trees import remove_tree, walk_tree
 from matrix.plan import Request, compute_plan_digest, plan_requests
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import JOURNAL_FILE, open_journal
+from matrix.record.profile_keys import FREE_KEYS, describe_difference, list_differing_keys
 from matrix.record.run_directory import (
     REQUEST_FILE,
     RunDirectory,
@@ -145,19 +151,6 @@ def check_same_request(recorded: Profile, asked: Profile, name: str, task: str =
         raise build_refusal(name, "; ".join(words), task)
 
 
-def describe_difference(key: str, was: object, now: object) -> str:
-    """``stage is vmlinux, and was focus``."""
-    return f"{key} is {_format_value(now)}, and was {_format_value(was)}"
-
-
-def _format_value(value: object) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "nothing"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={item}" for name, item in value.items()) or "nothing"
-    return "not set" if value is None else str(value)
-
-
 def build_refusal(name: str, difference: str, task: str = "run") -> RequestError:
     """Why what is called ``name`` cannot go on, and the task that makes another."""
     return RequestError(
@@ -182,7 +175,7 @@ def resume_run(
         found = RunDirectory.load(directory)
         for path in list_half_made_files(directory):
             remove_tree(path)
-        requests = plan_requests(resumption.profile)
+        requests = _select_own_requests(plan_requests(resumption.profile), found.run)
         kept = _select_whole_cells(found)
         if found.run.finished and not found.run.interrupted and len(kept) == len(requests):
             emit(ProgressNote(f"Every cell of {found.run.id} has its result: nothing is left to build."))
@@ -190,6 +183,7 @@ def resume_run(
         names_origin = resumption.names_origin
         with restore_unchanged(found.run, emit, environment, names_origin=names_origin) as restored:
             session = replace(restored, profile=resumption.profile)
+            _check_same_engine(session, found.run)
             remove_containers(session.engine, {found.unique_name})
             record = _build_record(found.run, requests, kept, last_written)
             begun = RunDirectory(record, directory)
@@ -202,6 +196,20 @@ def resume_run(
                 remove_tree(path)
     limit_caches(resumption.profile, emit, environment)
     return stored
+
+
+def _select_own_requests(requests: Sequence[Request], run: Run) -> list[Request]:
+    """Those that the run builds: of a shard its share."""
+    own = {cell.id for cell in run.cells}
+    return [request for request in requests if run.shard is None or request.id in own]
+
+
+def _check_same_engine(session: Session, run: Run) -> None:
+    """RequestError in another engine, of whatever version: a run has one on record, and what was killed may
+    still be at work there."""
+    was, now = run.host.engine, build_host_record(session.engine_info).engine
+    if was.partition(" ")[0] != now.partition(" ")[0]:
+        raise build_refusal(run.id, describe_difference("the engine", was, now))
 
 
 def check_own_files(directory: Path) -> None:
@@ -224,13 +232,16 @@ def _select_whole_cells(found: RunDirectory) -> dict[str, Cell]:
 
 @dataclass(frozen=True)
 class _NamedFiles:
-    """The files of a run that are named by their digests, each read once."""
+    """The files that the cells of a run name. Those named by their digests are each read once."""
 
     files: ForeignDirectory
     known: dict[str, bool]
 
     def are_whole(self, cell: Cell) -> bool:
-        """Whether those of a cell have the contents that their names say."""
+        """Whether those of a cell have the contents that their names say, and its log has any."""
+        status = self.files.stat_file(cell.log) if cell.log else None
+        if cell.log and not (status and status.st_size):
+            return False
         digests = (cell.config_sha256, cell.objects_sha256, cell.sources_sha256)
         named = zip(("configs", "objects", "sources"), digests, strict=True)
         return all(self._is_whole(folder, digest) for folder, digest in named if digest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,10 +48,27 @@ from matrix.record.run_directory import RunDirectory
 from matrix.record.run_model import BaseRecord, Run
 from matrix.record.states import State, compute_run_exit_code
 from matrix.resolve.resolution import collect_fragment_symbols, collect_proof_symbols
+from matrix.shards.lane_split import KnownTime
+from matrix.shards.plan_file import ChosenShard
 from matrix.shell_words import format_command
 from matrix.side_failures import survive_failures
 from matrix.source.symbol_providers import find_symbol_providers
 from matrix.user_files import expand_user_path
+
+ShardChooser = Callable[[Session, Sequence[Request], EventSink], ChosenShard]
+"""Says which of the requests of a session's plan this machine builds."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run will be held against, and which share of its plan it builds, where it is not the whole."""
+
+    baseline: BaselineOptions | None = None
+    shard: ChosenShard | None = None
+
+
+WHOLE_RUN = RunOptions()
+"""The whole plan, held against nothing."""
 
 
 def run_matrix(
@@ -62,18 +79,21 @@ def run_matrix(
     *,
     needs_focus: bool = True,
     baseline: BaselineOptions | None = None,
+    choose_shard: ShardChooser | None = None,
 ) -> StoredRun:
     """Plan, build and record one run.
 
     The record is written however this ends: after Ctrl-C, too, every planned cell has its row. Without
     ``needs_focus`` what the tree has not of it is left out. ``baseline`` is what the run will be held
-    against.
+    against. With ``choose_shard`` it builds, and records, a share of the plan only.
     """
     requests = plan_requests(profile)
     now = datetime.now(UTC)
     check_output_unused(profile)
     with prepare_session(profile, emit, environment, needs_focus=needs_focus) as session:
-        with begin_run(session, requests, now, emit, argv, environment, baseline) as context:
+        shard = choose_shard(session, requests, emit) if choose_shard else None
+        options = RunOptions(baseline, shard)
+        with begin_run(session, requests, now, emit, argv, environment, options) as context:
             run_lanes(context)
         stored = StoredRun(context.journal.snapshot_run(), context.journal.directory)
     limit_caches(profile, emit, environment)
@@ -88,18 +108,23 @@ def begin_run(
     emit: EventSink,
     argv: Sequence[str] = (),
     environment: Environment = LOCAL_ENVIRONMENT,
-    baseline: BaselineOptions | None = None,
+    options: RunOptions = WHOLE_RUN,
 ) -> Iterator[RunContext]:
-    """What the lanes of a new run share, which has the requests of its session's profile.
+    """What the lanes of a new run share, which has the requests of its session's profile, or a share of them.
 
     Its record is written however the ``with`` block ends.
     """
-    profile = session.profile
+    profile, shard = session.profile, options.shard
     _check_knob_conflicts(session, requests)
-    directory = create_output_directory(profile, profile.name, environment.runs, started)
+    title = f"{profile.name}-{shard.record.index}of{shard.record.count}" if shard else profile.name
+    directory = create_output_directory(profile, title, environment.runs, started)
     claim_run_directory(directory)
-    name = directory.name if profile.out is None else generate_run_id(profile.name, started)
-    record = _build_blank_run(name, session, requests, started, argv, baseline)
+    name = directory.name if profile.out is None else generate_run_id(title, started)
+    record = build_blank_run(name, session, requests, started, argv, options.baseline)
+    if shard is not None:
+        requests = [request for request in requests if request.id in shard.ids]
+        cells = tuple(map(create_blank_cell, requests))
+        record = record.model_copy(update={"shard": shard.record, "cells": cells})
     _mention_unfinished_run(record, environment.runs, emit)
     with record_run(session, requests, RunDirectory(record, directory), emit) as context:
         if profile.out is None:
@@ -124,7 +149,7 @@ def build_cell_alone(
     """
     now = datetime.now(UTC)
     directory.mkdir()
-    record = _build_blank_run(generate_run_id("verify", now), session, [request], now, ())
+    record = build_blank_run(generate_run_id("verify", now), session, [request], now, ())
     with record_run(session, [request], RunDirectory(record, directory), lambda _: None) as context:
         run_lanes(replace(context, examine=examine))
     return StoredRun(context.journal.snapshot_run(), directory)
@@ -151,17 +176,33 @@ def limit_caches(profile: Profile, emit: EventSink, environment: Environment = L
 def plan_matrix(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
     requests = plan_requests(profile)
-    now = datetime.now(UTC)
     with (
         prepare_session(profile, emit, environment, build=False) as session,
-        TemporaryDirectory(prefix="kmatrix-plan-") as directory,
+        resolve_plan(session, requests, emit) as context,
     ):
-        _check_knob_conflicts(session, requests)
-        record = _build_blank_run(generate_run_id("plan", now), session, requests, now, ())
+        return context.journal.snapshot_run()
+
+
+@contextmanager
+def resolve_plan(
+    session: Session,
+    requests: Sequence[Request],
+    emit: EventSink,
+    note_time: Callable[[str, KnownTime], None] | None = None,
+) -> Iterator[RunContext]:
+    """What the lanes of a plan shared, with all of its requests resolved.
+
+    Their configurations are there while the ``with`` block runs. ``note_time`` is told what is remembered of
+    a cell's time.
+    """
+    now = datetime.now(UTC)
+    _check_knob_conflicts(session, requests)
+    with TemporaryDirectory(prefix="kmatrix-plan-") as directory:
+        record = build_blank_run(generate_run_id("plan", now), session, requests, now, ())
         begun = RunDirectory(record, Path(directory))
         with record_run(session, requests, begun, emit, build=False) as context:
-            run_lanes(context)
-        return context.journal.snapshot_run()
+            run_lanes(replace(context, note_time=note_time))
+        yield context
 
 
 def compute_plan_exit_code(planned: Run) -> ExitCode:
@@ -206,7 +247,7 @@ def claim_output_folder(directory: Path, name: str) -> Path:
     return folder
 
 
-def _build_blank_run(
+def build_blank_run(
     name: str,
     session: Session,
     requests: Sequence[Request],
@@ -214,6 +255,7 @@ def _build_blank_run(
     argv: Sequence[str],
     baseline: BaselineOptions | None = None,
 ) -> Run:
+    """The record of a session's run of which nothing is built yet. ``name`` is its id."""
     stored = baseline.baseline if baseline else None
     known_file = baseline.known_file if baseline else None
     return Run(
@@ -282,6 +324,7 @@ def record_run(
             build=build,
             deadline=monotonic() + parse_duration(profile.deadline) if profile.deadline else None,
             finished=finished,
+            elsewhere=_list_plan_ids(session) if record.shard else frozenset(),
         )
         if State.FAIL in finished.states:
             context.cell_failed.set()
@@ -293,6 +336,10 @@ def record_run(
             interrupted = True
         finally:
             journal.close(interrupted=interrupted)
+
+
+def _list_plan_ids(session: Session) -> frozenset[str]:
+    return frozenset(request.id for request in plan_requests(session.profile))
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.catalog.types import Profile, check_duration, parse_duration
-from matrix.commands.kept_runs import FREE_KEYS
 from matrix.commands.mail_delivery import MailTarget, parse_mail_target
 from matrix.errors import RequestError
 from matrix.fs import create_private_directory, try_lock_path
+from matrix.record.profile_keys import FREE_KEYS
 from matrix.source.spec import RevisionSpec, parse_source_spec
 from matrix.user_files import expand_user_path
 from matrix.verdict.baseline import load_known_issues

@@ -197,8 +197,8 @@ def _ensure_image_locked(engine: Engine, tag: str, dockerfile: str, emit: EventS
     return image
 
 
-def _format_trial(image: str, command: str) -> str:
-    return format_command("docker", "run", "--rm", image, "sh", "-c", command)
+def _format_trial(engine: Engine, image: str, command: str) -> str:
+    return format_command(engine.query_info().name, "run", "--rm", image, "sh", "-c", command)
 
 
 def read_first_lines(engine: Engine, image: str, commands: Sequence[str], user: str) -> list[str]:
@@ -214,6 +214,6 @@ def read_first_lines(engine: Engine, image: str, commands: Sequence[str], user: 
         output = "; ".join(lines[-3:])
         raise EngineError(
             f"the image {image} does not tell its tools' versions (exit {ended.exit}): {output}",
-            hint=f"try it by hand: {_format_trial(image, commands[0] if commands else 'true')}",
+            hint=f"try it by hand: {_format_trial(engine, image, commands[0] if commands else 'true')}",
         )
     return lines

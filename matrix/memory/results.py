@@ -28,7 +28,7 @@ from matrix.memory.tree_contents import ABSENT, TreeContents
 from matrix.record.run_model import DiagnosticRef, Record, StageRecord
 from matrix.record.states import ANSWERED_STATES, STOPPED_STATES, Evidence, State
 
-RECIPE = 7
+RECIPE = 8
 """How kmatrix makes a step and judges it. Raised whenever the same tree, .config, image and make line may
 come out otherwise: with another environment or option of make, other objects counted as a stage's, another
 reading of how a make ended. How the output of tools is read need not be counted: its code is a part of what a
@@ -135,6 +135,16 @@ class ResultMemory:
             kept = self._load(entry, value) if value and value.has_parts else None
             if kept is not None:
                 yield FoundResult(kept, entry, entry.run == self.memory.run)
+
+    def find_last(self, inputs: CellInputs) -> KeptResult | None:
+        """The result for these inputs, of this tree or of one that differs from it in contents of sources
+        alone, that was used last. That is no use of it."""
+        for entry in self.memory.find_entries("result", self._compute_scope(inputs)):
+            value = self._read_value(entry)
+            kept = self._load(entry, value) if value else None
+            if kept is not None:
+                return kept
+        return None
 
     def keep(self, inputs: CellInputs, result: KeptResult) -> None:
         """Remember a whole result, if it was proven.

@@ -257,6 +257,39 @@ class Pause(Record):
     resumed: Moment
 
 
+class ShardRecord(Record):
+    """Which share of a plan of so many ``requests`` a run builds: the ``index``-th of ``count``, from 1.
+
+    ``shares``: of each share the digest of its cells' ids in plan order: the split.
+    """
+
+    index: int
+    count: int
+    requests: int
+    shares: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """``2/4``."""
+        return f"{self.index}/{self.count}"
+
+
+class MergedShard(Record):
+    """A shard that a run was made of: its run, where and when that was built, how many cells it has.
+
+    Without ``finished`` it was killed.
+    """
+
+    shard: ShardRecord
+    id: str
+    command: CommandText
+    host: Host
+    started: Moment
+    finished: Moment | None = None
+    interrupted: bool = False
+    cells: int
+
+
 class Run(Record):
     """One execution of a profile on one source; or builds of others that were imported.
 
@@ -267,6 +300,8 @@ class Run(Record):
     (``CONFIG_MTD``), or else an object.
     ``followers``: symbol axis → the symbols of the imported .configs that differ just where it does, so that
     each of them may be what matters.
+    ``shard``: what of its plan it builds, where other machines build the rest: its cells are its own share.
+    ``shards``: what it was merged of; ``host`` is then the first one's.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
@@ -291,6 +326,8 @@ class Run(Record):
     pauses: tuple[Pause, ...] = Field(default=(), exclude_if=not_)
     baseline: str = Field(default="", exclude_if=not_)
     known: str = Field(default="", exclude_if=not_)
+    shard: ShardRecord | None = Field(default=None, exclude_if=not_)
+    shards: tuple[MergedShard, ...] = Field(default=(), exclude_if=not_)
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -215,14 +215,14 @@ def find_worst_state(states: Iterable[State]) -> State:
 
 
 def compute_run_exit_code(
-    states: Iterable[State], *, interrupted: bool = False, werror: bool = False
+    states: Iterable[State], *, interrupted: bool = False, werror: bool = False, is_part: bool = False
 ) -> ExitCode:
-    """The exit code of a run with these cell states."""
+    """The exit code of a run with these cell states. Of a part of a plan nothing need be proven."""
     seen = set(states)
     return choose_exit_code(
         interrupted=interrupted,
         failed=State.FAIL in seen,
         untried=not seen.isdisjoint(UNTRIED_STATES),
-        unproven=seen.isdisjoint(PROVEN_STATES),
+        unproven=not is_part and seen.isdisjoint(PROVEN_STATES),
         warned=werror and State.WARN in seen,
     )

@@ -256,13 +256,16 @@ class PatchMail(Record):
 
 class VerdictPatch(Record):
     """A patch that was asked about, in the order of its series. ``refused``: why it does not apply; neither
-    it nor what follows it was built."""
+    it nor what follows it was built. ``lines``: path → first and last lines of what it adds there, as the
+    tree has them after the whole series."""
 
     name: str
     subject: str = ""
     sha256: str
     mail: PatchMail | None = None
     refused: str | None = None
+    # It came later: where it says nothing it is left out.
+    lines: dict[str, tuple[tuple[int, int], ...]] = Field(default_factory=dict, exclude_if=not_)
 
 
 class PatchStep(Record):

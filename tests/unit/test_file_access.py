@@ -42,6 +42,7 @@ ALLOWED = {
     "matrix/engine/seccomp.py": "the list of calls that kmatrix brings",
     "matrix/engine/step.py:_hash_place": "the mount of a lane and the cache's root, which names are made of",
     "matrix/record/journal.py": "the run that this process writes",
+    "matrix/commands/merge.py:_write_copy": "the run that this process writes",
     "matrix/record/run_directory.py:find_run_directory": "the directory that the user names",
     "matrix/record/run_directory.py:_list_inner_runs": "the directory that the user names",
     "matrix/record/run_directory.py:unique_name": "the directory that the user names, or this process made",

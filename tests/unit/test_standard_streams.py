@@ -370,8 +370,10 @@ _MAY_WRITE = {
     "matrix/error_report.py",
     "matrix/task_program.py",
     "reports/__init__.py",
+    "reports/format_outputs.py",
     "reports/log_formats.py",
     "reports/terminal.py",
+    "reports/workflow_commands.py",
     "tasks.py",
 }
 

@@ -500,6 +500,47 @@ BENCHES = [
     Row("bench --against fresh --profile ok.toml --case first --source nosuch", "no source 'nosuch'"),
     Row("bench first", "no task 'first'", "--list"),
 ]
+SHARDS = [
+    *(
+        Row(("run", f"--shard={text}"), r"--shard: expected I/N, .*, got '", "for example --shard 2/4")
+        for text in ("0/4", "5/4", "a/b", "1", "/", "1/", "1/0", "-1/4", "1/2/3", "1.5/2", ESCAPE, LATIN)
+    ),
+    Row("run --shard=", "--shard is empty", "leave it out"),
+    Row("run --shard 1/1001", "1001 shards are too many", "few shards"),
+    Row("run --plan file", "no share is named", "--shard 1/4"),
+    Row("run --plan=", "--plan is empty", "leave it out"),
+    Row(
+        "run --shard 1/2 --plan file --baseline a-run",
+        "--plan has its times already",
+        "plan --json --baseline",
+    ),
+    Row("run --shard 1/2 --known soon.toml", "--known is for a whole run", r"\./inv merge takes --known"),
+    Row("run --shard 1/2 --baseline nosuch", NO_SUCH_RUN, MAKES_ONE),
+    Row("run --shard 1/2 --plan nosuch", "--plan nosuch cannot be read", "plan --json prints one"),
+    Row("run --shard 1/2 --plan dir", "--plan dir cannot be read: Is a directory", "plan --json"),
+    Row("run --shard 1/2 --plan blank", "--plan blank is no plan", "plan --json"),
+    Row("run --shard 1/2 --plan binary", "--plan binary is no plan", "plan --json"),
+    Row("run --shard 1/2 --plan runs/a-run/run.json", "is no plan: lanes: Field required", "plan --json"),
+    Row("patch fix.patch --shard 1/2", "patch has no option '--shard'", "patch --help"),
+    *(
+        Row(f"plan --profile ok.toml --json --shards={text}", f"--shards: expected {says}", "--shards 4")
+        for text, says in (("0", "1 or more, got 0"), ("-1", "1 or more, got -1"), ("x", "a whole number"))
+    ),
+    Row("plan --profile ok.toml --json --shards 1001", "1001 shards are too many"),
+    Row("plan --profile ok.toml --shards 4", "--shards is for the plan as JSON", "add --json"),
+    Row("plan --profile ok.toml --baseline a-run", "--baseline is for the plan as JSON", "add --json"),
+    Row("plan --profile ok.toml --json --baseline nosuch", NO_SUCH_RUN, MAKES_ONE),
+    Row("merge", "merge needs 'dir'", r"name the run of each shard"),
+    Row(("merge", ""), "dir is empty", "leave it out"),
+    Row("merge nosuch", NO_SUCH_RUN, MAKES_ONE),
+    Row("merge empty", NO_SUCH_RUN, MAKES_ONE),
+    Row("merge damaged", "run.json is damaged", MAKES_ANOTHER),
+    Row("merge a-run", "a-run is a whole run, and no shard", "run --shard I/N makes one"),
+    Row("merge a-run a-run", "a-run and a-run are the same run", "one run of each shard"),
+    Row("merge a-run --out dir", "--out .*/dir is in use", "does not exist yet"),
+    Row("merge a-run --format nosuch", "no report format 'nosuch'"),
+    Row("merge a-run --jobs 3", "merge has no option '--jobs'", "merge --help"),
+]
 MACHINE = [
     Row("setup --profile nosuch", "no profile 'nosuch'", "built-in profiles"),
     Row("setup --jobs 0", "greater than or equal to 1"),
@@ -579,6 +620,7 @@ TABLE = {
     "findings": FINDINGS,
     "imports": IMPORTS,
     "benches": BENCHES,
+    "shards": SHARDS,
     "machine": MACHINE,
 }
 ALL = [(group, row) for group, rows in TABLE.items() for row in rows]

@@ -9,6 +9,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -370,6 +371,18 @@ def test_a_finished_cell_whose_files_are_damaged_is_built_again(
     assert stored.load_objects(again) == {VFIO}
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: os.truncate(file, 0)])
+def test_a_finished_cell_whose_log_is_lost_is_built_again(
+    desk: ResumedDesk, damage: Callable[[Path], object]
+) -> None:
+    """After a power cut a file may be there and empty, though the journal's line came after it."""
+    directory = desk.kill_after(5)
+    log = directory / str(cell_of(load_run(directory), "MODULES=n,VFIO=y").log)
+    damage(log)
+    desk.resume()
+    assert log.stat().st_size
+
+
 def test_what_was_half_written_is_gone(desk: ResumedDesk) -> None:
     directory = desk.kill_after(2)
     left = [directory / ".run.json.abcdefgh", directory / "configs" / f".{'0' * 64}.abcdefgh"]
@@ -556,6 +569,17 @@ def test_another_image_is_refused(desk: ResumedDesk) -> None:
     tag = ImageRecipe("gcc-14", "gcc", 14).tag
     desk.engine.remove_image(tag)
     assert "the image of gcc-14 has changed" in refuse(desk)
+
+
+def test_another_engine_is_refused_and_another_version_of_it_is_not(
+    desk: ResumedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.kill_after(2)
+    info = desk.engine.query_info()
+    monkeypatch.setattr(desk.engine, "query_info", lambda: replace(info, name="podman"))
+    assert "the engine is podman 1.0, and was fake 1.0" in refuse(desk)
+    monkeypatch.setattr(desk.engine, "query_info", lambda: replace(info, version="2.0"))
+    desk.resume()
 
 
 def test_a_base_that_was_edited_is_refused(desk: ResumedDesk) -> None:

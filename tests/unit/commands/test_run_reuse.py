@@ -557,3 +557,26 @@ def test_many_runs_at_once_share_what_they_remember(patching: Patching) -> None:
         done = [run.result().run for run in runs]
     assert [states(run) for run in done] == [["warn", "warn"]] * 4
     assert evidence(patching.after()) == BOTH
+
+
+def test_what_conf_warns_of_is_said_of_the_configure_step_alone(patching: Patching) -> None:
+    """make runs conf again after a flip; where its files are there already, it does not."""
+
+    def warn(job: Job) -> None:
+        if not job.is_dry_run:
+            job.say("")
+            job.say("WARNING: unmet direct dependencies detected for GROUP")
+            job.say("  Depends on [n]: OTHER [=n]")
+
+    patching.desk.says(VFIO, always())
+    patching.desk.kernel.before = warn
+    built = patching.before().run
+    remembered = patching.after()
+    assert evidence(remembered) == BOTH
+    for done in (built, remembered):
+        assert states(done) == ["warn", "warn"]
+        assert [[stage.state for stage in cell.stages] for cell in done.cells] == [
+            [State.WARN, State.PASS],
+            [State.WARN, State.PASS],
+        ]
+        assert [[ref.stage for ref in cell.diagnostics] for cell in done.cells] == [["configure"]] * 2

@@ -1,11 +1,11 @@
 """``--format``: which formats go where, what is refused, and files that are whole or not there."""
 
 import os
+from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from matrix import fs
 from matrix.errors import RequestError
@@ -17,9 +17,15 @@ from tests.fakes.sides import a_side
 from tests.fakes.verdicts import header_fix
 
 
+@pytest.fixture(autouse=True)
+def _no_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def show(outputs: FormatOutputs) -> str:
-    out = StringIO()
-    outputs.show_run(a_side(the_story()), Console(file=out, width=80))
+    with redirect_stdout(StringIO()) as out:
+        outputs.show_run(a_side(the_story()))
     return out.getvalue()
 
 
@@ -52,9 +58,10 @@ def test_the_format_without_a_file_goes_to_stdout(word: str, tmp_path: Path) -> 
 
 
 def test_a_verdict_goes_into_files_too(tmp_path: Path) -> None:
-    case, out = header_fix(), StringIO()
+    case = header_fix()
     outputs = parse_format_outputs([f"junit={tmp_path}/v.xml", f"mail={tmp_path}/mail"])
-    outputs.show_verdict(case.verdict, [case.before, case.after], Console(file=out, width=80))
+    with redirect_stdout(StringIO()) as out:
+        outputs.show_verdict(case.verdict, [case.before, case.after])
     assert "fixes F1" in out.getvalue()
     assert (tmp_path / "v.xml").read_text().startswith("<?xml")
     assert (tmp_path / "mail").read_text() == FORMATS["mail"].render_verdict(*case.given, NO_OPTIONS)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, FailedTarget, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.foreign_text import clean_text, replace_controls
-from reports.github_annotations import render_annotations
+from reports import github_annotations
+from reports.workflow_commands import AnnotationLimit
 from tests.fakes.foreign_words import LIVE
 
 SMUGGLED = (
@@ -37,6 +38,10 @@ def a_log(diagnostic: Diagnostic, *objects: str) -> BuildLog:
     occurrences = tuple(Occurrence(diagnostic, name) for name in objects or ("a.o",))
     failed = (FailedTarget("a.o", "a.o", occurrences[0]),)
     return BuildLog(occurrences, failed if diagnostic.severity == "error" else (), frozenset())
+
+
+def render_annotations(log: BuildLog) -> list[str]:
+    return list(github_annotations.render_annotations(log, AnnotationLimit()))
 
 
 def decode(text: str) -> str:

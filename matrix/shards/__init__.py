@@ -1,0 +1,1 @@
+"""A plan in shares for several machines, and their runs as one. Pure."""

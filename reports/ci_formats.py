@@ -1,0 +1,86 @@
+"""The formats that a CI consumes, by name."""
+
+from matrix.findings.stored_run import StoredRun
+from matrix.verdict.verdict_model import Verdict
+from reports.cell_judgement import CellJudgement, judge_run_cells, judge_verdict_cells
+from reports.github_annotations import render_run_annotations, render_verdict_annotations
+from reports.github_job import (
+    OUTPUT_VARIABLE,
+    SUMMARY_VARIABLE,
+    render_run_outputs,
+    render_run_summary,
+    render_verdict_outputs,
+    render_verdict_summary,
+)
+from reports.junit import render_junit, render_verdict_junit
+from reports.kcidb import render_run_kcidb, render_verdict_kcidb
+from reports.kcidb_objects import NO_ORIGIN
+from reports.report_format import ReportFormat, ReportOptions
+
+
+def _judge_run(stored: StoredRun, options: ReportOptions) -> dict[str, CellJudgement]:
+    return judge_run_cells(stored, options.regression, options.known_issues)
+
+
+def _judge_verdict(verdict: Verdict, after: StoredRun, options: ReportOptions) -> dict[str, CellJudgement]:
+    return judge_verdict_cells(verdict, after, allow_lost=options.allow_lost)
+
+
+def _render_junit(stored: StoredRun, options: ReportOptions) -> str:
+    return render_junit(stored, _judge_run(stored, options))
+
+
+def _render_verdict_junit(verdict: Verdict, _: StoredRun, after: StoredRun, options: ReportOptions) -> str:
+    return render_verdict_junit(verdict, after, _judge_verdict(verdict, after, options))
+
+
+def _render_github(stored: StoredRun, options: ReportOptions) -> str:
+    return render_run_annotations(stored, options.regression, _judge_run(stored, options))
+
+
+def _render_verdict_github(
+    verdict: Verdict, before: StoredRun, after: StoredRun, options: ReportOptions
+) -> str:
+    return render_verdict_annotations(verdict, before, after, _judge_verdict(verdict, after, options))
+
+
+def _render_run_outputs(stored: StoredRun, options: ReportOptions) -> str:
+    new = options.regression.new_findings if options.regression else None
+    return render_run_outputs(stored, options.compute_run_code(stored), new, _judge_run(stored, options))
+
+
+def _render_verdict_outputs(verdict: Verdict, _: StoredRun, after: StoredRun, options: ReportOptions) -> str:
+    code = options.compute_verdict_code(verdict)
+    return render_verdict_outputs(verdict, after, code, _judge_verdict(verdict, after, options))
+
+
+CI_FORMATS: dict[str, ReportFormat] = {
+    "junit": ReportFormat(
+        audience="a CI that shows tests: GitLab, Jenkins, and others",
+        render_run=_render_junit,
+        render_verdict=_render_verdict_junit,
+    ),
+    "github": ReportFormat(
+        audience="a workflow of GitHub's: annotations, the job's summary, outputs of the step",
+        render_run=_render_github,
+        render_verdict=_render_verdict_github,
+        has_terminal=True,
+        run_additions={
+            SUMMARY_VARIABLE: lambda stored, options: render_run_summary(stored, options.regression),
+            OUTPUT_VARIABLE: _render_run_outputs,
+        },
+        verdict_additions={
+            SUMMARY_VARIABLE: lambda verdict, before, after, _: render_verdict_summary(
+                verdict, before, after
+            ),
+            OUTPUT_VARIABLE: _render_verdict_outputs,
+        },
+    ),
+    "kcidb": ReportFormat(
+        audience="KernelCI's database, which `submit` sends it to",
+        render_run=lambda stored, _: render_run_kcidb(stored, NO_ORIGIN),
+        render_verdict=lambda verdict, before, after, _: render_verdict_kcidb(
+            verdict, before, after, NO_ORIGIN
+        ),
+    ),
+}
