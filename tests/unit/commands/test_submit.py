@@ -82,6 +82,10 @@ def hang_up(request: KcidbRequest) -> None:
     request.connection.close()
 
 
+def say_nothing(request: KcidbRequest) -> None:
+    request.server.stopping.wait(30)
+
+
 def test_a_run_is_sent_and_processed(
     submit_run: Callable[..., int], daemon: KcidbDaemon, capsys: Said
 ) -> None:
@@ -320,7 +324,7 @@ def test_the_pauses_fit_into_the_time(pauses: list[float]) -> None:
 def test_an_interrupt_ends_it_while_the_server_says_nothing(
     run: Path, token_file: Path, daemon: KcidbDaemon
 ) -> None:
-    daemon.replies["POST /submit"] = [lambda request: bool(request.server.stopping.wait(30)) and None]
+    daemon.replies["POST /submit"] = [say_nothing]
     words = ["submit", str(run), "--origin", "test", "--url", daemon.url, "--token-file", str(token_file)]
     process = subprocess.Popen(
         [sys.executable, "-m", "matrix", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
