@@ -86,6 +86,7 @@ from reports.kcidb import render_run_kcidb, render_verdict_kcidb
 from reports.kcidb_objects import parse_submitter
 from reports.log_formats import select_log_format
 from reports.mail_run import render_run_mail
+from reports.patchwork import find_report_url
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
@@ -103,6 +104,11 @@ from reports.terminal import show_plan, show_run_summary
 
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
 _FORMAT_OPTION: TaskOption = ("format", [], FORMAT_HELP)
+_URL_OPTION: TaskOption = (
+    "report-url",
+    "",
+    "where this report will be read, for Patchwork (default: the job's page, where a CI names it)",
+)
 
 
 @define_task(*PROFILE_OPTIONS)
@@ -187,7 +193,9 @@ def _build_report_options(result: BaselineResult | None) -> ReportOptions:
     """What a run's reports have of its baseline and of what is known."""
     if result is None:
         return NO_OPTIONS
-    return ReportOptions(regression=result.regression, known_issues=result.known_issues)
+    return ReportOptions(
+        regression=result.regression, baseline=result.baseline, known_issues=result.known_issues
+    )
 
 
 @define_task(
@@ -321,6 +329,7 @@ def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
             "a page opens with what is new since this run, a mail marks it: its directory, or name",
         ),
         ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
+        _URL_OPTION,
     ]
 )
 def report(
@@ -329,22 +338,26 @@ def report(
     format: list[str],  # noqa: A002 - the option's name
     baseline: str,
     single_file: bool,
+    report_url: str,
 ) -> int:
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
-    outputs = parse_format_outputs(format)
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     outputs.check_files()
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict)
+        outputs.show_verdict(*stored_verdict, ReportOptions(url=url))
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
-    regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
+    options = ReportOptions(url=url, single_file=single_file)
+    if baseline:
+        before = _load_stored_run(baseline)
+        options = replace(options, baseline=before, regression=compare_with_baseline(before, stored))
+    outputs.show_run(stored, options)
     return 0
 
 
@@ -397,6 +410,7 @@ def submit(
         ("fixes", [], "a finding of the base that it must mend, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         _FORMAT_OPTION,
+        _URL_OPTION,
         ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
         ("resume", "", "go on with this verdict where it stopped: its directory, its name, or latest"),
     ],
@@ -409,11 +423,13 @@ def patch(
     before: list[str],
     message: str,
     format: list[str],  # noqa: A002
+    report_url: str,
     resume: str,
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
-    outputs = parse_format_outputs(format)  # before hours of building
+    # Before hours of building.
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     series = read_named_series(file, message, sys.stdin.buffer, is_needed=not resume)
     asked = parse_patch_request(series, before, more)
     if resume:
@@ -429,7 +445,9 @@ def patch(
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    options = ReportOptions(
+        tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code, url=url
+    )
     outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
@@ -444,6 +462,7 @@ def patch(
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         ("werror", False, f"exit {ExitCode.WARNED} for new warnings"),
         _FORMAT_OPTION,
+        _URL_OPTION,
     ]
 )
 def compare(
@@ -454,13 +473,14 @@ def compare(
     allow_lost: bool,
     werror: bool,
     format: list[str],  # noqa: A002
+    report_url: str,
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    outputs = parse_format_outputs(format)
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code, url=url))
     return code
 
 

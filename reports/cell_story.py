@@ -39,10 +39,15 @@ _NOTHING = CellStory()
 
 @dataclass
 class CellStories:
-    """The stories of a run's cells: of the first cells of its findings, in their order, then of others."""
+    """The stories of a run's cells: of the first cells of its findings, in their order, then of others.
+
+    ``is_former``: they stand beside those of another run, so there are fewer, and none is compared with a
+    cell that passed.
+    """
 
     stored: StoredRun
     findings: Sequence[Finding]
+    is_former: bool = False
     _configs: dict[str, Config | None] = field(default_factory=dict)
 
     def find(self, cell: Cell) -> CellStory:
@@ -50,14 +55,19 @@ class CellStories:
 
     @cached_property
     def _stories(self) -> dict[str, CellStory]:
-        names = list(islice(self._list_in_order(), limits.HTML_EXCERPTS))
+        names = list(islice(self._list_in_order(), limits.HTML_EXCERPTS // self._share))
         cells = [self.stored.cells_by_id[name] for name in names]
+        failing = (cell for cell in cells if cell.state is State.FAIL and not self.is_former)
         differences = {
             cell.id: self._compare_with_passing(cell)
-            for cell in islice((c for c in cells if c.state is State.FAIL), limits.HTML_CONFIG_DIFFERENCES)
+            for cell in islice(failing, limits.HTML_CONFIG_DIFFERENCES)
         }
         excerpts = self._read_excerpts(cells)
         return {name: CellStory(excerpts.get(name), differences.get(name)) for name in names}
+
+    @property
+    def _share(self) -> int:
+        return limits.HTML_FORMER_SHARE if self.is_former else 1
 
     def _list_in_order(self) -> Iterator[str]:
         """Ids, each once: the first cell of each finding, the second of each, and so on; then the others."""
@@ -70,7 +80,7 @@ class CellStories:
                 yield name
 
     def _read_excerpts(self, cells: Iterable[Cell]) -> dict[str, LogExcerpt]:
-        excerpts, left = {}, limits.HTML_EXCERPT_BYTES
+        excerpts, left = {}, limits.HTML_EXCERPT_BYTES // self._share
         for cell in cells:
             excerpt = self._excerpt_log(cell) if left > 0 else None
             if excerpt:
@@ -87,14 +97,20 @@ class CellStories:
 
     def _compare_with_passing(self, cell: Cell) -> ConfigDifference | None:
         near = self._find_nearest_passing(cell)
-        mine, other = (self._load_config(each) if each else None for each in (cell, near))
-        if near is None or mine is None or other is None:
-            return None
-        differing = mine.diff(other)
-        shown = dict(islice(differing.items(), limits.HTML_DIFFERING_SYMBOLS))
-        return ConfigDifference(near, shown, len(differing) - len(shown))
+        return self.compare_configs(cell, near, self) if near else None
 
-    def _load_config(self, cell: Cell) -> Config | None:
+    def compare_configs(self, cell: Cell, other: Cell, others: "CellStories") -> ConfigDifference | None:
+        """What differs between the ``.config`` of a cell and that of one of ``others``, which may be this run
+        or another; None where one of them cannot be read."""
+        mine, theirs = self.load_config(cell), others.load_config(other)
+        if mine is None or theirs is None:
+            return None
+        differing = {} if mine is theirs else mine.diff(theirs)
+        shown = dict(islice(differing.items(), limits.HTML_DIFFERING_SYMBOLS))
+        return ConfigDifference(other, shown, len(differing) - len(shown))
+
+    def load_config(self, cell: Cell) -> Config | None:
+        """A cell's ``.config``, read once; None where it cannot be."""
         digest = cell.config_sha256 or ""
         if digest not in self._configs:
             self._configs[digest] = self.stored.find_config(cell)

@@ -1,7 +1,8 @@
-"""Durations, counts and lines of 80 columns, as every report writes them."""
+"""Durations, counts, ranges and lines of 80 columns, as every report writes them."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from matrix.foreign_text import clean_text
 
@@ -57,3 +58,12 @@ def format_labelled_lines(label: str, lines: Iterable[str], *, wrap: bool = True
         parts = wrap_text(line, width=TERMINAL_WIDTH - _LABEL_WIDTH - 2) if wrap else [line]
         for part, text in enumerate(parts or [""]):
             yield f"  {label if not (number or part) else '':<{_LABEL_WIDTH}}{text}".rstrip()
+
+
+def join_ranges(numbers: Iterable[int]) -> str:
+    """``0-4 9 12-20``: ascending numbers, neighbours joined."""
+    given = sorted(numbers)
+    starts = given[:1] + [b for a, b in pairwise(given) if b != a + 1]
+    ends = [a for a, b in pairwise(given) if b != a + 1] + given[-1:]
+    pairs = zip(starts, ends, strict=True)
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)

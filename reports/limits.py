@@ -57,10 +57,17 @@ HTML_EXCERPTS = 1000
 """Cells of which the page of a run has a part of the log; of the others it has a link to the whole."""
 HTML_EXCERPT_BYTES = 3 * 2**20
 """All of those parts together."""
+HTML_FORMER_SHARE = 4
+"""Of the run before, beside which a page stands, it has a fourth of that."""
 HTML_CONFIG_DIFFERENCES = 200
 """Cells that the page compares with the nearest cell that passed."""
 HTML_DIFFERING_SYMBOLS = 60
 """Symbols of one such comparison."""
+
+HTML_INDEXED_DIFFERENCES = 1000
+"""Lines in which a ``.config`` may differ from the first of its lane and still be searched in the page."""
+HTML_INDEX_BYTES = 2**20
+"""Of the lines of ``.config`` files that the page searches, with the cells that have them."""
 
 HISTORY_CELLS = 200
 """Cells of a history, and the times of those that moved most."""
@@ -70,6 +77,16 @@ JUNIT_MESSAGES = 5
 """Messages of a cell."""
 JUNIT_DETAIL_BYTES = 10 * 2**20
 """All messages together: GitLab takes files of 30 MB."""
+
+SARIF_RESULTS = 4_999
+SARIF_BYTES = 9 * 2**20
+"""GitHub shows 5,000 results, and takes 10 MB."""
+SARIF_PLACES = 20
+"""Places, and keys, of a result."""
+
+PATCHWORK_DESCRIPTION = 254
+PATCHWORK_URL = 200
+"""Characters that Patchwork has room for."""
 
 ANNOTATIONS = 10
 """Of each kind, of one step: GitHub shows no more."""

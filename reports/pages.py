@@ -20,7 +20,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import QUIET_STATES, STOPPED_STATES, State
 from matrix.verdict.baseline import Regression
-from matrix.verdict.verdict_model import CellChange, Verdict
+from matrix.verdict.verdict_model import Verdict
 from reports import limits, summary, verdict_text
 from reports.baseline_view import BaselineView
 from reports.cell_story import CellStories
@@ -28,16 +28,12 @@ from reports.changes import FINDING_OUTCOME_STATES, TRANSITION_STATES, RunChange
 from reports.embedded_logs import compress_failing_logs
 from reports.finding_view import FindingView, view_finding_change
 from reports.formatting import shorten_line
-from reports.grid import arrange_cells, build_grid
-from reports.jinja_templates import (
-    format_relative_url,
-    load_html_template,
-    load_markdown_template,
-    quote_anchor,
-)
+from reports.grid import build_grid
+from reports.jinja_templates import format_relative_url, load_html_template, load_markdown_template
 from reports.lane_times import measure_lanes
 from reports.page_data import build_page_data, embed_json
 from reports.ranking import rank_findings
+from reports.side_by_side import SideBySide, name_finding
 
 
 @dataclass(frozen=True)
@@ -79,6 +75,7 @@ def render_html(stored: StoredRun, regression: Regression | None = None, *, sing
     ``single_file``: with the whole logs of the cells that failed, compressed.
     """
     run, baseline = stored.run, BaselineView(regression) if regression else None
+    sides = _pair_with_baseline(stored, regression) if regression else None
     ranked = rank_findings(stored, limits.HTML, baseline)
     stories = CellStories(stored, [each.view.finding for each in ranked])
     sections = {
@@ -89,6 +86,8 @@ def render_html(stored: StoredRun, regression: Regression | None = None, *, sing
     return load_html_template("report.html.j2").render(
         **(_collect_run_values(stored, limits.HTML) | {"findings": ranked}),
         baseline=baseline,
+        sides=sides,
+        finding_states=FINDING_OUTCOME_STATES,
         detailed_count=limits.HTML.findings,
         shown_cells=limits.HTML.cells,
         lanes=measure_lanes(run),
@@ -97,9 +96,14 @@ def render_html(stored: StoredRun, regression: Regression | None = None, *, sing
         faults=faults,
         warned_groups=warned_groups,
         linked_cells=_collect_linked_ids([*sections.values(), faults], warned_groups),
-        data=embed_json(build_page_data(stored, ranked, stories)),
+        data=embed_json(build_page_data(stored, stories.findings, stories, sides)),
         logs=compress_failing_logs(stored) if single_file else {},
     )
+
+
+def _pair_with_baseline(stored: StoredRun, regression: Regression) -> SideBySide:
+    verdict = regression.verdict
+    return SideBySide(regression.before, stored, verdict.cells, verdict.findings)
 
 
 def render_markdown(
@@ -215,17 +219,15 @@ def _group_warned_cells(run: Run) -> list[WarnedGroup]:
 
 def render_verdict_html(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
     """The whole page, in the look of a run's."""
-    report = {"before": _link_run_report(before, after), "after": _link_run_report(after, after)}
-
-    def link_cell(cell: CellChange) -> str:
-        """To the cell, on the after-side where that has it."""
-        return f"{report['before' if cell.after is None else 'after']}#{quote_anchor(cell)}"
-
+    sides = SideBySide(before, after, verdict.cells, verdict.findings)
+    findings = [each.view.finding for each in rank_findings(after, limits.HTML)]
+    stories = CellStories(after, findings)
     return load_html_template("verdict.html.j2").render(
         **_collect_verdict_values(verdict, before, after),
-        report=report,
-        cell_link=link_cell,
-        grid=arrange_cells(verdict.cells, {**before.run.axes, **after.run.axes}),
+        report={"before": _link_run_report(before, after), "after": _link_run_report(after, after)},
+        sides=sides,
+        name_finding=name_finding,
+        data=embed_json(build_page_data(after, findings, stories, sides)),
     )
 
 

@@ -104,13 +104,14 @@ def _find_matching_ids(findings: Findings, keys: Iterable[str]) -> Iterable[str]
 
 @dataclass(frozen=True)
 class Regression:
-    """What is new or lost since a baseline. ``exit_code`` is the run's.
+    """What is new or lost since a baseline, the run ``before``. ``exit_code`` is the run's.
 
     ``excused_findings`` would be new, but are known. ``undecided_cells`` are those of both plans of which
     nothing is claimed. ``removed_count`` and ``added_count``: the cells that only the baseline, and only this
     run, has in its plan.
     """
 
+    before: StoredRun
     verdict: Verdict
     exit_code: ExitCode
     new_findings: tuple[FindingChange, ...]
@@ -156,6 +157,7 @@ def compare_with_baseline(
     ]
     undecided = selection.find_undecided_cells(werror=werror)
     return Regression(
+        before=baseline,
         verdict=selection.verdict,
         exit_code=choose_exit_code(
             interrupted=current.run.interrupted,

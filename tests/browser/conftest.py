@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, DiagnosticRef, Run
 from matrix.record.states import State
+from matrix.verdict.baseline import compare_with_baseline
+from matrix.verdict.comparison import compare_runs
 from reports import NO_OPTIONS, ReportOptions, find_format
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, the_story
 
@@ -177,6 +179,63 @@ def hostile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     run = the_story().model_copy(update={"cells": tuple(cells), "diagnostics": {odd.key: odd}})
     return write_page(keep(run, tmp_path_factory.mktemp("hostile")))
+
+
+GONE = "x86/gcc-14/defconfig/KVM=n,MODULES=n,VFIO=n"
+ADDED = "x86/gcc-14/defconfig/KVM=n,MODULES=n,VFIO=x"
+BROKEN = "arm64/gcc-14/defconfig/KVM=y,MODULES=y,VFIO=y"
+UNTOUCHED = "arm64/gcc-14/defconfig/KVM=n,MODULES=y,VFIO=y"
+OTHER_ERROR = GCC_ERROR.model_copy(
+    update={"message": "'kvm_new' undeclared", "symbols": ("kvm_new",), "file": "virt/kvm/new.c", "sites": ()}
+)
+BEFORE = "20250531-090000-kvm-vfio"
+
+
+def later_story() -> Run:
+    """The story after some work: gcc's failing cell is mended, another fails, one has other findings, and one
+    is planned in place of another."""
+    run = story()
+    refs = {
+        error: (DiagnosticRef(key=error.key, object="virt/kvm/new.o", stage="focus"),)
+        for error in (OTHER_ERROR, WARNING)
+    }
+    stages = {state: a_cell(state=state).stages for state in (State.PASS, State.FAIL)}
+    updates: dict[str, dict[str, object]] = {
+        FAILING: {"state": State.PASS, "diagnostics": (), "stages": stages[State.PASS]},
+        FAILING.replace("gcc-14", "clang-19"): {"diagnostics": refs[OTHER_ERROR]},
+        BROKEN: {"state": State.FAIL, "diagnostics": refs[OTHER_ERROR], "stages": stages[State.FAIL]},
+        GONE: {"id": ADDED, "request": {"KVM": "n", "MODULES": "n", "VFIO": "x"}},
+    }
+    cells = [cell.model_copy(update=updates.get(cell.id, {})) for cell in run.cells]
+    known = {**run.diagnostics, OTHER_ERROR.key: OTHER_ERROR}
+    return run.model_copy(update={"cells": tuple(cells), "diagnostics": known})
+
+
+def write_both_runs(directory: Path) -> tuple[StoredRun, StoredRun]:
+    """Both runs, each in its directory with a page of its own."""
+    run = story().model_copy(update={"id": BEFORE})
+    sides = keep(run, directory / "before"), keep(later_story(), directory / "after")
+    for side in sides:
+        write_page(side)
+    return sides
+
+
+@pytest.fixture(scope="session")
+def baseline_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with its baseline."""
+    before, after = write_both_runs(tmp_path_factory.mktemp("baseline"))
+    return write_page(after, ReportOptions(regression=compare_with_baseline(before, after)))
+
+
+@pytest.fixture(scope="session")
+def verdict_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a verdict on the same two runs."""
+    before, after = write_both_runs(tmp_path_factory.mktemp("verdict"))
+    file = after.directory / "verdict.html"
+    file.write_text(
+        find_format("html").render_verdict(compare_runs(before, after), before, after, NO_OPTIONS)
+    )
+    return file
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, sync_playwright
 
-from reports import NO_OPTIONS, find_format
-from tests.browser.conftest import CHROMIUM, FAILING, PASSING, keep, story, write_page
+from matrix.verdict.baseline import compare_with_baseline
+from reports import NO_OPTIONS, ReportOptions, find_format
+from tests.browser.conftest import CHROMIUM, FAILING, PASSING, keep, story, write_both_runs, write_page
 from tests.fakes.verdicts import header_fix
 
 _CELL = f"cell={quote(FAILING)}"
@@ -27,8 +28,19 @@ def _take(browser: Browser, address: str, scheme: Literal["light", "dark"], pict
     page.goto(address)
     if "finding=" in address:
         page.get_by_role("button", name="See its cells in the grid").click()
+    if address.endswith("#grid"):
+        page.locator("#before, #grid").first.scroll_into_view_if_needed()
+        page.locator("#before, #grid").first.evaluate("place => place.scrollIntoView()")
     page.screenshot(path=picture)
     page.close()
+
+
+def _take_both_runs(browser: Browser, place: Path, directory: Path) -> None:
+    """A run's page with its baseline: both runs, and a cell as both have it."""
+    before, after = write_both_runs(place)
+    page = write_page(after, ReportOptions(regression=compare_with_baseline(before, after))).as_uri()
+    _take(browser, f"{page}#grid", "light", directory / "report-both-runs.png")
+    _take(browser, f"{page}#?{_CELL}", "dark", directory / "report-both-cell.png")
 
 
 def make_pictures(directory: Path) -> None:
@@ -41,6 +53,7 @@ def make_pictures(directory: Path) -> None:
         verdict = Path(place) / "verdict.html"
         verdict.write_text(find_format("html").render_verdict(*header_fix().given, NO_OPTIONS))
         _take(browser, verdict.as_uri(), "light", directory / "report-verdict.png")
+        _take_both_runs(browser, Path(place), directory)
         browser.close()
 
 

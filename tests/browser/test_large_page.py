@@ -6,6 +6,10 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Run
+from matrix.record.states import State
+from matrix.verdict.baseline import compare_with_baseline
+from reports import ReportOptions
 from tests.browser.conftest import OpenReader, Reader, write_page
 from tests.fakes.large_runs import a_large_run, write_kept_files
 
@@ -19,16 +23,33 @@ _CHANGES = {
     "reset": "document.forms[0].reset()",
     "choose": "document.querySelector('.finding summary').click()",
     "open": "document.querySelector('.grid a').click()",
+    "find a line of .config files": "const text = document.forms[0].elements.text;"
+    "text.value = 'config_kvm_y_a=y'; text.dispatchEvent(new Event('input'))",
+    "reset again": "document.forms[0].reset()",
     "scroll": "document.querySelector('#cell-list .scroll').scrollTop = 1e5",
 }
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def a_later_run(run: Run) -> Run:
+    """The run again: each tenth cell that failed is mended, and times are others."""
+    failing = [cell.id for cell in run.cells if cell.state is State.FAIL]
+    mended = frozenset(failing[::10])
+    updates = {"state": State.PASS, "diagnostics": ()}
+    cells = [cell.model_copy(update=updates if cell.id in mended else {}) for cell in run.cells]
+    return run.model_copy(update={"id": "20250602-120000-kvm-vfio", "cells": tuple(cells)})
+
+
+@pytest.fixture(scope="module", params=["alone", "with a baseline"])
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("large")
     run = a_large_run(10_000, 1000)
-    write_kept_files(run, directory)
-    return write_page(StoredRun(run, directory))
+    write_kept_files(run, directory / "before")
+    before = StoredRun(run, directory / "before")
+    if request.param == "alone":
+        return write_page(before)
+    write_kept_files(run, directory / "after")
+    after = StoredRun(a_later_run(run), directory / "after")
+    return write_page(after, ReportOptions(regression=compare_with_baseline(before, after)))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The page of a run in Chromium: every way to work with it, by mouse, keyboard and address."""
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -7,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from matrix.findings.stored_run import StoredRun
 from matrix.record.states import Evidence
 from tests.browser.conftest import (
     FAILING,
@@ -210,6 +212,40 @@ def test_the_text_filter_finds_ids_reasons_and_messages(reader: Reader) -> None:
     page.get_by_label("Text").fill("unused variable")
     expect(page.locator("#F2")).to_be_visible()
     expect(page.locator("#F1")).to_be_hidden()
+
+
+def test_the_text_filter_finds_lines_of_config_files(open_file: OpenReader, tmp_path: Path) -> None:
+    kept = keep(the_story(), tmp_path)
+    extra = {FAILING: "CONFIG_KVM_VFIO=y\n", PASSING: "# CONFIG_KVM_VFIO is not set\n"}
+    cells = []
+    for cell in kept.run.cells:
+        text = (kept.load_config(cell) if cell.config_sha256 else "") + extra.get(cell.id, "")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        (tmp_path / "configs" / digest).write_text(text)
+        cells.append(cell.model_copy(update={"config_sha256": digest if cell.config_sha256 else None}))
+    file = write_page(StoredRun(kept.run.model_copy(update={"cells": tuple(cells)}), tmp_path))
+    page = open_file(file).open()
+    expect(page.locator("#filters .note")).to_contain_text("lines of .config files")
+    expect(page.locator("#filters .note")).not_to_contain_text("left out")
+    found = {
+        "config_kvm_vfio=y": [FAILING],
+        "CONFIG_KVM_VFIO is not set": [PASSING],
+        "kvm_vfio": [PASSING, FAILING],
+    }
+    for text, names in found.items():
+        page.get_by_label("Text").fill(text)
+        expect(list_of(page)).to_have_count(len(names))
+        assert ids(list_of(page)) == names
+    page.get_by_label("Text").fill("CONFIG_KVM=m")  # asked for by cells that have no .config, too
+    expect(page.locator("#cell-count")).to_have_text("48 of 144 cells")
+
+
+def test_the_page_says_what_the_text_filter_does_not_search(open_file: OpenReader, tmp_path: Path) -> None:
+    kept = keep(the_story(), tmp_path)
+    for file in sorted((tmp_path / "configs").iterdir())[:3]:
+        file.unlink()
+    page = open_file(write_page(kept)).open()
+    expect(page.locator("#filters .note")).to_contain_text("3 files left out")
 
 
 def test_a_count_is_a_filter(reader: Reader) -> None:

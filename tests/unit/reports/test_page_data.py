@@ -14,7 +14,8 @@ from matrix.record.run_model import Cell, Run, Verified
 from matrix.record.states import Evidence, State
 from reports import NO_OPTIONS, ReportOptions, find_format, limits
 from reports.cell_story import CellStories
-from reports.page_data import embed_json, join_ranges
+from reports.formatting import join_ranges
+from reports.page_data import embed_json
 from tests.fakes.foreign_words import LIVE
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side

@@ -1,6 +1,7 @@
 """What was not tried proves nothing: not in findings, verdicts, baselines, mails, known issues."""
 
 import itertools
+import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -107,7 +108,18 @@ def collect_claims(before: StoredRun, after: StoredRun) -> dict[str, object]:
         "verdict mail": render_verdict_mail(verdict, before, after),
         "verdict text": render_verdict_text(verdict, before, after),
         "verdict markdown": render_verdict_markdown(verdict, before, after),
-        "verdict html": render_verdict_html(verdict, before, after),
+        **split_page(render_verdict_html(verdict, before, after)),
+    }
+
+
+def split_page(page: str) -> dict[str, object]:
+    """What a verdict's page claims: itself, and of the data that its script shows all but what single cells
+    said."""
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    claimed = ("changes", "compared", "findings", "states")
+    return {
+        "verdict html": re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL),
+        "verdict data": {name: json.loads(data)[name] for name in claimed},
     }
 
 
