@@ -1,4 +1,4 @@
-"""The cells of a run or a verdict as CSV (RFC 4180), for a spreadsheet or pandas: a row for each.
+"""The cells of a run or a verdict as CSV, for a spreadsheet or pandas: a row for each.
 
 A spreadsheet takes a text for a formula that begins with one of some characters. Such a text has an
 apostrophe before it, which marks it as text there.
@@ -99,7 +99,7 @@ _OWN_COLUMNS = frozenset({"id", *_CHANGE_COLUMNS, *_RESULT_COLUMNS})
 
 def _render_rows(rows: Sequence[_CellColumns], axes: Sequence[str]) -> str:
     out = StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, lineterminator="\n")
     has_changes = any("transition" in row for row in rows)
     axis_columns = [_name_axis_column(axis) for axis in axes]
     names = ["id", *axis_columns, *(_CHANGE_COLUMNS if has_changes else ()), *_RESULT_COLUMNS]

@@ -401,6 +401,14 @@ RUNS = [
     Row("compare a-run other", "have no cell in common", "share axes and values"),
 ]
 FINDINGS = [
+    Row("submit a-run", "submit needs an origin", "--origin NAME"),
+    Row("submit a-run --origin Up", "--origin: expected small letters, digits and _, got 'Up'", "KernelCI"),
+    Row("submit a-run --origin x", "submit needs the address of a server", "--url https://HOST"),
+    Row("submit a-run --origin x --url http://example.org", "in the clear", "write https://"),
+    Row("submit a-run --origin x --url https://t@example.org", "a name or a token in it", "--token-file"),
+    Row("submit a-run --origin x --url https://example.org", "submit needs a token", "--token-file FILE"),
+    Row("submit nosuch --origin x --dry-run", NO_SUCH_RUN, MAKES_ONE),
+    Row("submit verdict --origin x --dry-run", "verdict.json is damaged", r"\./inv patch makes another"),
     Row("diagnose", "diagnose needs a log", "name the log of a build"),
     Row("diagnose nosuch", "nosuch cannot be read: there is no such file", "or - for stdin"),
     Row("diagnose dir", "dir is a directory", "name the log of a build"),
