@@ -28,6 +28,12 @@ from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
+from matrix.commands.ci_workflow import (
+    FORGE_LIMITS,
+    parse_workflow_request,
+    render_workflow,
+    write_workflow,
+)
 from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import (
     BaselineOptions,
@@ -50,7 +56,13 @@ from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
-from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
+from matrix.commands.setup import (
+    build_images,
+    fetch_profile_source,
+    load_profile_images,
+    save_profile_images,
+    set_up_machine,
+)
 from matrix.commands.shards import (
     check_same_shard,
     create_shard_chooser,
@@ -86,6 +98,7 @@ from reports.kcidb import render_run_kcidb, render_verdict_kcidb
 from reports.kcidb_objects import parse_submitter
 from reports.log_formats import select_log_format
 from reports.mail_run import render_run_mail
+from reports.patchwork import find_report_url
 from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
@@ -103,6 +116,11 @@ from reports.terminal import show_plan, show_run_summary
 
 _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name under runs/")
 _FORMAT_OPTION: TaskOption = ("format", [], FORMAT_HELP)
+_URL_OPTION: TaskOption = (
+    "report-url",
+    "",
+    "where this report will be read, for Patchwork (default: the job's page, where a CI names it)",
+)
 
 
 @define_task(*PROFILE_OPTIONS)
@@ -187,7 +205,9 @@ def _build_report_options(result: BaselineResult | None) -> ReportOptions:
     """What a run's reports have of its baseline and of what is known."""
     if result is None:
         return NO_OPTIONS
-    return ReportOptions(regression=result.regression, known_issues=result.known_issues)
+    return ReportOptions(
+        regression=result.regression, baseline=result.baseline, known_issues=result.known_issues
+    )
 
 
 @define_task(
@@ -321,6 +341,7 @@ def _compute_exit_code(done: Run, profile: Profile) -> ExitCode:
             "a page opens with what is new since this run, a mail marks it: its directory, or name",
         ),
         ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
+        _URL_OPTION,
     ]
 )
 def report(
@@ -329,22 +350,26 @@ def report(
     format: list[str],  # noqa: A002 - the option's name
     baseline: str,
     single_file: bool,
+    report_url: str,
 ) -> int:
     """A run again, or the verdict that `patch` kept in a directory, in any format."""
-    outputs = parse_format_outputs(format)
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     outputs.check_files()
     stored_verdict = find_verdict(run, RUNS_DIRECTORY)
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict)
+        outputs.show_verdict(*stored_verdict, ReportOptions(url=url))
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
-    regression = compare_with_baseline(_load_stored_run(baseline), stored) if baseline else None
-    outputs.show_run(stored, ReportOptions(regression=regression, single_file=single_file))
+    options = ReportOptions(url=url, single_file=single_file)
+    if baseline:
+        before = _load_stored_run(baseline)
+        options = replace(options, baseline=before, regression=compare_with_baseline(before, stored))
+    outputs.show_run(stored, options)
     return 0
 
 
@@ -397,6 +422,7 @@ def submit(
         ("fixes", [], "a finding of the base that it must mend, by its id or a key; repeats"),
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         _FORMAT_OPTION,
+        _URL_OPTION,
         ("tested-by", False, "end the mail with your Tested-by, where it is earned"),
         ("resume", "", "go on with this verdict where it stopped: its directory, its name, or latest"),
     ],
@@ -409,11 +435,13 @@ def patch(
     before: list[str],
     message: str,
     format: list[str],  # noqa: A002
+    report_url: str,
     resume: str,
     **more: Any,
 ) -> int:
     """The verdict on a patch or series: before and after over the whole matrix."""
-    outputs = parse_format_outputs(format)  # before hours of building
+    # Before hours of building.
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     series = read_named_series(file, message, sys.stdin.buffer, is_needed=not resume)
     asked = parse_patch_request(series, before, more)
     if resume:
@@ -429,7 +457,9 @@ def patch(
         result = evaluate(emit=emit)
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
-    options = ReportOptions(tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code)
+    options = ReportOptions(
+        tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code, url=url
+    )
     outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
         sys.stderr.write(format_message(f"kmatrix: no Tested-by: {result.untested_reason}") + "\n")
@@ -444,6 +474,7 @@ def patch(
         ("allow-lost", False, "cells that cannot be built any more do not fail it"),
         ("werror", False, f"exit {ExitCode.WARNED} for new warnings"),
         _FORMAT_OPTION,
+        _URL_OPTION,
     ]
 )
 def compare(
@@ -454,13 +485,14 @@ def compare(
     allow_lost: bool,
     werror: bool,
     format: list[str],  # noqa: A002
+    report_url: str,
 ) -> int:
     """Two runs: what is new, fixed, lost, still there."""
-    outputs = parse_format_outputs(format)
+    outputs, url = parse_format_outputs(format), find_report_url(report_url, os.environ)
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code))
+    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code, url=url))
     return code
 
 
@@ -606,11 +638,23 @@ def diagnose(
     return compute_diagnose_exit_code(diagnosed)
 
 
-@define_task("profile", "toolchain")
-def images(profile: Profile) -> int:
+@define_task(
+    "profile",
+    "toolchain",
+    own=[
+        ("save", "", "also write them into this file, for another machine"),
+        ("load", "", "load them out of such a file in place of building them"),
+    ],
+)
+def images(profile: Profile, *, save: str, load: str) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
+    if save and load:
+        raise RequestError("--save and --load cannot go together", "load them first, then save them")
     with display_progress(Console(stderr=True)) as emit:
-        image_ids = build_images(profile, emit)
+        if load:
+            image_ids = load_profile_images(profile, load)
+        else:
+            image_ids = save_profile_images(profile, save, emit) if save else build_images(profile, emit)
     print_lines(Console(), [f"{name} {image}" for name, image in image_ids.items()])
     return 0
 
@@ -651,6 +695,27 @@ def sweep(profile: Profile, *, yes: bool, runs_older: str) -> int:
     show_leftovers(leftovers, Console(), removed=yes)
     stayed = any(leftover.problem for leftover in leftovers)
     return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED
+
+
+@define_task(
+    "profile",
+    "source",
+    own=[
+        ("forge", POSITIONAL, " or ".join(FORGE_LIMITS)),
+        ("shards", "4", "how many machines share the plan; few with many cells each are faster"),
+        ("known", "", "a TOML file of reviewed findings in that repository, which do not fail it"),
+        ("out", "", "the workflow's file (default: stdout)"),
+    ],
+    settle=GivenSettings,
+)
+def ci(given: GivenSettings, *, forge: str, shards: str, known: str, out: str) -> int:
+    """Write the workflow of a forge that builds nightly and on demand, in shards: plan, shards, merge."""
+    request = parse_workflow_request(forge, shards, known, out, given)
+    if request.out is None:
+        sys.stdout.write(render_workflow(request))
+    else:
+        write_workflow(request)
+    return 0
 
 
 @define_task(
@@ -711,7 +776,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, merge, patch, watch),
+        "The main job": (setup, run, plan, merge, patch, watch, ci),
         "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),

@@ -1,8 +1,10 @@
 """The formats that a CI consumes, by name."""
 
+from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.verdict.verdict_model import Verdict
 from reports.cell_judgement import CellJudgement, judge_run_cells, judge_verdict_cells
+from reports.cell_table import render_cell_table, render_change_table
 from reports.github_annotations import render_run_annotations, render_verdict_annotations
 from reports.github_job import (
     OUTPUT_VARIABLE,
@@ -15,7 +17,9 @@ from reports.github_job import (
 from reports.junit import render_junit, render_verdict_junit
 from reports.kcidb import render_run_kcidb, render_verdict_kcidb
 from reports.kcidb_objects import NO_ORIGIN
+from reports.patchwork import render_patchwork_check
 from reports.report_format import ReportFormat, ReportOptions
+from reports.sarif import find_cut_notes, render_sarif
 
 
 def _judge_run(stored: StoredRun, options: ReportOptions) -> dict[str, CellJudgement]:
@@ -54,6 +58,21 @@ def _render_verdict_outputs(verdict: Verdict, _: StoredRun, after: StoredRun, op
     return render_verdict_outputs(verdict, after, code, _judge_verdict(verdict, after, options))
 
 
+def _render_sarif(stored: StoredRun, options: ReportOptions) -> str:
+    regression, before = options.regression, options.baseline
+    return render_sarif(stored, options.known_issues, regression.verdict if regression else None, before)
+
+
+def _refuse_run(_: StoredRun, __: ReportOptions) -> str:
+    raise RequestError(*_NO_PATCH)
+
+
+_NO_PATCH = (
+    "a check of Patchwork is on a patch, and this is a run",
+    "./inv patch makes a verdict on one, ./inv compare of two runs",
+)
+
+
 CI_FORMATS: dict[str, ReportFormat] = {
     "junit": ReportFormat(
         audience="a CI that shows tests: GitLab, Jenkins, and others",
@@ -75,6 +94,27 @@ CI_FORMATS: dict[str, ReportFormat] = {
             ),
             OUTPUT_VARIABLE: _render_verdict_outputs,
         },
+    ),
+    "sarif": ReportFormat(
+        audience="code scanning of a forge, an editor, and other viewers of SARIF 2.1.0",
+        render_run=_render_sarif,
+        render_verdict=lambda verdict, before, after, options: render_sarif(
+            after, options.known_issues, verdict, before
+        ),
+        find_notes=find_cut_notes,
+    ),
+    "patchwork": ReportFormat(
+        audience="Patchwork: the check of a patch, as JSON for its API",
+        render_run=_refuse_run,
+        render_verdict=lambda verdict, before, after, options: render_patchwork_check(
+            verdict, before, after, options.compute_verdict_code(verdict), options.url
+        ),
+        run_refusal=_NO_PATCH,
+    ),
+    "csv": ReportFormat(
+        audience="a spreadsheet, or pandas: a row for each cell",
+        render_run=lambda stored, _: render_cell_table(stored),
+        render_verdict=lambda verdict, before, after, _: render_change_table(verdict, before, after),
     ),
     "kcidb": ReportFormat(
         audience="KernelCI's database, which `submit` sends it to",

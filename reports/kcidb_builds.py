@@ -57,8 +57,9 @@ class BuildLister:
 
     def build_checkout(self, message_id: str = "", left_out: int = 0) -> KcidbObject:
         """The checkout. ``message_id``: the mail that its patches came in; ``left_out``: incidents that are
-        not submitted."""
+        not submitted. Of what others built neither the patches are known nor the time."""
         run = self.stored.run
+        times = (None, None) if run.is_imported else (run.started, run.finished)
         return build_object(
             {
                 "id": self.checkout_id,
@@ -67,11 +68,11 @@ class BuildLister:
                 "git_repository_url": self.origin.repository or None,
                 "git_repository_branch": self.origin.branch or None,
                 **_describe_commit(run.source),
-                "patchset_hash": compute_patchset_hash(run.source),
+                "patchset_hash": None if run.is_imported else compute_patchset_hash(run.source),
                 "message_id": message_id if "@" in message_id else None,
                 "comment": _describe_source(run.source),
-                "start_time": format_moment(run.started),
-                "origin_builds_finish_time": format_moment(run.finished),
+                "start_time": format_moment(times[0]),
+                "origin_builds_finish_time": format_moment(times[1]),
                 "valid": True,
                 "misc": {
                     "kmatrix": {

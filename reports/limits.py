@@ -78,6 +78,16 @@ JUNIT_MESSAGES = 5
 JUNIT_DETAIL_BYTES = 10 * 2**20
 """All messages together: GitLab takes files of 30 MB."""
 
+SARIF_RESULTS = 4_999
+SARIF_BYTES = 9 * 2**20
+"""GitHub shows 5,000 results, and takes 10 MB."""
+SARIF_PLACES = 20
+"""Places, and keys, of a result."""
+
+PATCHWORK_DESCRIPTION = 254
+PATCHWORK_URL = 200
+"""Characters that Patchwork has room for."""
+
 ANNOTATIONS = 10
 """Of each kind, of one step: GitHub shows no more."""
 ADDED_BYTES = 2**20

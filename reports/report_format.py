@@ -17,12 +17,15 @@ from matrix.verdict.verdict_model import Mailbox, Verdict
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report may have besides: what a run changed since a baseline, which its page shows first and its
-    mail marks; the findings that are known; the tester whose tag ends a verdict's mail; whether lost cells
-    are allowed; the command's exit code, where it has one; where the report will be seen; the whole logs in
-    the page of a run."""
+    """What a report may have besides.
+
+    ``regression`` is what a run changed since its ``baseline``: its page shows that first, and its mail marks
+    it. ``tester`` is whose tag ends a verdict's mail. ``exit_code`` is the command's, where it has one;
+    ``url`` is where the report will be read; ``single_file``: whole logs in the page of a run.
+    """
 
     regression: Regression | None = None
+    baseline: StoredRun | None = None
     known_issues: KnownIssues = NO_KNOWN_ISSUES
     tester: Mailbox | None = None
     allow_lost: bool = False

@@ -56,11 +56,12 @@ class BaselineOptions:
 
 @dataclass(frozen=True)
 class BaselineResult:
-    """A run held against that. ``regression`` is missing without a baseline."""
+    """A run held against that. ``regression`` and ``baseline`` are missing without a baseline."""
 
     exit_code: ExitCode
     known_issues: KnownIssues
     regression: Regression | None = None
+    baseline: StoredRun | None = None
 
 
 def parse_baseline_options(
@@ -89,4 +90,4 @@ def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool 
     if options.baseline is None:
         return BaselineResult(compute_excused_exit_code(stored, known_issues, werror=werror), known_issues)
     regression = compare_with_baseline(options.baseline, stored, known_issues, werror=werror)
-    return BaselineResult(regression.exit_code, known_issues, regression)
+    return BaselineResult(regression.exit_code, known_issues, regression, options.baseline)

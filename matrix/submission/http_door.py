@@ -18,6 +18,7 @@ _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?P<port>:[0-9]{1,5})?"
     r"(?P<path>/[A-Za-z0-9._~%/-]{0,1000})?"
 )
+_UNTRUSTED = "its certificate is not trusted (REQUESTS_CA_BUNDLE names a file with certificates of your own)"
 # RFC 6750's b64token: no blank and no line break, so that a header holds it and nothing else.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -141,9 +142,8 @@ def _describe_failure(error: BaseException) -> str:
     if isinstance(error, queue.Empty | requests.Timeout):
         return "it does not answer in time"
     if isinstance(error, requests.exceptions.SSLError):
-        return (
-            "its certificate is not trusted (REQUESTS_CA_BUNDLE names a file with certificates of your own)"
-        )
+        is_untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+        return _UNTRUSTED if is_untrusted else "it does not speak TLS as this machine does"
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror:

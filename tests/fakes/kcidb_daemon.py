@@ -4,10 +4,12 @@ What it answers can be replaced, by route, as of a server that is slow, broken o
 """
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -35,11 +37,13 @@ class KcidbDaemon(ThreadingHTTPServer):
         self.documents: dict[str, bytes] = {}
         self.headers: list[dict[str, str]] = []
         self.asked: list[str] = []
+        self.has_request = threading.Event()
         self.stopping = threading.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        scheme = "https" if isinstance(self.socket, ssl.SSLSocket) else "http"
+        return f"{scheme}://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Silence: clients of these tests hang up."""
@@ -54,6 +58,7 @@ class KcidbRequest(BaseHTTPRequestHandler):
         route = f"{self.command} {urlsplit(self.path).path}"
         self.server.asked.append(route)
         self.server.headers.append(dict(self.headers))
+        self.server.has_request.set()
         replies = self.server.replies.get(route)
         if replies:
             (replies.pop(0) if len(replies) > 1 else replies[0])(self)
@@ -108,9 +113,13 @@ class KcidbRequest(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def run_daemon() -> Iterator[KcidbDaemon]:
-    """The daemon, at work until the end."""
+def run_daemon(certificate: Path | None = None) -> Iterator[KcidbDaemon]:
+    """The daemon, at work until the end; with TLS where it has a certificate, in one file with its key."""
     with KcidbDaemon() as daemon:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            daemon.socket = context.wrap_socket(daemon.socket, server_side=True)
         thread = threading.Thread(target=daemon.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -14,7 +14,7 @@ import tasks
 from matrix.commands.run import run_matrix
 from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, LineCallback
 from tests.fakes.engine import FakeEngine
-from tests.unit.commands.test_run import Desk
+from tests.unit.commands.run_desk import Desk
 
 ROOT = Path(__file__).parents[2]
 MOST_CALLS = 10

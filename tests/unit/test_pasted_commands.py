@@ -137,7 +137,7 @@ def print_everything(stored: StoredRun) -> str:
     """A run in each format, at length, and where its reproducer is."""
     out = StringIO()
     console = Console(file=out, width=80)
-    for name in FORMATS:
+    for name in (name for name, row in FORMATS.items() if not row.run_refusal):
         show_run(stored, name, console)
     show_run_summary(stored, console)
     show_explanation(stored, stored.findings.findings, console)

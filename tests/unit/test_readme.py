@@ -186,7 +186,11 @@ def test_the_order_of_the_exit_codes_is_the_ladders() -> None:
 def test_the_names_of_formats_profiles_bases_and_toolchains_are_there() -> None:
     catalog = load_catalog()
     ends = {name for name in catalog.toolchains if name in {"gcc-12", "gcc-14", "clang-17", "clang-19"}}
-    formats = {"terminal", "text", "html", "markdown", "mail", "junit", "github", "kcidb"}
+    formats = {"terminal", "text", "html", "markdown", "mail", "junit", "github", "kcidb"} | {
+        "sarif",
+        "patchwork",
+        "csv",
+    }
     assert formats == set(FORMATS)
     assert set(FORMATS) | set(list_profile_names()) | set(catalog.bases) | ends <= set(spans(README))
 

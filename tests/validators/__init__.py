@@ -1,11 +1,14 @@
 """The consumers' own checks of files that kmatrix writes for them, as npm has them: see package.json."""
 
+import json
 import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
 
 import pytest
+from jsonschema import FormatChecker
+from jsonschema.validators import validator_for
 
 _HERE = Path(__file__).parent
 PACKAGES = _HERE / "node_modules"
@@ -21,3 +24,17 @@ def install_packages() -> Path:
     if not installed.exists() or installed.stat().st_mtime < pins.stat().st_mtime:
         subprocess.run(["npm", "ci"], cwd=_HERE, check=True, capture_output=True, timeout=280)
     return PACKAGES
+
+
+def validate_sarif(text: str, directory: Path) -> list[str]:
+    """What is wrong with a SARIF file: by its published schema, and by Microsoft's tool."""
+    package = install_packages() / "@microsoft/sarif-multitool-linux"
+    schema = json.loads((package / "sarif-2.1.0.json").read_text("utf-8-sig"))
+    validator = validator_for(schema)(schema, format_checker=FormatChecker())
+    problems = [error.message for error in validator.iter_errors(json.loads(text))]
+    file, tool = directory / "validated.sarif", package / "Sarif.Multitool"
+    file.write_text(text)
+    tool.chmod(0o755)  # what npm installs without its scripts is no program yet
+    done = subprocess.run([tool, "validate", file], capture_output=True, text=True, timeout=120, check=False)
+    problems += [line for line in done.stdout.splitlines() if line.startswith(str(file))]
+    return problems if done.returncode == 0 else [*problems, done.stdout + done.stderr]

@@ -34,7 +34,7 @@ from matrix.record.states import Evidence, State
 from matrix.source.cache import SourceCache
 from tests.fakes.kernel import Job
 from tests.fakes.runs import a_cell, a_run
-from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always
+from tests.unit.commands.run_desk import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always
 
 ROOT = Path(__file__).parents[3]
 WAYS = ("cache", "fresh", "kept")

@@ -17,8 +17,8 @@ from matrix.side_failures import take_side_failures
 from matrix.source.cache import SourceCache
 from tests.fakes.kernel import Job
 from tests.unit.builder.test_idle_lanes import DAY, create_lane, held
+from tests.unit.commands.run_desk import PROFILE, TWO_LANES, Desk
 from tests.unit.commands.test_patch import Judge
-from tests.unit.commands.test_run import PROFILE, TWO_LANES, Desk
 from tests.unit.memory.test_eviction import put
 
 

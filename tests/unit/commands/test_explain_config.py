@@ -24,7 +24,7 @@ from matrix.kconfig.config import Config
 from matrix.record.run_model import Run
 from reports.explain import show_config_explanation
 from tests.fakes.kernel import Job, Made, Symbol
-from tests.unit.commands.test_run import ERROR, PROFILE, SIX, VFIO, Desk
+from tests.unit.commands.run_desk import ERROR, PROFILE, SIX, VFIO, Desk
 
 MODULES_ON = "# Linux/x86 6.1.0 Kernel Configuration\nCONFIG_X86=y\nCONFIG_MODULES=y\nCONFIG_VFIO=y\n"
 

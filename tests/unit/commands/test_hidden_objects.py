@@ -15,8 +15,8 @@ from matrix.verdict.verdict_model import CellFindingStatus, FindingChange, Findi
 from reports import NO_OPTIONS, find_format
 from tests.fakes.kernel import Job, Made, Settings, Symbol
 from tests.fakes.mails import a_mail, a_mbox
+from tests.unit.commands.run_desk import GROUP, PROFILE, TWO_LANES, VFIO
 from tests.unit.commands.test_patch import FIX, Judge
-from tests.unit.commands.test_run import GROUP, PROFILE, TWO_LANES, VFIO
 
 BOTH = PROFILE.replace('["gcc-14"]', '["gcc-14", "clang-19"]')
 HEADER = "/src/include/linux/mm.h:3:1: error: mixed enumerations [-Werror,-Wenum-conversion]"

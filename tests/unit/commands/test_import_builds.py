@@ -1,5 +1,6 @@
 """Builds of others as a run: its cells, its axes, what explain, report, compare and repro make of it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.states import Evidence, State
 from matrix.verdict.comparison import compare_runs
 from reports import PROSE_FORMATS, show_run
+from reports.kcidb import render_run_kcidb
+from reports.kcidb_objects import NO_ORIGIN
 from tests.fakes.foreign_builds import (
     CLANG,
     FAILED,
@@ -27,6 +30,7 @@ from tests.fakes.foreign_builds import (
     keep_plain_build,
 )
 from tests.fakes.foreign_words import LIVE
+from tests.fakes.kcidb_daemon import check_submission
 from tests.minitree import TREE
 
 SILENT = [TUXMAKE / name for name in "123"]
@@ -213,6 +217,16 @@ def test_every_format_tells_of_it(tmp_path: Path, name: str, capsys: Said) -> No
         assert words in text
     for words in ("0 CPU", "sha256", "not known: builds"):
         assert words not in text.replace("of sha256", "")
+
+
+def test_kcidb_is_told_of_it_what_is_known(tmp_path: Path) -> None:
+    cut = keep_plain_build(tmp_path / "cut", WARNING, version="6.12.0-mini", VFIO="m")
+    stored = load(tmp_path / "runs", *SILENT, cut).stored
+    document = json.loads(render_run_kcidb(stored, NO_ORIGIN))
+    check_submission(document)
+    assert [build.get("status") for build in document["builds"]] == ["FAIL", "PASS", "PASS", None]
+    assert not {"patchset_hash", "start_time", "origin_builds_finish_time"} & document["checkouts"][0].keys()
+    assert len([item for item in document["incidents"] if item["present"]]) == 2
 
 
 def test_what_needs_an_image_or_a_source_says_so(tmp_path: Path) -> None:

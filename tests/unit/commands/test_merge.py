@@ -32,7 +32,7 @@ from tests.fakes.described_runs import describe_run
 from tests.fakes.edited_tree import FILES
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kbuild import TreeKernel, put_files
-from tests.unit.commands.test_run import ERROR, GROUP, VFIO, WARNING, always
+from tests.unit.commands.run_desk import ERROR, GROUP, VFIO, WARNING, always
 from tests.unit.commands.test_shards import NINE, TWINS, TWO_TOOLCHAINS, ShardedDesk
 
 UNDEFINED = "ld: drivers/vfio/group.o: in function `x': group.c:(.text+0x1): undefined reference to `gone'"

@@ -27,7 +27,7 @@ from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
 from tests.fakes.kernel import Job, Made
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
-from tests.unit.commands.test_run import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always, applying
+from tests.unit.commands.run_desk import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always, applying
 
 FIX = "--- a/drivers/vfio/vfio.c\n+++ b/drivers/vfio/vfio.c\n@@ -1 +1 @@\n-int vfio;\n+int v;\n"
 TESTER = Mailbox(name="T", address="t@example.org")

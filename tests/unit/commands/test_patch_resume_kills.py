@@ -14,9 +14,9 @@ from matrix.record.run_directory import REQUEST_FILE
 from matrix.source.mbox.series import PatchSeries
 from reports import write_verdict_reports
 from tests.fakes.described_runs import describe_verdict
+from tests.unit.commands.resume_desk import ResumedDesk
 from tests.unit.commands.test_hidden_objects import BOTH, Veiled
 from tests.unit.commands.test_patch import TESTER
-from tests.unit.commands.test_resume import ResumedDesk
 
 NOTHING = PatchRequest(PatchSeries(()))
 """What is said beside ``--resume`` where nothing is."""

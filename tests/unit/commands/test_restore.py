@@ -16,7 +16,7 @@ from matrix.errors import RequestError
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import GitState, Run
 from matrix.source.kernel_tree import SourceTree
-from tests.unit.commands.test_run import TWO_LANES, Desk, applying
+from tests.unit.commands.run_desk import TWO_LANES, Desk, applying
 
 PATCH = """\
 --- a/drivers/vfio/vfio.c

@@ -10,8 +10,8 @@ import pytest
 from matrix.engine.protocol import ContainerResult
 from matrix.record.run_directory import RunDirectory
 from tests.fakes.described_runs import describe_run
-from tests.unit.commands.test_resume import ResumedDesk
-from tests.unit.commands.test_run import GROUP, PROFILE, VFIO, WARNING, in_cell
+from tests.unit.commands.resume_desk import ResumedDesk
+from tests.unit.commands.run_desk import GROUP, PROFILE, VFIO, WARNING, in_cell
 
 MATRIX = """\
 TWIN = ["n", "y"]

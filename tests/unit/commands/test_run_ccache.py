@@ -6,7 +6,7 @@ import pytest
 
 from matrix.engine.images import ImageRecipe
 from matrix.errors import RequestError
-from tests.unit.commands.test_run import Desk, applying, states
+from tests.unit.commands.run_desk import Desk, applying, states
 
 ONE = 'VFIO = ["y"]\n'
 PLAIN = ImageRecipe("gcc-14", "gcc", 14)

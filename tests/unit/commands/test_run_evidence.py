@@ -10,9 +10,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import load_run
 from matrix.record.run_model import Run
 from tests.fakes.kernel import Job, Made, Settings
-from tests.unit.commands.test_run import ERROR, VFIO, WARNING, Desk, always, cell_of, desk
-
-__all__ = ["desk"]
+from tests.unit.commands.run_desk import ERROR, VFIO, WARNING, Desk, always, cell_of
 
 OTHER, THIRD = "drivers/vfio/group.o", "drivers/vfio/main.o"
 DETOUR = "virt/kvm/vfio.o"

@@ -18,7 +18,7 @@ from matrix.resolve import step_output
 from matrix.resolve.step_output import OutputLimits
 from reports import FORMATS, PROSE_FORMATS, ReportOptions
 from tests.fakes.kernel import Job
-from tests.unit.commands.test_run import ERROR, VFIO, WARNING, Desk, always, states
+from tests.unit.commands.run_desk import ERROR, VFIO, WARNING, Desk, always, states
 
 ONE = 'VFIO = ["y"]\n'
 KILLED = "x86_64-linux-gnu-gcc-14: fatal error: Killed signal terminated program cc1"

@@ -14,8 +14,8 @@ from matrix.commands.session import Environment
 from matrix.errors import MachineError
 from matrix.record.states import State
 from matrix.source.cache import SourceCache
-from tests.unit.commands.test_resume import ResumedDesk
-from tests.unit.commands.test_run import Desk
+from tests.unit.commands.resume_desk import ResumedDesk
+from tests.unit.commands.run_desk import Desk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 # Pages of 4 KiB: a run of two cells on the small tree takes some 150 in its cache, most of them for what

@@ -8,7 +8,7 @@ from matrix.commands import run
 from matrix.engine.job_pool import JobPool
 from matrix.engine.protocol import ContainerResult
 from tests.fakes.kernel import Job
-from tests.unit.commands.test_run import TWO_LANES, Desk, states
+from tests.unit.commands.run_desk import TWO_LANES, Desk, states
 
 BOTH = ["gcc-14,clang-19"]
 

@@ -7,7 +7,7 @@ import pytest
 from matrix.memory.prepared import PreparedMemory
 from tests.fakes.kbuild import AUTO_CONF, BOUNDS, TreeKernel, _Make
 from tests.fakes.sequences import FAKE, Ask, Edit, Kmatrix
-from tests.unit.commands.test_run import states
+from tests.unit.commands.run_desk import states
 
 MAIN, BOUND, TABLE, HEADER = (
     "drivers/vfio/vfio_main.c",

@@ -19,7 +19,7 @@ from matrix.record.states import Evidence, State
 from matrix.side_failures import take_side_failures
 from reports.terminal import format_plan_totals
 from tests.fakes.kernel import Job, Made, Symbol, quiet
-from tests.unit.commands.test_run import (
+from tests.unit.commands.run_desk import (
     CELL,
     ERROR,
     GROUP,

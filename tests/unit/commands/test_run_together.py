@@ -9,7 +9,7 @@ from matrix.builder import lane_worker
 from matrix.engine.protocol import ContainerResult
 from matrix.record.run_model import Cell
 from tests.fakes.kernel import Job, Settings
-from tests.unit.commands.test_run import CELL, Desk, code, states
+from tests.unit.commands.run_desk import CELL, Desk, code, states
 
 Forked = tuple[Settings, str]
 ALONE = ["empty", "unreachable", "pass", "empty", "pass", "pass"]

@@ -12,7 +12,7 @@ from matrix.commands.settings import resolve_profile
 from matrix.record.run_model import Run
 from tests.fakes.kbuild import TreeKernel, put_files
 from tests.fakes.sequences import open_fake_machine
-from tests.unit.commands.test_run import states
+from tests.unit.commands.run_desk import states
 
 PROTOTYPES, INCLUDED = "arch/x86/include/asm/asm-prototypes.h", "include/linux/memset.h"
 ASSEMBLED = "arch/x86/include/asm/insn-asm.h"

@@ -29,8 +29,8 @@ from matrix.record.states import Evidence
 from matrix.shards.plan_file import PlanFile, format_plan_file
 from matrix.source.cache import SourceCache
 from reports.summary import collect_run_facts, format_run_headline
-from tests.unit.commands.test_resume import ResumedDesk
-from tests.unit.commands.test_run import ERROR, PROFILE, SIX, VFIO, dying, states
+from tests.unit.commands.resume_desk import ResumedDesk
+from tests.unit.commands.run_desk import ERROR, PROFILE, SIX, VFIO, dying, states
 
 TWO_TOOLCHAINS = PROFILE.replace('["gcc-14"]', '["gcc-14", "clang-19"]')
 NINE = 'GROUP = ["n", "y"]\nMODULES = ["n", "y"]\nVFIO = ["n", "m", "y"]\n'

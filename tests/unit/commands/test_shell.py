@@ -21,7 +21,7 @@ from matrix.record.run_directory import load_run
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from tests.fakes.kernel import Job
-from tests.unit.commands.test_run import CELL, VFIO, WARNING, Desk, always, applying
+from tests.unit.commands.run_desk import CELL, VFIO, WARNING, Desk, always, applying
 
 BOTH = f"{CELL}MODULES=n,VFIO=y"
 MODULE = f"{CELL}MODULES=y,VFIO=m"

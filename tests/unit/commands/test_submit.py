@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +20,8 @@ from tests.fakes.kcidb_daemon import TOKEN, KcidbDaemon, KcidbRequest, Reply, ch
 from tests.fakes.runs import the_story
 
 Said = pytest.CaptureFixture[str]
-OLD_RUNS = Path(__file__).parents[2] / "old_run"
+ROOT = Path(__file__).parents[3]
+OLD_RUNS = ROOT / "tests/old_run"
 
 
 @pytest.fixture
@@ -76,6 +80,10 @@ def status(name: str, message: str = "so it is") -> Reply:
 
 def hang_up(request: KcidbRequest) -> None:
     request.connection.close()
+
+
+def say_nothing(request: KcidbRequest) -> None:
+    request.server.stopping.wait(30)
 
 
 def test_a_run_is_sent_and_processed(
@@ -311,3 +319,17 @@ def test_nobodys_submission_is_refused(run: Path, capsys: Said) -> None:
 
 def test_the_pauses_fit_into_the_time(pauses: list[float]) -> None:
     assert [round(sum(pauses)) for _ in submit._pause_longer(40)] == [1, 3, 7, 15, 31, 40]
+
+
+def test_an_interrupt_ends_it_while_the_server_says_nothing(
+    run: Path, token_file: Path, daemon: KcidbDaemon
+) -> None:
+    daemon.replies["POST /submit"] = [say_nothing]
+    words = ["submit", str(run), "--origin", "test", "--url", daemon.url, "--token-file", str(token_file)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "matrix", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert daemon.has_request.wait(120)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "kmatrix: interrupted\n")

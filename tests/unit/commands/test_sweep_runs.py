@@ -17,7 +17,7 @@ from matrix.errors import MachineError, RequestError
 from matrix.record.run_directory import RunDirectory
 from matrix.record.states import State
 from tests.fakes.kernel import Job
-from tests.unit.commands.test_resume import ResumedDesk
+from tests.unit.commands.resume_desk import ResumedDesk
 
 HOUR, DAY = 60 * 60, 24 * 60 * 60
 

@@ -27,7 +27,7 @@ from matrix.record.states import Evidence
 from tests.fakes.engine import FakeEngine
 from tests.fakes.kernel import Kernel
 from tests.fakes.runs import a_cell, a_run
-from tests.unit.commands.test_run import ERROR, PROFILE, VFIO, WARNING, Desk, always, applying, dying, in_cell
+from tests.unit.commands.run_desk import ERROR, PROFILE, VFIO, WARNING, Desk, always, applying, dying, in_cell
 
 TWO = 'GROUP = ["n", "y"]\nVFIO = ["y"]\n'
 

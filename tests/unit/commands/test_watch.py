@@ -34,8 +34,8 @@ from reports.baseline_view import BaselineView
 from reports.mail_run import render_run_mail
 from tests.fakes.host_git import git, run_on_host
 from tests.fakes.kernel import Job, Symbol
-from tests.unit.commands.test_resume import ResumedDesk
-from tests.unit.commands.test_run import ERROR, TWO_LANES, VFIO, WARNING, always
+from tests.unit.commands.resume_desk import ResumedDesk
+from tests.unit.commands.run_desk import ERROR, TWO_LANES, VFIO, WARNING, always
 
 SOURCE = "drivers/vfio/vfio.c"
 

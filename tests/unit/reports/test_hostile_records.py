@@ -26,7 +26,7 @@ RUN = STORY.model_copy(update={"cells": (*FAILED, *STORY.cells[:3], UNREACHABLE[
 def show_everything(directory: Path) -> None:
     stored = StoredRun.load(directory)
     console = Console(file=StringIO(), width=80)
-    for name in FORMATS:
+    for name in (name for name, row in FORMATS.items() if not row.run_refusal):
         show_run(stored, name, console)
     show_run_summary(stored, console)
     show_explanation(stored, stored.findings.findings, console)

@@ -8,10 +8,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped
 
+from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Run
@@ -194,27 +195,44 @@ def test_lost_cells_that_are_allowed_are_skipped() -> None:
     assert set(outcomes(allowed).values()) == {Skipped}
 
 
-STATES = st.sampled_from(list(State))
+def test_a_new_error_of_a_verdict_in_a_cell_that_failed_already_fails() -> None:
+    before = alone(State.FAIL, GCC_ERROR)
+    both = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR, OTHER])
+    sides = a_side(before), a_side(turned(before, both, diagnostics=[OTHER]))
+    told = FORMATS["junit"].render_verdict(compare_runs(*sides), *sides, NO_OPTIONS)
+    assert list(outcomes(told).values()) == [Failure]
+
+
+SAID = st.sampled_from([(GCC_ERROR,), (OTHER,), (GCC_ERROR, OTHER)])
+ENDED = st.tuples(st.sampled_from(list(State)), SAID, st.booleans())
+"""A cell's state, what it says where it fails, and whether it is known to have made its objects."""
+Ended = tuple[State, tuple[Diagnostic, ...], bool]
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(STATES, STATES), min_size=1, max_size=5))
-def test_the_file_is_red_where_the_exit_code_is(pairs: list[tuple[State, State]]) -> None:
-    """Failures mean 100, errors without them 2, whatever the states before and after are."""
-    before, after = (a_side(run_of([pair[side] for pair in pairs], name)) for side, name in enumerate("ba"))
+@given(st.lists(st.tuples(ENDED, ENDED), min_size=1, max_size=5))
+@example([((State.FAIL, (OTHER,), False), (State.FAIL, (GCC_ERROR,), False))])
+def test_the_file_is_red_where_the_exit_code_is(pairs: list[tuple[Ended, Ended]]) -> None:
+    """Failures mean 100, errors without them 2, whatever cells were before and are after."""
+    before, after = (side_of([pair[side] for pair in pairs], name) for side, name in enumerate("ba"))
     verdict, regression = compare_runs(before, after), compare_with_baseline(before, after)
     told = FORMATS["junit"].render_verdict(verdict, before, after, NO_OPTIONS)
     assert_agrees(told, compute_verdict_exit_code(verdict))
     assert_agrees(render(after, ReportOptions(regression=regression)), regression.exit_code)
-    assert_agrees(render(after), compute_run_exit_code(pair[1] for pair in pairs))
+    assert_agrees(render(after), compute_run_exit_code(cell.state for cell in after.run.cells))
 
 
-def run_of(states: list[State], name: str) -> Run:
+def side_of(ends: list[Ended], name: str) -> StoredRun:
     rows = [
-        a_cell(symbols={"NR": str(number)}, state=state, diagnostics=[GCC_ERROR] if state == "fail" else ())
-        for number, state in enumerate(states)
+        a_cell(symbols={"NR": str(number)}, state=state, diagnostics=said if state is State.FAIL else ())
+        for number, (state, said, _) in enumerate(ends)
     ]
-    return a_run(rows, [GCC_ERROR], id=name)
+    unknown: dict[str, tuple[str, ...]] = {
+        row.id: ()
+        for row, (state, _, made) in zip(rows, ends, strict=True)
+        if state is State.FAIL and not made
+    }
+    return a_side(a_run(rows, [GCC_ERROR, OTHER], id=name), unknown)
 
 
 def assert_agrees(text: str, code: ExitCode) -> None:

@@ -22,9 +22,10 @@ from reports.kcidb import render_run_kcidb, render_verdict_kcidb
 from reports.kcidb_builds import choose_status, compute_patchset_hash
 from reports.kcidb_issues import list_issues
 from reports.kcidb_objects import NO_ORIGIN, KcidbOrigin, choose_issue_version
-from reports.limits import KCIDB_EXCERPT_LENGTH
+from reports.limits import KCIDB_EXCERPT_LENGTH, KCIDB_INCIDENTS
 from tests.fakes.foreign_words import LIVE
 from tests.fakes.kcidb_daemon import check_submission
+from tests.fakes.large_runs import a_large_run
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, STARTED, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side, mended, turned, two
 from tests.fakes.verdicts import Case, a_case, broken_story, header_fix, kconfig_fix
@@ -347,6 +348,21 @@ def test_more_incidents_than_a_submission_has_are_counted(monkeypatch: pytest.Mo
     document = submit_run(the_story())
     assert [item["present"] for item in document["incidents"]] == [True] * 2 + [False] * 8
     assert document["checkouts"][0]["misc"]["kmatrix"]["incidents_left_out"] == 88
+
+
+def test_ten_thousand_cells_are_one_submission() -> None:
+    stored = a_side(a_large_run(10_000, 300))
+    document = json.loads(render_run_kcidb(stored, ORIGIN))
+    # KCIDB's validator takes minutes for all of them.
+    check_submission(
+        {name: part[:500] if isinstance(part, list) else part for name, part in document.items()}
+    )
+    assert len(document["builds"]) == 10_000
+    assert len(document["issues"]) == len(stored.findings.findings)
+    assert len(document["incidents"]) == KCIDB_INCIDENTS
+    shown = sum(item["present"] for item in document["incidents"])
+    assert shown == sum(len(finding.cells) for finding in stored.findings.findings)
+    assert document["checkouts"][0]["misc"]["kmatrix"]["incidents_left_out"] > 0
 
 
 # --- verdicts

@@ -1,6 +1,8 @@
 """The one door to HTTP servers: whom it talks to, what it hands over, and how long it waits."""
 
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -109,10 +111,45 @@ def test_a_name_that_is_none() -> None:
         ask("https://nowhere.invalid", HttpLimits(whole=20))
 
 
-def test_a_certificate_that_nobody_signed_is_refused(daemon: KcidbDaemon) -> None:
-    """What speaks no TLS at all has none either."""
-    with pytest.raises(MachineError, match="its certificate is not trusted"):
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that nobody signed but itself, with its key."""
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl to make a certificate with")
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    name = "-subj /CN=test -addext subjectAltName=IP:127.0.0.1"
+    words = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem {name}"
+    subprocess.run(words.split(), cwd=file.parent, check=True, capture_output=True)
+    file.write_text("".join((file.parent / name).read_text() for name in ("cert.pem", "key.pem")))
+    return file
+
+
+def test_a_certificate_that_nobody_signed_is_refused(certificate: Path) -> None:
+    with run_daemon(certificate) as daemon:
+        with pytest.raises(MachineError, match="its certificate is not trusted"):
+            ask(daemon.url)
+        assert daemon.asked == []
+
+
+def test_it_is_taken_where_the_user_trusts_it(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with run_daemon(certificate) as daemon:
+        assert ask(daemon.url, HttpLimits()).status == 200
+        assert daemon.headers[0]["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_but_not_for_another_host(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with run_daemon(certificate) as daemon:
+        with pytest.raises(MachineError, match="its certificate is not trusted"):
+            ask(daemon.url.replace("127.0.0.1", "localhost"))
+        assert daemon.asked == []
+
+
+def test_what_speaks_no_tls_is_told_apart(daemon: KcidbDaemon) -> None:
+    with pytest.raises(MachineError, match="it does not speak TLS"):
         ask(daemon.url.replace("http://", "https://"))
+    assert daemon.asked == []
 
 
 def wait_for_the_end(request: KcidbRequest) -> None:

@@ -1,0 +1,247 @@
+"""Findings as SARIF 2.1.0, for GitHub's code scanning and other viewers of static analysis.
+
+A result is a finding, not each of its places: viewers make an alert of each result, show it at its first
+location, and the others beside it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.finding import Finding
+from matrix.findings.stored_run import StoredRun
+from matrix.foreign_text import clean_text, replace_controls
+from matrix.record.states import UNTRIED_STATES
+from matrix.verdict.baseline import KnownIssues
+from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.verdict_model import FindingChange, Verdict
+from reports import finding_text
+from reports.changes import RunChanges
+from reports.formatting import format_count
+from reports.limits import SARIF_BYTES, SARIF_PLACES, SARIF_RESULTS
+from reports.summary import format_warning_flag
+
+SarifObject = dict[str, Any]
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_ROOT = "SRCROOT"
+_CUT = "cut"
+_BASELINE_STATES = {FindingOutcome.FIXED: "absent", FindingOutcome.GONE: "absent"}
+"""Of what is not there any more; what is lost or not known is not known to be gone."""
+
+
+@dataclass(frozen=True)
+class _Reported:
+    """A finding with the run that shows it, and what it is to a baseline where there is one."""
+
+    stored: StoredRun
+    finding: Finding
+    state: str = ""
+    outcome: str = ""
+
+    @property
+    def main(self) -> Diagnostic | None:
+        known = self.stored.run.diagnostics
+        return next((known[key] for key in self.finding.diagnostics if key in known), None)
+
+    @property
+    def rule(self) -> str:
+        """The compiler's flag, or the name of the tool."""
+        main = self.main
+        return replace_controls((format_warning_flag(main) or main.tool) if main else "finding") or "finding"
+
+
+def render_sarif(
+    stored: StoredRun,
+    known_issues: KnownIssues,
+    verdict: Verdict | None = None,
+    before: StoredRun | None = None,
+) -> str:
+    """The whole file of a run. With a verdict on what it was before, each result says what it is to that."""
+    if verdict is not None and before is not None:
+        reported = list(_list_changes(verdict, before, stored))
+    else:
+        reported = [_Reported(stored, each) for each in stored.findings.findings]
+    return _render(stored, reported, known_issues)
+
+
+def _list_changes(verdict: Verdict, before: StoredRun, after: StoredRun) -> Iterator[_Reported]:
+    changes = RunChanges.from_verdict(verdict, before, after)
+    for change in changes.findings:
+        located = changes.locate_finding(change)
+        if located is not None:
+            outcome = classify_outcome(change)
+            yield _Reported(*located, _name_baseline_state(change, outcome), str(outcome))
+
+
+def _name_baseline_state(change: FindingChange, outcome: FindingOutcome) -> str:
+    if change.before is None:
+        return "new"
+    return _BASELINE_STATES.get(outcome, "updated" if change.new_in else "unchanged")
+
+
+def _render(stored: StoredRun, reported: Sequence[_Reported], known_issues: KnownIssues) -> str:
+    """As many results as the readers take: what is worst or new stands first, and stays."""
+    rules = _list_rules(reported[:SARIF_RESULTS])
+    positions = {rule["id"]: number for number, rule in enumerate(rules)}
+    results: list[SarifObject] = []
+    room = SARIF_BYTES - _measure(rules)
+    for each in reported[:SARIF_RESULTS]:
+        result = _build_result(each, positions, known_issues)
+        room -= _measure(result)
+        if room < 0:
+            break
+        results.append(result)
+    return json.dumps(_build_log(stored, rules, results, len(reported) - len(results)), indent=1) + "\n"
+
+
+def _measure(value: object) -> int:
+    return len(json.dumps(value, indent=1)) * 5 // 4  # deeper in the file it is indented further
+
+
+def _build_log(
+    stored: StoredRun, rules: list[SarifObject], results: list[SarifObject], hidden: int
+) -> SarifObject:
+    run = stored.run
+    profile = str(run.profile.get("profile", "")) or "run"
+    driver = {"name": "kmatrix", "version": replace_controls(run.tool.version), "rules": rules}
+    return {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": driver},
+                "automationDetails": {"id": f"kmatrix/{_quote(profile)}/{_quote(run.id)}"},
+                "invocations": [_build_invocation(stored, hidden)],
+                "originalUriBaseIds": {
+                    _ROOT: {"description": {"text": "The root of the kernel's source tree."}}
+                },
+                "columnKind": "utf16CodeUnits",
+                "results": results,
+            }
+        ],
+    }
+
+
+def _quote(text: str) -> str:
+    return quote(replace_controls(text), safe="")
+
+
+def _build_invocation(stored: StoredRun, hidden: int) -> SarifObject:
+    run = stored.run
+    untried = sum(cell.state in UNTRIED_STATES for cell in run.cells)
+    notes = []
+    if hidden:
+        words = (
+            f"{format_count(hidden, 'more finding')} left out, as viewers take no more: findings.json has all"
+        )
+        notes.append(_build_notification(_CUT, words))
+    if untried:
+        words = f"{format_count(untried, 'cell')} could not be tried: what they would show is not known"
+        notes.append(_build_notification("untried", words))
+    times = {"startTimeUtc": run.started, "endTimeUtc": run.finished}
+    return {
+        "executionSuccessful": not run.interrupted and not untried,
+        **{name: time.strftime("%Y-%m-%dT%H:%M:%S.000Z") for name, time in times.items() if time},
+        "toolExecutionNotifications": notes,
+    }
+
+
+def _build_notification(name: str, words: str) -> SarifObject:
+    return {"level": "warning", "descriptor": {"id": name}, "message": {"text": words}}
+
+
+def find_cut_notes(text: str) -> list[str]:
+    """What a file says of findings that are not in it."""
+    invocations = [each for run in json.loads(text)["runs"] for each in run["invocations"]]
+    notes = (note for each in invocations for note in each["toolExecutionNotifications"])
+    return [note["message"]["text"] for note in notes if note["descriptor"]["id"] == _CUT]
+
+
+def _list_rules(reported: Sequence[_Reported]) -> list[SarifObject]:
+    return [_build_rule(name) for name in dict.fromkeys(each.rule for each in reported)]
+
+
+def _build_rule(name: str) -> SarifObject:
+    is_flag = name.startswith("-")
+    short = f"What {name} warns of." if is_flag else f"An error or warning of {name}."
+    return {
+        "id": name,
+        "shortDescription": {"text": short},
+        "fullDescription": {"text": f"{short} The condition under which it appears is in each result."},
+        "help": {"text": "./inv explain shows a finding's condition, its proof, and what to type to see it."},
+    }
+
+
+def _build_result(each: _Reported, positions: Mapping[str, int], known_issues: KnownIssues) -> SarifObject:
+    finding = each.finding
+    places = list(_list_places(each))
+    row = known_issues.excused_by.get(finding.id) if each.state != "absent" else None
+    result: SarifObject = {
+        "ruleId": each.rule,
+        "ruleIndex": positions[each.rule],
+        "level": "error" if finding.is_error else "warning",
+        "message": {"text": _format_message(each)},
+        "locations": places[:1] or [_build_logical_location(each)],
+        "partialFingerprints": _build_fingerprints(finding),
+        "properties": {
+            "finding": finding.id,
+            "keys": [clean_text(key) for key in finding.keys[:SARIF_PLACES]],
+            "cells": len(finding.cells),
+        },
+    }
+    if places[1:]:
+        result["relatedLocations"] = [{**place, "id": number} for number, place in enumerate(places[1:], 1)]
+    if each.state:
+        result["baselineState"] = each.state
+        result["properties"]["outcome"] = each.outcome
+    if known_issues.excused_by:
+        suppression = {"kind": "external", "status": "accepted", "justification": replace_controls(row or "")}
+        result["suppressions"] = [suppression] if row else []
+    return result
+
+
+def _format_message(each: _Reported) -> str:
+    """A title, a condition, a number of cells: in sentences, as viewers show the first alone."""
+    conditions = " ".join(finding_text.format_condition(each.finding))
+    words = f"{clean_text(each.finding.title)}. Appears with {clean_text(conditions)}, in "
+    words += format_count(len(each.finding.cells), "cell")
+    words += f". Since the baseline: {each.outcome}." if each.outcome else "."
+    # In SARIF's messages a bracket begins a link, and a brace what is put in.
+    return words.replace("[", "(").replace("]", ")").replace("{", "(").replace("}", ")")
+
+
+def _build_fingerprints(finding: Finding) -> dict[str, str]:
+    """The finding's first key: it holds across lines, compilers and runs."""
+    key = min(finding.own_keys or finding.keys, default=finding.title)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    # The second is what GitHub matches alerts by; its own would change with the line.
+    return {"kmatrixKey/v1": digest[:32], "primaryLocationLineHash": f"{digest[:16]}:1"}
+
+
+def _list_places(each: _Reported) -> Iterator[SarifObject]:
+    """Each place that its messages name, once, the main message's first."""
+    run, seen = each.stored.run, set[tuple[str, int | None]]()
+    for label, diagnostic in finding_text.label_diagnostics(run, each.finding).items():
+        own = (diagnostic.file, diagnostic.line, diagnostic.column, f"{label}: {diagnostic.message}")
+        sites = ((site.file, site.line, None, f"{label}: {site.code or 'here'}") for site in diagnostic.sites)
+        for file, line, column, words in (own, *sites):
+            if file and (file, line) not in seen and len(seen) < SARIF_PLACES:
+                seen.add((file, line))
+                yield _build_location(file, line, column, words)
+
+
+def _build_location(file: str, line: int | None, column: int | None, words: str) -> SarifObject:
+    place: SarifObject = {"artifactLocation": {"uri": quote(replace_controls(file)), "uriBaseId": _ROOT}}
+    if line:
+        place["region"] = {"startLine": line, **({"startColumn": column} if column else {})}
+    return {"physicalLocation": place, "message": {"text": clean_text(words)}}
+
+
+def _build_logical_location(each: _Reported) -> SarifObject:
+    """Of what has no place in the source: the object in which it came up."""
+    name = replace_controls(next(iter(each.finding.objects), each.rule))
+    return {"logicalLocations": [{"fullyQualifiedName": name, "kind": "object"}]}
