@@ -39,9 +39,9 @@ def _take(
 
 def _take_verdict(browser: Browser, place: Path, directory: Path) -> None:
     case = header_fix()
-    sides = (keep(side.run, place / name) for name, side in (("before", case.before), ("after", case.after)))
+    before, after = keep(case.before.run, place / "before"), keep(case.after.run, place / "after")
     verdict = place / "verdict.html"
-    verdict.write_text(find_format("html").render_verdict(case.verdict, *sides, NO_OPTIONS))
+    verdict.write_text(find_format("html").render_verdict(case.verdict, before, after, NO_OPTIONS))
     _take(browser, verdict.as_uri(), "light", directory / "report-verdict.png")
 
 
