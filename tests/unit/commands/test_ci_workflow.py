@@ -239,7 +239,7 @@ class Runner:
 
     def run(self, step: str, **more: str) -> int:
         """Run a script as the forge would; its exit code."""
-        variables = {**self.variables, "SHARDS": "4", "TMPDIR": str(self.place / ".tmp"), **more}
+        variables = {"SHARDS": "4", "TMPDIR": str(self.place / ".tmp"), **self.variables, **more}
         if self.forge == "github":
             variables |= {"GITHUB_OUTPUT": "outputs", "GITHUB_STEP_SUMMARY": "summary"}
         done = subprocess.run(
@@ -383,6 +383,18 @@ def test_a_baseline_of_another_request_is_not_taken(runner: Runner) -> None:
     runner.variables["PROFILE"] = "kvm-vfio"
     runner.build_all()
     assert not any("--baseline" in words for words in runner.said())
+
+
+def test_neither_job_takes_a_baseline_of_another_request(runner: Runner) -> None:
+    for step in ("plan", "merge"):
+        assert runner.build_all()["merge"] == 0
+        (runner.place / "baseline/request").write_text("another")
+        runner.said()
+        runner.run(step)
+        said = runner.said()
+        assert said
+        assert "--baseline" not in str(said)
+        assert (runner.place / "baseline").exists() == (step == "merge")  # of its own, a good one
 
 
 def test_images_of_another_kmatrix_are_built_anew(runner: Runner) -> None:
