@@ -28,6 +28,12 @@ from matrix.commands.bench_cases import CASES
 from matrix.commands.bench_request import parse_bench_request
 from matrix.commands.bench_ways import WAY_NAMES
 from matrix.commands.cache_size import list_cache_holdings
+from matrix.commands.ci_workflow import (
+    FORGE_LIMITS,
+    parse_workflow_request,
+    render_workflow,
+    write_workflow,
+)
 from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import (
     BaselineOptions,
@@ -50,7 +56,13 @@ from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.session import RUNS_DIRECTORY
 from matrix.commands.settings import GivenSettings
-from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
+from matrix.commands.setup import (
+    build_images,
+    fetch_profile_source,
+    load_profile_images,
+    save_profile_images,
+    set_up_machine,
+)
 from matrix.commands.shards import (
     check_same_shard,
     create_shard_chooser,
@@ -626,11 +638,23 @@ def diagnose(
     return compute_diagnose_exit_code(diagnosed)
 
 
-@define_task("profile", "toolchain")
-def images(profile: Profile) -> int:
+@define_task(
+    "profile",
+    "toolchain",
+    own=[
+        ("save", "", "also write them into this file, for another machine"),
+        ("load", "", "load them out of such a file in place of building them"),
+    ],
+)
+def images(profile: Profile, *, save: str, load: str) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
+    if save and load:
+        raise RequestError("--save and --load cannot go together", "load them first, then save them")
     with display_progress(Console(stderr=True)) as emit:
-        image_ids = build_images(profile, emit)
+        if load:
+            image_ids = load_profile_images(profile, load)
+        else:
+            image_ids = save_profile_images(profile, save, emit) if save else build_images(profile, emit)
     print_lines(Console(), [f"{name} {image}" for name, image in image_ids.items()])
     return 0
 
@@ -671,6 +695,27 @@ def sweep(profile: Profile, *, yes: bool, runs_older: str) -> int:
     show_leftovers(leftovers, Console(), removed=yes)
     stayed = any(leftover.problem for leftover in leftovers)
     return ExitCode.MACHINE_FAULT if stayed else ExitCode.PASSED
+
+
+@define_task(
+    "profile",
+    "source",
+    own=[
+        ("forge", POSITIONAL, " or ".join(FORGE_LIMITS)),
+        ("shards", "4", "how many machines share the plan; few with many cells each are faster"),
+        ("known", "", "a TOML file of reviewed findings in that repository, which do not fail it"),
+        ("out", "", "the workflow's file (default: stdout)"),
+    ],
+    settle=GivenSettings,
+)
+def ci(given: GivenSettings, *, forge: str, shards: str, known: str, out: str) -> int:
+    """Write the workflow of a forge that builds nightly and on demand, in shards: plan, shards, merge."""
+    request = parse_workflow_request(forge, shards, known, out, given)
+    if request.out is None:
+        sys.stdout.write(render_workflow(request))
+    else:
+        write_workflow(request)
+    return 0
 
 
 @define_task(
@@ -731,7 +776,7 @@ def lint() -> int:
 program = TaskProgram(
     "kmatrix builds a Linux tree in every combination of arch, compiler and Kconfig symbols.",
     {
-        "The main job": (setup, run, plan, merge, patch, watch),
+        "The main job": (setup, run, plan, merge, patch, watch, ci),
         "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
         "This machine": (images, source, doctor, sweep),

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile
-from matrix.commands.session import choose_safe_user, ensure_images, fetch_source
+from matrix.commands.session import choose_safe_user, ensure_images, fetch_source, resolve_image
 from matrix.engine.bootstrap import HostSystem, apt_install
 from matrix.engine.connect import connect_engine
 from matrix.engine.docker_engine import connect_podman
+from matrix.engine.image_archive import load_images, save_images
+from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.engine.podman_host import list_podman_urls
 from matrix.engine.protocol import Engine
 from matrix.errors import EngineError
@@ -20,6 +22,7 @@ from matrix.record.events import EventSink, ProgressNote
 from matrix.shell_words import format_command
 from matrix.source.cache import SourceCache
 from matrix.source.kernel_tree import SourceTree
+from matrix.user_files import expand_user_path
 
 _DAEMON_LOG = Path("/var/log/kmatrix-dockerd.log")
 _START_TIMEOUT = 60
@@ -40,6 +43,27 @@ def set_up_machine(profile: Profile, emit: EventSink) -> None:
 def build_images(profile: Profile, emit: EventSink) -> dict[str, str]:
     """Build or pull the missing images of the profile's toolchains; returns toolchain → image id."""
     return ensure_images(connect_engine(), load_catalog().with_profile(profile), profile.toolchain, emit)
+
+
+def save_profile_images(profile: Profile, file: str, emit: EventSink) -> dict[str, str]:
+    """Write kmatrix's own images of the profile's toolchains into a file, and the base; their ids by name.
+
+    What is missing is built. Images that a profile names are their registry's to give.
+    """
+    build_images(profile, emit)
+    return save_images(connect_engine(), _list_image_names(profile), expand_user_path(file).absolute())
+
+
+def load_profile_images(profile: Profile, file: str) -> dict[str, str]:
+    """Load these images out of such a file; their ids by name. RequestError where it has others."""
+    return load_images(connect_engine(), _list_image_names(profile), expand_user_path(file).absolute())
+
+
+def _list_image_names(profile: Profile) -> list[str]:
+    catalog = load_catalog().with_profile(profile)
+    images = [resolve_image(name, catalog) for name in profile.toolchain]
+    tags = [image.tag for image in images if isinstance(image, ImageRecipe)]
+    return [compute_base_tag(), *dict.fromkeys(tags)]
 
 
 def fetch_profile_source(profile: Profile, emit: EventSink) -> SourceTree:

@@ -10,11 +10,11 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import docker
 import docker.errors
@@ -62,6 +62,7 @@ from matrix.engine.protocol import (
 )
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
+from matrix.foreign_text import clean_text
 from matrix.interrupts import defer_interrupts
 
 OutputChunk = tuple[bytes | None, bytes | None]
@@ -88,6 +89,7 @@ _NONSENSE_ERRORS = (
 )
 _REQUEST_TIMEOUT = 60
 """Seconds for one reply of the engine, except where it streams or waits."""
+_LOAD_TIMEOUT = 1800
 _WAIT_TIMEOUT = 30
 _EXIT_TIMEOUT = 5
 _POLL_INTERVAL = 0.1
@@ -108,6 +110,16 @@ class _BoundedClient(docker.APIClient):
         for response in self._responses:
             response.close()
         super().close()
+
+    def stream_images(self, names: Sequence[str]) -> Iterator[bytes]:
+        """Several images as one tar file: docker-py itself has a method for one."""
+        url = f"{self.base_url}/v{self.api_version}/images/get"
+        reply = self.get(url, params={"names": [*names]}, stream=True, timeout=self.timeout)
+        try:
+            reply.raise_for_status()
+        except requests.exceptions.HTTPError as refusal:
+            docker.errors.create_api_error_from_http_exception(refusal)
+        return iter(reply.iter_content(2**20))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         response = super().send(request, **{**options, "stream": True})
@@ -137,7 +149,7 @@ class DockerEngine:
             self._dialect = PodmanDialect() if is_podman(api.version()) else Dialect()
 
     @contextmanager
-    def _open_client(self) -> Iterator[docker.APIClient]:
+    def _open_client(self) -> Iterator[_BoundedClient]:
         with self._translate_errors("reach it"):
             tls = docker.utils.kwargs_from_env().get("tls", False)
             api = _BoundedClient(self.url, version=self._api_version, timeout=_REQUEST_TIMEOUT, tls=tls)
@@ -154,7 +166,7 @@ class DockerEngine:
             raise _error_from_exception(self.url, what, fault) from fault
 
     @contextmanager
-    def _open_checked_client(self, what: str) -> Iterator[docker.APIClient]:
+    def _open_checked_client(self, what: str) -> Iterator[_BoundedClient]:
         """A client for one request, its errors translated. No callback may run inside the ``with`` block."""
         with self._open_client() as api, self._translate_errors(what):
             yield api
@@ -198,6 +210,27 @@ class DockerEngine:
                 last.append(line)
                 on_line(line)
         return self._require_image_id(name)
+
+    def save_images(self, names: Sequence[str], file: BinaryIO) -> None:
+        with self._open_client() as api:
+            # What cannot be written is no fault of the engine's.
+            for part in self._stream_images(api, names):  # noqa: FURB122
+                file.write(part)
+
+    def _stream_images(self, api: _BoundedClient, names: Sequence[str]) -> Iterator[bytes]:
+        with self._translate_errors("save images"):
+            yield from api.stream_images(names)
+
+    def load_images(self, file: BinaryIO) -> None:
+        with self._open_checked_client("load images") as api:
+            api.timeout = _LOAD_TIMEOUT
+            replies = api.load_image(file)  # type: ignore[no-untyped-call]
+            errors = [str(reply["error"]) for reply in replies if "error" in reply]
+        if errors:
+            raise EngineError(
+                f"the engine at {self.url} could not load the images: {clean_text(errors[0])}",
+                "save them again, or build them: ./inv images",
+            )
 
     def _stream_build_output(
         self, api: docker.APIClient, name: str, files: Mapping[str, str], last: Iterable[str]

@@ -4,10 +4,10 @@ A failing command is a value (`ContainerResult`); an engine that fails is an `En
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 LineCallback = Callable[[str], None]
 """Takes one line of output, without its newline, as soon as it is complete."""
@@ -121,6 +121,12 @@ class Engine(Protocol):
 
     def build_image(self, name: str, files: Mapping[str, str], on_line: LineCallback) -> str:
         """Build ``files["Dockerfile"]`` with the other files beside it; returns the image's id."""
+
+    def save_images(self, names: Sequence[str], file: BinaryIO) -> None:
+        """Write images, by their names, with all under them, as one tar file."""
+
+    def load_images(self, file: BinaryIO) -> None:
+        """Make what is in such a file images again, under their names."""
 
     def run_container(
         self, container: ContainerSpec, on_line: LineCallback, cancel: threading.Event

@@ -23,23 +23,33 @@ _VIEWS: dict[str, tuple[Literal["light", "dark"], str]] = {
 }
 
 
-def _take(browser: Browser, address: str, scheme: Literal["light", "dark"], picture: Path) -> None:
+def _take(
+    browser: Browser, address: str, scheme: Literal["light", "dark"], picture: Path, place: str = ""
+) -> None:
+    """What one sees of a page that is opened there, with this place in the middle."""
     page = browser.new_page(viewport={"width": 1200, "height": 720}, color_scheme=scheme)
     page.goto(address)
     if "finding=" in address:
         page.get_by_role("button", name="See its cells in the grid").click()
-    if address.endswith("#grid"):
-        page.locator("#before, #grid").first.scroll_into_view_if_needed()
-        page.locator("#before, #grid").first.evaluate("place => place.scrollIntoView()")
+    if place:
+        page.locator(place).evaluate("shown => shown.scrollIntoView({ block: 'center' })")
     page.screenshot(path=picture)
     page.close()
+
+
+def _take_verdict(browser: Browser, place: Path, directory: Path) -> None:
+    case = header_fix()
+    before, after = keep(case.before.run, place / "before"), keep(case.after.run, place / "after")
+    verdict = place / "verdict.html"
+    verdict.write_text(find_format("html").render_verdict(case.verdict, before, after, NO_OPTIONS))
+    _take(browser, verdict.as_uri(), "light", directory / "report-verdict.png")
 
 
 def _take_both_runs(browser: Browser, place: Path, directory: Path) -> None:
     """A run's page with its baseline: both runs, and a cell as both have it."""
     before, after = write_both_runs(place)
     page = write_page(after, ReportOptions(regression=compare_with_baseline(before, after))).as_uri()
-    _take(browser, f"{page}#grid", "light", directory / "report-both-runs.png")
+    _take(browser, page, "light", directory / "report-both-runs.png", "#grid")
     _take(browser, f"{page}#?{_CELL}", "dark", directory / "report-both-cell.png")
 
 
@@ -50,9 +60,8 @@ def make_pictures(directory: Path) -> None:
         run = write_page(keep(story(), Path(place)))
         for name, (scheme, fragment) in _VIEWS.items():
             _take(browser, run.as_uri() + fragment, scheme, directory / f"{name}.png")
-        verdict = Path(place) / "verdict.html"
-        verdict.write_text(find_format("html").render_verdict(*header_fix().given, NO_OPTIONS))
-        _take(browser, verdict.as_uri(), "light", directory / "report-verdict.png")
+        _take(browser, run.as_uri(), "light", directory / "report-lanes.png", ".lanes")
+        _take_verdict(browser, Path(place) / "verdict", directory)
         _take_both_runs(browser, Path(place), directory)
         browser.close()
 

@@ -25,6 +25,7 @@ import pytest
 
 from matrix.engine import images
 from matrix.engine.connect import choose_container_user
+from matrix.engine.image_archive import load_images, save_images
 from matrix.engine.protocol import (
     LABEL,
     ContainerLimits,
@@ -392,6 +393,39 @@ def test_an_image_is_built_and_its_output_given(bench: Bench) -> None:
         assert name in bench.engine.list_images()
     finally:
         bench.engine.remove_image(name)
+
+
+def test_images_that_were_saved_and_removed_are_loaded_as_they_were(bench: Bench, tmp_path: Path) -> None:
+    names = [f"kmatrix/{RUN}:saved-{letter}" for letter in "ab"]
+    built = {
+        name: bench.engine.build_image(
+            name, {"Dockerfile": f"FROM {bench.image}\nENV NAME={name}\n"}, lambda _: None
+        )
+        for name in names
+    }
+    try:
+        assert save_images(bench.engine, names, tmp_path / "images.tar") == built
+        for name in names:
+            bench.engine.remove_image(name)
+            assert bench.engine.find_image_id(name) is None
+        assert load_images(bench.engine, names, tmp_path / "images.tar") == built
+        assert built.items() <= {name: bench.engine.find_image_id(name) for name in names}.items()
+    finally:
+        for name in names:
+            bench.engine.remove_image(name)
+
+
+def test_an_image_that_is_not_there_is_not_saved(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(EngineError):
+        save_images(bench.engine, ["kmatrix/never:was"], tmp_path / "images.tar")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_holds_no_layers_is_the_engine_s_error(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "images.tar").write_bytes(b"no tar")
+    if not isinstance(bench.engine, FakeEngine):
+        with (tmp_path / "images.tar").open("rb") as file, pytest.raises(EngineError):
+            bench.engine.load_images(file)
 
 
 def test_an_unreachable_registry_is_false_and_no_error(bench: Bench) -> None:

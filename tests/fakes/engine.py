@@ -1,13 +1,17 @@
 """An engine in memory. It keeps the contract of Docker's; what its containers do is a test's to say."""
 
 import hashlib
+import io
+import json
 import queue
 import sys
+import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
 from matrix.errors import EngineError
@@ -48,6 +52,10 @@ class _RunningContainer:
             self.outputs.put(handler(self.container, self.put_line))
         except BaseException as error:  # noqa: BLE001  whatever it is, the caller of run() gets it
             self.outputs.put(error)
+
+
+_CONFIGS: dict[str, bytes] = {}
+"""The configurations of all images that were made here: an image's id is the digest of its own."""
 
 
 class FakeEngine:
@@ -106,6 +114,26 @@ class FakeEngine:
         self.built[name] = dict(files)
         self._ids[name] = _compute_id(repr(sorted(files.items())))
         return self._ids[name]
+
+    def save_images(self, names: Sequence[str], file: BinaryIO) -> None:
+        """As Docker does, with configurations whose digests are the ids; no layers."""
+        files = {name: f"{self._require_image_id(name).removeprefix('sha256:')}.json" for name in names}
+        rows = [{"Config": file, "RepoTags": [name]} for name, file in files.items()]
+        members = {file: _CONFIGS[file] for file in files.values()}
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            for name, text in {**members, "manifest.json": json.dumps(rows).encode()}.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                archive.addfile(member, io.BytesIO(text))
+
+    def load_images(self, file: BinaryIO) -> None:
+        self._raise_if_broken()
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            manifest = archive.extractfile("manifest.json")
+            assert manifest is not None
+            for row in json.load(manifest):
+                image_id = f"sha256:{row['Config'].removesuffix('.json')}"
+                self._ids |= dict.fromkeys(row["RepoTags"], image_id)
 
     def run_container(
         self, container: ContainerSpec, on_line: LineCallback, cancel: threading.Event
@@ -200,7 +228,9 @@ def _print_line(line: str) -> None:
 
 
 def _compute_id(content: str) -> str:
-    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    _CONFIGS[f"{digest}.json"] = content.encode()
+    return f"sha256:{digest}"
 
 
 def _result_from_outcome(said: int | ContainerResult | BaseException, seconds: float) -> ContainerResult:

@@ -35,6 +35,7 @@ ALLOWED = {
     "matrix/cache_layout.py": "the cache's own folders",
     "matrix/catalog/load.py": "the profiles that kmatrix brings",
     "matrix/engine/docker_api.py": "an archive in memory",
+    "matrix/engine/image_archive.py": "the file that the user names; nothing of it is unpacked here",
     "matrix/engine/images.py": "the recipes that kmatrix brings",
     "matrix/engine/oom_watch.py": "the kernel's own files",
     "matrix/engine/podman_dialect.py:_check_mount": "whether what is mounted is there",

