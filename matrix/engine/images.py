@@ -172,7 +172,7 @@ def ensure_named_image(engine: Engine, ref: str, emit: EventSink) -> str:
     emit(ProgressNote(f"Pulling the image {ref}."))
     if engine.pull_image(ref) and (image := engine.find_image_id(ref)):
         return image
-    pull = format_command("docker", "pull", ref)
+    pull = format_command(engine.query_info().name, "pull", ref)
     raise EngineError(
         f"the image {ref} is not on this machine and no registry gives it",
         hint=f"check the name in the profile, or load the image and try again: {pull}",

@@ -13,6 +13,8 @@ from reports import ReportOptions
 from tests.browser.conftest import OpenReader, Reader, write_page
 from tests.fakes.large_runs import a_large_run, write_kept_files
 
+# Two runs of ten thousand cells are written, read and told; on a machine that does other things, too.
+pytestmark = pytest.mark.timeout(1200)
 MEGABYTE = 1_000_000
 OPENING = 10.0
 """Seconds. It takes less than two on a machine that does nothing else; tests run beside others."""

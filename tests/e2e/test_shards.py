@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from matrix.findings.stored_run import StoredRun
-from tests.e2e.conftest import MINIATURE
-from tests.e2e.places import ROOT
+from tests.e2e.places import ONE_LANE, ROOT
 from tests.fakes.described_runs import describe_run
 from tests.minitree import REGRESSION, WARNING, patched
 
@@ -23,7 +22,7 @@ class _Machines:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "story.toml").write_text(MINIATURE)
+        (root / "story.toml").write_text(ONE_LANE)
         tree = patched(root / "tree", REGRESSION, WARNING)
         self.words = ("--profile", str(root / "story.toml"), "--source", str(tree))
 

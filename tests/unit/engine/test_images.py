@@ -165,7 +165,7 @@ def test_a_named_image_is_used_or_pulled_or_refused() -> None:
     )
     with pytest.raises(EngineError, match="nowhere@sha256:3") as caught:
         images.ensure_named_image(engine, "nowhere@sha256:3", heard)
-    assert "docker pull nowhere@sha256:3" in caught.value.hint
+    assert "try again: fake pull nowhere@sha256:3" in caught.value.hint
 
 
 def test_first_lines_asks_for_all_in_one_container() -> None:

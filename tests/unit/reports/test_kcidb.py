@@ -419,6 +419,30 @@ def test_nothing_is_fixed_where_nothing_was_built(state: State) -> None:
     assert patched not in {checkouts[item["build_id"]] for item in document["incidents"]}
 
 
+def test_nothing_is_fixed_where_another_error_may_hide_it() -> None:
+    run = broken_story()
+    failing = [cell for cell in run.cells if cell.state is State.FAIL]
+    after = [cell.model_copy(update={"diagnostics": ()}) for cell in failing]
+    nothing_made = {cell.id: () for cell in after}
+    case = a_case(a_side(run), a_side(turned(run, *after, id="after"), nothing_made))
+    document = submit_case(case)
+    patched = document["checkouts"][1]["id"]
+    checkouts = {build["id"]: build["checkout_id"] for build in document["builds"]}
+    assert patched not in {checkouts[item["build_id"]] for item in document["incidents"]}
+
+
+@pytest.mark.parametrize("state", [State.UNREACHABLE, State.EMPTY])
+def test_what_is_new_was_not_absent_where_nothing_was_built(state: State) -> None:
+    run = the_story()
+    failing = [cell for cell in run.cells if cell.state is State.FAIL]
+    before = [cell.model_copy(update={"state": state, "diagnostics": (), "stages": ()}) for cell in failing]
+    document = submit_case(a_case(*two(turned(run, *before, id="before"), turned(run, id="after"))))
+    base = document["checkouts"][0]["id"]
+    checkouts = {build["id"]: build["checkout_id"] for build in document["builds"]}
+    assert document["issues"]
+    assert base not in {checkouts[item["build_id"]] for item in document["incidents"]}
+
+
 def test_old_runs_compared_are_valid() -> None:
     before, after = (StoredRun.load(OLD_RUNS / side) for side in ("before", "after"))
     document = read_valid(render_verdict_kcidb(compare_runs(before, after), before, after, ORIGIN))
