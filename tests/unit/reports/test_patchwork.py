@@ -164,3 +164,8 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 def test_an_address_that_is_too_long_is_refused() -> None:
     with pytest.raises(RequestError, match=re.escape("has 208 characters, and may have 200")):
         find_report_url("https://" + "a" * 200, {})
+
+
+def test_a_long_headline_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.patchwork.PATCHWORK_DESCRIPTION", 20)
+    assert check(header_fix())["description"] == "fixes F1, breaks no…"
