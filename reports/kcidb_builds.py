@@ -150,8 +150,8 @@ class BuildLister:
 
 
 def choose_status(state: State) -> str | None:
-    """The status of a build in this state; None where nothing shows how it ended, and where a run that goes on
-    tries it again: KCIDB would keep MISS for ever.
+    """The status of a build in this state; None where nothing shows how it ended, and where a run that goes
+    on tries it again: KCIDB would keep MISS for ever.
 
     ERROR is for a build that a limit ended: of the tree it says nothing.
     """
