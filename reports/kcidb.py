@@ -65,8 +65,8 @@ def render_verdict_kcidb(verdict: Verdict, before: StoredRun, after: StoredRun, 
 
 
 def _find_message_id(verdict: Verdict) -> str:
-    """The mail that the patches came in; empty where one of them does not apply, as what was built is not what
-    was sent then."""
+    """The mail that the patches came in; empty where one of them does not apply, as what was built is not
+    what was sent then."""
     if any(patch.refused for patch in verdict.patches):
         return ""
     mail = verdict.cover or next((patch.mail for patch in verdict.patches if patch.mail), None)

@@ -1,7 +1,7 @@
 """A run as KCIDB has it: the checkout of its source, and a build for each cell.
 
-KCIDB keeps the first value that it gets of a property, whatever is submitted later. So what a run that goes on
-would change is left out until then.
+KCIDB keeps the first value that it gets of a property, whatever is submitted later. So what a run that goes
+on would change is left out until then.
 """
 
 import hashlib
