@@ -16,8 +16,9 @@ from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text, replace_controls
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
-from matrix.verdict.baseline import KnownIssues, is_added_cell_error
+from matrix.verdict.baseline import KnownIssues
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict
 from reports import finding_text
 from reports.cell_judgement import CellJudgement, JudgementKind
