@@ -79,8 +79,8 @@ def _classify_finding(finding: Finding, known_issues: KnownIssues) -> tuple[Anno
 def render_verdict_annotations(
     verdict: Verdict, before: StoredRun, after: StoredRun, judged: _Judgements, code: ExitCode
 ) -> str:
-    """A line for each finding that is new, not fixed though that was asked for, or fixed, those in the lines
-    of the patch first; and for cells that none explains."""
+    """A line for each patch that does not apply; for each finding that is new, not fixed though that was
+    asked for, or fixed, those in the lines of the patch first; and for cells that none explains."""
     changes = RunChanges.from_verdict(verdict, before, after)
     places = PatchPlaces.from_patches(verdict.patches)
     told, named = [], set[str]()
@@ -92,8 +92,15 @@ def render_verdict_annotations(
             told.append(_annotate_finding(side, finding, kind, f"{finding.id} {word}", places))
             named |= _list_new_cells(change) if kind == "error" else set()
     told.sort(key=lambda each: places.rank(each.file, each.line))
+    told = [*_annotate_refusals(verdict.patches), *told]
     outcome = [] if any(each.kind == "error" for each in told) else _annotate_outcome(judged, code)
     return _render([*told, *_annotate_cells(judged, named), *outcome])
+
+
+def _annotate_refusals(patches: Iterable[VerdictPatch]) -> Iterator[Annotation]:
+    for patch in patches:
+        if patch.refused:
+            yield Annotation("error", f"{patch.name} does not apply", [patch.refused])
 
 
 def _classify_change(changes: RunChanges, change: FindingChange) -> tuple[AnnotationKind | None, str]:
