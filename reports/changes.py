@@ -10,6 +10,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import AxesKey, Cell
 from matrix.record.states import PROVEN_STATES, Evidence, State
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -152,8 +153,12 @@ class RunChanges:
 
     @cached_property
     def new_errors(self) -> list[FindingChange]:
-        """Findings that are an error where they were none."""
-        return [change for change in self.findings if change.new_in and change.new_error]
+        """Findings that are an error where they were none, or where nothing was planned before."""
+        return [
+            change
+            for change in self.findings
+            if (change.new_in and change.new_error) or is_added_cell_error(change)
+        ]
 
     @cached_property
     def new_warnings(self) -> list[FindingChange]:

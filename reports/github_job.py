@@ -12,6 +12,7 @@ from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text, replace_controls
 from matrix.verdict.baseline import Regression
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict
 from reports.baseline_view import BaselineView
 from reports.cell_judgement import CellJudgement, JudgementKind
@@ -102,7 +103,7 @@ def render_verdict_outputs(
     verdict: Verdict, after: StoredRun, code: ExitCode, judged: Mapping[str, CellJudgement]
 ) -> str:
     """The same of a verdict; its page is beside that of its after-run."""
-    titles = [_name_change(row) for row in verdict.findings if row.new_in]
+    titles = [_name_change(row) for row in verdict.findings if row.new_in or is_added_cell_error(row)]
     outputs = _collect_outputs(after, code, titles, judged)
     return _render_outputs({**outputs, "report": str(after.directory.absolute() / "verdict.html")})
 

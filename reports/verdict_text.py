@@ -91,8 +91,16 @@ def _format_broken_cells(changes: RunChanges) -> list[str]:
     cells, errors = len(changes.select_cells(Transition.BROKEN)), len(changes.new_errors)
     new_errors = format_count(errors, "new error") + _format_new_breakage(changes)
     if cells:
-        return [f"breaks {format_count(cells, 'cell')}" + (f" ({new_errors})" if errors else "")]
-    return [f"brings {new_errors}"] if errors else []
+        broken = [f"breaks {format_count(cells, 'cell')}" + (f" ({new_errors})" if errors else "")]
+    else:
+        broken = [f"brings {new_errors}"] if errors else []
+    return broken + _format_added_failures(changes)
+
+
+def _format_added_failures(changes: RunChanges) -> list[str]:
+    added = sum(cell.is_added_failure for cell in changes.cells)
+    where = format_count(added, "cell")
+    return [f"fails without a known error in {where} not planned before"] if added else []
 
 
 def _format_new_breakage(changes: RunChanges) -> str:

@@ -20,6 +20,7 @@ from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, re
 from matrix.commands.settings import GivenSettings
 from matrix.errors import RequestError
 from matrix.record.states import UNTRIED_STATES, State
+from tests.unit.reports.test_github_job import commands_of
 from tests.unit.test_readme import options, parsed
 from tests.validators import install_packages
 
@@ -214,6 +215,9 @@ def test_a_file_is_written_whole_and_only_where_it_can_be(tmp_path: Path, capsys
 INV = r"""#!/bin/sh
 { printf '%s\0' "$@"; printf '\0'; } >>said
 task=$1
+[ ! -e prints ] || cat prints >&2
+[ ! -e prints ] || [ "$task" = merge ] || cat prints
+[ "$task" != merge ] || echo "::error title=new::F1"
 code=$(cat "code.$task" 2>/dev/null || echo 0)
 out=
 while [ $# -gt 0 ]; do
@@ -233,6 +237,7 @@ class Runner:
 
     def __init__(self, place: Path, forge: str) -> None:
         self.place, self.forge = place, forge
+        self.stdout = self.stderr = ""
         self.scripts = list_scripts(forge, render(forge))
         (place / "inv").write_text(INV)
         (place / "inv").chmod(0o755)
@@ -251,6 +256,7 @@ class Runner:
             text=True,
             check=False,
         )
+        self.stdout, self.stderr = done.stdout, done.stderr
         return done.returncode
 
     def end_with(self, task: str, code: int) -> None:
@@ -341,6 +347,41 @@ def test_no_word_of_an_input_is_obeyed(runner: Runner, variable: str, word: str)
     calls = [words for words in runner.said() if words[0] in ("plan", "run")]
     assert len(calls) == 3
     assert all(words.count(whole) == 1 for words in calls)
+
+
+COMMANDS = (
+    "::add-mask::x\n  ::set-output name=good::yes\nnote: ##[set-output name=good]yes\n::stop-commands::x\n"
+)
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_nothing_that_is_printed_is_a_command_to_github_but_the_merge_s_annotations(
+    tmp_path: Path, code: int
+) -> None:
+    runner, tokens = Runner(tmp_path, "github"), []
+    (tmp_path / "prints").write_text(COMMANDS)
+    for task in ("plan", "run", "merge"):
+        runner.end_with(task, code)
+    for step in STEPS:
+        assert runner.run(step, SHARD="1") == (0 if step == "prepare" else code)
+        assert (COMMANDS in runner.stdout) == (step != "prepare")
+        assert commands_of(runner.stdout) == (["error"] if step == "merge" else [])
+        assert runner.stderr == ""  # the runner reads it beside stdout, in any order
+        tokens.append(runner.stdout.partition("\n")[0])
+        if step == "shard":
+            runner.hand_over()
+    assert len(set(tokens)) == len(STEPS)
+    assert all(re.fullmatch("::stop-commands::[0-9a-f]{32}", token) for token in tokens)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_no_other_forge_has_such_commands(tmp_path: Path, step: str) -> None:
+    runner = Runner(tmp_path, "gitlab")
+    (tmp_path / "prints").write_text("said\n")
+    runner.build_all()
+    runner.run(step, SHARD="1")
+    assert "stop-commands" not in runner.stdout + runner.stderr
+    assert ("said" in runner.stderr) == (step != "prepare")
 
 
 @pytest.mark.parametrize(("code", "ends"), [(0, 0), (100, 0), (101, 0), (1, 1), (2, 2), (70, 70), (130, 130)])
