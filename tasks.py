@@ -267,8 +267,8 @@ def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
 def watch(profile: Profile, *, every: str, once: bool, fetch: str, known: str, mail_to: str) -> int:
     """Build each newest commit of a branch once, --source DIR@BRANCH, against the last good run before it.
 
-    The last good run is the newest that ended by itself with the fewest cells without a result. It may have
-    failed: what it found is known then.
+    The last good run is the newest that ended by itself with the fewest cells without a result, and whose
+    mail, if there is --mail-to, was handed on. It may have failed: what it found is known then.
     """
     request = parse_watch_request(profile, every, fetch, known, mail_to)
     console = Console()

@@ -33,7 +33,8 @@ from matrix.source.sandbox import Sandbox
 
 WATCH_MAIL_FILE = "mail.txt"
 """The mail of a run that was handed on; empty where there was nothing to tell. It is written afterwards: a
-watch that is killed between them hands the mail on twice, and never loses it."""
+watch that is killed between them hands the mail on twice, and never loses it. Nothing is held against a run
+without it, where mails are handed on: what that run found is new until it is told."""
 _FETCH_SECONDS = 1800.0
 _MAX_RESUMED = 3
 """How often a run goes on that faults of the machine left incomplete, before it is taken as it is."""
@@ -138,9 +139,14 @@ def _find_untold_run(
     found: RunDirectory, request: WatchRequest, command: Sequence[str], environment: Environment
 ) -> Look:
     """The run whose mail was not handed on: its watch was killed, or the mail did not get through."""
-    if request.mail is None or ForeignDirectory(found.directory).stat_file(WATCH_MAIL_FILE) is not None:
+    if _is_told(request, found.directory):
         return NOTHING_TO_DO
     return Look(StoredRun.load(found.directory), _choose_baseline(request, found.run, command, environment))
+
+
+def _is_told(request: WatchRequest, directory: Path) -> bool:
+    """Whether there is nothing to hand on of a run, as it was done or nobody is told."""
+    return request.mail is None or ForeignDirectory(directory).stat_file(WATCH_MAIL_FILE) is not None
 
 
 def _choose_baseline(
@@ -148,7 +154,7 @@ def _choose_baseline(
 ) -> BaselineOptions | None:
     """What a run is held against: what it was begun with, else the last good run before it."""
     directory = Path(run.baseline) if run is not None and run.baseline else None
-    if directory is None or not holds_run(directory):
+    if directory is None or not holds_run(directory) or not _is_told(request, directory):
         good = find_good_run(request, environment.runs, run)
         directory = good.directory if good else None
     return parse_baseline_options(
@@ -160,11 +166,14 @@ def find_good_run(request: WatchRequest, runs: Path, before: Run | None = None) 
     """The last good run of a request, before another one: of those that ended by themselves, the newest of
     those with the fewest cells without a result. None where there is none.
 
-    It may have failed: what it found is known then, and is not told again.
+    It may have failed: what it found is known then, and is not told again. So it was told, where mails are
+    handed on: else what it found would be lost as soon as the branch moves.
     """
     best, fewest = None, 0
     for found in find_runs_of(request.record, runs):
         if found.run.finished is None or found.run.interrupted or not _is_before(found.run, before):
+            continue
+        if not _is_told(request, found.directory):
             continue
         untried = sum(not cell.is_finished for cell in found.run.cells)
         if best is None or untried < fewest:

@@ -6,7 +6,6 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 import requests
 from requests.auth import AuthBase
@@ -68,8 +67,9 @@ class HttpServer:
         return self.address.split("/")[2]
 
     def hide_token(self, text: str) -> str:
-        """A text of the server's for a message, without the token that it may repeat."""
-        return text.replace(self.token.text, "[token]").replace(quote(self.token.text, ""), "[token]")
+        """A text of the server's for a message, without the token that it may repeat, escaped or not. What is
+        cut is cut after that: of a token at the cut a part would be left."""
+        return re.sub("".join(map(_match_escaped, self.token.text)), "[token]", text, flags=re.IGNORECASE)
 
     def send_request(self, method: str, path: str, body: bytes | None = None) -> HttpAnswer:
         """What the server answers, redirects too: none is followed, so that no other host gets the token.
@@ -114,6 +114,13 @@ class HttpServer:
                     "that is no KCIDB server: look at the address",
                 )
         return content
+
+
+def _match_escaped(character: str) -> str:
+    """The regex of a token's character, as it is or as addresses, JSON and HTML escape it."""
+    code = f"{ord(character):02x}"
+    escapes = rf"%(?:25){{0,3}}{code}|\\{{1,8}}u00{code}|&#0{{0,4}}{ord(character)};|&#x0{{0,4}}{code};"
+    return rf"(?:\\{{0,8}}{re.escape(character)}|{escapes})"
 
 
 def _run_within(seconds: float, work: Callable[[], HttpAnswer]) -> HttpAnswer:

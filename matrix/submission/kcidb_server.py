@@ -11,7 +11,7 @@ from matrix.submission.http_door import HttpAnswer, HttpServer
 
 PROCESSED, FAILED, NOT_FOUND, ERROR = "processed", "failed", "notfound", "error"
 """What ends a submission, or tells of none. With ``inprogress``, ``ready`` and others it is under way."""
-_SHOWN_BYTES = 1000
+_SHOWN_LENGTH = 1000
 _ID = re.compile("[A-Za-z0-9]{1,100}")
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _AGAIN = "send it again later: the ids are the same, so nothing doubles"
@@ -44,7 +44,7 @@ class KcidbServer:
             raise RequestError(
                 f"{self.http.host} refuses the submission: {self._find_message(answer)}", _AGAIN
             )
-        if not isinstance(number, str) or not _ID.fullmatch(number):
+        if not isinstance(number, str) or not _ID.fullmatch(number) or self.http.hide_token(number) != number:
             raise self._build_odd_answer(answer)
         return number
 
@@ -58,7 +58,7 @@ class KcidbServer:
             self._raise_refusal(answer)
         if not isinstance(status, str) or not status:
             raise self._build_odd_answer(answer)
-        return SubmissionStatus(self.http.hide_token(status), self._find_message(answer))
+        return SubmissionStatus(self.http.hide_token(status)[:_SHOWN_LENGTH], self._find_message(answer))
 
     def _raise_refusal(self, answer: HttpAnswer) -> None:
         host, words = self.http.host, self._find_message(answer)
@@ -67,7 +67,7 @@ class KcidbServer:
         if answer.status // 100 == 3:
             raise RequestError(
                 f"{host} sends to another address, which did not get the token: "
-                f"{self.http.hide_token(answer.location) or 'it names none'}",
+                f"{self.http.hide_token(answer.location)[:_SHOWN_LENGTH] or 'it names none'}",
                 "where that is the right one, name it with --url",
             )
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -94,8 +94,8 @@ class KcidbServer:
         """The server's own words, as far as they are any; of another server's page, its begin."""
         message = _parse_answer(answer).get("message")
         if not isinstance(message, str) or not message:
-            message = " ".join(answer.body[:_SHOWN_BYTES].decode("utf-8", "replace").split())
-        return self.http.hide_token(message)[:_SHOWN_BYTES] or "it says nothing"
+            message = " ".join(answer.body.decode("utf-8", "replace").split())
+        return self.http.hide_token(message)[:_SHOWN_LENGTH] or "it says nothing"
 
 
 def _parse_answer(answer: HttpAnswer) -> dict[str, Any]:

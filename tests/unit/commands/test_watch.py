@@ -310,7 +310,7 @@ def test_without_a_whole_run_the_one_with_most_results_is_good(desk: WatchedDesk
     desk.commit("int second;\n")
     strike("")
     desk.look(desk.request(retries=["0"]))
-    found = find_good_run(desk.request(), desk.world.runs)
+    found = find_good_run(desk.request(mail_to=""), desk.world.runs)
     assert found is not None
     assert found.directory == desk.runs()[0]
 
@@ -394,6 +394,53 @@ def test_a_mail_is_not_lost_with_a_watch_that_is_killed_before_it(desk: WatchedD
     desk.look(hands_on=False)  # and is killed
     desk.look()
     assert desk.subjects() == ["1 new, 0 fixed, 0 lost, 0 known, 1 cell broken"]
+
+
+def test_a_mail_that_did_not_get_through_is_not_lost_when_the_branch_moves(desk: WatchedDesk) -> None:
+    desk.look()
+    desk.commit("int second;\n")
+    desk.says(VFIO, always(ERROR))
+    with pytest.raises(MachineError, match="false ended with 1"):
+        desk.look(desk.request(mail_to="false"))
+    desk.commit("int third;\n")
+    third = desk.look()
+    assert third.baseline is not None
+    assert third.baseline.baseline is not None
+    assert third.baseline.baseline.directory == desk.runs()[0]  # the last that was told
+    assert desk.subjects() == ["1 new, 0 fixed, 0 lost, 0 known, 1 cell broken"]
+    desk.commit("int fourth;\n")
+    desk.look()
+    assert len(desk.subjects()) == 1  # it is known
+
+
+def test_a_mail_of_a_watch_that_was_killed_is_not_lost_when_the_branch_moves(desk: WatchedDesk) -> None:
+    desk.says(VFIO, always(ERROR))
+    desk.look(hands_on=False)  # the first, and is killed
+    desk.commit("int second;\n")
+    desk.look(hands_on=False)
+    desk.commit("int third;\n")
+    assert desk.look().baseline is None
+    assert desk.subjects() == ["1 of 2 cells failed, 1 finding"]
+
+
+def test_what_a_run_found_that_was_to_go_on_is_not_lost_when_the_branch_moves(desk: WatchedDesk) -> None:
+    desk.says(VFIO, always(ERROR))
+    desk.kernel.before = lambda job: None if job.configures or "VFIO=y" in job.cell else _break(job)
+    assert not desk.look(desk.request(retries=["0"])).is_complete
+    assert desk.subjects() == []
+    desk.kernel.before = lambda _: None
+    desk.commit("int second;\n")
+    desk.look()
+    assert desk.subjects() == ["1 of 2 cells failed, 1 finding"]
+
+
+def test_a_run_that_goes_on_is_held_against_one_that_was_told(desk: WatchedDesk) -> None:
+    silent = desk.request(mail_to="")
+    desk.look(silent)
+    desk.commit("int second;\n")
+    desk.says(VFIO, always(ERROR))
+    assert desk.look(silent).baseline is not None
+    assert desk.look().baseline is None  # from now on somebody is told, and of none was
 
 
 def test_a_run_that_is_not_complete_is_not_told_of_yet(desk: WatchedDesk) -> None:

@@ -1,6 +1,7 @@
 """What KCIDB's server answers, and what is made of it: whose fault it is, in which words, and what to do."""
 
 import json
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -136,3 +137,69 @@ def test_a_token_that_the_server_repeats_is_in_no_message(
     assert token not in str(error.value)
     assert quote(token, "") not in str(error.value)
     assert "[token]" in str(error.value)
+
+
+SECRET = "SECRETTOKEN0123456789abcdefghijklmnopqrstuv"
+SLASHED = "a/b+c/SECRETTAIL"
+
+
+@pytest.mark.parametrize("task", ["POST /submit", "GET /status"])
+@pytest.mark.parametrize("before", range(1000 - len(SECRET), 1001, 7))
+def test_no_part_of_a_token_is_left_at_the_cut(daemon: KcidbDaemon, task: str, before: int) -> None:
+    text = "x" * before + SECRET
+    for body in (text.encode(), json.dumps({"message": text, "status": text}).encode()):
+        daemon.replies[task] = [giving_bytes(400, body)]
+        with pytest.raises(RequestError) as error:
+            ask(server(daemon, SECRET), task)
+        assert "SECR" not in str(error.value)
+
+
+def ask(asked: KcidbServer, task: str) -> object:
+    return asked.submit_document("{}") if task == "POST /submit" else asked.ask_status("1")
+
+
+@pytest.mark.parametrize("number", [SECRET, SECRET.lower(), f"x{SECRET}1"])
+def test_a_token_is_no_submissions_id(daemon: KcidbDaemon, number: str) -> None:
+    daemon.replies["POST /submit"] = [giving(200, {"status": "success", "id": number})]
+    with pytest.raises(MachineError, match="answers what no KCIDB server does") as error:
+        server(daemon, SECRET).submit_document("{}")
+    assert SECRET.lower() not in str(error.value).lower()
+
+
+ESCAPED = [
+    SLASHED.replace("/", "\\/"),
+    SLASHED.replace("/", "\\\\/"),
+    SLASHED.replace("/", "\\u002f").replace("+", "\\u002B"),
+    quote(SLASHED, ""),
+    quote(SLASHED, "").lower(),
+    quote(quote(SLASHED, ""), ""),
+    "".join(f"%{ord(letter):02x}" for letter in SLASHED),
+    SLASHED.replace("/", "&#47;").replace("+", "&#x2B;"),
+    SLASHED.upper(),
+]
+
+
+@pytest.mark.parametrize("token", ESCAPED)
+def test_an_escaped_token_is_in_no_message(daemon: KcidbDaemon, token: str) -> None:
+    answers = [
+        giving_bytes(400, f"<p>{token}".encode()),
+        giving(400, {"message": token}),
+        giving(400, {"message": {"auth": token}}),
+        giving_bytes(400, f'{{"detail": "{token}"}}'.encode()),
+        lambda request: request.give_bytes(302, b"", Location=f"https://x/?t={token}"),
+        giving(200, {"status": "error", "message": token}),
+    ]
+    for answer in answers:
+        daemon.replies["POST /submit"] = [answer]
+        with pytest.raises(RequestError) as error:
+            server(daemon, SLASHED).submit_document("{}")
+        assert "[token]" in str(error.value)
+        assert "secrettail" not in str(error.value).lower()
+        assert token.lower() not in str(error.value).lower()
+
+
+@pytest.mark.parametrize("sign", ["\\", "%25", "&#0", "a/", "%"])
+def test_a_token_is_looked_for_in_a_long_text_at_once(sign: str) -> None:
+    started = time.process_time()
+    HttpServer("http://x", BearerToken(SLASHED)).hide_token(sign * (2**20 // len(sign)))
+    assert time.process_time() - started < 10
