@@ -4,7 +4,7 @@ A run by itself fails where the tree was refused. Against a baseline, and in a v
 lost is a failure, as it is for the exit code: what failed before is skipped, and says so.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,8 +17,8 @@ from matrix.verdict.baseline import (
     KnownIssues,
     Regression,
     excuse_state,
-    is_added_cell_error,
 )
+from matrix.verdict.gates import is_added_cell_error, is_broken_cell
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
 from reports.formatting import format_count
 from reports.summary import format_unknown_failure
@@ -107,9 +107,8 @@ def _judge_regression(
         [row for row in regression.new_findings if row.new_error or is_added_cell_error(row)],
     )
     undecided = {cell.id: cell.why or "" for cell in regression.undecided_cells}
-    return {
-        cell.id: _judge_change(stored, cell, failed, undecided, known_issues) for cell in stored.run.cells
-    }
+    changes = _JudgedChanges(failed, undecided, _list_uncompared_cells(regression.verdict), known_issues)
+    return {cell.id: _judge_change(stored, cell, changes) for cell in stored.run.cells}
 
 
 def judge_verdict_cells(
@@ -119,15 +118,22 @@ def judge_verdict_cells(
     both = [cell for cell in verdict.cells if cell.is_in_both_plans]
     lost = [] if allow_lost else [cell for cell in both if cell.transition is Transition.LOST]
     failed = _label_changes(
-        [cell for cell in both if cell.transition is Transition.BROKEN],
+        [cell for cell in verdict.cells if is_broken_cell(cell)],
         lost,
-        [row for row in verdict.findings if row.new_error],
+        [row for row in verdict.findings if row.new_error or is_added_cell_error(row)],
     )
     hidden = dict.fromkeys((name for row in verdict.findings for name in row.unknown_in), "")
     undecided = hidden | {cell.id: cell.why or "" for cell in both if cell.transition is Transition.UNKNOWN}
-    return {
-        cell.id: _judge_change(after, cell, failed, undecided, NO_KNOWN_ISSUES) for cell in after.run.cells
-    }
+    changes = _JudgedChanges(failed, undecided, _list_uncompared_cells(verdict), NO_KNOWN_ISSUES)
+    return {cell.id: _judge_change(after, cell, changes) for cell in after.run.cells}
+
+
+def _list_uncompared_cells(verdict: Verdict) -> frozenset[str]:
+    """Cells that the plan before lacks, and of whose findings the run before has none."""
+    seen = {name for row in verdict.findings if row.before and row.after for name in row.after.ids}
+    return frozenset(
+        cell.id for cell in verdict.cells if cell.before is None and seen.isdisjoint(cell.findings_after)
+    )
 
 
 def _label_changes(
@@ -137,25 +143,34 @@ def _label_changes(
     fresh = (name for row in new_errors for name in row.new_in or (row.after.cells if row.after else ()))
     labels = dict.fromkeys(fresh, "new error")
     labels |= {cell.id: "lost" for cell in lost}
-    return labels | {cell.id: "broken" for cell in broken}
+    return labels | {cell.id: "broken" if cell.before else "new failure" for cell in broken}
 
 
-def _judge_change(
-    stored: StoredRun,
-    cell: Cell,
-    failed: Mapping[str, str],
-    undecided: Mapping[str, str],
-    known_issues: KnownIssues,
-) -> CellJudgement:
+@dataclass(frozen=True)
+class _JudgedChanges:
+    """Cells that fail a comparison → what became of them; undecided ones → why; those that nothing before is
+    like; what is known."""
+
+    failed: Mapping[str, str]
+    undecided: Mapping[str, str]
+    uncompared: Set[str]
+    known_issues: KnownIssues
+
+
+def _judge_change(stored: StoredRun, cell: Cell, changes: _JudgedChanges) -> CellJudgement:
     kind = _KINDS[cell.state.row.kind]
     why = _explain_state(stored, cell, kind)
-    if cell.id in failed:
-        return CellJudgement(JudgementKind.FAILED, failed[cell.id], why or cell.state.row.meaning)
-    if cell.id in undecided:
-        told = undecided[cell.id] or why or "not known what became of it"
+    if label := changes.failed.get(cell.id):
+        return CellJudgement(JudgementKind.FAILED, label, why or cell.state.row.meaning)
+    if cell.id in changes.undecided:
+        told = changes.undecided[cell.id] or why or "not known what became of it"
         return CellJudgement(JudgementKind.ERROR, "unknown", told)
     if cell.state is not State.FAIL:
         return CellJudgement(kind, str(cell.state), why)
-    known = any(name in known_issues.excused_by for name in stored.findings_by_cell.get(cell.id, {}))
-    told = _format_known(stored, cell, known_issues) if known else f"not new: {why}"
-    return CellJudgement(JudgementKind.SKIPPED, "known" if known else "not new", told)
+    if any(each.id in changes.known_issues.excused_by for each in _list_errors(stored, cell)):
+        told = _format_known(stored, cell, changes.known_issues)
+        return CellJudgement(JudgementKind.SKIPPED, "known", told)
+    if cell.id in changes.uncompared:
+        told = f"not compared: the plan before has no such cell: {why}"
+        return CellJudgement(JudgementKind.SKIPPED, "not compared", told)
+    return CellJudgement(JudgementKind.SKIPPED, "not new", f"not new: {why}")

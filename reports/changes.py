@@ -10,6 +10,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import AxesKey, Cell
 from matrix.record.states import PROVEN_STATES, Evidence, State
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import (
     CellChange,
     CellFindingStatus,
@@ -20,6 +21,7 @@ from matrix.verdict.verdict_model import (
     SymbolChange,
     Transition,
     Verdict,
+    VerdictPatch,
 )
 from reports.summary import format_origin_run
 
@@ -68,7 +70,7 @@ class RunChanges:
     """What one run has changed against another: a whole verdict's, or one patch's of a series.
 
     ``unfixed_names`` are the ids or keys of findings that were asked for and are known not to be
-    fixed.
+    fixed, ``patches`` those of a whole verdict.
     """
 
     before: StoredRun
@@ -78,6 +80,7 @@ class RunChanges:
     symbols: tuple[SymbolChange, ...]
     differences: tuple[EnvironmentDifference, ...] = ()
     unfixed_names: frozenset[str] = frozenset()
+    patches: tuple[VerdictPatch, ...] = ()
 
     @classmethod
     def from_verdict(cls, what: Verdict | PatchStep, before: StoredRun, after: StoredRun) -> "RunChanges":
@@ -87,7 +90,7 @@ class RunChanges:
         if isinstance(what, PatchStep):
             return changes
         unfixed = frozenset(fix.finding for fix in what.fixes if fix.known and not fix.fixed)
-        return replace(changes, differences=what.differences, unfixed_names=unfixed)
+        return replace(changes, differences=what.differences, unfixed_names=unfixed, patches=what.patches)
 
     def select_cells(self, transition: Transition) -> list[CellChange]:
         """The cells of both plans with this transition."""
@@ -152,8 +155,12 @@ class RunChanges:
 
     @cached_property
     def new_errors(self) -> list[FindingChange]:
-        """Findings that are an error where they were none."""
-        return [change for change in self.findings if change.new_in and change.new_error]
+        """Findings that are an error where they were none, or where nothing was planned before."""
+        return [
+            change
+            for change in self.findings
+            if (change.new_in and change.new_error) or is_added_cell_error(change)
+        ]
 
     @cached_property
     def new_warnings(self) -> list[FindingChange]:

@@ -8,6 +8,7 @@ from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.verdict.baseline import Regression
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict, VerdictPatch
 from reports import finding_text, limits
 from reports.cell_judgement import CellJudgement, JudgementKind
@@ -63,8 +64,8 @@ def render_run_annotations(stored: StoredRun, regression: Regression | None, jud
 def render_verdict_annotations(
     verdict: Verdict, before: StoredRun, after: StoredRun, judged: _Judgements
 ) -> str:
-    """A line for each finding that is new, not fixed though that was asked for, or fixed, those in the lines
-    of the patch first; and for cells that none explains."""
+    """A line for each patch that does not apply; for each finding that is new, not fixed though that was
+    asked for, or fixed, those in the lines of the patch first; and for cells that none explains."""
     changes = RunChanges.from_verdict(verdict, before, after)
     places = PatchPlaces.from_patches(verdict.patches)
     told, named = [], set[str]()
@@ -74,21 +75,31 @@ def render_verdict_annotations(
         if kind and located:
             side, finding = located
             told.append(_annotate_finding(side, finding, kind, f"{finding.id} {word}", places))
-            named |= set(change.new_in) if kind == "error" else set()
+            named |= _list_new_cells(change) if kind == "error" else set()
     told.sort(key=lambda each: places.rank(each.file, each.line))
-    return _render([*told, *_annotate_cells(judged, named)])
+    return _render([*_annotate_refusals(verdict.patches), *told, *_annotate_cells(judged, named)])
+
+
+def _annotate_refusals(patches: Iterable[VerdictPatch]) -> Iterator[Annotation]:
+    for patch in patches:
+        if patch.refused:
+            yield Annotation("error", f"{patch.name} does not apply", [patch.refused])
 
 
 def _classify_change(changes: RunChanges, change: FindingChange) -> tuple[AnnotationKind | None, str]:
     """What a change is to a reader, and in a word; nothing for what is just as it was."""
-    if change.new_in:
-        return "error" if change.new_error else "warning", "is new"
+    if change.new_in or is_added_cell_error(change):
+        return "error" if change in changes.new_errors else "warning", "is new"
     if change in changes.unfixed_findings:
         return "error", "is not fixed"
     outcome = classify_outcome(change)
     if outcome in (FindingOutcome.LOST, FindingOutcome.UNKNOWN):
         return "warning", f"is {outcome}"
     return ("notice", "is fixed") if outcome is FindingOutcome.FIXED else (None, "")
+
+
+def _list_new_cells(change: FindingChange) -> set[str]:
+    return {*change.after.cells} if change.after and is_added_cell_error(change) else {*change.new_in}
 
 
 @dataclass(frozen=True)

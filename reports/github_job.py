@@ -12,6 +12,7 @@ from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text, replace_controls
 from matrix.verdict.baseline import Regression
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict
 from reports.baseline_view import BaselineView
 from reports.cell_judgement import CellJudgement, JudgementKind
@@ -59,12 +60,12 @@ def render_verdict_summary(verdict: Verdict, before: StoredRun, after: StoredRun
 def _list_regression_lines(regression: Regression) -> Iterable[str]:
     view = BaselineView(regression)
     yield f"# Since {escape_markdown(view.run)}: {escape_markdown(view.headline)}\n\n"
-    shown = MARKDOWN.findings
-    for row in regression.new_findings[:shown]:
-        yield f"- new: {escape_markdown(_name_change(row))}\n"
-    for name, changes in view.gone_findings.items():
-        for row in changes[:shown]:
+    for name, changes in {"new": regression.new_findings, **view.gone_findings}.items():
+        for row in changes[: MARKDOWN.findings]:
             yield f"- {name}: {escape_markdown(_name_change(row))}\n"
+        more = len(changes) - MARKDOWN.findings
+        if more > 0:
+            yield f"- and {more} more {name}\n"
     yield "\n"
 
 
@@ -102,7 +103,7 @@ def render_verdict_outputs(
     verdict: Verdict, after: StoredRun, code: ExitCode, judged: Mapping[str, CellJudgement]
 ) -> str:
     """The same of a verdict; its page is beside that of its after-run."""
-    titles = [_name_change(row) for row in verdict.findings if row.new_in]
+    titles = [_name_change(row) for row in verdict.findings if row.new_in or is_added_cell_error(row)]
     outputs = _collect_outputs(after, code, titles, judged)
     return _render_outputs({**outputs, "report": str(after.directory.absolute() / "verdict.html")})
 

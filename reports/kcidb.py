@@ -52,17 +52,25 @@ def render_verdict_kcidb(verdict: Verdict, before: StoredRun, after: StoredRun, 
         chain.from_iterable(side.list_present() for side in reversed(sides)),
         chain(comparison.list_changed(), *(side.list_absent() for side in reversed(sides))),
     )
-    mail = verdict.cover or next((patch.mail for patch in verdict.patches if patch.mail), None)
     return _format_submission(
         origin,
         checkouts=[
             comparison.before.lister.build_checkout(),
-            comparison.after.lister.build_checkout(mail.message_id if mail else "", left_out),
+            comparison.after.lister.build_checkout(_find_message_id(verdict), left_out),
         ],
         builds=[build for side in sides for build in side.lister.list_builds()],
         issues=[*comparison.after.issues.values(), *comparison.before.issues.values()],
         incidents=incidents,
     )
+
+
+def _find_message_id(verdict: Verdict) -> str:
+    """The mail that the patches came in; empty where one of them does not apply, as what was built is not
+    what was sent then."""
+    if any(patch.refused for patch in verdict.patches):
+        return ""
+    mail = verdict.cover or next((patch.mail for patch in verdict.patches if patch.mail), None)
+    return mail.message_id if mail else ""
 
 
 def _format_submission(

@@ -1,4 +1,8 @@
-"""A run as KCIDB has it: the checkout of its source, and a build for each cell."""
+"""A run as KCIDB has it: the checkout of its source, and a build for each cell.
+
+KCIDB keeps the first value that it gets of a property, whatever is submitted later. So what a run that goes
+on would change is left out until then.
+"""
 
 import hashlib
 import re
@@ -9,7 +13,7 @@ from datetime import datetime, timedelta
 from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, PatchRecord, Run, SourceRecord
-from matrix.record.states import State, StateKind
+from matrix.record.states import UNFINISHED_STATES, State, StateKind
 from reports.kcidb_objects import (
     KcidbObject,
     KcidbOrigin,
@@ -28,7 +32,6 @@ _STATUSES = {
     StateKind.EMPTY: "SKIP",
     StateKind.UNREACHABLE: "SKIP",
     StateKind.STOPPED: "ERROR",
-    StateKind.ABANDONED: "MISS",
     StateKind.OPEN: None,
 }
 """A state's kind → the status. Only a tree that was refused is FAIL."""
@@ -58,8 +61,8 @@ class BuildLister:
     def build_checkout(self, message_id: str = "", left_out: int = 0) -> KcidbObject:
         """The checkout. ``message_id``: the mail that its patches came in; ``left_out``: incidents that are
         not submitted. Of what others built neither the patches are known nor the time."""
-        run = self.stored.run
-        times = (None, None) if run.is_imported else (run.started, run.finished)
+        run, is_final = self.stored.run, not _can_go_on(self.stored.run)
+        times = (None, None) if run.is_imported else (run.started, run.finished if is_final else None)
         return build_object(
             {
                 "id": self.checkout_id,
@@ -74,47 +77,62 @@ class BuildLister:
                 "start_time": format_moment(times[0]),
                 "origin_builds_finish_time": format_moment(times[1]),
                 "valid": True,
-                "misc": {
-                    "kmatrix": {
-                        "version": run.tool.version,
-                        "run": run.id,
-                        "profile": str(run.profile.get("profile", "")) or None,
-                        "source_sha256": run.source.digest or None,
-                        "patches": [patch.name for patch in run.source.patches],
-                        "interrupted": run.interrupted or None,
-                        "incidents_left_out": left_out or None,
-                    }
-                },
+                "misc": self._collect_run_facts(left_out) if is_final else None,
             }
         )
+
+    def _collect_run_facts(self, left_out: int) -> KcidbObject:
+        run = self.stored.run
+        return {
+            "kmatrix": {
+                "version": run.tool.version,
+                "run": run.id,
+                "profile": str(run.profile.get("profile", "")) or None,
+                "source_sha256": run.source.digest or None,
+                "patches": [patch.name for patch in run.source.patches],
+                "incidents_left_out": left_out or None,
+            }
+        }
 
     def list_builds(self) -> list[KcidbObject]:
         """A build for each cell: of what Kconfig does not allow, too, as SKIP with the reason."""
         excerpts = self._list_excerpt_cells()
-        return [self._build_cell(cell, cell.id in excerpts) for cell in self.stored.cells_by_id.values()]
+        return [
+            self._build_cell(cell, cell.id in excerpts) if cell.is_finished else self._build_open_cell(cell)
+            for cell in self.stored.cells_by_id.values()
+        ]
 
     def _list_excerpt_cells(self) -> set[str]:
-        told = [cell.id for cell in self.stored.run.cells if not cell.state.row.is_quiet and cell.log]
+        finished = (cell for cell in self.stored.run.cells if cell.is_finished)
+        told = [cell.id for cell in finished if not cell.state.row.is_quiet and cell.log]
         failed = {cell.id for cell in self.stored.run.cells if cell.state is State.FAIL}
         return set(sorted(told, key=lambda name: name not in failed)[:KCIDB_EXCERPTS])
+
+    def _build_open_cell(self, cell: Cell) -> KcidbObject:
+        """Of a cell that a run which goes on tries again, what stays."""
+        return build_object(
+            {
+                "id": self.create_build_id(cell.id),
+                "checkout_id": self.checkout_id,
+                "origin": self.origin.name,
+                "config_name": "+".join(
+                    [cell.base, *(f"{name}={value}" for name, value in cell.request.items())]
+                ),
+            }
+        )
 
     def _build_cell(self, cell: Cell, has_excerpt: bool) -> KcidbObject:
         run, stage = self.stored.run, cell.deciding_stage
         config = f"configs/{cell.config_sha256}" if cell.config_sha256 else None
         return build_object(
             {
-                "id": self.create_build_id(cell.id),
-                "checkout_id": self.checkout_id,
-                "origin": self.origin.name,
+                **self._build_open_cell(cell),
                 "comment": _describe_result(run, cell),
                 "start_time": format_moment(_find_start(run, cell)),
                 "duration": None if cell.is_reused or not cell.stages else keep_number(cell.seconds),
                 "architecture": _name_architecture(self.stored, cell),
                 "command": stage.command if stage else None,
                 "compiler": _name_compiler(run, cell),
-                "config_name": "+".join(
-                    [cell.base, *(f"{name}={value}" for name, value in cell.request.items())]
-                ),
                 "config_url": self.origin.locate_file(config),
                 "log_url": self.origin.locate_file(cell.log),
                 "log_excerpt": self._excerpt_log(cell) if has_excerpt else None,
@@ -132,14 +150,17 @@ class BuildLister:
 
 
 def choose_status(state: State) -> str | None:
-    """The status of a build in this state; None where nothing shows how it ended.
+    """The status of a build in this state; None where nothing shows how it ended, and where a run that goes
+    on tries it again: KCIDB would keep MISS for ever.
 
-    ERROR is for a build that a limit ended, MISS for one that the machine failed, or that was never begun or
-    given up: of the tree they say nothing.
+    ERROR is for a build that a limit ended: of the tree it says nothing.
     """
-    if state.row.kind is StateKind.STOPPED and not state.row.is_cut_short:
-        return "MISS"
-    return _STATUSES[state.row.kind]
+    return None if state in UNFINISHED_STATES else _STATUSES[state.row.kind]
+
+
+def _can_go_on(run: Run) -> bool:
+    """Whether it was stopped, or has cells that would be tried again."""
+    return run.finished is None or run.interrupted or not all(cell.is_finished for cell in run.cells)
 
 
 def compute_patchset_hash(source: SourceRecord) -> str | None:

@@ -108,13 +108,14 @@ def choose_incidents(present: Iterable[Incident], absent: Iterable[Incident]) ->
 def build_incidents(incidents: Iterable[Incident], origin: KcidbOrigin) -> Iterator[KcidbObject]:
     """The incidents as objects."""
     for incident in incidents:
-        issue = incident.issue.create_id(origin)
+        issue, version = incident.issue.create_id(origin), incident.issue.version
         yield build_object(
             {
-                "id": origin.create_id("incident", incident.build, issue),
+                # With the version: a run and a verdict on it tell of the same build with two.
+                "id": origin.create_id("incident", incident.build, issue, str(version)),
                 "origin": origin.name,
                 "issue_id": issue,
-                "issue_version": incident.issue.version,
+                "issue_version": version,
                 "build_id": incident.build,
                 "present": incident.is_present,
             }

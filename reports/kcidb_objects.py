@@ -84,12 +84,13 @@ def identify_run(run: Run) -> tuple[str, ...]:
 
 
 def choose_issue_version(run: Run) -> int:
-    """The version of all issues that a run tells of: when it began, in seconds.
+    """The version of all issues that a run tells of: when it began or last went on, in seconds.
 
     Without KCIDB's database nobody can see whether an issue's text changed. So a newer run's text replaces an
-    older one's, and a run that is submitted again is the same version.
+    older one's, and a run that is submitted again as it was is the same version.
     """
-    return min(max(int(run.started.timestamp()), 0), _LATEST_VERSION)
+    begun = max((pause.resumed for pause in run.pauses), default=run.started)
+    return min(max(int(begun.timestamp()), 0), _LATEST_VERSION)
 
 
 def format_moment(moment: datetime | None) -> str | None:

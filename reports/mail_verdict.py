@@ -11,6 +11,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
 from matrix.record.run_model import Cell
 from matrix.record.states import State
+from matrix.verdict.gates import is_broken_cell
 from matrix.verdict.through_text import format_look_methods, list_demotions
 from matrix.verdict.verdict_model import FindingChange, FindingStatus, Mailbox, PatchMail, Transition, Verdict
 from reports import finding_text, limits, mail_text, verdict_text
@@ -262,7 +263,7 @@ def _render_commands(
 
 def _list_broken_cells(changes: RunChanges) -> list[Cell]:
     """Cells of the after-side that broke, though no known error explains why."""
-    broken = {cell.id for cell in changes.select_cells(Transition.BROKEN)}
+    broken = {cell.id for cell in changes.cells if is_broken_cell(cell)}
     return [cell for cell in changes.after.find_unexplained_cells() if cell.id in broken]
 
 

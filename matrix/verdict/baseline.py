@@ -25,6 +25,7 @@ from matrix.record.states import (
 )
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.gates import is_added_cell_error, is_broken_cell
 from matrix.verdict.verdict_model import CellChange, FindingChange, Transition, Verdict
 
 _GONE_OUTCOMES = frozenset({FindingOutcome.FIXED, FindingOutcome.LOST, FindingOutcome.GONE})
@@ -106,6 +107,7 @@ def _find_matching_ids(findings: Findings, keys: Iterable[str]) -> Iterable[str]
 class Regression:
     """What is new or lost since a baseline, the run ``before``. ``exit_code`` is the run's.
 
+    ``broken_cells`` are also those that only this run has, and that fail without a known error.
     ``excused_findings`` would be new, but are known. ``undecided_cells`` are those of both plans of which
     nothing is claimed. ``removed_count`` and ``added_count``: the cells that only the baseline, and only this
     run, has in its plan.
@@ -145,9 +147,9 @@ def compare_with_baseline(
     """What is new or lost in a run since its baseline, and its exit code.
 
     Cells are compared where both plans have them. An error in a cell that the baseline does not have is new,
-    unless the baseline has the finding elsewhere. The run has failed when something is new or lost, and
-    counts as untried where nothing is claimed; ``werror``: new warnings count. RequestError when the two have
-    no cell in common.
+    unless the baseline has the finding elsewhere, and so is a failure without a known error there. The run
+    has failed when something is new or lost, and counts as untried where nothing is claimed; ``werror``: new
+    warnings count. RequestError when the two have no cell in common.
     """
     selection = _RegressionFilter(compare_runs(baseline, current), current, known_issues)
     failing = [
@@ -202,7 +204,7 @@ class _RegressionFilter:
 
     @cached_property
     def broken_cells(self) -> tuple[CellChange, ...]:
-        cells = (cell for cell in self.verdict.cells if cell.transition is Transition.BROKEN)
+        cells = (cell for cell in self.verdict.cells if is_broken_cell(cell))
         return tuple(cell for cell in cells if not self._has_only_known_errors(cell))
 
     @cached_property
@@ -242,17 +244,15 @@ def _is_error_after(row: FindingChange) -> bool:
     return row.after is not None and row.after.is_error
 
 
-def is_added_cell_error(row: FindingChange) -> bool:
-    """Whether it is an error that the baseline has nowhere, in cells that it does not have either."""
-    return row.before is None and _is_error_after(row) and not row.new_in and not row.unknown_in
-
-
 def compute_excused_exit_code(
     current: StoredRun, known_issues: KnownIssues, *, werror: bool = False
 ) -> ExitCode:
     """The exit code of a run without a baseline, whose known findings do not fail it."""
-    states = (excuse_state(cell.state, cell.id, current, known_issues) for cell in current.run.cells)
-    return compute_run_exit_code(states, interrupted=current.run.interrupted, werror=werror)
+    run = current.run
+    states = (excuse_state(cell.state, cell.id, current, known_issues) for cell in run.cells)
+    return compute_run_exit_code(
+        states, interrupted=run.interrupted, werror=werror, is_part=run.shard is not None
+    )
 
 
 def excuse_state(state: State, cell: str, side: StoredRun, known_issues: KnownIssues) -> State:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from matrix.verdict.environment import EnvironmentComparison
@@ -49,6 +50,8 @@ def _classify_pair(
     before, after = pair
     if before is None or after is None:
         return Transition.UNKNOWN, f"not planned {'before' if before is None else 'after'}"
+    if why := _explain_other_failure(before, after, matches):
+        return Transition.UNKNOWN, why
     transition = classify_transition(
         before.state, after.state, same=matches.has_same_findings(before.id, after.id)
     )
@@ -56,6 +59,31 @@ def _classify_pair(
         return transition, explain_untried(before, "before") or explain_untried(after, "after")
     why = "" if transition in ALIKE_TRANSITIONS else explain_differences(pair)
     return (Transition.UNKNOWN, why) if why else (transition, None)
+
+
+def _explain_other_failure(before: Cell, after: Cell, matches: FindingMatches) -> str:
+    """Why a failure without a known error is not known to be the one of before; empty where nothing says so.
+
+    What is known of one that nothing explains is how it ended.
+    """
+    if before.state is not State.FAIL or not _is_unexplained(after, matches.after):
+        return ""
+    if not _is_unexplained(before, matches.before):
+        return "it fails after without an error that kmatrix knows, and failed for a known one before"
+    if _describe_end(before) != _describe_end(after):
+        return "it fails without an error that kmatrix knows, and ended in another way before"
+    return ""
+
+
+def _is_unexplained(cell: Cell, side: StoredRun) -> bool:
+    names = side.findings_by_cell.get(cell.id, {})
+    return cell.state is State.FAIL and not any(side.is_error(cell.id, name) for name in names)
+
+
+def _describe_end(cell: Cell) -> tuple[object, ...]:
+    """The stage that failed, how, and what was said of it. Its command can name what one side alone has."""
+    stage = cell.deciding_stage
+    return cell.reason, stage and (stage.name, stage.exit)
 
 
 def explain_untried(cell: Cell, when: str) -> str:
@@ -86,4 +114,5 @@ def _build_cell_change(
         evidence_from=after.evidence_from if after else None,
         findings_before=tuple(matches.before.findings_by_cell.get(before.id, ())) if before else (),
         findings_after=tuple(matches.after.findings_by_cell.get(after.id, ())) if after else (),
+        unexplained=after is not None and _is_unexplained(after, matches.after),
     )

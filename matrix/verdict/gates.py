@@ -131,10 +131,22 @@ def _has_compiled_any(cell: Cell, side: StoredRun, objects: frozenset[str], befo
 
 
 def has_breakage(verdict: Verdict) -> bool:
-    """Whether a cell broke, or an error came up where it was not before."""
-    return any(cell.transition is Transition.BROKEN for cell in verdict.cells) or any(
-        row.new_error for row in verdict.findings
+    """Whether a cell broke, or an error came up where it was not before, or in cells that were not planned
+    before."""
+    return any(is_broken_cell(cell) for cell in verdict.cells) or any(
+        row.new_error or is_added_cell_error(row) for row in verdict.findings
     )
+
+
+def is_broken_cell(cell: CellChange) -> bool:
+    """Whether a cell broke, or fails without a known error where the plan before had no such cell."""
+    return cell.transition is Transition.BROKEN or cell.is_added_failure
+
+
+def is_added_cell_error(row: FindingChange) -> bool:
+    """Whether it is an error that the before-run has nowhere, in cells that it does not have either."""
+    is_only_added = row.before is None and row.fate is FindingStatus.UNKNOWN and not row.unknown_in
+    return is_only_added and row.after is not None and row.after.is_error
 
 
 def compute_verdict_exit_code(
@@ -148,7 +160,9 @@ def compute_verdict_exit_code(
 
     It has failed when something broke, was lost (unless ``allow_lost``), or a finding that was asked for is
     known not to be fixed. Without a usable before-run none of that is known, so it counts as untried, like
-    any cell or finding of both plans of which nothing is claimed, or a fix that is not known. It is unproven
+    any cell or finding of both plans of which nothing is claimed, any cell that could not be tried after, or
+    a fix that is not known. Nobody vouches for an error in a cell that only the plan after has, so it has
+    failed then, too, unless the before-run has that error elsewhere. It is unproven
     when no cell proves anything after, or when it is ``incomplete``: not all that was asked about was built.
     ``werror``: new warnings count.
     """
@@ -159,7 +173,7 @@ def compute_verdict_exit_code(
     proven = any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells)
     return choose_exit_code(
         interrupted=False,
-        failed=usable and (has_breakage(verdict) or lost or unfixed),
+        failed=has_breakage(verdict) or (usable and (lost or unfixed)),
         untried=not usable or undecided,
         unproven=incomplete or not proven,
         warned=werror and has_new_findings(verdict),
@@ -167,7 +181,10 @@ def compute_verdict_exit_code(
 
 
 def _has_undecided(verdict: Verdict) -> bool:
-    unknown = any(cell.is_in_both_plans and cell.transition is Transition.UNKNOWN for cell in verdict.cells)
+    unknown = any(
+        cell.after in UNTRIED_STATES or (cell.is_in_both_plans and cell.transition is Transition.UNKNOWN)
+        for cell in verdict.cells
+    )
     return unknown or any(row.unknown_in for row in verdict.findings)
 
 

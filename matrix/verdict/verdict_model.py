@@ -94,6 +94,7 @@ class CellChange(RequestedCell):
 
     ``why`` is the reason why nothing is claimed; ``reason`` and ``resolves_to`` are those of an unreachable
     after-side. ``findings_before`` and ``findings_after`` are ids, each of its own run.
+    ``unexplained``: it fails after, and no error that kmatrix knows explains that.
     """
 
     transition: Transition
@@ -106,6 +107,12 @@ class CellChange(RequestedCell):
     evidence_from: str | None = None
     findings_before: tuple[str, ...] = ()
     findings_after: tuple[str, ...] = ()
+    unexplained: bool = Field(default=False, exclude_if=not_)
+
+    @property
+    def is_added_failure(self) -> bool:
+        """Whether it fails without a known error, and the plan before lacks it: nobody vouches for it."""
+        return self.before is None and self.unexplained
 
     @property
     def is_in_both_plans(self) -> bool:

@@ -19,6 +19,8 @@ import tasks
 from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, render_workflow
 from matrix.commands.settings import GivenSettings
 from matrix.errors import RequestError
+from matrix.record.states import UNTRIED_STATES, State
+from tests.unit.reports.test_github_job import commands_of
 from tests.unit.test_readme import options, parsed
 from tests.validators import install_packages
 
@@ -213,12 +215,15 @@ def test_a_file_is_written_whole_and_only_where_it_can_be(tmp_path: Path, capsys
 INV = r"""#!/bin/sh
 { printf '%s\0' "$@"; printf '\0'; } >>said
 task=$1
+[ ! -e prints ] || cat prints >&2
+[ ! -e prints ] || [ "$task" = merge ] || cat prints
+[ "$task" != merge ] || echo "::error title=new::F1"
 code=$(cat "code.$task" 2>/dev/null || echo 0)
 out=
 while [ $# -gt 0 ]; do
     case $1 in
     --save) : >"$2" ;;
-    --out) mkdir -p "$2/cells"; echo "{}" >"$2/run.json" ;;
+    --out) mkdir -p "$2/cells"; printf '{"cells": [%s]}' "$(cat cells 2>/dev/null)" >"$2/run.json" ;;
     --load) [ ! -e refuses ] || exit 1 ;;
     esac
     shift
@@ -232,6 +237,7 @@ class Runner:
 
     def __init__(self, place: Path, forge: str) -> None:
         self.place, self.forge = place, forge
+        self.stdout = self.stderr = ""
         self.scripts = list_scripts(forge, render(forge))
         (place / "inv").write_text(INV)
         (place / "inv").chmod(0o755)
@@ -250,10 +256,16 @@ class Runner:
             text=True,
             check=False,
         )
+        self.stdout, self.stderr = done.stdout, done.stderr
         return done.returncode
 
     def end_with(self, task: str, code: int) -> None:
         (self.place / f"code.{task}").write_text(str(code))
+
+    def leave_cells(self, *states: str) -> None:
+        """What runs have from now on."""
+        cells = [{"state": state, "stages": [{"state": "not-run"}]} for state in states]
+        (self.place / "cells").write_text(json.dumps(cells).strip("[]"))
 
     def said(self) -> list[list[str]]:
         """The words of every call of inv."""
@@ -337,6 +349,41 @@ def test_no_word_of_an_input_is_obeyed(runner: Runner, variable: str, word: str)
     assert all(words.count(whole) == 1 for words in calls)
 
 
+COMMANDS = (
+    "::add-mask::x\n  ::set-output name=good::yes\nnote: ##[set-output name=good]yes\n::stop-commands::x\n"
+)
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_nothing_that_is_printed_is_a_command_to_github_but_the_merge_s_annotations(
+    tmp_path: Path, code: int
+) -> None:
+    runner, tokens = Runner(tmp_path, "github"), []
+    (tmp_path / "prints").write_text(COMMANDS)
+    for task in ("plan", "run", "merge"):
+        runner.end_with(task, code)
+    for step in STEPS:
+        assert runner.run(step, SHARD="1") == (0 if step == "prepare" else code)
+        assert (COMMANDS in runner.stdout) == (step != "prepare")
+        assert commands_of(runner.stdout) == (["error"] if step == "merge" else [])
+        assert runner.stderr == ""  # the runner reads it beside stdout, in any order
+        tokens.append(runner.stdout.partition("\n")[0])
+        if step == "shard":
+            runner.hand_over()
+    assert len(set(tokens)) == len(STEPS)
+    assert all(re.fullmatch("::stop-commands::[0-9a-f]{32}", token) for token in tokens)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_no_other_forge_has_such_commands(tmp_path: Path, step: str) -> None:
+    runner = Runner(tmp_path, "gitlab")
+    (tmp_path / "prints").write_text("said\n")
+    runner.build_all()
+    runner.run(step, SHARD="1")
+    assert "stop-commands" not in runner.stdout + runner.stderr
+    assert ("said" in runner.stderr) == (step != "prepare")
+
+
 @pytest.mark.parametrize(("code", "ends"), [(0, 0), (100, 0), (101, 0), (1, 1), (2, 2), (70, 70), (130, 130)])
 def test_what_a_shard_finds_does_not_fail_its_job_and_a_fault_does(
     runner: Runner, code: int, ends: int
@@ -372,6 +419,27 @@ def test_the_next_is_held_against_the_last_good_nightly(runner: Runner) -> None:
     assert is_good(runner, 0)
     runner.variables["EVENT"] = "workflow_dispatch"
     assert not is_good(runner, 0)  # it may be of a patch
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_first_run_is_good_only_where_all_was_tried(runner: Runner, state: State) -> None:
+    runner.leave_cells("fail", state)
+    assert is_good(runner, 100) == (state not in UNTRIED_STATES)
+    runner.leave_cells("fail", "pass")
+    runner.said()
+    assert is_good(runner, 100) == (state in UNTRIED_STATES)
+    assert not is_good(runner, 100)
+
+
+def test_a_baseline_that_is_not_whole_is_dropped(runner: Runner) -> None:
+    assert is_good(runner, 0)
+    (runner.place / "baseline/run.json").write_text('{"cells": [{"state": "not-run"}]}')
+    runner.said()
+    assert is_good(runner, 101)
+    (merged,) = [words for words in runner.said() if words[0] == "merge"]
+    assert "--baseline" not in merged
+    (runner.place / "baseline/run.json").unlink()
+    assert is_good(runner, 100)
 
 
 def test_a_baseline_of_another_request_is_not_taken(runner: Runner) -> None:

@@ -1,5 +1,6 @@
 """JUnit's XML, read back by junitparser: what a CI shows is what the run's states and exit code say."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -185,6 +186,19 @@ def test_a_fix_passes_and_each_finding_that_was_asked_for_is_a_case() -> None:
     assert [name for name, kind in told.items() if kind is Failure] == ["fixes/F1"]
 
 
+def test_a_patch_that_does_not_apply_is_an_error_and_what_follows_it_too() -> None:
+    case = header_fix()
+    (first,) = case.verdict.patches
+    second = first.model_copy(update={"name": "2.patch", "refused": "hunk 1 fails"})
+    third = first.model_copy(update={"name": "3.patch"})
+    whole = case.having(patches=(first, second, third))
+    text = FORMATS["junit"].render_verdict(*whole.given, NO_OPTIONS)
+    told = {name: kind for name, kind in outcomes(text).items() if name.startswith("patches/")}
+    assert told == {f"patches/{first.name}": None, "patches/2.patch": Error, "patches/3.patch": Error}
+    assert messages(text)["patches/2.patch"] == "hunk 1 fails"
+    assert messages(text)["patches/3.patch"] == "2.patch does not apply"
+
+
 def test_lost_cells_that_are_allowed_are_skipped() -> None:
     before = alone(State.PASS)
     after = turned(before, a_cell(state=State.UNREACHABLE, reason="gone"))
@@ -203,7 +217,59 @@ def test_a_new_error_of_a_verdict_in_a_cell_that_failed_already_fails() -> None:
     assert list(outcomes(told).values()) == [Failure]
 
 
-SAID = st.sampled_from([(GCC_ERROR,), (OTHER,), (GCC_ERROR, OTHER)])
+@pytest.mark.parametrize("known", [[GCC_ERROR], []])
+def test_a_failure_that_is_not_known_from_before_is_never_told_as_not_new(known: list[Diagnostic]) -> None:
+    """In a cell that the plan before lacks, and after another failure: in each format, with its code."""
+    old, added = a_cell(), a_cell("x86", state=State.FAIL, diagnostics=known)
+    before, after = a_side(a_run([old])), a_side(a_run([old, added], [GCC_ERROR]))
+    label = "new error" if known else "new failure"
+    assert_told_alike(before, after, added.id, (Failure, label, ExitCode.FAILED, "fail"))
+    if not known:
+        before = a_side(alone(State.FAIL, GCC_ERROR))
+        assert_told_alike(
+            before,
+            a_side(alone(State.FAIL)),
+            old.id,
+            (Error, "unknown", ExitCode.MACHINE_FAULT, "warning"),
+        )
+
+
+def assert_told_alike(
+    before: StoredRun, after: StoredRun, name: str, expected: tuple[Any, str, ExitCode, str]
+) -> None:
+    kind, label, code, state = expected
+    verdict, regression = compare_runs(before, after), compare_with_baseline(before, after)
+    assert (compute_verdict_exit_code(verdict), regression.exit_code) == (code, code)
+    sides = verdict, before, after, NO_OPTIONS
+    options = ReportOptions(regression=regression)
+    for text in (render(after, options), FORMATS["junit"].render_verdict(*sides)):
+        (said,) = dict(read(text))[name].result
+        assert (type(said), said.type) == (kind, label)
+    for text in (FORMATS["github"].render_run(after, options), FORMATS["github"].render_verdict(*sides)):
+        assert "\n::error" in f"\n{text}"
+    check = json.loads(FORMATS["patchwork"].render_verdict(*sides))
+    assert check["state"] == state
+    assert "breaks nothing" not in check["description"] or state == "warning"
+
+
+def test_what_the_run_before_has_elsewhere_is_not_new_in_another_cell() -> None:
+    old = a_cell(state=State.FAIL, diagnostics=[GCC_ERROR])
+    added = a_cell("x86", state=State.FAIL, diagnostics=[GCC_ERROR])
+    before, after = a_side(a_run([old], [GCC_ERROR])), a_side(a_run([old, added], [GCC_ERROR]))
+    told = messages(render(after, ReportOptions(regression=compare_with_baseline(before, after))))
+    assert told[added.id].startswith("not new: F1 ")
+
+
+def test_what_nothing_before_is_like_is_not_compared() -> None:
+    """Whether the error is new is not known where it could have been hidden, so neither is it elsewhere."""
+    before = a_side(a_run([a_cell(state=State.INFRA), a_cell("s390")]))
+    failing = [a_cell(arch, state=State.FAIL, diagnostics=[GCC_ERROR]) for arch in ("powerpc", "x86")]
+    after = a_side(a_run([*failing, a_cell("s390")], [GCC_ERROR]))
+    told = messages(render(after, ReportOptions(regression=compare_with_baseline(before, after))))
+    assert told[failing[1].id].startswith("not compared: the plan before has no such cell: F1 ")
+
+
+SAID = st.sampled_from([(GCC_ERROR,), (OTHER,), (GCC_ERROR, OTHER), ()])
 ENDED = st.tuples(st.sampled_from([*State, *[State.FAIL] * len(State)]), SAID, st.booleans())
 """A cell's state, what it says where it fails, and whether it is known to have made its objects."""
 Ended = tuple[State, tuple[Diagnostic, ...], bool]
@@ -305,6 +371,22 @@ def test_details_end_where_there_is_no_room_for_more_and_messages_stay() -> None
     rows = [a_cell(symbols={"NR": str(n)}, state=State.FAIL, diagnostics=long) for n in range(900)]
     text = render(a_side(a_run(rows, long)))
     assert len(text) < JUNIT_DETAIL_BYTES * 1.3
+    assert_details_end(text)
+
+
+def test_room_is_that_of_the_file_and_not_of_its_characters() -> None:
+    """Each of these makes several bytes."""
+    wide = [
+        GCC_ERROR.model_copy(update={"message": f"{number} mmm", "excerpt": ("<&ü" * 160,) * 9})
+        for number in range(5)
+    ]
+    rows = [a_cell(symbols={"NR": str(n)}, state=State.FAIL, diagnostics=wide) for n in range(900)]
+    text = render(a_side(a_run(rows, wide)))
+    assert len(text.encode()) < JUNIT_DETAIL_BYTES * 1.3
+    assert_details_end(text)
+
+
+def assert_details_end(text: str) -> None:
     last = read(text)[-1][1].result[0]
     assert last.text.startswith("see the log: cells/")
     assert "mmm" in last.message

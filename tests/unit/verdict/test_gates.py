@@ -10,15 +10,16 @@ from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import UNTRIED_STATES, Evidence, State
+from matrix.verdict.baseline import compare_with_baseline
 from matrix.verdict.comparison import compare_runs
 from matrix.verdict.gates import (
     compute_verdict_exit_code,
     explain_withheld_tested_by,
     format_fix_check,
 )
-from matrix.verdict.verdict_model import FixCheck
+from matrix.verdict.verdict_model import FixCheck, Transition
 from tests.fakes.runs import GCC_ERROR, STORY, WARNING, a_cell, a_run, the_story
-from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, a_side, alone, mended, newer, turned, two
+from tests.fakes.sides import OBJECT, OTHER, OTHER_OBJECT, Objects, a_side, alone, mended, newer, turned, two
 
 FAILING = alone(State.FAIL, GCC_ERROR)
 PASSING = alone(State.PASS)
@@ -277,10 +278,59 @@ def test_without_a_usable_before_run_it_is_2_whatever_comes_after() -> None:
         assert code(alone(state), FAILING, ["F1"]) == 2
 
 
-def test_cells_of_one_plan_only_are_not_counted() -> None:
+def test_cells_that_only_the_plan_before_has_are_not_counted() -> None:
     other = a_cell("x86", state=State.FAIL, diagnostics=[OTHER])
-    assert code(PASSING, both(a_cell(), other, OTHER)) == 0
     assert code(both(a_cell(), other, OTHER), PASSING) == 0
+
+
+@pytest.mark.parametrize("known", [[OTHER], []])
+def test_nobody_vouches_for_a_failure_in_one_that_only_the_plan_after_has(known: list[Diagnostic]) -> None:
+    other = a_cell("x86", state=State.FAIL, diagnostics=known)
+    after = a_run([a_cell(), other], [OTHER])
+    assert code(PASSING, after) == 100
+    assert code(alone(State.TIMEOUT), after) == 100
+    assert judge_baseline(PASSING, after) == 100
+    elsewhere = both(failing_cell(), a_cell("s390"), GCC_ERROR)
+    as_there = a_cell("x86", state=State.FAIL, diagnostics=[GCC_ERROR])
+    joined = a_run([*elsewhere.cells, as_there], [GCC_ERROR])
+    assert (code(elsewhere, joined), judge_baseline(elsewhere, joined)) == (0, 0)
+
+
+@pytest.mark.parametrize("state", sorted(UNTRIED_STATES))
+def test_nor_for_one_that_could_not_be_tried(state: State) -> None:
+    after = a_run([a_cell(), a_cell("x86", state=state)])
+    assert (code(PASSING, after), judge_baseline(PASSING, after)) == (2, 2)
+
+
+def judge_baseline(before: Run, after: Run) -> int:
+    return compare_with_baseline(*two(before, after)).exit_code
+
+
+STRANGE = alone(State.FAIL)
+
+
+@pytest.mark.parametrize("objects", [None, {STRANGE.cells[0].id: ()}])
+def test_a_failure_without_a_known_error_after_one_with_it_is_unknown(objects: Objects | None) -> None:
+    before, after = a_side(FAILING), a_side(STRANGE, objects)
+    verdict = compare_runs(before, after)
+    assert [cell.transition for cell in verdict.cells] == [Transition.UNKNOWN]
+    assert "failed for a known one before" in (verdict.cells[0].why or "")
+    assert compute_verdict_exit_code(verdict) == compare_with_baseline(before, after).exit_code == 2
+
+
+def test_two_without_a_known_error_are_one_where_they_ended_alike() -> None:
+    assert (code(STRANGE, STRANGE), judge_baseline(STRANGE, STRANGE)) == (0, 0)
+    (cell,) = STRANGE.cells
+    *others, last = cell.stages
+    for ended in (
+        cell.model_copy(update={"stages": (*others, last.model_copy(update={"exit": 137}))}),
+        cell.model_copy(update={"stages": (*others, last.model_copy(update={"name": "modules"}))}),
+        cell.model_copy(update={"reason": "make had no rule"}),
+    ):
+        after = turned(STRANGE, ended)
+        assert (code(STRANGE, after), judge_baseline(STRANGE, after)) == (2, 2)
+    again = cell.model_copy(update={"stages": (*others, last.model_copy(update={"command": "make -j3"}))})
+    assert code(STRANGE, turned(STRANGE, again)) == 0
 
 
 def test_nor_do_they_prove_anything_of_the_others() -> None:
