@@ -19,6 +19,7 @@ _STAGES = ("configure", "focus", "vmlinux", "modules")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 # Excel takes the wide ones of East Asian fonts, too.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "|", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_SEPARATORS = re.compile(r"([;\t])")
 _CellColumns = Mapping[str, object]
 
 
@@ -26,13 +27,16 @@ def render_cell_table(stored: StoredRun) -> str:
     """Each cell: its id, its value on every axis, its state and why, where that comes from, seconds by stage,
     objects, diagnostics, findings."""
     axes = _list_axes([stored.run.axes])
-    return _render_rows([_build_row(stored, cell, axes) for cell in stored.run.cells], axes)
+    return _render_rows(
+        [_build_row(stored, cell, axes) for cell in stored.run.cells], axes, has_changes=False
+    )
 
 
 def render_change_table(verdict: Verdict, before: StoredRun, after: StoredRun) -> str:
     """Each cell of a verdict: the same of its after-side, and what it was before and became."""
     axes = _list_axes([before.run.axes, after.run.axes])
-    return _render_rows([_build_change_row(after, change, axes) for change in verdict.cells], axes)
+    rows = [_build_change_row(after, change, axes) for change in verdict.cells]
+    return _render_rows(rows, axes, has_changes=True)
 
 
 def _list_axes(all_axes: Iterable[Mapping[str, object]]) -> list[str]:
@@ -97,10 +101,9 @@ _RESULT_COLUMNS = (
 _OWN_COLUMNS = frozenset({"id", *_CHANGE_COLUMNS, *_RESULT_COLUMNS})
 
 
-def _render_rows(rows: Sequence[_CellColumns], axes: Sequence[str]) -> str:
+def _render_rows(rows: Sequence[_CellColumns], axes: Sequence[str], *, has_changes: bool) -> str:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    has_changes = any("transition" in row for row in rows)
     axis_columns = [_name_axis_column(axis) for axis in axes]
     names = ["id", *axis_columns, *(_CHANGE_COLUMNS if has_changes else ()), *_RESULT_COLUMNS]
     writer.writerow(map(_quote_formula, names))
@@ -109,6 +112,12 @@ def _render_rows(rows: Sequence[_CellColumns], axes: Sequence[str]) -> str:
 
 
 def _quote_formula(value: object) -> str:
+    """Each part that a spreadsheet could take for a cell of its own: some separate them by these characters,
+    whatever is quoted within a line."""
     text = "" if value is None else replace_controls(str(value))
-    is_formula = text.lstrip().startswith(_FORMULA_SIGNS) and not _NUMBER.fullmatch(text)
+    return "".join(map(_quote_part, _SEPARATORS.split(text)))
+
+
+def _quote_part(text: str) -> str:
+    is_formula = text.replace('"', " ").lstrip().startswith(_FORMULA_SIGNS) and not _NUMBER.fullmatch(text)
     return f"'{text}" if is_formula else text

@@ -21,6 +21,7 @@ from matrix.verdict.verdict_model import (
     SymbolChange,
     Transition,
     Verdict,
+    VerdictPatch,
 )
 from reports.summary import format_origin_run
 
@@ -69,7 +70,7 @@ class RunChanges:
     """What one run has changed against another: a whole verdict's, or one patch's of a series.
 
     ``unfixed_names`` are the ids or keys of findings that were asked for and are known not to be
-    fixed.
+    fixed, ``patches`` those of a whole verdict.
     """
 
     before: StoredRun
@@ -79,6 +80,7 @@ class RunChanges:
     symbols: tuple[SymbolChange, ...]
     differences: tuple[EnvironmentDifference, ...] = ()
     unfixed_names: frozenset[str] = frozenset()
+    patches: tuple[VerdictPatch, ...] = ()
 
     @classmethod
     def from_verdict(cls, what: Verdict | PatchStep, before: StoredRun, after: StoredRun) -> "RunChanges":
@@ -88,7 +90,7 @@ class RunChanges:
         if isinstance(what, PatchStep):
             return changes
         unfixed = frozenset(fix.finding for fix in what.fixes if fix.known and not fix.fixed)
-        return replace(changes, differences=what.differences, unfixed_names=unfixed)
+        return replace(changes, differences=what.differences, unfixed_names=unfixed, patches=what.patches)
 
     def select_cells(self, transition: Transition) -> list[CellChange]:
         """The cells of both plans with this transition."""

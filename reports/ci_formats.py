@@ -60,7 +60,15 @@ def _render_verdict_outputs(verdict: Verdict, _: StoredRun, after: StoredRun, op
 
 def _render_sarif(stored: StoredRun, options: ReportOptions) -> str:
     regression, before = options.regression, options.baseline
-    return render_sarif(stored, options.known_issues, regression.verdict if regression else None, before)
+    verdict = regression.verdict if regression else None
+    return render_sarif(stored, options.known_issues, _judge_run(stored, options), verdict, before)
+
+
+def _render_verdict_sarif(
+    verdict: Verdict, before: StoredRun, after: StoredRun, options: ReportOptions
+) -> str:
+    judged = _judge_verdict(verdict, after, options)
+    return render_sarif(after, options.known_issues, judged, verdict, before)
 
 
 def _refuse_run(_: StoredRun, __: ReportOptions) -> str:
@@ -98,9 +106,7 @@ CI_FORMATS: dict[str, ReportFormat] = {
     "sarif": ReportFormat(
         audience="code scanning of a forge, an editor, and other viewers of SARIF 2.1.0",
         render_run=_render_sarif,
-        render_verdict=lambda verdict, before, after, options: render_sarif(
-            after, options.known_issues, verdict, before
-        ),
+        render_verdict=_render_verdict_sarif,
         find_notes=find_cut_notes,
     ),
     "patchwork": ReportFormat(

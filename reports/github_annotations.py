@@ -64,8 +64,8 @@ def render_run_annotations(stored: StoredRun, regression: Regression | None, jud
 def render_verdict_annotations(
     verdict: Verdict, before: StoredRun, after: StoredRun, judged: _Judgements
 ) -> str:
-    """A line for each finding that is new, not fixed though that was asked for, or fixed, those in the lines
-    of the patch first; and for cells that none explains."""
+    """A line for each patch that does not apply; for each finding that is new, not fixed though that was
+    asked for, or fixed, those in the lines of the patch first; and for cells that none explains."""
     changes = RunChanges.from_verdict(verdict, before, after)
     places = PatchPlaces.from_patches(verdict.patches)
     told, named = [], set[str]()
@@ -77,7 +77,13 @@ def render_verdict_annotations(
             told.append(_annotate_finding(side, finding, kind, f"{finding.id} {word}", places))
             named |= _list_new_cells(change) if kind == "error" else set()
     told.sort(key=lambda each: places.rank(each.file, each.line))
-    return _render([*told, *_annotate_cells(judged, named)])
+    return _render([*_annotate_refusals(verdict.patches), *told, *_annotate_cells(judged, named)])
+
+
+def _annotate_refusals(patches: Iterable[VerdictPatch]) -> Iterator[Annotation]:
+    for patch in patches:
+        if patch.refused:
+            yield Annotation("error", f"{patch.name} does not apply", [patch.refused])
 
 
 def _classify_change(changes: RunChanges, change: FindingChange) -> tuple[AnnotationKind | None, str]:

@@ -60,12 +60,12 @@ def render_verdict_summary(verdict: Verdict, before: StoredRun, after: StoredRun
 def _list_regression_lines(regression: Regression) -> Iterable[str]:
     view = BaselineView(regression)
     yield f"# Since {escape_markdown(view.run)}: {escape_markdown(view.headline)}\n\n"
-    shown = MARKDOWN.findings
-    for row in regression.new_findings[:shown]:
-        yield f"- new: {escape_markdown(_name_change(row))}\n"
-    for name, changes in view.gone_findings.items():
-        for row in changes[:shown]:
+    for name, changes in {"new": regression.new_findings, **view.gone_findings}.items():
+        for row in changes[: MARKDOWN.findings]:
             yield f"- {name}: {escape_markdown(_name_change(row))}\n"
+        more = len(changes) - MARKDOWN.findings
+        if more > 0:
+            yield f"- and {more} more {name}\n"
     yield "\n"
 
 

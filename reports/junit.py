@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 from xml.etree import ElementTree
+from xml.sax import saxutils
 
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import replace_controls
 from matrix.record.run_model import Cell, Run
-from matrix.verdict.verdict_model import FixCheck, Verdict
+from matrix.verdict.verdict_model import FixCheck, Verdict, VerdictPatch
 from reports.cell_judgement import CellJudgement, JudgementKind
 from reports.finding_text import format_diagnostic
 from reports.formatting import format_count, shorten_line
@@ -43,9 +44,23 @@ def render_junit(stored: StoredRun, results: Mapping[str, CellJudgement]) -> str
 
 
 def render_verdict_junit(verdict: Verdict, after: StoredRun, results: Mapping[str, CellJudgement]) -> str:
-    """The same of a verdict, on the cells of its after-run; each finding that was to be fixed is a case."""
+    """The same of a verdict, on the cells of its after-run; each finding that was to be fixed is a case, and
+    each patch."""
     fixes = [_Case("fixes", check.finding, _judge_fix(check)) for check in verdict.fixes]
-    return _render_cases(after.run, [*fixes, *_list_cases(after, results)])
+    return _render_cases(
+        after.run, [*fixes, *_list_patch_cases(verdict.patches), *_list_cases(after, results)]
+    )
+
+
+def _list_patch_cases(patches: Iterable[VerdictPatch]) -> Iterator[_Case]:
+    """What does not apply could not be tried, and nor could what follows it."""
+    result = CellJudgement(JudgementKind.PASSED, "applied")
+    for patch in patches:
+        if patch.refused:
+            result = CellJudgement(JudgementKind.ERROR, "does not apply", patch.refused)
+        yield _Case("patches", patch.name, result)
+        if patch.refused:
+            result = CellJudgement(JudgementKind.ERROR, "not tried", f"{patch.name} does not apply")
 
 
 def _judge_fix(check: FixCheck) -> CellJudgement:
@@ -60,7 +75,7 @@ def _list_cases(stored: StoredRun, results: Mapping[str, CellJudgement]) -> Iter
     room = JUNIT_DETAIL_BYTES
     for cell in stored.run.cells:
         details = _list_details(stored.run, cell) if room > 0 else (f"see the log: {cell.log or cell.id}",)
-        room -= sum(map(len, details))
+        room -= sum(map(_measure, (*details, results[cell.id].message)))
         yield _Case(
             f"{cell.arch}/{cell.toolchain}/{cell.base}",
             ",".join(f"{symbol}={value}" for symbol, value in cell.request.items()) or cell.base,
@@ -68,6 +83,11 @@ def _list_cases(stored: StoredRun, results: Mapping[str, CellJudgement]) -> Iter
             cell.own_seconds,
             details,
         )
+
+
+def _measure(text: str) -> int:
+    """The bytes that a text has in the file."""
+    return len(saxutils.escape(text, {'"': "&quot;"}).encode("utf-8", "replace"))
 
 
 def _list_details(run: Run, cell: Cell) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ class _PageData:
         alike: dict[tuple[str, str], list[int]] = {}
         for number, cell in enumerate([*self.stored.run.cells, *sides.removed_cells]):
             change = sides.changes_by_axes[cell.axes_key]
-            if change.transition is not Transition.UNCHANGED:
+            if change.transition is not Transition.UNCHANGED or sides.find_mark(change):
                 key = (str(change.transition), sides.describe_change(change))
                 alike.setdefault(key, []).append(number)
         return [[name, words, join_ranges(numbers)] for (name, words), numbers in alike.items()]

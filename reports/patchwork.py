@@ -14,7 +14,8 @@ from reports.limits import PATCHWORK_DESCRIPTION, PATCHWORK_URL
 from reports.verdict_text import format_verdict_headline
 
 _STATES = {ExitCode.PASSED: "success", ExitCode.FAILED: "fail", ExitCode.INTERRUPTED: "pending"}
-"""All else is a warning: something could not be tried, nothing was proven, or there are new warnings."""
+"""All else is a warning: something could not be tried, nothing was proven, or there are new warnings and
+``--werror``. Of a run that was interrupted only a failure is final."""
 _NO_SLUG = re.compile(r"[^A-Za-z0-9_]+")
 
 
@@ -24,10 +25,11 @@ def render_patchwork_check(
     """One JSON object. ``url`` is where the report can be read, and is left out where it is empty."""
     headline = format_verdict_headline(RunChanges.from_verdict(verdict, before, after))
     profile = _NO_SLUG.sub("-", str(after.run.profile.get("profile", ""))).strip("-")
+    is_pending = after.run.interrupted and code is not ExitCode.FAILED
     check = {
         # Patchwork shows the last check of a context: each profile has its own.
         "context": f"kmatrix-{profile}"[:PATCHWORK_DESCRIPTION].rstrip("-"),
-        "state": _STATES.get(code, "warning"),
+        "state": "pending" if is_pending else _STATES.get(code, "warning"),
         "description": shorten_line(headline, PATCHWORK_DESCRIPTION),
     }
     return json.dumps(check | ({"target_url": url} if url else {})) + "\n"

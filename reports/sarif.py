@@ -15,20 +15,23 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text, replace_controls
-from matrix.record.states import UNTRIED_STATES
+from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, State
 from matrix.verdict.baseline import KnownIssues
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
+from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict
 from reports import finding_text
+from reports.cell_judgement import CellJudgement, JudgementKind
 from reports.changes import RunChanges
-from reports.formatting import format_count
-from reports.limits import SARIF_BYTES, SARIF_PLACES, SARIF_RESULTS
+from reports.formatting import format_count, join_first
+from reports.limits import LOG_OBJECTS, SARIF_BYTES, SARIF_PLACES, SARIF_RESULTS
 from reports.summary import format_warning_flag
 
 SarifObject = dict[str, Any]
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _ROOT = "SRCROOT"
 _CUT = "cut"
+_MESSAGE_CHARACTERS = str.maketrans("[]{}", "()()")
 _BASELINE_STATES = {FindingOutcome.FIXED: "absent", FindingOutcome.GONE: "absent"}
 """Of what is not there any more; what is lost or not known is not known to be gone."""
 
@@ -57,15 +60,17 @@ class _Reported:
 def render_sarif(
     stored: StoredRun,
     known_issues: KnownIssues,
+    judged: Mapping[str, CellJudgement],
     verdict: Verdict | None = None,
     before: StoredRun | None = None,
 ) -> str:
-    """The whole file of a run. With a verdict on what it was before, each result says what it is to that."""
+    """The whole file of a run. With a verdict on what it was before, each result says what it is to that.
+    ``judged`` are the judgements on the run's cells, by id."""
     if verdict is not None and before is not None:
         reported = list(_list_changes(verdict, before, stored))
     else:
         reported = [_Reported(stored, each) for each in stored.findings.findings]
-    return _render(stored, reported, known_issues)
+    return _render(stored, reported, known_issues, list(_list_gaps(stored, judged, verdict)))
 
 
 def _list_changes(verdict: Verdict, before: StoredRun, after: StoredRun) -> Iterator[_Reported]:
@@ -78,13 +83,18 @@ def _list_changes(verdict: Verdict, before: StoredRun, after: StoredRun) -> Iter
 
 
 def _name_baseline_state(change: FindingChange, outcome: FindingOutcome) -> str:
+    """Empty where nothing is known of the cells that show it now: then none is claimed."""
     if change.before is None:
-        return "new"
+        is_new = outcome is FindingOutcome.NEW or change.new_in or is_added_cell_error(change)
+        return "new" if is_new else ""
     return _BASELINE_STATES.get(outcome, "updated" if change.new_in else "unchanged")
 
 
-def _render(stored: StoredRun, reported: Sequence[_Reported], known_issues: KnownIssues) -> str:
-    """As many results as the readers take: what is worst or new stands first, and stays."""
+def _render(
+    stored: StoredRun, reported: Sequence[_Reported], known_issues: KnownIssues, gaps: list[SarifObject]
+) -> str:
+    """As many results as the readers take: what is worst or new stands first, and stays. ``gaps`` are
+    notifications of what the results do not show."""
     rules = _list_rules(reported[:SARIF_RESULTS])
     positions = {rule["id"]: number for number, rule in enumerate(rules)}
     results: list[SarifObject] = []
@@ -95,7 +105,8 @@ def _render(stored: StoredRun, reported: Sequence[_Reported], known_issues: Know
         if room < 0:
             break
         results.append(result)
-    return json.dumps(_build_log(stored, rules, results, len(reported) - len(results)), indent=1) + "\n"
+    invocation = _build_invocation(stored, len(reported) - len(results), gaps)
+    return json.dumps(_build_log(stored, rules, results, invocation), indent=1) + "\n"
 
 
 def _measure(value: object) -> int:
@@ -103,7 +114,7 @@ def _measure(value: object) -> int:
 
 
 def _build_log(
-    stored: StoredRun, rules: list[SarifObject], results: list[SarifObject], hidden: int
+    stored: StoredRun, rules: list[SarifObject], results: list[SarifObject], invocation: SarifObject
 ) -> SarifObject:
     run = stored.run
     profile = str(run.profile.get("profile", "")) or "run"
@@ -115,7 +126,7 @@ def _build_log(
             {
                 "tool": {"driver": driver},
                 "automationDetails": {"id": f"kmatrix/{_quote(profile)}/{_quote(run.id)}"},
-                "invocations": [_build_invocation(stored, hidden)],
+                "invocations": [invocation],
                 "originalUriBaseIds": {
                     _ROOT: {"description": {"text": "The root of the kernel's source tree."}}
                 },
@@ -130,28 +141,67 @@ def _quote(text: str) -> str:
     return quote(replace_controls(text), safe="")
 
 
-def _build_invocation(stored: StoredRun, hidden: int) -> SarifObject:
+def _build_invocation(stored: StoredRun, hidden: int, gaps: list[SarifObject]) -> SarifObject:
     run = stored.run
-    untried = sum(cell.state in UNTRIED_STATES for cell in run.cells)
-    notes = []
-    if hidden:
-        words = (
-            f"{format_count(hidden, 'more finding')} left out, as viewers take no more: findings.json has all"
-        )
-        notes.append(_build_notification(_CUT, words))
-    if untried:
-        words = f"{format_count(untried, 'cell')} could not be tried: what they would show is not known"
-        notes.append(_build_notification("untried", words))
+    words = f"{format_count(hidden, 'more finding')} left out, as viewers take no more: findings.json has all"
+    cuts = [_build_notification(_CUT, words)] if hidden else []
     times = {"startTimeUtc": run.started, "endTimeUtc": run.finished}
     return {
-        "executionSuccessful": not run.interrupted and not untried,
+        "executionSuccessful": not run.interrupted and not gaps,
         **{name: time.strftime("%Y-%m-%dT%H:%M:%S.000Z") for name, time in times.items() if time},
-        "toolExecutionNotifications": notes,
+        "toolExecutionNotifications": [*cuts, *gaps],
     }
 
 
-def _build_notification(name: str, words: str) -> SarifObject:
-    return {"level": "warning", "descriptor": {"id": name}, "message": {"text": words}}
+def _list_gaps(
+    stored: StoredRun, judged: Mapping[str, CellJudgement], verdict: Verdict | None
+) -> Iterator[SarifObject]:
+    """What is wrong and in no result: without these, a file without results would read as clean."""
+    for patch in verdict.patches if verdict else ():
+        if patch.refused:
+            words = f"{patch.name} does not apply, so neither it nor what follows was tried: {patch.refused}"
+            yield _build_notification("refused-patch", words, "error")
+    untried = sum(cell.state in UNTRIED_STATES for cell in stored.run.cells)
+    if untried:
+        words = f"{format_count(untried, 'cell')} could not be tried: what they would show is not known"
+        yield _build_notification("untried", words)
+    for judgement, cells in _group_unexplained_cells(stored, judged).items():
+        words = f"{format_count(len(cells), 'cell')} without a known finding, {judgement.label}"
+        words += f" ({judgement.message}): {join_first(cells, LOG_OBJECTS, ' and ')}"
+        yield _build_notification("unexplained", words, "error")
+    if not untried and not _has_proof(stored, verdict):
+        yield _build_notification("unproven", "Nothing was proven: no cell compiled anything", "error")
+
+
+def _group_unexplained_cells(
+    stored: StoredRun, judged: Mapping[str, CellJudgement]
+) -> dict[CellJudgement, list[str]]:
+    """The cells that failed, or are not what they were before, and have no finding that says so."""
+    groups: dict[CellJudgement, list[str]] = {}
+    for cell in stored.run.cells:
+        names = stored.findings_by_cell.get(cell.id, {})
+        has_failed = cell.state is State.FAIL
+        is_explained = any(stored.is_error(cell.id, name) for name in names) if has_failed else names
+        is_bad = has_failed or judged[cell.id].kind in (JudgementKind.FAILED, JudgementKind.ERROR)
+        if is_bad and not is_explained and cell.state not in UNTRIED_STATES:
+            groups.setdefault(judged[cell.id], []).append(cell.id)
+    return groups
+
+
+def _has_proof(stored: StoredRun, verdict: Verdict | None) -> bool:
+    """Whether a cell proves anything; of a verdict, one that both plans have."""
+    if verdict is None:
+        return any(cell.state in PROVEN_STATES for cell in stored.run.cells)
+    return any(cell.is_in_both_plans and cell.after in PROVEN_STATES for cell in verdict.cells)
+
+
+def _build_notification(name: str, words: str, level: str = "warning") -> SarifObject:
+    return {"level": level, "descriptor": {"id": name}, "message": {"text": _clean_message(words)}}
+
+
+def _clean_message(words: str) -> str:
+    """In SARIF's messages a bracket begins a link, and a brace what is put in."""
+    return clean_text(words).translate(_MESSAGE_CHARACTERS)
 
 
 def find_cut_notes(text: str) -> list[str]:
@@ -197,6 +247,7 @@ def _build_result(each: _Reported, positions: Mapping[str, int], known_issues: K
         result["relatedLocations"] = [{**place, "id": number} for number, place in enumerate(places[1:], 1)]
     if each.state:
         result["baselineState"] = each.state
+    if each.outcome:
         result["properties"]["outcome"] = each.outcome
     if known_issues.excused_by:
         suppression = {"kind": "external", "status": "accepted", "justification": replace_controls(row or "")}
@@ -210,8 +261,7 @@ def _format_message(each: _Reported) -> str:
     words = f"{clean_text(each.finding.title)}. Appears with {clean_text(conditions)}, in "
     words += format_count(len(each.finding.cells), "cell")
     words += f". Since the baseline: {each.outcome}." if each.outcome else "."
-    # In SARIF's messages a bracket begins a link, and a brace what is put in.
-    return words.replace("[", "(").replace("]", ")").replace("{", "(").replace("}", ")")
+    return words.translate(_MESSAGE_CHARACTERS)
 
 
 def _build_fingerprints(finding: Finding) -> dict[str, str]:

@@ -51,9 +51,20 @@ def format_finding_ids(findings: Sequence[FindingChange]) -> str:
 
 
 def format_verdict_headline(changes: RunChanges) -> str:
-    """The verdict in one sentence, the worst first; `list_outcome_phrases` has its parts."""
-    headline = ", ".join(list_outcome_phrases(changes))
-    return f"interrupted: {headline}" if changes.after.run.interrupted else headline
+    """The verdict in one sentence, the worst first; `list_outcome_phrases` has its parts. Before it stands
+    why it is one on less than was asked."""
+    gaps = ["interrupted"] if changes.after.run.interrupted else []
+    gaps += list_refused_patches(changes.patches)
+    return ": ".join([*gaps, ", ".join(list_outcome_phrases(changes))])
+
+
+def list_refused_patches(patches: Sequence[VerdictPatch]) -> list[str]:
+    """``patch 2 of 3 does not apply``, without foreign text."""
+    return [
+        f"patch {number} of {len(patches)} does not apply"
+        for number, patch in enumerate(patches, 1)
+        if patch.refused
+    ]
 
 
 def list_outcome_phrases(changes: RunChanges, naming: FindingsFormatter = format_finding_ids) -> list[str]:

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -180,9 +179,11 @@ def test_no_answer_is_waited_for_much_longer_than_the_time(
     limits: list[float] = []
     send = HttpServer.send_request
 
-    def send_noted(server: HttpServer, *given: Any, seconds: float = math.inf) -> HttpAnswer:
+    def send_noted(
+        server: HttpServer, method: str, path: str, body: bytes | None = None, seconds: float = math.inf
+    ) -> HttpAnswer:
         limits.append(seconds)
-        return send(server, *given, seconds=seconds)
+        return send(server, method, path, body, seconds)
 
     monkeypatch.setattr(HttpServer, "send_request", send_noted)
     daemon.replies["GET /status"] = [status("ready")]

@@ -1,6 +1,7 @@
 """CSV of cells: read back by Python's own reader, and no text of it is a formula."""
 
 import csv
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -88,6 +89,26 @@ def test_no_text_is_a_formula(words: str) -> None:
     for text in (TABLE.render_run(keep_run(foreign_run(words)), NO_OPTIONS), table_of_verdict(words)):
         for row in csv.reader(StringIO(text, newline="")):
             assert not [value for value in row if is_formula(value)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["x;=cmd|' /C calc'!A0", "x\t=1+1", "x; @SUM(A1)", 'x;"=1+1"', "x;\uff1d1+1", ";;-2+3", "a;b\t|x"],
+)
+def test_nor_is_one_behind_what_separates_columns_elsewhere(words: str) -> None:
+    for text in (TABLE.render_run(keep_run(foreign_run(words)), NO_OPTIONS), table_of_verdict(words)):
+        parts = [part for line in text.splitlines() for part in re.split("[;\t]", line)[1:]]
+        assert parts
+        assert not [part for part in parts if is_formula(part.replace('"', ""))]
+
+
+def test_a_verdict_without_cells_has_the_same_columns() -> None:
+    case = header_fix()
+    with_cells, without = (
+        TABLE.render_verdict(*each.given, NO_OPTIONS).splitlines()[0]
+        for each in (case, case.having(cells=()))
+    )
+    assert without == with_cells
 
 
 def is_formula(value: str) -> bool:

@@ -144,6 +144,15 @@ def test_of_several_places_the_one_in_the_patch_is_taken() -> None:
     assert place["file"] == "include/linux/vfio.h"
 
 
+def test_a_patch_that_does_not_apply_is_an_error_and_the_first() -> None:
+    case = header_fix()
+    refused = case.verdict.patches[0].model_copy(update={"name": "2.patch", "refused": "hunk 1 fails"})
+    kind, properties, message = annotate_case(case, refused)[0]
+    assert (kind, properties["title"], message) == ("error", "2.patch does not apply", "hunk 1 fails")
+    summary = GITHUB.verdict_additions[SUMMARY](*case.having(patches=(refused,)).given, NO_OPTIONS)
+    assert "patch 1 of 1 does not apply: fixes F1" in summary
+
+
 def test_a_verdict_tells_what_is_fixed_as_a_notice_and_what_is_not_as_an_error() -> None:
     case = header_fix()
     ((kind, properties, _),) = annotate_case(case, case.verdict.patches[0])
@@ -241,6 +250,21 @@ def test_against_a_baseline_the_summary_opens_on_what_is_new() -> None:
     text = GITHUB.run_additions[SUMMARY](after, ReportOptions(regression=regression))
     assert text.startswith(f"# Since {regression.verdict.before.run}: 1 new, 0 fixed")
     assert "\n- new: F1 " in text
+
+
+def test_what_is_new_beyond_what_is_shown_is_counted() -> None:
+    errors = [OTHER.model_copy(update={"file": f"f{n}.c", "message": f"bad {n}"}) for n in range(60)]
+    cells = [a_cell(symbols={"NR": str(n)}) for n in range(60)]
+    failed = [
+        a_cell(symbols={"NR": str(n)}, state=State.FAIL, diagnostics=[error])
+        for n, error in enumerate(errors)
+    ]
+    sides = a_side(a_run(cells)), a_side(a_run(failed, errors, id="after"))
+    for (before, after), word in ((sides, "new"), (sides[::-1], "fixed")):
+        regression = compare_with_baseline(before, after)
+        text = GITHUB.run_additions[SUMMARY](after, ReportOptions(regression=regression))
+        assert text.count(f"- {word}: ") == 40
+        assert f"- and 20 more {word}\n" in text
 
 
 def test_ten_thousand_cells_have_a_summary_that_github_takes() -> None:

@@ -186,6 +186,19 @@ def test_a_fix_passes_and_each_finding_that_was_asked_for_is_a_case() -> None:
     assert [name for name, kind in told.items() if kind is Failure] == ["fixes/F1"]
 
 
+def test_a_patch_that_does_not_apply_is_an_error_and_what_follows_it_too() -> None:
+    case = header_fix()
+    (first,) = case.verdict.patches
+    second = first.model_copy(update={"name": "2.patch", "refused": "hunk 1 fails"})
+    third = first.model_copy(update={"name": "3.patch"})
+    whole = case.having(patches=(first, second, third))
+    text = FORMATS["junit"].render_verdict(*whole.given, NO_OPTIONS)
+    told = {name: kind for name, kind in outcomes(text).items() if name.startswith("patches/")}
+    assert told == {f"patches/{first.name}": None, "patches/2.patch": Error, "patches/3.patch": Error}
+    assert messages(text)["patches/2.patch"] == "hunk 1 fails"
+    assert messages(text)["patches/3.patch"] == "2.patch does not apply"
+
+
 def test_lost_cells_that_are_allowed_are_skipped() -> None:
     before = alone(State.PASS)
     after = turned(before, a_cell(state=State.UNREACHABLE, reason="gone"))
@@ -358,6 +371,22 @@ def test_details_end_where_there_is_no_room_for_more_and_messages_stay() -> None
     rows = [a_cell(symbols={"NR": str(n)}, state=State.FAIL, diagnostics=long) for n in range(900)]
     text = render(a_side(a_run(rows, long)))
     assert len(text) < JUNIT_DETAIL_BYTES * 1.3
+    assert_details_end(text)
+
+
+def test_room_is_that_of_the_file_and_not_of_its_characters() -> None:
+    """Each of these makes several bytes."""
+    wide = [
+        GCC_ERROR.model_copy(update={"message": f"{number} mmm", "excerpt": ("<&ü" * 160,) * 9})
+        for number in range(5)
+    ]
+    rows = [a_cell(symbols={"NR": str(n)}, state=State.FAIL, diagnostics=wide) for n in range(900)]
+    text = render(a_side(a_run(rows, wide)))
+    assert len(text.encode()) < JUNIT_DETAIL_BYTES * 1.3
+    assert_details_end(text)
+
+
+def assert_details_end(text: str) -> None:
     last = read(text)[-1][1].result[0]
     assert last.text.startswith("see the log: cells/")
     assert "mmm" in last.message

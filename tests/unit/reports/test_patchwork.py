@@ -71,6 +71,16 @@ def test_a_series_that_was_not_applied_whole_is_no_success() -> None:
     case = header_fix()
     (patch,) = case.verdict.patches
     assert check(case.having(patches=(patch.model_copy(update={"refused": "no"}),)))["state"] == "warning"
+    told = check(case.having(patches=(patch, patch.model_copy(update={"refused": "no"}))))
+    assert told["description"].startswith("patch 2 of 2 does not apply: fixes F1")
+
+
+def test_a_run_that_was_interrupted_is_pending_unless_it_failed() -> None:
+    case = header_fix()
+    after = a_side(case.after.run.model_copy(update={"interrupted": True}))
+    case = Case(case.verdict, case.before, after)
+    assert check(case)["state"] == "pending"
+    assert check(case, ReportOptions(exit_code=ExitCode.FAILED))["state"] == "fail"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from matrix.findings.stored_run import StoredRun
+from matrix.record.run_model import Cell
 from matrix.record.states import State
 from matrix.verdict.baseline import KnownIssues, compare_with_baseline
 from reports import FORMATS, NO_OPTIONS, ReportOptions
@@ -129,6 +130,66 @@ def test_cells_that_could_not_be_tried_are_a_notification() -> None:
     (invocation,) = read(SARIF.render_run(a_side(alone(State.INFRA)), NO_OPTIONS))["invocations"]
     assert invocation["executionSuccessful"] is False
     assert "1 cell could not be tried" in json.dumps(invocation)
+
+
+def notes(text: str) -> tuple[bool, dict[str, str]]:
+    """Whether all was well, and what else is told, by name."""
+    (invocation,) = read(text)["invocations"]
+    told = invocation["toolExecutionNotifications"]
+    return invocation["executionSuccessful"], {
+        each["descriptor"]["id"]: each["message"]["text"] for each in told
+    }
+
+
+def test_a_patch_that_does_not_apply_is_a_notification() -> None:
+    case = header_fix()
+    (patch,) = case.verdict.patches
+    refused = patch.model_copy(update={"name": "0002.patch", "refused": "hunk 1 fails"})
+    text = SARIF.render_verdict(*case.having(patches=(patch, refused)).given, NO_OPTIONS)
+    is_well, told = notes(text)
+    assert not is_well
+    assert told["refused-patch"].startswith("0002.patch does not apply")
+    assert told["refused-patch"].endswith(": hunk 1 fails")
+    assert notes(SARIF.render_verdict(*case.given, NO_OPTIONS)) == (True, {})
+
+
+def test_cells_that_failed_without_a_finding_are_a_notification() -> None:
+    rows = [a_cell(symbols={"NR": str(n)}, state=State.FAIL) for n in range(5)]
+    warned = a_cell(symbols={"NR": "9"}, state=State.FAIL, diagnostics=[WARNING])
+    is_well, told = notes(SARIF.render_run(a_side(a_run([*rows, warned], [WARNING])), NO_OPTIONS))
+    assert not is_well
+    assert told["unexplained"].startswith("6 cells without a known finding, fail (")
+    assert told["unexplained"].endswith(" and 3 more")
+    explained = SARIF.render_run(a_side(alone(State.FAIL, GCC_ERROR)), NO_OPTIONS)
+    assert notes(explained) == (True, {})
+
+
+def test_cells_that_a_verdict_loses_are_a_notification() -> None:
+    before = alone(State.PASS)
+    lost = turned(before, a_cell(state=State.UNREACHABLE, reason="gone"), a_cell("s390"))
+    sides = a_side(turned(before, a_cell("s390"))), a_side(lost)
+    verdict = compare_with_baseline(*sides).verdict
+    assert "1 cell without a known finding, lost (gone)" in str(
+        notes(SARIF.render_verdict(verdict, *sides, NO_OPTIONS))
+    )
+    allowed = SARIF.render_verdict(verdict, *sides, ReportOptions(allow_lost=True))
+    assert notes(allowed) == (True, {})
+
+
+@pytest.mark.parametrize("cells", [[], [a_cell(state=State.EMPTY)]])
+def test_a_run_that_proves_nothing_says_so(cells: list[Cell]) -> None:
+    is_well, told = notes(SARIF.render_run(a_side(a_run(cells)), NO_OPTIONS))
+    assert (is_well, list(told)) == (False, ["unproven"])
+
+
+def test_what_is_not_known_to_be_new_is_not_told_as_new() -> None:
+    before = alone(State.TIMEOUT)
+    after = turned(before, alone(State.FAIL, GCC_ERROR).cells[0], diagnostics=[GCC_ERROR])
+    sides = a_side(before), a_side(after)
+    verdict = compare_with_baseline(*sides).verdict
+    (result,) = read(SARIF.render_verdict(verdict, *sides, NO_OPTIONS))["results"]
+    assert result["properties"]["outcome"] == "unknown"
+    assert "baselineState" not in result
 
 
 # --- limits

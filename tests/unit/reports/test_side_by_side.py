@@ -52,6 +52,15 @@ def data_of(before: StoredRun, after: StoredRun) -> list[Any]:
     return found
 
 
+def test_the_page_says_what_a_cell_became_wherever_it_marks_one() -> None:
+    """Though nothing is claimed by it: neither side was built."""
+    sides = a_side(alone(State.EMPTY)), a_side(newer(alone(State.UNREACHABLE)))
+    for data in data_of(*sides):
+        assert data["changes"] == [["unchanged", "unchanged: empty -> unreachable", "0"]]
+    for data in data_of(sides[0], a_side(newer(alone(State.EMPTY)))):
+        assert data["changes"] == []
+
+
 @pytest.mark.parametrize(
     ("before", "after", "mark", "words"),
     [
