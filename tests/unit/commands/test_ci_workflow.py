@@ -471,9 +471,35 @@ def test_images_of_another_kmatrix_are_built_anew(runner: Runner) -> None:
     assert runner.run("plan") == 0
     assert [words[0] for words in runner.said()] == ["images", "setup", "images", "plan"]
     assert (runner.place / "images.tar").read_text() == ""
+    if runner.forge == "github":
+        assert (runner.place / "outputs").read_text() == "new-images=yes\n"
+        (runner.place / "refuses").unlink()
+        assert runner.run("plan") == 0
+        assert (runner.place / "outputs").read_text().splitlines()[-1] == "new-images=no"
+
+
+def test_shards_have_the_images_of_their_plan() -> None:
+    """A key of GitHub's is never written again, so one that plan refused would be refused by every shard."""
+    jobs = load(render("github"))["jobs"]
+    steps = [step for step in jobs["plan"]["steps"] if step.get("with", {}).get("path") == "images.tar"]
+    (restored, saved), key = steps, "${{ steps.images.outputs.cache-primary-key }}"
+    prefix = restored["with"]["restore-keys"]
+    assert restored["with"]["key"] == prefix + "${{ github.run_id }}-${{ github.run_attempt }}"
+    assert saved["if"] == "steps.plan.outputs.new-images == 'yes'"
+    assert saved["with"]["key"] == key
+    assert [step.get("id") for step in jobs["plan"]["steps"] if "run" in step] == ["names", "plan"]
+    (taken,) = [step for step in jobs["shard"]["steps"] if step.get("with", {}).get("path") == "images.tar"]
+    assert taken["with"]["key"] == "${{ needs.plan.outputs.images }}"
+    chosen = jobs["plan"]["outputs"]["images"]
+    assert "steps.plan.outputs.new-images == 'yes' && steps.images.outputs.cache-primary-key" in chosen
+    assert chosen.endswith("|| steps.images.outputs.cache-matched-key }}")
 
 
 def test_a_plan_that_fails_fails_its_job(runner: Runner) -> None:
+    runner.end_with("images", 2)
+    assert runner.run("plan") == 2
+    assert [words[0] for words in runner.said()] == ["setup", "images"]
+    runner.end_with("images", 0)
     runner.end_with("plan", 2)
     assert runner.run("plan") == 2
     runner.end_with("setup", 1)
