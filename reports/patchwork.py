@@ -36,16 +36,24 @@ def render_patchwork_check(
 
 
 def find_report_url(given: str, environment: Mapping[str, str]) -> str:
-    """The address that was given, or that of the CI's job; empty where none is known. RequestError for what
-    is no address of a page, or is longer than Patchwork takes."""
-    url = given or environment.get("CI_JOB_URL", "") or _find_github_url(environment)
-    if url and not re.fullmatch(r"https?://[!-~]+", url):
-        raise RequestError(f"--report-url: {url!r} is no address of a page", "https://HOST/PATH")
-    if len(url) > PATCHWORK_URL:
+    """The address that was given, or that of the CI's job; empty where none is known, or where the CI's is
+    none that Patchwork takes. RequestError for one that was given and is no address of a page, or too
+    long."""
+    if not given:
+        found = environment.get("CI_JOB_URL", "") or _find_github_url(environment)
+        return found if _is_page(found) and len(found) <= PATCHWORK_URL else ""
+    if not _is_page(given):
+        raise RequestError(f"--report-url: {given!r} is no address of a page", "https://HOST/PATH")
+    if len(given) > PATCHWORK_URL:
         raise RequestError(
-            f"--report-url has {len(url)} characters, and may have {PATCHWORK_URL}", "name a shorter address"
+            f"--report-url has {len(given)} characters, and may have {PATCHWORK_URL}",
+            "name a shorter address",
         )
-    return url
+    return given
+
+
+def _is_page(url: str) -> bool:
+    return re.fullmatch(r"https?://[!-~]+", url) is not None
 
 
 def _find_github_url(environment: Mapping[str, str]) -> str:

@@ -31,7 +31,8 @@ from matrix.shards.shard_merge import check_shards, merge_records
 from matrix.shell_words import format_command
 from matrix.user_files import expand_user_path
 
-_FOLDERS = ("configs", "objects", "sources")
+_SOURCES = "sources"
+_FOLDERS = ("configs", "objects", _SOURCES)
 _CELLS = "cells"
 
 
@@ -129,17 +130,27 @@ def _copy_files(stored: RunDirectory, directory: Path) -> None:
     files = ForeignDirectory(stored.directory)
     for name in _list_named_files(stored):
         content = files.read_bytes(name, RECORD_LIMIT)
-        if content is None:
-            continue  # a run keeps some lists only
-        if hashlib.sha256(content).hexdigest() != Path(name).name:
-            raise RequestError(
-                f"{stored.directory / name} is damaged: it is not what its name says",
-                f"{format_command('./inv', 'run', '--resume', stored.name)} builds its cells again, "
-                "where the shard was built",
+        if content is None and name.startswith(f"{_SOURCES}/"):
+            continue  # a run keeps some of these lists only
+        if content is None or hashlib.sha256(content).hexdigest() != Path(name).name:
+            raise _build_loss(
+                stored, name, "is not there" if content is None else "is not what its name says"
             )
         _write_copy(directory / name, content)
+    for name in dict.fromkeys(cell.log for cell in stored.run.cells if cell.log):
+        if not files.read_bytes(name, RECORD_LIMIT):
+            raise _build_loss(stored, name, "is not there, or empty")
     for name in _list_cell_files(stored):
         _write_copy(directory / name, files.read_bytes(name, RECORD_LIMIT) or b"")
+
+
+def _build_loss(stored: RunDirectory, name: str, loss: str) -> RequestError:
+    """What its cells rest on is lost: after a power cut, or on the way from another machine."""
+    return RequestError(
+        f"{stored.directory / name} is damaged: it {loss}",
+        f"{format_command('./inv', 'run', '--resume', stored.name)} builds its cells again, where the shard "
+        "was built",
+    )
 
 
 def _list_named_files(stored: RunDirectory) -> Iterator[str]:

@@ -13,6 +13,8 @@ from matrix.user_files import expand_user_path, read_private_file
 DEFAULT_WAIT = "5m"
 _TOKEN_LIMIT = 64 * 2**10
 _LONGEST_PAUSE = 30.0
+_SHORTEST_ANSWER = 15.0
+"""Seconds that the last question may take when the time is over."""
 _LOST_AFTER = 4
 """Times in a row that the server does not know the submission: it is moved between folders meanwhile."""
 
@@ -69,9 +71,9 @@ def send_submission(request: SubmitRequest, document: str, show: Callable[[str, 
 
 def _await_processing(request: SubmitRequest, number: str) -> None:
     known, lost, problem = SubmissionStatus("not known", ""), 0, ""
-    for _ in _pause_longer(request.wait):
+    for left in _pause_longer(request.wait):
         try:
-            known = request.server.ask_status(number)
+            known = request.server.ask_status(number, max(left, _SHORTEST_ANSWER))
         except MachineError as error:
             problem = f"; {error}"  # a server may be restarted meanwhile
             continue
@@ -89,12 +91,12 @@ def _await_processing(request: SubmitRequest, number: str) -> None:
     )
 
 
-def _pause_longer(seconds: float) -> Iterator[None]:
-    """A pause before each turn, longer each time, until this time is over."""
+def _pause_longer(seconds: float) -> Iterator[float]:
+    """A pause before each turn, longer each time, until this time is over; how much of it is left."""
     end, pause = time.monotonic() + seconds, 1.0
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(pause, left))
-        yield
+        yield end - time.monotonic()
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 

@@ -1,6 +1,7 @@
 """The one door to HTTP servers: a request with a token, to one host, within limits of time and size."""
 
 import ipaddress
+import math
 import queue
 import re
 import threading
@@ -71,13 +72,16 @@ class HttpServer:
         cut is cut after that: of a token at the cut a part would be left."""
         return re.sub("".join(map(_match_escaped, self.token.text)), "[token]", text, flags=re.IGNORECASE)
 
-    def send_request(self, method: str, path: str, body: bytes | None = None) -> HttpAnswer:
+    def send_request(
+        self, method: str, path: str, body: bytes | None = None, seconds: float = math.inf
+    ) -> HttpAnswer:
         """What the server answers, redirects too: none is followed, so that no other host gets the token.
+        ``seconds``: a limit for all of it, where the server's own is longer.
 
         MachineError where it does not, in time, or with more than an answer may have.
         """
         try:
-            return _run_within(self.limits.whole, lambda: self._ask(method, path, body))
+            return _run_within(min(seconds, self.limits.whole), lambda: self._ask(method, path, body))
         except (requests.RequestException, HTTPError, OSError, queue.Empty) as error:
             raise MachineError(
                 f"{self.host} cannot be reached: {_describe_failure(error)}",

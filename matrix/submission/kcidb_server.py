@@ -1,6 +1,7 @@
 """What KCIDB's server, kcidb-restd, is asked, and what its answers mean."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -48,10 +49,10 @@ class KcidbServer:
             raise self._build_odd_answer(answer)
         return number
 
-    def ask_status(self, number: str) -> SubmissionStatus:
-        """What became of a submission. RequestError where the server refuses to say it, MachineError where it
-        fails."""
-        answer = self.http.send_request("GET", f"/status?id={number}")
+    def ask_status(self, number: str, seconds: float = math.inf) -> SubmissionStatus:
+        """What became of a submission, asked for so many seconds at most. RequestError where the server
+        refuses to say it, MachineError where it fails."""
+        answer = self.http.send_request("GET", f"/status?id={number}", seconds=seconds)
         said = _parse_answer(answer)
         status = said.get("status")
         if answer.status != HTTPStatus.NOT_FOUND or status != NOT_FOUND:

@@ -1,5 +1,6 @@
 """The consumers' own checks of files that kmatrix writes for them, as npm has them: see package.json."""
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -21,8 +22,11 @@ def install_packages() -> Path:
         pytest.skip("there is no npm on this machine: on Debian, apt-get install npm")
     installed = PACKAGES / ".package-lock.json"
     pins = _HERE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < pins.stat().st_mtime:
-        subprocess.run(["npm", "ci"], cwd=_HERE, check=True, capture_output=True, timeout=280)
+    # Tests run in several processes: the first installs, and the others wait for it.
+    with pins.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < pins.stat().st_mtime:
+            subprocess.run(["npm", "ci"], cwd=_HERE, check=True, capture_output=True, timeout=280)
     return PACKAGES
 
 

@@ -19,6 +19,7 @@ import tasks
 from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, render_workflow
 from matrix.commands.settings import GivenSettings
 from matrix.errors import RequestError
+from matrix.record.states import UNTRIED_STATES, State
 from tests.unit.reports.test_github_job import commands_of
 from tests.unit.test_readme import options, parsed
 from tests.validators import install_packages
@@ -222,7 +223,7 @@ out=
 while [ $# -gt 0 ]; do
     case $1 in
     --save) : >"$2" ;;
-    --out) mkdir -p "$2/cells"; echo "{}" >"$2/run.json" ;;
+    --out) mkdir -p "$2/cells"; printf '{"cells": [%s]}' "$(cat cells 2>/dev/null)" >"$2/run.json" ;;
     --load) [ ! -e refuses ] || exit 1 ;;
     esac
     shift
@@ -260,6 +261,11 @@ class Runner:
 
     def end_with(self, task: str, code: int) -> None:
         (self.place / f"code.{task}").write_text(str(code))
+
+    def leave_cells(self, *states: str) -> None:
+        """What runs have from now on."""
+        cells = [{"state": state, "stages": [{"state": "not-run"}]} for state in states]
+        (self.place / "cells").write_text(json.dumps(cells).strip("[]"))
 
     def said(self) -> list[list[str]]:
         """The words of every call of inv."""
@@ -415,6 +421,27 @@ def test_the_next_is_held_against_the_last_good_nightly(runner: Runner) -> None:
     assert not is_good(runner, 0)  # it may be of a patch
 
 
+@pytest.mark.parametrize("state", State)
+def test_a_first_run_is_good_only_where_all_was_tried(runner: Runner, state: State) -> None:
+    runner.leave_cells("fail", state)
+    assert is_good(runner, 100) == (state not in UNTRIED_STATES)
+    runner.leave_cells("fail", "pass")
+    runner.said()
+    assert is_good(runner, 100) == (state in UNTRIED_STATES)
+    assert not is_good(runner, 100)
+
+
+def test_a_baseline_that_is_not_whole_is_dropped(runner: Runner) -> None:
+    assert is_good(runner, 0)
+    (runner.place / "baseline/run.json").write_text('{"cells": [{"state": "not-run"}]}')
+    runner.said()
+    assert is_good(runner, 101)
+    (merged,) = [words for words in runner.said() if words[0] == "merge"]
+    assert "--baseline" not in merged
+    (runner.place / "baseline/run.json").unlink()
+    assert is_good(runner, 100)
+
+
 def test_a_baseline_of_another_request_is_not_taken(runner: Runner) -> None:
     assert is_good(runner, 0)
     runner.said()
@@ -444,9 +471,35 @@ def test_images_of_another_kmatrix_are_built_anew(runner: Runner) -> None:
     assert runner.run("plan") == 0
     assert [words[0] for words in runner.said()] == ["images", "setup", "images", "plan"]
     assert (runner.place / "images.tar").read_text() == ""
+    if runner.forge == "github":
+        assert (runner.place / "outputs").read_text() == "new-images=yes\n"
+        (runner.place / "refuses").unlink()
+        assert runner.run("plan") == 0
+        assert (runner.place / "outputs").read_text().splitlines()[-1] == "new-images=no"
+
+
+def test_shards_have_the_images_of_their_plan() -> None:
+    """A key of GitHub's is never written again, so one that plan refused would be refused by every shard."""
+    jobs = load(render("github"))["jobs"]
+    steps = [step for step in jobs["plan"]["steps"] if step.get("with", {}).get("path") == "images.tar"]
+    (restored, saved), key = steps, "${{ steps.images.outputs.cache-primary-key }}"
+    prefix = restored["with"]["restore-keys"]
+    assert restored["with"]["key"] == prefix + "${{ github.run_id }}-${{ github.run_attempt }}"
+    assert saved["if"] == "steps.plan.outputs.new-images == 'yes'"
+    assert saved["with"]["key"] == key
+    assert [step.get("id") for step in jobs["plan"]["steps"] if "run" in step] == ["names", "plan"]
+    (taken,) = [step for step in jobs["shard"]["steps"] if step.get("with", {}).get("path") == "images.tar"]
+    assert taken["with"]["key"] == "${{ needs.plan.outputs.images }}"
+    chosen = jobs["plan"]["outputs"]["images"]
+    assert "steps.plan.outputs.new-images == 'yes' && steps.images.outputs.cache-primary-key" in chosen
+    assert chosen.endswith("|| steps.images.outputs.cache-matched-key }}")
 
 
 def test_a_plan_that_fails_fails_its_job(runner: Runner) -> None:
+    runner.end_with("images", 2)
+    assert runner.run("plan") == 2
+    assert [words[0] for words in runner.said()] == ["setup", "images"]
+    runner.end_with("images", 0)
     runner.end_with("plan", 2)
     assert runner.run("plan") == 2
     runner.end_with("setup", 1)

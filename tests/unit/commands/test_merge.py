@@ -401,22 +401,38 @@ def test_a_damaged_file_of_a_shard_is_refused(desk: MergingDesk) -> None:
     assert "is damaged" in refuse(desk, first, other)
 
 
+@pytest.mark.parametrize("pattern", ["configs/*", "objects/*", "cells/**/build.log"])
+def test_a_file_of_a_shard_that_is_lost_is_refused(desk: MergingDesk, pattern: str) -> None:
+    first, other = desk.build(2)
+    path = next(other.directory.glob(pattern))
+    path.unlink()
+    assert "is not there" in refuse(desk, first, other)
+
+
+def test_an_empty_log_of_a_shard_is_refused(desk: MergingDesk) -> None:
+    first, other = desk.build(2)
+    next(other.directory.glob("cells/**/build.log")).write_text("")
+    assert "empty" in refuse(desk, first, other)
+
+
 def test_links_and_pipes_of_a_shard_lead_nowhere(desk: MergingDesk) -> None:
     first, other = desk.build(2)
     logs = sorted(other.directory.glob("cells/**/build.log"))
     secret = desk.place / "secret"
     secret.write_text("secret")
-    logs[0].unlink()
-    logs[0].symlink_to(secret)
+    (logs[0].parent / "link").symlink_to(secret)
     os.mkfifo(logs[1].parent / "pipe")
     merged = desk.merge(first, other)
     copied = [path for path in merged.directory.rglob("*") if path.is_file()]
     assert all("secret" not in path.read_text(errors="replace") for path in copied)
-    config = next((other.directory / "configs").iterdir())
-    config.unlink()
-    config.symlink_to(secret)
-    with pytest.raises(ForeignFileError, match="link"):
-        desk.merge(first, other)
+    for path in (logs[0], next((first.directory / "configs").iterdir())):
+        text = path.read_text()
+        path.unlink()
+        path.symlink_to(secret)
+        with pytest.raises(ForeignFileError, match="link"):
+            desk.merge(first, other)
+        path.unlink()
+        path.write_text(text)
 
 
 # On a make that reads a tree

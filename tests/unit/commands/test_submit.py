@@ -1,6 +1,7 @@
 """`./inv submit`: what is sent, what is asked afterwards and how long, what a user is told, and no token."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 import tasks
 from matrix.commands import submit
 from matrix.findings.stored_run import StoredRun
+from matrix.submission.http_door import HttpAnswer, HttpServer
 from matrix.verdict.comparison import compare_runs
 from tests.fakes.kcidb_daemon import TOKEN, KcidbDaemon, KcidbRequest, Reply, check_submission, run_daemon
 from tests.fakes.runs import the_story
@@ -169,6 +171,24 @@ def test_it_asks_again_and_more_seldom(
     assert submit_run() == 0
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     assert "is processed" in capsys.readouterr().out
+
+
+def test_no_answer_is_waited_for_much_longer_than_the_time(
+    submit_run: Callable[..., int], daemon: KcidbDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float] = []
+    send = HttpServer.send_request
+
+    def send_noted(
+        server: HttpServer, method: str, path: str, body: bytes | None = None, seconds: float = math.inf
+    ) -> HttpAnswer:
+        limits.append(seconds)
+        return send(server, method, path, body, seconds)
+
+    monkeypatch.setattr(HttpServer, "send_request", send_noted)
+    daemon.replies["GET /status"] = [status("ready")]
+    assert submit_run("--wait", "100s") == 2
+    assert limits == [math.inf, 99, 97, 93, 85, 69, 39, 15, 15]
 
 
 def test_a_server_that_fails_meanwhile_is_asked_again(

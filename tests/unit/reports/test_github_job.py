@@ -13,7 +13,7 @@ import tasks
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
-from matrix.verdict.baseline import compare_with_baseline
+from matrix.verdict.baseline import KnownIssues, compare_with_baseline
 from matrix.verdict.verdict_model import VerdictPatch
 from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.format_outputs import parse_format_outputs
@@ -188,6 +188,17 @@ def test_the_outputs_tell_state_counts_findings_and_the_page() -> None:
     assert told["new-findings"] == "1"
     assert "weak declaration" in told["new-finding-titles"]
     assert told["report"] == str(stored.directory / "report.html")
+
+
+def test_without_a_baseline_what_is_known_is_a_notice_and_not_new() -> None:
+    stored = a_side(alone(State.FAIL, CLANG_ERROR))
+    options = ReportOptions(known_issues=KnownIssues({"F1": "vfio-weak"}, {}, ()))
+    (told,) = annotate(stored, options)
+    assert (told[0], told[1]["title"]) == ("notice", "F1 is known: vfio-weak")
+    outputs = outputs_of(stored, options)
+    assert (outputs["state"], outputs["new-findings"], outputs["new-finding-titles"]) == ("passed", "0", "")
+    expired = ReportOptions(known_issues=KnownIssues({}, {"vfio-weak": ("F1",)}, ()))
+    assert (annotate(stored, expired)[0][0], outputs_of(stored, expired)["new-findings"]) == ("error", "1")
 
 
 def test_the_state_is_that_of_the_exit_code() -> None:

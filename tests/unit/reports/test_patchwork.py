@@ -171,6 +171,24 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         find_report_url(url, {})
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"CI_JOB_URL": "https://gitlab.example.org/" + "group/" * 40},
+        {"CI_JOB_URL": "gitlab/-/jobs/1"},
+        {"CI_JOB_URL": "https://gitlab.example.org/ü"},
+        {
+            "GITHUB_SERVER_URL": "https://github.example.org",
+            "GITHUB_REPOSITORY": "a" * 200,
+            "GITHUB_RUN_ID": "1",
+        },
+    ],
+)
+def test_an_address_that_nobody_gave_is_left_out_where_it_is_of_no_use(environment: dict[str, str]) -> None:
+    assert find_report_url("", environment) == ""
+    assert find_report_url("https://a/b", environment) == "https://a/b"
+
+
 def test_an_address_that_is_too_long_is_refused() -> None:
     with pytest.raises(RequestError, match=re.escape("has 208 characters, and may have 200")):
         find_report_url("https://" + "a" * 200, {})

@@ -311,3 +311,13 @@ def test_what_is_no_token_is_refused_and_not_repeated(text: str) -> None:
 def test_an_empty_token_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="KMATRIX_TOKEN is empty"):
         parse_token(text, "KMATRIX_TOKEN")
+
+
+def test_a_question_may_have_less_time_than_the_server() -> None:
+    drops = [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *[b"x"] * 20]
+    started = time.monotonic()
+    with serve_bytes(*drops, pause=0.2) as address:
+        server = HttpServer(address, BearerToken(TOKEN), HttpLimits())
+        with pytest.raises(MachineError, match="does not answer in time"):
+            server.send_request("GET", "/status", seconds=0.5)
+        assert time.monotonic() - started < 3
