@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 import tasks
+from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
@@ -401,6 +402,39 @@ def test_nor_is_what_a_build_prints_while_it_runs(
     monkeypatch.setattr(tasks, "run_matrix", build)
     assert run_task("run", "--format", "github") == 0
     assert commands_of(capsys.readouterr().out) == ["warning"]
+
+
+def test_the_outputs_have_the_code_that_a_verification_made_worse(
+    workflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> ExitCode:
+        raise MachineError("the images changed")
+
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    words = "run", "--verify", "1.0", "--format", "github", "--format", f"junit={tmp_path}/junit.xml"
+    for verify, code, state in (
+        (lambda *_: ExitCode.PASSED, 0, "passed"),
+        (lambda *_: ExitCode.BUG, 70, "bug"),
+        (fail, 2, "machine-fault"),
+    ):
+        (workflow / OUTPUT).unlink(missing_ok=True)
+        monkeypatch.setattr(tasks, "verify_run", verify)
+        assert run_task(*words) == code
+        assert read_outputs((workflow / OUTPUT).read_text())["state"] == state
+        assert ("<error" in (tmp_path / "junit.xml").read_text()) == (code != 0)
+
+
+def test_what_a_broken_off_verification_leaves_is_written(
+    workflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> ExitCode:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    monkeypatch.setattr(tasks, "verify_run", stop)
+    (workflow / OUTPUT).unlink(missing_ok=True)
+    assert run_task("run", "--verify", "1.0", "--format", "github") == 130
+    assert read_outputs((workflow / OUTPUT).read_text())["run"]
 
 
 @pytest.mark.usefixtures("workflow")
