@@ -178,10 +178,13 @@ def run(
         with display_progress(console) as emit:
             stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
         code, result = _report_run(stored, baseline_options, profile, console)
-    outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
     # Last: what the run itself found is told however this ends.
-    with outputs.guard_display(console):
-        return choose_worse_code(code, _verify_run(profile, stored, console))
+    try:
+        with outputs.guard_display(console):
+            code = choose_worse_code(code, _verify_run(profile, stored, console))
+    finally:
+        outputs.write_run(stored, replace(_build_report_options(result), exit_code=code))
+    return code
 
 
 def _report_run(
@@ -240,10 +243,10 @@ def merge(
     return code
 
 
-def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> int:
+def _verify_run(profile: Profile, stored: StoredRun, console: Console) -> ExitCode:
     with survive_failures("what verifies the run"), display_progress(console) as emit:
         return verify_run(profile, stored, emit)
-    return ExitCode.PASSED  # what failed has an exit code of its own
+    return ExitCode.MACHINE_FAULT  # as what failed counts
 
 
 @define_task(

@@ -1,7 +1,9 @@
 """The exit codes: their numbers, their meaning, and which one is returned when several apply."""
 
 from enum import IntEnum
-from typing import Self
+from typing import Self, TypeVar
+
+_Code = TypeVar("_Code", bound=int)
 
 
 class ExitCode(IntEnum):
@@ -48,7 +50,7 @@ def choose_exit_code(
     return next(code for code, held in zip(LADDER, holds, strict=True) if held)
 
 
-def choose_worse_code(*codes: int) -> int:
+def choose_worse_code(*codes: _Code) -> _Code:
     """The code that stands first in the ladder; one that is not there wins: of a bug, of a shell."""
     order: list[int] = list(LADDER)
     return min(codes, key=lambda code: order.index(code) if code in order else -1)

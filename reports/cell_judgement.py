@@ -4,10 +4,11 @@ A run by itself fails where the tree was refused. Against a baseline, and in a v
 lost is a failure, as it is for the exit code: what failed before is skipped, and says so.
 """
 
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
+from matrix.exit_codes import ExitCode
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell
@@ -62,6 +63,21 @@ def judge_run_cells(
     if regression is not None:
         return _judge_regression(stored, regression, known_issues)
     return {cell.id: _judge_state(stored, cell, known_issues) for cell in stored.run.cells}
+
+
+def judge_outcome(code: ExitCode, judged: Iterable[CellJudgement]) -> CellJudgement | None:
+    """What the exit code says, where it is not 0 and none of these failed or could not be tried."""
+    is_told = any(each.kind in (JudgementKind.FAILED, JudgementKind.ERROR) for each in judged)
+    if code is ExitCode.PASSED or is_told:
+        return None
+    has_failed = code in (ExitCode.FAILED, ExitCode.WARNED)
+    kind = JudgementKind.FAILED if has_failed else JudgementKind.ERROR
+    return CellJudgement(kind, format_code_name(code), f"exit code {code:d}: {code.meaning}")
+
+
+def format_code_name(code: ExitCode) -> str:
+    """``machine-fault``."""
+    return code.name.lower().replace("_", "-")
 
 
 def _judge_state(stored: StoredRun, cell: Cell, known_issues: KnownIssues) -> CellJudgement:

@@ -31,26 +31,30 @@ def _judge_verdict(verdict: Verdict, after: StoredRun, options: ReportOptions) -
 
 
 def _render_junit(stored: StoredRun, options: ReportOptions) -> str:
-    return render_junit(stored, _judge_run(stored, options))
+    return render_junit(stored, _judge_run(stored, options), options.compute_run_code(stored))
 
 
 def _render_verdict_junit(verdict: Verdict, _: StoredRun, after: StoredRun, options: ReportOptions) -> str:
-    return render_verdict_junit(verdict, after, _judge_verdict(verdict, after, options))
+    code = options.compute_verdict_code(verdict)
+    return render_verdict_junit(verdict, after, _judge_verdict(verdict, after, options), code)
 
 
 def _render_github(stored: StoredRun, options: ReportOptions) -> str:
-    return render_run_annotations(stored, options.regression, _judge_run(stored, options))
+    code, known = options.compute_run_code(stored), options.known_issues
+    return render_run_annotations(stored, options.regression, _judge_run(stored, options), code, known)
 
 
 def _render_verdict_github(
     verdict: Verdict, before: StoredRun, after: StoredRun, options: ReportOptions
 ) -> str:
-    return render_verdict_annotations(verdict, before, after, _judge_verdict(verdict, after, options))
+    code = options.compute_verdict_code(verdict)
+    return render_verdict_annotations(verdict, before, after, _judge_verdict(verdict, after, options), code)
 
 
 def _render_run_outputs(stored: StoredRun, options: ReportOptions) -> str:
     new = options.regression.new_findings if options.regression else None
-    return render_run_outputs(stored, options.compute_run_code(stored), new, _judge_run(stored, options))
+    code, judged = options.compute_run_code(stored), _judge_run(stored, options)
+    return render_run_outputs(stored, code, new, judged, options.known_issues)
 
 
 def _render_verdict_outputs(verdict: Verdict, _: StoredRun, after: StoredRun, options: ReportOptions) -> str:

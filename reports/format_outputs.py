@@ -12,7 +12,7 @@ from rich.console import Console
 
 from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
-from matrix.record.run_directory import is_record_file
+from matrix.record.run_directory import RUN_FOLDERS, is_record_file
 from matrix.side_failures import survive_failures
 from matrix.user_files import append_user_file, check_output_file, expand_user_path, write_user_file
 from matrix.verdict.verdict_model import Verdict
@@ -80,7 +80,7 @@ class FormatOutputs:
         for output in self.outputs:
             if output.file is None:
                 continue
-            file = _check_file(output.file, str(output), out)
+            file = _check_file(output.file, output, out)
             if file in seen:
                 raise RequestError(
                     f"--format {output}: {seen[file].name} goes into this file",
@@ -154,13 +154,23 @@ def _tell(note: str) -> None:
     print_line(Console(stderr=True), f"kmatrix: {note}")
 
 
-def _check_file(path: Path, label: str, out: str | None) -> Path:
+def _check_file(path: Path, output: FormatOutput, out: str | None) -> Path:
     directory = expand_user_path(out).absolute() if out else None
     if is_record_file(path, directory):
-        raise RequestError(f"--format {label}: this is a file of the run's record", "name another file")
+        raise RequestError(f"--format {output}: this is a file of the run's record", "name another file")
+    if path == directory or (path.parent == directory and path.name in RUN_FOLDERS):
+        raise RequestError(f"--format {output}: this is a directory of the run's", "name a file")
     if path.parent == directory:
+        _check_own_report(path, output)
         return path  # the run makes it
-    return check_output_file(path, f"--format {label}")
+    return check_output_file(path, f"--format {output}")
+
+
+def _check_own_report(path: Path, output: FormatOutput) -> None:
+    """RequestError for another format's file that a run always has: it would be replaced."""
+    owners = [name for name, row in FORMATS.items() if row.run_file == path.name]
+    if owners and output.name not in owners:
+        raise RequestError(f"--format {output}: the run's {owners[0]} goes into this file", "name another")
 
 
 def parse_format_outputs(words: Sequence[str]) -> FormatOutputs:

@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from matrix.diagnostics.diagnostic import BuildLog, Diagnostic
+from matrix.exit_codes import ExitCode
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
-from matrix.verdict.baseline import Regression
+from matrix.verdict.baseline import KnownIssues, Regression
 from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict, VerdictPatch
 from reports import finding_text, limits
-from reports.cell_judgement import CellJudgement, JudgementKind
+from reports.cell_judgement import CellJudgement, JudgementKind, judge_outcome
 from reports.changes import RunChanges
 from reports.formatting import format_count, join_first
 from reports.log_text import LogView
@@ -47,22 +48,36 @@ def _annotate_diagnostic(view: LogView, diagnostic: Diagnostic) -> Annotation:
     return Annotation(diagnostic.severity, title, lines, *place)
 
 
-def render_run_annotations(stored: StoredRun, regression: Regression | None, judged: _Judgements) -> str:
-    """A line for each finding, or for each that is new since a baseline, and for cells that none explains."""
+def render_run_annotations(
+    stored: StoredRun,
+    regression: Regression | None,
+    judged: _Judgements,
+    code: ExitCode,
+    known_issues: KnownIssues,
+) -> str:
+    """A line for each finding, a notice for one that is known, or for each that is new since a baseline; for
+    cells that none explains; and for an exit code that none of them does."""
     findings = stored.findings.findings
     if regression is not None:
         new = {name for row in regression.new_findings if row.after for name in row.after.ids}
         findings = tuple(each for each in findings if each.id in new)
     told = [
-        _annotate_finding(stored, each, "error" if each.is_error else "warning", each.id, PatchPlaces())
+        _annotate_finding(stored, each, *_classify_finding(each, known_issues), PatchPlaces())
         for each in findings
     ]
     named = {name for each in findings if each.is_error for name in each.cells}
-    return _render([*told, *_annotate_cells(judged, named)])
+    return _render([*told, *_annotate_cells(judged, named), *_annotate_outcome(judged, code)])
+
+
+def _classify_finding(finding: Finding, known_issues: KnownIssues) -> tuple[AnnotationKind, str]:
+    row = known_issues.excused_by.get(finding.id)
+    if row is not None:
+        return "notice", f"{finding.id} is known: {row}"
+    return "error" if finding.is_error else "warning", finding.id
 
 
 def render_verdict_annotations(
-    verdict: Verdict, before: StoredRun, after: StoredRun, judged: _Judgements
+    verdict: Verdict, before: StoredRun, after: StoredRun, judged: _Judgements, code: ExitCode
 ) -> str:
     """A line for each patch that does not apply; for each finding that is new, not fixed though that was
     asked for, or fixed, those in the lines of the patch first; and for cells that none explains."""
@@ -77,7 +92,9 @@ def render_verdict_annotations(
             told.append(_annotate_finding(side, finding, kind, f"{finding.id} {word}", places))
             named |= _list_new_cells(change) if kind == "error" else set()
     told.sort(key=lambda each: places.rank(each.file, each.line))
-    return _render([*_annotate_refusals(verdict.patches), *told, *_annotate_cells(judged, named)])
+    told = [*_annotate_refusals(verdict.patches), *told]
+    outcome = [] if any(each.kind == "error" for each in told) else _annotate_outcome(judged, code)
+    return _render([*told, *_annotate_cells(judged, named), *outcome])
 
 
 def _annotate_refusals(patches: Iterable[VerdictPatch]) -> Iterator[Annotation]:
@@ -157,6 +174,12 @@ def _annotate_cells(judged: _Judgements, named: Collection[str]) -> Iterator[Ann
     for each, names in groups.items():
         shown = join_first(names, limits.LOG_OBJECTS, " and ")
         yield Annotation("error", f"{format_count(len(names), 'cell')}: {each.label}", [each.message, shown])
+
+
+def _annotate_outcome(judged: _Judgements, code: ExitCode) -> Iterator[Annotation]:
+    outcome = judge_outcome(code, judged.values())
+    if outcome:
+        yield Annotation("error", outcome.label, [outcome.message])
 
 
 def _render(annotations: Iterable[Annotation]) -> str:

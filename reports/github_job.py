@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text, replace_controls
-from matrix.verdict.baseline import Regression
+from matrix.verdict.baseline import KnownIssues, Regression
 from matrix.verdict.gates import is_added_cell_error
 from matrix.verdict.verdict_model import FindingChange, Verdict
 from reports.baseline_view import BaselineView
-from reports.cell_judgement import CellJudgement, JudgementKind
+from reports.cell_judgement import CellJudgement, JudgementKind, format_code_name
 from reports.changes import RunChanges
 from reports.limits import (
     MARKDOWN,
@@ -92,9 +92,11 @@ def render_run_outputs(
     code: ExitCode,
     new: Iterable[FindingChange] | None,
     judged: Mapping[str, CellJudgement],
+    known_issues: KnownIssues,
 ) -> str:
-    """The step's outputs. ``new`` are the findings that are new since a baseline; without one, all are."""
-    findings = stored.findings.findings
+    """The step's outputs. ``new`` are the findings that are new since a baseline; without one, all are that
+    are not known."""
+    findings = (each for each in stored.findings.findings if each.id not in known_issues.excused_by)
     titles = [f"{each.id} {each.title}" for each in findings] if new is None else list(map(_name_change, new))
     return _render_outputs(_collect_outputs(stored, code, titles, judged))
 
@@ -116,7 +118,7 @@ def _collect_outputs(
     more = len(titles) - STEP_OUTPUT_FINDINGS
     shown = [clean_text(title) for title in titles[:STEP_OUTPUT_FINDINGS]]
     return {
-        "state": code.name.lower().replace("_", "-"),
+        "state": format_code_name(code),
         "run": stored.run.id,
         "report": str(stored.directory.absolute() / "report.html"),
         "cells": str(len(stored.run.cells)),

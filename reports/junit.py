@@ -10,11 +10,12 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.sax import saxutils
 
+from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import replace_controls
 from matrix.record.run_model import Cell, Run
 from matrix.verdict.verdict_model import FixCheck, Verdict, VerdictPatch
-from reports.cell_judgement import CellJudgement, JudgementKind
+from reports.cell_judgement import CellJudgement, JudgementKind, judge_outcome
 from reports.finding_text import format_diagnostic
 from reports.formatting import format_count, shorten_line
 from reports.limits import JUNIT_DETAIL_BYTES, JUNIT_MESSAGES, LINE_LENGTH
@@ -38,18 +39,20 @@ class _Case(NamedTuple):
     details: tuple[str, ...] = ()
 
 
-def render_junit(stored: StoredRun, results: Mapping[str, CellJudgement]) -> str:
-    """The whole file. ``results`` are those of the run's cells, by id."""
-    return _render_cases(stored.run, _list_cases(stored, results))
+def render_junit(stored: StoredRun, results: Mapping[str, CellJudgement], code: ExitCode) -> str:
+    """The whole file. ``results`` are those of the run's cells, by id. Where none of them says why the exit
+    code is not 0, a case of the run's own does."""
+    return _render_cases(stored.run, [*_list_cases(stored, results)], code)
 
 
-def render_verdict_junit(verdict: Verdict, after: StoredRun, results: Mapping[str, CellJudgement]) -> str:
+def render_verdict_junit(
+    verdict: Verdict, after: StoredRun, results: Mapping[str, CellJudgement], code: ExitCode
+) -> str:
     """The same of a verdict, on the cells of its after-run; each finding that was to be fixed is a case, and
     each patch."""
     fixes = [_Case("fixes", check.finding, _judge_fix(check)) for check in verdict.fixes]
-    return _render_cases(
-        after.run, [*fixes, *_list_patch_cases(verdict.patches), *_list_cases(after, results)]
-    )
+    cases = [*fixes, *_list_patch_cases(verdict.patches), *_list_cases(after, results)]
+    return _render_cases(after.run, cases, code)
 
 
 def _list_patch_cases(patches: Iterable[VerdictPatch]) -> Iterator[_Case]:
@@ -100,7 +103,9 @@ def _list_details(run: Run, cell: Cell) -> tuple[str, ...]:
     return tuple(shorten_line(line, LINE_LENGTH) for line in lines)
 
 
-def _render_cases(run: Run, cases: Iterable[_Case]) -> str:
+def _render_cases(run: Run, cases: Sequence[_Case], code: ExitCode) -> str:
+    outcome = judge_outcome(code, (case.result for case in cases))
+    cases = [*cases, *([_Case("run", "outcome", outcome)] if outcome else [])]
     root = ElementTree.Element("testsuites", name=replace_controls(run.id))
     ordered = sorted(cases, key=lambda case: case.suite)
     for suite, members in groupby(ordered, key=lambda case: case.suite):

@@ -24,6 +24,7 @@ from reports import finding_text
 from reports.cell_judgement import CellJudgement, JudgementKind
 from reports.changes import RunChanges
 from reports.formatting import format_count, join_first
+from reports.kcidb_issues import list_issues
 from reports.limits import LOG_OBJECTS, SARIF_BYTES, SARIF_PLACES, SARIF_RESULTS
 from reports.summary import format_warning_flag
 
@@ -99,8 +100,8 @@ def _render(
     positions = {rule["id"]: number for number, rule in enumerate(rules)}
     results: list[SarifObject] = []
     room = SARIF_BYTES - _measure(rules)
-    for each in reported[:SARIF_RESULTS]:
-        result = _build_result(each, positions, known_issues)
+    for each, fingerprints in zip(reported[:SARIF_RESULTS], _list_fingerprints(reported), strict=False):
+        result = _build_result(each, positions, known_issues) | {"partialFingerprints": fingerprints}
         room -= _measure(result)
         if room < 0:
             break
@@ -236,7 +237,6 @@ def _build_result(each: _Reported, positions: Mapping[str, int], known_issues: K
         "level": "error" if finding.is_error else "warning",
         "message": {"text": _format_message(each)},
         "locations": places[:1] or [_build_logical_location(each)],
-        "partialFingerprints": _build_fingerprints(finding),
         "properties": {
             "finding": finding.id,
             "keys": [clean_text(key) for key in finding.keys[:SARIF_PLACES]],
@@ -264,12 +264,18 @@ def _format_message(each: _Reported) -> str:
     return words.translate(_MESSAGE_CHARACTERS)
 
 
-def _build_fingerprints(finding: Finding) -> dict[str, str]:
-    """The finding's first key: it holds across lines, compilers and runs."""
-    key = min(finding.own_keys or finding.keys, default=finding.title)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    # The second is what GitHub matches alerts by; its own would change with the line.
-    return {"kmatrixKey/v1": digest[:32], "primaryLocationLineHash": f"{digest[:16]}:1"}
+def _list_fingerprints(reported: Sequence[_Reported]) -> Iterator[dict[str, str]]:
+    """Of each finding, from the key that KCIDB's id is made of: it holds across lines and runs, and where it
+    quotes a line of source across compilers. Findings of one key are told apart by their order."""
+    issues = iter(list_issues([each.finding for each in reported if each.finding.own_keys], 0))
+    seen: dict[str, int] = {}
+    for each in reported:
+        key = next(issues).key if each.finding.own_keys else each.finding.title
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        seen[digest] = seen.get(digest, 0) + 1
+        # The second is what GitHub matches alerts by; its own would change with the line.
+        line_hash = f"{digest[:16]}:{seen[digest]}"
+        yield {"kmatrixKey/v1": digest[:32], "primaryLocationLineHash": line_hash}
 
 
 def _list_places(each: _Reported) -> Iterator[SarifObject]:

@@ -34,6 +34,8 @@ _WRITTEN_NAMES = (RUN_FILE, "findings.json", "report.*", "verdict.*", "mail*")
 """What is written into a run's directory as a whole: its record, findings and reports, and a verdict's."""
 REQUEST_FILE = "request.json"
 """What a verdict was asked for, in the directory of its runs."""
+RUN_FOLDERS = frozenset({"cells", "configs", "objects", "sources"})
+"""What a run's directory has directories of."""
 _RECORD_NAMES = frozenset({RUN_FILE, JOURNAL_FILE, REQUEST_FILE, "findings.json", "verdict.json"})
 
 

@@ -121,6 +121,24 @@ def test_a_file_in_the_directory_that_the_run_will_make_is_taken(tmp_path: Path)
     assert "there is no directory" in str(refuse(f"junit={out}/deeper/j.xml", out=out))
 
 
+@pytest.mark.parametrize("name", ["", "cells", "configs", "objects", "sources"])
+def test_a_directory_that_the_run_will_make_is_no_file(tmp_path: Path, name: str) -> None:
+    out = str(tmp_path / "new")
+    assert "this is a directory of the run's" in str(refuse(f"junit={Path(out, name)}", out=out))
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"), [("report.html", "html"), ("report.md", "markdown"), ("report.txt", "text")]
+)
+def test_no_report_that_a_run_always_has_is_replaced_by_another(
+    tmp_path: Path, name: str, owner: str
+) -> None:
+    out = str(tmp_path / "new")
+    assert f"the run's {owner} goes into this file" in str(refuse(f"junit={out}/{name}", out=out))
+    parse_format_outputs([f"{owner}={out}/{name}"]).check_files(out)
+    parse_format_outputs([f"junit={tmp_path}/{name}"]).check_files(out)
+
+
 def test_a_directory_that_may_not_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 import tasks
+from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
-from matrix.verdict.baseline import compare_with_baseline
+from matrix.verdict.baseline import KnownIssues, compare_with_baseline
 from matrix.verdict.verdict_model import VerdictPatch
 from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.format_outputs import parse_format_outputs
@@ -188,6 +189,17 @@ def test_the_outputs_tell_state_counts_findings_and_the_page() -> None:
     assert told["new-findings"] == "1"
     assert "weak declaration" in told["new-finding-titles"]
     assert told["report"] == str(stored.directory / "report.html")
+
+
+def test_without_a_baseline_what_is_known_is_a_notice_and_not_new() -> None:
+    stored = a_side(alone(State.FAIL, CLANG_ERROR))
+    options = ReportOptions(known_issues=KnownIssues({"F1": "vfio-weak"}, {}, ()))
+    (told,) = annotate(stored, options)
+    assert (told[0], told[1]["title"]) == ("notice", "F1 is known: vfio-weak")
+    outputs = outputs_of(stored, options)
+    assert (outputs["state"], outputs["new-findings"], outputs["new-finding-titles"]) == ("passed", "0", "")
+    expired = ReportOptions(known_issues=KnownIssues({}, {"vfio-weak": ("F1",)}, ()))
+    assert (annotate(stored, expired)[0][0], outputs_of(stored, expired)["new-findings"]) == ("error", "1")
 
 
 def test_the_state_is_that_of_the_exit_code() -> None:
@@ -390,6 +402,39 @@ def test_nor_is_what_a_build_prints_while_it_runs(
     monkeypatch.setattr(tasks, "run_matrix", build)
     assert run_task("run", "--format", "github") == 0
     assert commands_of(capsys.readouterr().out) == ["warning"]
+
+
+def test_the_outputs_have_the_code_that_a_verification_made_worse(
+    workflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> ExitCode:
+        raise MachineError("the images changed")
+
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    words = "run", "--verify", "1.0", "--format", "github", "--format", f"junit={tmp_path}/junit.xml"
+    for verify, code, state in (
+        (lambda *_: ExitCode.PASSED, 0, "passed"),
+        (lambda *_: ExitCode.BUG, 70, "bug"),
+        (fail, 2, "machine-fault"),
+    ):
+        (workflow / OUTPUT).unlink(missing_ok=True)
+        monkeypatch.setattr(tasks, "verify_run", verify)
+        assert run_task(*words) == code
+        assert read_outputs((workflow / OUTPUT).read_text())["state"] == state
+        assert ("<error" in (tmp_path / "junit.xml").read_text()) == (code != 0)
+
+
+def test_what_a_broken_off_verification_leaves_is_written(
+    workflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> ExitCode:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    monkeypatch.setattr(tasks, "verify_run", stop)
+    (workflow / OUTPUT).unlink(missing_ok=True)
+    assert run_task("run", "--verify", "1.0", "--format", "github") == 130
+    assert read_outputs((workflow / OUTPUT).read_text())["run"]
 
 
 @pytest.mark.usefixtures("workflow")

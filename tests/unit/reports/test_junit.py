@@ -206,7 +206,9 @@ def test_lost_cells_that_are_allowed_are_skipped() -> None:
     row, verdict = FORMATS["junit"], compare_runs(*sides)
     assert set(outcomes(row.render_verdict(verdict, *sides, NO_OPTIONS)).values()) == {Failure}
     allowed = row.render_verdict(verdict, *sides, ReportOptions(allow_lost=True))
-    assert set(outcomes(allowed).values()) == {Skipped}
+    told = outcomes(allowed)
+    assert told.pop("run/outcome") is Error  # nothing is left that proves anything
+    assert set(told.values()) == {Skipped}
 
 
 def test_a_new_error_of_a_verdict_in_a_cell_that_failed_already_fails() -> None:
@@ -250,6 +252,29 @@ def assert_told_alike(
     check = json.loads(FORMATS["patchwork"].render_verdict(*sides))
     assert check["state"] == state
     assert "breaks nothing" not in check["description"] or state == "warning"
+
+
+def test_an_exit_code_that_no_cell_explains_is_a_case_of_its_own() -> None:
+    warned = a_side(alone(State.WARN, WARNING))
+    empty, none = a_side(alone(State.EMPTY)), a_side(a_run([]))
+    stopped = a_side(alone(State.PASS).model_copy(update={"interrupted": True}))
+    for stored, code, kind in (
+        (warned, ExitCode.WARNED, Failure),
+        (warned, ExitCode.BUG, Error),
+        (empty, None, Error),
+        (none, None, Error),
+        (stopped, None, Error),
+    ):
+        options = ReportOptions(exit_code=code)
+        told = outcomes(render(stored, options))
+        assert told.pop("run/outcome") is kind
+        assert not {Failure, Error} & {*told.values()}
+        assert "::error" in FORMATS["github"].render_run(stored, options)
+    sides = compare_runs(empty, empty), empty, empty
+    assert outcomes(FORMATS["junit"].render_verdict(*sides, NO_OPTIONS))["run/outcome"] is Error
+    assert "::error" in FORMATS["github"].render_verdict(*sides, NO_OPTIONS)
+    assert "run/outcome" not in outcomes(render(warned))
+    assert "run/outcome" not in outcomes(render(a_side(all_states())))
 
 
 def test_what_the_run_before_has_elsewhere_is_not_new_in_another_cell() -> None:
@@ -308,6 +333,9 @@ def assert_agrees(text: str, code: ExitCode) -> None:
     elif code is ExitCode.MACHINE_FAULT:
         assert seen[Error]
         assert not seen[Failure]
+    elif code is ExitCode.WRONG_REQUEST:
+        assert outcomes(text)["run/outcome"] is Error
+        assert (seen[Error], seen[Failure]) == (1, 0)
     else:
         assert not seen[Failure]
         assert not seen[Error]

@@ -74,6 +74,26 @@ def test_findings_have_different_fingerprints() -> None:
     assert len({json.dumps(each["partialFingerprints"]) for each in told}) == len(told) > 50
 
 
+def test_the_fingerprint_holds_when_another_compiler_agrees() -> None:
+    story = the_story()
+    gcc = story.model_copy(
+        update={"cells": tuple(cell for cell in story.cells if cell.toolchain.startswith("gcc"))}
+    )
+    (one,), (both,) = (results(a_side(run)) for run in (gcc, story))
+    assert (one["properties"]["cells"], both["properties"]["cells"]) == (1, 2)
+    assert one["partialFingerprints"] == both["partialFingerprints"]
+
+
+def test_findings_of_one_key_are_two_alerts() -> None:
+    """One line, in cells that no condition joins."""
+    stored = a_side(alone(State.FAIL, GCC_ERROR))
+    (finding,) = stored.findings.findings
+    findings = stored.findings.model_copy(update={"findings": (finding, finding)})
+    stored.__dict__["findings"] = findings
+    hashes = [each["partialFingerprints"]["primaryLocationLineHash"] for each in results(stored)]
+    assert [each.partition(":")[2] for each in hashes] == ["1", "2"]
+
+
 def test_what_has_no_place_names_its_object() -> None:
     linked = OTHER.model_copy(update={"file": None, "line": None, "tool": "ld"})
     (result,) = results(a_side(alone(State.FAIL, linked)))
