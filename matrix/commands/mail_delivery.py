@@ -85,7 +85,7 @@ def parse_mail_target(text: str) -> MailTarget | None:
             f"--mail-to {text!r}: there is no program {words[0] if words else ''!r} here",
             "name a mailbox's file, or a program with its arguments: --mail-to 'sendmail you@example.org'",
         )
-    return MailFile(_check_mailbox(expand_user_path(text).absolute()))
+    return MailFile(_check_mailbox(expand_user_path(words[0]).absolute()))
 
 
 def _check_mailbox(path: Path) -> Path:

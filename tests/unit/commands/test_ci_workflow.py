@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import tasks
+from matrix.catalog.types import parse_duration
 from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, render_workflow
 from matrix.commands.settings import GivenSettings
 from matrix.errors import RequestError
@@ -172,6 +173,18 @@ def test_every_job_has_a_time_limit(forge: str) -> None:
     workflow = load(render(forge))
     jobs = workflow["jobs"] if forge == "github" else {name: workflow[name] for name in STEPS[1:]}
     assert all({"timeout-minutes", "timeout"} & job.keys() for job in jobs.values())
+
+
+@pytest.mark.parametrize("forge", FORGE_LIMITS)
+def test_the_last_cell_of_a_shard_has_its_time(forge: str) -> None:
+    workflow = load(render(forge))
+    shard = workflow["jobs"]["shard"] if forge == "github" else workflow["shard"]
+    limit = shard["timeout-minutes"] * 60 if forge == "github" else parse_duration(shard["timeout"])
+    given = shard["env" if forge == "github" else "variables"]
+    last_end = parse_duration(given["KMATRIX_DEADLINE"]) + parse_duration(
+        GivenSettings({}, {}).build_profile().timeout
+    )
+    assert last_end + 30 * 60 <= limit  # for images, source and what is packed
 
 
 @pytest.mark.parametrize("forge", FORGE_LIMITS)

@@ -57,6 +57,11 @@ def test_a_program_on_the_path_needs_no_directory() -> None:
     assert Path(target.command[0]).is_absolute()
 
 
+def test_a_mailbox_is_quoted_as_for_a_shell(tmp_path: Path) -> None:
+    for text in (f"'{tmp_path}/my box'", f'"{tmp_path}/my box"', f"{tmp_path}/my\\ box "):
+        assert parse_mail_target(text) == MailFile(tmp_path / "my box")
+
+
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     program = a_program(tmp_path, "echo 'relay access \033[31mdenied' >&2; exit 69")
     with pytest.raises(
