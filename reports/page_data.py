@@ -155,11 +155,9 @@ class _PageData:
 
     def _describe_compared_finding(self, each: ComparedFinding) -> list[JsonValue]:
         """Its name, title, and the cells that have it on either side."""
-        before, after = each.change.before, each.change.after
-        numbers = {
-            *(self._former_numbers[name] for name in (before.cells if before else ())),
-            *(self._numbers[name] for name in (after.cells if after else ())),
-        }
+        # A verdict's record may name cells that its runs' records lack.
+        sides = (each.change.before, self._former_numbers), (each.change.after, self._numbers)
+        numbers = {numbers[name] for side, numbers in sides if side for name in side.cells if name in numbers}
         return [each.id, each.change.title, join_ranges(numbers)]
 
     def _compare_configs(self, sides: SideBySide, former: CellStories) -> Iterator[tuple[str, JsonValue]]:
