@@ -14,6 +14,7 @@ from rich.console import Console
 
 from matrix.bench_times import BenchTable
 from matrix.catalog.types import Profile
+from matrix.cluster.addresses import parse_cluster_address
 from matrix.command_line import (
     POSITIONAL,
     POSITIONAL_LIST,
@@ -76,6 +77,14 @@ from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.commands.verify import verify_run
 from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
 from matrix.commands.watch_request import WatchRequest, hold_watch, parse_watch_request
+from matrix.commands.worker import (
+    create_cluster_environment,
+    describe_cluster,
+    name_tls_options,
+    parse_given_cluster,
+    parse_worker_request,
+    work_for_cluster,
+)
 from matrix.error_report import format_message
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode, choose_worse_code
@@ -103,6 +112,7 @@ from reports.progress import display_progress
 from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
+    show_cluster,
     show_dead_runs,
     show_holdings,
     show_import_notes,
@@ -120,6 +130,11 @@ _URL_OPTION: TaskOption = (
     "report-url",
     "",
     "where this report will be read, for Patchwork (default: the job's page, where a CI names it)",
+)
+_TLS_OPTIONS: tuple[TaskOption, ...] = (
+    ("tls-ca", "", "the certificate that all others of the cluster are signed with; or KMATRIX_TLS_CA"),
+    ("tls-cert", "", "this machine's certificate; or KMATRIX_TLS_CERT"),
+    ("tls-key", "", "its key; or KMATRIX_TLS_KEY"),
 )
 
 
@@ -139,11 +154,13 @@ def setup(profile: Profile) -> int:
         ("resume", "", "go on with this run where it stopped: its directory, its name, or latest"),
         ("shard", "", "build a share of the plan, such as 2/4; merge joins the runs of all shares"),
         ("plan", "", "with --shard: split the plan in this file of plan --json, by its times"),
+        ("cluster", "", "let the workers of this Dask scheduler build: tls://HOST:PORT; see docs/cluster.md"),
+        *_TLS_OPTIONS,
         _FORMAT_OPTION,
     ],
     settle=GivenSettings,
 )
-def run(
+def run(  # noqa: PLR0913 - the options, each by name
     given: GivenSettings,
     *,
     baseline: str,
@@ -151,10 +168,13 @@ def run(
     resume: str,
     shard: str,
     plan: str,
+    cluster: str,
     format: list[str],  # noqa: A002 - the option's name
+    **tls: str,
 ) -> int:
     """Plan, build, report: the main job."""
     outputs = parse_format_outputs(format)  # before hours of building
+    environment = create_cluster_environment(parse_given_cluster(cluster, tls, os.environ))
     console, command = Console(stderr=outputs.has_stdout), read_command_line()
     resumption = find_resumption(resume, given, RUNS_DIRECTORY, command)
     asked = None
@@ -170,13 +190,16 @@ def run(
     if asked or (resumption and resumption.run.shard):
         baseline = known = ""  # A shard has a part of the cells: what is new or lost is merge's to say.
     baseline_options = parse_baseline_options(baseline, known, RUNS_DIRECTORY, profile, command)
-    begin: Callable[..., StoredRun] = run_matrix
+    begin: Callable[..., StoredRun] = partial(run_matrix, environment=environment)
     if baseline_options or asked:
         chooser = create_shard_chooser(asked) if asked else None
-        begin = partial(run_matrix, baseline=baseline_options, choose_shard=chooser)
+        begin = partial(begin, baseline=baseline_options, choose_shard=chooser)
     with outputs.guard_display(console):
         with display_progress(console) as emit:
-            stored = resume_run(resumption, emit) if resumption else begin(profile, emit, command)
+            if resumption:
+                stored = resume_run(resumption, emit, environment)
+            else:
+                stored = begin(profile, emit, command)
         code, result = _report_run(stored, baseline_options, profile, console)
     # Last: what the run itself found is told however this ends.
     try:
@@ -608,6 +631,33 @@ def import_(*, dir: list[str], symbols: str, tree: str, out: str) -> int:  # noq
 
 @define_task(
     own=[
+        ("address", POSITIONAL, "the scheduler: tls://HOST:PORT, or tcp://127.0.0.1:PORT on this machine"),
+        ("lanes", "", "lanes at once (default: as many as --cpus)"),
+        ("cpus", "", "compile jobs in total (default: the engine's processors)"),
+        ("memory", "", "memory limit of a container, such as 4G (default: its share of the machine)"),
+        ("cache", "", "the cache, on a disk of this machine (default: as for other tasks)"),
+        *_TLS_OPTIONS,
+    ]
+)
+def worker(*, address: str, lanes: str, cpus: str, memory: str, cache: str, **tls: str) -> int:
+    """Build for runs of other machines, until Ctrl-C or until the scheduler is gone: docs/cluster.md."""
+    scheduler = parse_cluster_address(address, name_tls_options(tls), os.environ)
+    request = parse_worker_request(scheduler, lanes, cpus, memory, cache)
+    work_for_cluster(request, partial(print_line, Console()))
+    return 0
+
+
+@define_task(own=[("address", POSITIONAL, "the scheduler, as for worker"), *_TLS_OPTIONS])
+def cluster(*, address: str, **tls: str) -> int:
+    """The workers of a cluster: what each gives, what it is at, how much it built; the dashboard's address."""
+    scheduler = parse_cluster_address(address, name_tls_options(tls), os.environ)
+    workers, dashboard = describe_cluster(scheduler)
+    show_cluster(workers, dashboard, Console())
+    return 0
+
+
+@define_task(
+    own=[
         (
             "log",
             POSITIONAL_LIST,
@@ -782,6 +832,7 @@ program = TaskProgram(
         "The main job": (setup, run, plan, merge, patch, watch, ci),
         "What a run found": (report, explain, compare, history, repro, shell, submit),
         "Builds of others": (diagnose, import_),
+        "Many machines": (worker, cluster),
         "This machine": (images, source, doctor, sweep),
         "kmatrix itself": (test, bench, lint),
     },

@@ -157,6 +157,39 @@ def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
             print_line(console, f"    {'':{width}}  → {check.advice}")
 
 
+class ReportedWorker(Protocol):
+    """A machine that builds for others. ``lanes`` are those that it is at now; ``cells`` it has built since it
+    was started, so many ``seconds`` ago."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def lanes(self) -> Sequence[str]: ...
+    @property
+    def cells(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+def show_cluster(workers: Sequence[ReportedWorker], dashboard: str, console: Console) -> None:
+    """The workers of a cluster, what each is at, and how many cells an hour it has built."""
+    replace_unencodable(console)
+    slots = sum(worker.slots for worker in workers)
+    print_line(console, f"{format_count(len(workers), 'worker')}, {format_count(slots, 'lane')} at once")
+    for worker in workers:
+        rate = worker.cells / worker.seconds * 3600 if worker.seconds else 0.0
+        print_line(console, f"  {worker.name}  {worker.address}  {worker.slots} at once")
+        print_line(console, f"    {format_count(worker.cells, 'cell')} done, {rate:.0f} an hour")
+        for lane in worker.lanes:
+            print_line(console, f"    at {lane}")
+    if dashboard:
+        print_line(console, f"dashboard: {dashboard}")
+
+
 def show_submission(host: str, console: Console, number: str, status: str) -> None:
     """What a server says of a submission, by the id that it gave it."""
     print_line(console, f"{host}: submission {number} is {status}")

@@ -16,12 +16,11 @@ from typing import Any
 
 from matrix.builder.cell_record import create_blank_cell
 from matrix.builder.finished_cells import FinishedCells
-from matrix.builder.lane_worker import run_lanes
 from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
 from matrix.commands.restore import check_restorable, list_changes, restore_session
-from matrix.commands.run import limit_caches, record_run
+from matrix.commands.run import RunBegin, limit_caches, record_run
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -188,8 +187,9 @@ def resume_run(
             record = _build_record(found.run, requests, kept, last_written)
             begun = RunDirectory(record, directory)
             cells = FinishedCells(begun, read_configure_sizes(directory))
-            with record_run(session, requests, begun, emit, file=file, finished=cells) as context:
-                run_lanes(context)
+            begin = RunBegin(file, cells)
+            with record_run(session, requests, begun, emit, begin=begin) as context:
+                environment.work_on_lanes(context)
             stored = StoredRun(context.journal.snapshot_run(), directory)
         if not stored.run.interrupted and all(cell.is_finished for cell in stored.run.cells):
             for path in list_unnamed_files(stored):

@@ -1,7 +1,7 @@
 """The main command: plan, build, record. ``plan`` is the same without the building."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TextIO
 from matrix.builder.cell_record import create_blank_cell
 from matrix.builder.finished_cells import NO_FINISHED_CELLS, FinishedCells
 from matrix.builder.lane_worker import run_lanes
-from matrix.builder.lanes import group_into_lanes
+from matrix.builder.lanes import Lane, group_into_lanes
 from matrix.builder.run_context import BuiltCell, JobBudget, RunContext, Session
 from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
@@ -67,6 +67,31 @@ class RunOptions:
     shard: ChosenShard | None = None
 
 
+@dataclass(frozen=True)
+class SharedParts:
+    """What the lanes of a run share on one machine: its unique name, the owner of its containers, how many
+    are at work at once, and their jobs. All visits of a run of another machine have the same."""
+
+    unique_name: str
+    owner: str
+    at_once: int
+    budget: JobBudget
+
+
+@dataclass(frozen=True)
+class RunBegin:
+    """What is there of a run before it is worked on. One that is resumed has cells that are ``finished``, and
+    its journal's ``file`` is open already. A visit of a run has ``parts`` that it shares with others."""
+
+    file: TextIO | None = None
+    finished: FinishedCells = NO_FINISHED_CELLS
+    parts: SharedParts | None = None
+
+
+NEW_RUN = RunBegin()
+"""Nothing."""
+
+
 WHOLE_RUN = RunOptions()
 """The whole plan, held against nothing."""
 
@@ -94,7 +119,7 @@ def run_matrix(
         shard = choose_shard(session, requests, emit) if choose_shard else None
         options = RunOptions(baseline, shard)
         with begin_run(session, requests, now, emit, argv, environment, options) as context:
-            run_lanes(context)
+            environment.work_on_lanes(context)
         stored = StoredRun(context.journal.snapshot_run(), context.journal.directory)
     limit_caches(profile, emit, environment)
     return stored
@@ -289,24 +314,20 @@ def record_run(
     emit: EventSink,
     *,
     build: bool = True,
-    file: TextIO | None = None,
-    finished: FinishedCells = NO_FINISHED_CELLS,
+    begin: RunBegin = NEW_RUN,
 ) -> Iterator[RunContext]:
     """What the lanes share. However the ``with`` block ends, the record is written; Ctrl-C is noted there.
 
-    ``begun`` is the run as it begins, and its directory. One that is resumed has cells that are ``finished``,
-    and its journal's ``file`` is open already.
+    ``begun`` is the run as it begins, and its directory.
     """
-    record, directory, profile = begun.run, begun.directory, session.profile
+    record, directory, profile, finished = begun.run, begun.directory, session.profile, begin.finished
     lanes = group_into_lanes(request for request in requests if request.id not in finished.ids)
-    # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
-    at_once = max(1, min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes)))
     interrupted = False
-    unique_name = begun.unique_name
+    own = _share_parts(session, lanes, begun, build=build)
     with (
-        Journal(directory, record, file) as journal,
-        closing(session.open_memory(unique_name)) as memory,
-        _open_job_pool(session, at_once if build else 1) as pool,
+        Journal(directory, record, begin.file) as journal,
+        own if begin.parts is None else nullcontext(begin.parts) as shared,
+        closing(session.open_memory(shared.unique_name)) as memory,
     ):
         for base, text in _build_base_records(session).values():
             if text is not None:
@@ -316,8 +337,8 @@ def record_run(
         context = RunContext(
             session,
             lanes,
-            session.create_step_runner(unique_name, at_once),
-            JobBudget(session.jobs, at_once, len(lanes), pool),
+            session.create_step_runner(shared.owner, shared.at_once),
+            shared.budget,
             journal,
             emit,
             memory,
@@ -338,12 +359,25 @@ def record_run(
             journal.close(interrupted=interrupted)
 
 
+@contextmanager
+def _share_parts(
+    session: Session, lanes: Sequence[Lane], begun: RunDirectory, *, build: bool
+) -> Iterator[SharedParts]:
+    """What lanes of a run share on this machine, which has all of them."""
+    profile = session.profile
+    # Every lane compiles with one job at least: more lanes than --jobs would make more jobs.
+    at_once = max(1, min(profile.lanes or session.jobs, MAX_LANES, profile.jobs or len(lanes), len(lanes)))
+    with open_job_pool(session, at_once if build else 1) as pool:
+        budget = JobBudget(session.jobs, at_once, len(lanes), pool)
+        yield SharedParts(begun.unique_name, begun.unique_name, at_once, budget)
+
+
 def _list_plan_ids(session: Session) -> frozenset[str]:
     return frozenset(request.id for request in plan_requests(session.profile))
 
 
 @contextmanager
-def _open_job_pool(session: Session, at_once: int) -> Iterator[JobPool | None]:
+def open_job_pool(session: Session, at_once: int) -> Iterator[JobPool | None]:
     """What lanes that work side by side share their compile jobs in; None where containers could not.
 
     The images that kmatrix builds have a make that takes part, 4.4 or newer. An older one would fail.

@@ -5,14 +5,15 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import matrix
-from matrix.builder.run_context import Session
+from matrix.builder.lane_worker import run_lanes
+from matrix.builder.run_context import RunContext, Session
 from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, find_compiler_and_linker
 from matrix.commands.focus import check_focus
@@ -59,11 +60,13 @@ _GIT_IDENT = re.compile(r"(?P<name>.*?) ?<(?P<address>[^<>]+)> ")
 
 @dataclass(frozen=True)
 class Environment:
-    """What a command works with: an engine, a cache and a folder of runs; this machine's own by default."""
+    """What a command works with: an engine, a cache and a folder of runs, and what works on the lanes of a
+    run that builds; this machine's own by default."""
 
     engine: Engine | None = None
     cache: SourceCache | None = None
     runs: Path = RUNS_DIRECTORY
+    work_on_lanes: Callable[[RunContext], None] = run_lanes
 
     def find_engine(self) -> Engine:
         """The engine that was given, or this machine's. EngineError when it has none."""

@@ -248,15 +248,16 @@ def _order_lanes(
             toolchain=lane.toolchain,
             base=lane.base,
             weight=weigh_template(toolchains[lane.toolchain].template),
-            cells=tuple(_order_cells([cells[each.id] for each in lane.requests], context.journal, times)),
+            cells=tuple(order_cells([cells[each.id] for each in lane.requests], context.journal, times)),
         )
         for lane in context.lanes
     )
 
 
-def _order_cells(
+def order_cells(
     cells: Sequence[Cell], journal: Journal, times: Mapping[str, KnownTime]
 ) -> Iterator[PlannedCell]:
+    """The cells of a resolved lane as one that remembers nothing visits them, with their known times."""
     twins: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.is_reachable:

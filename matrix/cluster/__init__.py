@@ -1,0 +1,1 @@
+"""Many machines: which of them builds what, and how they are reached."""

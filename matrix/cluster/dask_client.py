@@ -1,0 +1,142 @@
+"""The workers of a Dask cluster: what is asked of each, and what comes back.
+
+Dask keeps no queue for kmatrix: an order is a task for one worker, and its future is dropped with its answer.
+Imported only where a cluster is used, as Dask may be missing.
+"""
+
+import queue
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from distributed import Client, Future, Security, get_worker
+
+from matrix.cluster.addresses import ClusterAddress
+from matrix.cluster.visits import Answer, Lost, VisitFault, WorkerState
+from matrix.errors import MachineError
+
+STAGE_TOPIC = "kmatrix-stages"
+HOST_ATTRIBUTE = "kmatrix_host"
+"""Of Dask's worker: what calls its host."""
+HOST_METRIC = "kmatrix"
+"""What a worker's heartbeat calls its host's state."""
+_CONNECT_SECONDS = 20
+_RESULT_SECONDS = 30
+"""What an answer may take from its worker: one that was lost just then has none, and nobody would say so."""
+_CLOSE_SECONDS = 5
+
+
+def create_security(address: ClusterAddress) -> Security | None:
+    """What Dask needs for TLS, in both directions; None on loopback."""
+    files = address.tls
+    if files is None:
+        return None
+    own = {
+        f"tls_{role}_{part}": str(path)
+        for role in ("client", "worker")
+        for part, path in (("cert", files.cert), ("key", files.key))
+    }
+    return Security(tls_ca_file=str(files.ca), require_encryption=True, **own)
+
+
+def run_host_method(method: str, *arguments: object) -> Answer:
+    """Runs on a worker: let its host do something. The task's key is the order's ticket."""
+    worker = get_worker()
+    call_host = getattr(worker, HOST_ATTRIBUTE, None)
+    if call_host is None:
+        return VisitFault("it is no worker of kmatrix", "./inv worker starts one")
+    answer: Answer = call_host(method, str(worker.get_current_task()), *arguments)
+    return answer
+
+
+class DaskCluster:
+    """A cluster while the ``with`` block runs. ``report`` is told of each stage that begins on a worker."""
+
+    def __init__(self, address: ClusterAddress, report: Callable[[str, str, str], None]) -> None:
+        self.answers: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
+        self._address = address
+        self._futures: dict[str, Future[Any]] = {}
+        try:
+            self._client: Client = Client(
+                address.text,
+                security=create_security(address),
+                timeout=_CONNECT_SECONDS,
+                set_as_default=False,
+            )
+        except (OSError, TimeoutError) as error:
+            raise MachineError(
+                f"the cluster {address.text} cannot be reached: {error}",
+                "is its scheduler at work? docs/cluster.md says how one is started",
+            ) from error
+        self._client.subscribe_topic(STAGE_TOPIC, lambda event: report(*event[1]))
+
+    def __enter__(self) -> "DaskCluster":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close(timeout=_CLOSE_SECONDS)
+
+    def _describe_workers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Address → what the scheduler knows of a worker. MachineError where it does not answer."""
+        try:
+            found: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError, RuntimeError) as error:
+            raise MachineError(
+                f"the scheduler of {self._address.text} does not answer: {error}",
+                "start it again; ./inv run --resume goes on",
+            ) from error
+        return found
+
+    def list_states(self) -> list[WorkerState]:
+        """The workers, by address, and what each is at."""
+        return [
+            WorkerState(
+                str(worker["name"]),
+                address,
+                worker["nthreads"],
+                **worker["metrics"].get(HOST_METRIC, {}),
+            )
+            for address, worker in sorted(self._describe_workers().items())
+        ]
+
+    @property
+    def dashboard(self) -> str:
+        """The address of the scheduler's page, or nothing."""
+        return str(self._client.dashboard_link or "")
+
+    def list_workers(self) -> Mapping[str, int]:
+        """Address → its threads."""
+        return {address: worker["nthreads"] for address, worker in self._describe_workers().items()}
+
+    def order(self, worker: str, method: str, *arguments: object) -> str:
+        """Let a worker do something; the ticket by which its answer comes."""
+        ticket = f"kmatrix-{method}-{secrets.token_hex(8)}"
+        future = self._client.submit(
+            run_host_method,
+            method,
+            *arguments,
+            key=ticket,
+            pure=False,
+            workers=[worker],
+            allow_other_workers=False,
+        )
+        self._futures[ticket] = future
+        future.add_done_callback(lambda done: self._take_answer(ticket, done))
+        return ticket
+
+    def _take_answer(self, ticket: str, future: Future[Any]) -> None:
+        answer: Answer = Lost()
+        try:
+            if future.status == "finished":
+                answer = future.result(timeout=_RESULT_SECONDS)
+        except Exception:  # noqa: BLE001 - whatever kept it back, it will not come
+            answer = Lost()
+        self._futures.pop(ticket, None)
+        future.release()
+        self.answers.put((ticket, answer))
+
+    def cancel(self, ticket: str) -> None:
+        """Take an order back: its worker ends what it began."""
+        future = self._futures.pop(ticket, None)
+        if future is not None:
+            future.cancel()
