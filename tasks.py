@@ -649,7 +649,7 @@ def worker(*, address: str, lanes: str, cpus: str, memory: str, cache: str, **tl
 
 @define_task(own=[("address", POSITIONAL, "the scheduler, as for worker"), *_TLS_OPTIONS])
 def cluster(*, address: str, **tls: str) -> int:
-    """The workers of a cluster: what each gives, what it is at, how much it built; the dashboard's address."""
+    """The workers of a cluster, what each is at, how much it has built; the dashboard's address."""
     scheduler = parse_cluster_address(address, name_tls_options(tls), os.environ)
     workers, dashboard = describe_cluster(scheduler)
     show_cluster(workers, dashboard, Console())

@@ -158,8 +158,8 @@ def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
 
 
 class ReportedWorker(Protocol):
-    """A machine that builds for others. ``lanes`` are those that it is at now; ``cells`` it has built since it
-    was started, so many ``seconds`` ago."""
+    """A machine that builds for others. ``lanes`` are those that it is at now; ``cells`` it has built since
+    it was started, so many ``seconds`` ago."""
 
     @property
     def name(self) -> str: ...

@@ -6,13 +6,13 @@ Imported only where a cluster is used, as Dask may be missing.
 
 import queue
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from distributed import Client, Future, Security, get_worker
 
 from matrix.cluster.addresses import ClusterAddress
-from matrix.cluster.visits import Answer, Lost, VisitFault, WorkerState
+from matrix.cluster.visits import Answer, Lost, Report, VisitFault, WorkerState
 from matrix.errors import MachineError
 
 STAGE_TOPIC = "kmatrix-stages"
@@ -50,9 +50,17 @@ def run_host_method(method: str, *arguments: object) -> Answer:
 
 
 class DaskCluster:
-    """A cluster while the ``with`` block runs. ``report`` is told of each stage that begins on a worker."""
+    """A cluster while the ``with`` block runs. ``report`` is told of each stage that begins on a worker.
 
-    def __init__(self, address: ClusterAddress, report: Callable[[str, str, str], None]) -> None:
+    MachineError where the scheduler does not answer within ``patience``, in seconds.
+    """
+
+    def __init__(
+        self,
+        address: ClusterAddress,
+        report: Report,
+        patience: float = _CONNECT_SECONDS,
+    ) -> None:
         self.answers: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
         self._address = address
         self._futures: dict[str, Future[Any]] = {}
@@ -60,7 +68,7 @@ class DaskCluster:
             self._client: Client = Client(
                 address.text,
                 security=create_security(address),
-                timeout=_CONNECT_SECONDS,
+                timeout=patience,
                 set_as_default=False,
             )
         except (OSError, TimeoutError) as error:
@@ -80,7 +88,8 @@ class DaskCluster:
         """Address → what the scheduler knows of a worker. MachineError where it does not answer."""
         try:
             found: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError, RuntimeError) as error:
+        except (OSError, TimeoutError, RuntimeError, KeyError) as error:
+            # A client that has given up its scheduler has an empty answer for everything.
             raise MachineError(
                 f"the scheduler of {self._address.text} does not answer: {error}",
                 "start it again; ./inv run --resume goes on",

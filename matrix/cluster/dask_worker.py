@@ -1,6 +1,7 @@
 """This machine as a worker of a Dask cluster. Imported only where one is started, as Dask may be missing."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -68,6 +69,7 @@ async def _serve(
     address: ClusterAddress, lanes: int, create_host: Callable[[Report], Host], note: Callable[[str], None]
 ) -> bool:
     """Whether a signal ended it."""
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -100,6 +102,8 @@ async def _start_worker(address: ClusterAddress, lanes: int, host: Host) -> Work
         host=None if address.tls else address.host.strip("[]"),
         security=create_security(address),
         death_timeout=_CONNECT_SECONDS,
+        # It has a page of its own, which needs no certificate.
+        dashboard_address="127.0.0.1:0",
         plugins=(_HostPlugin(host),),
         metrics={HOST_METRIC: lambda _: host.describe()},
     )

@@ -59,8 +59,8 @@ Answer = VisitResult | Opened | VisitFault | Lost
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker, with what its host last said of itself: the ``lanes`` that it is at, and how many ``cells`` it
-    has built since it was started, ``seconds`` ago. ``slots``: orders at once."""
+    """A worker, and what its host last said: the ``lanes`` that it is at, and how many ``cells`` it has built
+    since it was started, ``seconds`` ago. ``slots``: orders at once."""
 
     name: str
     address: str

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from typing import Self
 
 from matrix.cluster.dask_worker import call_host
 from matrix.cluster.visits import Answer
@@ -75,5 +76,8 @@ class FakeCluster:
     def cancel(self, ticket: str) -> None:
         self._hosts[self._tickets[ticket]].cancel(ticket)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._threads.shutdown()

@@ -105,6 +105,12 @@ class Desk:
         return {path.name for path in (self.place / "cache/lanes").iterdir()}
 
 
+def let_speak(desk: Desk) -> None:
+    """Let the kernel's objects say what makes cells of every state."""
+    desk.says(VFIO, lambda config: [ERROR] if config["MODULES"] == "n" else [WARNING], sees=("MODULES",))
+    desk.says(GROUP, always(WARNING.replace("vfio.c", "group.c")), symbol="GROUP", sees=("MODULES",))
+
+
 def states(done: Run) -> list[str]:
     return [cell.state.value for cell in done.cells]
 
