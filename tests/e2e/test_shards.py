@@ -17,21 +17,20 @@ from tests.minitree import REGRESSION, WARNING, patched
 pytestmark = pytest.mark.engine
 
 
-class _Machines:
+class Machines:
     """Processes of kmatrix, each with the cache of its machine."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, profile: str = ONE_LANE) -> None:
         self.root = root
-        (root / "story.toml").write_text(ONE_LANE)
+        (root / "story.toml").write_text(profile)
         tree = patched(root / "tree", REGRESSION, WARNING)
         self.words = ("--profile", str(root / "story.toml"), "--source", str(tree))
 
     def call(self, machine: str, *words: str, codes: tuple[int, ...] = (0,)) -> str:
         """What it prints on stdout."""
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "KMATRIX_CACHE": str(self.root / machine)}
         done = subprocess.run(
             [sys.executable, "-m", "matrix", *words],
-            env=environment,
+            env=self.environment(machine),
             capture_output=True,
             text=True,
             check=False,
@@ -39,6 +38,10 @@ class _Machines:
         )
         assert done.returncode in codes, done.stdout + done.stderr
         return done.stdout
+
+    def environment(self, machine: str) -> dict[str, str]:
+        """Of a process there."""
+        return os.environ | {"PYTHONPATH": str(ROOT), "KMATRIX_CACHE": str(self.root / machine)}
 
     def describe(self, out: Path, shards: list[Path]) -> dict[str, Any]:
         """All of a run and its findings, but for times and what only a merged one has."""
@@ -56,7 +59,7 @@ class _Machines:
 
 @pytest.mark.timeout(1200)
 def test_shards_of_a_real_tree_make_the_run_of_one_machine(tmp_path: Path) -> None:
-    machines = _Machines(tmp_path)
+    machines = Machines(tmp_path)
     whole = tmp_path / "whole"
     machines.call("one", "run", *machines.words, "--out", str(whole), codes=(100,))
     expected = machines.describe(whole, [])

@@ -208,9 +208,9 @@ def test_whatever_happens_each_unit_has_one_end(sizes: list[int], steps: list[tu
             finish(made, unit)
             ended.update(unit.ids)
         assert made.lose_worker(worker) == []
-    while (unit := made.take("w9") or made.take("w8")) is not None:
-        finish(made, unit)
-        ended.update(unit.ids)
+    while (taken := made.take("w9") or made.take("w8")) is not None:
+        finish(made, taken)
+        ended.update(taken.ids)
     assert made.is_empty
     assert set(ended.values()) == {1}
     assert len(ended) == sum(sizes)

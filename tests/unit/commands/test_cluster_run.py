@@ -1,13 +1,18 @@
 """A run whose lanes other machines work on: what comes of it is what one machine would have made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from matrix.engine.images import ImageRecipe, compute_base_tag
+from matrix.record.events import CellFinished, ProgressEvent
 from matrix.record.states import State
+from tests.fakes.cluster import FakeCluster
+from tests.fakes.engine import FakeEngine
 from tests.unit.commands.cluster_desk import ClusterDesk
-from tests.unit.commands.run_desk import let_speak
-from tests.unit.commands.test_shards import NINE, TWO_TOOLCHAINS
+from tests.unit.commands.run_desk import code, let_speak
+from tests.unit.commands.test_shards import NINE, TWINS, TWO_TOOLCHAINS
 
 
 @pytest.fixture
@@ -27,3 +32,100 @@ def test_workers_make_the_run_of_one_machine(desk: ClusterDesk, count: int) -> N
     whole = desk.run()
     assert there == desk.describe(desk.stored)
     assert {State.FAIL, State.WARN, State.EMPTY, State.UNREACHABLE} == {cell.state for cell in whole.cells}
+
+
+def test_twins_stay_together(desk: ClusterDesk) -> None:
+    desk.asks(TWINS)
+    with desk.start_workers(2) as cluster:
+        there = desk.describe(desk.run_there(cluster))
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 8])
+def test_a_worker_that_is_lost_at_any_order_loses_no_cell(desk: ClusterDesk, number: int) -> None:
+    with desk.start_workers(2) as cluster:
+
+        def lose_one(worker: str, *_: object) -> None:
+            if len(cluster.orders) == number:
+                cluster.kill(worker)
+
+        cluster.before = lose_one
+        there = desk.describe(desk.run_there(cluster))
+    results = desk.count_results()
+    desk.run()
+    assert there == desk.describe(desk.stored)
+    assert set(results.values()) == {1}
+
+
+def test_a_cell_that_a_fault_ended_is_tried_on_another_worker(desk: ClusterDesk) -> None:
+    with desk.start_workers(2) as cluster:
+        desk.break_machine("0")
+        done = desk.run_there(cluster, retries=["0"]).run
+    assert {cell.state for cell in done.cells} & {State.INFRA} == set()
+    assert any("is given nothing more" in note for note in desk.notes())
+
+
+def test_a_fault_of_every_worker_is_the_cells_own(desk: ClusterDesk) -> None:
+    with desk.start_workers(1) as cluster:
+        desk.break_machine("0")
+        done = desk.run_there(cluster, retries=["0"]).run
+    states = {cell.state for cell in done.cells}
+    assert states <= {State.INFRA, State.UNREACHABLE, State.NOT_RUN}
+    assert code(done) == 2
+
+
+def test_a_worker_with_another_compiler_is_left_out(desk: ClusterDesk) -> None:
+    tag = ImageRecipe("gcc-14", "gcc", 14).tag
+    other = FakeEngine(desk.kernel, images=[compute_base_tag()])
+    machines = {"0": desk.machine("0"), "1": replace(desk.machine("1"), engine=other)}
+    with FakeCluster(machines) as cluster:
+        there = desk.describe(desk.run_there(cluster))
+    assert {worker for worker, method, _ in cluster.orders if method == "visit"} == {"fake://0:1"}
+    assert any(f"lacks the image {tag}" in note for note in desk.notes())
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+def test_a_run_without_workers_says_so_and_goes_on_later(
+    desk: ClusterDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.commands.cluster_run.PATIENCE", 1.0)
+    with desk.start_workers(0) as cluster:
+        stopped = desk.run_there(cluster).run
+    assert {cell.reason for cell in stopped.cells} == {"not started: no worker is left"}
+    assert code(stopped) == 2
+    with desk.start_workers(2) as cluster:
+        there = desk.describe(desk.resume_there(cluster))
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+def test_no_new_cell_starts_after_a_failure_where_that_is_asked_for(desk: ClusterDesk) -> None:
+    with desk.start_workers(1) as cluster:
+        done = desk.run_there(cluster, fail_fast=["yes"]).run
+    assert [cell.state for cell in done.cells].count(State.FAIL) == 1
+    assert {cell.reason for cell in done.cells if cell.state is State.NOT_RUN} == {
+        "not started: --fail-fast, and a cell had failed"
+    }
+
+
+def test_ctrl_c_ends_the_visits_and_the_run_goes_on_later(desk: ClusterDesk) -> None:
+    def interrupt(event: ProgressEvent) -> None:
+        desk.events.append(event)
+        if isinstance(event, CellFinished) and event.cell.state is State.WARN:
+            desk.on_event = desk.events.append
+            raise KeyboardInterrupt
+
+    with desk.start_workers(2) as cluster:
+        desk.on_event = interrupt
+        stopped = desk.run_there(cluster).run
+    assert stopped.interrupted
+    assert code(stopped) == 130
+    kept = {cell.id: cell for cell in stopped.cells if cell.is_finished}
+    with desk.start_workers(2) as cluster:
+        resumed = desk.resume_there(cluster)
+    assert {cell.id: cell for cell in resumed.run.cells if cell.id in kept} == kept
+    there = desk.describe(resumed)
+    desk.run()
+    assert there == desk.describe(desk.stored)
