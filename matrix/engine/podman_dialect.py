@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from urllib.parse import urlencode
 
 from matrix.engine.dialect import Dialect
 from matrix.engine.docker_api import build_ulimit, get_seccomp_profile, replace_seccomp_profile
 from matrix.engine.protocol import ContainerSpec, Mount
+from matrix.engine.registry_host import is_on_loopback
 from matrix.errors import EngineError
 
 _PID_MAX = Path("/proc/sys/kernel/pid_max")
@@ -54,8 +56,22 @@ class PodmanDialect(Dialect):
         registry = next((name for name in _REGISTRIES if tag.startswith(name)), "")
         return tag.removeprefix(registry)
 
+    def format_pull(self, version: str, repository: str, tag: str) -> str:
+        # Its own path: the one that is Docker's takes no word on TLS.
+        del version
+        ref = f"{repository}{'@' if ':' in tag else ':'}{tag}"
+        return f"/v4.0.0/libpod/images/pull?{urlencode({'reference': ref})}{_format_tls(repository)}"
+
+    def format_push(self, version: str, repository: str, tag: str) -> str:
+        return super().format_push(version, repository, tag) + _format_tls(repository)
+
     def format_preparation(self, container_id: str) -> str:
         return f"/v4.0.0/libpod/containers/{container_id}/init"
+
+
+def _format_tls(repository: str) -> str:
+    # Docker does without TLS on this machine, and Podman only where it is told to.
+    return "&tlsVerify=false" if is_on_loopback(f"{repository}:") else ""
 
 
 def _check_mount(mount: Mount) -> None:

@@ -27,7 +27,7 @@ from matrix.engine.docker_replies import parse_container_owners, parse_image_siz
 from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
 from matrix.engine.seccomp import build_seccomp_profile
 from matrix.engine.watchdog import ContainerWatchdog
-from matrix.errors import EngineError
+from matrix.errors import EngineError, RegistryError
 from tests.fakes.daemon import CONTAINER, Daemon, Reply, Request, giving, open_daemon
 
 # docker-py drops a socket that could not connect, or a client that is refused, without closing it.
@@ -434,9 +434,10 @@ class TestBuild:
 
 
 class TestPull:
-    def test_no_registry_is_false(self, daemon: Daemon, engine: DockerEngine) -> None:
+    def test_no_registry_is_said(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.replies["POST /images/create"] = giving(500, {"message": "dial tcp: no such host"})
-        assert engine.pull_image("debian:trixie-slim") is False
+        with pytest.raises(RegistryError, match=r"docker\.io: it does not answer"):
+            engine.pull_image("debian:trixie-slim")
 
     def test_a_dead_engine_is_an_error(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.path.unlink()
