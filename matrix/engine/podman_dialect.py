@@ -57,21 +57,19 @@ class PodmanDialect(Dialect):
         return tag.removeprefix(registry)
 
     def format_pull(self, version: str, repository: str, tag: str) -> str:
-        # Its own path: the one that is Docker's takes no word on TLS.
-        del version
+        if not is_on_loopback(repository):
+            return super().format_pull(version, repository, tag)
+        # Docker does without TLS there. Podman has to be told, and takes no word of that where Docker's
+        # clients ask.
         ref = f"{repository}{'@' if ':' in tag else ':'}{tag}"
-        return f"/v4.0.0/libpod/images/pull?{urlencode({'reference': ref})}{_format_tls(repository)}"
+        return f"/v4.0.0/libpod/images/pull?{urlencode({'reference': ref, 'tlsVerify': 'false'})}"
 
     def format_push(self, version: str, repository: str, tag: str) -> str:
-        return super().format_push(version, repository, tag) + _format_tls(repository)
+        route = super().format_push(version, repository, tag)
+        return f"{route}&tlsVerify=false" if is_on_loopback(repository) else route
 
     def format_preparation(self, container_id: str) -> str:
         return f"/v4.0.0/libpod/containers/{container_id}/init"
-
-
-def _format_tls(repository: str) -> str:
-    # Docker does without TLS on this machine, and Podman only where it is told to.
-    return "&tlsVerify=false" if is_on_loopback(f"{repository}:") else ""
 
 
 def _check_mount(mount: Mount) -> None:

@@ -3,9 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from matrix.engine.docker_api import find_hint
+from matrix.engine.docker_api import clean_message, find_hint
 from matrix.errors import RegistryError
-from matrix.foreign_text import clean_text
 from matrix.shell_words import format_command
 
 _DEFAULT_HOST = "docker.io"
@@ -81,7 +80,7 @@ def error_from_registry(engine: str, what: str, ref: str, message: str) -> Regis
     fault = next((fault for fault in _FAULTS if any(sign in said for sign in fault.signs)), _OTHER_FAULT)
     login = format_command(engine, "login", host)
     return RegistryError(
-        f"cannot {what} {ref} with the registry {host}: {fault.words} ({clean_text(message)})",
+        f"cannot {what} {ref} with the registry {host}: {fault.words} ({clean_message(message)})",
         fault.advice.format(host=host, login=login) or find_hint(message),
         is_missing=fault.is_missing,
     )
