@@ -101,6 +101,17 @@ def test_an_incomplete_tree_is_not_found_and_is_replaced(cache: SourceCache, tmp
     assert cache.load_manifest(bring(cache, tree).digest).digest == kept.digest
 
 
+def test_a_manifest_that_was_read_is_read_again_when_its_file_is_another(
+    cache: SourceCache, tmp_path: Path
+) -> None:
+    kept = bring(cache, small_tree(tmp_path / "tree"))
+    file = cache.layout.sources / kept.digest / "manifest.json.gz"
+    first = cache.load_manifest(kept.digest)
+    assert cache.load_manifest(kept.digest) is first
+    Manifest({}).dump(file)
+    assert cache.load_manifest(kept.digest) == Manifest({})
+
+
 def test_a_removed_tree_is_gone_and_what_pointed_to_it_is_forgotten(
     cache: SourceCache, tmp_path: Path
 ) -> None:
