@@ -369,8 +369,7 @@ class LaneWorker:
         objects, elsewhere = result.objects, self._objects.listed_elsewhere
         listed = {name for name in objects | build.listed_objects if name.endswith(".o")}
         keys = self._objects.find_keys(listed)
-        named = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
-        others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
+        named, others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
         unlisted = self._find_unlisted(named, others, build) if named else None
         more = None if unlisted is None else others | unlisted
         self._keep_prepared(result, build, more)
