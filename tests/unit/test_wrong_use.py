@@ -786,7 +786,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             patch.delenv(name)
         patch.setenv("DOCKER_HOST", made.docker_host)
         patch.setenv("KMATRIX_CACHE", str(made.root / "cache"))
-        patch.setattr(tasks, "RUNS_DIRECTORY", made.root / "runs")
+        patch.setattr(session, "RUNS_DIRECTORY", made.root / "runs")
         for module in (session, setup, doctor, sweep):
             patch.setattr(module, "connect_engine", made.connect_engine)
         patch.chdir(made.root)
