@@ -8,7 +8,14 @@ from matrix.commands import session
 from matrix.commands.cache_size import list_cache_holdings
 from matrix.commands.doctor import diagnose_machine
 from matrix.commands.kept_verdicts import describe_stopped_work
-from matrix.commands.setup import build_images, fetch_profile_source, load_profile_images, save_profile_images
+from matrix.commands.setup import (
+    build_images,
+    fetch_profile_source,
+    load_profile_images,
+    parse_registry,
+    push_profile_images,
+    save_profile_images,
+)
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode
@@ -20,18 +27,26 @@ from reports.task_output import show_checks, show_dead_runs, show_holdings, show
 @define_task(
     "profile",
     "toolchain",
+    "images",
     own=[
         ("save", "", "also write them into this file, for another machine"),
         ("load", "", "load them out of such a file in place of building them"),
+        ("push", "", "also give them to a registry, as REGISTRY/PREFIX: --images takes them from there"),
     ],
 )
-def images(profile: Profile, *, save: str, load: str) -> int:
+def images(profile: Profile, *, save: str, load: str, push: str) -> int:
     """Build or pull the images of the profile's toolchains; their ids."""
-    if save and load:
-        raise RequestError("--save and --load cannot go together", "load them first, then save them")
+    given = [f"--{name}" for name, value in (("save", save), ("load", load), ("push", push)) if value]
+    if len(given) > 1:
+        raise RequestError(
+            f"{given[0]} and {given[1]} cannot go together", "load them first, then save or push them"
+        )
+    registry = parse_registry(push, "--push") if push else ""
     with display_progress(Console(stderr=True)) as emit:
         if load:
             image_ids = load_profile_images(profile, load)
+        elif registry:
+            image_ids = push_profile_images(profile, registry, emit)
         else:
             image_ids = save_profile_images(profile, save, emit) if save else build_images(profile, emit)
     print_lines(Console(), [f"{name} {image}" for name, image in image_ids.items()])
@@ -47,7 +62,7 @@ def source(profile: Profile) -> int:
     return 0
 
 
-@define_task("profile", "toolchain", "source", "cache-size")
+@define_task("profile", "toolchain", "source", "cache-size", "images")
 def doctor(profile: Profile) -> int:
     """What is wrong with this machine, and what to do about it."""
     checks = diagnose_machine(profile)
