@@ -42,10 +42,8 @@ def parse_given_cluster(
     return None
 
 
-def create_cluster_environment(address: ClusterAddress | None) -> Environment:
-    """The environment of a run whose lanes are worked on by a cluster; this machine's own without one."""
-    if address is None:
-        return LOCAL_ENVIRONMENT
+def create_cluster_environment(address: ClusterAddress) -> Environment:
+    """The environment of a run whose lanes are worked on by a cluster."""
     require_dask()
     return replace(LOCAL_ENVIRONMENT, work_on_lanes=partial(_work_on, address))
 

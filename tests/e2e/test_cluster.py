@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from matrix.engine.connect import connect_engine
+from matrix.engine.step import _format_cache_label
 from tests.e2e.conftest import MINIATURE
 from tests.e2e.test_shards import Machines
 
@@ -55,10 +56,11 @@ class ClusterMachines(Machines):
 
     def list_containers(self) -> list[str]:
         """Those that work for a worker's cache."""
-        mine = str(self.root)
-        return [
-            name for name, cache in connect_engine().list_containers("kmatrix.cache").items() if mine in cache
-        ]
+        return [name for cache in self.root.iterdir() for name in list_containers_of(cache)]
+
+
+def list_containers_of(cache: Path) -> list[str]:
+    return [*connect_engine().list_containers(_format_cache_label(cache))]
 
 
 @pytest.fixture
@@ -97,12 +99,11 @@ def test_workers_build_the_run_of_one_machine_and_one_that_is_killed_loses_nothi
 
 def _kill_at_work(machines: ClusterMachines, worker: "subprocess.Popen[str]") -> None:
     """Kill a worker while a container of its is at work."""
-    own, deadline = str(machines.root / "third"), time.monotonic() + 300
-    engine = connect_engine()
-    while own not in engine.list_containers("kmatrix.cache").values():
+    own, deadline = machines.root / "third", time.monotonic() + 300
+    while not list_containers_of(own):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     worker.kill()
-    while own in engine.list_containers("kmatrix.cache").values():
+    while list_containers_of(own):
         assert time.monotonic() < deadline
         time.sleep(0.1)
