@@ -93,7 +93,6 @@ def run(  # noqa: PLR0913 - the options, each by name
     """Plan, build, report: the main job."""
     outputs = parse_format_outputs(format)  # before hours of building
     address = parse_given_cluster(cluster, tls, os.environ)
-    place = {"environment": create_cluster_environment(address)} if address else {}
     console, command = Console(stderr=outputs.has_stdout), read_command_line()
     resumption = find_resumption(resume, given, session.RUNS_DIRECTORY, command)
     asked = None
@@ -109,16 +108,17 @@ def run(  # noqa: PLR0913 - the options, each by name
     if asked or (resumption and resumption.run.shard):
         baseline = known = ""  # A shard has a part of the cells: what is new or lost is merge's to say.
     baseline_options = parse_baseline_options(baseline, known, session.RUNS_DIRECTORY, profile, command)
-    begin: Callable[..., StoredRun] = partial(run_matrix, **place)
+    begin: Callable[..., StoredRun] = run_matrix
+    go_on: Callable[..., StoredRun] = resume_run
+    if address is not None:
+        environment = create_cluster_environment(address)
+        begin, go_on = (partial(each, environment=environment) for each in (run_matrix, resume_run))
     if baseline_options or asked:
         chooser = create_shard_chooser(asked) if asked else None
         begin = partial(begin, baseline=baseline_options, choose_shard=chooser)
     with outputs.guard_display(console):
         with display_progress(console) as emit:
-            if resumption:
-                stored = resume_run(resumption, emit, **place)
-            else:
-                stored = begin(profile, emit, command)
+            stored = go_on(resumption, emit) if resumption else begin(profile, emit, command)
         code, result = report_run(stored, baseline_options, profile, console)
     # Last: what the run itself found is told however this ends.
     try:
