@@ -551,6 +551,20 @@ SHARDS = [
         Row(("run", f"--shard={text}"), r"--shard: expected I/N, .*, got '", "for example --shard 2/4")
         for text in ("0/4", "5/4", "a/b", "1", "/", "1/", "1/0", "-1/4", "1/2/3", "1.5/2", ESCAPE, LATIN)
     ),
+    Row("worker http://x", "'http://x' is no address of a cluster", "tls://build1:8786"),
+    Row("worker tcp://10.0.0.1:8786", "is open to others", "use tls://"),
+    Row("worker tls://a:1", "--tls-ca is missing", "--tls-cert FILE"),
+    Row("worker tcp://127.0.0.1:1 --tls-ca x", "is reached without TLS", "leave the certificates out"),
+    Row("worker tcp://127.0.0.1:1 --lanes 0", "--lanes: expected 1 to", "--lanes 4"),
+    Row("worker tcp://127.0.0.1:1 --cpus x", "--cpus: expected a whole number", "--cpus 4"),
+    Row("worker tcp://127.0.0.1:1 --memory x", "--memory: expected a size", "--memory 4G"),
+    Row(
+        "cluster tls://a:1 --tls-ca nosuch --tls-cert a --tls-key b",
+        "--tls-ca nosuch does not",
+        "docs/cluster",
+    ),
+    Row("run --cluster nowhere", "'nowhere' is no address of a cluster", "tls://build1:8786"),
+    Row("run --tls-ca x", "--tls-ca is for a cluster, and none is named", "add --cluster"),
     Row("run --shard=", "--shard is empty", "leave it out"),
     Row("run --shard 1/1001", "1001 shards are too many", "few shards"),
     Row("run --plan file", "no share is named", "--shard 1/4"),
