@@ -104,6 +104,7 @@ from reports.style import print_line, print_lines
 from reports.task_output import (
     show_checks,
     show_dead_runs,
+    show_failed_steps,
     show_holdings,
     show_import_notes,
     show_leftovers,
@@ -111,6 +112,7 @@ from reports.task_output import (
     show_reproducer,
     show_shell_banner,
     show_submission,
+    show_test_steps,
 )
 from reports.terminal import show_plan, show_run_summary
 
@@ -729,7 +731,9 @@ def ci(given: GivenSettings, *, forge: str, shards: str, known: str, out: str) -
 )
 def test(*, unit: bool, only: str) -> int:
     """Test kmatrix itself: units, contracts, and end to end in real containers."""
-    return develop.run_tests(unit=unit, only=only)
+    steps = develop.run_tests(unit=unit, only=only)
+    show_test_steps(steps, Console())
+    return develop.find_first_failure(steps)
 
 
 _UNMEASURED = frozenset({"patch", "werror", "fail-fast", "verify", "fresh", "deadline"})
@@ -773,7 +777,9 @@ def bench(
 @define_task()
 def lint() -> int:
     """Check kmatrix's own code: ruff, mypy, import-linter."""
-    return develop.run_checks()
+    steps = develop.run_checks()
+    show_failed_steps(steps, Console())
+    return develop.find_first_failure(steps)
 
 
 program = TaskProgram(

@@ -78,6 +78,7 @@ ALLOWED = {
     "matrix/resolve/tool_answers.py:lend": "the directory's owner, by stat",
     "matrix/resolve/container_shell.py:_format_compilation": "a source that kmatrix brings",
     "matrix/resolve/conf_forks.py:remove_fork_files": "the names; they are removed through the door",
+    "matrix/commands/develop.py:_list_failures": "in a directory that this process made",
     "matrix/commands/doctor.py": "the cache's place, and what the user names as source",
     "matrix/commands/patch.py": "the directory that the user names, or this process made",
     "matrix/commands/kept_runs.py:list_run_directories": "the names in the folder of runs",
