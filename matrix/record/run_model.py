@@ -89,13 +89,15 @@ class Compiler(Record):
 
 class ToolchainRecord(Record):
     """A toolchain's image. ``recipe``: the Dockerfiles it was built from, each on the one before and the
-    first on ``root``; both empty for an image that the profile named."""
+    first on ``root``; both empty for an image that the profile named. ``digests``: where it came from a
+    registry, what that may know it by, ``REPOSITORY@sha256:…``."""
 
     image: str
     image_id: str
     root: str = ""
     recipe: tuple[str, ...] = ()
     compilers: dict[str, Compiler] = Field(default_factory=dict)
+    digests: tuple[str, ...] = ()
 
 
 class BaseRecord(Record):

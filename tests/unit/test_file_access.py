@@ -74,7 +74,7 @@ ALLOWED = {
     "matrix/commands/bench_cases.py": "the tree in this process's own cache, and a patch that kmatrix brings",
     "matrix/commands/bench_ways.py:find_tuxmake": "a program of this machine",
     "matrix/engine/job_pool.py": "a pipe that this process made, in a directory of its own",
-    "matrix/diagnostics/parser_digest.py:compute_parser_digest": "kmatrix's own code",
+    "matrix/code_digest.py": "kmatrix's own code",
     "matrix/resolve/tool_answers.py:lend": "the directory's owner, by stat",
     "matrix/resolve/container_shell.py:_format_compilation": "a source that kmatrix brings",
     "matrix/resolve/conf_forks.py:remove_fork_files": "the names; they are removed through the door",

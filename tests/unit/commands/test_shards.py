@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import tasks
 from matrix.cache_layout import CacheLayout
 from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
@@ -28,6 +27,7 @@ from matrix.record.run_model import Run
 from matrix.record.states import Evidence
 from matrix.shards.plan_file import PlanFile, format_plan_file
 from matrix.source.cache import SourceCache
+from matrix.tasks import run_reporting
 from reports.summary import collect_run_facts, format_run_headline
 from tests.unit.commands.resume_desk import ResumedDesk
 from tests.unit.commands.run_desk import ERROR, PROFILE, SIX, VFIO, dying, states
@@ -166,7 +166,7 @@ def test_an_empty_shard_is_a_result(desk: ShardedDesk) -> None:
     assert not stored.run.interrupted
     assert format_run_headline(stored) == "shard 2/2: nothing to build"
     assert "Shard 2/2 has nothing to build: the plan has fewer parts." in desk.notes()
-    assert tasks._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
+    assert run_reporting._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
 
 
 def test_a_shard_ends_as_its_own_cells_do(desk: ShardedDesk) -> None:
@@ -174,7 +174,7 @@ def test_a_shard_ends_as_its_own_cells_do(desk: ShardedDesk) -> None:
     desk.asks('VFIO = ["n", "y"]\nMODULES = ["n"]\n', TWO_TOOLCHAINS)
     desk.says(VFIO, lambda _: [ERROR] if desk.kernel.jobs[-1].cell.startswith("x86/clang") else [])
     codes = {
-        stored.run.cells[0].toolchain: tasks._compute_exit_code(stored.run, profile)
+        stored.run.cells[0].toolchain: run_reporting._compute_exit_code(stored.run, profile)
         for stored in (desk.run_shard(1, 2), desk.run_shard(2, 2))
     }
     assert codes == {"gcc-14": 0, "clang-19": 100}
@@ -184,7 +184,7 @@ def test_a_shard_in_which_nothing_had_to_be_compiled_has_done_its_part(desk: Sha
     desk.asks('VFIO = ["n"]\n')
     stored = desk.run_shard(1, 1)
     assert states(stored.run) == ["empty"]
-    assert tasks._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
+    assert run_reporting._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
     assert "compiled nothing" in format_run_headline(stored)
 
 
