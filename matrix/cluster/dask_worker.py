@@ -14,7 +14,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from matrix.cluster.addresses import ClusterAddress
 from matrix.cluster.dask_client import HOST_ATTRIBUTE, HOST_METRIC, STAGE_TOPIC, create_security
-from matrix.cluster.visits import Answer, Host, Report, VisitFault
+from matrix.cluster.visits import Answer, Report, VisitFault, WorkerHost
 from matrix.errors import KmatrixError, MachineError
 
 _CONNECT_SECONDS = 20
@@ -23,7 +23,7 @@ _END_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 
 
-def call_host(host: Host, method: str, ticket: str, *arguments: object) -> Answer:
+def call_host(host: WorkerHost, method: str, ticket: str, *arguments: object) -> Answer:
     """Let the host do something; a fault of its machine is an answer, and so is a bug."""
     try:
         answer: Answer = getattr(host, method)(ticket, *arguments)
@@ -40,7 +40,7 @@ class _HostPlugin(WorkerPlugin):
     """Gives Dask's worker its host, and lets that end what nobody waits for any more: the client took it
     back, or is gone."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: WorkerHost) -> None:
         self._host = host
 
     def setup(self, worker: Worker) -> None:
@@ -52,7 +52,10 @@ class _HostPlugin(WorkerPlugin):
 
 
 def run_worker(
-    address: ClusterAddress, lanes: int, create_host: Callable[[Report], Host], note: Callable[[str], None]
+    address: ClusterAddress,
+    lanes: int,
+    create_host: Callable[[Report], WorkerHost],
+    note: Callable[[str], None],
 ) -> None:
     """Work for a cluster until a signal comes, or its scheduler is gone. ``lanes``: orders at once.
 
@@ -66,7 +69,10 @@ def run_worker(
 
 
 async def _serve(
-    address: ClusterAddress, lanes: int, create_host: Callable[[Report], Host], note: Callable[[str], None]
+    address: ClusterAddress,
+    lanes: int,
+    create_host: Callable[[Report], WorkerHost],
+    note: Callable[[str], None],
 ) -> bool:
     """Whether a signal ended it."""
     logging.getLogger("distributed").setLevel(logging.ERROR)
@@ -91,7 +97,7 @@ async def _serve(
     return stopped.is_set()
 
 
-async def _start_worker(address: ClusterAddress, lanes: int, host: Host) -> Worker:
+async def _start_worker(address: ClusterAddress, lanes: int, host: WorkerHost) -> Worker:
     worker: Worker = await Worker(
         address.text,
         nthreads=lanes,
@@ -110,7 +116,7 @@ async def _start_worker(address: ClusterAddress, lanes: int, host: Host) -> Work
     return worker
 
 
-async def _end_orders(host: Host) -> None:
+async def _end_orders(host: WorkerHost) -> None:
     host.close()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _END_SECONDS

@@ -70,7 +70,7 @@ class WorkerState:
     seconds: float = 0.0
 
 
-class Host(Protocol):
+class WorkerHost(Protocol):
     """What a worker does. Orders come in several threads at once. ``ticket`` is a name of the order's own."""
 
     def open_run(self, ticket: str, name: str, record: bytes) -> Opened:
@@ -109,7 +109,7 @@ class Cluster(Protocol):
         """Address → how many orders it works on at once. MachineError where nobody can say."""
 
     def order(self, worker: str, method: str, *arguments: object) -> str:
-        """Let a worker do something of `Host`; the order's ticket, by which its answer will come."""
+        """Let a worker do something of `WorkerHost`; the order's ticket, by which its answer will come."""
 
     def cancel(self, ticket: str) -> None:
         """Take an order back: no answer is wanted any more."""

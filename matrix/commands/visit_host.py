@@ -66,7 +66,7 @@ class _OpenRun:
 
 
 class VisitHost:
-    """What a worker does with what it is asked for; see `matrix.cluster.visits.Host`.
+    """What a worker does with what it is asked for; see `matrix.cluster.visits.WorkerHost`.
 
     The owners of its containers end with the ``token``, which no other worker has.
     """
