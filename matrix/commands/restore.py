@@ -122,6 +122,7 @@ def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | 
         git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
         patches=tuple(AppliedPatch(patch.name, patch.sha256) for patch in source.patches),
         package=source.package,
+        unpatched=source.unpatched,
     )
 
 

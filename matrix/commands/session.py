@@ -306,6 +306,7 @@ def build_source_record(tree: SourceTree) -> SourceRecord:
         package=tree.package,
         git=GitState(commit=git.commit, describe=git.describe, dirty=git.dirty) if git else None,
         patches=tuple(PatchRecord(name=patch.name, sha256=patch.sha256) for patch in tree.patches),
+        unpatched=tree.unpatched,
     )
 
 

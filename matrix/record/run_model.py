@@ -66,7 +66,10 @@ class PatchRecord(Record):
 
 
 class SourceRecord(Record):
-    """What was built. ``package`` is the full version of the Debian package it came in, or empty."""
+    """What was built. ``package`` is the full version of the Debian package it came in, or empty.
+
+    ``unpatched`` is the digest of the source without its patches, where there are any, or empty.
+    """
 
     spec: str
     version: str
@@ -74,6 +77,7 @@ class SourceRecord(Record):
     package: str = ""
     git: GitState | None = None
     patches: tuple[PatchRecord, ...] = ()
+    unpatched: str = Field(default="", exclude_if=not_)
 
 
 class Compiler(Record):

@@ -71,6 +71,7 @@ def apply_patches(
         version=patched.version,
         digest=patched.digest,
         patches=base.patches + applied,
+        unpatched=base.unpatched or base.digest,
     )
 
 

@@ -24,7 +24,7 @@ from matrix.commands.run import compute_plan_exit_code, plan_matrix, run_matrix
 from matrix.commands.settings import GivenSettings
 from matrix.commands.setup import set_up_machine
 from matrix.commands.shards import (
-    check_same_shard,
+    check_resumed_options,
     create_shard_chooser,
     parse_plan_request,
     parse_shard_request,
@@ -94,7 +94,7 @@ def run(
         asked = parse_shard_request(shard, plan, baseline, known, session.RUNS_DIRECTORY, command)
     else:
         profile = resumption.profile
-        check_same_shard(resumption.run, shard)
+        check_resumed_options(resumption.run, shard=shard, plan=plan, baseline=baseline, known=known)
         baseline, known = baseline or resumption.run.baseline, known or resumption.run.known
     outputs.require_run()
     outputs.check_files(profile.out)

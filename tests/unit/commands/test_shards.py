@@ -14,7 +14,7 @@ from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.commands.shards import (
-    check_same_shard,
+    check_resumed_options,
     create_shard_chooser,
     parse_plan_request,
     parse_shard_request,
@@ -384,10 +384,22 @@ def test_a_killed_shard_goes_on_with_its_own_cells(desk: ShardedDesk) -> None:
 def test_a_run_that_goes_on_keeps_its_share(desk: ShardedDesk) -> None:
     shard, whole = desk.run_shard(2, 3).run, desk.run()
     for run, said in ((shard, "2/3"), (shard, ""), (whole, ""), (shard, "02/3")):
-        check_same_shard(run, said)
+        check_resumed_options(run, shard=said, plan="", baseline="", known="")
     for run, said in ((shard, "1/3"), (shard, "2/4"), (whole, "1/1")):
         with pytest.raises(RequestError, match="cannot be resumed: shard is"):
-            check_same_shard(run, said)
+            check_resumed_options(run, shard=said, plan="", baseline="", known="")
+
+
+def test_what_has_no_effect_on_a_run_that_goes_on_is_refused(desk: ShardedDesk) -> None:
+    shard, whole = desk.run_shard(2, 3).run, desk.run()
+    check_resumed_options(whole, shard="", plan="", baseline="good", known="known.toml")
+    for run in (shard, whole):
+        with pytest.raises(RequestError, match="--plan says how a plan is split"):
+            check_resumed_options(run, shard="", plan="plan.json", baseline="", known="")
+    with pytest.raises(RequestError, match="--known is for a whole run"):
+        check_resumed_options(shard, shard="", plan="", baseline="", known="known.toml")
+    with pytest.raises(RequestError, match="--baseline is for a whole run"):
+        check_resumed_options(shard, shard="", plan="", baseline="good", known="")
 
 
 def test_a_stopped_shard_is_told_of_to_the_same_shard_only(
