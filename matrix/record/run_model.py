@@ -97,7 +97,7 @@ class ToolchainRecord(Record):
     root: str = ""
     recipe: tuple[str, ...] = ()
     compilers: dict[str, Compiler] = Field(default_factory=dict)
-    digests: tuple[str, ...] = ()
+    digests: tuple[str, ...] = Field(default=(), exclude_if=not_)
 
 
 class BaseRecord(Record):
