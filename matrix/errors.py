@@ -53,6 +53,14 @@ class EngineError(MachineError):
     """The container engine is missing, refuses access, or has stopped."""
 
 
+class RegistryError(EngineError):
+    """A registry does not give or take an image. ``is_missing``: it answers, and has none of that name."""
+
+    def __init__(self, message: str, hint: str, *, is_missing: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_missing = is_missing
+
+
 class DiskFullError(MachineError):
     """A file could not be written for want of space."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from matrix.errors import MachineError
 from matrix.foreign_files import FOLDER_FLAGS, ForeignFileError
@@ -31,8 +32,7 @@ _NO_FOLDER_ERRNOS = (errno.ENOTDIR, errno.ELOOP)
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 
 
-@dataclass(frozen=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """A name in a walked tree, and its status; a directory comes after all that is in it.
 
     ``parent`` is the descriptor of the directory that holds it, open until the next entry is asked for.
@@ -117,17 +117,18 @@ class _Walk:
 
     def _scan(self) -> Iterator[TreeEntry]:
         """What is in the open directory; the directories in it are kept for later."""
+        descriptor, level, depth = self.descriptor, self._levels[-1], len(self._levels)
         # All names at once: what is removed while it is listed may hide other names.
-        for name in os.listdir(self.descriptor):  # noqa: PTH208 - of a descriptor
+        for name in os.listdir(descriptor):  # noqa: PTH208 - of a descriptor
             try:
-                status = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             except OSError as error:
-                yield self._build_entry(name, None, error)
+                yield TreeEntry(descriptor, level.folder, name, depth, None, error)
                 continue
             if stat.S_ISDIR(status.st_mode):
-                self._levels[-1].waiting.append(name)
+                level.waiting.append(name)
             else:
-                yield self._build_entry(name, status)
+                yield TreeEntry(descriptor, level.folder, name, depth, status)
 
     def _enter(self, name: str) -> None:
         below = _open_folder(name, self.descriptor, force=self._force)
@@ -213,7 +214,8 @@ def walk_build(
     """
     try:
         for names, entry in enumerate(walk_tree(root), start=1):
-            _check_entry(entry, names, max_names, max_depth)
+            if names > max_names or entry.depth > max_depth or entry.error is not None:
+                raise _build_walk_error(entry, names, max_names, max_depth)
             yield entry
     except OSError as error:
         raise ForeignFileError(f"the build directory cannot be read: {error.strerror}") from error
@@ -236,13 +238,13 @@ def inspect_tree(root: Path, max_names: int = MAX_BUILD_FILES, max_depth: int = 
     return TreeFacts(names, *newest)
 
 
-def _check_entry(entry: TreeEntry, names: int, max_names: int, max_depth: int) -> None:
+def _build_walk_error(entry: TreeEntry, names: int, max_names: int, max_depth: int) -> ForeignFileError:
     if names > max_names:
-        raise ForeignFileError(f"the build directory has more than {max_names} files")
+        return ForeignFileError(f"the build directory has more than {max_names} files")
     if entry.depth > max_depth:
-        raise ForeignFileError(f"the build directory is more than {max_depth} directories deep")
-    if entry.error is not None:
-        raise ForeignFileError(f"{_shorten(entry.path)!r} cannot be entered: {entry.error.strerror}")
+        return ForeignFileError(f"the build directory is more than {max_depth} directories deep")
+    reason = entry.error.strerror if entry.error else None
+    return ForeignFileError(f"{_shorten(entry.path)!r} cannot be entered: {reason}")
 
 
 def _check_kind(entry: TreeEntry, status: os.stat_result) -> None:

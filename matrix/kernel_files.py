@@ -1,6 +1,7 @@
 """What a file of a kernel tree is, by its name alone. Pure."""
 
 from enum import Enum, auto
+from functools import lru_cache
 
 OBJECT_SUFFIXES = (".c", ".S")
 """Of each such source kbuild makes an object of the same name, when a Makefile lists that."""
@@ -31,8 +32,11 @@ class Impact(Enum):
 _TOOL_DIRECTORIES = {"scripts", "tools"}
 _TEXT_SUFFIXES = {".rst", ".txt", ".md", ".svg", ".dot"}
 _TOP_TEXT_FILES = {"README", "MAINTAINERS", "CREDITS", "COPYING", ".mailmap"}
+_KEPT_NAMES = 2**17
+"""All names of a Linux are asked about several times, for each digest of the tree and of its patched copy."""
 
 
+@lru_cache(maxsize=_KEPT_NAMES)
 def classify_impact(name: str) -> Impact:
     """What a change of the file at this path, relative to the tree's root, can bring about."""
     # By hand: a tree has a hundred thousand names, and PurePosixPath takes seconds for them.

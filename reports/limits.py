@@ -46,6 +46,9 @@ SHARDS = 16
 REGRESSIONS = 10
 """Findings, and cells, that are new or lost since a baseline."""
 
+FAILED_TESTS = 100
+"""Tests of kmatrix's own that failed in one part."""
+
 HTML_CARDS = 20
 """Cells of one outcome that have an article of their own in the page of a run."""
 HTML_ALL_CARDS = 1000

@@ -47,15 +47,15 @@ class _Reported:
     outcome: str = ""
 
     @property
-    def main(self) -> Diagnostic | None:
-        known = self.stored.run.diagnostics
-        return next((known[key] for key in self.finding.diagnostics if key in known), None)
-
-    @property
     def rule(self) -> str:
-        """The compiler's flag, or the name of the tool."""
-        main = self.main
-        return replace_controls((format_warning_flag(main) or main.tool) if main else "finding") or "finding"
+        """A compiler's flag, or else the name of a tool: whichever cells come first, the same of them all."""
+        known = self.stored.run.diagnostics
+        names = {_name_rule(known[key]) for key in self.finding.diagnostics if key in known}
+        return min(names, key=lambda name: (not name.startswith("-"), name), default="") or "finding"
+
+
+def _name_rule(diagnostic: Diagnostic) -> str:
+    return replace_controls(format_warning_flag(diagnostic) or diagnostic.tool)
 
 
 def render_sarif(

@@ -11,8 +11,14 @@ from matrix.record.run_model import Cell
 from matrix.shell_words import quote_word
 from matrix.verdict.baseline import KnownIssues, Regression
 from matrix.verdict.verdict_model import CellChange, FindingChange
-from reports.formatting import format_count, format_labelled_lines, wrap_text
-from reports.limits import REGRESSIONS
+from reports.formatting import (
+    format_count,
+    format_duration,
+    format_labelled_lines,
+    shorten_line,
+    wrap_text,
+)
+from reports.limits import FAILED_TESTS, LINE_LENGTH, REGRESSIONS
 from reports.style import STATE_STYLES, StyledLine, print_line, print_lines, replace_unencodable
 from reports.verdict_text import format_state_change
 
@@ -147,6 +153,19 @@ class ReportedHolding(Protocol):
     def size(self) -> int: ...
 
 
+class ReportedStep(Protocol):
+    """One program that tested or checked kmatrix, for so many ``seconds``; ``failures`` are of tests."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def exit_code(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def failures(self) -> Sequence[str]: ...
+
+
 def show_checks(checks: Sequence[ReportedCheck], console: Console) -> None:
     """A line for each thing, and below what is not well, what to do."""
     width = max((len(check.subject) for check in checks), default=0)
@@ -188,6 +207,32 @@ def show_leftovers(leftovers: Sequence[ReportedLeftover], console: Console, *, r
         console.print(f"Removed {len(gone)} things, {total}.")
     else:
         console.print(f"{len(leftovers)} things, {total}. To remove them: ./inv sweep --yes")
+
+
+def show_test_steps(steps: Sequence[ReportedStep], console: Console) -> None:
+    """The tests that failed in all parts, a line each; then what became of each part, and its time."""
+    failed = [StyledLine("FAILED ", "red").append(row) for step in steps for row in _list_failed_tests(step)]
+    outcomes = [f"{step.name}: {_format_outcome(step)}, {format_duration(step.seconds)}" for step in steps]
+    print_lines(console, ["", *failed, *outcomes])
+
+
+def _list_failed_tests(step: ReportedStep) -> Iterator[str]:
+    for failure in step.failures[:FAILED_TESTS]:
+        yield shorten_line(failure, LINE_LENGTH)
+    left_out = len(step.failures) - FAILED_TESTS
+    yield from [f"{left_out} more of the {step.name}"] if left_out > 0 else []
+
+
+def _format_outcome(step: ReportedStep) -> str:
+    if step.failures:
+        return f"{len(step.failures)} failed"
+    return f"ended with exit code {step.exit_code}" if step.exit_code else "passed"
+
+
+def show_failed_steps(steps: Sequence[ReportedStep], console: Console) -> None:
+    """One line: which checks failed, or how many passed."""
+    failed = ", ".join(step.name for step in steps if step.exit_code)
+    print_line(console, f"failed: {failed}" if failed else f"{format_count(len(steps), 'check')} passed")
 
 
 def format_size(count: int) -> str:

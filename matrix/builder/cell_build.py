@@ -9,7 +9,7 @@ from matrix.builder.cell_record import CellLog, CellResult, StageOccurrence, fin
 from matrix.builder.dry_run import parse_dry_run
 from matrix.builder.kbuild_objects import has_object_lists, remove_object_lists, to_make_target
 from matrix.builder.lane_dir import LaneDirectory
-from matrix.builder.lane_objects import LaneObjects
+from matrix.builder.lane_objects import LaneObjects, MadeDirectory
 from matrix.builder.prepared_files import PreparedFiles
 from matrix.builder.stage_objects import (
     StageObjects,
@@ -21,8 +21,7 @@ from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.engine.protocol import LineCallback
 from matrix.errors import MachineError
-from matrix.file_times import touch_future_files
-from matrix.foreign_trees import inspect_tree
+from matrix.file_times import find_future_file, touch_future_files
 from matrix.kconfig.config import Config
 from matrix.record.run_model import Cell, StageRecord
 from matrix.record.states import STOPPED_STATES, UNTRIED_STATES, State
@@ -184,14 +183,15 @@ class CellBuild:
         result = judge_last_make(makes or before)
         printed, is_complete = _parse_makes(makes or before, result.state)
         prepared, is_prepared_complete = _list_warnings(before) if makes else ([], True)
-        objects = self._find_objects(name, printed, answer, moment)
+        directory = MadeDirectory(self.objects.list_entries(), moment)
+        objects = self._find_objects(name, printed, answer, directory)
         self.listed_objects |= objects.listed
         made = [*prepared, *printed.occurrences, *self.objects.list_warnings(objects.current)]
         occurrences = _drop_repeated_warnings(made, self.resolution.diagnostics)
         self._ends += [result, *answer]
         self.has_nameless_warning |= any(map(_is_nameless, occurrences))
         if is_complete and result.state not in UNTRIED_STATES:
-            self._keep_objects(objects, printed, moment)
+            self._keep_objects(objects, printed, directory)
         self.warned |= {item.object for item in occurrences if item.object}
         state = _refine_pass(_apply_final_errors(result, occurrences), objects.own, occurrences)
         if state is State.FAIL and result.is_cut_short:
@@ -230,23 +230,25 @@ class CellBuild:
         if has_put_back or _is_stopped(prepared):
             return
         # What no build leaves may make the next make hang: it is found here, and not by waiting for it.
-        inspect_tree(self.lane.build)
+        future = find_future_file(self.lane.build)
         if _has_failed(prepared) or not self._is_config_unchanged():
             self.objects.remove_kept_kind()
             return
-        # make would complain of a clock, and take them for newer than any object that is put back.
-        touch_future_files(self.lane.build)
+        if future:
+            # make would complain of a clock, and take them for newer than any object that is put back.
+            touch_future_files(self.lane.build)
         self.objects.put_back(self.config)
 
-    def _keep_objects(self, objects: StageObjects, printed: BuildLog, moment: int) -> None:
+    def _keep_objects(self, objects: StageObjects, printed: BuildLog, directory: MadeDirectory) -> None:
         """Remember what was compiled. With another configuration than the cell's, it would be another's."""
         if not self._is_config_unchanged():
             return
         if not printed.has_error:
             self.lane.listed_objects |= objects.listed
-        compiled = self.objects.find_compiled(moment) - objects.unproven
+        compiled = self.objects.find_compiled(directory) - objects.unproven
+        listed = objects.listed | objects.current
         self.objects.keep_compiled(
-            self.config, self.cell.id, compiled, printed.occurrences, objects.listed | objects.current
+            self.config, self.cell.id, compiled, printed.occurrences, listed, directory.entries
         )
 
     def _sum_seconds(self, makes: list[MakeResult]) -> float:
@@ -277,14 +279,14 @@ class CellBuild:
         return [self.runner.run(targets, self.cell.id, lambda _: None, spent=spent, dry_run=True)]
 
     def _find_objects(
-        self, name: StageName, printed: BuildLog, answer: list[MakeResult], moment: int
+        self, name: StageName, printed: BuildLog, answer: list[MakeResult], directory: MadeDirectory
     ) -> StageObjects:
         """The stage's objects. ``answer``: the dry run after it, if there was one."""
         targets = self.stages.list_requested_targets(name)
         if not printed.has_error:
-            return read_built_objects(self.objects, targets, printed.occurrences, moment)
+            return read_built_objects(self.objects, targets, printed.occurrences, directory)
         dry_run = parse_dry_run(line for make in answer for line in make.lines)
-        return read_failing_objects(self.objects, targets, printed, dry_run, moment)
+        return read_failing_objects(self.objects, targets, printed, dry_run, directory)
 
 
 def _parse_makes(makes: list[MakeResult], state: State) -> tuple[BuildLog, bool]:

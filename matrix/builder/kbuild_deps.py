@@ -9,10 +9,11 @@ rather than too little: a cell is not built again for a change of a source that 
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
+from typing import NamedTuple
 
 from matrix.builder.kbuild_objects import parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
@@ -72,6 +73,18 @@ class _CommandFile:
     generated: tuple[str, ...]
 
 
+class CellSources(NamedTuple):
+    """The sources of a cell, relative to the tree, .c, .h and .S only: all, and those of ``others`` than
+    objects that were named.
+
+    None at all when it is not known what some object, or a generated file that went in, was made of: also
+    where a command file is none that kbuild left, and where no record can hold a source's name.
+    """
+
+    all: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+
+
 @dataclass
 class CommandFileReader:
     """Reads the command files of one lane, each again only when it was written again."""
@@ -86,25 +99,27 @@ class CommandFileReader:
         listed: Set[str] = frozenset(),
         elsewhere: Set[str] = frozenset(),
         without: Set[str] = frozenset(),
-    ) -> frozenset[str]:
+    ) -> CellSources:
         """The sources of the cell that was just built without failure, and to which ``objects`` belong.
 
         ``listed`` is what else its lists name: of an object in the focus, make makes the whole directory.
         ``elsewhere`` are objects that were put back, and are on the lists of the cells they belong to.
-        ``without`` are objects whose sources are left out.
-        Relative to the tree, .c, .h and .S only. None at all when it is not known what some object, or a
-        generated file that went in, was made of: also where a command file is none that kbuild left, and
-        where no record can hold a source's name.
+        ``without`` are objects whose sources are not among the ``others``.
         """
         try:
-            others = (self.lane.listed_objects | elsewhere) - objects - listed
-            return self._find_cell_sources(objects, others, without)
+            command_files, archives = self._find_command_files()
+            unlisted = (self.lane.listed_objects | elsewhere) - objects - listed
+            left_out = unlisted - self._read_libraries(archives)
+            return CellSources(
+                self._collect_sources(command_files, objects, left_out),
+                self._collect_sources(command_files, objects, left_out | without),
+            )
         except ForeignFileError:
-            return frozenset()
+            return CellSources()
 
-    def _find_cell_sources(self, objects: Set[str], others: Set[str], without: Set[str]) -> frozenset[str]:
-        command_files, archives = self._find_command_files()
-        left_out = (others - self._read_libraries(archives)) | without
+    def _collect_sources(
+        self, command_files: Sequence[tuple[str, TreeEntry]], objects: Set[str], left_out: Set[str]
+    ) -> frozenset[str]:
         parsed = [
             (target, self._parse_command_file(entry))
             for target, entry in command_files

@@ -10,10 +10,11 @@ these, so whatever of them warned is removed when its cell is done, and warns ag
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
 from os import stat_result
+from typing import NamedTuple
 
 from matrix.builder.kbuild_objects import list_module_parts, normalize_paths, parse_archive_members
 from matrix.builder.lane_dir import LaneDirectory
@@ -36,6 +37,14 @@ _APART_TOOLS = frozenset({"modpost"})
 """What names objects and works apart from their rules, anew in each stage that it belongs to."""
 _Stamp = tuple[int, int]
 """What tells a file from one that was written in its place: inode, and mtime in nanoseconds."""
+
+
+class MadeDirectory(NamedTuple):
+    """A lane's directory when make has ended: all that is in it, and the moment when make began, in the file
+    system's nanoseconds."""
+
+    entries: Sequence[TreeEntry]
+    moment: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class LaneObjects:
         what belongs to them.
         """
         # Listed once: a whole kernel's directory is large.
-        entries = [*self._walk()]
+        entries = self.list_entries()
         setting = self._read_setting(config, entries)
         present = dict(_find_objects(entries))
         for path in self._find_libraries(entries):
@@ -87,7 +96,7 @@ class LaneObjects:
         """Remove all objects of the kind that is put back, on record or not: make compiles them anew."""
         for path in [*self._standing]:
             self._remove(path)
-        for path, entry in [*_find_objects(self._walk())]:
+        for path, entry in _find_objects(self.list_entries()):
             if self._is_kept_kind(path, entry):
                 self._remove(path)
 
@@ -149,16 +158,17 @@ class LaneObjects:
             for warning in standing.known.value.warnings
         ]
 
-    def list_library_members(self) -> frozenset[str]:
-        """The objects of the libraries that make has just made."""
+    def list_library_members(self, entries: Iterable[TreeEntry]) -> frozenset[str]:
+        """The objects of the libraries among what make has just made."""
         files = self.lane.files
         members = (
-            parse_archive_members(files.read_bytes(path), path) for path in self._find_libraries(self._walk())
+            parse_archive_members(files.read_bytes(path), path) for path in self._find_libraries(entries)
         )
         return frozenset(chain.from_iterable(members))
 
-    def _walk(self) -> Iterator[TreeEntry]:
-        return walk_build(self.lane.build)
+    def list_entries(self) -> list[TreeEntry]:
+        """All that is in the directory now."""
+        return [*walk_build(self.lane.build)]
 
     def _find_libraries(self, entries: Iterable[TreeEntry]) -> list[str]:
         paths = [entry.path for entry in entries if entry.name == _LIBRARY]
@@ -171,9 +181,11 @@ class LaneObjects:
         objects: Iterable[str],
         occurrences: Iterable[Occurrence],
         listed: Set[str],
+        entries: Iterable[TreeEntry],
     ) -> None:
         """Remember the objects that make has just compiled in this configuration, for a cell (its id).
 
+        ``entries`` are all that make left in the directory.
         One with warnings is remembered only where a list shows that it is ``listed``: elsewhere nothing would
         say whether its warnings belong to a configuration.
         """
@@ -185,7 +197,7 @@ class LaneObjects:
             for path in self._select_certain(objects, said.keys())
         )
         compiled = [one for one in candidates if one is not None and (one.is_listed or not one.warnings)]
-        for known in self.memory.keep(compiled, self._read_setting(config, self._walk()), cell):
+        for known in self.memory.keep(compiled, self._read_setting(config, entries), cell):
             stamp = self._find_stamp(known.path)
             if stamp is not None:
                 self._standing[known.path] = _StandingObject(known, stamp)
@@ -205,13 +217,12 @@ class LaneObjects:
         command_file = self._load_command_file(path)
         return None if command_file is None else os.path.normpath(command_file.source)
 
-    def find_compiled(self, moment: int) -> frozenset[str]:
-        """The objects with a command file of kbuild's that were made since this moment (in the file system's
-        nanoseconds) and are not on record."""
+    def find_compiled(self, directory: MadeDirectory) -> frozenset[str]:
+        """The objects with a command file of kbuild's that make has made and that are not on record."""
         return frozenset(
             path
-            for path, entry in _find_objects(self._walk())
-            if entry.status and entry.status.st_mtime_ns >= moment and not self.is_standing(path)
+            for path, entry in _find_objects(directory.entries)
+            if entry.status and entry.status.st_mtime_ns >= directory.moment and not self.is_standing(path)
         )
 
     def remove_warned(self) -> bool:

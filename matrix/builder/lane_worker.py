@@ -42,7 +42,6 @@ from matrix.record.run_model import Cell
 from matrix.record.states import ANSWERED_STATES, COMPLETE_STATES, Evidence, State
 from matrix.resolve.conf_forks import MAX_TOGETHER, MIN_TOGETHER
 from matrix.resolve.make_runner import MakeRunner
-from matrix.resolve.reasons import explain_unreached
 from matrix.resolve.resolution import Resolution, find_actual_request
 from matrix.resolve.resolver import Resolver
 
@@ -336,8 +335,8 @@ class LaneWorker:
         actual = find_actual_request(request, session.catalog, list_axes(session.profile), config).id
         # It can be its own id: every axis has the requested value, and only a symbol beside them has not.
         other = actual if actual in self.context.request_ids and actual != request.id else None
-        definitions = session.read_definitions(request.arch)
-        reason = explain_unreached(resolution, config, definitions, session.catalog)[0]
+        read_definitions = partial(session.read_definitions, request.arch)
+        reason = self._resolver.explain(resolution, config, read_definitions)
         return create_resolved_cell(*row, reason, other)
 
     def _finish_known(self, cells: Sequence[_ReachableCell]) -> list[_ReachableCell]:
@@ -370,8 +369,7 @@ class LaneWorker:
         objects, elsewhere = result.objects, self._objects.listed_elsewhere
         listed = {name for name in objects | build.listed_objects if name.endswith(".o")}
         keys = self._objects.find_keys(listed)
-        named = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere)
-        others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
+        named, others = self._sources.find_cell_sources(objects, build.listed_objects, elsewhere, keys.keys())
         unlisted = self._find_unlisted(named, others, build) if named else None
         more = None if unlisted is None else others | unlisted
         self._keep_prepared(result, build, more)

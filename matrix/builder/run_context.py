@@ -28,6 +28,7 @@ from matrix.record.events import EventSink
 from matrix.record.journal import Journal
 from matrix.record.run_model import ToolchainRecord
 from matrix.resolve.make_runner import MakeRunner
+from matrix.resolve.resolution_store import ResolutionStore
 from matrix.resolve.resolver import Resolver
 from matrix.resolve.tool_answers import ToolAnswers
 from matrix.shards.lane_split import KnownTime
@@ -56,7 +57,8 @@ class Session:
     tree: SourceTree
     toolchains: dict[str, ToolchainRecord]
     scratch: Path | None = None
-    _definitions: dict[str, Definitions] = field(default_factory=dict)
+    _definitions: dict[tuple[str, str], Definitions] = field(default_factory=dict)
+    _definitions_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def jobs(self) -> int:
@@ -67,6 +69,11 @@ class Session:
     def conf_digest(self) -> str:
         """The digest of all that conf can read of the tree."""
         return self.tree_contents.manifest.compute_conf_digest()
+
+    @cached_property
+    def definitions_digest(self) -> str:
+        """The digest of all that says which symbols the tree defines."""
+        return self.tree_contents.manifest.compute_definitions_digest()
 
     @cached_property
     def tree_contents(self) -> TreeContents:
@@ -95,11 +102,13 @@ class Session:
         return {**self.catalog.build_make_variables(arch, toolchain), **self.profile.make}
 
     def read_definitions(self, arch: str) -> Definitions:
-        """The tree's Kconfig of an arch, read once."""
-        if arch not in self._definitions:
-            srcarch = self.catalog.arches[arch].srcarch
-            self._definitions[arch] = read_tree_definitions(self.tree.path, srcarch)
-        return self._definitions[arch]
+        """The tree's Kconfig of an arch, read once, also where lanes ask side by side."""
+        srcarch = self.catalog.arches[arch].srcarch
+        key = self.definitions_digest, srcarch
+        with self._definitions_lock:
+            if key not in self._definitions:
+                self._definitions[key] = read_tree_definitions(self.tree.path, srcarch)
+            return self._definitions[key]
 
     def create_step_runner(self, owner: str, lanes_at_once: int = 1) -> StepRunner:
         """What runs the containers of ``owner``, when so many lanes share the machine's memory."""
@@ -143,7 +152,8 @@ class Session:
         store = self.scratch / "resolutions" if self.scratch else self.cache.layout.resolutions
         # A build asks in an environment that conf alone has not: neither is told what the other was.
         apart = replace(runner, answers=runner.answers and ToolAnswers())
-        return Resolver(apart, catalog, self.conf_digest, fixed_symbols, store)
+        digests = self.conf_digest, self.definitions_digest
+        return Resolver(apart, catalog, *digests, fixed_symbols, ResolutionStore(store))
 
     def open_lane(
         self, lane: Lane, stages: Stages, make_variables: Mapping[str, str], *, copy: bool = False

@@ -14,7 +14,7 @@ from matrix.builder.kbuild_objects import (
     read_listed_objects,
     to_make_target,
 )
-from matrix.builder.lane_objects import LaneObjects
+from matrix.builder.lane_objects import LaneObjects, MadeDirectory
 from matrix.diagnostics.diagnostic import BuildLog, Occurrence
 from matrix.memory.objects import is_built_apart
 
@@ -60,17 +60,18 @@ class StageObjects:
 
 
 def read_built_objects(
-    lane: LaneObjects, targets: Sequence[str], printed: Iterable[Occurrence], moment: int
+    lane: LaneObjects, targets: Sequence[str], printed: Iterable[Occurrence], directory: MadeDirectory
 ) -> StageObjects:
-    """The objects of a stage without a failure. ``moment``: when make began, in the file system's time."""
+    """The objects of a stage without a failure."""
     own = read_listed_objects(lane.lane.build, targets)
     listed = own | _read_lists(lane, targets)
-    compiled = _find_compiled(lane, own, printed, moment)
-    return StageObjects(own, own, frozenset(), listed | lane.list_library_members(), compiled, listed)
+    compiled = _find_compiled(lane, own, printed, directory.moment)
+    current = listed | lane.list_library_members(directory.entries)
+    return StageObjects(own, own, frozenset(), current, compiled, listed)
 
 
 def read_failing_objects(
-    lane: LaneObjects, targets: Sequence[str], log: BuildLog, dry_run: DryRun, moment: int
+    lane: LaneObjects, targets: Sequence[str], log: BuildLog, dry_run: DryRun, directory: MadeDirectory
 ) -> StageObjects:
     """The objects of a stage with a failure. ``dry_run``: what make would do after it."""
     failed = frozenset(target.object for target in log.failed_targets if target.object)
@@ -86,8 +87,8 @@ def read_failing_objects(
         own=own,
         proven=made | (failed & refused),
         unproven=failed - refused,
-        current=beside | (made - log.compiled_objects) | lane.list_library_members(),
-        compiled=_find_compiled(lane, own, log.occurrences, moment),
+        current=beside | (made - log.compiled_objects) | lane.list_library_members(directory.entries),
+        compiled=_find_compiled(lane, own, log.occurrences, directory.moment),
         listed=beside | belonging.belonging,
         refused=failed & refused,
     )

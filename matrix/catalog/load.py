@@ -28,7 +28,8 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
 class Catalog:
     """All rows by name: the built-in ones, and a profile's own on top.
 
-    ``with_ccache``: the images of the toolchains have ccache.
+    ``with_ccache``: the images of the toolchains have ccache. ``registry``: where kmatrix's own images
+    come from; None where they are built.
     """
 
     arches: Mapping[str, Arch]
@@ -36,6 +37,7 @@ class Catalog:
     bases: Mapping[str, Base]
     knobs: Mapping[str, Knob]
     with_ccache: bool = False
+    registry: str | None = None
 
     def build_make_variables(self, arch: str, toolchain: str) -> dict[str, str]:
         """The variables of the make line, ARCH first; ``{triplet}`` filled in."""
@@ -86,6 +88,7 @@ class Catalog:
             bases={**self.bases, **profile.bases},
             knobs=_merge_knobs(self.knobs, profile.knobs),
             with_ccache=profile.ccache,
+            registry=profile.images,
         )
 
 

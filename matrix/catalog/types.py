@@ -20,6 +20,11 @@ _SHARE_PATTERN = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)(%?)")
 _DURATION_PATTERN = re.compile(r"([0-9]{1,9})([smhd]?)")
 # What kbuild takes as one: also a .config of a folder of its own, as 86xx/mpc8641_defconfig.
 _MAKE_TARGET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+/-]*")
+_REGISTRY = re.compile(
+    r"(?P<host>(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?)(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)+"
+)
+_MAX_REGISTRY = 200
+"""Characters. An image's whole name may have 255."""
 _LINE_END = re.compile(r"[\0\n\r]")
 MAX_JOBS = 4096
 MAX_LANES = 512
@@ -86,6 +91,18 @@ def _check_size(low: int, text: str) -> str:
     return text
 
 
+def check_registry(text: str) -> str:
+    """``registry.example.org/team``: a registry by its host, with a port where it has one, and a path there.
+
+    ValueError where it is none: without a dot or a port an engine takes a host for a path of its registry.
+    """
+    match = _REGISTRY.fullmatch(text)
+    is_host = match is not None and (match["host"] == "localhost" or bool(set(".:") & set(match["host"])))
+    if not is_host or len(text) > _MAX_REGISTRY:
+        raise ValueError(f"expected REGISTRY/PREFIX such as registry.example.org/team, got {text!r}")
+    return text
+
+
 def check_duration(text: str) -> str:
     """The text of a duration, which is not too long. ValueError where it is, or is none."""
     if parse_duration(text) > _MAX_DURATION:
@@ -135,6 +152,7 @@ def _check_make_value(value: str) -> str:
 
 Size = Annotated[str, AfterValidator(partial(_check_size, _MIN_MEMORY))]
 CacheSize = Annotated[str, AfterValidator(partial(_check_size, _MIN_CACHE_SIZE))]
+Registry = Annotated[str, AfterValidator(check_registry)]
 Share = Annotated[str, AfterValidator(_check_share)]
 Duration = Annotated[str, AfterValidator(check_duration)]
 Symbol = Annotated[str, AfterValidator(_validator_from_check(check_symbol))]
@@ -278,6 +296,7 @@ class Profile(TomlModel):
     verify: Share | None = None
     ccache: bool = False
     cache_size: CacheSize = Field(default=DEFAULT_CACHE_SIZE, alias="cache-size")
+    images: Registry | None = None
     out: str | None = None
     bases: dict[str, Base] = {}
     toolchains: dict[str, Toolchain] = {}

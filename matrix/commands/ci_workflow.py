@@ -23,7 +23,7 @@ _ACTIONS = {
     "upload": "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2",
     "download": "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093 # v4.3.0",
 }
-_SCRIPTS = ("guard", "names", "prepare", "plan", "shard", "merge")
+_SCRIPTS = ("guard", "names", "prepare", "week", "plan", "same_images", "shard", "merge")
 _MEMORY_MIB = 6 * 1024
 """For the memories of all shards together: GitHub keeps 10 GB, and images and source are in that."""
 _LEAST_MEMORY_MIB = 256

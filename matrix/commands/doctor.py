@@ -8,7 +8,7 @@ from pathlib import Path
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import Profile, parse_size
 from matrix.commands.cache_size import CacheHolding, list_cache_holdings, measure_bounded_caches
-from matrix.commands.session import resolve_image_ref
+from matrix.commands.session import resolve_image_ref, resolve_local_name
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.isolation import list_missing_isolation
@@ -154,9 +154,11 @@ def _format_holdings(before: str, holdings: Sequence[CacheHolding]) -> str:
 def _check_images(engine: Engine, profile: Profile) -> Iterator[HealthCheck]:
     catalog = load_catalog().with_profile(profile)
     for name in profile.toolchain:
-        ref = resolve_image_ref(name, catalog)
+        ref = resolve_local_name(name, catalog)
         is_present = engine.find_image_id(ref) is not None
         message = ref if is_present else f"{ref} is not there"
+        if is_present and ref != resolve_image_ref(name, catalog):
+            message += ", from the registry"
         yield HealthCheck(f"image {name}", is_present, message, "./inv setup")
 
 

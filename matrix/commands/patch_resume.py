@@ -142,7 +142,7 @@ def _check_origin(resumption: VerdictResumption, emit: EventSink, environment: E
         return
     engine, cache = environment.find_engine(), environment.open_cache()
     with use_cache(cache):
-        user = choose_safe_user(engine, engine.query_info(), emit)
+        user = choose_safe_user(engine, engine.query_info(), emit, profile.images)
         tree = fetch_source(profile, engine, cache, user, emit)
     changes = list(list_source_changes(tree, resumption.request.source))
     if changes:

@@ -16,8 +16,9 @@ from matrix.commands.session import (
     resolve_image_ref,
     use_cache,
 )
+from matrix.engine.image_registry import pull_recorded_image
 from matrix.engine.protocol import Engine
-from matrix.errors import RequestError
+from matrix.errors import EngineError, RequestError
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Run, SourceRecord, ToolchainRecord
 from matrix.shell_words import format_command
@@ -39,20 +40,26 @@ def check_restorable(run: Run, wanted: str, name: str = "") -> None:
 
 @contextmanager
 def restore_session(
-    run: Run, toolchain: str | None, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
+    run: Run,
+    toolchain: str | None,
+    emit: EventSink,
+    environment: Environment = LOCAL_ENVIRONMENT,
+    registry: str | None = None,
 ) -> Iterator[Session]:
     """The session that a recorded run was made in, with one of its toolchains, or all where none is named.
 
-    A missing image is made and a missing source is fetched; no sweep removes them while the ``with`` block
-    runs. RequestError when the source cannot be fetched, or is another one now.
+    A missing image is made, or taken from ``registry``, else from the run's own, where one is named. A
+    missing source is fetched. No sweep removes them while the ``with`` block runs. RequestError when the
+    source cannot be fetched, or is another one now.
     """
     check_restorable(run, "nothing can be run where it was built")
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
+    profile = profile.model_copy(update={"images": registry or profile.images})
     catalog = load_catalog().with_profile(profile)
     engine, cache = environment.find_engine(), environment.open_cache()
     with use_cache(cache):
         info = engine.query_info()
-        user = choose_safe_user(engine, info, emit)
+        user = choose_safe_user(engine, info, emit, profile.images)
         records = {
             name: _restore_toolchain(run.find_toolchain(name), name, engine, catalog, emit)
             for name in ([toolchain] if toolchain else run.toolchains)
@@ -83,11 +90,23 @@ def _restore_toolchain(
             "write the row into the run's profile, and run it again",
         )
     emit(ProgressNote(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
+    if catalog.registry and _pull_recorded(recorded, catalog.registry, engine, emit):
+        return recorded
     image = ensure_images(engine, catalog, [name], emit)[name]
     ref = resolve_image_ref(name, catalog)
     if image != recorded.image_id:
         emit(ProgressNote(f"Another takes its place, and may behave otherwise: {ref}, {image}."))
     return recorded.model_copy(update={"image": ref, "image_id": image})
+
+
+def _pull_recorded(recorded: ToolchainRecord, registry: str, engine: Engine, emit: EventSink) -> bool:
+    """Whether a registry gave the recorded image; a note says why not."""
+    try:
+        pull_recorded_image(engine, registry, recorded.digests, recorded.image_id, emit)
+    except EngineError as error:
+        emit(ProgressNote(f"{error}."))
+        return False
+    return True
 
 
 def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | None:
@@ -103,6 +122,7 @@ def _find_cached_tree(source: SourceRecord, cache: SourceCache) -> SourceTree | 
         git=GitProvenance(git.commit, git.describe, dirty=git.dirty) if git else None,
         patches=tuple(AppliedPatch(patch.name, patch.sha256) for patch in source.patches),
         package=source.package,
+        unpatched=source.unpatched,
     )
 
 

@@ -181,7 +181,10 @@ def resume_run(
             emit(ProgressNote(f"Every cell of {found.run.id} has its result: nothing is left to build."))
             return StoredRun(found.run, directory)
         names_origin = resumption.names_origin
-        with restore_unchanged(found.run, emit, environment, names_origin=names_origin) as restored:
+        registry = resumption.profile.images
+        with restore_unchanged(
+            found.run, emit, environment, names_origin=names_origin, registry=registry
+        ) as restored:
             session = replace(restored, profile=resumption.profile)
             _check_same_engine(session, found.run)
             remove_containers(session.engine, {found.unique_name})
@@ -259,13 +262,18 @@ class _NamedFiles:
 
 @contextmanager
 def restore_unchanged(
-    run: Run, emit: EventSink, environment: Environment, *, names_origin: bool = False
+    run: Run,
+    emit: EventSink,
+    environment: Environment,
+    *,
+    names_origin: bool = False,
+    registry: str | None = None,
 ) -> Iterator[Session]:
     """The session that a run was made in. RequestError where anything in it has become another.
 
-    With ``names_origin`` its source and patches are looked at anew.
+    With ``names_origin`` its source and patches are looked at anew. ``registry`` takes the place of its own.
     """
-    with restore_session(run, None, emit, environment) as session:
+    with restore_session(run, None, emit, environment, registry) as session:
         changed = [f"{what} has changed" for what in list_changes(session, run)]
         if names_origin:
             tree = fetch_source(session.profile, session.engine, session.cache, session.user, emit)

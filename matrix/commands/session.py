@@ -17,6 +17,7 @@ from matrix.catalog.load import Catalog, load_catalog
 from matrix.catalog.types import Profile, find_compiler_and_linker
 from matrix.commands.focus import check_focus
 from matrix.engine.connect import choose_container_user, connect_engine
+from matrix.engine.image_registry import list_registry_digests, name_registry_image
 from matrix.engine.images import (
     ImageRecipe,
     ensure_base_image,
@@ -119,7 +120,7 @@ def _build_session(
     needs_focus: bool,
 ) -> Session:
     info = engine.query_info()
-    user = choose_safe_user(engine, info, emit)
+    user = choose_safe_user(engine, info, emit, profile.images)
     images = ensure_images(engine, catalog, profile.toolchain, emit)
     tree = fetch_source(profile, engine, cache, user, emit)
     if needs_focus:
@@ -131,15 +132,15 @@ def _build_session(
     return Session(profile, catalog, engine, info, user, cache, tree, toolchains)
 
 
-def choose_safe_user(engine: Engine, info: EngineInfo, emit: EventSink) -> str:
-    """The user that containers run as.
+def choose_safe_user(engine: Engine, info: EngineInfo, emit: EventSink, registry: str | None = None) -> str:
+    """The user that containers run as. ``registry``: where the image comes from that this is tried with.
 
     EngineError where the engine is rootless and does not apply what a container is asked for: some accept
     limits that they cannot hold.
     """
     user = choose_container_user(rootless=info.rootless)
     if info.rootless:
-        require_isolation(engine, ensure_base_image(engine, emit), user)
+        require_isolation(engine, ensure_base_image(engine, emit, registry=registry), user)
     return user
 
 
@@ -155,7 +156,7 @@ def _check_inputs_readable(profile: Profile, catalog: Catalog) -> None:
 
 
 def _check_nothing_missing(profile: Profile, catalog: Catalog, engine: Engine, cache: SourceCache) -> None:
-    refs = {name: resolve_image_ref(name, catalog) for name in profile.toolchain}
+    refs = {name: resolve_local_name(name, catalog) for name in profile.toolchain}
     missing = [f"the image of {name}" for name, ref in refs.items() if engine.find_image_id(ref) is None]
     if profile.source.startswith("debian:") and cache.read_spec_entry(profile.source) is None:
         missing.append(f"the source {profile.source}")
@@ -171,7 +172,9 @@ def ensure_images(
     for name in toolchains:
         image = resolve_image(name, catalog)
         if isinstance(image, ImageRecipe):
-            ids[name] = ensure_toolchain_image(engine, image, emit, install=install)
+            ids[name] = ensure_toolchain_image(
+                engine, image, emit, registry=catalog.registry, install=install
+            )
         else:
             ids[name] = ensure_named_image(engine, image, emit)
     return ids
@@ -199,6 +202,15 @@ def resolve_image_ref(name: str, catalog: Catalog) -> str:
     return image.tag if isinstance(image, ImageRecipe) else image
 
 
+def resolve_local_name(name: str, catalog: Catalog) -> str:
+    """The name that the engine has a toolchain's image under, where it has the one that is asked for: of a
+    registry the name that it has there."""
+    image = resolve_image(name, catalog)
+    if isinstance(image, ImageRecipe) and catalog.registry:
+        return name_registry_image(catalog.registry, image.tag)
+    return resolve_image_ref(name, catalog)
+
+
 def fetch_source(
     profile: Profile, engine: Engine, cache: SourceCache, user: str, emit: EventSink
 ) -> SourceTree:
@@ -207,7 +219,7 @@ def fetch_source(
         profile.source,
         cache=cache,
         engine=engine,
-        image=ensure_base_image(engine, emit),
+        image=ensure_base_image(engine, emit, registry=profile.images),
         user=user,
         note=lambda text: emit(ProgressNote(text)),
         patches=read_patches(profile.patch, emit),
@@ -216,7 +228,7 @@ def fetch_source(
 
 def patch_source(session: Session, files: Sequence[Path], emit: EventSink) -> SourceTree:
     """A session's tree with these patches on top. RejectedPatchError as `apply_patches` has it."""
-    image = ensure_base_image(session.engine, emit)
+    image = ensure_base_image(session.engine, emit, registry=session.profile.images)
     return apply_patches(
         session.tree,
         read_patches(map(str, files), emit),
@@ -257,7 +269,17 @@ def _build_toolchain_record(
         root=image.root.tag if isinstance(image, ImageRecipe) else "",
         recipe=image.dockerfiles if isinstance(image, ImageRecipe) else (),
         compilers=compilers,
+        digests=_list_digests(engine, name, catalog),
     )
+
+
+def _list_digests(engine: Engine, name: str, catalog: Catalog) -> tuple[str, ...]:
+    """What the registry that is named may know a toolchain's image by; nothing where none is."""
+    image = resolve_image(name, catalog)
+    if catalog.registry is None or not isinstance(image, ImageRecipe):
+        return ()
+    found = engine.inspect_image(image.tag)
+    return tuple(list_registry_digests(found, catalog.registry, image.tag)) if found else ()
 
 
 def build_base_record(catalog: Catalog, name: str, arches: Sequence[str]) -> tuple[BaseRecord, str | None]:
@@ -284,6 +306,7 @@ def build_source_record(tree: SourceTree) -> SourceRecord:
         package=tree.package,
         git=GitState(commit=git.commit, describe=git.describe, dirty=git.dirty) if git else None,
         patches=tuple(PatchRecord(name=patch.name, sha256=patch.sha256) for patch in tree.patches),
+        unpatched=tree.unpatched,
     )
 
 

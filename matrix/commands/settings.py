@@ -115,6 +115,7 @@ OPTIONS = (
         f"what results, objects, build directories and ccache's files may take, such as 20G (default: "
         f"{DEFAULT_CACHE_SIZE})",
     ),
+    Option("images", "take kmatrix's images from a registry, as REGISTRY/PREFIX, and build none", _take_name),
     Option("out", "directory of this run (default: runs/<run-id>)", _take_name),
 )
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matrix.catalog.load import load_catalog
-from matrix.catalog.types import Profile
+from matrix.catalog.types import Profile, check_registry
 from matrix.commands.session import choose_safe_user, ensure_images, fetch_source, resolve_image
 from matrix.engine.bootstrap import HostSystem, apt_install
 from matrix.engine.connect import connect_engine
 from matrix.engine.docker_engine import connect_podman
 from matrix.engine.image_archive import load_images, save_images
-from matrix.engine.images import ImageRecipe, compute_base_tag
+from matrix.engine.image_registry import push_registry_image
+from matrix.engine.images import ImageRecipe, compute_base_tag, ensure_base_image
 from matrix.engine.podman_host import list_podman_urls
 from matrix.engine.protocol import Engine
-from matrix.errors import EngineError
+from matrix.errors import EngineError, RequestError
 from matrix.record.events import EventSink, ProgressNote
 from matrix.shell_words import format_command
 from matrix.source.cache import SourceCache
@@ -59,6 +60,27 @@ def load_profile_images(profile: Profile, file: str) -> dict[str, str]:
     return load_images(connect_engine(), _list_image_names(profile), expand_user_path(file).absolute())
 
 
+def push_profile_images(profile: Profile, registry: str, emit: EventSink) -> dict[str, str]:
+    """Give kmatrix's own images of the profile's toolchains, and the base, to a registry; what they are
+    called there by digest, by their names here.
+
+    What is missing is built, or taken from the registry that the profile names, where that is another one.
+    """
+    own = profile.model_copy(update={"images": None}) if profile.images == registry else profile
+    build_images(own, emit)
+    engine = connect_engine()
+    ensure_base_image(engine, emit, registry=own.images)
+    return {tag: push_registry_image(engine, registry, tag, emit) for tag in _list_image_names(own)}
+
+
+def parse_registry(text: str, option: str) -> str:
+    """The registry that an option of a task names. RequestError where it is none."""
+    try:
+        return check_registry(text)
+    except ValueError as error:
+        raise RequestError(f"{option}: {error}", f"for example {option} localhost:5000/kmatrix") from error
+
+
 def _list_image_names(profile: Profile) -> list[str]:
     catalog = load_catalog().with_profile(profile)
     images = [resolve_image(name, catalog) for name in profile.toolchain]
@@ -74,7 +96,7 @@ def fetch_profile_source(profile: Profile, emit: EventSink) -> SourceTree:
 def _fetch_tree(profile: Profile, engine: Engine, emit: EventSink) -> SourceTree:
     cache = SourceCache()
     with cache.lock_shared():
-        user = choose_safe_user(engine, engine.query_info(), emit)
+        user = choose_safe_user(engine, engine.query_info(), emit, profile.images)
         return fetch_source(profile, engine, cache, user, emit)
 
 

@@ -127,8 +127,19 @@ def _check_count(count: int) -> None:
         )
 
 
-def check_same_shard(run: Run, shard: str) -> None:
-    """RequestError where a run that is to go on builds another share than the one that is named."""
+def check_resumed_options(run: Run, *, shard: str, plan: str, baseline: str, known: str) -> None:
+    """RequestError for what would have no effect on a run that is to go on, and where it builds another share
+    than the one that is named."""
+    if plan:
+        raise RequestError(
+            f"--plan says how a plan is split, and what {run.id} builds is settled", "leave out --plan"
+        )
+    for option, value in (("--baseline", baseline), ("--known", known)):
+        if value and run.shard:
+            raise RequestError(
+                f"{option} is for a whole run, and {run.id} is shard {run.shard.name} of one",
+                f"./inv merge takes {option}",
+            )
     if shard and (run.shard is None or _parse_shard(shard) != (run.shard.index, run.shard.count)):
         was = run.shard.name if run.shard else None
         raise build_refusal(run.id, describe_difference("shard", was, shard))

@@ -324,8 +324,11 @@ def _find_outdated_images(engine: Engine | None) -> Iterator[Leftover]:
     plain = load_catalog()
     catalogs = (plain, replace(plain, with_ccache=True))
     current = {resolve_image_ref(name, catalog) for catalog in catalogs for name in catalog.toolchains}
+    current |= {compute_base_tag(), ROOT_IMAGE.tag}
     for ref, size in engine.list_images().items():
-        if ref not in current | {compute_base_tag(), ROOT_IMAGE.tag}:
+        # In any registry they have another's path before the same end.
+        own = f"kmatrix/{ref.rpartition('/')[2]}"
+        if own not in current:
             yield Leftover("image", ref, size, partial(engine.remove_image, ref))
 
 

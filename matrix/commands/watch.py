@@ -106,8 +106,10 @@ def fetch_remote(request: WatchRequest) -> None:
 
 def _resolve_newest_commit(request: WatchRequest, emit: EventSink, environment: Environment) -> GitCommit:
     engine, cache = environment.find_engine(), environment.open_cache()
-    user = choose_safe_user(engine, engine.query_info(), emit)
-    sandbox = Sandbox(engine, ensure_base_image(engine, emit), user, cache=cache.layout.root)
+    registry = request.profile.images
+    user = choose_safe_user(engine, engine.query_info(), emit, registry)
+    image = ensure_base_image(engine, emit, registry=registry)
+    sandbox = Sandbox(engine, image, user, cache=cache.layout.root)
     return resolve_commit(request.source.path, request.source.revision, sandbox)
 
 

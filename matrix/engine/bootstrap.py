@@ -15,7 +15,7 @@ from pathlib import Path
 
 from matrix.catalog.types import ROOT_IMAGE, RootImage
 from matrix.engine.protocol import Engine, LineCallback
-from matrix.errors import EngineError, MachineError
+from matrix.errors import EngineError, MachineError, RegistryError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
 
 _BOOTSTRAP_PACKAGES = ("mmdebstrap", "debian-archive-keyring")
@@ -79,16 +79,15 @@ def ensure_root_image(
     if image := engine.find_image_id(root.tag):
         return image
     emit(ProgressNote(f"Pulling {root.upstream} as the root file system of all images."))
-    if engine.pull_image(root.upstream):
-        engine.tag_image(root.upstream, root.tag)
-        emit(ProgressNote(f"The root file system was pulled: {root.upstream}."))
-        return _require_root_image(engine, root)
-    emit(
-        ProgressNote(
-            f"No registry gives {root.upstream}: bootstrapping Debian {root.suite} with mmdebstrap instead."
-        )
-    )
-    return _bootstrap_root_image(engine, root, emit, host or HostSystem(), install=install)
+    try:
+        engine.pull_image(root.upstream)
+    except RegistryError:
+        instead = f"bootstrapping Debian {root.suite} with mmdebstrap instead"
+        emit(ProgressNote(f"No registry gives {root.upstream}: {instead}."))
+        return _bootstrap_root_image(engine, root, emit, host or HostSystem(), install=install)
+    engine.tag_image(root.upstream, root.tag)
+    emit(ProgressNote(f"The root file system was pulled: {root.upstream}."))
+    return _require_root_image(engine, root)
 
 
 def _require_root_image(engine: Engine, root: RootImage) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from matrix.engine.protocol import ContainerSpec
 
@@ -32,6 +33,14 @@ class Dialect:
     def shorten_tag(self, tag: str) -> str:
         """A tag as it was given, out of the engine's list of images."""
         return tag
+
+    def format_pull(self, version: str, repository: str, tag: str) -> str:
+        """The path to post to, which fetches an image. ``tag`` may be a digest, ``version`` is the API's."""
+        return f"/v{version}/images/create?{urlencode({'fromImage': repository, 'tag': tag})}"
+
+    def format_push(self, version: str, repository: str, tag: str) -> str:
+        """The path to post to, which gives an image to its registry."""
+        return f"/v{version}/images/{quote(repository, safe='/:')}/push?{urlencode({'tag': tag})}"
 
     def format_preparation(self, container_id: str) -> str:
         """The path to post to, which makes a container's first process and starts nothing; or nothing."""

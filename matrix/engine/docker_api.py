@@ -97,11 +97,11 @@ def find_hint(message: str, otherwise: str = _DOCTOR_HINT) -> str:
 
 def error_from_refusal(what: str, message: str) -> EngineError:
     """The error for a request that the engine refused."""
-    shown = _clean_message(message)
+    shown = clean_message(message)
     return EngineError(f"the container engine could not {what}: {shown}", hint=find_hint(message))
 
 
-def _clean_message(message: str) -> str:
+def clean_message(message: str) -> str:
     """An engine's message as one harmless line. A web server's page is named and not shown."""
     lowered = message.lower()
     if "<html" in lowered or "<!doctype" in lowered:
@@ -113,7 +113,7 @@ def error_from_nonsense(url: str, what: str, detail: str) -> EngineError:
     """The error for a reply that cannot be read: another program listens there, or the engine is broken."""
     return EngineError(
         f"what answers at {url} is no container engine, or a broken one; asked to {what}, it said: "
-        f"{_clean_message(detail)}",
+        f"{clean_message(detail)}",
         hint=f"restart it, or unset DOCKER_HOST where that names something else; {_DOCTOR_HINT}",
     )
 
@@ -121,7 +121,7 @@ def error_from_nonsense(url: str, what: str, detail: str) -> EngineError:
 def error_from_silence(url: str, what: str, detail: str, *, slow: bool) -> EngineError:
     """The error for a missing reply: the engine is stopped, restarted, or (``slow``) too busy."""
     how = "gave no answer in time" if slow else "does not answer, or stopped in the middle"
-    message = f"the container engine at {url} {how}, asked to {what}: {_clean_message(detail)}"
+    message = f"the container engine at {url} {how}, asked to {what}: {clean_message(detail)}"
     return EngineError(message, hint=f"{_DOCTOR_HINT}; ./inv setup starts it")
 
 
@@ -137,7 +137,7 @@ def error_from_build_failure(name: str, error: str, last: Sequence[str]) -> Engi
 def error_from_old_version(url: str, message: str) -> EngineError:
     """The error for an engine whose API is older than the client supports."""
     return EngineError(
-        f"the container engine at {url} is too old: {_clean_message(message)}",
+        f"the container engine at {url} is too old: {clean_message(message)}",
         hint="install a newer one: Docker 20.10 and later are known to work",
     )
 

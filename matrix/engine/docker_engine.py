@@ -6,17 +6,19 @@ Everything that goes wrong on the way to the engine and back becomes an EngineEr
 
 from __future__ import annotations  # the stubs' CancellableStream takes a parameter, the real one does not
 
+import base64
 import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import docker
+import docker.auth
 import docker.errors
 import docker.utils
 import requests
@@ -48,18 +50,23 @@ from matrix.engine.docker_replies import (
     parse_container_state,
     parse_engine_info,
     parse_id,
+    parse_image,
     parse_image_sizes,
+    parse_transfer,
 )
 from matrix.engine.oom_watch import OomWatch, watch_oom_kills
 from matrix.engine.podman_dialect import PodmanDialect
 from matrix.engine.protocol import (
     LABEL,
+    RECIPE_LABEL,
     REPORT_LINES,
     ContainerResult,
     ContainerSpec,
     EngineInfo,
+    ImageDescription,
     LineCallback,
 )
+from matrix.engine.registry_host import error_from_registry
 from matrix.engine.watchdog import ContainerWatchdog
 from matrix.errors import EngineError
 from matrix.foreign_text import clean_text
@@ -89,7 +96,8 @@ _NONSENSE_ERRORS = (
 )
 _REQUEST_TIMEOUT = 60
 """Seconds for one reply of the engine, except where it streams or waits."""
-_LOAD_TIMEOUT = 1800
+_LOAD_TIMEOUT = _TRANSFER_TIMEOUT = 1800
+_NO_LOGIN = base64.urlsafe_b64encode(b"{}")
 _WAIT_TIMEOUT = 30
 _EXIT_TIMEOUT = 5
 _POLL_INTERVAL = 0.1
@@ -115,11 +123,18 @@ class _BoundedClient(docker.APIClient):
         """Several images as one tar file: docker-py itself has a method for one."""
         url = f"{self.base_url}/v{self.api_version}/images/get"
         reply = self.get(url, params={"names": [*names]}, stream=True, timeout=self.timeout)
-        try:
-            reply.raise_for_status()
-        except requests.exceptions.HTTPError as refusal:
-            docker.errors.create_api_error_from_http_exception(refusal)
+        _raise_refusal(reply)
         return iter(reply.iter_content(2**20))
+
+    def stream_transfer(self, route: str, repository: str) -> Iterator[dict[str, object]]:
+        """Pull or push an image, as ``route`` has it, with the user's own login at its registry."""
+        host, _ = docker.auth.resolve_repository_name(repository)
+        # Docker wants one of everybody: that of nobody is an empty object.
+        login = docker.auth.get_config_header(self, host) or _NO_LOGIN
+        headers = {"X-Registry-Auth": login}
+        reply = self.post(f"{self.base_url}{route}", headers=headers, stream=True, timeout=_TRANSFER_TIMEOUT)
+        _raise_refusal(reply)
+        return decode_objects(reply.iter_content(None))
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         response = super().send(request, **{**options, "stream": True})
@@ -176,20 +191,42 @@ class DockerEngine:
             return parse_engine_info(api.info(), api.version())
 
     def find_image_id(self, ref: str) -> str | None:
+        found = self.inspect_image(ref)
+        return found.id if found else None
+
+    def inspect_image(self, ref: str) -> ImageDescription | None:
         with self._open_checked_client(f"look for the image {ref}") as api:
             try:
-                return parse_id(api.inspect_image(ref))  # type: ignore[no-untyped-call]
+                return parse_image(api.inspect_image(ref))  # type: ignore[no-untyped-call]
             except docker.errors.NotFound:
                 return None
 
-    def pull_image(self, ref: str) -> bool:
+    def pull_image(self, ref: str) -> None:
+        self._transfer_image("pull", ref, self._dialect.format_pull)
+
+    def push_image(self, ref: str) -> str:
+        digest = self._transfer_image("push", ref, self._dialect.format_push)
+        if not digest:
+            raise error_from_nonsense(self.url, f"push {ref}", "no digest of it")
+        return digest
+
+    def _transfer_image(self, what: str, ref: str, format_route: Callable[[str, str, str], str]) -> str:
+        """Let the engine fetch an image or give it away; its digest in the registry, where the engine tells.
+
+        RegistryError with what the engine says where that does not work.
+        """
         repository, tag = docker.utils.parse_repository_tag(ref)
-        with self._open_checked_client(f"pull {ref}") as api:
+        with self._open_checked_client(f"{what} {ref}") as api:
             try:
-                replies = decode_objects(api.pull(repository, tag=tag or "latest", stream=True))
-                return not any("error" in reply for reply in replies)
-            except docker.errors.APIError:
-                return False
+                replies = api.stream_transfer(
+                    format_route(api.api_version, repository, tag or "latest"), repository
+                )
+                error, digest = parse_transfer(replies)
+            except docker.errors.APIError as refusal:
+                error, digest = str(refusal.explanation or refusal), ""
+        if error:
+            raise error_from_registry(self._dialect.name, what, ref, error)
+        return digest
 
     def tag_image(self, ref: str, name: str) -> None:
         repository, tag = docker.utils.parse_repository_tag(name)
@@ -242,7 +279,7 @@ class DockerEngine:
                 fileobj=pack_build_context(files),
                 custom_context=True,
                 tag=name,
-                labels={LABEL: IMAGE_LABEL_VALUE},
+                labels={LABEL: IMAGE_LABEL_VALUE, RECIPE_LABEL: name},
                 rm=True,
                 forcerm=True,
             )
@@ -358,10 +395,7 @@ class DockerEngine:
         if route := self._dialect.format_preparation(container_id):
             with self._translate_errors(f"prepare {name}"):
                 reply = api.post(f"{api.base_url}{route}", timeout=_REQUEST_TIMEOUT)
-                try:
-                    reply.raise_for_status()
-                except requests.exceptions.HTTPError as error:
-                    docker.errors.create_api_error_from_http_exception(error)
+                _raise_refusal(reply)
 
     @contextmanager
     def _watch_memory(self, api: docker.APIClient, container_id: str) -> Iterator[OomWatch | None]:
@@ -478,6 +512,14 @@ def _error_from_exception(url: str, what: str, fault: Exception) -> EngineError:
     if isinstance(fault, _NONSENSE_ERRORS):
         return error_from_nonsense(url, what, f"{type(fault).__name__}: {fault}")
     return error_from_silence(url, what, str(fault), slow=_is_timeout(fault))
+
+
+def _raise_refusal(reply: requests.Response) -> None:
+    """Raise docker-py's error for a reply that is one."""
+    try:
+        reply.raise_for_status()
+    except requests.exceptions.HTTPError as refusal:
+        docker.errors.create_api_error_from_http_exception(refusal)
 
 
 def _is_timeout(fault: Exception) -> bool:

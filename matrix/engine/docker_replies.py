@@ -1,6 +1,7 @@
 """Replies of the engine's HTTP API, read strictly: what answers at that address may be no engine at all."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from matrix.engine.docker_api import LineDecoder
-from matrix.engine.protocol import LABEL, EngineInfo
+from matrix.engine.protocol import LABEL, RECIPE_LABEL, EngineInfo, ImageDescription
 from matrix.foreign_text import clean_text
 
 IMAGE_LABEL_VALUE = "image"
@@ -19,6 +20,8 @@ MAX_REPLY = 64 * 2**20
 _MAX_OBJECT = 2**20
 """Characters of one JSON object in a stream: of a build's output, or of how far a pull is."""
 _SHOWN_LENGTH = 200
+_TOLD_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})", re.IGNORECASE)
+"""How Docker and Podman tell what an image is called in a registry."""
 _ENDED_STATUSES = ("exited", "dead")
 T = TypeVar("T", str, int, bool, list[object], dict[str, object])
 
@@ -86,6 +89,27 @@ def parse_id(reply: object) -> str:
     return identifier
 
 
+def parse_image(reply: object) -> ImageDescription:
+    """An image, out of GET /images/NAME/json."""
+    optional = reply if isinstance(reply, Mapping) else {}
+    config = get_value(reply, "Config", dict) if optional.get("Config") else {}
+    labels = get_value(config, "Labels", dict) if config.get("Labels") else {}
+    digests = get_value(reply, "RepoDigests", list) if optional.get("RepoDigests") else []
+    return ImageDescription(parse_id(reply), str(labels.get(RECIPE_LABEL, "")), tuple(map(str, digests)))
+
+
+def parse_transfer(replies: Iterable[Mapping[str, object]]) -> tuple[str, str]:
+    """What became of an image on its way to a registry or back: an error that ended it, and its digest;
+    each empty where none was told."""
+    digest = ""
+    for reply in replies:
+        if error := reply.get("error"):
+            return str(error), digest
+        if match := _TOLD_DIGEST.search(str(reply.get("status", ""))):
+            digest = match[1]
+    return "", digest
+
+
 def is_podman(version: object) -> bool:
     """Whether it is Podman that gave this reply to GET /version."""
     components = version.get("Components") if isinstance(version, Mapping) else None
@@ -147,11 +171,12 @@ def parse_container_owners(containers: object) -> dict[str, str]:
 
 
 def parse_image_sizes(images: object) -> dict[str, int]:
-    """Tags and bytes out of GET /images/json; an image without a tag has its id instead."""
+    """Tags and bytes out of GET /images/json; an image without a tag has its id instead. What it is called by
+    digest, which Podman lists as well, is no name of its own: with the tags it goes."""
     sizes: dict[str, int] = {}
     for image in _check_list(images):
         tags = get_value(image, "RepoTags", list) if image.get("RepoTags") else []
-        names = [str(tag) for tag in tags if tag != "<none>:<none>"]
+        names = [str(tag) for tag in tags if tag != "<none>:<none>" and "@" not in str(tag)]
         sizes.update(dict.fromkeys(names or [parse_id(image)], get_value(image, "Size", int)))
     return sizes
 

@@ -17,9 +17,10 @@ import jinja2
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import ROOT_IMAGE, RootImage
 from matrix.engine.bootstrap import ensure_root_image
+from matrix.engine.image_registry import ensure_registry_image
 from matrix.engine.protocol import ContainerLimits, Engine
 from matrix.engine.step import Step, StepRunner
-from matrix.errors import EngineError, RequestError
+from matrix.errors import EngineError, RegistryError, RequestError
 from matrix.record.events import EventSink, OutputLine, ProgressNote
 from matrix.shell_words import format_command
 
@@ -137,12 +138,18 @@ def _render_base_dockerfile(root: RootImage) -> str:
     return render_dockerfile(_BASE_TEMPLATE, _BASE_TEMPLATE, None, root.tag)
 
 
-def ensure_base_image(engine: Engine, emit: EventSink, *, install: bool = False) -> str:
-    """The base image's id; built, with the root file system under it, when it is not there.
+def ensure_base_image(
+    engine: Engine, emit: EventSink, *, registry: str | None = None, install: bool = False
+) -> str:
+    """The base image's id; built, with the root file system under it, when it is not there, or, where a
+    registry is named, taken from that.
 
     ``install`` allows installing what the bootstrap needs on this machine.
     """
     root = ROOT_IMAGE
+    if registry:
+        with _BUILD_LOCK:
+            return ensure_registry_image(engine, registry, compute_base_tag(root), emit)
     if image := engine.find_image_id(compute_base_tag(root)):
         return image
     with _BUILD_LOCK:
@@ -150,12 +157,21 @@ def ensure_base_image(engine: Engine, emit: EventSink, *, install: bool = False)
 
 
 def ensure_toolchain_image(
-    engine: Engine, recipe: ImageRecipe, emit: EventSink, *, install: bool = False
+    engine: Engine,
+    recipe: ImageRecipe,
+    emit: EventSink,
+    *,
+    registry: str | None = None,
+    install: bool = False,
 ) -> str:
-    """The id (``sha256:…``) of a toolchain's image; built, with all under it, when it is not there.
+    """The id (``sha256:…``) of a toolchain's image; built, with all under it, when it is not there, or, where
+    a registry is named, taken from that, and never built.
 
     Raises EngineError with the end of the build's output when a step of it fails.
     """
+    if registry:
+        with _BUILD_LOCK:
+            return ensure_registry_image(engine, registry, recipe.tag, emit)
     if image := engine.find_image_id(recipe.tag):
         return image
     with _BUILD_LOCK:
@@ -170,11 +186,16 @@ def ensure_named_image(engine: Engine, ref: str, emit: EventSink) -> str:
     if image := engine.find_image_id(ref):
         return image
     emit(ProgressNote(f"Pulling the image {ref}."))
-    if engine.pull_image(ref) and (image := engine.find_image_id(ref)):
-        return image
+    reason = "its registry gave it, and the engine has it not"
+    try:
+        engine.pull_image(ref)
+        if image := engine.find_image_id(ref):
+            return image
+    except RegistryError as error:
+        reason = str(error)
     pull = format_command(engine.query_info().name, "pull", ref)
     raise EngineError(
-        f"the image {ref} is not on this machine and no registry gives it",
+        f"the image {ref} is not on this machine and no registry gives it: {reason}",
         hint=f"check the name in the profile, or load the image and try again: {pull}",
     )
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
+from urllib.parse import urlencode
 
 from matrix.engine.dialect import Dialect
 from matrix.engine.docker_api import build_ulimit, get_seccomp_profile, replace_seccomp_profile
 from matrix.engine.protocol import ContainerSpec, Mount
+from matrix.engine.registry_host import is_on_loopback
 from matrix.errors import EngineError
 
 _PID_MAX = Path("/proc/sys/kernel/pid_max")
@@ -53,6 +55,18 @@ class PodmanDialect(Dialect):
     def shorten_tag(self, tag: str) -> str:
         registry = next((name for name in _REGISTRIES if tag.startswith(name)), "")
         return tag.removeprefix(registry)
+
+    def format_pull(self, version: str, repository: str, tag: str) -> str:
+        if not is_on_loopback(repository):
+            return super().format_pull(version, repository, tag)
+        # Docker does without TLS there. Podman has to be told, and takes no word of that where Docker's
+        # clients ask.
+        ref = f"{repository}{'@' if ':' in tag else ':'}{tag}"
+        return f"/v4.0.0/libpod/images/pull?{urlencode({'reference': ref, 'tlsVerify': 'false'})}"
+
+    def format_push(self, version: str, repository: str, tag: str) -> str:
+        route = super().format_push(version, repository, tag)
+        return f"{route}&tlsVerify=false" if is_on_loopback(repository) else route
 
     def format_preparation(self, container_id: str) -> str:
         return f"/v4.0.0/libpod/containers/{container_id}/init"

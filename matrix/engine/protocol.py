@@ -15,6 +15,9 @@ LineCallback = Callable[[str], None]
 LABEL = "kmatrix"
 """The label of every container and image that kmatrix makes; a container's value is its run's id, and what
 tells it from other runs with that id."""
+RECIPE_LABEL = f"{LABEL}.recipe"
+"""The label of every image that kmatrix builds: the name that it was built under, with its recipe's hash. An
+image keeps it, wherever it goes and whatever it is called there."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,16 @@ class EngineInfo:
     cgroup: str
     storage: str
     rootless: bool
+
+
+@dataclass(frozen=True)
+class ImageDescription:
+    """An image that the engine has. ``recipe``: the value of its RECIPE_LABEL, or empty. ``digests``: what
+    registries may know it by, ``REPOSITORY@sha256:…``; Podman names some that no registry has."""
+
+    id: str
+    recipe: str = ""
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,8 +124,16 @@ class Engine(Protocol):
     def find_image_id(self, ref: str) -> str | None:
         """The id (``sha256:…``) of a local image, or None."""
 
-    def pull_image(self, ref: str) -> bool:
-        """Fetch an image from its registry; False when no registry gives it."""
+    def inspect_image(self, ref: str) -> ImageDescription | None:
+        """A local image, or None."""
+
+    def pull_image(self, ref: str) -> None:
+        """Fetch an image from its registry, by tag or digest. RegistryError when the registry does not give
+        it."""
+
+    def push_image(self, ref: str) -> str:
+        """Give a local image to the registry that it is named after; returns its digest there
+        (``sha256:…``). RegistryError when the registry does not take it."""
 
     def tag_image(self, ref: str, name: str) -> None: ...
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
-FREE_KEYS = frozenset({"jobs", "lanes", "memory", "retries", "deadline", "cache-size", "description"})
-"""Keys of a profile on which no result depends: they may differ when a run goes on."""
+FREE_KEYS = frozenset(
+    {"jobs", "lanes", "memory", "retries", "deadline", "cache-size", "images", "description"}
+)
+"""Keys of a profile on which no result depends: they may differ when a run goes on. What images are, and not
+where they come from, is compared by their ids."""
 
 
 def list_differing_keys(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

@@ -66,7 +66,10 @@ class PatchRecord(Record):
 
 
 class SourceRecord(Record):
-    """What was built. ``package`` is the full version of the Debian package it came in, or empty."""
+    """What was built. ``package`` is the full version of the Debian package it came in, or empty.
+
+    ``unpatched`` is the digest of the source without its patches, where there are any, or empty.
+    """
 
     spec: str
     version: str
@@ -74,6 +77,7 @@ class SourceRecord(Record):
     package: str = ""
     git: GitState | None = None
     patches: tuple[PatchRecord, ...] = ()
+    unpatched: str = Field(default="", exclude_if=not_)
 
 
 class Compiler(Record):
@@ -85,13 +89,15 @@ class Compiler(Record):
 
 class ToolchainRecord(Record):
     """A toolchain's image. ``recipe``: the Dockerfiles it was built from, each on the one before and the
-    first on ``root``; both empty for an image that the profile named."""
+    first on ``root``; both empty for an image that the profile named. ``digests``: where it came from a
+    registry, what that may know it by, ``REPOSITORY@sha256:…``."""
 
     image: str
     image_id: str
     root: str = ""
     recipe: tuple[str, ...] = ()
     compilers: dict[str, Compiler] = Field(default_factory=dict)
+    digests: tuple[str, ...] = ()
 
 
 class BaseRecord(Record):

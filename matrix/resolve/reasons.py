@@ -14,10 +14,13 @@ Kconfig files, and the last of them always applies. The first rule that applies 
 9. what it became.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from matrix.catalog.load import Catalog
+from matrix.code_digest import compute_code_digest
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config, SymbolCheck
 from matrix.kconfig.definitions import Definitions
@@ -47,6 +50,25 @@ def explain_unreached(
     return tuple(
         explain_check(check, config, definitions, arch=request.arch, label=label) for check, label in labelled
     )
+
+
+def compute_reason_key(resolution: Resolution, catalog: Catalog, definitions_digest: str) -> str:
+    """Equal keys, equal reasons: the digest of all that `explain_unreached` reads, and of its code.
+
+    ``definitions_digest`` is of what says which symbols the tree defines.
+    """
+    request = resolution.request
+    settings = [catalog.find_setting(request.arch, *symbol) for symbol in request.symbols]
+    depends = [
+        compute_code_digest("matrix.kconfig", "matrix.resolve"),
+        definitions_digest,
+        [request.arch, catalog.arches[request.arch].srcarch],
+        request.symbols,
+        [setting.model_dump(mode="json") for setting in settings],
+        resolution.checks,
+        resolution.config_sha256,
+    ]
+    return hashlib.sha256(json.dumps(depends).encode()).hexdigest()
 
 
 def explain_check(

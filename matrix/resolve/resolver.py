@@ -13,14 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matrix.catalog.load import Catalog
-from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
+from matrix.diagnostics.diagnostic import Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.diagnostics.parser_digest import compute_parser_digest
 from matrix.errors import RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
-from matrix.fs import read_gzip_json, record_use, translate_disk_full, write_atomically, write_gzip_json
+from matrix.fs import write_atomically
 from matrix.kconfig.config import Config, format_fragment, verify_symbols
+from matrix.kconfig.definitions import Definitions
 from matrix.plan import Request
 from matrix.record.run_model import StageRecord
 from matrix.record.states import State
@@ -34,7 +35,9 @@ from matrix.resolve.conf_forks import (
     write_fork_requests,
 )
 from matrix.resolve.make_runner import MakeResult, MakeRunner
+from matrix.resolve.reasons import compute_reason_key, explain_unreached
 from matrix.resolve.resolution import Resolution, collect_fragment_symbols, collect_proof_symbols
+from matrix.resolve.resolution_store import ResolutionStore, StoredReason, StoredResolution
 from matrix.resolve.step_output import bound_occurrences
 
 _CONFIG = ".config"
@@ -58,14 +61,16 @@ class _MadeConfig:
 class Resolver:
     """Resolves the requests of one lane (one arch, toolchain and base) in the lane's build directory.
 
-    ``conf_digest`` is of all that conf can read of the tree.
+    ``conf_digest`` is of all that conf can read of the tree, ``definitions_digest`` of all that says what it
+    defines.
     """
 
     runner: MakeRunner
     catalog: Catalog
     conf_digest: str
+    definitions_digest: str
     fixed_symbols: Mapping[str, str]
-    store_dir: Path
+    store: ResolutionStore
     _base_config: str | None = None
     _base_failure: MakeResult | None = None
     _made: dict[str, "_MadeConfig"] = field(default_factory=dict)
@@ -143,7 +148,9 @@ class Resolver:
         """The resolution that a make came to, stored."""
         record, diagnostics = _build_configure_record(made.result), _parse_output(made.result)
         resolution = self._verify_resolution(request, made.config, record, diagnostics)
-        self._store_resolution(self._compute_key(request), resolution)
+        seen = tuple(item.diagnostic for item in resolution.diagnostics)
+        stored = StoredResolution(config=made.config, stage=resolution.stage, diagnostics=seen)
+        self.store.put(self._compute_key(request), stored)
         return resolution
 
     def _put_request(self, request: Request) -> Path:
@@ -157,7 +164,8 @@ class Resolver:
 
     def find_stored(self, request: Request) -> Resolution | None:
         """The resolution of one request out of the store: it takes no build directory."""
-        return self._load_stored(request, self._compute_key(request))
+        stored = self.store.load(self._compute_key(request))
+        return None if stored is None else self._restore(request, stored)
 
     def collect_fragment(self, request: Request) -> dict[str, str]:
         """What is appended to the base for a request: symbol → value, knobs spelled out."""
@@ -214,30 +222,36 @@ class Resolver:
             stage = stage.model_copy(update={"state": State.WARN})
         return Resolution(request, text, stage, checks, tuple(diagnostics))
 
-    def _load_stored(self, request: Request, key: str) -> Resolution | None:
-        path = _locate_stored(self.store_dir, key)
+    def _restore(self, request: Request, stored: StoredResolution) -> Resolution | None:
+        """A stored resolution as one of this request; None where its .config is none."""
+        seen = [Occurrence(diagnostic, None) for diagnostic in stored.diagnostics]
+        stage = stored.stage.model_copy(update={"seconds": 0.0})
         try:
-            data = read_gzip_json(path)
-            stage = StageRecord.model_validate(data["stage"])
-            seen = [Occurrence(Diagnostic.model_validate(item), None) for item in data["diagnostics"]]
-            resolution = self._verify_resolution(
-                request, str(data["config"]), stage.model_copy(update={"seconds": 0.0}), seen
-            )
-        except (OSError, ValueError, KeyError, TypeError, RequestError):
-            return None  # missing, damaged or of another version: resolving again is always right
-        record_use(path)
-        return resolution
+            return self._verify_resolution(request, stored.config, stage, seen)
+        except (ValueError, RequestError):
+            return None  # damaged: resolving again is always right
 
-    def _store_resolution(self, key: str, resolution: Resolution) -> None:
-        data = {
-            "config": resolution.config,
-            "stage": resolution.stage.model_dump(mode="json"),
-            "diagnostics": [item.diagnostic.model_dump(mode="json") for item in resolution.diagnostics],
-        }
-        path = _locate_stored(self.store_dir, key)
-        with translate_disk_full(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_gzip_json(path, data, sync=True)
+    def explain(
+        self, resolution: Resolution, config: Config, read_definitions: Callable[[], Definitions]
+    ) -> str:
+        """Why a resolution is not what was asked for: the first reason of `explain_unreached`.
+
+        ``config`` is its own. The tree's definitions are read where no run has asked for the same before.
+        """
+        key, reason_key = (
+            self._compute_key(resolution.request),
+            compute_reason_key(resolution, self.catalog, self.definitions_digest),
+        )
+        stored = self.store.load(key)
+        if stored is not None and stored.reason is not None and stored.reason.key == reason_key:
+            return stored.reason.text
+        definitions = read_definitions()
+        text = explain_unreached(resolution, config, definitions, self.catalog)[0]
+        # What was left out for a bound depends on more of the tree than its Kconfig files.
+        if stored is not None and not definitions.left_out:
+            reason = StoredReason(key=reason_key, text=text)
+            self.store.put(key, stored.model_copy(update={"reason": reason}))
+        return text
 
 
 def _build_failed_resolution(request: Request, result: MakeResult) -> Resolution:
@@ -275,10 +289,6 @@ def _read_made_config(build: Path) -> str:
     if text is None:
         raise ForeignFileError("conf ended without an error, and left no .config")
     return text
-
-
-def _locate_stored(store: Path, key: str) -> Path:
-    return store / key[:2] / f"{key}.json.gz"
 
 
 def _find_failure_causes(result: MakeResult) -> list[Occurrence]:

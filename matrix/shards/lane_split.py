@@ -5,11 +5,12 @@ have compiled already. One that is larger than a share is cut where its visiting
 neighbours stay together. Cells with one configuration are never parted: only one of them is built.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, chain, groupby, islice
+from itertools import accumulate, chain, groupby
 from statistics import median
 from typing import NamedTuple
 
@@ -99,36 +100,41 @@ _Group = tuple[tuple[PlannedCell, ...], float]
 
 @dataclass(frozen=True)
 class _Part:
-    """The groups of a lane, or those that are left of it. ``start``: what an empty directory takes in
-    addition, unless the time of the first cell has it in it."""
+    """The groups of a lane from ``begin`` on, up to ``end``. ``sums``: what all groups before each one of the
+    lane take, and all of them together. ``start``: what an empty directory takes in addition, unless the time
+    of the first cell has it in it."""
 
     lane: PlannedLane
     groups: tuple[_Group, ...]
+    sums: tuple[float, ...]
     start: float
-    is_whole: bool = True
+    begin: int
+    end: int
 
-    @property
+    @cached_property
     def cost(self) -> float:
-        return self.own_start + sum(cost for _, cost in self.groups)
+        return self._measure_up_to(self.sums[self.end])
 
-    @property
+    def _measure_up_to(self, total: float) -> float:
+        """What it takes up to the group before which those of the lane take so much."""
+        return self.own_start + (total - self.sums[self.begin])
+
+    @cached_property
     def own_start(self) -> float:
-        first = self.groups[0][0][0]
-        has_start = not first.config_sha256 or (self.is_whole and first.seconds is not None)
+        first = self.groups[self.begin][0][0]
+        has_start = not first.config_sha256 or (self.begin == 0 and first.seconds is not None)
         return 0.0 if has_start else self.start
 
     def cut(self, room: float) -> "tuple[_Part, _Part] | None":
         """As much of it as takes no longer than the room, and the rest; None where nothing does."""
-        sums = accumulate((cost for _, cost in self.groups), initial=self.own_start)
-        count = sum(taken <= room for taken in islice(sums, 1, None))
-        if not 0 < count < len(self.groups):
+        low, high = self.begin + 1, self.end + 1
+        place = bisect_right(self.sums, room, low, high, key=self._measure_up_to) - 1
+        if not self.begin < place < self.end:
             return None
-        return replace(self, groups=self.groups[:count]), replace(
-            self, groups=self.groups[count:], is_whole=False
-        )
+        return replace(self, end=place), replace(self, begin=place)
 
     def create_piece(self) -> LanePiece:
-        cells = chain.from_iterable(members for members, _ in self.groups)
+        cells = chain.from_iterable(members for members, _ in self.groups[self.begin : self.end])
         return LanePiece(self.lane, tuple(cells), self.cost)
 
 
@@ -198,7 +204,8 @@ def _weigh_lane(lane: PlannedLane, usual: float) -> _Part:
         members = tuple(cell for _, cell in cells)
         groups.append((members, _weigh_group(members, typical)))
     first = lane.cells[0].seconds if lane.cells[0].config_sha256 else None
-    return _Part(lane, tuple(groups), first or _START * typical)
+    sums = tuple(accumulate((cost for _, cost in groups), initial=0.0))
+    return _Part(lane, tuple(groups), sums, first or _START * typical, 0, len(groups))
 
 
 def _weigh_group(members: Sequence[PlannedCell], typical: float) -> float:

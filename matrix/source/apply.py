@@ -71,6 +71,7 @@ def apply_patches(
         version=patched.version,
         digest=patched.digest,
         patches=base.patches + applied,
+        unpatched=base.unpatched or base.digest,
     )
 
 
@@ -201,11 +202,12 @@ def _overlay_tree(
     whole = Manifest({**sources, **{path: after.entries[path] for path in altered}})
     if cached := cache.find(whole.digest):
         return cached
-    link_tree(base.path, stat_files(base.path, sorted(kept)), tree)
+    copied = link_tree(base.path, sorted(kept), tree)
     copy_tree(work, [file for file in files if file.path in altered], tree)
     if escaping := find_escaping_links(tree, whole) - find_escaping_links(base.path, manifest):
         raise RequestError(f"a patch makes {min(escaping)} a link out of the tree", "Remove that part of it.")
-    return cache.store_tree(area, whole, require_kernel_version(tree, f"{base.spec}, patched,"))
+    version = require_kernel_version(tree, f"{base.spec}, patched,")
+    return cache.store_tree(area, whole, version, own=[*copied, *altered])
 
 
 def _build_apply_error(result: SandboxResult, patches: Sequence[PatchFile], base: SourceTree) -> KmatrixError:

@@ -42,7 +42,8 @@ class SourceTree:
     ``digest`` is the SHA-256 over every file's path, kind (file, executable, link) and content; other mode
     bits, owners, times and empty directories do not count. ``path`` is the tree's root on this machine;
     ``version`` that of its Makefile (``6.12.48``); ``package`` the full version of the Debian package
-    that it came in (``6.12.48-1``), or empty.
+    that it came in (``6.12.48-1``), or empty. ``unpatched`` is the digest without the patches, where there
+    are any, or empty.
     """
 
     spec: str
@@ -52,6 +53,7 @@ class SourceTree:
     git: GitProvenance | None = None
     patches: tuple[AppliedPatch, ...] = ()
     package: str = ""
+    unpatched: str = ""
 
 
 _VERSION_LINE = re.compile(

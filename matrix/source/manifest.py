@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,9 +44,15 @@ class Manifest:
         No Kconfig file, and no script that one runs, reads a source or documentation.
         """
         unread = {Impact.NOTHING, Impact.OBJECTS}
-        return Manifest(
-            {path: entry for path, entry in self.entries.items() if classify_impact(path) not in unread}
-        ).digest
+        return self._digest_selected(lambda path: classify_impact(path) not in unread)
+
+    def compute_definitions_digest(self) -> str:
+        """The digest of the files that may say which symbols the tree defines: all that are named Kconfig,
+        or begin so."""
+        return self._digest_selected(lambda path: path.rpartition("/")[2].startswith("Kconfig"))
+
+    def _digest_selected(self, is_selected: Callable[[str], bool]) -> str:
+        return Manifest({path: entry for path, entry in self.entries.items() if is_selected(path)}).digest
 
     def dump(self, path: Path) -> None:
         """Write it as gzipped JSON, ``{path: letter of the kind + hash}``."""

@@ -3,7 +3,7 @@
 Paths are joined as text here: a kernel has 87,000 files, and pathlib would take longer than the reading.
 """
 
-# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH120, PTH211, S103
+# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH211, S103
 
 import errno
 import hashlib
@@ -153,29 +153,33 @@ def copy_tree(root: Path, files: Sequence[FileStat], to: Path) -> Manifest:
 
     Modes become 0755 or 0644, so that the container's user can read what only the owner could.
     """
-    create_directories(to, files)
+    create_directories(to, (file.path for file in files))
     return _build_manifest(files, lambda file: _copy_file(f"{root}/{file.path}", f"{to}/{file.path}", file))
 
 
-def link_tree(root: Path, files: Sequence[FileStat], to: Path) -> None:
-    """The cheap copy: hard links. Where the file system has none (or no more), a real copy."""
-    create_directories(to, files)
-    for file in files:
-        link_file(f"{root}/{file.path}", f"{to}/{file.path}", file)
+def link_tree(root: Path, paths: Sequence[str], to: Path) -> list[str]:
+    """The cheap copy of these files: hard links. Those of which the file system has none (or no more) are
+    copied, and returned."""
+    create_directories(to, paths)
+    return [path for path in paths if not link_file(root, path, to)]
 
 
-def link_file(source: str, target: str, file: FileStat) -> None:
+def link_file(root: Path, path: str, to: Path) -> bool:
+    """Link one file, or copy it; whether it is a link."""
     try:
-        os.link(source, target, follow_symlinks=False)
+        os.link(f"{root}/{path}", f"{to}/{path}", follow_symlinks=False)
     except OSError as problem:
         if is_disk_full(problem):
             raise
-        _copy_file(source, target, file)
+        (file,) = stat_files(root, [path])
+        _copy_file(f"{root}/{path}", f"{to}/{path}", file)
+        return False
+    return True
 
 
-def create_directories(to: Path, files: Iterable[FileStat]) -> None:
-    """``to`` and every directory that the files need, readable for all whatever the umask."""
-    parents = {os.path.dirname(file.path) for file in files}
+def create_directories(to: Path, paths: Iterable[str]) -> None:
+    """``to`` and every directory that files at these paths need, readable for all whatever the umask."""
+    parents = {path.rpartition("/")[0] for path in paths}
     directories = {parent[:end] for parent in parents for end in _find_component_ends(parent)}
     for directory in sorted({"", *directories}):
         target = os.path.join(to, directory)

@@ -35,7 +35,7 @@ from matrix.engine.protocol import (
     LineCallback,
     Mount,
 )
-from matrix.errors import EngineError
+from matrix.errors import EngineError, RegistryError
 from tests.engines import REAL_ENGINES, open_engine
 from tests.fakes.engine import FakeEngine
 
@@ -428,8 +428,11 @@ def test_a_file_that_holds_no_layers_is_the_engine_s_error(bench: Bench, tmp_pat
             bench.engine.load_images(file)
 
 
-def test_an_unreachable_registry_is_false_and_no_error(bench: Bench) -> None:
-    assert bench.engine.pull_image("localhost:1/kmatrix/nothing:none") is False
+def test_an_unreachable_registry_is_said(bench: Bench) -> None:
+    if isinstance(bench.engine, FakeEngine):
+        bench.engine.shared.fault = "dial tcp: connect: connection refused"
+    with pytest.raises(RegistryError, match="localhost:1: it does not answer"):
+        bench.engine.pull_image("localhost:1/kmatrix/nothing:none")
 
 
 def test_who_enters_gets_the_output_as_it_is_and_the_exit_code(

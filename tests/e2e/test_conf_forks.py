@@ -15,6 +15,7 @@ from matrix.plan import Request, plan_requests
 from matrix.record.states import State
 from matrix.resolve.make_runner import MakeRunner
 from matrix.resolve.resolution import Resolution
+from matrix.resolve.resolution_store import ResolutionStore
 from matrix.resolve.resolver import Resolver
 from tests import minitree
 
@@ -81,7 +82,7 @@ def resolver(engine: Engine, tmp_path: Path) -> Iterator[MakeResolver]:
         catalog = load_catalog()
         variables = catalog.build_make_variables(arch, toolchain)
         runner = MakeRunner(steps, tree, image, variables, lambda: 2, lambda: build)
-        return Resolver(runner, catalog, "0", {}, tmp_path / f"{name}.store")
+        return Resolver(runner, catalog, "0", "0", {}, ResolutionStore(tmp_path / f"{name}.store"))
 
     yield make
     assert not [name for name in engine.list_containers() if minitree.RUN in name]

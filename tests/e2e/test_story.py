@@ -261,7 +261,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     """As it is, over a history in which one commit is broken otherwise and one cannot be configured so."""
     cached = story.cache.find(good.source.digest)
     assert cached is not None
-    link_tree(cached.path, list_files(cached.path), tmp_path / "tree")
+    link_tree(cached.path, [file.path for file in list_files(cached.path)], tmp_path / "tree")
     history = History(tmp_path / "tree", REGRESSION)
     (found,) = (found for found in story.findings(broken).findings if found.is_error)
     script = tmp_path / "repro.sh"

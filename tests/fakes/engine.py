@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, EngineInfo, LineCallback
+from matrix.engine.protocol import (
+    LABEL,
+    ContainerResult,
+    ContainerSpec,
+    EngineInfo,
+    ImageDescription,
+    LineCallback,
+)
+from matrix.engine.registry_host import error_from_registry
 from matrix.errors import EngineError
 
 ContainerHandler = Callable[[ContainerSpec, LineCallback], int | ContainerResult]
@@ -58,23 +66,60 @@ _CONFIGS: dict[str, bytes] = {}
 """The configurations of all images that were made here: an image's id is the digest of its own."""
 
 
+_RECIPES: dict[str, str] = {}
+"""Image id → the name that it was built under: the label that an image keeps."""
+
+
+class FakeRegistry:
+    """A registry that engines share. ``images``: id by name, with a tag and by digest. ``fault`` is what it
+    says to everybody, when not empty."""
+
+    def __init__(self) -> None:
+        self.images: dict[str, str] = {}
+        self.fault = ""
+        self.asked: list[str] = []
+
+    def give(self, ref: str) -> str:
+        self.asked.append(f"pull {ref}")
+        if self.fault or ref not in self.images:
+            raise error_from_registry("fake", "pull", ref, self.fault or "manifest unknown")
+        return self.images[ref]
+
+    def take(self, ref: str, image_id: str) -> str:
+        self.asked.append(f"push {ref}")
+        if self.fault:
+            raise error_from_registry("fake", "push", ref, self.fault)
+        digest = f"sha256:{hashlib.sha256(image_id.encode()).hexdigest()}"
+        self.images |= {ref: image_id, f"{ref.rpartition(':')[0]}@{digest}": image_id}
+        return digest
+
+
 class FakeEngine:
     """``handler`` plays every container. ``registry`` is what can be pulled; ``images`` what is there.
+    ``shared`` is a registry that can be pushed to as well.
 
     Afterwards ``ran`` has the containers in the order of their start, ``built`` the files of each image.
     With ``broken`` set to a sentence, every method raises an EngineError that says so.
     """
 
     def __init__(
-        self, handler: ContainerHandler = succeed, *, images: Iterable[str] = (), registry: Iterable[str] = ()
+        self,
+        handler: ContainerHandler = succeed,
+        *,
+        images: Iterable[str] = (),
+        registry: Iterable[str] = (),
+        shared: FakeRegistry | None = None,
     ) -> None:
         self.handler = handler
+        self.shared = shared or FakeRegistry()
         self.registry = set(registry)
         self.ran: list[ContainerSpec] = []
         self.built: dict[str, dict[str, str]] = {}
         self.broken = ""
         self.build_fails = ""
         """The error that a build ends with, when not empty."""
+        self.packages = ""
+        """What packages a build finds: with others the same recipe makes another image."""
         self._ids = {ref: _compute_id(ref) for ref in images}
         self._running: dict[str, _RunningContainer] = {}
         self._lock = threading.Lock()
@@ -89,11 +134,31 @@ class FakeEngine:
         self._raise_if_broken()
         return ref if ref in self._ids.values() else self._ids.get(ref)
 
-    def pull_image(self, ref: str) -> bool:
+    def inspect_image(self, ref: str) -> ImageDescription | None:
+        found = self.find_image_id(ref)
+        if found is None:
+            return None
+        digests = tuple(name for name, known in self._ids.items() if known == found and "@" in name)
+        return ImageDescription(found, _RECIPES.get(found, ""), digests)
+
+    def pull_image(self, ref: str) -> None:
+        """As Docker does: an image that was pulled by its tag has its name by digest, too."""
         self._raise_if_broken()
         if ref in self.registry:
             self._ids[ref] = _compute_id(ref)
-        return ref in self.registry
+            return
+        found, repository = self.shared.give(ref), _name_repository(ref)
+        by_digest = {
+            name: known
+            for name, known in self.shared.images.items()
+            if known == found and name.startswith(f"{repository}@")
+        }
+        self._ids |= {ref: found, **by_digest}
+
+    def push_image(self, ref: str) -> str:
+        digest = self.shared.take(ref, self._require_image_id(ref))
+        self._ids[f"{ref.rpartition(':')[0]}@{digest}"] = self._ids[ref]
+        return digest
 
     def tag_image(self, ref: str, name: str) -> None:
         self._ids[name] = self._require_image_id(ref)
@@ -112,7 +177,8 @@ class FakeEngine:
                 f"the image {name} could not be built:\n{self.build_fails}", hint="./inv images"
             )
         self.built[name] = dict(files)
-        self._ids[name] = _compute_id(repr(sorted(files.items())))
+        self._ids[name] = _compute_id(f"{name} {self.packages} {sorted(files.items())!r}")
+        _RECIPES[self._ids[name]] = name
         return self._ids[name]
 
     def save_images(self, names: Sequence[str], file: BinaryIO) -> None:
@@ -204,11 +270,20 @@ class FakeEngine:
 
     def list_images(self) -> dict[str, int]:
         self._raise_if_broken()
-        return {ref: 1000 for ref in self._ids if ref.startswith("kmatrix/")}
+        return {
+            ref: 1000
+            for ref, found in self._ids.items()
+            if ref.startswith("kmatrix/") or (found in _RECIPES and "@" not in ref)
+        }
 
     def remove_image(self, ref: str) -> None:
+        """As Docker does: with the last tag of a repository its names by digest go, too."""
         self._raise_if_broken()
+        repository = _name_repository(ref)
         self._ids.pop(ref, None)
+        others = [name for name in self._ids if _name_repository(name) == repository]
+        if all("@" in name for name in others):
+            self._ids = {name: found for name, found in self._ids.items() if name not in others}
 
     def _raise_if_broken(self) -> None:
         if self.broken:
@@ -221,6 +296,12 @@ class FakeEngine:
                 f"the container engine could not find it: no such image: {ref}", hint="./inv images"
             )
         return found
+
+
+def _name_repository(ref: str) -> str:
+    """The name without its tag or digest."""
+    name, at, _ = ref.partition("@")
+    return name if at else ref.rpartition(":")[0]
 
 
 def _print_line(line: str) -> None:

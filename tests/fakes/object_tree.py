@@ -88,7 +88,7 @@ class ObjectTree:
         made = names or (VFIO,)
         said = [Occurrence(WARNING, name) for name in made] if warns else []
         kept = frozenset(made) if listed is None else listed
-        objects.keep_compiled(Config(self.config), "a/cell", made, said, kept)
+        objects.keep_compiled(Config(self.config), "a/cell", made, said, kept, objects.list_entries())
 
     def put_back(self) -> LaneObjects:
         """A new run's lane, with all put back that fits the configuration."""

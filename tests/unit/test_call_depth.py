@@ -13,6 +13,7 @@ import pytest
 import tasks
 from matrix.commands.run import run_matrix
 from matrix.engine.protocol import LABEL, ContainerResult, ContainerSpec, LineCallback
+from matrix.tasks import main_job
 from tests.fakes.engine import FakeEngine
 from tests.unit.commands.run_desk import Desk
 
@@ -27,7 +28,7 @@ def own_calls(frame: FrameType | None) -> list[str]:
         path = Path(frame.f_code.co_filename)
         if path == ROOT / "tasks.py" or path.is_relative_to(ROOT / "matrix"):
             names.append(f"{path.stem}.{frame.f_code.co_name}")
-            if names[-1] == "tasks.run":
+            if names[-1] == "main_job.run":
                 return names
         frame = frame.f_back
     return names
@@ -58,7 +59,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measurin
     desk = Desk(tmp_path)
     measuring = MeasuringEngine(desk.engine)
     environment = type(desk.world)(measuring, desk.world.cache, desk.world.runs)
-    monkeypatch.setattr(tasks, "run_matrix", partial(run_matrix, environment=environment))
+    monkeypatch.setattr(main_job, "run_matrix", partial(run_matrix, environment=environment))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     tasks.program.run(["kmatrix", "run", "--profile", str(desk.profile), "--source", str(desk.tree)])
     yield measuring
@@ -67,7 +68,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measurin
 
 
 def test_few_calls_lie_between_the_task_and_a_containers_start(engine: MeasuringEngine) -> None:
-    assert {calls[-1] for _, calls in engine.calls} == {"tasks.run"}
+    assert {calls[-1] for _, calls in engine.calls} == {"main_job.run"}
     for _, calls in engine.calls:
         assert len(calls) <= MOST_CALLS, calls
 

@@ -369,12 +369,13 @@ def test_streams_that_are_not_the_process_own_stay(capsys: pytest.CaptureFixture
 _MAY_WRITE = {
     "matrix/error_report.py",
     "matrix/task_program.py",
+    "matrix/tasks/main_job.py",
+    "matrix/tasks/what_a_run_found.py",
     "reports/__init__.py",
     "reports/format_outputs.py",
     "reports/log_formats.py",
     "reports/terminal.py",
     "reports/workflow_commands.py",
-    "tasks.py",
 }
 
 

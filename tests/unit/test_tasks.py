@@ -21,6 +21,7 @@ import pytest
 
 import tasks
 from matrix.catalog.load import load_profile
+from matrix.commands import session
 from matrix.commands.resume import Resumption
 from matrix.commands.settings import OPTIONS
 from matrix.errors import DiskFullError, EngineError, MachineError
@@ -29,6 +30,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_model import Cell
 from matrix.record.states import State
+from matrix.tasks import main_job, run_reporting, this_machine, what_a_run_found
 from tests.fakes.runs import a_cell, a_run, the_story
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +75,7 @@ def _a_quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         monkeypatch.delenv(name)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody.sock")
     monkeypatch.setenv("KMATRIX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(tasks, "RUNS_DIRECTORY", tmp_path / "runs")
+    monkeypatch.setattr(session, "RUNS_DIRECTORY", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
@@ -299,7 +301,7 @@ def test_sweep_hears_the_size_of_a_profile(
         heard.append(options["cache_size"])
         return []
 
-    monkeypatch.setattr(tasks, "sweep_leftovers", look)
+    monkeypatch.setattr(this_machine, "sweep_leftovers", look)
     assert kmatrix("sweep", *words) == 0
     assert heard == [size]
     assert "Nothing to sweep" in capsys.readouterr().out
@@ -463,7 +465,7 @@ def _room(monkeypatch: pytest.MonkeyPatch, enter: Callable[[str], int]) -> Cell:
             cell=cell, make_command="make -C /src ARCH=powerpc drivers/vfio/", run_shell=enter
         )
 
-    monkeypatch.setattr(tasks, "open_cell_shell", opened)
+    monkeypatch.setattr(what_a_run_found, "open_cell_shell", opened)
     return cell
 
 
@@ -521,14 +523,14 @@ def test_a_resumed_run_keeps_what_it_was_held_against_unless_it_is_said_anew(
     )
     resumption = Resumption(done, load_profile("kvm-vfio"), names_origin=False)
     heard: list[object] = []
-    monkeypatch.setattr(tasks, "find_resumption", lambda *_: resumption)
+    monkeypatch.setattr(main_job, "find_resumption", lambda *_: resumption)
 
     def go_on(given: Resumption, _: object) -> StoredRun:
         heard.append(given)
         return done
 
-    monkeypatch.setattr(tasks, "resume_run", go_on)
-    monkeypatch.setattr(tasks, "parse_baseline_options", lambda *given: heard.append(given[:2]))
+    monkeypatch.setattr(main_job, "resume_run", go_on)
+    monkeypatch.setattr(main_job, "parse_baseline_options", lambda *given: heard.append(given[:2]))
     assert kmatrix("run", "--resume", "latest", *words) == 0
     assert heard == [held_against, resumption]
 
@@ -542,7 +544,7 @@ def _built(
     values = ("y", "m", "n")
     cells = [a_cell(symbols={"KVM": value}, state=s) for value, s in zip(values, states, strict=False)]
     done = a_run(cells, interrupted=interrupted)
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(done, tmp_path))
+    monkeypatch.setattr(main_job, "run_matrix", lambda *_: StoredRun(done, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -611,7 +613,7 @@ def test_what_ends_a_verification_leaves_the_summary_and_the_runs_own_code(
     state: State,
 ) -> None:
     _built(monkeypatch, tmp_path, state)
-    monkeypatch.setattr(tasks, "verify_run", _raising(error))
+    monkeypatch.setattr(run_reporting, "verify_run", _raising(error))
     # A failure is worse than a fault of the machine.
     assert kmatrix("run", "--verify", "1.0") == (100 if code == 2 and state is State.FAIL else code)
     out, err = capsys.readouterr()
@@ -623,13 +625,13 @@ def test_a_difference_that_a_verification_finds_is_70_whatever_the_run_came_to(
     capsys: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     _built(monkeypatch, tmp_path, State.FAIL)
-    monkeypatch.setattr(tasks, "verify_run", lambda *_: ExitCode.BUG)
+    monkeypatch.setattr(run_reporting, "verify_run", lambda *_: ExitCode.BUG)
     assert kmatrix("run", "--verify", "1.0") == 70
     assert "next     ./inv report" in capsys.readouterr().out
 
 
 def test_a_bug_is_a_sentence_and_70(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_matrix", _raising(ZeroDivisionError("division by zero")))
+    monkeypatch.setattr(main_job, "run_matrix", _raising(ZeroDivisionError("division by zero")))
     assert kmatrix("run") == 70
     err = capsys.readouterr().err
     assert err.startswith("kmatrix: this is a bug: ZeroDivisionError: division by zero\n")
@@ -638,21 +640,21 @@ def test_a_bug_is_a_sentence_and_70(capsys: Said, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_bug_shows_where_it_is_when_asked(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_matrix", _raising(ZeroDivisionError("division by zero")))
+    monkeypatch.setattr(main_job, "run_matrix", _raising(ZeroDivisionError("division by zero")))
     monkeypatch.setenv("KMATRIX_TRACEBACK", "1")
     assert kmatrix("run") == 70
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
 def test_a_fault_of_the_machine_is_2_with_its_advice(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_matrix", _raising(EngineError("it died", "raise it")))
+    monkeypatch.setattr(main_job, "run_matrix", _raising(EngineError("it died", "raise it")))
     assert refused(capsys, 2, "run") == "kmatrix: it died\n  raise it\n"
-    monkeypatch.setattr(tasks, "run_matrix", _raising(DiskFullError("no space left", "./inv sweep")))
+    monkeypatch.setattr(main_job, "run_matrix", _raising(DiskFullError("no space left", "./inv sweep")))
     assert refused(capsys, 2, "run") == "kmatrix: no space left\n  ./inv sweep\n"
 
 
 def test_ctrl_c_is_130(capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "run_matrix", _raising(KeyboardInterrupt()))
+    monkeypatch.setattr(main_job, "run_matrix", _raising(KeyboardInterrupt()))
     assert "interrupted" in refused(capsys, 130, "run")
 
 
@@ -661,7 +663,7 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(capsys: Said, monkeypatch: py
         signal.raise_signal(signal.SIGHUP)
         raise EngineError("reached", "")
 
-    monkeypatch.setattr(tasks, "run_matrix", hang_up)
+    monkeypatch.setattr(main_job, "run_matrix", hang_up)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     assert "reached" in refused(capsys, 2, "run")
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -892,7 +894,7 @@ def test_a_run_is_shown_in_the_terminal_and_written_in_each_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
     done = StoredRun(a_run([a_cell(state=State.FAIL)]), tmp_path)
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_: done)
+    monkeypatch.setattr(main_job, "run_matrix", lambda *_: done)
     formats = ("--format", f"junit={tmp_path}/j.xml", "--format", f"markdown={tmp_path}/m.md")
     assert kmatrix("run", *formats) == 100
     assert "1 of 1 cell failed" in capsys.readouterr().out
@@ -903,7 +905,7 @@ def test_a_run_is_shown_in_the_terminal_and_written_in_each_format(
 def test_a_format_on_stdout_has_it_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    monkeypatch.setattr(main_job, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
     assert kmatrix("run", "--format", "junit") == 0
     out, err = capsys.readouterr()
     assert out.startswith("<?xml")
@@ -916,7 +918,7 @@ def test_the_file_of_a_run_against_its_baseline_is_red_only_for_what_is_new(
 ) -> None:
     """The story fails, and its baseline failed alike."""
     known = StoredRun.load(stored)
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_, **__: known)
+    monkeypatch.setattr(main_job, "run_matrix", lambda *_, **__: known)
     words = ("run", "--baseline", stored.name, "--format", f"junit={tmp_path}/j.xml")
     assert kmatrix(*words) == 0
     assert 'failures="0"' in (tmp_path / "j.xml").read_text()

@@ -392,6 +392,33 @@ RUNS = [
         "--save and --load cannot go together",
         "load them first",
     ),
+    Row(
+        "images --profile ok.toml --load a --push localhost:5000/a",
+        "--load and --push cannot go together",
+        "load them first",
+    ),
+    *(
+        row
+        for value in (
+            "team",
+            "team/a",
+            "localhost:5000",
+            "http://r.example/a",
+            "r.example/A",
+            "r.example/a:1",
+            "r.example/",
+        )
+        for row in (
+            Row(at("--images", value), "--images: images: expected REGISTRY/PREFIX such as"),
+            Row(
+                ("images", "--profile", "ok.toml", "--push", value),
+                "--push: expected REGISTRY/PREFIX",
+                "--push localhost",
+            ),
+        )
+    ),
+    Row(at("--images", ""), "--images: is empty", "leave it out"),
+    Row("doctor", "KMATRIX_IMAGES: images: expected REGISTRY/PREFIX", "", 1, {"KMATRIX_IMAGES": "x"}),
     Row("images --profile ok.toml --load gone", "cannot be read: No such file", "check the path"),
     Row("images --profile ok.toml --load ok.toml", "ok.toml holds no images", "--save FILE writes"),
     Row("compare", "compare needs 'before' and 'after'", "compare --help"),
@@ -759,7 +786,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             patch.delenv(name)
         patch.setenv("DOCKER_HOST", made.docker_host)
         patch.setenv("KMATRIX_CACHE", str(made.root / "cache"))
-        patch.setattr(tasks, "RUNS_DIRECTORY", made.root / "runs")
+        patch.setattr(session, "RUNS_DIRECTORY", made.root / "runs")
         for module in (session, setup, doctor, sweep):
             patch.setattr(module, "connect_engine", made.connect_engine)
         patch.chdir(made.root)

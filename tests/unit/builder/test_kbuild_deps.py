@@ -44,7 +44,7 @@ class Bench:
             self.lane.listed_objects.add(name)
 
     def of(self, *objects: str) -> frozenset[str]:
-        return self.sources.find_cell_sources(frozenset(objects))
+        return self.sources.find_cell_sources(frozenset(objects)).all
 
 
 @pytest.fixture

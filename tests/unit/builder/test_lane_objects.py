@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from matrix.builder.lane_objects import LaneObjects
 from matrix.diagnostics.diagnostic import Diagnostic, Occurrence
 from matrix.kconfig.config import Config
 from tests.fakes.object_tree import GENERATED, HEADER, SOURCE, VFIO, WARNING, ObjectTree
@@ -238,10 +239,15 @@ def test_both_files_that_bison_makes_are_removed_by_the_one_name_that_kbuild_pri
     assert [path.name for path in (tree.build / "scripts/genksyms").iterdir()] == ["parse.tab.o"]
 
 
+def keep(objects: LaneObjects, tree: ObjectTree, said: list[Occurrence]) -> None:
+    config, entries = Config(tree.config), objects.list_entries()
+    objects.keep_compiled(config, "a/cell", [VFIO], said, {VFIO}, entries)
+
+
 def test_a_warning_of_no_object_keeps_all_from_being_kept(tree: ObjectTree) -> None:
     objects = tree.open()
     tree.compile()
-    objects.keep_compiled(Config(tree.config), "a/cell", [VFIO], [Occurrence(WARNING, None)], {VFIO})
+    keep(objects, tree, [Occurrence(WARNING, None)])
     tree.put_back()
     assert not is_there(tree)
 
@@ -250,7 +256,7 @@ def test_an_object_of_which_an_error_was_said_is_not_kept(tree: ObjectTree) -> N
     error = Diagnostic(severity="error", tool="objtool", file=None, line=None, message="broken")
     objects = tree.open()
     tree.compile()
-    objects.keep_compiled(Config(tree.config), "a/cell", [VFIO], [Occurrence(error, VFIO)], {VFIO})
+    keep(objects, tree, [Occurrence(error, VFIO)])
     tree.put_back()
     assert not is_there(tree)
 
@@ -265,7 +271,7 @@ def test_only_the_words_of_what_works_in_its_rule_come_with_an_object(
     warning = Diagnostic(severity="warning", tool=tool, file=None, line=None, message="odd")
     objects = tree.open()
     tree.compile()
-    objects.keep_compiled(Config(tree.config), "a/cell", [VFIO], [Occurrence(warning, VFIO)], {VFIO})
+    keep(objects, tree, [Occurrence(warning, VFIO)])
     put = tree.put_back()
     assert is_there(tree) == (carried is not None)
     assert put.list_warnings({VFIO}) == ([Occurrence(warning, VFIO)] if carried else [])

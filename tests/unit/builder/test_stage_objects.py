@@ -6,7 +6,7 @@ import pytest
 
 from matrix.builder.dry_run import DryRun
 from matrix.builder.lane_dir import LaneDirectory
-from matrix.builder.lane_objects import LaneObjects
+from matrix.builder.lane_objects import LaneObjects, MadeDirectory
 from matrix.builder.stage_objects import StageObjects, read_failing_objects
 from matrix.diagnostics.diagnostic import BuildLog, Diagnostic, FailedTarget, Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
@@ -42,8 +42,8 @@ def lane(tmp_path: Path) -> LaneObjects:
 
 
 def read(lane: LaneObjects, log: BuildLog, dry_run: DryRun = DRY, target: str = "a/") -> StageObjects:
-    moment = lane.lane.mark_busy()
-    return read_failing_objects(lane, [target], log, dry_run, moment)
+    directory = MadeDirectory(lane.list_entries(), lane.lane.mark_busy())
+    return read_failing_objects(lane, [target], log, dry_run, directory)
 
 
 def log_of(

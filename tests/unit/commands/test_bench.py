@@ -294,7 +294,7 @@ def test_a_cell_that_kmatrix_could_not_try_ends_the_bench(track: Track) -> None:
 def test_ccache_helps_kmatrix_alone(track: Track) -> None:
     recipe = ImageRecipe("gcc-14", "gcc", 14, with_ccache=True)
     track.engine.registry.add(recipe.tag)
-    assert track.engine.pull_image(recipe.tag)
+    track.engine.pull_image(recipe.tag)
     track.asks(TWO_LANES, PROFILE.replace("[symbols]", "ccache = true\n[symbols]"))
     track.measure("first", against="fresh,kept")
     with_it = {name: {"CCACHE_DIR" in job.container.env for job in track.builds_in(name)} for name in WAYS}

@@ -236,7 +236,10 @@ out=
 while [ $# -gt 0 ]; do
     case $1 in
     --save) : >"$2" ;;
-    --out) mkdir -p "$2/cells"; printf '{"cells": [%s]}' "$(cat cells 2>/dev/null)" >"$2/run.json" ;;
+    --out)
+        mkdir -p "$2/cells"
+        source=$(cat source 2>/dev/null || echo '"digest": "d1"')
+        printf '{"cells": [%s], "source": {%s}}' "$(cat cells 2>/dev/null)" "$source" >"$2/run.json" ;;
     --load) [ ! -e refuses ] || exit 1 ;;
     esac
     shift
@@ -330,13 +333,14 @@ def given_options(words: list[str]) -> Iterator[tuple[str, dict[str, list[str]]]
 
 
 def test_every_call_of_inv_is_one_that_it_takes(runner: Runner) -> None:
-    runner.variables |= {"SOURCE": "linux@HEAD", "PATCH": "a.patch", "KNOWN": "known.toml"}
+    runner.variables |= {"SOURCE": "linux@HEAD", "KNOWN": "known.toml"}
     assert set(runner.build_all().values()) == {0}
+    runner.variables["PATCH"] = "a.patch"
     runner.build_all()  # with a baseline now
     asked = [each for words in runner.said() for each in given_options(words)]
     assert {name for name, _ in asked} == {"images", "setup", "plan", "run", "merge"}
     (first, *_, last) = [given for name, given in asked if name == "plan"]
-    assert first["patch"] == ["a.patch"]
+    assert last["patch"] == ["a.patch"]
     assert first["shards"] == ["4"]
     assert "baseline" not in first
     assert last["baseline"] == ["baseline"]
@@ -401,6 +405,7 @@ def test_no_other_forge_has_such_commands(tmp_path: Path, step: str) -> None:
 def test_what_a_shard_finds_does_not_fail_its_job_and_a_fault_does(
     runner: Runner, code: int, ends: int
 ) -> None:
+    assert runner.run("plan") == 0
     runner.end_with("run", code)
     assert runner.run("shard", SHARD="1") == ends
     assert (runner.place / "shard-1.tar.gz").exists()
@@ -464,6 +469,86 @@ def test_a_baseline_of_another_request_is_not_taken(runner: Runner) -> None:
     runner.variables["PROFILE"] = "kvm-vfio"
     runner.build_all()
     assert not any("--baseline" in words for words in runner.said())
+
+
+def reason_of(runner: Runner) -> str:
+    """Why the merge holds its run against no other, where it says so; the summary has the same words."""
+    said = re.findall("Held against no earlier run: (.*)\\.\n", runner.stdout)
+    if runner.forge == "github" and said:
+        assert f"Held against no earlier run: {said[0]}." in (runner.place / "summary").read_text()
+    return said[0] if said else ""
+
+
+def test_a_patch_is_held_against_a_nightly_of_the_source_under_it(runner: Runner) -> None:
+    runner.build_all()
+    assert reason_of(runner) == "there is no good nightly yet"
+    runner.variables |= {"PATCH": "a.patch", "EVENT": "workflow_dispatch"}
+    (runner.place / "source").write_text('"digest": "d2", "unpatched": "d1"')
+    runner.said()
+    runner.build_all()
+    assert "--baseline" in runner.said()[-1]
+    assert reason_of(runner) == ""
+    (runner.place / "source").write_text('"digest": "d4", "unpatched": "d3"')
+    runner.build_all()
+    assert "--baseline" not in runner.said()[-1]
+    assert "the source has changed since the last good nightly" in reason_of(runner)
+    # Without a patch, what a newer source breaks is what a nightly is for.
+    runner.variables |= {"PATCH": "", "EVENT": "schedule"}
+    (runner.place / "source").write_text('"digest": "d3"')
+    runner.build_all()
+    assert "--baseline" in runner.said()[-1]
+
+
+def test_a_nightly_with_a_patch_is_no_baseline(runner: Runner) -> None:
+    runner.variables["PATCH"] = "a.patch"
+    assert not is_good(runner, 0)
+
+
+def test_another_request_leaves_the_nightly_s_baseline(runner: Runner) -> None:
+    assert is_good(runner, 0)
+    kept = (runner.place / "baseline/request").read_text()
+    runner.variables |= {"PROFILE": "kvm-vfio", "EVENT": "web"}
+    (runner.place / "shards/shard-1").mkdir(parents=True, exist_ok=True)
+    assert runner.run("merge") == 0
+    assert "is of another profile" in reason_of(runner)
+    assert (runner.place / "baseline/request").read_text() == kept
+
+
+def test_gitlab_fetches_the_source_anew_each_week(tmp_path: Path) -> None:
+    """Its keys name no date, so a newer package would never come."""
+    runner = Runner(tmp_path, "gitlab")
+    package = tmp_path / ".kmatrix/sources/package"
+    for week, stays in (("2020-01", False), (None, True)):
+        package.parent.mkdir(parents=True, exist_ok=True)
+        package.touch()
+        if week:
+            (tmp_path / "source-week").write_text(week)
+        assert runner.run("plan") == 0
+        assert package.exists() == stays
+    source = load(render("gitlab"))["plan"]["cache"][1]
+    assert source["paths"] == [".kmatrix/sources", "source-week"]
+
+
+def test_gitlab_s_shards_refuse_images_of_another_pipeline(tmp_path: Path) -> None:
+    runner = Runner(tmp_path, "gitlab")
+    assert runner.run("plan") == 0
+    assert runner.run("shard", SHARD="1") == 0
+    runner.said()
+    (tmp_path / "images.tar").write_text("of another pipeline")
+    assert runner.run("shard", SHARD="1") == 2
+    assert "run this pipeline again when no other is at work" in runner.stderr
+    (tmp_path / "images.tar").unlink()
+    assert runner.run("shard", SHARD="1") == 2
+    assert runner.said() == []
+    assert "images.sha256" in load(render("gitlab"))["plan"]["artifacts"]["paths"]
+
+
+@pytest.mark.parametrize("job", ["plan", "shard"])
+def test_on_gitlab_a_nightly_and_one_on_demand_share_nothing_that_is_replaced(job: str) -> None:
+    images, source = load(render("gitlab"))[job]["cache"][:2]
+    assert images["key"] == "kmatrix-images-$CI_PIPELINE_SOURCE"
+    assert source["key"] == "kmatrix-source-$CI_PIPELINE_SOURCE"
+    assert images["fallback_keys"] == ["kmatrix-images-schedule"]
 
 
 def test_neither_job_takes_a_baseline_of_another_request(runner: Runner) -> None:

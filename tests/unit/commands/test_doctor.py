@@ -207,6 +207,20 @@ def test_a_missing_image_is_named_and_setup_makes_it(engine: Sized, profile: Pro
     assert missing == HealthCheck("image clang-19", False, f"{IMAGES[1]} is not there", "./inv setup")
 
 
+def test_where_images_come_from_is_said_and_one_that_was_built_here_is_not_it(
+    engine: Sized, profile: Profile
+) -> None:
+    named = profile.model_copy(update={"images": "localhost:5000/team"})
+    ref = f"localhost:5000/team/{IMAGES[0].removeprefix('kmatrix/')}"
+    assert finding("image gcc-14", named) == HealthCheck(
+        "image gcc-14", False, f"{ref} is not there", "./inv setup"
+    )
+    engine.tag_image(IMAGES[0], ref)
+    assert finding("image gcc-14", named) == HealthCheck(
+        "image gcc-14", True, f"{ref}, from the registry", "./inv setup"
+    )
+
+
 @pytest.mark.usefixtures("engine")
 def test_a_package_that_was_fetched_is_well(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding("source", profile).advice == "./inv setup"

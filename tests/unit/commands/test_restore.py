@@ -12,12 +12,15 @@ from matrix.catalog.types import Profile
 from matrix.commands import restore
 from matrix.commands.restore import restore_session
 from matrix.commands.session import Environment
+from matrix.engine.image_registry import name_registry_image, push_registry_image
 from matrix.errors import RequestError
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import GitState, Run
 from matrix.source.kernel_tree import SourceTree
+from tests.fakes.engine import FakeEngine
 from tests.unit.commands.run_desk import TWO_LANES, Desk, applying
 
+REGISTRY = "localhost:5000/team"
 PATCH = """\
 --- a/drivers/vfio/vfio.c
 +++ b/drivers/vfio/vfio.c
@@ -44,6 +47,11 @@ class Later(Desk):
 
     def again(self, run: Run) -> SourceTree:
         return self.ready(run).tree
+
+    def publish(self) -> None:
+        """Push this machine's images."""
+        for tag in [name for name in self.engine.list_images() if not name.startswith("kmatrix/root")]:
+            push_registry_image(self.engine, REGISTRY, tag, self.events.append)
 
     def forget(self) -> None:
         shutil.rmtree(self.place / "cache/sources")
@@ -143,6 +151,45 @@ def test_an_image_that_is_gone_is_made_from_its_recipe_of_today(later: Later) ->
     image = later.ready(done).toolchains["gcc-14"].image_id
     assert later.engine.find_image_id(image) == image
     assert any("The image that this was built with is gone" in note for note in later.notes())
+
+
+def forget_image(engine: FakeEngine, image_id: str) -> None:
+    for name in [name for name, found in engine._ids.items() if found == image_id]:
+        engine.remove_image(name)
+    assert engine.find_image_id(image_id) is None
+
+
+def test_an_image_of_a_registry_is_on_record_by_digest_and_fetched_by_it(later: Later) -> None:
+    later.publish()
+    done = later.run(images=[REGISTRY])
+    record = done.toolchains["gcc-14"]
+    assert [digest.partition("@")[0] for digest in record.digests] == [f"{REGISTRY}/gcc-14"]
+    forget_image(later.engine, record.image_id)
+    tag = name_registry_image(REGISTRY, record.image)
+    later.engine.shared.images[tag] = "sha256:another"
+    assert later.ready(done).toolchains == {"gcc-14": record}
+    assert later.engine.shared.asked[-1] == f"pull {record.digests[0]}"
+
+
+def test_an_image_that_its_registry_lost_is_told_and_the_one_of_its_tag_taken(later: Later) -> None:
+    later.publish()
+    done = later.run(images=[REGISTRY])
+    record = done.toolchains["gcc-14"]
+    forget_image(later.engine, record.image_id)
+    del later.engine.shared.images[record.digests[0]]
+    assert later.ready(done).toolchains["gcc-14"].image_id == record.image_id
+    assert any("does not give the image" in note for note in later.notes())
+    assert later.engine.shared.asked[-1] == f"pull {name_registry_image(REGISTRY, record.image)}"
+
+
+def test_where_no_registry_is_named_none_is_on_record_or_asked(later: Later) -> None:
+    later.publish()
+    done = later.run()
+    assert done.toolchains["gcc-14"].digests == ()
+    later.engine.shared.asked.clear()
+    forget_image(later.engine, done.toolchains["gcc-14"].image_id)
+    later.ready(done)
+    assert later.engine.shared.asked == []
 
 
 def test_a_toolchain_that_has_no_row_any_more_is_told(later: Later) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.settings import GivenSettings
+from matrix.engine.image_registry import push_registry_image
 from matrix.engine.protocol import LABEL, ContainerResult
 from matrix.errors import RequestError
 from matrix.memory.results import ResultMemory
@@ -53,6 +54,24 @@ def test_finished_cells_stay_and_the_rest_is_built(desk: ResumedDesk) -> None:
     assert {job.cell for job in desk.kernel.jobs} == {cell.id for cell in done.cells[3:]}
     assert (done.id, done.started, done.interrupted) == (stopped.id, stopped.started, False)
     assert load_run(desk.directory) == done
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_images_that_are_gone_come_from_a_registry_that_is_named_only_now(desk: ResumedDesk, by: str) -> None:
+    """Where images come from is asked for by nobody's results: what they are is on record."""
+    registry = "localhost:5000/team"
+    for tag in [*desk.engine.list_images()]:
+        push_registry_image(desk.engine, registry, tag, desk.events.append)
+    stopped = desk.interrupt_after(3)
+    for record in stopped.toolchains.values():
+        for name in [name for name, found in desk.engine._ids.items() if found == record.image_id]:
+            desk.engine.remove_image(name)
+    if by == "variable":
+        desk.variables["KMATRIX_IMAGES"] = registry
+    done = desk.resume(**({"images": [registry]} if by == "option" else {}))
+    assert done.toolchains == stopped.toolchains
+    assert states(done) == ["empty", "unreachable", "pass", "empty", "pass", "pass"]
+    assert desk.engine.shared.asked[-1].startswith(f"pull {registry}/")
 
 
 @pytest.mark.parametrize("spec", ["latest", "NAME", "PATH"])

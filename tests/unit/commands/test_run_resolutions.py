@@ -1,18 +1,27 @@
 """What a run keeps for the next, and for whom: resolutions, lanes; and what it patches."""
 
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from matrix import foreign_trees
+from matrix.builder import run_context
 from matrix.cache_layout import CacheLayout
 from matrix.errors import RequestError
+from matrix.foreign_trees import TreeEntry
+from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.record.events import ProgressNote
+from matrix.resolve import reasons
 from tests.fakes.mails import a_diff, a_mail, a_mbox, a_patch
 from tests.unit.commands.run_desk import (
     SIX,
+    TWO_LANES,
     Desk,
     applying,
+    cell_of,
     states,
 )
 
@@ -55,6 +64,51 @@ def test_a_tree_in_which_conf_sees_no_change_is_not_resolved_again(desk: Desk, n
     (desk.tree / name).write_text("int other;\n")
     assert states(desk.run()) == ["empty", "unreachable", "pass", "empty", "pass", "pass"]
     assert desk.kernel.ran(configures=True) == []
+
+
+def refuse_to_read(*_: object) -> Definitions:
+    raise AssertionError("the tree's Kconfig files were read")
+
+
+def test_why_a_request_is_not_reached_is_not_looked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = desk.run()
+    monkeypatch.setattr(run_context, "read_tree_definitions", refuse_to_read)
+    second = desk.run()
+    assert [cell.reason for cell in second.cells] == [cell.reason for cell in first.cells]
+    assert any(cell.reason for cell in second.cells)
+
+
+def test_another_code_looks_for_the_reason_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.run()
+    monkeypatch.setattr(run_context, "read_tree_definitions", refuse_to_read)
+    monkeypatch.setattr(reasons, "compute_code_digest", lambda *_: "another")
+    with pytest.raises(AssertionError, match="were read"):
+        desk.run()
+
+
+def test_a_reason_out_of_a_part_of_the_tree_is_looked_for_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as bounded:
+        partial_definitions = Definitions({}, "the tree is too large")
+        bounded.setattr(run_context, "read_tree_definitions", lambda *_: partial_definitions)
+        assert "is too large" in str(cell_of(desk.run(), "MODULES=n,VFIO=m").reason)
+    assert cell_of(desk.run(), "MODULES=n,VFIO=m").reason == "VFIO=m: MODULES=n makes it y"
+
+
+def test_lanes_side_by_side_read_the_tree_s_kconfig_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[str]()
+
+    def read_slowly(tree: Path, srcarch: str) -> Definitions:
+        read.append(srcarch)
+        time.sleep(0.2)
+        return read_tree_definitions(tree, srcarch)
+
+    monkeypatch.setattr(run_context, "read_tree_definitions", read_slowly)
+    desk.run(toolchain=["gcc-14,clang-19"], lanes=["2"], jobs=["2"])
+    assert read == ["x86"]
 
 
 def test_another_make_variable_is_resolved_anew(desk: Desk) -> None:
@@ -114,3 +168,20 @@ def test_a_bad_patch_is_refused_before_anything_is_done(desk: Desk, tmp_path: Pa
         desk.run(patch=[str(tmp_path / "x.patch")])
     assert not (tmp_path / "cache/sources").exists()
     assert desk.engine.ran == []
+
+
+def test_a_cell_that_is_built_has_its_directory_walked_seven_times(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each walk of a kernel's takes long; there were eleven."""
+    desk.asks(TWO_LANES)
+    desk.run(select=["VFIO=n"])
+    walked, open_walk = list[Path](), foreign_trees.walk_tree
+
+    def count_walk(root: Path, *, force: bool = False) -> Iterator[TreeEntry]:
+        walked.append(root)
+        return open_walk(root, force=force)
+
+    monkeypatch.setattr(foreign_trees, "walk_tree", count_walk)
+    desk.run(select=["VFIO=y"])
+    assert walked.count(desk.build_directory()) == 7

@@ -79,6 +79,7 @@ def test_an_option_wins_over_a_variable_over_the_profile_over_the_default(story:
         ("werror", "no", "yes"),
         ("fresh", "no", "yes"),
         ("verify", "0.1", "100%"),
+        ("images", "localhost:5000/a", "r.example.org/b"),
         ("out", "/a", "/b"),
     ],
 )
@@ -97,7 +98,7 @@ def test_the_shared_options_are_those_of_the_design() -> None:
     assert {option.name for option in OPTIONS} == {
         *("arch", "toolchain", "select", "source", "patch", "stage", "make", "jobs", "lanes", "memory"),
         *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "fresh", "ccache", "cache-size"),
-        "verify",
+        *("verify", "images"),
     }
     assert all(option.help for option in OPTIONS)
 

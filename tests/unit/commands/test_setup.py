@@ -10,8 +10,13 @@ import pytest
 from matrix.catalog.load import load_profile
 from matrix.catalog.types import ROOT_IMAGE, Profile
 from matrix.commands import setup
-from matrix.commands.setup import build_images, fetch_profile_source, set_up_machine
-from matrix.errors import EngineError
+from matrix.commands.setup import (
+    build_images,
+    fetch_profile_source,
+    push_profile_images,
+    set_up_machine,
+)
+from matrix.errors import EngineError, RegistryError
 from matrix.record.events import ProgressEvent, ProgressNote
 from matrix.source.kernel_tree import SourceTree
 from tests.fakes.engine import FakeEngine
@@ -103,6 +108,42 @@ def test_with_an_engine_that_answers_nothing_is_installed(machine: Machine, prof
     assert "Engine: fake 1.0." in machine.said
     assert len(machine.engine.built) == 1 + len(profile.toolchain)
     assert any(profile.source in line and "6.12" in line for line in machine.said)
+
+
+def test_with_a_registry_named_images_come_from_there_and_none_is_built(
+    machine: Machine, profile: Profile
+) -> None:
+    machine.silent = 0
+    named = profile.model_copy(update={"images": "localhost:5000/team"})
+    with pytest.raises(RegistryError, match="has no image localhost:5000/team/"):
+        set_up_machine(named, machine.emit)
+    pushed = push_profile_images(profile, "localhost:5000/team", machine.emit)
+    first, machine.engine = machine.engine, FakeEngine(shared=machine.engine.shared)
+    set_up_machine(named, machine.emit)
+    assert machine.engine.built == {}
+    assert {tag: machine.engine.find_image_id(tag) for tag in pushed if "base" not in tag} == {
+        tag: first.find_image_id(tag) for tag in pushed if "base" not in tag
+    }
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_is_pushed_is_the_base_and_the_profile_s_images(
+    machine: Machine, profile: Profile, *, elsewhere: bool
+) -> None:
+    """Into the registry that images come from, too, which has none at first; or out of one into another."""
+    machine.silent = 0
+    here, there = "localhost:5000/team", "r.example.org/team" if elsewhere else "localhost:5000/team"
+    if elsewhere:
+        push_profile_images(profile, here, machine.emit)
+        machine.engine = FakeEngine(shared=machine.engine.shared)
+    named = profile.model_copy(update={"images": here})
+    pushed = push_profile_images(named, there, machine.emit)
+    assert [tag.partition(":")[0] for tag in pushed] == [
+        "kmatrix/base",
+        *(f"kmatrix/{name}" for name in profile.toolchain),
+    ]
+    assert all(digest.startswith(f"{there}/") and "@sha256:" in digest for digest in pushed.values())
+    assert (machine.engine.built == {}) is elsewhere
 
 
 def test_a_second_time_builds_no_image_again(machine: Machine, profile: Profile) -> None:

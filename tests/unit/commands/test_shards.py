@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-import tasks
 from matrix.cache_layout import CacheLayout
 from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.commands.shards import (
-    check_same_shard,
+    check_resumed_options,
     create_shard_chooser,
     parse_plan_request,
     parse_shard_request,
@@ -28,6 +27,7 @@ from matrix.record.run_model import Run
 from matrix.record.states import Evidence
 from matrix.shards.plan_file import PlanFile, format_plan_file
 from matrix.source.cache import SourceCache
+from matrix.tasks import run_reporting
 from reports.summary import collect_run_facts, format_run_headline
 from tests.unit.commands.resume_desk import ResumedDesk
 from tests.unit.commands.run_desk import ERROR, PROFILE, SIX, VFIO, dying, states
@@ -166,7 +166,7 @@ def test_an_empty_shard_is_a_result(desk: ShardedDesk) -> None:
     assert not stored.run.interrupted
     assert format_run_headline(stored) == "shard 2/2: nothing to build"
     assert "Shard 2/2 has nothing to build: the plan has fewer parts." in desk.notes()
-    assert tasks._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
+    assert run_reporting._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
 
 
 def test_a_shard_ends_as_its_own_cells_do(desk: ShardedDesk) -> None:
@@ -174,7 +174,7 @@ def test_a_shard_ends_as_its_own_cells_do(desk: ShardedDesk) -> None:
     desk.asks('VFIO = ["n", "y"]\nMODULES = ["n"]\n', TWO_TOOLCHAINS)
     desk.says(VFIO, lambda _: [ERROR] if desk.kernel.jobs[-1].cell.startswith("x86/clang") else [])
     codes = {
-        stored.run.cells[0].toolchain: tasks._compute_exit_code(stored.run, profile)
+        stored.run.cells[0].toolchain: run_reporting._compute_exit_code(stored.run, profile)
         for stored in (desk.run_shard(1, 2), desk.run_shard(2, 2))
     }
     assert codes == {"gcc-14": 0, "clang-19": 100}
@@ -184,7 +184,7 @@ def test_a_shard_in_which_nothing_had_to_be_compiled_has_done_its_part(desk: Sha
     desk.asks('VFIO = ["n"]\n')
     stored = desk.run_shard(1, 1)
     assert states(stored.run) == ["empty"]
-    assert tasks._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
+    assert run_reporting._compute_exit_code(stored.run, resolve_profile(desk._settled({}), {})) == 0
     assert "compiled nothing" in format_run_headline(stored)
 
 
@@ -384,10 +384,22 @@ def test_a_killed_shard_goes_on_with_its_own_cells(desk: ShardedDesk) -> None:
 def test_a_run_that_goes_on_keeps_its_share(desk: ShardedDesk) -> None:
     shard, whole = desk.run_shard(2, 3).run, desk.run()
     for run, said in ((shard, "2/3"), (shard, ""), (whole, ""), (shard, "02/3")):
-        check_same_shard(run, said)
+        check_resumed_options(run, shard=said, plan="", baseline="", known="")
     for run, said in ((shard, "1/3"), (shard, "2/4"), (whole, "1/1")):
         with pytest.raises(RequestError, match="cannot be resumed: shard is"):
-            check_same_shard(run, said)
+            check_resumed_options(run, shard=said, plan="", baseline="", known="")
+
+
+def test_what_has_no_effect_on_a_run_that_goes_on_is_refused(desk: ShardedDesk) -> None:
+    shard, whole = desk.run_shard(2, 3).run, desk.run()
+    check_resumed_options(whole, shard="", plan="", baseline="good", known="known.toml")
+    for run in (shard, whole):
+        with pytest.raises(RequestError, match="--plan says how a plan is split"):
+            check_resumed_options(run, shard="", plan="plan.json", baseline="", known="")
+    with pytest.raises(RequestError, match="--known is for a whole run"):
+        check_resumed_options(shard, shard="", plan="", baseline="", known="known.toml")
+    with pytest.raises(RequestError, match="--baseline is for a whole run"):
+        check_resumed_options(shard, shard="", plan="", baseline="good", known="")
 
 
 def test_a_stopped_shard_is_told_of_to_the_same_shard_only(

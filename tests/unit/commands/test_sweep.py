@@ -226,6 +226,17 @@ def test_images_of_others_and_of_today_stay(cache: SourceCache, engine: FakeEngi
     }
 
 
+def test_names_in_a_registry_stay_or_go_as_the_images_do(cache: SourceCache) -> None:
+    there = [f"localhost:5000/team/{ref.removeprefix('kmatrix/')}" for ref in (CURRENT[0], OLD)]
+    engine = FakeEngine(images=["kmatrix/base:1"])
+    for ref, name in zip((CURRENT[0], OLD), there, strict=True):
+        engine.build_image(ref, {"Dockerfile": "FROM kmatrix/base:1\n"}, lambda _: None)
+        engine.tag_image(ref, name)
+    found = sweep_leftovers(remove=True, engine=engine, cache=cache)
+    assert {leftover.name for leftover in found} == {"kmatrix/base:1", OLD, there[1]}
+    assert set(engine.list_images()) == {CURRENT[0], there[0]}
+
+
 def test_the_remains_of_a_dead_import_go_only_when_asked(cache: SourceCache) -> None:
     (cache.layout.spec_entries).mkdir(parents=True)
     dangling = cache.layout.spec_entries / "gone.json"

@@ -1,5 +1,6 @@
 """The engine's own parts, and DockerEngine against a daemon of ours that behaves as badly as told."""
 
+import base64
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -24,10 +26,10 @@ from matrix.engine.docker_api import (
 from matrix.engine.docker_engine import DockerEngine
 from matrix.engine.docker_host import read_docker_url
 from matrix.engine.docker_replies import parse_container_owners, parse_image_sizes
-from matrix.engine.protocol import LABEL, ContainerLimits, ContainerSpec, Mount
+from matrix.engine.protocol import LABEL, RECIPE_LABEL, ContainerLimits, ContainerSpec, Mount
 from matrix.engine.seccomp import build_seccomp_profile
 from matrix.engine.watchdog import ContainerWatchdog
-from matrix.errors import EngineError
+from matrix.errors import EngineError, RegistryError
 from tests.fakes.daemon import CONTAINER, Daemon, Reply, Request, giving, open_daemon
 
 # docker-py drops a socket that could not connect, or a client that is refused, without closing it.
@@ -390,37 +392,52 @@ class TestEnter:
         assert (place / "mended").exists()
 
 
+def stream_objects(*answers: dict[str, str]) -> Reply:
+    """An answer that comes object by object."""
+
+    def reply(request: Request) -> None:
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        for answer in answers:
+            data = json.dumps(answer).encode() + b"\r\n"
+            request.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        request.wfile.write(b"0\r\n\r\n")
+
+    return reply
+
+
 class TestBuild:
-    @staticmethod
-    def _streaming(*answers: dict[str, str]) -> Reply:
-        def reply(request: Request) -> None:
-            request.send_response(200)
-            request.send_header("Transfer-Encoding", "chunked")
-            request.end_headers()
-            for answer in answers:
-                data = json.dumps(answer).encode() + b"\r\n"
-                request.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
-            request.wfile.write(b"0\r\n\r\n")
-
-        return reply
-
     def test_lines_come_whole_and_the_id_is_the_engines(self, daemon: Daemon, engine: DockerEngine) -> None:
-        daemon.replies["POST /build"] = self._streaming({"stream": "Step 1"}, {"stream": "/1\nok\nend"})
+        daemon.replies["POST /build"] = stream_objects({"stream": "Step 1"}, {"stream": "/1\nok\nend"})
         daemon.replies["GET /images/kmatrix/a:1/json"] = giving(200, {"Id": "sha256:1"})
         lines: list[str] = []
         assert engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lines.append) == "sha256:1"
         assert lines == ["Step 1/1", "ok", "end"]
 
+    def test_an_image_says_which_recipe_it_is_of(self, daemon: Daemon, engine: DockerEngine) -> None:
+        paths: list[str] = []
+
+        def built(request: Request) -> None:
+            paths.append(request.path)
+            stream_objects({"stream": "Step 1/1\n"})(request)
+
+        daemon.replies["POST /build"] = built
+        daemon.replies["GET /images/kmatrix/a:1/json"] = giving(200, {"Id": "sha256:1"})
+        engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
+        labels = json.loads(parse_qs(urlsplit(paths[0]).query)["labels"][0])
+        assert labels == {LABEL: "image", RECIPE_LABEL: "kmatrix/a:1"}
+
     def test_a_failed_step_tells_the_end_of_its_output(self, daemon: Daemon, engine: DockerEngine) -> None:
         said = [{"stream": f"line {number}\n"} for number in range(50)]
-        daemon.replies["POST /build"] = self._streaming(*said, {"error": "returned a non-zero code: 100"})
+        daemon.replies["POST /build"] = stream_objects(*said, {"error": "returned a non-zero code: 100"})
         with pytest.raises(EngineError, match="non-zero code: 100") as caught:
             engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
         assert "line 49" in str(caught.value)
         assert "line 20\n" not in str(caught.value)
 
     def test_a_full_disk_is_told_as_such(self, daemon: Daemon, engine: DockerEngine) -> None:
-        daemon.replies["POST /build"] = self._streaming({"error": "write /x: no space left on device"})
+        daemon.replies["POST /build"] = stream_objects({"error": "write /x: no space left on device"})
         with pytest.raises(EngineError) as caught:
             engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
         assert "./inv sweep" in caught.value.hint
@@ -428,20 +445,128 @@ class TestBuild:
     def test_an_image_that_is_not_there_afterwards_is_an_error(
         self, daemon: Daemon, engine: DockerEngine
     ) -> None:
-        daemon.replies["POST /build"] = self._streaming({"stream": "Step 1/1\n"})
+        daemon.replies["POST /build"] = stream_objects({"stream": "Step 1/1\n"})
         with pytest.raises(EngineError, match="has no such image"):
             engine.build_image("kmatrix/a:1", {"Dockerfile": "FROM x"}, lambda _: None)
 
 
 class TestPull:
-    def test_no_registry_is_false(self, daemon: Daemon, engine: DockerEngine) -> None:
+    def test_no_registry_is_said(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.replies["POST /images/create"] = giving(500, {"message": "dial tcp: no such host"})
-        assert engine.pull_image("debian:trixie-slim") is False
+        with pytest.raises(RegistryError, match=r"docker\.io: it does not answer"):
+            engine.pull_image("debian:trixie-slim")
 
     def test_a_dead_engine_is_an_error(self, daemon: Daemon, engine: DockerEngine) -> None:
         daemon.path.unlink()
-        with pytest.raises(EngineError, match="does not answer"):
+        with pytest.raises(EngineError, match="does not answer") as caught:
             engine.pull_image("debian:trixie-slim")
+        assert not isinstance(caught.value, RegistryError)
+
+    @pytest.mark.parametrize(
+        ("ref", "asked"),
+        [
+            ("debian:trixie-slim", "fromImage=debian&tag=trixie-slim"),
+            ("debian", "fromImage=debian&tag=latest"),
+            ("localhost:5000/a/b", "fromImage=localhost%3A5000%2Fa%2Fb&tag=latest"),
+            ("localhost:5000/a/b@sha256:0", "fromImage=localhost%3A5000%2Fa%2Fb&tag=sha256%3A0"),
+        ],
+    )
+    def test_it_is_asked_for_by_tag_or_digest(
+        self, daemon: Daemon, engine: DockerEngine, ref: str, asked: str
+    ) -> None:
+        paths: list[str] = []
+
+        def pulled(request: Request) -> None:
+            paths.append(request.path)
+            stream_objects({"status": "Status: Downloaded newer image"})(request)
+
+        daemon.replies["POST /images/create"] = pulled
+        engine.pull_image(ref)
+        assert paths == [f"/v1.41/images/create?{asked}"]
+
+    def test_an_error_in_the_middle_is_said(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies["POST /images/create"] = stream_objects(
+            {"status": "Downloading"}, {"error": "write /x: no space left on device"}
+        )
+        with pytest.raises(RegistryError, match="the disk is full") as caught:
+            engine.pull_image("localhost:5000/a/b:1")
+        assert "./inv sweep" in caught.value.hint
+
+    def test_ctrl_c_hangs_up_so_that_the_engine_stops(
+        self, daemon: Daemon, engine: DockerEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hung_up = threading.Event()
+
+        def never_ending(request: Request) -> None:
+            request.send_response(200)
+            request.send_header("Transfer-Encoding", "chunked")
+            request.end_headers()
+            data = b'{"status": "Downloading"}\r\n'
+            try:
+                for _ in range(1000):
+                    request.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+                    time.sleep(0.02)
+            except OSError:
+                hung_up.set()
+            request.close_connection = True
+
+        def interrupt(replies: Iterator[object]) -> tuple[str, str]:
+            next(replies)
+            raise KeyboardInterrupt
+
+        daemon.replies["POST /images/create"] = never_ending
+        monkeypatch.setattr(docker_engine, "parse_transfer", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            engine.pull_image("localhost:5000/a/b:1")
+        assert hung_up.wait(5)
+
+
+class TestPush:
+    ROUTE = "POST /images/localhost:5000/a/b/push"
+    DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+
+    @pytest.fixture(autouse=True)
+    def settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The user's own settings of Docker's client: none yet."""
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+        return tmp_path / "config.json"
+
+    def push(self, daemon: Daemon, engine: DockerEngine) -> tuple[str, dict[str, str]]:
+        """What was asked for, and the login that came with it."""
+        seen: list[tuple[str, dict[str, str]]] = []
+
+        def pushed(request: Request) -> None:
+            login = json.loads(base64.urlsafe_b64decode(request.headers["X-Registry-Auth"]))
+            seen.append((request.path, login))
+            stream_objects({"status": f"1: digest: {self.DIGEST} size: 5"})(request)
+
+        daemon.replies[self.ROUTE] = pushed
+        assert engine.push_image("localhost:5000/a/b:1") == self.DIGEST
+        return seen[0]
+
+    def test_its_digest_is_the_registry_s(self, daemon: Daemon, engine: DockerEngine) -> None:
+        assert self.push(daemon, engine) == ("/v1.41/images/localhost:5000/a/b/push?tag=1", {})
+
+    def test_who_is_logged_in_there_is_known(
+        self, daemon: Daemon, engine: DockerEngine, settings: Path
+    ) -> None:
+        logins = {
+            host: {"auth": base64.b64encode(b"me:secret").decode()} for host in ("localhost:5000", "x.y")
+        }
+        settings.write_text(json.dumps({"auths": logins}))
+        _, login = self.push(daemon, engine)
+        assert (login["username"], login["password"]) == ("me", "secret")
+
+    def test_a_refusal_is_said_with_the_way_in(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies[self.ROUTE] = stream_objects({"error": "denied: requested access is denied"})
+        with pytest.raises(RegistryError, match="refuses") as caught:
+            engine.push_image("localhost:5000/a/b:1")
+        assert "docker login localhost:5000" in caught.value.hint
+
+    def test_a_push_without_a_digest_is_none(self, daemon: Daemon, engine: DockerEngine) -> None:
+        daemon.replies[self.ROUTE] = stream_objects({"status": "Pushed"})
+        with pytest.raises(EngineError, match="no digest"):
+            engine.push_image("localhost:5000/a/b:1")
 
 
 class TestConnect:

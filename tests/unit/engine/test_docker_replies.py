@@ -22,8 +22,11 @@ from matrix.engine.docker_replies import (
     parse_container_state,
     parse_engine_info,
     parse_id,
+    parse_image,
+    parse_image_sizes,
+    parse_transfer,
 )
-from matrix.engine.protocol import ContainerSpec
+from matrix.engine.protocol import LABEL, RECIPE_LABEL, ContainerSpec, ImageDescription
 from matrix.errors import EngineError
 from tests.fakes.daemon import CONTAINER, Daemon, Reply, Request, giving, open_daemon
 
@@ -134,6 +137,7 @@ STATUS_CALLS: dict[str, tuple[str, Callable[[DockerEngine], object]]] = {
         lambda engine: engine.build_image(IMAGE, {"Dockerfile": "FROM x"}, lambda _: None),
     ),
     "pull_image": ("POST /images/create", lambda engine: engine.pull_image(IMAGE)),
+    "push_image": (f"POST /images/{IMAGE.partition(':')[0]}/push", lambda engine: engine.push_image(IMAGE)),
 }
 
 
@@ -197,7 +201,7 @@ def test_a_reply_of_which_little_counts_is_an_error_or_ignored(
     found = outcome(engine, call)
     if isinstance(found, EngineError):
         check_words(found)
-    if answer.startswith("500") and name not in ("pull_image", "attach"):
+    if name == "push_image" or (answer.startswith("500") and name != "attach"):
         assert isinstance(found, EngineError), f"{found!r}"
 
 
@@ -259,6 +263,51 @@ def test_the_output_of_a_build_that_is_nonsense_is_an_error(
     found = outcome(engine, STATUS_CALLS["build"][1])
     assert isinstance(found, EngineError), f"{found!r}"
     assert len(str(found)) < 1000
+
+
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+
+
+@pytest.mark.parametrize(
+    ("replies", "found"),
+    [
+        ([{"status": f"1: digest: {DIGEST} size: 421"}, {"aux": {"Digest": "x"}}], ("", DIGEST)),
+        ([{"status": f"Digest: {DIGEST}"}, {"status": "Status: Image is up to date"}], ("", DIGEST)),
+        ([{"stream": "Copying blob"}, {"images": ["x"], "id": "x"}], ("", "")),
+        ([{"errorDetail": {}, "error": "denied"}, {"status": f"Digest: {DIGEST}"}], ("denied", "")),
+        ([{"status": 3}, {"status": f"Digest: {DIGEST[:-1]}"}], ("", "")),
+    ],
+)
+def test_what_became_of_an_image_on_its_way(replies: list[dict[str, object]], found: tuple[str, str]) -> None:
+    assert parse_transfer(replies) == found
+
+
+@pytest.mark.parametrize(
+    ("reply", "image"),
+    [
+        ({"Id": "sha256:1"}, ImageDescription("sha256:1")),
+        ({"Id": "sha256:1", "RepoDigests": None, "Config": None}, ImageDescription("sha256:1")),
+        ({"Id": "sha256:1", "RepoDigests": [], "Config": {"Labels": None}}, ImageDescription("sha256:1")),
+        (
+            {
+                "Id": "sha256:1",
+                "RepoDigests": [f"r/a@{DIGEST}"],
+                "Config": {"Labels": {RECIPE_LABEL: "kmatrix/a:1", LABEL: "image"}},
+            },
+            ImageDescription("sha256:1", "kmatrix/a:1", (f"r/a@{DIGEST}",)),
+        ),
+    ],
+)
+def test_an_image_as_it_is_described(reply: object, image: ImageDescription) -> None:
+    assert parse_image(reply) == image
+
+
+def test_what_an_image_is_called_by_digest_is_no_tag() -> None:
+    listed = [
+        {"Id": "sha256:1", "RepoTags": ["kmatrix/a:1", f"r.example/a@{DIGEST}"], "Size": 5},
+        {"Id": "sha256:2", "RepoTags": [f"r.example/b@{DIGEST}"], "Size": 6},
+    ]
+    assert parse_image_sizes(listed) == {"kmatrix/a:1": 5, "sha256:2": 6}
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,36 @@ class TestOomWatch:
     def test_where_the_kernel_lets_nobody_watch_there_is_no_watch(self) -> None:
         assert watch_oom_kills(os.getpid(), "no-such-container") is None
         assert watch_oom_kills(0, "") is None
+
+
+@pytest.mark.parametrize(
+    ("repository", "tag", "pull", "push"),
+    [
+        (
+            "localhost:5000/a/b",
+            "1",
+            "/v4.0.0/libpod/images/pull?reference=localhost%3A5000%2Fa%2Fb%3A1&tlsVerify=false",
+            "localhost:5000/a/b/push?tag=1&tlsVerify=false",
+        ),
+        (
+            "127.0.0.1/a",
+            "sha256:0",
+            "/v4.0.0/libpod/images/pull?reference=127.0.0.1%2Fa%40sha256%3A0&tlsVerify=false",
+            "127.0.0.1/a/push?tag=sha256%3A0&tlsVerify=false",
+        ),
+        (
+            "registry.example.org/a",
+            "1",
+            "/v1.41/images/create?fromImage=registry.example.org%2Fa&tag=1",
+            "registry.example.org/a/push?tag=1",
+        ),
+        # Under a short name Podman itself looks in no registry.
+        ("debian", "1", "/v1.41/images/create?fromImage=debian&tag=1", "debian/push?tag=1"),
+    ],
+)
+def test_a_registry_needs_no_tls_on_this_machine_and_nowhere_else(
+    repository: str, tag: str, pull: str, push: str
+) -> None:
+    dialect = PodmanDialect()
+    assert dialect.format_pull("1.41", repository, tag) == pull
+    assert dialect.format_push("1.41", repository, tag) == f"/v1.41/images/{push}"

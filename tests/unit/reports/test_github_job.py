@@ -14,6 +14,7 @@ from matrix.errors import MachineError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
+from matrix.tasks import main_job, run_reporting
 from matrix.verdict.baseline import KnownIssues, compare_with_baseline
 from matrix.verdict.verdict_model import VerdictPatch
 from reports import FORMATS, NO_OPTIONS, ReportOptions
@@ -399,7 +400,7 @@ def test_nor_is_what_a_build_prints_while_it_runs(
         Console().print("::add-mask::build\n##[error]build")
         return StoredRun(a_run([a_cell(state=State.WARN, diagnostics=[WARNING])], [WARNING]), tmp_path)
 
-    monkeypatch.setattr(tasks, "run_matrix", build)
+    monkeypatch.setattr(main_job, "run_matrix", build)
     assert run_task("run", "--format", "github") == 0
     assert commands_of(capsys.readouterr().out) == ["warning"]
 
@@ -410,7 +411,7 @@ def test_the_outputs_have_the_code_that_a_verification_made_worse(
     def fail(*_: object) -> ExitCode:
         raise MachineError("the images changed")
 
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    monkeypatch.setattr(main_job, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
     words = "run", "--verify", "1.0", "--format", "github", "--format", f"junit={tmp_path}/junit.xml"
     for verify, code, state in (
         (lambda *_: ExitCode.PASSED, 0, "passed"),
@@ -418,7 +419,7 @@ def test_the_outputs_have_the_code_that_a_verification_made_worse(
         (fail, 2, "machine-fault"),
     ):
         (workflow / OUTPUT).unlink(missing_ok=True)
-        monkeypatch.setattr(tasks, "verify_run", verify)
+        monkeypatch.setattr(run_reporting, "verify_run", verify)
         assert run_task(*words) == code
         assert read_outputs((workflow / OUTPUT).read_text())["state"] == state
         assert ("<error" in (tmp_path / "junit.xml").read_text()) == (code != 0)
@@ -430,8 +431,8 @@ def test_what_a_broken_off_verification_leaves_is_written(
     def stop(*_: object) -> ExitCode:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tasks, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
-    monkeypatch.setattr(tasks, "verify_run", stop)
+    monkeypatch.setattr(main_job, "run_matrix", lambda *_: StoredRun(a_run([a_cell()]), tmp_path))
+    monkeypatch.setattr(run_reporting, "verify_run", stop)
     (workflow / OUTPUT).unlink(missing_ok=True)
     assert run_task("run", "--verify", "1.0", "--format", "github") == 130
     assert read_outputs((workflow / OUTPUT).read_text())["run"]
@@ -444,7 +445,7 @@ def test_commands_are_obeyed_again_when_the_build_breaks(
     def build(*_: object) -> StoredRun:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tasks, "run_matrix", build)
+    monkeypatch.setattr(main_job, "run_matrix", build)
     assert run_task("run", "--format", "github") == 130
     assert commands_of(capsys.readouterr().out) == []
 

@@ -46,7 +46,7 @@ def test_a_result_is_a_finding_at_its_first_place_with_the_others_beside_it() ->
     (result,) = results(a_side(the_story()))
     assert place(result["locations"][0]) == ("include/linux/vfio.h", 294, 35)
     assert [place(each) for each in result["relatedLocations"]] == [("virt/kvm/vfio.c", 89, 7)]
-    assert (result["level"], result["ruleId"]) == ("error", "gcc")
+    assert (result["level"], result["ruleId"]) == ("error", "-Wignored-attributes")
     assert "KVM=y, MODULES=n, VFIO=n on powerpc, in 2 cells" in result["message"]["text"]
 
 
@@ -59,6 +59,18 @@ def test_rules_are_flags_or_tools_and_results_lead_to_them() -> None:
     assert set(rules) == {"-Wunused-variable", "-Wignored-attributes", "gcc"}
     assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in told["results"])
     assert {each["ruleId"]: each["level"] for each in told["results"]}["-Wunused-variable"] == "warning"
+
+
+def test_the_rule_of_a_finding_is_the_same_whatever_cell_comes_first() -> None:
+    story = the_story()
+    turned_round = story.model_copy(
+        update={
+            "cells": story.cells[::-1],
+            "axes": {**story.axes, "toolchain": story.axes["toolchain"][::-1]},
+        }
+    )
+    (one,), (other,) = (results(a_side(run)) for run in (story, turned_round))
+    assert one["ruleId"] == other["ruleId"] == "-Wignored-attributes"
 
 
 def test_the_fingerprint_holds_when_lines_move() -> None:

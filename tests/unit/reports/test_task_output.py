@@ -1,5 +1,8 @@
-"""A run against its baseline, told: what is new, broken, lost, excused, expired, and what can go."""
+"""A run against its baseline, told: what is new, broken, lost, excused, expired, and what can go. And how
+kmatrix's own tests and checks ended."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import StringIO
 
 from rich.console import Console
@@ -7,7 +10,8 @@ from rich.console import Console
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.verdict.baseline import NO_KNOWN_ISSUES, KnownIssues, compare_with_baseline
-from reports.task_output import show_regression
+from reports.limits import FAILED_TESTS
+from reports.task_output import show_failed_steps, show_regression, show_test_steps
 from tests.fakes.runs import GCC_ERROR
 from tests.fakes.sides import alone, two
 
@@ -60,3 +64,54 @@ def test_a_row_that_was_not_seen_may_be_where_nothing_could_be_tried() -> None:
     show_regression(None, KnownIssues({}, {}, ("old-row",), untried_count=3), Console(file=out, width=200))
     said = " ".join(out.getvalue().split())
     assert said == "unseen old-row: not seen any more, but 3 cells could not be tried"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    exit_code: int
+    seconds: float = 1.0
+    failures: tuple[str, ...] = ()
+
+
+def show_steps(show: Callable[[list[Step], Console], None], *steps: Step) -> list[str]:
+    out = StringIO()
+    show(list(steps), Console(file=out, width=80))
+    return out.getvalue().splitlines()
+
+
+def test_what_failed_in_any_part_comes_last_and_then_each_part_with_its_time() -> None:
+    lines = show_steps(
+        show_test_steps,
+        Step("tests in containers", 1, 192.0, ("tests/e2e/test_a.py::test_b: [bold]no" + "o" * 600,)),
+        Step("unit tests", 0, 9.44),
+        Step("tests", -9, 1.0),
+    )
+    assert lines[1].startswith("FAILED tests/e2e/test_a.py::test_b: [bold]nooo")
+    assert len(lines[1]) < 600
+    assert lines[2:] == [
+        "tests in containers: 1 failed, 3 min 12 s",
+        "unit tests: passed, 9.4 s",
+        "tests: ended with exit code -9, 1.0 s",
+    ]
+
+
+def test_of_very_many_failures_the_rest_is_counted_part_by_part() -> None:
+    lines = show_steps(
+        show_test_steps,
+        Step("tests in containers", 1, 1.0, ("a: x",) * (FAILED_TESTS + 3)),
+        Step("unit tests", 1, 1.0, ("b: x",)),
+    )
+    assert lines[1 : FAILED_TESTS + 1] == ["FAILED a: x"] * FAILED_TESTS
+    assert lines[FAILED_TESTS + 1 :] == [
+        "FAILED 3 more of the tests in containers",
+        "FAILED b: x",
+        f"tests in containers: {FAILED_TESTS + 3} failed, 1.0 s",
+        "unit tests: 1 failed, 1.0 s",
+    ]
+
+
+def test_checks_end_with_one_line_that_names_those_that_failed() -> None:
+    good, bad, worse = Step("ruff", 0), Step("mypy", 1), Step("figures", 2)
+    assert show_steps(show_failed_steps, good, bad, worse) == ["failed: mypy, figures"]
+    assert show_steps(show_failed_steps, good) == ["1 check passed"]

@@ -1,16 +1,17 @@
 """Why a wanted value became another one, on snippets in the style of 6.12."""
 
+from dataclasses import replace
 from textwrap import dedent
 
 import pytest
 
-from matrix.catalog.load import load_catalog
+from matrix.catalog.load import Catalog, load_catalog
 from matrix.kconfig.config import Config, SymbolCheck, verify_symbols
 from matrix.kconfig.definitions import Definitions, collect_definitions
 from matrix.plan import Request
 from matrix.record.run_model import StageRecord
 from matrix.record.states import State
-from matrix.resolve.reasons import explain_check, explain_unreached
+from matrix.resolve.reasons import compute_reason_key, explain_check, explain_unreached
 from matrix.resolve.resolution import Resolution, collect_proof_symbols
 
 KVM = {
@@ -274,3 +275,40 @@ def test_every_symbol_of_the_request_has_its_reason_and_those_beside_it_come_las
     reasons = _unreached("powerpc", {"VFIO": "y"}, {"ALSO": "y"}, KVM="y", VFIO="n")
     assert [reason.partition(":")[0] for reason in reasons] == ["KVM=y", "VFIO=n", "ALSO"]
     assert _unreached("powerpc", {}, {}, VFIO="n") == ()
+
+
+# What a reason follows from
+
+
+REQUEST = Request.from_symbols("powerpc", "gcc-14", "defconfig", {"KVM": "y"})
+OTHER_VALUE = Request.from_symbols("powerpc", "gcc-14", "defconfig", {"KVM": "m"})
+OTHER_ARCH = Request.from_symbols("x86", "gcc-14", "defconfig", {"KVM": "y"})
+CHECK = SymbolCheck("KVM_BOOK3S_64", "y", "n")
+
+
+def _compute_key(
+    request: Request = REQUEST,
+    config: str = "CONFIG_A=y\n",
+    check: SymbolCheck = CHECK,
+    catalog: Catalog | None = None,
+    digest: str = "0",
+) -> str:
+    stage = StageRecord(name="configure", state=State.PASS, command="make olddefconfig")
+    resolution = Resolution(request, config, stage, (check,))
+    return compute_reason_key(resolution, catalog or load_catalog(), digest)
+
+
+def test_a_reason_is_known_by_all_that_it_follows_from() -> None:
+    catalog = load_catalog()
+    without_knob = replace(catalog, knobs={})
+    keys = [
+        _compute_key(),
+        _compute_key(OTHER_VALUE),
+        _compute_key(OTHER_ARCH),
+        _compute_key(config="CONFIG_A=m\n"),
+        _compute_key(check=CHECK._replace(got="m")),
+        _compute_key(catalog=without_knob),
+        _compute_key(digest="1"),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert _compute_key() == keys[0]

@@ -10,6 +10,7 @@ from matrix.catalog.load import load_catalog
 from matrix.plan import Request
 from matrix.record.run_model import StageRecord
 from matrix.record.states import State
+from matrix.resolve.resolution_store import ResolutionStore
 from matrix.resolve.resolver import Resolver
 from tests.fakes.mutated import check_reader, json_mutations, read_at
 
@@ -22,7 +23,7 @@ VALID = json.dumps(
 
 def test_any_kept_resolution(tmp_path: Path) -> None:
     runner: Any = SimpleNamespace(image="i", make_line="ARCH=x86")
-    resolver = Resolver(runner, load_catalog(), "0", {}, tmp_path)
+    resolver = Resolver(runner, load_catalog(), "0", "0", {}, ResolutionStore(tmp_path))
     key = resolver._compute_key(REQUEST)
     file = tmp_path / key[:2] / f"{key}.json.gz"
     read = read_at(file, lambda: resolver.find_stored(REQUEST))

@@ -1,6 +1,7 @@
 """Lanes are split into shares that take about as long each, and neighbours stay together."""
 
 import random
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -129,3 +130,13 @@ def test_shares_of_large_plans_end_together(seed: int) -> None:
     for count in (2, 3, 4, 6):
         found = costs(split_lanes(lanes, count))
         assert max(found) <= 1.35 * sum(found) / count
+
+
+def test_a_large_plan_is_split_at_once() -> None:
+    """Cells that are counted anew for each share and each limit take a quarter of an hour."""
+    cells = tuple(PlannedCell(id=str(number), config_sha256=str(number)) for number in range(10_000))
+    whole = PlannedLane(arch="x86", toolchain="gcc-14", base="defconfig", cells=cells)
+    began = time.process_time()
+    shares = split_lanes([whole], 256)
+    assert time.process_time() - began < 30
+    assert sum(len(share.ids) for share in shares) == len(cells)

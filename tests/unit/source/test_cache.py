@@ -10,7 +10,7 @@ import pytest
 from matrix.cache_layout import CacheLayout
 from matrix.errors import DiskFullError, MachineError
 from matrix.source.cache import CachedTree, SourceCache
-from matrix.source.manifest import Manifest
+from matrix.source.manifest import Manifest, ManifestEntry
 from matrix.source.snapshot import copy_tree, link_tree, list_files
 from tests.fakes.small_tree import small_tree
 
@@ -101,6 +101,17 @@ def test_an_incomplete_tree_is_not_found_and_is_replaced(cache: SourceCache, tmp
     assert cache.load_manifest(bring(cache, tree).digest).digest == kept.digest
 
 
+def test_a_manifest_that_was_read_is_read_again_when_its_file_is_another(
+    cache: SourceCache, tmp_path: Path
+) -> None:
+    kept = bring(cache, small_tree(tmp_path / "tree"))
+    file = cache.layout.sources / kept.digest / "manifest.json.gz"
+    first = cache.load_manifest(kept.digest)
+    assert cache.load_manifest(kept.digest) is first
+    Manifest({}).dump(file)
+    assert cache.load_manifest(kept.digest) == Manifest({})
+
+
 def test_a_removed_tree_is_gone_and_what_pointed_to_it_is_forgotten(
     cache: SourceCache, tmp_path: Path
 ) -> None:
@@ -140,10 +151,12 @@ def test_entries_come_least_recently_used_first_and_finding_is_using(
 def test_what_a_copy_shares_with_its_base_is_not_counted_twice(cache: SourceCache, tmp_path: Path) -> None:
     base = bring(cache, small_tree(tmp_path / "tree"))
     with cache.create_import_area() as area:
-        link_tree(base.path, list_files(base.path), area / "tree")
+        linked = cache.load_manifest(base.digest).entries
+        link_tree(base.path, [*linked], area / "tree")
         (area / "tree/new").write_text("x" * 10_000)
-        manifest = Manifest({})
-        assert cache.store_tree(area, manifest, "6.12.48").size == pytest.approx(10_000, abs=4096)
+        manifest = Manifest({**linked, "new": ManifestEntry("file", "0" * 64)})
+        kept = cache.store_tree(area, manifest, "6.12.48", own=["new"])
+        assert kept.size == pytest.approx(10_000, abs=4096)
 
 
 def test_a_full_disk_says_what_is_needed_and_leaves_nothing(cache: SourceCache) -> None:

@@ -1,6 +1,6 @@
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -129,9 +129,9 @@ def test_an_edit_while_the_copy_is_made_is_told_and_the_digest_is_the_copy_s(
 ) -> None:
     real = snapshot.create_directories
 
-    def edit_first(to: Path, files: list[snapshot.FileStat]) -> None:
+    def edit_first(to: Path, paths: Iterable[str]) -> None:
         (desk.tree / "Kconfig").write_text("edited")
-        real(to, files)
+        real(to, paths)
 
     monkeypatch.setattr(snapshot, "create_directories", edit_first)
     tree = desk.obtain()

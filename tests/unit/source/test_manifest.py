@@ -78,6 +78,25 @@ def test_a_file_that_became_executable_counts_as_changed() -> None:
     assert compare_manifests(old, new).changed == ("x",)
 
 
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("Kconfig", True),
+        ("arch/x86/Kconfig.debug", True),
+        ("scripts/Kconfig.include", True),
+        ("odd/Kconfig.c", True),
+        ("Makefile", False),
+        ("scripts/kconfig/conf.c", False),
+        ("drivers/vfio/vfio.c", False),
+    ],
+)
+def test_the_definitions_are_those_of_files_named_kconfig(path: str, counts: bool) -> None:
+    entry = ManifestEntry("file", "1")
+    one, other = Manifest({path: entry}), Manifest({path: ManifestEntry("file", "2")})
+    digests = {manifest.compute_definitions_digest() for manifest in (one, other)}
+    assert (len(digests) == 2) == counts
+
+
 def test_freshen_touches_the_named_files_only_and_bears_missing_ones(tmp_path: Path) -> None:
     tree = small_tree(tmp_path / "tree")
     past = age(tree)
