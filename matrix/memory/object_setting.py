@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from pathlib import PurePosixPath
 
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
@@ -146,13 +145,19 @@ class ObjectSetting:
     generated_names: str
     generated_headers: frozenset[str] = frozenset()
     _values: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _lines: dict[str, str] = field(default_factory=dict)
 
     def digest_values(self, symbols: tuple[str, ...]) -> str:
         """The digest of these symbols' values, in whatever case: kernels before 5.13 note capitals only."""
         if symbols not in self._values:
-            names = chain.from_iterable((name, *self._mixed_case_names.get(name, ())) for name in symbols)
-            self._values[symbols] = digest_lines(f"{name}={self.config.value_of(name)}" for name in names)
+            # The objects of a cell name few symbols, over and over.
+            self._lines.update((name, self._format_value(name)) for name in {*symbols} - self._lines.keys())
+            self._values[symbols] = digest_lines(map(self._lines.__getitem__, symbols))
         return self._values[symbols]
+
+    def _format_value(self, symbol: str) -> str:
+        names = (symbol, *self._mixed_case_names.get(symbol, ()))
+        return "\0".join(f"{name}={self.config.value_of(name)}" for name in names)
 
     @cached_property
     def _mixed_case_names(self) -> dict[str, list[str]]:

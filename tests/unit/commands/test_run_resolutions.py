@@ -2,19 +2,23 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from matrix import foreign_trees
 from matrix.builder import run_context
 from matrix.cache_layout import CacheLayout
 from matrix.errors import RequestError
+from matrix.foreign_trees import TreeEntry
 from matrix.kconfig.definitions import Definitions, read_tree_definitions
 from matrix.record.events import ProgressNote
 from matrix.resolve import reasons
 from tests.fakes.mails import a_diff, a_mail, a_mbox, a_patch
 from tests.unit.commands.run_desk import (
     SIX,
+    TWO_LANES,
     Desk,
     applying,
     cell_of,
@@ -164,3 +168,20 @@ def test_a_bad_patch_is_refused_before_anything_is_done(desk: Desk, tmp_path: Pa
         desk.run(patch=[str(tmp_path / "x.patch")])
     assert not (tmp_path / "cache/sources").exists()
     assert desk.engine.ran == []
+
+
+def test_a_cell_that_is_built_has_its_directory_walked_seven_times(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each walk of a kernel's takes long; there were eleven."""
+    desk.asks(TWO_LANES)
+    desk.run(select=["VFIO=n"])
+    walked, open_walk = list[Path](), foreign_trees.walk_tree
+
+    def count_walk(root: Path, *, force: bool = False) -> Iterator[TreeEntry]:
+        walked.append(root)
+        return open_walk(root, force=force)
+
+    monkeypatch.setattr(foreign_trees, "walk_tree", count_walk)
+    desk.run(select=["VFIO=y"])
+    assert walked.count(desk.build_directory()) == 7

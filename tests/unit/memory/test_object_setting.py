@@ -51,3 +51,12 @@ def test_a_symbol_of_an_old_kernel_has_its_value_in_whatever_case(reader: InputR
         for name in ("M5206e", "M5206E", "M52")
     ]
     assert len({setting.digest_values(command_file.symbols) for setting in settings}) == 3
+
+
+def test_what_was_asked_of_other_symbols_before_changes_no_values(reader: InputReader) -> None:
+    config = Config({"A": "y", "B": "m", "b": "7"})
+    asked, fresh = (ObjectSetting(reader, config, lambda _: "", "") for _ in range(2))
+    asked.digest_values(("A", "C"))
+    asked.digest_values(("B",))
+    assert asked.digest_values(("A", "B")) == fresh.digest_values(("A", "B"))
+    assert asked.digest_values(("A", "B")) != asked.digest_values(("B", "A"))
