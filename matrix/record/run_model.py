@@ -347,6 +347,11 @@ class Run(Record):
         return (moment - self.started).total_seconds() - self.paused_seconds
 
     @property
+    def asks_for_werror(self) -> bool:
+        """Whether its profile says that warnings fail it."""
+        return self.profile.get("werror") is True
+
+    @property
     def is_imported(self) -> bool:
         """Whether others built its cells: then neither their images nor their source are known."""
         return any(cell.evidence is Evidence.IMPORTED for cell in self.cells)
