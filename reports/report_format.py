@@ -20,8 +20,9 @@ class ReportOptions:
     """What a report may have besides.
 
     ``regression`` is what a run changed since its ``baseline``: its page shows that first, and its mail marks
-    it. ``tester`` is whose tag ends a verdict's mail. ``exit_code`` is the command's, where it has one;
-    ``url`` is where the report will be read; ``single_file``: whole logs in the page of a run.
+    it. ``werror``: new warnings of a verdict count. ``tester`` is whose tag ends a verdict's mail.
+    ``exit_code`` is the command's, where it has one; ``url`` is where the report will be read;
+    ``single_file``: whole logs in the page of a run.
     """
 
     regression: Regression | None = None
@@ -29,6 +30,7 @@ class ReportOptions:
     known_issues: KnownIssues = NO_KNOWN_ISSUES
     tester: Mailbox | None = None
     allow_lost: bool = False
+    werror: bool = False
     exit_code: ExitCode | None = None
     url: str = ""
     single_file: bool = False
@@ -39,14 +41,16 @@ class ReportOptions:
             return self.exit_code
         if self.regression is not None:
             return self.regression.exit_code
-        return compute_excused_exit_code(stored, self.known_issues)
+        return compute_excused_exit_code(stored, self.known_issues, werror=stored.run.asks_for_werror)
 
     def compute_verdict_code(self, verdict: Verdict) -> ExitCode:
         """The same of a verdict."""
         if self.exit_code is not None:
             return self.exit_code
         is_incomplete = any(patch.refused for patch in verdict.patches)
-        return compute_verdict_exit_code(verdict, allow_lost=self.allow_lost, incomplete=is_incomplete)
+        return compute_verdict_exit_code(
+            verdict, allow_lost=self.allow_lost, werror=self.werror, incomplete=is_incomplete
+        )
 
 
 NO_OPTIONS = ReportOptions()

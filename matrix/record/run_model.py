@@ -97,7 +97,7 @@ class ToolchainRecord(Record):
     root: str = ""
     recipe: tuple[str, ...] = ()
     compilers: dict[str, Compiler] = Field(default_factory=dict)
-    digests: tuple[str, ...] = ()
+    digests: tuple[str, ...] = Field(default=(), exclude_if=not_)
 
 
 class BaseRecord(Record):
@@ -345,6 +345,11 @@ class Run(Record):
     def measure_elapsed(self, moment: datetime) -> float:
         """The seconds that it had been at work at a moment that is after all of its pauses."""
         return (moment - self.started).total_seconds() - self.paused_seconds
+
+    @property
+    def asks_for_werror(self) -> bool:
+        """Whether its profile says that warnings fail it."""
+        return self.profile.get("werror") is True
 
     @property
     def is_imported(self) -> bool:

@@ -15,6 +15,7 @@ from matrix.commands.collect_runs import collect_history
 from matrix.commands.compare import compare_stored_runs
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.patch import find_verdict
+from matrix.commands.patch_request import load_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
@@ -66,7 +67,10 @@ def report(
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
-        outputs.show_verdict(*stored_verdict, ReportOptions(url=url))
+        runs = stored_verdict[1]
+        asked = load_request(runs[0].directory.parent)
+        allows_lost, werror = bool(asked and asked.allow_lost), runs[-1].run.asks_for_werror
+        outputs.show_verdict(*stored_verdict, ReportOptions(url=url, allow_lost=allows_lost, werror=werror))
         return 0
     stored = _load_stored_run(run)
     if single_file and not outputs.has_format("html"):
@@ -75,7 +79,8 @@ def report(
     options = ReportOptions(url=url, single_file=single_file)
     if baseline:
         before = _load_stored_run(baseline)
-        options = replace(options, baseline=before, regression=compare_with_baseline(before, stored))
+        regression = compare_with_baseline(before, stored, werror=stored.run.asks_for_werror)
+        options = replace(options, baseline=before, regression=regression)
     outputs.show_run(stored, options)
     return 0
 

@@ -151,6 +151,13 @@ def write_page(stored: StoredRun, options: ReportOptions = NO_OPTIONS) -> Path:
     return file
 
 
+def write_verdict_page(before: StoredRun, after: StoredRun) -> Path:
+    file = after.directory / "verdict.html"
+    verdict = compare_runs(before, after)
+    file.write_text(find_format("html").render_verdict(verdict, before, after, NO_OPTIONS))
+    return file
+
+
 @pytest.fixture(scope="session")
 def story_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_page(keep(story(), tmp_path_factory.mktemp("story")))
@@ -230,12 +237,7 @@ def baseline_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def verdict_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a verdict on the same two runs."""
-    before, after = write_both_runs(tmp_path_factory.mktemp("verdict"))
-    file = after.directory / "verdict.html"
-    file.write_text(
-        find_format("html").render_verdict(compare_runs(before, after), before, after, NO_OPTIONS)
-    )
-    return file
+    return write_verdict_page(*write_both_runs(tmp_path_factory.mktemp("verdict")))
 
 
 @pytest.fixture

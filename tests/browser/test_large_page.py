@@ -10,7 +10,7 @@ from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.verdict.baseline import compare_with_baseline
 from reports import ReportOptions
-from tests.browser.conftest import OpenReader, Reader, write_page
+from tests.browser.conftest import OpenReader, Reader, write_page, write_verdict_page
 from tests.fakes.large_runs import a_large_run, write_kept_files
 
 # Two runs of ten thousand cells are written, read and told; on a machine that does other things, too.
@@ -41,17 +41,28 @@ def a_later_run(run: Run) -> Run:
     return run.model_copy(update={"id": "20250602-120000-kvm-vfio", "cells": tuple(cells)})
 
 
-@pytest.fixture(scope="module", params=["alone", "with a baseline"])
-def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("large")
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    directory = tmp_path_factory.mktemp("before")
     run = a_large_run(10_000, 1000)
-    write_kept_files(run, directory / "before")
-    before = StoredRun(run, directory / "before")
+    write_kept_files(run, directory)
+    return StoredRun(run, directory)
+
+
+@pytest.fixture(scope="module")
+def after(before: StoredRun, tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
+    directory = tmp_path_factory.mktemp("after")
+    write_kept_files(before.run, directory)
+    return StoredRun(a_later_run(before.run), directory)
+
+
+@pytest.fixture(scope="module", params=["alone", "with a baseline", "a verdict"])
+def file(request: pytest.FixtureRequest, before: StoredRun, after: StoredRun) -> Path:
     if request.param == "alone":
         return write_page(before)
-    write_kept_files(run, directory / "after")
-    after = StoredRun(a_later_run(run), directory / "after")
-    return write_page(after, ReportOptions(regression=compare_with_baseline(before, after)))
+    if request.param == "with a baseline":
+        return write_page(after, ReportOptions(regression=compare_with_baseline(before, after)))
+    return write_verdict_page(before, after)
 
 
 @pytest.fixture
@@ -91,7 +102,8 @@ def test_of_ten_thousand_rows_those_in_view_are_there(opened: Reader) -> None:
     expect(rows.last).to_have_attribute("aria-rowindex", "10001")
 
 
-def test_a_late_finding_is_told_from_the_data(opened: Reader) -> None:
+@pytest.mark.parametrize("file", ["alone", "with a baseline"], indirect=True)
+def test_a_late_finding_of_a_run_is_told_from_the_data(opened: Reader) -> None:
     page = opened.open()
     late = page.locator(".finding").last
     expect(late.locator(".message")).to_have_count(0)

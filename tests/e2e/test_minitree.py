@@ -1,4 +1,4 @@
-"""The miniature tree behaves like a kernel tree, in kmatrix's own images and hardened containers."""
+"""The miniature tree behaves like a kernel tree, in kmatrix's own images and containers on each engine."""
 
 import os
 import time
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from matrix.engine import images
-from matrix.engine.connect import connect_engine
 from matrix.engine.protocol import Engine
 from tests import minitree
+from tests.engines import open_engine
 from tests.minitree import TREE, TRIPLETS, Bench, Made, focus, patched, reaches, requests
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("each_engine")]
 
 BLUEPRINTS = {
     "gcc-14": images.ImageRecipe("gcc-14", "gcc", 14),
@@ -28,8 +28,8 @@ MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return connect_engine()
+def engine(each_engine: str) -> Engine:
+    return open_engine(each_engine)
 
 
 @pytest.fixture(scope="module")

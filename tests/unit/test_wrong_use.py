@@ -251,6 +251,7 @@ WRONG_TYPES = {
     "timeout": "07:32:00",
     "deadline": "false",
     "cache-size": "10",
+    "images": "[]",
     "fail-fast": "'no'",
     "werror": "1",
     "fresh": "1",

@@ -31,6 +31,7 @@ VALID |= {
     "make": b"W=1",
     "ccache": b"no",
     "cache-size": b"2G",
+    "images": b"localhost:5000/a",
 }
 
 

@@ -429,3 +429,10 @@ def test_kinds_of_proof_are_not_mixed_up() -> None:
 def test_the_kconfig_fix_is_green() -> None:
     case = kconfig_fix()
     assert Failure not in outcomes(FORMATS["junit"].render_verdict(*case.given, NO_OPTIONS)).values()
+
+
+def test_a_stored_run_is_judged_with_the_werror_that_it_was_made_with() -> None:
+    run = a_run([a_cell(state=State.WARN, diagnostics=[WARNING])], [WARNING])
+    strict = run.model_copy(update={"profile": {**run.profile, "werror": True}})
+    assert NO_OPTIONS.compute_run_code(a_side(run)) is ExitCode.PASSED
+    assert NO_OPTIONS.compute_run_code(a_side(strict)) is ExitCode.WARNED
