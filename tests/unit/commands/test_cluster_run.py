@@ -28,7 +28,7 @@ def test_workers_make_the_run_of_one_machine(desk: ClusterDesk, count: int) -> N
     with desk.start_workers(count) as cluster:
         there = desk.describe(desk.run_there(cluster))
     builders = {worker for worker, method, _ in cluster.orders if method == "visit"}
-    assert len(builders) == min(count, 2)
+    assert len(builders) >= min(count, 2)  # two lanes; a third worker may take from their ends
     whole = desk.run()
     assert there == desk.describe(desk.stored)
     assert {State.FAIL, State.WARN, State.EMPTY, State.UNREACHABLE} == {cell.state for cell in whole.cells}
