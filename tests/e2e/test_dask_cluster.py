@@ -23,7 +23,7 @@ from tests.unit.commands.cluster_desk import ClusterDesk
 from tests.unit.commands.run_desk import let_speak
 from tests.unit.commands.test_shards import NINE, TWO_TOOLCHAINS
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 class Machines:
@@ -101,7 +101,7 @@ def desk(tmp_path: Path) -> ClusterDesk:
     return made
 
 
-@pytest.mark.timeout(900)  # its processes import half of Python each, and others are at work beside them
+@pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_processes_make_the_run_of_one_machine(machines: Machines, desk: ClusterDesk) -> None:
     machines.start_scheduler()
     for name in ("first", "second"):
@@ -116,7 +116,7 @@ def test_processes_make_the_run_of_one_machine(machines: Machines, desk: Cluster
     assert [state.slots for state in states] == [1, 1]
 
 
-@pytest.mark.timeout(900)  # its processes import half of Python each, and others are at work beside them
+@pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_worker_that_is_killed_loses_nothing(machines: Machines, desk: ClusterDesk) -> None:
     machines.start_scheduler()
     workers = [machines.start_worker(name, slow=0.5) for name in ("first", "second")]
@@ -133,7 +133,7 @@ def test_a_worker_that_is_killed_loses_nothing(machines: Machines, desk: Cluster
     assert_recorded_once(desk.directory)
 
 
-@pytest.mark.timeout(900)  # its processes import half of Python each, and others are at work beside them
+@pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_run_ends_with_its_scheduler_and_goes_on_with_the_next(
     machines: Machines, desk: ClusterDesk
 ) -> None:
@@ -176,7 +176,7 @@ def certificates(machines: Machines) -> tuple[str, ...]:
     return tuple(str(place / name) for name in ("ca.pem", "own.pem", "own.key"))
 
 
-@pytest.mark.timeout(900)  # its processes import half of Python each, and others are at work beside them
+@pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_cluster_with_certificates_works_and_others_are_kept_out(
     machines: Machines, desk: ClusterDesk, certificates: tuple[str, ...]
 ) -> None:
