@@ -9,5 +9,5 @@ def require_dask() -> None:
     """RequestError, with what to install, where there is no Dask."""
     if find_spec("distributed") is None:
         raise RequestError(
-            "many machines need Dask, which is not installed", ".venv/bin/pip install 'kmatrix[dask]'"
+            "many machines need Dask, which is not installed", ".venv/bin/pip install 'distributed>=2026.8'"
         )

@@ -171,6 +171,7 @@ def certificates(machines: Machines) -> tuple[str, ...]:
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     ca = ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca"]
     own = ["-keyout", "own.key", "-out", "own.pem", "-subj", "/CN=own", "-CA", "ca.pem", "-CAkey", "ca.key"]
+    own += ["-addext", "basicConstraints=critical,CA:FALSE"]
     for words in (ca, own):
         subprocess.run([*new, *words, "-days", "2"], cwd=place, check=True, capture_output=True)
     return tuple(str(place / name) for name in ("ca.pem", "own.pem", "own.key"))
