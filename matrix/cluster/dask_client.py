@@ -6,10 +6,12 @@ Imported only where a cluster is used, as Dask may be missing.
 
 import queue
 import secrets
-from collections.abc import Mapping
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from distributed import Client, Future, Security, get_worker
+from distributed.scheduler import KilledWorker
 
 from matrix.cluster.addresses import ClusterAddress
 from matrix.cluster.visits import Answer, Lost, Report, VisitFault, WorkerState
@@ -22,7 +24,7 @@ HOST_METRIC = "kmatrix"
 """What a worker's heartbeat calls its host's state."""
 _CONNECT_SECONDS = 20
 _RESULT_SECONDS = 30
-"""What an answer may take from its worker: one that was lost just then has none, and nobody would say so."""
+"""So often it is asked whether a worker is there whose answer is on its way: nobody says that it was lost."""
 _CLOSE_SECONDS = 5
 
 
@@ -47,6 +49,30 @@ def run_host_method(method: str, *arguments: object) -> Answer:
         return VisitFault("it is no worker of kmatrix", "./inv worker starts one")
     answer: Answer = call_host(method, str(worker.get_current_task()), *arguments)
     return answer
+
+
+def read_answer(future: Future[Any], is_there: Callable[[], bool]) -> Answer:
+    """What an order came to. A large answer may take long: it is waited for while its worker ``is_there``."""
+    while future.status in {"finished", "error"}:
+        try:
+            answer: Answer = future.result(timeout=_RESULT_SECONDS)
+        except TimeoutError:
+            if not _ask_whether(is_there):
+                break
+        except (KilledWorker, CancelledError):
+            break
+        except Exception as error:  # noqa: BLE001 - whatever kept it back, it will not come
+            return VisitFault(f"Dask: {type(error).__name__}: {error}")
+        else:
+            return answer
+    return Lost()
+
+
+def _ask_whether(is_there: Callable[[], bool]) -> bool:
+    try:
+        return is_there()
+    except MachineError:
+        return False  # nobody can say: the run ends
 
 
 class DaskCluster:
@@ -130,16 +156,11 @@ class DaskCluster:
             allow_other_workers=False,
         )
         self._futures[ticket] = future
-        future.add_done_callback(lambda done: self._take_answer(ticket, done))
+        future.add_done_callback(lambda done: self._take_answer(ticket, worker, done))
         return ticket
 
-    def _take_answer(self, ticket: str, future: Future[Any]) -> None:
-        answer: Answer = Lost()
-        try:
-            if future.status == "finished":
-                answer = future.result(timeout=_RESULT_SECONDS)
-        except Exception:  # noqa: BLE001 - whatever kept it back, it will not come
-            answer = Lost()
+    def _take_answer(self, ticket: str, worker: str, future: Future[Any]) -> None:
+        answer = read_answer(future, lambda: worker in self.list_workers())
         self._futures.pop(ticket, None)
         future.release()
         self.answers.put((ticket, answer))

@@ -14,7 +14,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from matrix.cluster.addresses import ClusterAddress
 from matrix.cluster.dask_client import HOST_ATTRIBUTE, HOST_METRIC, STAGE_TOPIC, create_security
-from matrix.cluster.visits import Answer, Report, VisitFault, WorkerHost
+from matrix.cluster.visits import Answer, Ending, Report, VisitFault, WorkerHost
 from matrix.errors import KmatrixError, MachineError
 
 _CONNECT_SECONDS = 20
@@ -24,7 +24,15 @@ _POLL_SECONDS = 0.1
 
 
 def call_host(host: WorkerHost, method: str, ticket: str, *arguments: object) -> Answer:
-    """Let the host do something; a fault of its machine is an answer, and so is a bug."""
+    """Let the host do something; a fault of its machine is an answer, and so is a bug.
+
+    Of a host that ends nothing else is an answer: what it was at was cut short.
+    """
+    answer = Ending() if host.is_ending else _call_method(host, method, ticket, *arguments)
+    return Ending() if host.is_ending else answer
+
+
+def _call_method(host: WorkerHost, method: str, ticket: str, *arguments: object) -> Answer:
     try:
         answer: Answer = getattr(host, method)(ticket, *arguments)
     except KmatrixError as error:

@@ -223,10 +223,18 @@ class LaneQueue:
         """Whether a worker failed so often in a row that it is given nothing more."""
         return self._failures.get(worker, 0) >= MAX_FAILURES
 
-    def lose_worker(self, worker: str) -> list[Unit]:
+    def give_back(self, unit: Unit) -> None:
+        """Put a unit that was not tried to the head of its lane."""
+        self._leave(unit)
+        lane = self._lanes[unit.lane]
+        lane.units.appendleft(unit)
+        if lane.owner is None:
+            self._disown(lane)
+
+    def lose_worker(self, worker: str, *, counts: bool = True) -> list[Unit]:
         """Put what a worker had back to the head of its lanes, which have no owner then; these units, also
-        those that have too many losses, and are not put back."""
-        lost = [replace(unit, losses=unit.losses + 1) for unit in self.list_at_work(worker)]
+        those that have too many losses, and are not put back. ``counts``: whether it is one more loss."""
+        lost = [replace(unit, losses=unit.losses + counts) for unit in self.list_at_work(worker)]
         for unit in self.list_at_work(worker):
             self._leave(unit)
         self._disown_all(worker)

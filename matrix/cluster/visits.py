@@ -54,7 +54,17 @@ class Opened:
     lacks_tree: bool = False
 
 
-Answer = VisitResult | Opened | VisitFault | Lost
+@dataclass(frozen=True)
+class NotOpen:
+    """The run of a visit is not open at the worker any more: nothing was tried."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The worker ends: it takes no order any more, and what it was at may have been cut short."""
+
+
+Answer = VisitResult | Opened | VisitFault | NotOpen | Ending | Lost
 
 
 @dataclass(frozen=True)
@@ -76,11 +86,13 @@ class WorkerHost(Protocol):
     def open_run(self, ticket: str, name: str, record: bytes) -> Opened:
         """Prepare to build for a run: ``record`` is its ``run.json``, ``name`` its unique name."""
 
-    def receive_tree(self, ticket: str, digest: str, part: int, content: bytes, is_last: bool) -> Opened:
-        """Take a part, from 0, of the packed tree of this digest."""
+    def receive_tree(
+        self, ticket: str, name: str, digest: str, part: int, content: bytes, is_last: bool
+    ) -> Opened:
+        """Take a part, from 0, of the packed tree of this digest, for the run of this name."""
 
-    def visit(self, ticket: str, order: VisitOrder) -> VisitResult:
-        """Resolve or build cells of a run that is open."""
+    def visit(self, ticket: str, order: VisitOrder) -> VisitResult | NotOpen:
+        """Resolve or build cells of a run, if it is open."""
 
     def close_run(self, ticket: str, name: str) -> Opened:
         """Drop what was prepared for a run."""
@@ -93,6 +105,10 @@ class WorkerHost(Protocol):
 
     def close(self) -> None:
         """End what all orders began, soon."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was closed."""
 
     @property
     def is_idle(self) -> bool:

@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -12,7 +12,16 @@ from time import monotonic
 from matrix.builder.lanes import weigh_template
 from matrix.builder.run_context import RunContext
 from matrix.cluster.lane_queue import MAX_LOSSES, LaneQueue, Unit
-from matrix.cluster.visits import Answer, Cluster, Opened, VisitFault, VisitOrder, VisitResult
+from matrix.cluster.visits import (
+    Answer,
+    Cluster,
+    Ending,
+    NotOpen,
+    Opened,
+    VisitFault,
+    VisitOrder,
+    VisitResult,
+)
 from matrix.commands.visit_results import VisitReader
 from matrix.record.events import LaneFinished, ProgressNote
 from matrix.record.states import State
@@ -21,6 +30,12 @@ from matrix.source.transport import pack_tree
 
 PATIENCE = 60.0
 """Seconds that a run waits while no worker is there that builds for it."""
+_OPENINGS = 3
+"""A worker that so often could not open the run, of a fault of its machine, is left out."""
+_OPENING_PAUSE = 5.0
+"""Seconds before it is asked again."""
+_CLOSE_SECONDS = 5.0
+"""What workers may take to close the run at its end."""
 _PART_BYTES = 4 * 2**20
 """Of a packed tree, in one message."""
 _POLL_SECONDS = 0.5
@@ -28,7 +43,9 @@ _POLL_SECONDS = 0.5
 
 @dataclass
 class _Worker:
-    """One that can be reached. ``slots``: orders at once; ``free`` of them; None before it is ready."""
+    """One that can be reached. ``slots``: orders at once; ``busy`` of them are at work. It ``is_ready`` when
+    the run is open there, never where there is a ``refusal``. ``sent``: bytes of the tree so far. ``faults``:
+    so often the run could not be opened; ``wakes``: when that is tried again, on the monotonic clock."""
 
     address: str
     slots: int
@@ -36,6 +53,8 @@ class _Worker:
     is_ready: bool = False
     refusal: str = ""
     sent: int = 0
+    faults: int = 0
+    wakes: float | None = None
 
     @property
     def is_free(self) -> bool:
@@ -85,13 +104,24 @@ class ClusterRun:
                 self._follow_workers()
                 self._stop_or_start()
                 self._take_answers()
+        except KeyboardInterrupt:
+            self._drain("not started: interrupted")
+            raise
         finally:
             self._tree.close()
-            for ticket in [*self._orders]:
-                self._cluster.cancel(ticket)
-            for worker in self._workers.values():
-                if worker.is_ready:
-                    self._cluster.order(worker.address, "close_run", self._name)
+            # What ended the run is told, not what that broke here; workers close what is idle themselves.
+            with suppress(Exception):
+                self._close_run()
+
+    def _close_run(self) -> None:
+        """Take back all orders, and wait a moment for the workers to close the run."""
+        for ticket in [*self._orders]:
+            self._cluster.cancel(ticket)
+        ready = [worker.address for worker in self._workers.values() if worker.is_ready]
+        waiting = {self._cluster.order(address, "close_run", self._name) for address in ready}
+        deadline = monotonic() + _CLOSE_SECONDS
+        while waiting and (left := deadline - monotonic()) > 0:
+            waiting.discard(self._cluster.answers.get(timeout=left)[0])
 
     @property
     def _name(self) -> str:
@@ -110,19 +140,38 @@ class ClusterRun:
             if address not in self._workers:
                 self._workers[address] = worker = _Worker(address, slots)
                 self._open_run(worker)
+        self._open_again()
         if self._ready:
             for unit in self._queue.take_stranded(self._ready):
                 self._give_up(unit, "no worker is left that could try it")
-        if any(not self._queue.is_left_alone(address) for address in self._ready):
+        if any(self._is_of_use(worker) for worker in self._workers.values()):
             self._alone_since = monotonic()
+
+    def _is_of_use(self, worker: _Worker) -> bool:
+        """Whether a worker builds for this run, or may soon."""
+        return not worker.refusal and not self._queue.is_left_alone(worker.address)
+
+    def _open_again(self) -> None:
+        for worker in self._workers.values():
+            if worker.wakes is not None and monotonic() >= worker.wakes:
+                worker.wakes = None
+                self._open_run(worker)
 
     def _lose_worker(self, address: str) -> None:
         del self._workers[address]
+        self._give_to_others(address, counts=True)
+
+    def _leave_ending(self, worker: _Worker) -> None:
+        """Expect nothing more of a worker that ends; it is listed for a moment yet."""
+        worker.refusal, worker.is_ready = "it ends", False
+        self._give_to_others(worker.address, counts=False)
+
+    def _give_to_others(self, address: str, *, counts: bool) -> None:
         for ticket, order in [*self._orders.items()]:
             if order.worker == address:
                 del self._orders[ticket]
                 self._cluster.cancel(ticket)
-        lost = self._queue.lose_worker(address)
+        lost = self._queue.lose_worker(address, counts=counts)
         count = sum(len(unit.ids) for unit in lost)
         self._emit_note(f"The worker {address} is gone, and {count} cells that it was at go to others.")
         for unit in lost:
@@ -154,14 +203,18 @@ class ClusterRun:
         if not reason and monotonic() - self._alone_since > PATIENCE:
             reason = "not started: no worker is left"
         if reason:
-            for unit in self._queue.drain():
-                for name in unit.ids:
-                    self._reader.record_not_run(name, reason)
+            self._drain(reason)
             return
         for worker in self._workers.values():
             while worker.is_free and (taken := self._queue.take(worker.address)) is not None:
                 order = VisitOrder(self._name, taken.ids, build=not taken.resolves)
                 self._order(worker, taken, "visit", order)
+
+    def _drain(self, reason: str) -> None:
+        """Start nothing more of what waits."""
+        for unit in self._queue.drain():
+            for name in unit.ids:
+                self._reader.record_not_run(name, reason)
 
     def _take_answers(self) -> None:
         """Take what has come, and wait a moment where nothing has."""
@@ -194,9 +247,14 @@ class ClusterRun:
                 self._send_part(worker)
             case Opened(refusal=""):
                 worker.is_ready = True
+            case VisitFault(is_bug=False) if worker.faults < _OPENINGS - 1:
+                worker.faults += 1
+                worker.sent, worker.wakes = 0, monotonic() + _OPENING_PAUSE
             case Opened(refusal=reason) | VisitFault(reason=reason):
                 worker.refusal = reason
                 self._emit_note(f"The worker {worker.address} is left out: {reason}")
+            case Ending():
+                self._leave_ending(worker)
             case _:
                 self._lose_worker(worker.address)
 
@@ -212,12 +270,14 @@ class ClusterRun:
             return
         part, size = worker.sent // _PART_BYTES, self._packed_tree.stat().st_size
         worker.sent += len(content)
-        self._order(worker, None, "receive_tree", digest, part, content, worker.sent >= size)
+        self._order(worker, None, "receive_tree", self._name, digest, part, content, worker.sent >= size)
 
     @cached_property
     def _packed_tree(self) -> Path:
         session = self._context.session
-        return self._tree.enter_context(pack_tree(session.cache, session.tree.digest))
+        packed = self._tree.enter_context(pack_tree(session.cache, session.tree.digest))
+        self._alone_since = monotonic()  # nobody looked for workers meanwhile
+        return packed
 
     def _take_visit(self, worker: _Worker, order: _Order, unit: Unit, answer: Answer) -> None:
         match answer:
@@ -228,6 +288,13 @@ class ClusterRun:
             case VisitFault():
                 if not self._fail(unit, worker.address, unit.ids):
                     self._give_up(unit, f"on {worker.address}: {answer.reason}")
+            case NotOpen():
+                self._queue.give_back(unit)
+                if worker.is_ready:
+                    worker.is_ready = False
+                    self._open_run(worker)
+            case Ending():
+                self._leave_ending(worker)
             case _:
                 self._lose_worker(worker.address)
 

@@ -1,6 +1,8 @@
 """A machine that builds for runs of others: each visit is a small run of some cells, and goes back whole."""
 
+import hashlib
 import json
+import re
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,7 @@ from matrix.builder.cell_record import create_blank_cell
 from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
 from matrix.builder.run_context import JobBudget, RunContext, Session
-from matrix.cluster.visits import Opened, Report, VisitOrder, VisitResult
+from matrix.cluster.visits import NotOpen, Opened, Report, VisitOrder, VisitResult
 from matrix.commands.restore import list_changes, restore_session
 from matrix.commands.run import RunBegin, SharedParts, open_job_pool, record_run
 from matrix.commands.session import Environment, build_tool_record
@@ -35,6 +37,7 @@ _IDLE_SECONDS = 600.0
 """After so long without a visit a run is taken for one whose client is gone."""
 _LANES_AHEAD = 10**6
 """Lanes of a run that may come here: nobody knows how many, so no share of the jobs grows by their end."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FOLDERS = ("configs", "objects", "sources", "cells")
 
 
@@ -52,6 +55,7 @@ class HostLimits:
 class _OpenRun:
     """A run that visits are made for, as long as ``on_close`` is not closed."""
 
+    record: bytes
     run: Run
     session: Session
     requests: Mapping[str, Request]
@@ -81,6 +85,7 @@ class VisitHost:
         self._lock = threading.Lock()
         self._lanes_at_work: dict[str, str] = {}
         self._cells, self._began = 0, monotonic()
+        self._is_ending = False
 
     def open_run(self, ticket: str, name: str, record: bytes) -> Opened:
         """Prepare to build for a run, unless something here is not as it is where the run is."""
@@ -88,7 +93,7 @@ class VisitHost:
             run = Run.model_validate_json(record)
             self._close_idle_runs()
             refusal = self._find_refusal(run)
-            if refusal or name in self._runs:
+            if refusal or self._is_open(name, record):
                 return Opened(refusal)
             cache = self._environment.open_cache()
             if cache.find(run.source.digest) is None:
@@ -100,10 +105,22 @@ class VisitHost:
                     return Opened(f"{', '.join(changed)} is another here")
                 parts = self._share_parts(session, name, stack)
                 requests = {request.id: request for request in plan_requests(session.profile)}
-                opened = _OpenRun(run, self._fit_session(session), requests, parts, stack.pop_all())
+                opened = _OpenRun(record, run, self._fit_session(session), requests, parts, stack.pop_all())
             with self._lock:
                 self._runs[name] = opened
             return Opened()
+
+    def _is_open(self, name: str, record: bytes) -> bool:
+        """Whether this very run is open; one of its name that is another, as it was resumed, is closed."""
+        with self._lock:
+            opened = self._runs.get(name)
+            if opened is None or opened.record == record:
+                return opened is not None
+            if opened.visits:
+                raise MachineError("it is still at work on what this run was before")
+            del self._runs[name]
+        opened.on_close.close()
+        return False
 
     def _find_refusal(self, run: Run) -> str:
         """Why nothing can be built for a run here: other compilers than its own must never be mixed in."""
@@ -135,11 +152,13 @@ class VisitHost:
         owner = f"{name}-{self._token}"
         return SharedParts(name, owner, lanes, JobBudget(fitted.jobs, lanes, _LANES_AHEAD, pool))
 
-    def receive_tree(self, ticket: str, digest: str, part: int, content: bytes, is_last: bool) -> Opened:
+    def receive_tree(
+        self, ticket: str, name: str, digest: str, part: int, content: bytes, is_last: bool
+    ) -> Opened:
         """Take a part of a packed tree; with the last one it is unpacked into the cache."""
         with self._note_order(ticket):
             cache = self._environment.open_cache()
-            packed = _locate_packed_tree(cache, digest)
+            packed = _locate_packed_tree(cache, name, digest)
             packed.parent.mkdir(parents=True, exist_ok=True)
             with cache.translate_disk_errors(), packed.open("wb" if part == 0 else "ab") as file:
                 file.write(content)
@@ -150,28 +169,30 @@ class VisitHost:
                     packed.unlink()
             return Opened()
 
-    def visit(self, ticket: str, order: VisitOrder) -> VisitResult:
-        """Resolve or build cells. MachineError where the run is not open here."""
+    def visit(self, ticket: str, order: VisitOrder) -> VisitResult | NotOpen:
+        """Resolve or build cells, where the run is open here."""
         with self._note_order(ticket) as cancel:
-            opened = self._runs.get(order.run)
-            if opened is None:
-                raise MachineError("the run is not open here any more")
+            with self._lock:
+                opened = self._runs.get(order.run)
+                if opened is None:
+                    return NotOpen()
+                # From now on it is not idle.
+                opened.visits += 1
             with self._note_visit(ticket, opened, order):
                 return self._make_visit(opened, order, cancel)
 
     @contextmanager
     def _note_visit(self, ticket: str, opened: _OpenRun, order: VisitOrder) -> Iterator[None]:
-        (lane,) = group_into_lanes(opened.requests[name] for name in order.ids)
-        with self._lock:
-            opened.visits += 1
-            self._lanes_at_work[ticket] = lane.name
         try:
+            (lane,) = group_into_lanes(opened.requests[name] for name in order.ids)
+            with self._lock:
+                self._lanes_at_work[ticket] = lane.name
             yield
         finally:
             with self._lock:
                 opened.visits -= 1
                 opened.used = monotonic()
-                del self._lanes_at_work[ticket]
+                self._lanes_at_work.pop(ticket, None)
                 self._cells += len(order.ids) if order.build else 0
 
     def _make_visit(self, opened: _OpenRun, order: VisitOrder, cancel: threading.Event) -> VisitResult:
@@ -223,11 +244,17 @@ class VisitHost:
             return {"lanes": lanes, "cells": self._cells, "seconds": round(seconds, 1)}
 
     def close(self) -> None:
-        """End all that is at work."""
+        """End all that is at work, and take no order any more."""
         with self._lock:
+            self._is_ending = True
             events = [*self._cancels.values()]
         for event in events:
             event.set()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was closed."""
+        return self._is_ending
 
     @property
     def is_idle(self) -> bool:
@@ -240,6 +267,8 @@ class VisitHost:
         event = threading.Event()
         with self._lock:
             self._cancels[ticket] = event
+            if self._is_ending:
+                event.set()
         try:
             yield event
         finally:
@@ -247,9 +276,14 @@ class VisitHost:
                 self._cancels.pop(ticket, None)
 
 
-def _locate_packed_tree(cache: SourceCache, digest: str) -> Path:
-    # In no import area: those are gone with the thread that made them, and parts come in any.
-    return cache.layout.sources / f"{digest}.part"
+def _locate_packed_tree(cache: SourceCache, name: str, digest: str) -> Path:
+    """Where the parts of a tree are put together; each run has its own. MachineError for no digest."""
+    if not _DIGEST.fullmatch(digest):
+        raise MachineError(f"{digest!r} is no digest of a source", "run again")
+    # In no import area: those are gone with the thread that made them, and parts come in any. But it is named
+    # as one that nobody keeps locked, so that a sweep removes it; the sender then begins again.
+    own = hashlib.sha256(f"{name}/{digest}".encode()).hexdigest()[:32]
+    return cache.layout.sources / f"{cache.layout.import_area_prefix}{own}"
 
 
 def _pack_visit(context: RunContext, times: Mapping[str, KnownTime], *, build: bool) -> VisitResult:
