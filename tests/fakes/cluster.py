@@ -55,6 +55,10 @@ class FakeCluster:
             self._workers.pop(address, None)
         self._hosts[address].close()
 
+    def find_host(self, address: str) -> VisitHost:
+        """What works there."""
+        return self._hosts[address]
+
     def list_workers(self) -> Mapping[str, int]:
         with self._lock:
             return dict.fromkeys(self._workers, self.slots)

@@ -124,6 +124,19 @@ def test_a_unit_that_every_worker_is_lost_with_goes_to_no_further_one() -> None:
     assert made.is_empty
 
 
+def test_a_worker_that_was_stopped_is_no_loss_of_its_units() -> None:
+    made = make_queue(a=1)
+    take(made, "one")
+    assert [unit.losses for unit in made.lose_worker("one", counts=False)] == [0]
+    assert take(made, "two").ids == ("a0",)
+
+
+def test_a_unit_that_was_not_tried_is_next_in_its_lane_for_the_same_worker() -> None:
+    made = make_queue(a=3)
+    made.give_back(take(made, "one"))
+    assert take(made, "one").ids == ("a0",)
+
+
 def test_a_unit_that_failed_is_tried_once_on_each_other_worker() -> None:
     made, workers = make_queue(a=1), {"one", "two", "three"}
     assert made.fail(take(made, "one"), workers)

@@ -1,12 +1,18 @@
 """A run whose lanes other machines work on: what comes of it is what one machine would have made."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from matrix.cluster.dask_worker import call_host
+from matrix.cluster.visits import VisitOrder
+from matrix.commands.visit_host import VisitHost
 from matrix.engine.images import ImageRecipe, compute_base_tag
+from matrix.errors import EngineError
 from matrix.record.events import CellFinished, ProgressEvent
+from matrix.record.run_model import Run
 from matrix.record.states import State
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.engine import FakeEngine
@@ -101,6 +107,73 @@ def test_a_run_without_workers_says_so_and_goes_on_later(
         there = desk.describe(desk.resume_there(cluster))
     desk.run()
     assert there == desk.describe(desk.stored)
+
+
+def test_a_worker_that_is_slow_to_begin_is_waited_for(
+    desk: ClusterDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.commands.cluster_run.PATIENCE", 0.5)
+
+    def be_slow(_worker: str, method: str, _: tuple[object, ...]) -> None:
+        if method == "receive_tree":
+            time.sleep(2.0)
+
+    with desk.start_workers(1) as cluster:
+        cluster.before = be_slow
+        done = desk.run_there(cluster).run
+    assert State.NOT_RUN not in {cell.state for cell in done.cells}
+
+
+def test_a_run_that_a_worker_closed_is_opened_there_again(desk: ClusterDesk) -> None:
+    with desk.start_workers(1) as cluster:
+        closed: list[str] = []
+
+        def close_once(worker: str, method: str, arguments: tuple[object, ...]) -> None:
+            if method == "visit" and isinstance(order := arguments[0], VisitOrder) and not closed:
+                closed.append(order.run)
+                call_host(cluster.find_host(worker), "close_run", "idle", order.run)
+
+        cluster.before = close_once
+        there = desk.describe(desk.run_there(cluster))
+    assert closed
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+def test_a_worker_that_is_stopped_at_work_gives_no_results(desk: ClusterDesk) -> None:
+    with desk.start_workers(2) as cluster:
+        stopped: list[str] = []
+
+        def stop_one(worker: str, method: str, _: tuple[object, ...]) -> None:
+            if method == "visit" and not stopped:
+                stopped.append(worker)
+                cluster.find_host(worker).close()
+
+        cluster.before = stop_one
+        there = desk.describe(desk.run_there(cluster))
+    assert stopped
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+def test_a_fault_while_a_run_is_opened_is_tried_again(
+    desk: ClusterDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matrix.commands.cluster_run._OPENING_PAUSE", 0.1)
+    monkeypatch.setattr("matrix.commands.cluster_run.PATIENCE", 2.0)
+    with desk.start_workers(1) as cluster:
+        failed: list[str] = []
+
+        def fail_once(_host: VisitHost, run: Run) -> str:
+            if not failed:
+                failed.append(run.source.digest)
+                raise EngineError("the engine begins")
+            return ""
+
+        monkeypatch.setattr(VisitHost, "_find_refusal", fail_once)
+        done = desk.run_there(cluster).run
+    assert failed
+    assert State.NOT_RUN not in {cell.state for cell in done.cells}
 
 
 def test_no_new_cell_starts_after_a_failure_where_that_is_asked_for(desk: ClusterDesk) -> None:
