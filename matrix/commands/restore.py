@@ -48,20 +48,22 @@ def restore_session(
 ) -> Iterator[Session]:
     """The session that a recorded run was made in, with one of its toolchains, or all where none is named.
 
-    A missing image is made, or taken from ``registry``, else from the run's own, where one is named. A
-    missing source is fetched. No sweep removes them while the ``with`` block runs. RequestError when the
+    A missing image is made, or taken from ``registry`` where the user names one. From the registry that the
+    run has on record it is the very image of the run or none: that record may be a stranger's. A missing
+    source is fetched. No sweep removes them while the ``with`` block runs. RequestError when the
     source cannot be fetched, or is another one now.
     """
     check_restorable(run, "nothing can be run where it was built")
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
-    profile = profile.model_copy(update={"images": registry or profile.images})
+    origin = registry or profile.images
+    profile = profile.model_copy(update={"images": registry})
     catalog = load_catalog().with_profile(profile)
     engine, cache = environment.find_engine(), environment.open_cache()
     with use_cache(cache):
         info = engine.query_info()
-        user = choose_safe_user(engine, info, emit, profile.images)
+        user = choose_safe_user(engine, info, emit, registry)
         records = {
-            name: _restore_toolchain(run.find_toolchain(name), name, engine, catalog, emit)
+            name: _restore_toolchain(run.find_toolchain(name), name, origin, engine, catalog, emit)
             for name in ([toolchain] if toolchain else run.toolchains)
         }
         tree = _find_cached_tree(run.source, cache) or _refetch_tree(run, profile, engine, cache, user, emit)
@@ -79,9 +81,15 @@ def list_changes(session: Session, run: Run) -> Iterator[str]:
 
 
 def _restore_toolchain(
-    recorded: ToolchainRecord, name: str, engine: Engine, catalog: Catalog, emit: EventSink
+    recorded: ToolchainRecord,
+    name: str,
+    origin: str | None,
+    engine: Engine,
+    catalog: Catalog,
+    emit: EventSink,
 ) -> ToolchainRecord:
-    """The recorded image where it still exists; otherwise, with a note, the one of its recipe today."""
+    """The recorded image where it still exists, or the registry of its ``origin`` gives it; otherwise, with a
+    note, the one of its recipe today."""
     if engine.find_image_id(recorded.image_id):
         return recorded
     if name not in catalog.toolchains:
@@ -90,7 +98,7 @@ def _restore_toolchain(
             "write the row into the run's profile, and run it again",
         )
     emit(ProgressNote(f"The image that this was built with is gone: {recorded.image}, {recorded.image_id}."))
-    if catalog.registry and _pull_recorded(recorded, catalog.registry, engine, emit):
+    if origin and _pull_recorded(recorded, origin, engine, emit):
         return recorded
     image = ensure_images(engine, catalog, [name], emit)[name]
     ref = resolve_image_ref(name, catalog)

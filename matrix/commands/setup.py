@@ -42,8 +42,13 @@ def set_up_machine(profile: Profile, emit: EventSink) -> None:
 
 
 def build_images(profile: Profile, emit: EventSink) -> dict[str, str]:
-    """Build or pull the missing images of the profile's toolchains; returns toolchain → image id."""
-    return ensure_images(connect_engine(), load_catalog().with_profile(profile), profile.toolchain, emit)
+    """Build or pull the missing images of the profile's toolchains, and the base; toolchain → image id."""
+    engine = connect_engine()
+    made = ensure_images(engine, load_catalog().with_profile(profile), profile.toolchain, emit)
+    if profile.images:
+        # What is built has it below already; what is pulled comes without.
+        ensure_base_image(engine, emit, registry=profile.images)
+    return made
 
 
 def save_profile_images(profile: Profile, file: str, emit: EventSink) -> dict[str, str]:

@@ -159,7 +159,11 @@ def pull_recorded_image(
 
     EngineError, with why, where none of them gives it.
     """
-    reasons = list(_try_digests(engine, [name for name in digests if name.startswith(f"{registry}/")], emit))
+    reasons = []
+    for reason in _try_digests(engine, [name for name in digests if name.startswith(f"{registry}/")], emit):
+        if engine.find_image_id(image_id) is not None:
+            return
+        reasons.append(reason)
     if engine.find_image_id(image_id) is None:
         raise EngineError(
             f"the registry {registry} does not give the image {image_id}: "

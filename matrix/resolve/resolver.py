@@ -16,7 +16,7 @@ from matrix.catalog.load import Catalog
 from matrix.diagnostics.diagnostic import Occurrence
 from matrix.diagnostics.log_parser import parse_build_log
 from matrix.diagnostics.parser_digest import compute_parser_digest
-from matrix.errors import RequestError
+from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
 from matrix.fs import write_atomically
@@ -250,7 +250,9 @@ class Resolver:
         # What was left out for a bound depends on more of the tree than its Kconfig files.
         if stored is not None and not definitions.left_out:
             reason = StoredReason(key=reason_key, text=text)
-            self.store.put(key, stored.model_copy(update={"reason": reason}))
+            # It only saves time: a cache that is full, or is somebody else's, ends nothing for its sake.
+            with suppress(OSError, MachineError):
+                self.store.put(key, stored.model_copy(update={"reason": reason}))
         return text
 
 

@@ -13,6 +13,7 @@ from matrix.commands import restore
 from matrix.commands.restore import restore_session
 from matrix.commands.session import Environment
 from matrix.engine.image_registry import name_registry_image, push_registry_image
+from matrix.engine.images import ensure_base_image
 from matrix.errors import RequestError
 from matrix.record.events import ProgressNote
 from matrix.record.run_model import GitState, Run
@@ -171,15 +172,28 @@ def test_an_image_of_a_registry_is_on_record_by_digest_and_fetched_by_it(later: 
     assert later.engine.shared.asked[-1] == f"pull {record.digests[0]}"
 
 
-def test_an_image_that_its_registry_lost_is_told_and_the_one_of_its_tag_taken(later: Later) -> None:
+def test_an_image_that_its_registry_lost_is_told_and_made_here(later: Later) -> None:
     later.publish()
     done = later.run(images=[REGISTRY])
     record = done.toolchains["gcc-14"]
     forget_image(later.engine, record.image_id)
     del later.engine.shared.images[record.digests[0]]
-    assert later.ready(done).toolchains["gcc-14"].image_id == record.image_id
+    later.engine.shared.asked.clear()
+    made = later.ready(done).toolchains["gcc-14"].image_id
+    assert later.engine.find_image_id(record.image) == made
     assert any("does not give the image" in note for note in later.notes())
-    assert later.engine.shared.asked[-1] == f"pull {name_registry_image(REGISTRY, record.image)}"
+    assert later.engine.shared.asked == [f"pull {record.digests[0]}"]
+
+
+def test_the_registry_of_a_record_never_gives_a_tag_its_image(later: Later) -> None:
+    later.publish()
+    done = later.run(images=[REGISTRY])
+    record = done.toolchains["gcc-14"]
+    forget_image(later.engine, record.image_id)
+    later.engine.tag_image(ensure_base_image(later.engine, later.events.append), record.image)
+    own = later.engine.find_image_id(record.image)
+    assert later.ready(done).toolchains == {"gcc-14": record}
+    assert later.engine.find_image_id(record.image) == own
 
 
 def test_where_no_registry_is_named_none_is_on_record_or_asked(later: Later) -> None:
