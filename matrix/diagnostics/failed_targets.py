@@ -24,8 +24,9 @@ _COMPILE_STEPS = ("CC", "CXX", "AS", "RUSTC", "HOSTCC", "HOSTCXX", "HOSTRUSTC", 
 _WHOLE_LINK = re.compile(r"\.?(?:tmp_)?(?:vmlinux|btf\.vmlinux|System\.map)")
 _BOOKKEEPING = re.compile(r"  [A-Z][A-Z0-9_.+-]* .*|[$+] |[\s*#=-]*$")
 _ADVICE = re.compile(
-    r"(?i:[\s*#>-]*(?:error: *)?(?:please )?(?:try|run|see|use|check|consider|install|enable|disable|set|note"
-    r"|hint|help|tip|for more|to (?:fix|enable|see)|you (?:may|can|should|need)|make sure|did you|please)\b)"
+    r"(?i:[\s*#>-]*+(?:error: *)?(?:please )?(?:try|run|see|use|check|consider|install|enable|disable|set"
+    r"|note|hint|help|tip|for more|to (?:fix|enable|see)|you (?:may|can|should|need)|make sure|did you"
+    r"|please)\b)"
     r"|.*\((?:use|run) -\S+ (?:to|for) [^()]*\)$"
     r"|.*\b(?:exit(?:ed)? (?:status|code|with)|returned (?:non-zero )?exit)\b"
     r"|Failed to (?:generate BTF|encode BTF|sort kernel tables)|\S+\.o: failed$|LOAD: \."
