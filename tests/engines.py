@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -25,6 +26,7 @@ from matrix.engine.docker_host import find_docker
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.engine.podman_host import find_podman
 from matrix.errors import EngineError
+from matrix.fs import lock_path
 
 REQUIRED_ENGINES = frozenset(re.findall(r"\w+", os.environ.get("KMATRIX_TEST_ENGINES", "")))
 REAL_ENGINES = [pytest.param(name, marks=pytest.mark.engine) for name in ENGINES]
@@ -36,6 +38,9 @@ IMAGES = (
     ImageRecipe("gcc-14", "gcc", 14).tag,
     ImageRecipe("clang-19", "clang", 19).tag,
 )
+
+
+_PODMAN_LOCK = Path(gettempdir(), f"kmatrix-tests-podman-{os.getuid()}.lock")
 
 
 @cache
@@ -75,10 +80,12 @@ def link_programs(directory: Path, engine: str) -> str:
 
 
 def _prepare_podman() -> str:
-    if "podman" in REQUIRED_ENGINES:
-        _start_podman()
-    url = find_podman()
-    _load_images(DockerEngine(url), url)
+    # Several processes run tests, and each needs it.
+    with lock_path(_PODMAN_LOCK):
+        if "podman" in REQUIRED_ENGINES:
+            _start_podman()
+        url = find_podman()
+        _load_images(DockerEngine(url), url)
     return url
 
 

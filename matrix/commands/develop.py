@@ -24,7 +24,11 @@ _CHECKS = {
 
 # Several processes at a time, as no engine is shared. One that is free takes tests from another.
 _UNIT_TESTS = ("tests/unit", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal")
-_OTHER_TESTS = ("tests", "--ignore", "tests/unit")
+# Two at a time: while one waits for an engine, or plans on one core, the other builds. A file's tests share
+# what they built.
+_CONTAINER_TESTS = ("tests", "--ignore=tests/unit", "--ignore=tests/browser", "-n", "2", "--dist", "loadfile")
+# They measure what a reader waits for, and share one browser.
+_BROWSER_TESTS = ("tests/browser",)
 # The older of pytest's families names the file of each test.
 _RESULT_OPTIONS = ("-o", "junit_family=xunit1", "--junit-xml")
 
@@ -46,11 +50,12 @@ def run_checks() -> list[CheckStep]:
 
 
 def run_tests(*, unit: bool = False, only: str = "") -> list[CheckStep]:
-    """Run the tests, those in containers first, also the second part where the first one failed."""
+    """Run the tests, those that take longest first, also a part after one that failed."""
     if only:
         return [_run_pytest("tests", "tests/unit" if unit else "tests", "-k", only)]
-    others = [] if unit else [_run_pytest("tests in containers", *_OTHER_TESTS)]
-    return [*others, _run_pytest("unit tests", *_UNIT_TESTS)]
+    others = {"tests in containers": _CONTAINER_TESTS, "browser tests": _BROWSER_TESTS}
+    parts: dict[str, tuple[str, ...]] = ({} if unit else others) | {"unit tests": _UNIT_TESTS}
+    return [_run_pytest(name, *words) for name, words in parts.items()]
 
 
 def find_first_failure(steps: Sequence[CheckStep]) -> int:

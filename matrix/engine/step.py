@@ -94,10 +94,14 @@ class StepRunner:
         return {_CACHE_LABEL: str(self.cache), _format_cache_label(self.cache): ""} if self.cache else {}
 
 
+def list_containers_of(engine: Engine, cache: Path) -> set[str]:
+    """The names of the containers that work for the cache with this root."""
+    return {*engine.list_containers(_format_cache_label(cache))}
+
+
 def list_containers_of_others(engine: Engine, cache: Path) -> set[str]:
     """The names of the containers that work for another cache than the one with this root."""
-    named = engine.list_containers(_CACHE_LABEL).keys()
-    return {*named} - engine.list_containers(_format_cache_label(cache)).keys()
+    return {*engine.list_containers(_CACHE_LABEL)} - list_containers_of(engine, cache)
 
 
 def remove_writers(engine: Engine, directory: Path) -> None:

@@ -10,6 +10,7 @@ from matrix.commands.run import run_matrix
 from matrix.commands.session import Environment
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
+from matrix.engine.step import list_containers_of
 from matrix.record.events import EventSink, ProgressEvent
 from matrix.record.run_model import Cell, Run
 from matrix.source.cache import SourceCache
@@ -59,9 +60,7 @@ class Kmatrix:
 def kmatrix(tmp_path: Path) -> Iterator[Kmatrix]:
     made = Kmatrix(tmp_path)
     yield made
-    left = connect_engine().list_containers().values()
-    ids = tuple(path.name for path in (tmp_path / "runs").glob("*"))
-    assert not [owner for owner in left if owner.startswith(ids)]
+    assert not list_containers_of(connect_engine(), made.place / "cache")
 
 
 def by_state(run: Run) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from matrix.engine.connect import connect_engine
-from matrix.engine.step import _format_cache_label
+from matrix.engine.step import list_containers_of
 from tests.e2e.conftest import MINIATURE
 from tests.e2e.test_shards import Machines
 
@@ -56,11 +56,8 @@ class ClusterMachines(Machines):
 
     def list_containers(self) -> list[str]:
         """Those that work for a worker's cache."""
-        return [name for cache in self.root.iterdir() for name in list_containers_of(cache)]
-
-
-def list_containers_of(cache: Path) -> list[str]:
-    return [*connect_engine().list_containers(_format_cache_label(cache))]
+        engine = connect_engine()
+        return [name for cache in self.root.iterdir() for name in list_containers_of(engine, cache)]
 
 
 @pytest.fixture
@@ -99,11 +96,11 @@ def test_workers_build_the_run_of_one_machine_and_one_that_is_killed_loses_nothi
 
 def _kill_at_work(machines: ClusterMachines, worker: "subprocess.Popen[str]") -> None:
     """Kill a worker while a container of its is at work."""
-    own, deadline = machines.root / "third", time.monotonic() + 300
-    while not list_containers_of(own):
+    engine, own, deadline = connect_engine(), machines.root / "third", time.monotonic() + 300
+    while not list_containers_of(engine, own):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     worker.kill()
-    while list_containers_of(own):
+    while list_containers_of(engine, own):
         assert time.monotonic() < deadline
         time.sleep(0.1)

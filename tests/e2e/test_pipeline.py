@@ -9,6 +9,7 @@ import pytest
 from matrix.commands.run import plan_matrix
 from matrix.commands.settings import resolve_profile
 from matrix.engine.connect import connect_engine
+from matrix.engine.step import list_containers_of
 from matrix.errors import EngineError, RequestError
 from matrix.record.events import CellFinished, ProgressEvent, StageStarted
 from matrix.record.run_directory import load_run
@@ -171,8 +172,7 @@ def test_after_an_interruption_every_cell_has_its_row_and_no_container_is_left(k
     assert len(done.cells) == 36
     assert {State.PASS, State.NOT_RUN} <= {cell.state for cell in done.cells}
     assert load_run(kmatrix.directory) == done
-    owners = connect_engine().list_containers().values()
-    assert not [owner for owner in owners if owner.startswith(done.id)]
+    assert not list_containers_of(connect_engine(), kmatrix.place / "cache")
 
 
 def test_a_failed_cell_stops_the_rest_when_asked(kmatrix: Kmatrix) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from matrix.engine.connect import connect_engine
+from matrix.engine.step import list_containers_of
 from matrix.record.run_directory import load_run
 from tests.e2e.places import ONE_LANE
 from tests.fakes.host_git import git
@@ -113,5 +114,4 @@ def test_a_branch_is_watched(tmp_path: Path) -> None:
     assert loop.returncode == 130, said
     assert "The next look is at" in said
     assert len(watched.runs()) == 3
-    ids = tuple(path.name for path in watched.runs())
-    assert not [owner for owner in connect_engine().list_containers().values() if owner.startswith(ids)]
+    assert not list_containers_of(connect_engine(), watched.place / "cache")

@@ -8,8 +8,9 @@ from matrix.commands import develop
 from matrix.commands.develop import CheckStep
 from matrix.errors import RequestError
 
-TWO_PARTS = {
+EACH_PART = {
     "test_contained.py": "def test_starts() -> None:\n    assert 'up' == 'down'\n",
+    "browser/test_page.py": "def test_opens() -> None: ...\n",
     "unit/test_sums.py": "def test_adds() -> None:\n    assert 1 + 1 == 2\n",
 }
 SHAPES_OF_FAILURE = """
@@ -36,10 +37,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with no tests yet, tested in one process without plugins; its folder of tests."""
     monkeypatch.setattr(develop, "PROJECT_ROOT", tmp_path)
     monkeypatch.setattr(develop, "_UNIT_TESTS", ("tests/unit",))
+    monkeypatch.setattr(
+        develop, "_CONTAINER_TESTS", ("tests", "--ignore=tests/unit", "--ignore=tests/browser")
+    )
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     (tmp_path / "tests/unit").mkdir(parents=True)
+    (tmp_path / "tests/browser").mkdir()
     return tmp_path / "tests"
 
 
@@ -52,25 +57,25 @@ def find_failures(step: CheckStep) -> dict[str, str]:
     return dict(failure.split(": ", 1) for failure in step.failures)
 
 
-def test_the_second_part_runs_after_a_failure_and_the_first_is_remembered(project: Path) -> None:
-    write_tests(project, TWO_PARTS)
-    contained, unit = develop.run_tests()
+def test_each_part_runs_after_a_failure_which_is_remembered(project: Path) -> None:
+    write_tests(project, EACH_PART)
+    contained, browser, unit = develop.run_tests()
     assert find_failures(contained) == {
         "tests/test_contained.py::test_starts": "AssertionError: assert 'up' == 'down'"
     }
-    assert (unit.exit_code, unit.failures) == (0, ())
-    assert min(contained.seconds, unit.seconds) > 0.05
-    assert develop.find_first_failure([contained, unit]) == contained.exit_code == 1
+    assert [(step.exit_code, step.failures) for step in (browser, unit)] == [(0, ())] * 2
+    assert min(contained.seconds, browser.seconds, unit.seconds) > 0.05
+    assert develop.find_first_failure([contained, browser, unit]) == contained.exit_code == 1
 
 
 def test_only_what_matches_is_one_part_of_all_tests(project: Path) -> None:
-    write_tests(project, TWO_PARTS)
+    write_tests(project, EACH_PART)
     (step,) = develop.run_tests(only="adds or starts")
     assert list(find_failures(step)) == ["tests/test_contained.py::test_starts"]
 
 
 def test_only_units_are_one_part(project: Path) -> None:
-    write_tests(project, TWO_PARTS)
+    write_tests(project, EACH_PART)
     (unit,) = develop.run_tests(unit=True)
     assert (unit.name, unit.exit_code) == ("unit tests", 0)
 
