@@ -11,7 +11,8 @@ from time import monotonic
 
 from matrix.builder.lanes import weigh_template
 from matrix.builder.run_context import RunContext
-from matrix.cluster.lane_queue import MAX_LOSSES, LaneQueue, Unit
+from matrix.cluster.lane_queue import MAX_LOSSES, LaneQueue
+from matrix.cluster.queued_lane import Unit
 from matrix.cluster.visits import (
     Answer,
     Cluster,
