@@ -23,6 +23,7 @@ from matrix.cluster.visits import (
     VisitOrder,
     VisitResult,
 )
+from matrix.code_digest import compute_program_digest
 from matrix.commands.visit_results import VisitReader
 from matrix.record.events import LaneFinished, ProgressNote
 from matrix.record.states import State
@@ -184,7 +185,7 @@ class ClusterRun:
         self._context.emit(ProgressNote(text))
 
     def _open_run(self, worker: _Worker) -> None:
-        self._order(worker, None, "open_run", self._name, self._record)
+        self._order(worker, None, "open_run", self._name, self._record, compute_program_digest())
 
     @cached_property
     def _record(self) -> bytes:

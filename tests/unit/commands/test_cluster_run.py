@@ -12,7 +12,7 @@ from matrix.commands.visit_host import VisitHost
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.errors import EngineError
 from matrix.record.events import CellFinished, ProgressEvent
-from matrix.record.run_model import Run
+from matrix.record.run_model import Run, Tool
 from matrix.record.states import State
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.engine import FakeEngine
@@ -95,6 +95,25 @@ def test_a_worker_with_another_compiler_is_left_out(desk: ClusterDesk) -> None:
     assert there == desk.describe(desk.stored)
 
 
+def test_a_worker_whose_code_was_changed_is_left_out(desk: ClusterDesk) -> None:
+    with desk.start_workers(2) as cluster:
+        cluster.find_host("fake://1:2")._code = "another"
+        there = desk.describe(desk.run_there(cluster))
+    assert {worker for worker, method, _ in cluster.orders if method == "visit"} == {"fake://0:1"}
+    assert any("was changed here or where the run is" in note for note in desk.notes())
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+def test_another_commit_of_the_same_code_will_do(desk: ClusterDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Tool(version="0.1.0", commit="another")
+    monkeypatch.setattr("matrix.commands.visit_host.build_tool_record", lambda: other)
+    with desk.start_workers(1) as cluster:
+        done = desk.run_there(cluster).run
+    assert State.NOT_RUN not in {cell.state for cell in done.cells}
+    assert done.tool != other
+
+
 def test_a_run_without_workers_says_so_and_goes_on_later(
     desk: ClusterDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,7 +183,7 @@ def test_a_fault_while_a_run_is_opened_is_tried_again(
     with desk.start_workers(1) as cluster:
         failed: list[str] = []
 
-        def fail_once(_host: VisitHost, run: Run) -> str:
+        def fail_once(_host: VisitHost, run: Run, _code: str) -> str:
             if not failed:
                 failed.append(run.source.digest)
                 raise EngineError("the engine begins")
