@@ -54,7 +54,7 @@ class ClusterProcesses:
     def start_worker(self, module: str, *words: str, environment: Mapping[str, str] | None = None) -> Kmatrix:
         """Start a worker, and wait until it works for the scheduler."""
         process = self.start(module, *words, environment=environment or {})
-        await_line(process, "This machine works for")
+        assert "This machine works for" in read_line(process)
         return process
 
     def start(self, module: str, *words: str, environment: Mapping[str, str]) -> Kmatrix:
@@ -62,7 +62,7 @@ class ClusterProcesses:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *words],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
@@ -72,6 +72,18 @@ class ClusterProcesses:
         return process
 
 
+class MemoryMachines(ClusterProcesses):
+    """Workers whose engines are in memory."""
+
+    def start_machine(self, name: str, slow: float = 0.0) -> Kmatrix:
+        """Start a worker with a directory of its own. ``slow``: seconds that each build takes there."""
+        place = self.place / name
+        place.mkdir()
+        if slow:
+            (place / "slow").write_text(str(slow))
+        return self.start_worker("tests.fakes.cluster_worker", self.url, str(place), *self.files)
+
+
 @contextmanager
 def open_cluster(place: Path) -> Iterator[ClusterProcesses]:
     """Processes that are killed after the ``with`` block."""
@@ -79,10 +91,10 @@ def open_cluster(place: Path) -> Iterator[ClusterProcesses]:
         yield ClusterProcesses(place, stack)
 
 
-def await_line(process: Kmatrix, words: str) -> None:
-    """Wait for a line with these words, the next that a process prints."""
+def read_line(process: Kmatrix) -> str:
+    """The next line that a process prints."""
     assert process.stdout is not None
-    assert words in process.stdout.readline()
+    return process.stdout.readline()
 
 
 def wait_for(holds: Callable[[], object], what: str, seconds: float = _PATIENCE) -> None:

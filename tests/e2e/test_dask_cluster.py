@@ -1,11 +1,9 @@
 """Workers as processes, reached through a Dask scheduler on loopback; their engines are in memory."""
 
-import json
 import signal
 import socket
 import ssl
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,29 +15,16 @@ from matrix.cluster.addresses import parse_cluster_address
 from matrix.cluster.dask_client import DaskCluster
 from matrix.errors import MachineError
 from matrix.record.run_directory import load_run
-from tests.e2e.cluster_processes import ClusterProcesses
-from tests.e2e.places import Kmatrix
+from tests.e2e.cluster_processes import MemoryMachines
 from tests.unit.commands.cluster_desk import ClusterDesk
 from tests.unit.commands.run_desk import let_speak
 from tests.unit.commands.test_shards import NINE, TWO_TOOLCHAINS
 
 
-class Machines(ClusterProcesses):
-    """Workers whose engines are in memory."""
-
-    def start_machine(self, name: str, slow: float = 0.0) -> Kmatrix:
-        """Start a worker with a directory of its own. ``slow``: seconds that each build takes there."""
-        place = self.place / name
-        place.mkdir()
-        if slow:
-            (place / "slow").write_text(str(slow))
-        return self.start_worker("tests.fakes.cluster_worker", self.url, str(place), *self.files)
-
-
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
+def machines(tmp_path: Path) -> Iterator[MemoryMachines]:
     with ExitStack() as stack:
-        yield Machines(tmp_path, stack)
+        yield MemoryMachines(tmp_path, stack)
 
 
 @pytest.fixture
@@ -51,7 +36,7 @@ def desk(tmp_path: Path) -> ClusterDesk:
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
-def test_processes_make_the_run_of_one_machine(machines: Machines, desk: ClusterDesk) -> None:
+def test_processes_make_the_run_of_one_machine(machines: MemoryMachines, desk: ClusterDesk) -> None:
     machines.start_scheduler()
     for name in ("first", "second"):
         machines.start_machine(name)
@@ -66,7 +51,7 @@ def test_processes_make_the_run_of_one_machine(machines: Machines, desk: Cluster
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
-def test_a_worker_that_is_killed_loses_nothing(machines: Machines, desk: ClusterDesk) -> None:
+def test_a_worker_that_is_killed_loses_nothing(machines: MemoryMachines, desk: ClusterDesk) -> None:
     machines.start_scheduler()
     workers = [machines.start_machine(name, slow=0.5) for name in ("first", "second")]
 
@@ -79,12 +64,12 @@ def test_a_worker_that_is_killed_loses_nothing(machines: Machines, desk: Cluster
     assert workers[0].wait() == -signal.SIGKILL
     desk.run()
     assert there == desk.describe(desk.stored)
-    assert_recorded_once(desk.directory)
+    assert set(desk.count_results().values()) == {1}
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_run_ends_with_its_scheduler_and_goes_on_with_the_next(
-    machines: Machines, desk: ClusterDesk
+    machines: MemoryMachines, desk: ClusterDesk
 ) -> None:
     scheduler = machines.start_scheduler()
     worker = machines.start_machine("first", slow=0.5)
@@ -106,15 +91,8 @@ def test_a_run_ends_with_its_scheduler_and_goes_on_with_the_next(
     assert there == desk.describe(desk.stored)
 
 
-def assert_recorded_once(directory: Path) -> None:
-    """Each cell has one result in the journal."""
-    lines = [json.loads(line)["cell"] for line in (directory / "cells.jsonl").read_text().splitlines()]
-    finished = Counter(cell["id"] for cell in lines if cell["state"] != "not-run")
-    assert set(finished.values()) == {1}
-
-
 @pytest.fixture
-def certificates(machines: Machines) -> tuple[str, ...]:
+def certificates(machines: MemoryMachines) -> tuple[str, ...]:
     """A throw-away authority, and a certificate of it."""
     place = machines.place
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -128,7 +106,7 @@ def certificates(machines: Machines) -> tuple[str, ...]:
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_cluster_with_certificates_works_and_others_are_kept_out(
-    machines: Machines, desk: ClusterDesk, certificates: tuple[str, ...]
+    machines: MemoryMachines, desk: ClusterDesk, certificates: tuple[str, ...]
 ) -> None:
     machines.files = certificates
     machines.start_scheduler()
@@ -159,7 +137,7 @@ def is_let_in(port: int, ca: str) -> bool:
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
-def test_no_worker_is_missed_while_dask_looks_at_its_scheduler(machines: Machines) -> None:
+def test_no_worker_is_missed_while_dask_looks_at_its_scheduler(machines: MemoryMachines) -> None:
     machines.start_scheduler()
     machines.start_machine("first")
     with (

@@ -1,6 +1,7 @@
 """What a worker looks at before it begins, and what it tells of it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -120,8 +121,12 @@ def test_containers_are_guarded_while_it_works(
     engine: SizedEngine, begin: Callable[[SizedEngine], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded: list[str] = []
-    guard = worker.guard_containers
-    monkeypatch.setattr(worker, "guard_containers", lambda token: guarded.append(token) or guard(token))
+
+    def note_token(token: str) -> AbstractContextManager[None]:
+        guarded.append(token)
+        return nullcontext()
+
+    monkeypatch.setattr(worker, "guard_containers", note_token)
     begin(engine)
     (token,) = guarded
     assert len(token) == 8

@@ -9,6 +9,7 @@ import pytest
 
 from matrix.commands import worker_guard
 from matrix.commands.worker_guard import remove_containers
+from matrix.engine.protocol import LABEL
 from tests.e2e.places import ROOT
 from tests.fakes.engine import FakeEngine
 
@@ -21,7 +22,8 @@ class OwnedContainers(FakeEngine):
         self.owners = owners
         self.late = late or {}
 
-    def list_containers(self) -> dict[str, str]:
+    def list_containers(self, label: str = LABEL) -> dict[str, str]:
+        assert label == LABEL
         shown = dict(self.owners)
         self.owners |= self.late
         self.late = {}
