@@ -294,7 +294,7 @@ def list_source_changes(tree: SourceTree, recorded: SourceRecord) -> Iterator[st
 def list_patch_changes(now: Mapping[str, str], recorded: SourceRecord) -> Iterator[str]:
     """The patches, name → digest, that are not those on record, or are there on one side only."""
     was = {patch.name: patch.sha256 for patch in recorded.patches}
-    yield from (f"the patch {name}" for name in was | now if was.get(name) != now.get(name))
+    yield from (f"the patch {name}" for name in {**was, **now} if was.get(name) != now.get(name))
 
 
 def remove_containers(engine: Engine, owners: Set[str]) -> None:

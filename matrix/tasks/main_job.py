@@ -234,7 +234,11 @@ def patch(
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
     options = ReportOptions(
-        tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code, url=url
+        tester=result.tester,
+        allow_lost=result.allow_lost,
+        werror=result.runs[-1].run.asks_for_werror,
+        exit_code=result.exit_code,
+        url=url,
     )
     outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
