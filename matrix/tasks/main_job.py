@@ -14,6 +14,7 @@ from matrix.catalog.types import Profile
 from matrix.command_line import POSITIONAL, POSITIONAL_LIST, PROFILE_OPTIONS, define_task, read_command_line
 from matrix.commands import session
 from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, render_workflow, write_workflow
+from matrix.commands.cluster import create_cluster_environment, parse_given_cluster
 from matrix.commands.compare import parse_baseline_options
 from matrix.commands.merge import merge_shards, parse_merge_request
 from matrix.commands.patch import evaluate_patch
@@ -32,7 +33,6 @@ from matrix.commands.shards import (
 )
 from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
 from matrix.commands.watch_request import WatchRequest, hold_watch, parse_watch_request
-from matrix.commands.worker import create_cluster_environment, parse_given_cluster
 from matrix.error_report import format_message
 from matrix.exit_codes import ExitCode, choose_worse_code
 from matrix.findings.stored_run import StoredRun
