@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_a_worker_that_is_killed_at_any_moment_loses_nothing(machines: MemoryMac
         survivor.kill()
         victim = machines.start_machine(f"victim-{number}", SLOW)
         survivor = machines.start_machine(f"survivor-{number}", SLOW)
-        desk.strike_at(number * events // (WORKER_KILLS + 1), victim)
+        desk.strike_at(ceil(number * events / (WORKER_KILLS + 1)), victim)
         assert run_there(desk, machines) == expected, f"kill {number} of {WORKER_KILLS}"
         assert victim.wait(timeout=60) == -signal.SIGKILL
 
