@@ -309,11 +309,16 @@ def restore_unchanged(
 
 def list_source_changes(tree: SourceTree, recorded: SourceRecord) -> Iterator[str]:
     """What source and patches are now, where that is not what was built."""
-    was = {patch.name: patch.sha256 for patch in recorded.patches}
     now = {patch.name: patch.sha256 for patch in tree.patches}
-    yield from (f"the patch {name} has changed" for name in was | now if was.get(name) != now.get(name))
+    yield from (f"{patch} has changed" for patch in list_patch_changes(now, recorded))
     if tree.digest != recorded.digest:
         yield f"the source is sha256 {tree.digest[:12]}, and was {recorded.digest[:12]}"
+
+
+def list_patch_changes(now: Mapping[str, str], recorded: SourceRecord) -> Iterator[str]:
+    """The patches, name → digest, that are not those on record, or are there on one side only."""
+    was = {patch.name: patch.sha256 for patch in recorded.patches}
+    yield from (f"the patch {name}" for name in {**was, **now} if was.get(name) != now.get(name))
 
 
 def remove_containers(engine: Engine, owners: Set[str]) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -19,20 +18,7 @@ from matrix.record.events import CellFinished, RunStarted
 from matrix.record.run_directory import load_run
 from reports.summary import measure_wall_time
 from tests.unit.commands.resume_desk import ResumedDesk
-from tests.unit.commands.run_desk import (
-    ERROR,
-    VFIO,
-    always,
-    dying,
-    in_cell,
-    states,
-)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> ResumedDesk:
-    return ResumedDesk(tmp_path)
-
+from tests.unit.commands.run_desk import ERROR, VFIO, always, dying, in_cell, states
 
 # What is told of it
 

@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.patch_request import VerdictRequest
+from matrix.findings.stored_run import StoredRun
+from matrix.record.run_directory import load_run
+from matrix.record.states import State
+from matrix.verdict.comparison import compare_runs
+from tests.fakes.runs import a_cell, a_run
+from tests.fakes.sides import turned
 from tests.unit.tasks.command_line import ROOT, Said, kmatrix, refused
 
 
@@ -117,6 +124,82 @@ def test_a_cell_and_another_toolchain_do_not_go_together(stored: Path, capsys: S
     cell = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
     words = ("repro", "--run", stored.name, "--cell", cell, "--toolchain", "clang-19")
     assert f"{cell} was not built with clang-19" in refused(capsys, 1, *words)
+
+
+@pytest.mark.parametrize("allow_lost", [True, False])
+def test_a_verdict_is_told_with_the_allow_lost_that_it_was_asked_for_with(
+    tmp_path: Path, capsys: Said, *, allow_lost: bool
+) -> None:
+    before = a_run([a_cell(), a_cell("x86")])
+    after = turned(before, a_cell("x86", state=State.UNREACHABLE, reason="gone"))
+    place = tmp_path / "runs" / "fix"
+    for name, run in {"before": before, "after": after}.items():
+        (place / name).mkdir(parents=True)
+        (place / name / "run.json").write_text(run.model_dump_json(by_alias=True))
+    verdict = compare_runs(*(StoredRun.load(place / name) for name in ("before", "after")))
+    (place / "after" / "verdict.json").write_text(verdict.model_dump_json(by_alias=True))
+    request = VerdictRequest(
+        tool=before.tool,
+        profile={},
+        source=before.source,
+        images={},
+        files=(),
+        patches=(),
+        allow_lost=allow_lost,
+    )
+    (place / "request.json").write_text(request.model_dump_json(by_alias=True))
+    assert kmatrix("report", "--run", "fix", "--format", "junit") == 0
+    assert ("failure" in capsys.readouterr().out.replace("failures=", "")) is not allow_lost
+
+
+@pytest.fixture
+def held(tmp_path: Path, stored: Path) -> Path:
+    """A run with a baseline that lacks its finding, and a file of known findings that has it."""
+    run = load_run(stored)
+    passing = [
+        cell.model_copy(update={"state": State.PASS, "diagnostics": ()}) if cell.diagnostics else cell
+        for cell in run.cells
+    ]
+    before = run.model_copy(update={"id": "good", "cells": tuple(passing), "diagnostics": {}})
+    (stored.parent / "good").mkdir()
+    (stored.parent / "good" / "run.json").write_text(before.model_dump_json(by_alias=True))
+    keys = list(StoredRun.load(stored).findings.findings[0].own_keys)
+    known = tmp_path / "known.toml"
+    known.write_text(
+        f"[stub]\nkeys = {json.dumps(keys)}\nreason = 'r'\nlink = 'https://x.example'\nexpires = 2999-01-01\n"
+    )
+    record = run.model_copy(update={"baseline": str(stored.parent / "good"), "known": str(known)})
+    (stored / "run.json").write_text(record.model_dump_json(by_alias=True))
+    return stored
+
+
+def test_a_report_has_the_baseline_and_the_known_findings_of_its_run(held: Path, capsys: Said) -> None:
+    assert kmatrix("report", "--run", held.name) == 0
+    said = capsys.readouterr().out
+    assert "against the baseline good: nothing is new or lost" in said
+    assert "F1 is known: stub" in said
+    assert kmatrix("report", "--run", held.name, "--format", "junit") == 0
+    assert "known: stub; F1" in capsys.readouterr().out
+    assert kmatrix("report", "--run", held.name, "--format", "mail") == 0
+    assert "Since good:" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_report_says_which_of_these_it_cannot_have(held: Path, tmp_path: Path, capsys: Said) -> None:
+    shutil.rmtree(held.parent / "good")
+    (tmp_path / "known.toml").unlink()
+    assert kmatrix("report", "--run", held.name) == 0
+    told = capsys.readouterr()
+    assert "against the baseline" not in told.out
+    assert f"kmatrix: without its baseline {held.parent}/good: there is no run" in told.err
+    assert f"kmatrix: without its known findings in {tmp_path}/known.toml: " in told.err
+
+
+def test_another_baseline_takes_the_place_of_a_runs_own(held: Path, capsys: Said) -> None:
+    assert kmatrix("report", "--run", held.name, "--baseline", held.name) == 0
+    assert "against the baseline" in capsys.readouterr().out
+    (held.parent.parent / "known.toml").unlink()
+    assert kmatrix("report", "--run", held.name, "--format", "junit") == 0
+    assert 'type="broken"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["terminal", "html", "mail"])
