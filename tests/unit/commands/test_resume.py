@@ -279,7 +279,7 @@ def test_a_cell_whose_files_are_lost_has_no_result_until_it_is_built_again(
     desk: ResumedDesk, times: int, is_whole: bool
 ) -> None:
     """Also where that is stopped before it comes to the cell."""
-    directory = desk.run() and desk.directory if is_whole else desk.kill_after(5)
+    directory = _finish_run(desk) if is_whole else desk.kill_after(5)
     (directory / str(cell_of(load_run(directory), "MODULES=n,VFIO=y").log)).unlink()
     for _ in range(times):
         desk.on_event = _die_at_begin
@@ -289,6 +289,11 @@ def test_a_cell_whose_files_are_lost_has_no_result_until_it_is_built_again(
     again = cell_of(desk.resume(), "MODULES=n,VFIO=y")
     assert again.state is State.PASS
     assert (directory / str(again.log)).stat().st_size
+
+
+def _finish_run(desk: ResumedDesk) -> Path:
+    desk.run()
+    return desk.directory
 
 
 def _die_at_begin(event: object) -> None:
