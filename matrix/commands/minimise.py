@@ -52,9 +52,11 @@ class MinimisedConfig:
 class _Search:
     """The candidates, with their values in the failing .config, and what was found among them.
 
-    ``flips``: symbol → other values with which the error is gone, and last its own.
+    ``profile`` builds no more than shows the error. ``flips``: symbol → other values with which the error is
+    gone, and last its own.
     """
 
+    profile: Profile
     causes: tuple[Cause, ...]
     start: Config
     changes: dict[str, str]
@@ -129,7 +131,8 @@ class _Minimiser:
         cause = {name: changes[name] for name in causes[0].changes}
         around = [name for name in list_near_symbols(near, definitions) if name not in cause]
         flips = experiments.find_flips(cause, around, definitions)
-        return _Search(tuple(causes), neighbour, changes, flips, len(experiments.outcomes))
+        profile, count = experiments.probes.profile, len(experiments.outcomes)
+        return _Search(profile, tuple(causes), neighbour, changes, flips, count)
 
     def _choose_finding(self, failing: ProbeResult) -> Finding:
         name, wanted = self.request.config.path.name, self.request.message
@@ -201,7 +204,7 @@ def _build_proving_profile(request: MinimiseRequest, found: _Search) -> Profile:
     others = {name for cause in found.causes for name in cause.changes} - axes.keys()
     update = {
         "base": (request.neighbour,),
-        "bases": {name: base for name, base in request.profile.bases.items() if name != GIVEN_BASE},
+        "bases": {name: base for name, base in found.profile.bases.items() if name != GIVEN_BASE},
         "symbols": axes,
         "fixed": {name: found.changes[name] for name in sorted(others)},
         # A knob of the catalog's would set other symbols under such a name.
@@ -211,7 +214,7 @@ def _build_proving_profile(request: MinimiseRequest, found: _Search) -> Profile:
         },
         "select": tuple(dict.fromkeys(_list_points(found, axes))),
     }
-    return request.profile.model_copy(update=update)
+    return found.profile.model_copy(update=update)
 
 
 def _list_axes(found: _Search) -> dict[str, tuple[str, ...]]:
