@@ -117,6 +117,16 @@ def list_temporary_files(directory: Path, name: str = "*") -> list[Path]:
     return [path for path in directory.glob(f".{name}.*") if _TEMPORARY_NAME.fullmatch(path.name)]
 
 
+def remove_durably(path: Path) -> None:
+    """Remove a file, so that a crash of the machine does not bring it back; a missing one is no error.
+
+    MachineError where it cannot be removed.
+    """
+    with translate_write_errors(path), suppress(FileNotFoundError):
+        path.unlink()
+        sync_directory(path.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Bring the names in a directory to the disk: without, a crash of the machine may undo a rename or take a
     new file along. OSError where the disk fails or is full."""

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from matrix.findings.stored_run import StoredRun
 from matrix.fs import write_atomically
+from matrix.verdict.baseline import NO_KNOWN_ISSUES
 from matrix.verdict.verdict_model import Mailbox, Verdict
 from reports.baseline_view import BaselineView
 from reports.ci_formats import CI_FORMATS
@@ -15,6 +16,7 @@ from reports.mail_run import render_run_mail
 from reports.mail_verdict import format_tested_by, render_step_mails, render_verdict_mail
 from reports.pages import render_html, render_markdown, render_verdict_html, render_verdict_markdown
 from reports.report_format import NO_OPTIONS, ReportFormat, ReportOptions, create_plain_format
+from reports.task_output import show_regression
 from reports.terminal import render_text, render_verdict_text, show_run_summary, show_verdict
 
 __all__ = [
@@ -89,6 +91,8 @@ def show_run(stored: StoredRun, name: str, console: Console, options: ReportOpti
     """Show a run in one format: in a terminal with colours, in any other as its file would have it."""
     if name == DEFAULT_FORMAT:
         show_run_summary(stored, console)
+        if options.regression is not None or options.known_issues is not NO_KNOWN_ISSUES:
+            show_regression(options.regression, options.known_issues, console)
     else:
         console.file.write(find_format(name).render_run(stored, options))
 

@@ -1,10 +1,11 @@
 """What a cell is to a CI: passed, failed, skipped, or not tried. One judgement for every format of that kind.
 
-A run by itself fails where the tree was refused. Against a baseline, and in a verdict, only what is new or
-lost is a failure, as it is for the exit code: what failed before is skipped, and says so.
+A run by itself fails where the tree was refused, with `--werror` also where it was warned about. Against a
+baseline, and in a verdict, only what is new or lost is a failure, as it is for the exit code: what failed
+before is skipped, and says so.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,13 +82,17 @@ def format_code_name(code: ExitCode) -> str:
 
 
 def _judge_state(stored: StoredRun, cell: Cell, known_issues: KnownIssues) -> CellJudgement:
-    kind = _KINDS[cell.state.row.kind]
-    if (
-        kind is JudgementKind.FAILED
-        and excuse_state(cell.state, cell.id, stored, known_issues) is not cell.state
-    ):
+    failing = {State.FAIL, State.WARN} if stored.run.asks_for_werror else {State.FAIL}
+    left = excuse_state(cell.state, cell.id, stored, known_issues)
+    if cell.state not in failing:
+        kind = _KINDS[cell.state.row.kind]
+        return CellJudgement(kind, str(cell.state), _explain_state(stored, cell, kind))
+    if left not in failing:
         return CellJudgement(JudgementKind.SKIPPED, "known", _format_known(stored, cell, known_issues))
-    return CellJudgement(kind, str(cell.state), _explain_state(stored, cell, kind))
+    if left is State.WARN:
+        findings = [each for each in _list_findings(stored, cell) if each.id not in known_issues.excused_by]
+        return CellJudgement(JudgementKind.FAILED, str(left), _format_findings(findings, "warning"))
+    return CellJudgement(JudgementKind.FAILED, str(cell.state), _explain_failure(stored, cell))
 
 
 def _explain_state(stored: StoredRun, cell: Cell, kind: JudgementKind) -> str:
@@ -95,23 +100,36 @@ def _explain_state(stored: StoredRun, cell: Cell, kind: JudgementKind) -> str:
         return ""
     if kind is not JudgementKind.FAILED:
         return cell.reason or cell.state.row.reason
-    errors = _list_errors(stored, cell)
-    if not errors:
-        return format_unknown_failure(cell)
-    more = f" (and {format_count(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
-    return f"{errors[0].id} {errors[0].title}{more}"
+    return _explain_failure(stored, cell)
+
+
+def _explain_failure(stored: StoredRun, cell: Cell) -> str:
+    """What was refused in a cell, or warned about in one that was built."""
+    if cell.state is State.WARN:
+        return _format_findings(_list_findings(stored, cell), "warning") or cell.state.row.meaning
+    return _format_findings(_list_errors(stored, cell), "error") or format_unknown_failure(cell)
+
+
+def _format_findings(findings: Sequence[Finding], noun: str) -> str:
+    """The first, and how many more there are; empty of none."""
+    more = f" (and {format_count(len(findings) - 1, f'more {noun}')})" if len(findings) > 1 else ""
+    return f"{findings[0].id} {findings[0].title}{more}" if findings else ""
+
+
+def _list_findings(stored: StoredRun, cell: Cell) -> list[Finding]:
+    return [stored.findings_by_id[name] for name in stored.findings_by_cell.get(cell.id, {})]
 
 
 def _list_errors(stored: StoredRun, cell: Cell) -> list[Finding]:
     """The findings that are errors in this cell."""
-    names = stored.findings_by_cell.get(cell.id, {})
-    return [stored.findings_by_id[name] for name in names if stored.is_error(cell.id, name)]
+    return [each for each in _list_findings(stored, cell) if stored.is_error(cell.id, each.id)]
 
 
 def _format_known(stored: StoredRun, cell: Cell, known_issues: KnownIssues) -> str:
     excused = known_issues.excused_by
-    rows = dict.fromkeys(excused[each.id] for each in _list_errors(stored, cell) if each.id in excused)
-    return f"known: {', '.join(rows)}; {_explain_state(stored, cell, JudgementKind.FAILED)}"
+    findings = _list_findings(stored, cell) if cell.state is State.WARN else _list_errors(stored, cell)
+    rows = dict.fromkeys(excused[each.id] for each in findings if each.id in excused)
+    return f"known: {', '.join(rows)}; {_explain_failure(stored, cell)}"
 
 
 def _judge_regression(
@@ -120,7 +138,8 @@ def _judge_regression(
     failed = _label_changes(
         regression.broken_cells,
         regression.lost_cells,
-        [row for row in regression.new_findings if row.new_error or is_added_cell_error(row)],
+        regression.new_findings,
+        werror=stored.run.asks_for_werror,
     )
     undecided = {cell.id: cell.why or "" for cell in regression.undecided_cells}
     changes = _JudgedChanges(failed, undecided, _list_uncompared_cells(regression.verdict), known_issues)
@@ -128,7 +147,7 @@ def _judge_regression(
 
 
 def judge_verdict_cells(
-    verdict: Verdict, after: StoredRun, *, allow_lost: bool = False
+    verdict: Verdict, after: StoredRun, *, allow_lost: bool = False, werror: bool = False
 ) -> dict[str, CellJudgement]:
     """The same of the cells of a verdict's after-run."""
     both = [cell for cell in verdict.cells if cell.is_in_both_plans]
@@ -136,7 +155,8 @@ def judge_verdict_cells(
     failed = _label_changes(
         [cell for cell in verdict.cells if is_broken_cell(cell)],
         lost,
-        [row for row in verdict.findings if row.new_error or is_added_cell_error(row)],
+        verdict.findings,
+        werror=werror,
     )
     hidden = dict.fromkeys((name for row in verdict.findings for name in row.unknown_in), "")
     undecided = hidden | {cell.id: cell.why or "" for cell in both if cell.transition is Transition.UNKNOWN}
@@ -153,11 +173,18 @@ def _list_uncompared_cells(verdict: Verdict) -> frozenset[str]:
 
 
 def _label_changes(
-    broken: Collection[CellChange], lost: Collection[CellChange], new_errors: Collection[FindingChange]
+    broken: Collection[CellChange],
+    lost: Collection[CellChange],
+    findings: Collection[FindingChange],
+    *,
+    werror: bool,
 ) -> dict[str, str]:
-    """Cells that fail a comparison → what became of them."""
-    fresh = (name for row in new_errors for name in row.new_in or (row.after.cells if row.after else ()))
-    labels = dict.fromkeys(fresh, "new error")
+    """Cells that fail a comparison → what became of them. With ``werror`` new warnings are failures."""
+    warnings = (name for row in findings for name in row.new_in) if werror else ()
+    errors = [row for row in findings if row.new_error or is_added_cell_error(row)]
+    labels = dict.fromkeys(warnings, "new warning")
+    fresh = (name for row in errors for name in row.new_in or (row.after.cells if row.after else ()))
+    labels |= dict.fromkeys(fresh, "new error")
     labels |= {cell.id: "lost" for cell in lost}
     return labels | {cell.id: "broken" if cell.before else "new failure" for cell in broken}
 
@@ -177,7 +204,8 @@ def _judge_change(stored: StoredRun, cell: Cell, changes: _JudgedChanges) -> Cel
     kind = _KINDS[cell.state.row.kind]
     why = _explain_state(stored, cell, kind)
     if label := changes.failed.get(cell.id):
-        return CellJudgement(JudgementKind.FAILED, label, why or cell.state.row.meaning)
+        told = _explain_failure(stored, cell) if cell.state is State.WARN else why
+        return CellJudgement(JudgementKind.FAILED, label, told or cell.state.row.meaning)
     if cell.id in changes.undecided:
         told = changes.undecided[cell.id] or why or "not known what became of it"
         return CellJudgement(JudgementKind.ERROR, "unknown", told)

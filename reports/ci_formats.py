@@ -27,7 +27,7 @@ def _judge_run(stored: StoredRun, options: ReportOptions) -> dict[str, CellJudge
 
 
 def _judge_verdict(verdict: Verdict, after: StoredRun, options: ReportOptions) -> dict[str, CellJudgement]:
-    return judge_verdict_cells(verdict, after, allow_lost=options.allow_lost)
+    return judge_verdict_cells(verdict, after, allow_lost=options.allow_lost, werror=options.werror)
 
 
 def _render_junit(stored: StoredRun, options: ReportOptions) -> str:

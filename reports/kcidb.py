@@ -13,11 +13,12 @@ from matrix.verdict.finding_outcome import FindingOutcome, classify_outcome
 from matrix.verdict.verdict_model import FindingChange, FindingStatus, Verdict
 from reports.kcidb_builds import BuildLister
 from reports.kcidb_issues import (
+    BuildsWithoutIssue,
     Incident,
+    IncidentChoice,
     Issue,
     build_incidents,
     build_issues,
-    choose_incidents,
     list_issues,
 )
 from reports.kcidb_objects import KcidbObject, KcidbOrigin, choose_issue_version
@@ -30,13 +31,15 @@ def render_run_kcidb(stored: StoredRun, origin: KcidbOrigin) -> str:
     findings = stored.findings.findings
     issues = list_issues(findings, choose_issue_version(stored.run))
     side = SubmittedRun(BuildLister(stored, origin), _name_issues(findings, issues))
-    incidents, left_out = choose_incidents(side.list_present(), side.list_absent())
+    choice = IncidentChoice()
+    choice.add_all(side.list_present())
+    choice.add_absences(side.list_absent())
     return _format_submission(
         origin,
-        checkouts=[side.lister.build_checkout(left_out=left_out)],
+        checkouts=[side.lister.build_checkout(left_out=choice.left_out)],
         builds=side.lister.list_builds(),
         issues=issues,
-        incidents=incidents,
+        incidents=choice.chosen,
     )
 
 
@@ -48,19 +51,19 @@ def render_verdict_kcidb(verdict: Verdict, before: StoredRun, after: StoredRun, 
     """
     comparison = SubmittedVerdict.from_verdict(verdict, before, after, origin)
     sides = (comparison.before, comparison.after)
-    incidents, left_out = choose_incidents(
-        chain.from_iterable(side.list_present() for side in reversed(sides)),
-        chain(comparison.list_changed(), *(side.list_absent() for side in reversed(sides))),
-    )
+    choice = IncidentChoice()
+    choice.add_all(chain.from_iterable(side.list_present() for side in reversed(sides)))
+    choice.add_all(comparison.list_changed())
+    choice.add_absences(chain.from_iterable(side.list_absent() for side in reversed(sides)))
     return _format_submission(
         origin,
         checkouts=[
             comparison.before.lister.build_checkout(),
-            comparison.after.lister.build_checkout(_find_message_id(verdict), left_out),
+            comparison.after.lister.build_checkout(_find_message_id(verdict), choice.left_out),
         ],
         builds=[build for side in sides for build in side.lister.list_builds()],
         issues=[*comparison.after.issues.values(), *comparison.before.issues.values()],
-        incidents=incidents,
+        incidents=choice.chosen,
     )
 
 
@@ -118,11 +121,11 @@ class SubmittedRun:
             for cell in finding.cells:
                 yield Incident(self.issues[finding.id], self.build_ids[cell], is_present=True)
 
-    def list_absent(self) -> Iterator[Incident]:
+    def list_absent(self) -> Iterator[BuildsWithoutIssue]:
         """Where they were looked for, and are not. Of what is not known nothing is said."""
+        cells_by_build = {build: cell for cell, build in self.build_ids.items()}
         for finding, cells in self.lister.stored.iterate_absences():
-            for cell in cells:
-                yield Incident(self.issues[finding], self.build_ids[cell], is_present=False)
+            yield BuildsWithoutIssue(self.issues[finding], cells, self.build_ids, cells_by_build)
 
 
 @dataclass(frozen=True)

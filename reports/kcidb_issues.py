@@ -1,9 +1,8 @@
 """Findings as KCIDB has them: an issue for each, incidents where it is, and where it is known not to be."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from matrix.findings.finding import Finding
 from reports.finding_text import format_condition, format_severity
@@ -89,20 +88,54 @@ def _build_issue(issue: Issue, origin: KcidbOrigin) -> KcidbObject:
     )
 
 
-def choose_incidents(present: Iterable[Incident], absent: Iterable[Incident]) -> tuple[list[Incident], int]:
-    """At most as many as one submission has, those that are there first; and how many are left out.
+@dataclass(frozen=True)
+class BuildsWithoutIssue:
+    """An issue, and all cells of a run that are known not to have it. ``build_ids``: cell's id → its build's,
+    and ``cells_by_build`` the other way."""
+
+    issue: Issue
+    cells: Collection[str]
+    build_ids: Mapping[str, str]
+    cells_by_build: Mapping[str, str]
+
+    def list_incidents(self) -> Iterator[Incident]:
+        return (Incident(self.issue, self.build_ids[cell], is_present=False) for cell in self.cells)
+
+    def count_others(self, builds: Iterable[str]) -> int:
+        """How many of its builds are none of these."""
+        return len(self.cells) - sum(self.cells_by_build.get(build) in self.cells for build in builds)
+
+
+@dataclass
+class IncidentChoice:
+    """At most as many incidents as one submission has, those that are added first; ``left_out`` counts the
+    others.
 
     An issue that is there in a build is not absent from it as well: two findings may have one id.
     """
-    chosen: dict[tuple[str, str], Incident] = {}
-    left_out = 0
-    for incident in chain(present, absent):
-        place = (incident.issue.key, incident.build)
-        if place not in chosen and len(chosen) >= KCIDB_INCIDENTS:
-            left_out += 1
-        else:
-            chosen.setdefault(place, incident)
-    return list(chosen.values()), left_out
+
+    left_out: int = 0
+    chosen: list[Incident] = field(default_factory=list)
+    _builds: dict[str, set[str]] = field(default_factory=dict)
+
+    def add_all(self, incidents: Iterable[Incident]) -> None:
+        for incident in incidents:
+            builds = self._builds.setdefault(incident.issue.key, set())
+            if incident.build in builds:
+                continue
+            if len(self.chosen) >= KCIDB_INCIDENTS:
+                self.left_out += 1
+                continue
+            builds.add(incident.build)
+            self.chosen.append(incident)
+
+    def add_absences(self, absences: Iterable[BuildsWithoutIssue]) -> None:
+        """Once there is no room for more they are only counted: they are as many as findings times cells."""
+        for each in absences:
+            if len(self.chosen) < KCIDB_INCIDENTS:
+                self.add_all(each.list_incidents())
+            else:
+                self.left_out += each.count_others(self._builds.get(each.issue.key, ()))
 
 
 def build_incidents(incidents: Iterable[Incident], origin: KcidbOrigin) -> Iterator[KcidbObject]:

@@ -43,6 +43,8 @@ ORIGIN_RUNS = 2
 WARNING_FLAGS = 8
 SHARDS = 16
 """Shards of a merged run, each with its time."""
+WORKERS = 8
+"""Workers that built for a run, and as many that were given nothing more."""
 REGRESSIONS = 10
 """Findings, and cells, that are new or lost since a baseline."""
 

@@ -302,6 +302,23 @@ def _format_merged_shard(merged: MergedShard) -> str:
     return f"{merged.shard.name} {merged.id}: {format_count(merged.cells, 'request')}, {end}"
 
 
+def _format_workers(run: Run) -> dict[str, tuple[str, ...]]:
+    """Which other machines built for a run: those first that were given nothing more, and why."""
+    built = Counter(cell.worker for cell in run.cells if cell.worker)
+    unused = [
+        f"{address}: {format_count(built.pop(address, 0), 'cell')}, and nothing more: {reason}"
+        for address, reason in run.unused_workers.items()
+    ]
+    used = [f"{address}: {format_count(count, 'cell')}" for address, count in built.most_common()]
+    lines = (*_cut_list(unused, "more that were left out"), *_cut_list(used, "more"))
+    return {"workers": lines} if lines else {}
+
+
+def _cut_list(lines: Sequence[str], rest: str) -> list[str]:
+    left = len(lines) - limits.WORKERS
+    return [*lines[: limits.WORKERS], *([f"and {left} {rest}"] if left > 0 else [])]
+
+
 def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
     """What decides about a run, by name: its source, its toolchains; where and how long it ran, where that is
     known."""
@@ -319,6 +336,7 @@ def collect_run_facts(run: Run) -> dict[str, tuple[str, ...]]:
     return {
         **made,
         "machine": format_hosts(run),
+        **_format_workers(run),
         "time": (time,),
         **{name: (text,) for name, text in known.items() if text},
     }

@@ -16,7 +16,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from matrix.cluster.lane_queue import COLD_START, LaneQueue, Unit
+from matrix.cluster.lane_queue import LaneQueue
+from matrix.cluster.queued_lane import COLD_START, Unit
 
 _USUAL_SECONDS = 10.0
 _LANE_SPREAD, _CELL_SPREAD = 0.6, 0.5

@@ -25,6 +25,8 @@ HOST_METRIC = "kmatrix"
 _CONNECT_SECONDS = 20
 _RESULT_SECONDS = 30
 """So often it is asked whether a worker is there whose answer is on its way: nobody says that it was lost."""
+_ANSWER_SECONDS = 60
+"""What the scheduler may take to list its workers."""
 _CLOSE_SECONDS = 5
 
 
@@ -90,6 +92,7 @@ class DaskCluster:
         self.answers: queue.SimpleQueue[tuple[str, Answer]] = queue.SimpleQueue()
         self._address = address
         self._futures: dict[str, Future[Any]] = {}
+        self._known: Mapping[str, Mapping[str, Any]] = {}
         try:
             self._client: Client = Client(
                 address.text,
@@ -111,16 +114,30 @@ class DaskCluster:
         self._client.close(timeout=_CLOSE_SECONDS)
 
     def _describe_workers(self) -> Mapping[str, Mapping[str, Any]]:
-        """Address → what the scheduler knows of a worker. MachineError where it does not answer."""
+        """Address → what the scheduler knows of a worker. MachineError where it does not answer.
+
+        While the client connects anew, the workers are those that were there last.
+        """
         try:
-            found: Mapping[str, Mapping[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError, RuntimeError, KeyError) as error:
-            # A client that has given up its scheduler has an empty answer for everything.
+            self._known = self._client.sync(self._ask_for_workers, callback_timeout=_ANSWER_SECONDS)
+        except (TimeoutError, RuntimeError) as error:
             raise MachineError(
                 f"the scheduler of {self._address.text} does not answer: {error}",
                 "start it again; ./inv run --resume goes on",
             ) from error
-        return found
+        except OSError:
+            pass  # Dask's own limit for connecting ends this: the client is closed then.
+        return self._known
+
+    async def _ask_for_workers(self) -> Mapping[str, Mapping[str, Any]]:
+        # Not `Client.scheduler_info`: what it returns has no workers in it where Dask's own regular look at
+        # the scheduler ended a moment ago.
+        scheduler = self._client.scheduler
+        if scheduler is None:
+            raise RuntimeError("the connection was lost")
+        identity = await scheduler.identity(n_workers=-1)
+        workers: Mapping[str, Mapping[str, Any]] = identity["workers"]
+        return workers
 
     def list_states(self) -> list[WorkerState]:
         """The workers, by address, and what each is at."""

@@ -9,81 +9,37 @@ takes in a directory that begins empty.
 import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-COLD_START = 3.0
-"""What a lane takes on a machine that has not been in it, in usual cells of it: as shards are split."""
+from matrix.cluster.queued_lane import Pace, QueuedLane, Unit
+from matrix.cluster.tail_ranking import TailRanking
+
 MAX_FAILURES = 3
 """A worker that failed so many times in a row is given nothing more."""
 MAX_LOSSES = 3
 """A unit with which so many workers were lost is given to none again: it may be what ends them."""
 
 
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """Cells that one visit is for: those of one configuration, or, to be resolved, all of a lane.
-
-    ``ids`` are of its cells. ``seconds`` is what it may take, where that is known. ``tried``: the workers
-    that could not, and are not given it again. ``losses``: so many workers were lost while they had it.
-    """
-
-    lane: str
-    ids: tuple[str, ...]
-    seconds: float | None = None
-    resolves: bool = False
-    tried: frozenset[str] = frozenset()
-    losses: int = 0
-
-
-@dataclass
-class _Pace:
-    """What units took so far."""
-
-    seconds: float = 0.0
-    units: int = 0
-
-    def add(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.units += 1
-
-    @property
-    def average(self) -> float | None:
-        return self.seconds / self.units if self.units else None
-
-
-@dataclass(eq=False)
-class _Lane:
-    name: str
-    weight: float
-    units: deque[Unit]
-    owner: str | None = None
-    visitors: set[str] = field(default_factory=set)
-    warm: set[str] = field(default_factory=set)
-    pace: _Pace = field(default_factory=_Pace)
-
-    @property
-    def is_done(self) -> bool:
-        return not self.units and not self.visitors
-
-
 class LaneQueue:
     """The units of all lanes, and which worker has which. One thread uses it."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, _Lane] = {}
-        self._open: dict[str, _Lane] = {}
-        self._unowned: list[tuple[float, int, _Lane]] = []
-        self._owned: dict[str, list[_Lane]] = {}
+        self._lanes: dict[str, QueuedLane] = {}
+        self._open: dict[str, QueuedLane] = {}
+        self._unowned: list[tuple[float, int, QueuedLane]] = []
+        self._owned: dict[str, list[QueuedLane]] = {}
         self._at_work: dict[Unit, str] = {}
         self._retries: list[Unit] = []
         self._failures: dict[str, int] = {}
-        self._pace = _Pace()
+        self._pace = Pace()
+        self._tails = TailRanking(self._pace)
         self._count = 0
 
     def add_lane(self, name: str, units: Iterable[Unit], weight: float = 1.0) -> None:
         """Put a lane into the queue. ``weight``: what its cells take against those of others."""
-        lane = _Lane(name, weight, deque(units))
+        lane = QueuedLane(name, weight, deque(units))
         self._lanes[name] = self._open[name] = lane
+        self._tails.note_change(lane)
         self._disown(lane)
 
     def add_units(self, name: str, units: Iterable[Unit]) -> None:
@@ -91,6 +47,7 @@ class LaneQueue:
         lane = self._lanes[name]
         lane.units.extend(units)
         self._open[name] = lane
+        self._tails.note_change(lane)
         if lane.owner is None:
             self._disown(lane)
 
@@ -115,6 +72,7 @@ class LaneQueue:
         if unit is not None:
             lane = self._lanes[unit.lane]
             lane.visitors.add(worker)
+            self._tails.note_change(lane)
             self._at_work[unit] = worker
         return unit
 
@@ -136,7 +94,7 @@ class LaneQueue:
             owned.append(lane)
         return lane.units.popleft()
 
-    def _find_unowned(self, worker: str) -> _Lane | None:
+    def _find_unowned(self, worker: str) -> QueuedLane | None:
         """The longest lane that nobody owns, and that this worker is not in already."""
         skipped = []
         found = None
@@ -155,34 +113,14 @@ class LaneQueue:
 
     def _take_tail(self, worker: str) -> Unit | None:
         """The last unit of the lane whose owner would be busiest with what waits there, if it is worth it."""
-        best, gain = None, 0.0
-        for lane in self._open.values():
-            if not lane.units or worker in lane.visitors or lane.units[-1].resolves:
-                continue
-            without = self._estimate_lane(lane) / max(1, len(lane.visitors))
-            saved = without - self._estimate_visit(lane, worker)
-            if saved > gain:
-                best, gain = lane, saved
+        best = self._tails.find_best(worker)
         return best.units.pop() if best else None
-
-    def _estimate_visit(self, lane: _Lane, worker: str) -> float:
-        start = 0.0 if worker in lane.warm else COLD_START * self._estimate_usual(lane)
-        return start + self._estimate_unit(lane, lane.units[-1])
-
-    def _estimate_lane(self, lane: _Lane) -> float:
-        return sum(self._estimate_unit(lane, unit) for unit in lane.units)
-
-    def _estimate_unit(self, lane: _Lane, unit: Unit) -> float:
-        return self._estimate_usual(lane) if unit.seconds is None else unit.seconds
-
-    def _estimate_usual(self, lane: _Lane) -> float:
-        return lane.pace.average or (self._pace.average or 1.0) * lane.weight
 
     def finish(self, unit: Unit, seconds: float) -> None:
         """Note that a unit was done, in so many seconds."""
         worker = self._leave(unit)
         lane = self._lanes[unit.lane]
-        lane.warm.add(worker)
+        self._tails.note_warm(worker, lane)
         self._failures.pop(worker, None)
         if not unit.resolves:
             lane.pace.add(seconds)
@@ -191,10 +129,12 @@ class LaneQueue:
 
     def _leave(self, unit: Unit) -> str:
         worker = self._at_work.pop(unit)
-        self._lanes[unit.lane].visitors.discard(worker)
+        lane = self._lanes[unit.lane]
+        lane.visitors.discard(worker)
+        self._tails.note_change(lane)
         return worker
 
-    def _close_done(self, lane: _Lane) -> None:
+    def _close_done(self, lane: QueuedLane) -> None:
         if lane.is_done:
             self._open.pop(lane.name, None)
             if lane.owner is not None:
@@ -238,6 +178,7 @@ class LaneQueue:
         for unit in self.list_at_work(worker):
             self._leave(unit)
         self._disown_all(worker)
+        self._tails.forget_worker(worker)
         for unit in lost:
             lane = self._lanes[unit.lane]
             if unit.losses < MAX_LOSSES:
@@ -251,12 +192,11 @@ class LaneQueue:
         for lane in self._owned.pop(worker, []):
             self._disown(lane)
 
-    def _disown(self, lane: _Lane) -> None:
+    def _disown(self, lane: QueuedLane) -> None:
         lane.owner = None
         if lane.units:
-            size = sum(len(unit.ids) for unit in lane.units) * lane.weight
             self._count += 1
-            heapq.heappush(self._unowned, (-size, self._count, lane))
+            heapq.heappush(self._unowned, (-lane.size, self._count, lane))
 
     def take_stranded(self, workers: Set[str]) -> list[Unit]:
         """Take out those of the units to be tried again that none of the ``workers`` is left for."""

@@ -83,8 +83,9 @@ class WorkerState:
 class WorkerHost(Protocol):
     """What a worker does. Orders come in several threads at once. ``ticket`` is a name of the order's own."""
 
-    def open_run(self, ticket: str, name: str, record: bytes) -> Opened:
-        """Prepare to build for a run: ``record`` is its ``run.json``, ``name`` its unique name."""
+    def open_run(self, ticket: str, name: str, record: bytes, code: str) -> Opened:
+        """Prepare to build for a run: ``record`` is its ``run.json``, ``name`` its unique name, ``code`` the
+        digest of the kmatrix that has it."""
 
     def receive_tree(
         self, ticket: str, name: str, digest: str, part: int, content: bytes, is_last: bool

@@ -28,7 +28,7 @@ _MAKEFILES = ("Makefile", "Kbuild")
 
 
 @dataclass(frozen=True)
-class Problem:
+class SoughtProblem:
     """A finding that is looked for in other configurations, and the cell that shows it."""
 
     finding: Finding
@@ -67,12 +67,12 @@ class Problem:
         return tuple(found)
 
 
-def _read_texts(tree: ForeignDirectory, names: Iterable[str]) -> str:
+def _read_texts(files: ForeignDirectory, names: Iterable[str]) -> str:
     texts = []
     for name in dict.fromkeys(names):
         # Of a file that cannot be read nothing is near: only the order is worse.
         with suppress(ForeignFileError):
-            texts.append(tree.read_text(name) or "")
+            texts.append(files.read_text(name) or "")
     return "\n".join(texts)
 
 
@@ -81,7 +81,7 @@ class CauseExperiments:
     """Tries changes of the .config ``start``, at most ``budget`` times; ``outcomes`` are those so far."""
 
     probes: ConfigProbes
-    problem: Problem
+    problem: SoughtProblem
     start: Path
     budget: int
     emit: EventSink

@@ -11,7 +11,8 @@ from time import monotonic
 
 from matrix.builder.lanes import weigh_template
 from matrix.builder.run_context import RunContext
-from matrix.cluster.lane_queue import MAX_LOSSES, LaneQueue, Unit
+from matrix.cluster.lane_queue import MAX_FAILURES, MAX_LOSSES, LaneQueue
+from matrix.cluster.queued_lane import Unit
 from matrix.cluster.visits import (
     Answer,
     Cluster,
@@ -22,8 +23,10 @@ from matrix.cluster.visits import (
     VisitOrder,
     VisitResult,
 )
+from matrix.code_digest import compute_program_digest
 from matrix.commands.visit_results import VisitReader
 from matrix.record.events import LaneFinished, ProgressNote
+from matrix.record.run_model import Cell
 from matrix.record.states import State
 from matrix.shards.lane_split import PlannedCell
 from matrix.source.transport import pack_tree
@@ -183,13 +186,14 @@ class ClusterRun:
         self._context.emit(ProgressNote(text))
 
     def _open_run(self, worker: _Worker) -> None:
-        self._order(worker, None, "open_run", self._name, self._record)
+        self._order(worker, None, "open_run", self._name, self._record, compute_program_digest())
 
     @cached_property
     def _record(self) -> bytes:
         """The run without its cells, for workers."""
         run = self._context.journal.snapshot_run()
         bare = run.model_copy(update={"cells": (), "diagnostics": {}, "pauses": (), "shard": None})
+        bare = bare.model_copy(update={"unused_workers": {}})
         return bare.model_dump_json(by_alias=True).encode()
 
     def _order(self, worker: _Worker, unit: Unit | None, method: str, *arguments: object) -> None:
@@ -252,6 +256,7 @@ class ClusterRun:
                 worker.sent, worker.wakes = 0, monotonic() + _OPENING_PAUSE
             case Opened(refusal=reason) | VisitFault(reason=reason):
                 worker.refusal = reason
+                self._context.journal.record_unused_worker(worker.address, reason)
                 self._emit_note(f"The worker {worker.address} is left out: {reason}")
             case Ending():
                 self._leave_ending(worker)
@@ -286,7 +291,7 @@ class ClusterRun:
             case VisitFault(is_bug=True):
                 raise RuntimeError(f"kmatrix failed on the worker {worker.address}: {answer.reason}")
             case VisitFault():
-                if not self._fail(unit, worker.address, unit.ids):
+                if not self._fail(unit, worker.address, unit.ids, answer.reason):
                     self._give_up(unit, f"on {worker.address}: {answer.reason}")
             case NotOpen():
                 self._queue.give_back(unit)
@@ -300,7 +305,7 @@ class ClusterRun:
 
     def _take_result(self, unit: Unit, order: _Order, result: VisitResult) -> None:
         """Record the cells of a visit, but for those that a fault ended and that another worker can try."""
-        visit = self._reader.read(result, unit.ids, order.elapsed)
+        visit = self._reader.read(result, unit.ids, order.elapsed, order.worker)
         faulty = tuple(cell.id for cell in visit.cells if cell.state is State.INFRA)
         for cell in visit.cells:
             if cell.state is not State.INFRA:
@@ -309,16 +314,20 @@ class ClusterRun:
             self._queue.add_units(unit.lane, _split_order(unit.lane, visit.order))
         if not faulty:
             self._queue.finish(unit, monotonic() - order.began)
-        elif not self._fail(unit, order.worker, faulty):
+        elif not self._fail(unit, order.worker, faulty, _find_reason(visit.cells)):
             for cell in visit.cells:
                 if cell.id in faulty:
                     self._reader.record(visit, cell)
 
-    def _fail(self, unit: Unit, worker: str, ids: Sequence[str]) -> bool:
+    def _fail(self, unit: Unit, worker: str, ids: Sequence[str], reason: str) -> bool:
+        """Give a worker's unit to another, if one can try it, and leave alone a worker that fails often."""
         can_try = self._queue.fail(unit, self._ready, ids)
         if self._queue.is_left_alone(worker) and worker not in self._named:
             self._named.add(worker)
-            self._emit_note(f"The worker {worker} fails too often: it is given nothing more.")
+            self._context.journal.record_unused_worker(
+                worker, f"it failed {MAX_FAILURES} times in a row, the last time: {reason}"
+            )
+            self._emit_note(f"The worker {worker} fails too often, and is given nothing more: {reason}")
         return can_try
 
     def _give_up(self, unit: Unit, reason: str) -> None:
@@ -329,6 +338,11 @@ class ClusterRun:
         if name not in self._finished_lanes and self._queue.is_lane_done(name):
             self._finished_lanes.add(name)
             self._context.emit(LaneFinished(name))
+
+
+def _find_reason(cells: Sequence[Cell]) -> str:
+    """Why the machine failed, by the first of these cells that it did not try."""
+    return next((cell.reason for cell in cells if cell.state is State.INFRA and cell.reason), "no reason")
 
 
 def _split_order(lane: str, cells: Sequence[PlannedCell]) -> Iterator[Unit]:

@@ -1,16 +1,19 @@
 """Two runs compared: what is new, fixed, lost, still there; a run against its baseline and what is known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from matrix.builder.cell_record import create_blank_cell
 from matrix.catalog.types import Profile
+from matrix.errors import KmatrixError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import plan_requests
 from matrix.record.run_directory import find_run_directory
+from matrix.record.run_model import Run
 from matrix.record.states import UNTRIED_STATES
 from matrix.user_files import expand_user_path
 from matrix.verdict.baseline import (
@@ -77,6 +80,36 @@ def parse_baseline_options(
         pair_cells(stored.run, stored.run.model_copy(update={"id": "(the profile's plan)", "cells": planned}))
     file = expand_user_path(known).absolute() if known else None
     return BaselineOptions(stored, load_known_issues(file) if file else None, file)
+
+
+def find_recorded_options(
+    run: Run, baseline: str, runs: Path, command: Sequence[str] = ()
+) -> tuple[BaselineOptions | None, tuple[str, ...]]:
+    """What a run of the past is held against: another ``baseline`` if one is named, else its own, and its own
+    known findings, as their file is now. And a sentence on each of its own that cannot be read any more.
+
+    RequestError for a baseline that is named and is none.
+    """
+    notes: list[str] = []
+    stored, known, file = None, None, Path(run.known) if run.known else None
+    if baseline:
+        stored = StoredRun.load(find_run_directory(baseline, runs, command))
+    elif run.baseline:
+        with _noting_errors(f"without its baseline {run.baseline}", notes):
+            stored = StoredRun.load(find_run_directory(run.baseline, runs))
+    if file is not None:
+        with _noting_errors(f"without its known findings in {file}", notes):
+            known = load_known_issues(file)
+    has_any = stored is not None or known is not None
+    return BaselineOptions(stored, known, file) if has_any else None, tuple(notes)
+
+
+@contextmanager
+def _noting_errors(what: str, notes: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except KmatrixError as error:
+        notes.append(f"{what}: {error}")
 
 
 def apply_baseline(stored: StoredRun, options: BaselineOptions, *, werror: bool = False) -> BaselineResult:

@@ -12,7 +12,7 @@ from matrix.commands.session import resolve_image_ref, resolve_local_name
 from matrix.engine.connect import choose_container_user, connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.isolation import list_missing_isolation
-from matrix.engine.protocol import Engine
+from matrix.engine.protocol import Engine, EngineInfo
 from matrix.errors import MachineError
 from matrix.fs import find_existing_path, measure_free_space
 from matrix.shell_words import format_command
@@ -47,22 +47,27 @@ def diagnose_machine(profile: Profile) -> list[HealthCheck]:
         return [HealthCheck("engine", False, str(error), error.hint), *disk]
     rootless = ", rootless" if info.rootless else ""
     engine_line = f"{info.name} {info.version}, cgroup {info.cgroup}, {info.storage}{rootless}"
-    memory = HealthCheck(
-        "memory",
-        info.memory >= _MIN_MEMORY,
-        f"{info.memory / _GIB:.1f} GiB, {info.cpus} processors",
-        "use fewer lanes: --lanes 1",
-    )
     images = list(_check_images(engine, profile))
     isolation = _check_isolation(engine, choose_container_user(rootless=info.rootless))
     return [
         HealthCheck("engine", True, engine_line),
         isolation,
         *disk,
-        memory,
+        _check_memory(info),
         *images,
         _check_source(cache, profile),
     ]
+
+
+def list_machine_problems(cache: SourceCache, engine: Engine, info: EngineInfo) -> list[HealthCheck]:
+    """What is not well on a machine that is to build for others, with an engine that works."""
+    checks = (
+        _check_isolation(engine, choose_container_user(rootless=info.rootless)),
+        _check_cache(cache),
+        _check_disk(cache),
+        _check_memory(info),
+    )
+    return [check for check in checks if not check.ok]
 
 
 def _check_isolation(engine: Engine, user: str) -> HealthCheck:
@@ -120,6 +125,15 @@ def _check_disk(cache: SourceCache) -> HealthCheck:
         free >= _MIN_FREE_DISK,
         f"{free / _GIB:.0f} GiB free for {cache.layout.root}",
         "./inv sweep, or set KMATRIX_CACHE",
+    )
+
+
+def _check_memory(info: EngineInfo) -> HealthCheck:
+    return HealthCheck(
+        "memory",
+        info.memory >= _MIN_MEMORY,
+        f"{info.memory / _GIB:.1f} GiB, {info.cpus} processors",
+        "use fewer lanes: --lanes 1",
     )
 
 

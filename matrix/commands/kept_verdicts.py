@@ -106,8 +106,15 @@ def describe_stopped_work(runs: Path) -> Iterator[str]:
     verdicts = [path for path in _list_verdicts(runs) if _is_unwritten(path)]
     yield from map(describe_stopped_verdict, verdicts)
     for stored in list_dead_runs(runs):
-        if stored.directory.parent not in verdicts:
+        # A side of a verdict goes on with that only.
+        if find_verdict_of_side(stored.directory) is None:
             yield describe_stopped_run(stored)
+
+
+def find_verdict_of_side(directory: Path) -> Path | None:
+    """The directory of the verdict that the run in this directory is a side of; None for other runs."""
+    kept = _load_or_none(directory.parent)
+    return directory.parent if kept is not None and directory.name in kept.run_names else None
 
 
 def _is_unwritten(directory: Path) -> bool:
@@ -124,8 +131,13 @@ def is_verdict_whole(directory: Path, request: VerdictRequest) -> bool:
 
 
 def _has_verdict(directory: Path, request: VerdictRequest) -> bool:
-    last = directory / request.run_names[-1]
-    return ForeignDirectory(last).stat_file(VERDICT_FILE) is not None
+    file = locate_verdict_file(directory, request)
+    return ForeignDirectory(file.parent).stat_file(file.name) is not None
+
+
+def locate_verdict_file(directory: Path, request: VerdictRequest) -> Path:
+    """Where the verdict in a directory is written, as soon as its runs are built."""
+    return directory / request.run_names[-1] / VERDICT_FILE
 
 
 def _load_runs(directory: Path, request: VerdictRequest) -> Iterator[Run | None]:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile, Setting
-from matrix.commands.cause_experiments import CauseExperiments, Problem
+from matrix.commands.cause_experiments import CauseExperiments, SoughtProblem
 from matrix.commands.config_probes import ConfigProbes, ProbeResult
 from matrix.commands.minimise_request import GIVEN_BASE, MinimiseRequest
 from matrix.commands.run import check_output_unused, run_matrix
@@ -28,7 +28,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
 from matrix.fs import write_atomically
 from matrix.kconfig.config import Config
-from matrix.kconfig.config_changes import list_changes, list_near_symbols, order_changes
+from matrix.kconfig.config_changes import list_config_changes, list_near_symbols, order_changes
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.states import State
 
@@ -110,7 +110,7 @@ class _Minimiser:
         probes = ConfigProbes(self.session, self.request.profile, self.folder)
         self._tell(f"Building {self.request.config.path.name} as it is.")
         failing = probes.build(GIVEN_BASE)
-        problem = Problem(self._choose_finding(failing), failing)
+        problem = SoughtProblem(self._choose_finding(failing), failing)
         probes = replace(probes, profile=problem.narrow_profile(probes.profile))
         self._tell(f"Building {self.request.neighbour}, which should not have this: {_shorten(problem)}")
         neighbour = self._check_neighbour(probes.build(self.request.neighbour), problem)
@@ -125,7 +125,7 @@ class _Minimiser:
         definitions = self.session.read_definitions(self.request.arch)
         tree = self.session.tree_contents
         near = experiments.problem.find_near_symbols(tree.root, tree.manifest.entries)
-        changes = list_changes(neighbour, failing, definitions)
+        changes = list_config_changes(neighbour, failing, definitions)
         causes = experiments.find_causes(changes, order_changes(changes, definitions, near))
         self._check_found(causes)
         cause = {name: changes[name] for name in causes[0].changes}
@@ -157,7 +157,7 @@ class _Minimiser:
             )
         return matching[0]
 
-    def _check_neighbour(self, neighbour: ProbeResult, problem: Problem) -> ProbeResult:
+    def _check_neighbour(self, neighbour: ProbeResult, problem: SoughtProblem) -> ProbeResult:
         if problem.is_in(neighbour):
             raise RequestError(
                 f"{self.request.neighbour} fails in the same way, so it needs nothing of this .config",
@@ -194,7 +194,7 @@ class _Minimiser:
         self.emit(ProgressNote(text))
 
 
-def _shorten(problem: Problem) -> str:
+def _shorten(problem: SoughtProblem) -> str:
     return clean_text(problem.finding.title, _TITLE_LENGTH)
 
 

@@ -28,6 +28,7 @@ from matrix.commands.kept_verdicts import (
     describe_stopped_verdict,
     find_unfinished_verdict,
     hold_verdict,
+    locate_verdict_file,
 )
 from matrix.commands.patch_request import (
     PATCHES_DIRECTORY,
@@ -61,7 +62,7 @@ from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree
-from matrix.fs import write_atomically
+from matrix.fs import remove_durably, write_atomically
 from matrix.plan import plan_requests
 from matrix.record.demoted_build import DemotedBuild, HiddenObject
 from matrix.record.events import EventSink, ProgressNote
@@ -213,9 +214,7 @@ class PatchEvaluation:
         with use_cache(self.environment.open_cache()):
             runs = self._build_runs()
             verdict = self._build_verdict(runs)
-            write_atomically(
-                runs[-1].directory / VERDICT_FILE, verdict.model_dump_json(by_alias=True, indent=1) + "\n"
-            )
+            write_atomically(self._verdict_file, verdict.model_dump_json(by_alias=True, indent=1) + "\n")
         limit_caches(self.profile, self.emit, self.environment)
         return self.conclude(verdict, runs)
 
@@ -261,14 +260,19 @@ class PatchEvaluation:
         self.emit(ProgressNote(f"Building {name.replace('-', ' patch ')}."))
         directory = self.directory / name
         if holds_run(directory):
-            resumption = reopen_run(directory, self.profile)
+            resumption = reopen_run(directory, self.profile, self._verdict_file)
             stored = resume_run(resumption, self.emit, self.environment)
         else:
+            remove_durably(self._verdict_file)
             stored = build(directory)
         if stored.run.interrupted:
             raise self._create_interruption()
         stored.write_findings()
         return stored
+
+    @property
+    def _verdict_file(self) -> Path:
+        return locate_verdict_file(self.directory, self.request)
 
     def _build_base(self, directory: Path) -> StoredRun:
         profile = self.profile.model_copy(update={"out": str(directory)})

@@ -1,6 +1,6 @@
 """Find what a recorded run was made with: its profile, its image, and the same tree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from matrix.builder.run_context import Session
@@ -75,8 +75,13 @@ def list_changes(session: Session, run: Run) -> Iterator[str]:
     for name, record in run.toolchains.items():
         if session.toolchains[name].image_id != record.image_id:
             yield f"the image of {name}"
+    yield from list_base_changes(session.catalog, session.profile.arch, run)
+
+
+def list_base_changes(catalog: Catalog, arches: Sequence[str], run: Run) -> Iterator[str]:
+    """The bases of a run that begin otherwise now."""
     for name, base in run.bases.items():
-        if build_base_record(session.catalog, name, session.profile.arch)[0] != base:
+        if build_base_record(catalog, name, arches)[0] != base:
             yield f"the base {name}"
 
 

@@ -19,6 +19,7 @@ from matrix.builder.finished_cells import FinishedCells
 from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
+from matrix.commands.kept_verdicts import find_verdict_of_side
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import RunBegin, limit_caches, record_run
 from matrix.commands.session import (
@@ -34,6 +35,7 @@ from matrix.errors import RequestError
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
 from matrix.foreign_trees import remove_tree, walk_tree
+from matrix.fs import remove_durably
 from matrix.plan import Request, compute_plan_digest, plan_requests
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.journal import JOURNAL_FILE, open_journal
@@ -60,11 +62,13 @@ class Resumption:
     """A run that is to go on. ``profile`` is its own, with what may differ as it was said now.
 
     ``names_origin``: source and patches were named again, so that they have to be what they were.
+    ``verdict``: the file of the verdict that rests on it, which is none any more when it goes on.
     """
 
     stored: RunDirectory
     profile: Profile
     names_origin: bool
+    verdict: Path | None = None
 
     @property
     def run(self) -> Run:
@@ -98,17 +102,26 @@ def _find_stopped_run(spec: str, runs: Path, command: Sequence[str]) -> Path:
             raise RequestError(
                 f"{spec} is a verdict, not a run", f"{format_command('./inv', 'patch', '--resume', spec)}"
             )
-    return find_run_directory(spec, runs, command)
+    directory = find_run_directory(spec, runs, command)
+    verdict = find_verdict_of_side(directory)
+    if verdict is not None:
+        name = verdict.name if verdict.parent == runs.resolve() else str(verdict)
+        raise RequestError(
+            f"{spec} is a side of a verdict, which rests on all of its runs",
+            f"{format_command('./inv', 'patch', '--resume', name)} goes on with it",
+        )
+    return directory
 
 
-def reopen_run(directory: Path, asked: Profile) -> Resumption:
-    """The run in this directory as it is to go on, with what may differ as it is in ``asked``.
+def reopen_run(directory: Path, asked: Profile, verdict: Path | None = None) -> Resumption:
+    """The run in this directory as it is to go on, with what may differ as it is in ``asked``. The file of a
+    ``verdict`` that rests on it is removed when it does.
 
     RequestError where it cannot go on.
     """
     stored = RunDirectory.load(directory)
     recorded = parse_recorded_profile(stored.run.profile, f"the profile of {stored.run.id}")
-    return Resumption(stored, _relax_profile(stored, recorded, asked), names_origin=False)
+    return Resumption(stored, _relax_profile(stored, recorded, asked), names_origin=False, verdict=verdict)
 
 
 def _relax_profile(stored: RunDirectory, recorded: Profile, asked: Profile) -> Profile:
@@ -191,6 +204,8 @@ def resume_run(
             begun = RunDirectory(record, directory)
             cells = FinishedCells(begun, read_configure_sizes(directory))
             begin = RunBegin(file, cells)
+            if resumption.verdict is not None:
+                remove_durably(resumption.verdict)
             with record_run(session, requests, begun, emit, begin=begin) as context:
                 environment.work_on_lanes(context)
             stored = StoredRun(context.journal.snapshot_run(), directory)
@@ -285,11 +300,16 @@ def restore_unchanged(
 
 def list_source_changes(tree: SourceTree, recorded: SourceRecord) -> Iterator[str]:
     """What source and patches are now, where that is not what was built."""
-    was = {patch.name: patch.sha256 for patch in recorded.patches}
     now = {patch.name: patch.sha256 for patch in tree.patches}
-    yield from (f"the patch {name} has changed" for name in was | now if was.get(name) != now.get(name))
+    yield from (f"{patch} has changed" for patch in list_patch_changes(now, recorded))
     if tree.digest != recorded.digest:
         yield f"the source is sha256 {tree.digest[:12]}, and was {recorded.digest[:12]}"
+
+
+def list_patch_changes(now: Mapping[str, str], recorded: SourceRecord) -> Iterator[str]:
+    """The patches, name → digest, that are not those on record, or are there on one side only."""
+    was = {patch.name: patch.sha256 for patch in recorded.patches}
+    yield from (f"the patch {name}" for name in {**was, **now} if was.get(name) != now.get(name))
 
 
 def remove_containers(engine: Engine, owners: Set[str]) -> None:

@@ -19,6 +19,7 @@ from matrix.builder.lane_worker import run_lanes
 from matrix.builder.lanes import group_into_lanes
 from matrix.builder.run_context import JobBudget, RunContext, Session
 from matrix.cluster.visits import NotOpen, Opened, Report, VisitOrder, VisitResult
+from matrix.code_digest import compute_program_digest
 from matrix.commands.restore import list_changes, restore_session
 from matrix.commands.run import RunBegin, SharedParts, open_job_pool, record_run
 from matrix.commands.session import Environment, build_tool_record
@@ -28,7 +29,7 @@ from matrix.foreign_trees import walk_tree
 from matrix.plan import Request, plan_requests
 from matrix.record.events import ProgressEvent, StageStarted
 from matrix.record.run_directory import RunDirectory, read_configure_sizes
-from matrix.record.run_model import Run
+from matrix.record.run_model import Run, Tool
 from matrix.shards.lane_split import KnownTime
 from matrix.source.cache import SourceCache
 from matrix.source.transport import unpack_tree
@@ -86,13 +87,15 @@ class VisitHost:
         self._lanes_at_work: dict[str, str] = {}
         self._cells, self._began = 0, monotonic()
         self._is_ending = False
+        # As it is now: the checkout may be changed while this process goes on.
+        self._code = compute_program_digest()
 
-    def open_run(self, ticket: str, name: str, record: bytes) -> Opened:
+    def open_run(self, ticket: str, name: str, record: bytes, code: str) -> Opened:
         """Prepare to build for a run, unless something here is not as it is where the run is."""
         with self._note_order(ticket):
             run = Run.model_validate_json(record)
             self._close_idle_runs()
-            refusal = self._find_refusal(run)
+            refusal = self._find_refusal(run, code)
             if refusal or self._is_open(name, record):
                 return Opened(refusal)
             cache = self._environment.open_cache()
@@ -122,12 +125,11 @@ class VisitHost:
         opened.on_close.close()
         return False
 
-    def _find_refusal(self, run: Run) -> str:
-        """Why nothing can be built for a run here: other compilers than its own must never be mixed in."""
-        tool = build_tool_record()
-        if tool != run.tool:
-            names = [f"{each.version} {each.commit or ''}".strip() for each in (tool, run.tool)]
-            return f"kmatrix is {names[0]}, and the run's is {names[1]}"
+    def _find_refusal(self, run: Run, code: str) -> str:
+        """Why nothing can be built for a run here: another kmatrix, and other compilers than its own, must
+        never be mixed in."""
+        if code != self._code:
+            return _describe_other_code(run.tool)
         engine = self._environment.find_engine()
         missing = [
             f"{record.image}, {record.image_id}"
@@ -274,6 +276,13 @@ class VisitHost:
         finally:
             with self._lock:
                 self._cancels.pop(ticket, None)
+
+
+def _describe_other_code(other: Tool) -> str:
+    names = [f"{each.version} {each.commit or ''}".strip() for each in (build_tool_record(), other)]
+    if names[0] == names[1]:
+        return f"its kmatrix, {names[0]}, was changed here or where the run is"
+    return f"kmatrix is {names[0]}, and the run's is {names[1]}"
 
 
 def _locate_packed_tree(cache: SourceCache, name: str, digest: str) -> Path:

@@ -23,7 +23,8 @@ _LOG = "build.log"
 
 @dataclass(frozen=True)
 class ReadVisit:
-    """A visit's result as values. ``elapsed``: the seconds that the run had been at work when it began."""
+    """A visit's result as values. ``elapsed``: the seconds that the run had been at work when it began;
+    ``worker``: the address of who sent it."""
 
     run: Run
     cells: tuple[Cell, ...]
@@ -31,6 +32,7 @@ class ReadVisit:
     files: Mapping[str, bytes]
     log_sizes: Mapping[str, int]
     elapsed: float
+    worker: str
 
     def read_file(self, name: str) -> bytes:
         """The content of a file that a cell names. MachineError where it did not come."""
@@ -52,7 +54,7 @@ class VisitReader:
         self._planned: dict[str, Cell] = {}
         self._configure_sizes: dict[str, int] = {}
 
-    def read(self, result: VisitResult, ids: Sequence[str], elapsed: float) -> ReadVisit:
+    def read(self, result: VisitResult, ids: Sequence[str], elapsed: float, worker: str) -> ReadVisit:
         """The values of a result. Only the cells that were ordered are taken from it."""
         run = Run.model_validate_json(zlib.decompress(result.run))
         wanted = set(ids)
@@ -60,7 +62,7 @@ class VisitReader:
         order = tuple(PlannedCell.model_validate(cell) for cell in json.loads(result.order))
         waiting = {cell.id for cell in cells if cell.is_reachable}
         kept = tuple(cell for cell in order if cell.id in waiting)
-        return ReadVisit(run, cells, kept, result.files, result.log_sizes, elapsed)
+        return ReadVisit(run, cells, kept, result.files, result.log_sizes, elapsed, worker)
 
     def _adopt_cell(self, cell: Cell, elapsed: float) -> Cell:
         """A visit's cell as one of the whole run."""
@@ -82,7 +84,7 @@ class VisitReader:
         if cell.state is State.FAIL:
             self._context.cell_failed.set()
         diagnostics = {ref.key: visit.run.diagnostics[ref.key] for ref in cell.diagnostics}
-        self._finish(CellResult(logged, diagnostics))
+        self._finish(CellResult(logged.model_copy(update={"worker": visit.worker}), diagnostics))
 
     def _finish(self, result: CellResult) -> None:
         # On disk before it is displayed, as everywhere.

@@ -6,35 +6,33 @@ What was built is told by the runs themselves: there is no other state that coul
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from matrix.commands.compare import BaselineOptions, BaselineResult, parse_baseline_options
+from matrix.catalog.load import load_catalog
+from matrix.commands.compare import BaselineOptions, parse_baseline_options
 from matrix.commands.host_command import run_host_command
 from matrix.commands.kept_runs import find_runs_of, is_run_held
-from matrix.commands.restore import check_restorable
-from matrix.commands.resume import check_tool, reopen_run, resume_run
+from matrix.commands.restore import check_restorable, list_base_changes
+from matrix.commands.resume import check_tool, list_patch_changes, reopen_run, resume_run
 from matrix.commands.run import run_matrix
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, choose_safe_user
+from matrix.commands.watch_news import find_good_run, is_told
 from matrix.commands.watch_request import WatchRequest
 from matrix.engine.images import ensure_base_image
 from matrix.error_report import run_telling_errors
 from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
-from matrix.foreign_files import ForeignDirectory
-from matrix.fs import write_atomically
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.run_directory import RunDirectory, holds_run
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.shell_words import format_command
 from matrix.source.git import GitCommit, resolve_commit
+from matrix.source.mbox.series import read_series
 from matrix.source.sandbox import Sandbox
 
-WATCH_MAIL_FILE = "mail.txt"
-"""The mail of a run that was handed on; empty where there was nothing to tell. It is written afterwards: a
-watch that is killed between them hands the mail on twice, and never loses it. Nothing is held against a run
-without it, where mails are handed on: what that run found is new until it is told."""
 _FETCH_SECONDS = 1800.0
 _MAX_RESUMED = 3
 """How often a run goes on that faults of the machine left incomplete, before it is taken as it is."""
@@ -73,11 +71,12 @@ def look_at_branch(
     if request.remote:
         fetch_remote(request)
     commit = _resolve_newest_commit(request, emit, environment)
-    runs = [*find_runs_of(request.record, environment.runs, commit.id)]
+    found_runs = [*find_runs_of(request.record, environment.runs, commit.id)]
     shown = f"{request.source.revision} is at {commit.describe}"
-    if any(is_run_held(found.directory) for found in runs):
+    if any(is_run_held(found.directory) for found in found_runs):
         emit(ProgressNote(f"{shown}, which is being built already."))
         return NOTHING_TO_DO
+    runs, reason = _select_current_runs(request, found_runs)
     if runs and _is_to_go_on(runs[0].run):
         resumed = _resume_or_give_up(runs[0], request, emit, environment)
         if resumed is not None:
@@ -85,7 +84,7 @@ def look_at_branch(
     elif runs:
         emit(ProgressNote(f"{shown}, which was built: {runs[0].name}"))
         return _find_untold_run(runs[0], request, command, environment)
-    emit(ProgressNote(f"{shown}, which is new."))
+    emit(ProgressNote(f"{shown}, {reason}."))
     baseline = _choose_baseline(request, None, command, environment)
     stored = run_matrix(request.profile, emit, command, environment, baseline=baseline)
     return Look(stored, baseline, is_new=True)
@@ -121,6 +120,29 @@ def _is_to_go_on(run: Run) -> bool:
     return len(run.pauses) < _MAX_RESUMED and any(cell.state is State.INFRA for cell in run.cells)
 
 
+def _select_current_runs(
+    request: WatchRequest, found: Sequence[RunDirectory]
+) -> tuple[list[RunDirectory], str]:
+    """Those runs of a commit whose patches and bases have the same contents now; why it is built if none is
+    gone on with."""
+    edits = [(run, _list_edited_files(request, run.run)) for run in found]
+    reason = "which is new"
+    if edits and edits[0][1]:
+        newest, edited = edits[0]
+        reason = f"which is built again: since {newest.name}, {' and '.join(edited)} changed"
+    return [run for run, edited in edits if not edited], reason
+
+
+def _list_edited_files(request: WatchRequest, run: Run) -> list[str]:
+    """The patches and bases that have the same names as in a run, and other contents. RequestError where one
+    cannot be read."""
+    profile = request.profile
+    series = (read_series(spec).patches for spec in profile.patch)
+    patches = {patch.name: patch.sha256 for patch in chain.from_iterable(series)}
+    bases = list_base_changes(load_catalog().with_profile(profile), profile.arch, run)
+    return [*list_patch_changes(patches, run.source), *bases]
+
+
 def _resume_or_give_up(
     stopped: RunDirectory, request: WatchRequest, emit: EventSink, environment: Environment
 ) -> StoredRun | None:
@@ -141,14 +163,9 @@ def _find_untold_run(
     found: RunDirectory, request: WatchRequest, command: Sequence[str], environment: Environment
 ) -> Look:
     """The run whose mail was not handed on: its watch was killed, or the mail did not get through."""
-    if _is_told(request, found.directory):
+    if is_told(request, found.directory):
         return NOTHING_TO_DO
     return Look(StoredRun.load(found.directory), _choose_baseline(request, found.run, command, environment))
-
-
-def _is_told(request: WatchRequest, directory: Path) -> bool:
-    """Whether there is nothing to hand on of a run, as it was done or nobody is told."""
-    return request.mail is None or ForeignDirectory(directory).stat_file(WATCH_MAIL_FILE) is not None
 
 
 def _choose_baseline(
@@ -156,60 +173,11 @@ def _choose_baseline(
 ) -> BaselineOptions | None:
     """What a run is held against: what it was begun with, else the last good run before it."""
     directory = Path(run.baseline) if run is not None and run.baseline else None
-    if directory is None or not holds_run(directory) or not _is_told(request, directory):
+    if directory is None or not holds_run(directory) or not is_told(request, directory):
         good = find_good_run(request, environment.runs, run)
         directory = good.directory if good else None
     return parse_baseline_options(
         str(directory or ""), request.known, environment.runs, request.profile, command
-    )
-
-
-def find_good_run(request: WatchRequest, runs: Path, before: Run | None = None) -> RunDirectory | None:
-    """The last good run of a request, before another one: of those that ended by themselves, the newest of
-    those with the fewest cells without a result. None where there is none.
-
-    It may have failed: what it found is known then, and is not told again. So it was told, where mails are
-    handed on: else what it found would be lost as soon as the branch moves.
-    """
-    best, fewest = None, 0
-    for found in find_runs_of(request.record, runs):
-        if found.run.finished is None or found.run.interrupted or not _is_before(found.run, before):
-            continue
-        if not _is_told(request, found.directory):
-            continue
-        untried = sum(not cell.is_finished for cell in found.run.cells)
-        if best is None or untried < fewest:
-            best, fewest = found, untried
-        if not untried:
-            break
-    return best
-
-
-def _is_before(run: Run, other: Run | None) -> bool:
-    return other is None or (run.id != other.id and run.started < other.started)
-
-
-def hand_on_mail(request: WatchRequest, look: Look, result: BaselineResult | None, mail: str) -> bool:
-    """Hand on the mail of a complete run in which something is new, fixed or lost; whether it was.
-
-    MachineError where it does not get through: the next look tries again.
-    """
-    if request.mail is None or look.stored is None or not look.is_complete:
-        return False
-    told = mail if has_news(look.stored, result) else ""
-    if told:
-        request.mail.deliver(told)
-    write_atomically(look.stored.directory / WATCH_MAIL_FILE, told)
-    return bool(told)
-
-
-def has_news(stored: StoredRun, result: BaselineResult | None) -> bool:
-    """Whether anything is new, fixed or lost in a run. Without a baseline, all is new that is not known."""
-    if result is not None and result.regression is not None:
-        return result.regression.has_news
-    excused = result.known_issues.excused_by if result is not None else {}
-    return any(finding.id not in excused for finding in stored.findings.findings) or bool(
-        stored.find_unexplained_cells()
     )
 
 

@@ -33,8 +33,14 @@ def remove_containers(engine: Engine, token: str) -> None:
             engine.remove_container(name)
 
 
-def _wait_and_remove(token: str) -> None:
-    sys.stdin.buffer.read()  # It ends with the process that holds the other end.
+def wait_for_end() -> None:
+    """Wait until the process is gone that holds the other end of stdin."""
+    sys.stdin.buffer.read()
+
+
+def wait_and_remove(token: str) -> None:
+    """Remove the containers whose owner ends with the token, when the worker is gone."""
+    wait_for_end()
     engine = connect_engine()
     remove_containers(engine, token)
     time.sleep(_LATE_SECONDS)
@@ -42,4 +48,4 @@ def _wait_and_remove(token: str) -> None:
 
 
 if __name__ == "__main__":
-    _wait_and_remove(sys.argv[1])
+    wait_and_remove(sys.argv[1])

@@ -8,7 +8,7 @@ import matrix
 from matrix.diagnostics.diagnostic import Diagnostic, Severity
 from matrix.findings.consequences import find_consequences
 from matrix.findings.diagnostic_group import DiagnosticGroup, ObjectDiagnostic
-from matrix.findings.evidence import CellIndex, MadeObjects
+from matrix.findings.evidence import CellIndex, CellSet, MadeObjects
 from matrix.findings.finding import Culprit, Finding, Findings
 from matrix.findings.fingerprint import compute_finding_keys, format_problem_title, shorten_title
 from matrix.findings.grouping import group_diagnostics
@@ -65,14 +65,14 @@ def derive_findings(run: Run, made_objects: MadeObjects) -> Findings:
     return Findings(run=run.id, tool=Tool(version=matrix.__version__), findings=findings)
 
 
-def derive_absences(run: Run, made_objects: MadeObjects) -> Iterator[tuple[str, Iterator[str]]]:
+def derive_absences(run: Run, made_objects: MadeObjects) -> Iterator[tuple[str, CellSet]]:
     """(finding's id, the cells in which it was looked for and is absent), as `derive_findings` numbers them.
 
     It stands in no record: most findings are absent from most cells.
     """
     index = CellIndex.from_run(run, made_objects)
     for number, problem in enumerate(group_into_problems(run, made_objects), 1):
-        yield f"F{number}", index.list_cell_ids(_find_places(problem, index)[1])
+        yield f"F{number}", CellSet(index, _find_places(problem, index)[1])
 
 
 def _find_places(problem: Problem, index: CellIndex) -> Places:

@@ -4,7 +4,7 @@ Sets of cells are bit masks (bit i is the run's cell i), so that a thousand find
 cells cost operations on whole machine words and not on cells.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -54,6 +54,25 @@ def is_problem_absent(
     ended = {stage.name for stage in cell.stages if stage.state in COMPLETE_STATES}
     wanted_stages = set(stages)
     return bool(wanted_stages) and wanted_stages <= ended
+
+
+@dataclass(frozen=True)
+class CellSet(Collection[str]):
+    """Cells of a run by their ids, as a mask: how many they are, and which, costs little where each cell of a
+    large run would cost much."""
+
+    index: "CellIndex"
+    mask: int
+
+    def __len__(self) -> int:
+        return self.mask.bit_count()
+
+    def __iter__(self) -> Iterator[str]:
+        return self.index.list_cell_ids(self.mask)
+
+    def __contains__(self, name: object) -> bool:
+        number = self.index.find_number(name)
+        return number is not None and bool(self.mask >> number & 1)
 
 
 K = TypeVar("K")
@@ -108,6 +127,10 @@ class CellIndex:
                 (((cell.arch, cell.toolchain), n) for n, cell in enumerate(run.cells)), size
             ),
         )
+
+    def find_number(self, name: object) -> int | None:
+        """The number of the cell with this id; None where there is none."""
+        return self._numbers_by_id.get(name) if isinstance(name, str) else None
 
     def mask_cells(self, cells: Iterable[str]) -> int:
         """The mask of these cells, given by their ids."""

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from matrix.errors import RequestError, format_nearest
 from matrix.findings.derive import derive_absences, derive_findings
-from matrix.findings.evidence import MadeObjects, find_made_objects
+from matrix.findings.evidence import CellSet, MadeObjects, find_made_objects
 from matrix.findings.finding import Finding, Findings
 from matrix.fs import write_atomically
 from matrix.record.run_directory import RunDirectory
@@ -55,7 +55,7 @@ class StoredRun(RunDirectory):
                         by_cell[row.id][owner].append(ref)
         return by_cell
 
-    def iterate_absences(self) -> Iterator[tuple[str, Iterator[str]]]:
+    def iterate_absences(self) -> Iterator[tuple[str, CellSet]]:
         """(finding's id, the cells in which it was looked for and is absent), finding by finding."""
         return derive_absences(self.run, self.made_objects)
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from matrix.errors import RequestError
 from matrix.kconfig.config import Config
 from matrix.kconfig.definitions import Definitions
-from matrix.kconfig.expressions import list_symbols
+from matrix.kconfig.expressions import list_named_symbols
 
 NEAR = 3
 """Steps through Kconfig files within which a symbol is near to another."""
 _TEXT_TYPES = {"string", "int", "hex"}
 
 
-def list_changes(start: Config, end: Config, definitions: Definitions) -> dict[str, str]:
+def list_config_changes(start: Config, end: Config, definitions: Definitions) -> dict[str, str]:
     """Symbol → its value at the end, where the two differ and a person can set it.
 
     A symbol without a prompt follows from others. So does a string or a number that is absent at the end. Of
@@ -84,7 +84,7 @@ def _list_dependencies(name: str, definitions: Definitions) -> Iterator[str]:
         for expression in definition.depends:
             # One that cannot be read only makes the order worse.
             try:
-                yield from list_symbols(expression)
+                yield from list_named_symbols(expression)
             except RequestError:
                 continue
 

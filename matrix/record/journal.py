@@ -311,6 +311,12 @@ class Journal:
         with self._lock:
             self._run = self._run.model_copy(update={"providers": dict(providers)})
 
+    def record_unused_worker(self, address: str, reason: str) -> None:
+        """Keep why a machine is given nothing more to build; it is written at the end."""
+        with self._lock:
+            unused = {**self._run.unused_workers, address: reason}
+            self._run = self._run.model_copy(update={"unused_workers": unused})
+
     def snapshot_run(self) -> Run:
         """The run with the outcomes so far, cells in plan order."""
         with self._lock:

@@ -175,7 +175,8 @@ class Cell(RequestedCell):
     .c, .h and .S files that went into a cell that was built without failure. ``evidence_from`` is another
     cell of the run (`same-config`), or the run that built it and the cell there, as in ``RUN/CELL``.
     ``attempts``, the last one's state the cell's own, are there where it needed more than one. ``at_work``:
-    from when to when it was built, in seconds since the run began, pauses left out.
+    from when to when it was built, in seconds since the run began, pauses left out. ``worker``: the address
+    of the machine that sent this result, where that is not the run's own.
     """
 
     fragment: dict[str, str] = Field(default_factory=dict)
@@ -195,6 +196,7 @@ class Cell(RequestedCell):
     # It came later: where there is nothing to say it is left out, so that older records stay as they are.
     attempts: tuple[Attempt, ...] = Field(default=(), exclude_if=not_)
     at_work: tuple[float, float] | None = Field(default=None, exclude_if=not_)
+    worker: str = Field(default="", exclude_if=not_)
 
     @property
     def is_reachable(self) -> bool:
@@ -308,6 +310,8 @@ class Run(Record):
     each of them may be what matters.
     ``shard``: what of its plan it builds, where other machines build the rest: its cells are its own share.
     ``shards``: what it was merged of; ``host`` is then the first one's.
+    ``unused_workers``: address of a machine that was to build for it → why it was given nothing, or nothing
+    more.
     """
 
     schema_: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
@@ -334,6 +338,7 @@ class Run(Record):
     known: str = Field(default="", exclude_if=not_)
     shard: ShardRecord | None = Field(default=None, exclude_if=not_)
     shards: tuple[MergedShard, ...] = Field(default=(), exclude_if=not_)
+    unused_workers: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -80,6 +80,7 @@ def merge_records(runs: Sequence[Run], blank_cells: Sequence[Cell], facts: Mappi
             "pauses": (),
             "diagnostics": dict(sorted(diagnostics.items())),
             "providers": {name: text for run in runs for name, text in run.providers.items()},
+            "unused_workers": {name: text for run in runs for name, text in run.unused_workers.items()},
             "cells": tuple(
                 found.get(cell.id) or cell.model_copy(update={"reason": absent}) for cell in blank_cells
             ),

@@ -14,6 +14,7 @@ from matrix.catalog.types import Profile
 from matrix.command_line import POSITIONAL, POSITIONAL_LIST, PROFILE_OPTIONS, define_task, read_command_line
 from matrix.commands import session
 from matrix.commands.ci_workflow import FORGE_LIMITS, parse_workflow_request, render_workflow, write_workflow
+from matrix.commands.cluster import create_cluster_environment, parse_given_cluster
 from matrix.commands.compare import parse_baseline_options
 from matrix.commands.merge import merge_shards, parse_merge_request
 from matrix.commands.patch import evaluate_patch
@@ -30,9 +31,9 @@ from matrix.commands.shards import (
     parse_shard_request,
     plan_lanes,
 )
-from matrix.commands.watch import Look, hand_on_mail, iterate_mail_notes, look_at_branch, repeat_looks
+from matrix.commands.watch import Look, iterate_mail_notes, look_at_branch, repeat_looks
+from matrix.commands.watch_news import hand_on_mail
 from matrix.commands.watch_request import WatchRequest, hold_watch, parse_watch_request
-from matrix.commands.worker import create_cluster_environment, parse_given_cluster
 from matrix.error_report import format_message
 from matrix.exit_codes import ExitCode, choose_worse_code
 from matrix.findings.stored_run import StoredRun
@@ -46,6 +47,7 @@ from matrix.tasks.run_reporting import (
     report_run,
     report_verification,
 )
+from matrix.verdict.baseline import Regression
 from reports import ReportOptions, write_verdict_reports
 from reports.baseline_view import BaselineView
 from reports.format_outputs import parse_format_outputs
@@ -232,7 +234,11 @@ def patch(
     with survive_failures("the verdict's reports"):
         write_verdict_reports(result.verdict, result.runs, result.tester)
     options = ReportOptions(
-        tester=result.tester, allow_lost=result.allow_lost, exit_code=result.exit_code, url=url
+        tester=result.tester,
+        allow_lost=result.allow_lost,
+        werror=result.runs[-1].run.asks_for_werror,
+        exit_code=result.exit_code,
+        url=url,
     )
     outputs.show_verdict(result.verdict, result.runs, options)
     if result.untested_reason:
@@ -262,7 +268,8 @@ def watch(profile: Profile, *, every: str, once: bool, fetch: str, known: str, m
     """Build each newest commit of a branch once, --source DIR@BRANCH, against the last good run before it.
 
     The last good run is the newest that ended by itself with the fewest cells without a result, and whose
-    mail, if there is --mail-to, was handed on. It may have failed: what it found is known then.
+    mail, if there is --mail-to, was handed on. It may have failed: what it found is known then. A mail tells
+    what changed since the run before: each cell is held against the newest earlier run with its result.
     """
     request = parse_watch_request(profile, every, fetch, known, mail_to)
     console = Console()
@@ -281,12 +288,17 @@ def _report_look(request: WatchRequest, seen: Look, console: Console) -> int:
     if seen.stored is None:
         return ExitCode.PASSED
     run_code, result = report_run(seen.stored, seen.baseline, request.profile, console)
-    since = BaselineView(result.regression) if result and result.regression else None
     with survive_failures("the mail"):
-        hand_on_mail(request, seen, result, render_run_mail(seen.stored, since=since))
+        if seen.is_complete:
+            render = partial(_render_news, seen.stored)
+            hand_on_mail(request, seen.stored, result, session.RUNS_DIRECTORY, render)
     if seen.is_new:
         return choose_worse_code(run_code, report_verification(request.profile, seen.stored, console))
     return run_code
+
+
+def _render_news(stored: StoredRun, since: Regression | None) -> str:
+    return render_run_mail(stored, since=BaselineView(since) if since else None)
 
 
 @define_task(

@@ -7,12 +7,8 @@ from rich.console import Console
 
 from matrix.cluster.addresses import parse_cluster_address
 from matrix.command_line import POSITIONAL, TaskOption, define_task
-from matrix.commands.worker import (
-    describe_cluster,
-    name_tls_options,
-    parse_worker_request,
-    work_for_cluster,
-)
+from matrix.commands.cluster import describe_cluster, name_tls_options
+from matrix.commands.worker import parse_worker_request, work_for_cluster
 from reports.style import print_line
 from reports.task_output import show_cluster
 

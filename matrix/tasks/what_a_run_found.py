@@ -12,19 +12,19 @@ from rich.console import Console
 from matrix.command_line import POSITIONAL, TaskOption, define_task, read_command_line
 from matrix.commands import session
 from matrix.commands.collect_runs import collect_history
-from matrix.commands.compare import compare_stored_runs
+from matrix.commands.compare import apply_baseline, compare_stored_runs, find_recorded_options
 from matrix.commands.explain_config import explain_config, parse_config_request
 from matrix.commands.patch import find_verdict
 from matrix.commands.patch_request import load_request
 from matrix.commands.repro import render_reproducer, select_repro_target, write_script
 from matrix.commands.shell import MAKE_VARIABLE, open_cell_shell
 from matrix.commands.submit import DEFAULT_WAIT, parse_submit_request, send_submission
+from matrix.error_report import format_message
 from matrix.errors import RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import find_run_directory
-from matrix.tasks.run_reporting import FORMAT_OPTION, URL_OPTION
-from matrix.verdict.baseline import compare_with_baseline
+from matrix.tasks.run_reporting import FORMAT_OPTION, URL_OPTION, build_report_options
 from reports import ReportOptions
 from reports.explain import show_config_explanation, show_explanation
 from reports.finding_text import describe_repro_target
@@ -46,7 +46,7 @@ _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name unde
         (
             "baseline",
             "",
-            "a page opens with what is new since this run, a mail marks it: its directory, or name",
+            "what is new since this run is told: its directory, or name (default: the run's own baseline)",
         ),
         ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
         URL_OPTION,
@@ -76,11 +76,11 @@ def report(
     if single_file and not outputs.has_format("html"):
         shown = outputs.stdout_format
         raise RequestError(f"--single-file is for pages, not for the format {shown}", "add --format html")
-    options = ReportOptions(url=url, single_file=single_file)
-    if baseline:
-        before = _load_stored_run(baseline)
-        regression = compare_with_baseline(before, stored, werror=stored.run.asks_for_werror)
-        options = replace(options, baseline=before, regression=regression)
+    held, notes = find_recorded_options(stored.run, baseline, session.RUNS_DIRECTORY, read_command_line())
+    for note in notes:
+        sys.stderr.write(format_message(f"kmatrix: {note}") + "\n")
+    result = apply_baseline(stored, held, werror=stored.run.asks_for_werror) if held else None
+    options = replace(build_report_options(result), url=url, single_file=single_file)
     outputs.show_run(stored, options)
     return 0
 
@@ -134,7 +134,8 @@ def compare(
     outputs.check_files()
     runs = [_load_stored_run(name) for name in (before, after)]
     verdict, code = compare_stored_runs(*runs, fixes=fixes, allow_lost=allow_lost, werror=werror)
-    outputs.show_verdict(verdict, runs, ReportOptions(allow_lost=allow_lost, exit_code=code, url=url))
+    options = ReportOptions(allow_lost=allow_lost, werror=werror, exit_code=code, url=url)
+    outputs.show_verdict(verdict, runs, options)
     return code
 
 

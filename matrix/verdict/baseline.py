@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -125,15 +126,21 @@ class Regression:
     added_count: int
 
     @property
-    def has_news(self) -> bool:
-        """Whether anything is new, fixed or lost. What is known is no news, nor what is not claimed."""
-        return bool(
-            self.new_findings
-            or self.broken_cells
-            or self.lost_cells
-            or any(classify_outcome(row) in _GONE_OUTCOMES for row in self.verdict.findings)
-            or any(cell.transition is Transition.FIXED for cell in self.verdict.cells)
-        )
+    def news(self) -> dict[str, tuple[str, ...]]:
+        """What is new, fixed or lost: a finding's key, or the id of a cell in which no such finding is → the
+        cells in which it is.
+
+        What is known is no news, nor what is not claimed.
+        """
+        gone = (row for row in self.verdict.findings if classify_outcome(row) in _GONE_OUTCOMES)
+        fixed = (cell for cell in self.verdict.cells if cell.transition is Transition.FIXED)
+        findings = {
+            **{row.keys[0]: row.before.cells for row in gone if row.before},
+            **{row.keys[0]: row.new_in or row.after.cells for row in self.new_findings if row.after},
+        }
+        cells = {cell.id: (cell.id,) for cell in (*self.broken_cells, *self.lost_cells, *fixed)}
+        explained = frozenset(chain.from_iterable(findings.values()))
+        return findings | {name: where for name, where in cells.items() if name not in explained}
 
 
 def compare_with_baseline(

@@ -1,58 +1,41 @@
 """The miniature tree, built by workers that are processes of their own, is the run of one machine."""
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from matrix.engine.connect import connect_engine
 from matrix.engine.step import list_containers_of
+from tests.e2e.cluster_processes import ClusterProcesses, open_cluster, wait_for
 from tests.e2e.conftest import MINIATURE
+from tests.e2e.places import Kmatrix
 from tests.e2e.test_shards import Machines
 
 pytestmark = pytest.mark.engine
+FEW = ("--select", "KVM=y", "--select", "!MODULES=y")
+"""A lane for each compiler, with the cell of the regression, a neighbour, and one that is unreachable."""
 
 
 class ClusterMachines(Machines):
-    """A scheduler and workers, each a process with a cache of its own; they are ended with the test."""
+    """A scheduler and workers, each with a cache of its own."""
 
-    def __init__(self, root: Path, stack: ExitStack) -> None:
+    def __init__(self, root: Path, processes: ClusterProcesses) -> None:
         super().__init__(root, MINIATURE)
-        self._stack = stack
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        port = self.address.rpartition(":")[2]
-        words = ["--host", "127.0.0.1", "--port", port, "--no-dashboard"]
-        self._start("none", "distributed.cli.dask_scheduler", *words)
+        self.words = (*self.words, *FEW)
+        self.processes = processes
+        self.address = processes.url
+        processes.start_scheduler()
 
-    def start_worker(self, name: str) -> "subprocess.Popen[str]":
-        worker = self._start(name, "matrix", "worker", self.address, "--lanes", "1")
-        assert worker.stdout is not None
-        assert "This machine works for" in worker.stdout.readline()
-        return worker
+    def start_worker(self, name: str) -> Kmatrix:
+        words = ("worker", self.address, "--lanes", "1")
+        return self.processes.start_worker("matrix", *words, environment=self.environment(name))
 
-    def start(self, cache: str, *words: str) -> "subprocess.Popen[str]":
-        return self._start(cache, "matrix", *words)
-
-    def _start(self, cache: str, module: str, *words: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *words],
-            env=self.environment(cache),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._stack.enter_context(process)
-        self._stack.callback(process.kill)
-        return process
+    def start_run(self, out: Path) -> Kmatrix:
+        words = ("run", *self.words, "--cluster", self.address, "--out", str(out))
+        return self.processes.start("matrix", *words, environment=self.environment("client"))
 
     def list_containers(self) -> list[str]:
         """Those that work for a worker's cache."""
@@ -62,11 +45,11 @@ class ClusterMachines(Machines):
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[ClusterMachines]:
-    with ExitStack() as stack:
-        yield ClusterMachines(tmp_path, stack)
+    with open_cluster(tmp_path) as processes:
+        yield ClusterMachines(tmp_path, processes)
 
 
-@pytest.mark.timeout(1200)  # the miniature three times, on caches with nothing in them
+@pytest.mark.timeout(900)  # six cells three times, on caches with nothing in them
 def test_workers_build_the_run_of_one_machine_and_one_that_is_killed_loses_nothing(
     machines: ClusterMachines, tmp_path: Path
 ) -> None:
@@ -75,16 +58,15 @@ def test_workers_build_the_run_of_one_machine_and_one_that_is_killed_loses_nothi
     expected = machines.describe(whole, [])
     assert expected["findings"]["findings"]
     pair = [machines.start_worker(name) for name in ("first", "second")]
-    words = ("run", *machines.words, "--cluster", machines.address)
-    machines.call("client", *words, "--out", str(there), codes=(100,))
+    assert machines.start_run(there).wait(timeout=600) == 100
     assert machines.describe(there, []) == expected
     assert "2 workers" in machines.call("client", "cluster", machines.address)
     for worker in pair:
         worker.terminate()
         assert worker.wait(timeout=60) == 0
-    machines.start_worker("fourth")
     third = machines.start_worker("third")
-    run = machines.start("again", *words, "--out", str(killed))
+    machines.start_worker("fourth")
+    run = machines.start_run(killed)
     _kill_at_work(machines, third)
     assert run.wait(timeout=600) == 100
     assert machines.describe(killed, []) == expected
@@ -94,13 +76,9 @@ def test_workers_build_the_run_of_one_machine_and_one_that_is_killed_loses_nothi
     assert machines.list_containers() == []
 
 
-def _kill_at_work(machines: ClusterMachines, worker: "subprocess.Popen[str]") -> None:
+def _kill_at_work(machines: ClusterMachines, worker: Kmatrix) -> None:
     """Kill a worker while a container of its is at work."""
-    engine, own, deadline = connect_engine(), machines.root / "third", time.monotonic() + 300
-    while not list_containers_of(engine, own):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    engine, own = connect_engine(), machines.root / "third"
+    wait_for(lambda: list_containers_of(engine, own), "a container of the worker", 300)
     worker.kill()
-    while list_containers_of(engine, own):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: not list_containers_of(engine, own), "the end of the worker's containers", 300)

@@ -1,96 +1,30 @@
 """Workers as processes, reached through a Dask scheduler on loopback; their engines are in memory."""
 
-import json
-import os
 import signal
 import socket
 import ssl
 import subprocess
-import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import dask
 import pytest
 
-from matrix.cluster.addresses import ClusterAddress, parse_cluster_address
+from matrix.cluster.addresses import parse_cluster_address
 from matrix.cluster.dask_client import DaskCluster
 from matrix.errors import MachineError
 from matrix.record.run_directory import load_run
+from tests.e2e.cluster_processes import MemoryMachines
 from tests.unit.commands.cluster_desk import ClusterDesk
 from tests.unit.commands.run_desk import let_speak
 from tests.unit.commands.test_shards import NINE, TWO_TOOLCHAINS
 
-ROOT = Path(__file__).parents[2]
-
-
-class Machines:
-    """A scheduler and workers, each a process that is ended with the test."""
-
-    def __init__(self, place: Path, stack: ExitStack) -> None:
-        self.place = place
-        self._stack = stack
-        self._errors = stack.enter_context((place / "errors").open("a"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.files: tuple[str, ...] = ()
-        self.scheme = "tcp"
-
-    @property
-    def address(self) -> ClusterAddress:
-        options = dict(zip(("tls-ca", "tls-cert", "tls-key"), self.files, strict=False))
-        return parse_cluster_address(f"{self.scheme}://127.0.0.1:{self.port}", options, {})
-
-    def start_scheduler(self) -> "subprocess.Popen[str]":
-        named = zip(("--tls-ca-file", "--tls-cert", "--tls-key"), self.files, strict=False)
-        tls = [word for pair in named for word in pair]
-        words = ["--host", f"{self.scheme}://127.0.0.1", "--port", str(self.port), "--no-dashboard", *tls]
-        process = self._start("distributed.cli.dask_scheduler", *words)
-        self._wait(self._answers, "the scheduler")
-        return process
-
-    def start_worker(self, name: str, slow: float = 0.0) -> "subprocess.Popen[str]":
-        place = self.place / name
-        place.mkdir()
-        if slow:
-            (place / "slow").write_text(str(slow))
-        words = [f"{self.scheme}://127.0.0.1:{self.port}", str(place), *self.files]
-        process = self._start("tests.fakes.cluster_worker", *words)
-        assert process.stdout is not None
-        assert "This machine works for" in process.stdout.readline()
-        return process
-
-    def _start(self, module: str, *words: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *words],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
-        self._stack.enter_context(process)
-        self._stack.callback(process.kill)
-        return process
-
-    def _answers(self) -> bool:
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def _wait(self, holds: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + 60
-        while not holds():
-            assert time.monotonic() < deadline, what
-            time.sleep(0.05)
-
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
+def machines(tmp_path: Path) -> Iterator[MemoryMachines]:
     with ExitStack() as stack:
-        yield Machines(tmp_path, stack)
+        yield MemoryMachines(tmp_path, stack)
 
 
 @pytest.fixture
@@ -102,10 +36,10 @@ def desk(tmp_path: Path) -> ClusterDesk:
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
-def test_processes_make_the_run_of_one_machine(machines: Machines, desk: ClusterDesk) -> None:
+def test_processes_make_the_run_of_one_machine(machines: MemoryMachines, desk: ClusterDesk) -> None:
     machines.start_scheduler()
     for name in ("first", "second"):
-        machines.start_worker(name)
+        machines.start_machine(name)
     stages: list[tuple[str, str, str]] = []
     with DaskCluster(machines.address, lambda *stage: stages.append(stage)) as cluster:
         there = desk.describe(desk.run_there(cluster))
@@ -117,9 +51,9 @@ def test_processes_make_the_run_of_one_machine(machines: Machines, desk: Cluster
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
-def test_a_worker_that_is_killed_loses_nothing(machines: Machines, desk: ClusterDesk) -> None:
+def test_a_worker_that_is_killed_loses_nothing(machines: MemoryMachines, desk: ClusterDesk) -> None:
     machines.start_scheduler()
-    workers = [machines.start_worker(name, slow=0.5) for name in ("first", "second")]
+    workers = [machines.start_machine(name, slow=0.5) for name in ("first", "second")]
 
     def kill_one(*started: str) -> None:
         if started[-1] == "focus":
@@ -130,15 +64,15 @@ def test_a_worker_that_is_killed_loses_nothing(machines: Machines, desk: Cluster
     assert workers[0].wait() == -signal.SIGKILL
     desk.run()
     assert there == desk.describe(desk.stored)
-    assert_recorded_once(desk.directory)
+    assert set(desk.count_results().values()) == {1}
 
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_run_ends_with_its_scheduler_and_goes_on_with_the_next(
-    machines: Machines, desk: ClusterDesk
+    machines: MemoryMachines, desk: ClusterDesk
 ) -> None:
     scheduler = machines.start_scheduler()
-    worker = machines.start_worker("first", slow=0.5)
+    worker = machines.start_machine("first", slow=0.5)
 
     def kill_scheduler(*started: str) -> None:
         if started[-1] == "focus":
@@ -150,22 +84,15 @@ def test_a_run_ends_with_its_scheduler_and_goes_on_with_the_next(
     desk.directory = (desk.place / "runs/latest").resolve()
     assert any(cell.is_finished for cell in load_run(desk.directory).cells)
     machines.start_scheduler()
-    machines.start_worker("second")
+    machines.start_machine("second")
     with DaskCluster(machines.address, lambda *_: None) as cluster:
         there = desk.describe(desk.resume_there(cluster))
     desk.run()
     assert there == desk.describe(desk.stored)
 
 
-def assert_recorded_once(directory: Path) -> None:
-    """Each cell has one result in the journal."""
-    lines = [json.loads(line)["cell"] for line in (directory / "cells.jsonl").read_text().splitlines()]
-    finished = Counter(cell["id"] for cell in lines if cell["state"] != "not-run")
-    assert set(finished.values()) == {1}
-
-
 @pytest.fixture
-def certificates(machines: Machines) -> tuple[str, ...]:
+def certificates(machines: MemoryMachines) -> tuple[str, ...]:
     """A throw-away authority, and a certificate of it."""
     place = machines.place
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -179,11 +106,11 @@ def certificates(machines: Machines) -> tuple[str, ...]:
 
 @pytest.mark.timeout(900)  # other tests may be at work beside its processes
 def test_a_cluster_with_certificates_works_and_others_are_kept_out(
-    machines: Machines, desk: ClusterDesk, certificates: tuple[str, ...]
+    machines: MemoryMachines, desk: ClusterDesk, certificates: tuple[str, ...]
 ) -> None:
-    machines.scheme, machines.files = "tls", certificates
+    machines.files = certificates
     machines.start_scheduler()
-    machines.start_worker("first")
+    machines.start_machine("first")
     with DaskCluster(machines.address, lambda *_: None) as cluster:
         there = desk.describe(desk.run_there(cluster))
     desk.run()
@@ -207,3 +134,14 @@ def is_let_in(port: int, ca: str) -> bool:
             return bool(client.recv(1))
     except (ssl.SSLError, ConnectionError):
         return False
+
+
+@pytest.mark.timeout(900)  # other tests may be at work beside its processes
+def test_no_worker_is_missed_while_dask_looks_at_its_scheduler(machines: MemoryMachines) -> None:
+    machines.start_scheduler()
+    machines.start_machine("first")
+    with (
+        dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}),
+        DaskCluster(machines.address, lambda *_: None) as cluster,
+    ):
+        assert {len(cluster.list_workers()) for _ in range(300)} == {1}

@@ -24,7 +24,7 @@ class Machines:
         self.root = root
         (root / "story.toml").write_text(profile)
         tree = patched(root / "tree", REGRESSION, WARNING)
-        self.words = ("--profile", str(root / "story.toml"), "--source", str(tree))
+        self.words: tuple[str, ...] = ("--profile", str(root / "story.toml"), "--source", str(tree))
 
     def call(self, machine: str, *words: str, codes: tuple[int, ...] = (0,)) -> str:
         """What it prints on stdout."""

@@ -13,15 +13,16 @@ _JOBS = re.compile(r" -j\d+")
 
 
 def describe_run(run: RunDirectory, place: Path, names: Sequence[str] = ()) -> dict[str, Any]:
-    """All that a run has on disk, without times, how much make had to do with how many jobs, and where it
-    lies. ``names`` are of other runs that it may mention, which have times in them as well."""
+    """All that a run has on disk, without times, how much make had to do with how many jobs, where it lies,
+    and who built it. ``names`` are of other runs that it may mention, which have times in them as well."""
     text = _hide_names((run.directory / "run.json").read_text(), place, [run.run.id, *names])
     text = _JOBS.sub("", text)
     record: dict[str, Any] = json.loads(re.sub(r'"(seconds|compiled)": [0-9.e-]+', r'"\1": 0', text))
-    for key in ("started", "finished", "pauses"):
+    for key in ("started", "finished", "pauses", "unused_workers"):
         record.pop(key, None)
     for cell in record["cells"]:
         cell.pop("at_work", None)
+        cell.pop("worker", None)
     files = {
         str(path.relative_to(run.directory)): path.read_bytes()
         for folder in ("configs", "objects", "sources")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrix.cluster.lane_queue import MAX_FAILURES, MAX_LOSSES, LaneQueue, Unit
+from matrix.cluster.lane_queue import MAX_FAILURES, MAX_LOSSES, LaneQueue
+from matrix.cluster.queued_lane import Unit
 
 
 def make_units(lane: str, count: int, seconds: float | None = None) -> list[Unit]:

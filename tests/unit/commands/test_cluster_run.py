@@ -12,8 +12,10 @@ from matrix.commands.visit_host import VisitHost
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.errors import EngineError
 from matrix.record.events import CellFinished, ProgressEvent
-from matrix.record.run_model import Run
+from matrix.record.run_directory import load_run
+from matrix.record.run_model import Run, Tool
 from matrix.record.states import State
+from reports.summary import collect_run_facts
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.engine import FakeEngine
 from tests.unit.commands.cluster_desk import ClusterDesk
@@ -35,7 +37,10 @@ def test_workers_make_the_run_of_one_machine(desk: ClusterDesk, count: int) -> N
         there = desk.describe(desk.run_there(cluster))
     builders = {worker for worker, method, _ in cluster.orders if method == "visit"}
     assert len(builders) >= min(count, 2)  # two lanes; a third worker may take from their ends
+    recorded = {cell.worker for cell in load_run(desk.directory).cells}
+    assert builders <= recorded <= set(cluster.list_workers())
     whole = desk.run()
+    assert {cell.worker for cell in whole.cells} == {""}
     assert there == desk.describe(desk.stored)
     assert {State.FAIL, State.WARN, State.EMPTY, State.UNREACHABLE} == {cell.state for cell in whole.cells}
 
@@ -72,6 +77,9 @@ def test_a_cell_that_a_fault_ended_is_tried_on_another_worker(desk: ClusterDesk)
         done = desk.run_there(cluster, retries=["0"]).run
     assert {cell.state for cell in done.cells} & {State.INFRA} == set()
     assert any("is given nothing more" in note for note in desk.notes())
+    reason = "it failed 3 times in a row, the last time: the engine of this machine is out of order"
+    assert load_run(desk.directory).unused_workers == {"fake://0:1": reason}
+    assert collect_run_facts(done)["workers"][0] == f"fake://0:1: 0 cells, and nothing more: {reason}"
 
 
 def test_a_fault_of_every_worker_is_the_cells_own(desk: ClusterDesk) -> None:
@@ -91,8 +99,28 @@ def test_a_worker_with_another_compiler_is_left_out(desk: ClusterDesk) -> None:
         there = desk.describe(desk.run_there(cluster))
     assert {worker for worker, method, _ in cluster.orders if method == "visit"} == {"fake://0:1"}
     assert any(f"lacks the image {tag}" in note for note in desk.notes())
+    assert f"lacks the image {tag}" in desk.stored.run.unused_workers["fake://1:2"]
     desk.run()
     assert there == desk.describe(desk.stored)
+
+
+def test_a_worker_whose_code_was_changed_is_left_out(desk: ClusterDesk) -> None:
+    with desk.start_workers(2) as cluster:
+        cluster.find_host("fake://1:2")._code = "another"
+        there = desk.describe(desk.run_there(cluster))
+    assert {worker for worker, method, _ in cluster.orders if method == "visit"} == {"fake://0:1"}
+    assert any("was changed here or where the run is" in note for note in desk.notes())
+    desk.run()
+    assert there == desk.describe(desk.stored)
+
+
+def test_another_commit_of_the_same_code_will_do(desk: ClusterDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Tool(version="0.1.0", commit="another")
+    monkeypatch.setattr("matrix.commands.visit_host.build_tool_record", lambda: other)
+    with desk.start_workers(1) as cluster:
+        done = desk.run_there(cluster).run
+    assert State.NOT_RUN not in {cell.state for cell in done.cells}
+    assert done.tool != other
 
 
 def test_a_run_without_workers_says_so_and_goes_on_later(
@@ -164,7 +192,7 @@ def test_a_fault_while_a_run_is_opened_is_tried_again(
     with desk.start_workers(1) as cluster:
         failed: list[str] = []
 
-        def fail_once(_host: VisitHost, run: Run) -> str:
+        def fail_once(_host: VisitHost, run: Run, _code: str) -> str:
             if not failed:
                 failed.append(run.source.digest)
                 raise EngineError("the engine begins")

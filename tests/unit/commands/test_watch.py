@@ -1,112 +1,30 @@
 """A branch that is watched: what is built, what is not built twice, what goes on, what is told of."""
 
 import fcntl
-import mailbox
 import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing
-from email.message import Message
 from pathlib import Path
 
 import pytest
 
-from matrix.commands.compare import BaselineResult, apply_baseline
-from matrix.commands.settings import resolve_profile
+from matrix.commands.compare import BaselineResult
 from matrix.commands.watch import (
-    WATCH_MAIL_FILE,
     Look,
     fetch_remote,
-    find_good_run,
-    hand_on_mail,
-    has_news,
-    look_at_branch,
     repeat_looks,
 )
-from matrix.commands.watch_request import WatchRequest, hold_watch, parse_watch_request
+from matrix.commands.watch_news import WATCH_MAIL_FILE, find_good_run, find_news
+from matrix.commands.watch_request import hold_watch, parse_watch_request
 from matrix.errors import EngineError, MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.record.run_directory import load_run
 from matrix.record.states import State
 from matrix.side_failures import record_side_failure
 from matrix.verdict.baseline import KnownIssues
-from reports.baseline_view import BaselineView
-from reports.mail_run import render_run_mail
-from tests.fakes.host_git import git, run_on_host
+from tests.fakes.host_git import git
 from tests.fakes.kernel import Job, Symbol
-from tests.unit.commands.resume_desk import ResumedDesk
-from tests.unit.commands.run_desk import ERROR, TWO_LANES, VFIO, WARNING, always
-
-SOURCE = "drivers/vfio/vfio.c"
-
-
-def play_git(job: Job) -> int:
-    """git on the host's repository, and tar on the host's directories."""
-    places = {mount.path: mount.host for mount in job.container.mounts}
-    if "/in/tarball" not in places:
-        return run_on_host(job.container, job.say)
-    return subprocess.run(["tar", "-xf", places["/in/tarball"], "-C", places["/out"]], check=False).returncode
-
-
-class WatchedDesk(ResumedDesk):
-    """A desk whose tree is a repository, and is watched. ``mails`` is the mailbox that is told."""
-
-    def __init__(self, place: Path) -> None:
-        super().__init__(place)
-        self.mails = place / "mails"
-        self.kernel.applies = play_git
-        self.asks(TWO_LANES)
-        git(self.tree, "init", "--quiet", "--initial-branch=master")
-        self.commit("int vfio;\n")
-
-    def commit(self, text: str, branch: str = "master") -> str:
-        """Commit this as the source of vfio.o; the commit's id."""
-        (self.tree / SOURCE).write_text(text)
-        git(self.tree, "add", "--all")
-        git(self.tree, "commit", "--quiet", "--allow-empty", f"--message={branch}")
-        return git(self.tree, "rev-parse", "HEAD")
-
-    def request(
-        self, *, known: str = "", mail_to: str | None = None, fetch: str = "", **options: list[str]
-    ) -> WatchRequest:
-        given = self._settled({"source": [f"{self.tree}@master"], **options})
-        to = str(self.mails) if mail_to is None else mail_to
-        return parse_watch_request(resolve_profile(given, {}), "1h", fetch, known, to)
-
-    def look(self, request: WatchRequest | None = None, *, hands_on: bool = True) -> Look:
-        """One look, as the task has it; what is told of goes to the mailbox."""
-        self.kernel.jobs.clear()
-        request = request or self.request()
-        self.seen = look_at_branch(request, ["./inv", "watch"], self._tell, self.world)
-        if hands_on:
-            self.hand_on(request)
-        return self.seen
-
-    def hand_on(self, request: WatchRequest) -> None:
-        seen, self.result = self.seen, None
-        if seen.stored is None:
-            return
-        seen.stored.write_findings()
-        self.result = apply_baseline(seen.stored, seen.baseline) if seen.baseline else None
-        regression = self.result.regression if self.result else None
-        mail = render_run_mail(seen.stored, since=BaselineView(regression) if regression else None)
-        hand_on_mail(request, seen, self.result, mail)
-
-    def runs(self) -> list[Path]:
-        return sorted(path.parent for path in self.world.runs.glob("2*/run.json"))
-
-    def read_mails(self) -> list[Message]:
-        if not self.mails.exists():
-            return []
-        with closing(mailbox.mbox(self.mails)) as box:
-            return list(box)
-
-    def subjects(self) -> list[str]:
-        """The subjects of what is in the mailbox, without what they have in common."""
-        prefix = "[kmatrix] Linux 6.12.48-rc1: "
-        found = [" ".join(str(mail["Subject"]).split()) for mail in self.read_mails()]
-        assert all(subject.startswith(prefix) for subject in found)
-        return [subject.removeprefix(prefix) for subject in found]
+from tests.unit.commands.run_desk import ERROR, VFIO, WARNING, always
+from tests.unit.commands.watch_desk import WatchedDesk
 
 
 @pytest.fixture
@@ -464,9 +382,10 @@ def test_a_finding_without_a_baseline_is_news_unless_it_is_known(desk: WatchedDe
     desk.says(VFIO, always(ERROR))
     stored = desk.look(hands_on=False).stored
     assert stored is not None
-    assert has_news(stored, None)
+    request, runs = desk.request(), desk.world.runs
+    assert [*find_news(request, stored, None, runs)] == [None]
     result = BaselineResult(ExitCode.PASSED, _excusing(*(f.id for f in stored.findings.findings)))
-    assert not has_news(stored, result)
+    assert [*find_news(request, stored, result, runs)] == []
 
 
 def _excusing(*ids: str) -> KnownIssues:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.kconfig.config import Config
-from matrix.kconfig.config_changes import list_changes, order_changes
+from matrix.kconfig.config_changes import list_config_changes, order_changes
 from matrix.kconfig.definitions import Definitions, collect_definitions
 
 STORY = collect_definitions(
@@ -44,12 +44,12 @@ def test_what_follows_from_other_symbols_is_no_change() -> None:
     start = Config({"KVM": "n", "VFIO": "y", "CMDLINE": '"quiet"'})
     end = Config({"KVM": "y", "KVM_VFIO": "y", "MYSTERY": "y"})
     # Where it is absent a string cannot be set, and nothing is known of a symbol that no file defines.
-    assert list_changes(start, end, STORY) == {"KVM": "y", "MYSTERY": "y", "VFIO": "n"}
+    assert list_config_changes(start, end, STORY) == {"KVM": "y", "MYSTERY": "y", "VFIO": "n"}
 
 
 def test_a_string_that_both_have_is_a_change() -> None:
     start, end = Config({"CMDLINE": '"quiet"'}), Config({"CMDLINE": '"debug"'})
-    assert list_changes(start, end, STORY) == {"CMDLINE": '"debug"'}
+    assert list_config_changes(start, end, STORY) == {"CMDLINE": '"debug"'}
 
 
 def test_dependencies_come_first() -> None:

@@ -254,6 +254,48 @@ def assert_told_alike(
     assert "breaks nothing" not in check["description"] or state == "warning"
 
 
+def strict(run: Run) -> Run:
+    """The run, made with ``--werror``."""
+    return run.model_copy(update={"profile": {**run.profile, "werror": True}})
+
+
+def test_with_werror_a_warning_is_a_failure() -> None:
+    stored = a_side(strict(alone(State.WARN, WARNING)))
+    ((name, case),) = read(render(stored))
+    assert isinstance(case.result[0], Failure)
+    assert (case.result[0].type, case.result[0].message.split()[0]) == ("warn", "F1")
+    known = ReportOptions(known_issues=KnownIssues({"F1": "row"}, {}, ()))
+    assert outcomes(render(stored, known)) == {name: Skipped}
+    assert messages(render(stored, known))[name].startswith("known: row; F1 ")
+    assert outcomes(render(a_side(alone(State.WARN, WARNING)))) == {name: None}
+
+
+def test_with_werror_a_warning_beside_a_known_error_is_a_failure() -> None:
+    run = strict(alone(State.FAIL, GCC_ERROR, WARNING))
+    stored = a_side(run)
+    error = next(finding.id for finding in stored.findings.findings if finding.is_error)
+    (warning,) = {finding.id for finding in stored.findings.findings} - {error}
+    options = ReportOptions(known_issues=KnownIssues({error: "row"}, {}, ()))
+    assert options.compute_run_code(stored) is ExitCode.WARNED
+    ((_, case),) = read(render(stored, options))
+    assert isinstance(case.result[0], Failure)
+    assert case.result[0].message.startswith(f"{warning} ")
+
+
+def test_with_werror_a_new_warning_is_a_failure_and_an_old_one_is_not() -> None:
+    before, after = a_side(alone(State.PASS)), a_side(strict(turned(alone(State.WARN, WARNING))))
+    regression = compare_with_baseline(before, after, werror=True)
+    told, same = (
+        read(render(after, ReportOptions(regression=each)))
+        for each in (regression, compare_with_baseline(after, after, werror=True))
+    )
+    assert [(type(each), each.type) for _, case in told for each in case.result] == [(Failure, "new warning")]
+    assert [case.result for _, case in same] == [[]]
+    sides = compare_runs(before, after), before, after
+    verdict = [FORMATS["junit"].render_verdict(*sides, ReportOptions(werror=each)) for each in (True, False)]
+    assert [Failure in outcomes(text).values() for text in verdict] == [True, False]
+
+
 def test_an_exit_code_that_no_cell_explains_is_a_case_of_its_own() -> None:
     warned = a_side(alone(State.WARN, WARNING))
     empty, none = a_side(alone(State.EMPTY)), a_side(a_run([]))

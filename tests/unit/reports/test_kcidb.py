@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+import time
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -399,6 +400,52 @@ def test_more_incidents_than_a_submission_has_are_counted(monkeypatch: pytest.Mo
     document = submit_run(the_story())
     assert [item["present"] for item in document["incidents"]] == [True] * 2 + [False] * 8
     assert document["checkouts"][0]["misc"]["kmatrix"]["incidents_left_out"] == 88
+
+
+@pytest.mark.parametrize("limit", [1, 40, 150, 700])
+def test_what_is_left_out_is_counted_as_if_it_were_listed(
+    monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    stored = a_side(a_large_run(128, 12))
+    listed = submit_run(stored.run)["incidents"]
+    monkeypatch.setattr(kcidb_issues, "KCIDB_INCIDENTS", limit)
+    document = submit_run(stored.run)
+    assert document["incidents"] == listed[:limit]
+    told = document["checkouts"][0]["misc"]["kmatrix"].get("incidents_left_out", 0)
+    assert told == max(0, len(listed) - limit)
+
+
+def test_an_issue_of_two_findings_is_not_counted_as_absent_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = a_cell(), a_cell("x86")
+    stored = a_side(a_run([first, second]))
+    choice = kcidb_issues.IncidentChoice()
+    issue = submitted_issue()
+    monkeypatch.setattr(kcidb_issues, "KCIDB_INCIDENTS", 1)
+    choice.add_all([kcidb_issues.Incident(issue, "build:1", is_present=True)])
+    builds = {first.id: "build:1", second.id: "build:2"}
+    cells = [cell.id for cell in stored.run.cells]
+    by_build = {build: cell for cell, build in builds.items()}
+    choice.add_absences([kcidb_issues.BuildsWithoutIssue(issue, cells, builds, by_build)])
+    assert choice.left_out == 1
+
+
+def submitted_issue() -> kcidb_issues.Issue:
+    finding = a_side(the_story()).findings.findings[0]
+    return kcidb_issues.Issue(finding, min(finding.own_keys), 1)
+
+
+def test_a_thousand_findings_in_ten_thousand_cells_are_told_in_seconds() -> None:
+    stored = a_side(a_large_run(10_000, 1_000))
+    findings = stored.findings.findings
+    began = time.process_time()
+    document = json.loads(render_run_kcidb(stored, ORIGIN))
+    # A build for each cell and fifty thousand incidents take 8 seconds of one core; with an incident for
+    # each of the millions of pairs it was 33.
+    assert time.process_time() - began < 24
+    assert len(document["issues"]) == len(findings)
+    assert document["checkouts"][0]["misc"]["kmatrix"]["incidents_left_out"] > 5_000_000
 
 
 def test_ten_thousand_cells_are_one_submission() -> None:

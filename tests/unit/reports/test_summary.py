@@ -32,6 +32,25 @@ def test_a_failure_without_a_known_error_is_named_by_its_stage() -> None:
     assert group.title.startswith("focus ended with exit code 2: make -C /src")
 
 
+def test_workers_are_named_with_what_they_built_and_why_they_were_left_alone() -> None:
+    cells = [a_cell(worker="tcp://a:1"), a_cell(worker="tcp://b:1"), a_cell(worker="tcp://b:1"), a_cell()]
+    run = a_run(cells).model_copy(
+        update={"unused_workers": {"tcp://a:1": "it failed", "tcp://c:1": "no image"}}
+    )
+    assert summary.collect_run_facts(run)["workers"] == (
+        "tcp://a:1: 1 cell, and nothing more: it failed",
+        "tcp://c:1: 0 cells, and nothing more: no image",
+        "tcp://b:1: 2 cells",
+    )
+    assert "workers" not in summary.collect_run_facts(a_run([a_cell()]))
+
+
+def test_of_many_workers_some_are_named() -> None:
+    run = a_run([a_cell(worker=f"tcp://a:{number}") for number in range(20)])
+    rows = summary.collect_run_facts(run)["workers"]
+    assert (len(rows), rows[-1]) == (9, "and 12 more")
+
+
 def test_a_title_reads_as_the_compiler_wrote_it() -> None:
     assert summary.format_diagnostic_title(CLANG_ERROR) == (
         "virt/kvm/vfio.c:89:7: error: attribute declaration must precede definition"

@@ -7,11 +7,12 @@ from io import StringIO
 
 from rich.console import Console
 
+from matrix.cluster.visits import WorkerState
 from matrix.record.run_model import Run
 from matrix.record.states import State
 from matrix.verdict.baseline import NO_KNOWN_ISSUES, KnownIssues, compare_with_baseline
 from reports.limits import FAILED_TESTS
-from reports.task_output import show_failed_steps, show_regression, show_test_steps
+from reports.task_output import show_cluster, show_failed_steps, show_regression, show_test_steps
 from tests.fakes.runs import GCC_ERROR
 from tests.fakes.sides import alone, two
 
@@ -24,6 +25,37 @@ def told(baseline: Run, this: Run, ledger: KnownIssues = NO_KNOWN_ISSUES) -> str
     show_regression(compare_with_baseline(*two(baseline, this), ledger), ledger, console)
     assert all(len(line) <= 80 or "/" in line for line in out.getvalue().splitlines())
     return " ".join(out.getvalue().split())
+
+
+def show(*workers: WorkerState, dashboard: str = "") -> list[str]:
+    """The lines that show a cluster of these workers."""
+    out = StringIO()
+    show_cluster(workers, dashboard, Console(file=out, width=80))
+    return out.getvalue().splitlines()
+
+
+def test_workers_are_shown_with_their_lanes_and_their_rate() -> None:
+    first = WorkerState("a-1", "tls://a:1", 4, ("x86/gcc-14", "x86/clang-19"), cells=30, seconds=1800)
+    second = WorkerState("b-2", "tls://b:1", 1)
+    assert show(first, second, dashboard="http://a:8787/status") == [
+        "2 workers, 5 lanes at once",
+        "  a-1  tls://a:1  4 at once",
+        "    30 cells done, 60 an hour",
+        "    at x86/gcc-14",
+        "    at x86/clang-19",
+        "  b-2  tls://b:1  1 at once",
+        "    0 cells done, 0 an hour",
+        "dashboard: http://a:8787/status",
+    ]
+
+
+def test_a_cluster_without_workers_is_shown_as_one() -> None:
+    assert show() == ["0 workers, 0 lanes at once"]
+
+
+def test_the_name_of_a_worker_is_printed_and_not_obeyed() -> None:
+    name = "\x1b[31mred[bold]"
+    assert "\x1b" not in "".join(show(WorkerState(name, name, 1, (name,)), dashboard=name))
 
 
 def test_nothing_new_is_said_in_a_sentence() -> None:
