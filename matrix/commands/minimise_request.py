@@ -45,7 +45,7 @@ def parse_minimise_request(
         raise RequestError("name the .config that fails", "./inv minimise FILE")
     profile = given.build_profile()
     catalog = load_catalog().with_profile(profile)
-    user_config = load_user_config(expand_user_path(config), catalog)
+    user_config = load_user_config(expand_user_path(config), catalog, config)
     if user_config.arch not in catalog.arches:
         raise RequestError(
             f"{config} is for {user_config.arch}{format_nearest(user_config.arch, catalog.arches)}, and "
@@ -72,6 +72,8 @@ def parse_minimise_request(
 
 def _find_neighbour(word: str, catalog: Catalog) -> tuple[str, Base]:
     """The base that passes: one of the catalog's by its name, or a .config."""
+    if not word:
+        raise RequestError("--neighbour is empty", "leave it out, or give it a value")
     if word in catalog.bases:
         return word, catalog.bases[word]
     path = expand_user_path(word)
