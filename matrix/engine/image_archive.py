@@ -9,8 +9,10 @@ registry does (Docker's containerd image store, Docker 29's default), that of it
 
 import hashlib
 import json
+import os
 import posixpath
 import re
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,20 +37,30 @@ _NAME_KEYS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 
 def save_images(engine: Engine, names: Sequence[str], path: Path) -> dict[str, str]:
     """Write these images, with all under them, into a file, whole or not at all; returns the engine's ids of
-    them by name.
+    them by name. A link stays, and leads to the file; a pipe or a device is given what is complete.
 
     EngineError where the engine lacks one, MachineError where the file cannot be written.
     """
-    with (
-        translate_write_errors(path),
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=".images-") as place,
-    ):
-        half_written = Path(place) / "images.tar"
-        with half_written.open("wb") as file:
-            engine.save_images(names, file)
-        ids = _find_own_ids(engine, read_image_ids(half_written, names), path)
-        half_written.replace(path)
+    with translate_write_errors(path):
+        is_file = path.is_file() or not path.exists()
+        # Of /dev/stdout there is no real path where a pipe is behind it.
+        target = Path(os.path.realpath(path)) if is_file else path
+        place = target.parent if is_file else None
+        with tempfile.TemporaryDirectory(dir=place, prefix=".images-") as directory:
+            half_written = Path(directory) / "images.tar"
+            with half_written.open("wb") as file:
+                engine.save_images(names, file)
+            ids = _find_own_ids(engine, read_image_ids(half_written, names), path)
+            if is_file:
+                half_written.replace(target)
+            else:
+                _copy_into(half_written, target)
     return ids
+
+
+def _copy_into(source: Path, target: Path) -> None:
+    with source.open("rb") as content, target.open("wb") as opened:
+        shutil.copyfileobj(content, opened)
 
 
 def load_images(engine: Engine, names: Sequence[str], path: Path) -> dict[str, str]:

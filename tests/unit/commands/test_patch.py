@@ -288,3 +288,11 @@ def test_known_findings_that_were_not_seen_are_told_with_what_was_not_tried(judg
     stored = replace(judge.stored, run=judge.stored.run.model_copy(update={"cells": stopped}))
     issues = apply_baseline(stored, options).known_issues
     assert (issues.unseen, issues.untried_count) == (("row",), 1)
+
+
+def test_the_run_after_has_the_digest_of_the_tree_without_the_patch_on_record(judge: Judge) -> None:
+    before, after = (stored.run.source for stored in judge.judged().runs)
+    assert before.unpatched == ""
+    assert after.unpatched == before.digest
+    assert after.digest != before.digest
+    assert [patch.name for patch in after.patches]

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -52,6 +54,28 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(MachineError, match="cannot be written"):
         save_images(FakeEngine(images=NAMES), NAMES, tmp_path / "gone/images.tar")
+
+
+def test_a_link_stays_and_leads_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    file, link = tmp_path / "elsewhere/kept.tar", tmp_path / "images.tar"
+    link.symlink_to(file)
+    for _ in range(2):  # it is made, then replaced
+        saved = save_images(FakeEngine(images=NAMES), NAMES, link)
+        assert link.readlink() == file
+        assert load_images(FakeEngine(), NAMES, file) == saved
+    assert [path.name for path in file.parent.iterdir()] == ["kept.tar"]
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe, copy = tmp_path / "pipe", tmp_path / "copy.tar"
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: copy.write_bytes(pipe.read_bytes()), daemon=True)
+    reader.start()
+    saved = save_images(FakeEngine(images=NAMES), NAMES, pipe)
+    assert pipe.is_fifo()
+    reader.join(60)
+    assert load_images(FakeEngine(), NAMES, copy) == saved
 
 
 def test_both_layouts_of_a_configuration_are_read(tmp_path: Path) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from matrix.commands.patch_request import VerdictRequest
 from matrix.findings.stored_run import StoredRun
 from matrix.record.run_directory import load_run
 from matrix.record.states import State
+from matrix.verdict.comparison import compare_runs
+from tests.fakes.runs import a_cell, a_run
+from tests.fakes.sides import turned
 from tests.unit.tasks.command_line import ROOT, Said, kmatrix, refused
 
 
@@ -126,6 +130,32 @@ def test_a_cell_and_another_toolchain_do_not_go_together(stored: Path, capsys: S
     cell = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
     words = ("repro", "--run", stored.name, "--cell", cell, "--toolchain", "clang-19")
     assert f"{cell} was not built with clang-19" in refused(capsys, 1, *words)
+
+
+@pytest.mark.parametrize("allow_lost", [True, False])
+def test_a_verdict_is_told_with_the_allow_lost_that_it_was_asked_for_with(
+    tmp_path: Path, capsys: Said, *, allow_lost: bool
+) -> None:
+    before = a_run([a_cell(), a_cell("x86")])
+    after = turned(before, a_cell("x86", state=State.UNREACHABLE, reason="gone"))
+    place = tmp_path / "runs" / "fix"
+    for name, run in {"before": before, "after": after}.items():
+        (place / name).mkdir(parents=True)
+        (place / name / "run.json").write_text(run.model_dump_json(by_alias=True))
+    verdict = compare_runs(*(StoredRun.load(place / name) for name in ("before", "after")))
+    (place / "after" / "verdict.json").write_text(verdict.model_dump_json(by_alias=True))
+    request = VerdictRequest(
+        tool=before.tool,
+        profile={},
+        source=before.source,
+        images={},
+        files=(),
+        patches=(),
+        allow_lost=allow_lost,
+    )
+    (place / "request.json").write_text(request.model_dump_json(by_alias=True))
+    assert kmatrix("report", "--run", "fix", "--format", "junit") == 0
+    assert ("failure" in capsys.readouterr().out.replace("failures=", "")) is not allow_lost
 
 
 @pytest.fixture

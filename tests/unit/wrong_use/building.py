@@ -2,6 +2,7 @@
 
 from tests.unit.wrong_use.row import ESCAPE, LATIN, LONG, MAKES_ANOTHER, MAKES_ONE, NO_SUCH_RUN, READS, Row
 
+IS_A_SHARD = "--{} is for a whole run, and .* is shard 1/4 of one"
 OUTPUTS = [
     Row("run --profile ok.toml --out=", "--out: is empty", "leave it out"),
     Row("run --profile ok.toml --out dir", "--out .*/dir is in use: it is not empty", "does not exist yet"),
@@ -23,6 +24,13 @@ BASELINES = [
     Row(f"run --resume {LONG}", "cannot be read: File name too long$", READS),
     Row(("run", "--resume", ESCAPE), r"there is no run '\\x1b\[31mred'", MAKES_ONE),
     Row("run --resume a-run", "cannot be resumed: kmatrix is .*, and was", r"\./inv run, without --resume"),
+    Row("run --resume a-shard --plan plan.json", "--plan says how a plan is split", "leave out --plan"),
+    Row(
+        "run --resume a-shard --baseline a-run",
+        IS_A_SHARD.format("baseline"),
+        r"\./inv merge takes --baseline",
+    ),
+    Row("run --resume a-shard --known file", IS_A_SHARD.format("known"), "merge takes --known"),
     Row("patch --resume", "--resume needs a value", "patch --help shows"),
     Row("patch --resume=", "--resume is empty", "leave it out"),
     Row("patch --resume nosuch", "there is no verdict 'nosuch'", r"\./inv patch makes another"),

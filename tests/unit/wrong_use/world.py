@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 
 from matrix.catalog.load import load_profile
+from matrix.commands.session import build_tool_record
 from matrix.engine.docker_engine import connect_docker
 from matrix.engine.images import ImageRecipe, compute_base_tag
 from matrix.engine.protocol import Engine
+from matrix.plan import compute_plan_digest, plan_requests
+from matrix.record.run_model import ShardRecord
 from tests.fakes.engine import FakeEngine
 from tests.fakes.foreign_builds import keep_build, keep_plain_build
 from tests.fakes.kernel import Kernel, Made, Symbol
@@ -109,8 +112,18 @@ class World:
         run = the_story(["powerpc"], profile=recorded)
         text = run.model_dump_json(by_alias=True)
         other = the_story(["x86"], profile=recorded).model_dump_json(by_alias=True)
+        profile = load_profile("kvm-vfio")
+        shard = ShardRecord(index=1, count=4, requests=144, shares=("a", "b", "c", "d"))
+        stopped = run.model_copy(
+            update={
+                "tool": build_tool_record(),
+                "plan_sha256": compute_plan_digest(plan_requests(profile)),
+                "shard": shard,
+            }
+        )
         for name, content in {
             "a-run": text,
+            "a-shard": stopped.model_dump_json(by_alias=True),
             "other": other,
             "damaged": "{",
             "deep": "[" * 100_000,
