@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._+-]")
 _MAX_KEY_LENGTH = 200
 _KEPT_MANIFESTS = 3
 """Each lane of a patched tree asks for its manifest and for its base's. One of Linux takes 42 MB."""
+_MANIFEST_LOCK = threading.Lock()
+"""Lanes that begin side by side ask for the same manifest at once. Without it, each would read it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ class SourceCache:
         path = self.layout.sources / digest / "manifest.json.gz"
         try:
             status = path.stat()
-            return _load_manifest(path, (status.st_ino, status.st_mtime_ns))
+            with _MANIFEST_LOCK:
+                return _load_manifest(path, (status.st_ino, status.st_mtime_ns))
         except (OSError, ValueError) as problem:
             raise MachineError(
                 f"the cached source {digest[:12]} in {self.layout.sources} is gone or damaged",

@@ -27,7 +27,7 @@ from tests.unit.commands.test_shards import NINE, TWO_TOOLCHAINS
 
 WORKER_KILLS = int(os.environ.get("KMATRIX_WORKER_KILLS", "3"))
 CLIENT_KILLS = int(os.environ.get("KMATRIX_CLIENT_KILLS", "2"))
-PATIENCE = 300
+PATIENCE = 900
 """Seconds for one run and its processes: other tests may be at work beside them."""
 SLOW = 0.2
 

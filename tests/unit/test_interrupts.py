@@ -48,6 +48,14 @@ def play(script: str, *numbers: signal.Signals) -> tuple[str, int, float]:
     return output, process.returncode, time.monotonic() - started
 
 
+def play_best(script: str, *numbers: signal.Signals) -> float:
+    """The fewest seconds of three plays, each of which must be interrupted: a busy machine ends one late, and
+    what waits for its 1.5 seconds is late in all."""
+    played = [play(script, *numbers) for _ in range(3)]
+    assert {output for output, *_ in played} == {"interrupted\n"}
+    return min(seconds for *_, seconds in played)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_waits_for_what_must_be_whole(number: signal.Signals) -> None:
     assert play(DEFERRED, number)[0] == "whole\ninterrupted\n"
@@ -55,9 +63,7 @@ def test_a_signal_waits_for_what_must_be_whole(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_one_does_not_wait(number: signal.Signals) -> None:
-    output, _, seconds = play(DEFERRED, number, number)
-    assert output == "interrupted\n"
-    assert seconds < 1.4
+    assert play_best(DEFERRED, number, number) < 1.4
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -68,9 +74,7 @@ def test_any_number_of_them_wait_for_what_is_short(number: signal.Signals) -> No
 
 def test_a_second_one_ends_the_long_part_around_the_short_one() -> None:
     short = "with defer_interrupts(every=True):\n            pass\n        time.sleep(1.5)"
-    output, _, seconds = play(DEFERRED.replace("time.sleep(1.5)", short), signal.SIGINT, signal.SIGINT)
-    assert output == "interrupted\n"
-    assert seconds < 1.4
+    assert play_best(DEFERRED.replace("time.sleep(1.5)", short), signal.SIGINT, signal.SIGINT) < 1.4
 
 
 def test_without_a_signal_nothing_happens() -> None:

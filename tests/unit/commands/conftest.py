@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.run_desk import Desk
+from tests.unit.commands.resume_desk import ResumedDesk
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> ResumedDesk:
+    """One whose runs can be stopped, and go on."""
+    return ResumedDesk(tmp_path)

@@ -24,23 +24,8 @@ from matrix.record.states import Evidence, State
 from tests.fakes.kernel import Job
 from tests.fakes.sequences import Edit, Kmatrix
 from tests.unit.commands.resume_desk import TWINS, ResumedDesk, refuse
-from tests.unit.commands.run_desk import (
-    ERROR,
-    VFIO,
-    WARNING,
-    always,
-    cell_of,
-    dying,
-    in_cell,
-    states,
-)
+from tests.unit.commands.run_desk import ERROR, VFIO, WARNING, always, cell_of, dying, in_cell, states
 from tests.unit.commands.test_run_same_objects import SUBJECT
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> ResumedDesk:
-    return ResumedDesk(tmp_path)
-
 
 # What goes on, and with what
 

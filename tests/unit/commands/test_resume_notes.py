@@ -5,7 +5,6 @@ import json
 import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -15,20 +14,7 @@ from matrix.commands.settings import resolve_profile
 from matrix.record.events import CellFinished, RunStarted
 from reports.summary import measure_wall_time
 from tests.unit.commands.resume_desk import ResumedDesk
-from tests.unit.commands.run_desk import (
-    ERROR,
-    VFIO,
-    always,
-    dying,
-    in_cell,
-    states,
-)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> ResumedDesk:
-    return ResumedDesk(tmp_path)
-
+from tests.unit.commands.run_desk import ERROR, VFIO, always, dying, in_cell, states
 
 # What is told of it
 

@@ -4,24 +4,13 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from matrix.engine.images import ImageRecipe
 from matrix.errors import RequestError
 from tests.unit.commands.resume_desk import ResumedDesk, refuse
-from tests.unit.commands.run_desk import (
-    PROFILE,
-    TWO_LANES,
-    applying,
-    states,
-)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> ResumedDesk:
-    return ResumedDesk(tmp_path)
+from tests.unit.commands.run_desk import PROFILE, TWO_LANES, applying, states
 
 
 def test_another_kmatrix_is_refused(desk: ResumedDesk) -> None:

@@ -13,6 +13,7 @@ import pytest
 from matrix.builder import run_context
 from matrix.engine.protocol import ContainerResult
 from matrix.errors import EngineError
+from matrix.file_times import find_future_file
 from matrix.record.run_model import Cell, Run
 from matrix.resolve import step_output
 from matrix.resolve.step_output import OutputLimits
@@ -171,6 +172,27 @@ def test_the_next_cell_does_not_rest_on_objects_from_the_future(desk: Desk) -> N
     shutil.rmtree(desk.place / "cache/memory")
     assert states(desk.run()) == ["pass", "pass"]
     assert stood == [False] * 4
+
+
+def test_headers_that_are_prepared_in_the_future_are_of_now_before_objects_are_compiled(desk: Desk) -> None:
+    desk.asks('MODULES = ["n", "y"]\nVFIO = ["y"]\n')
+    desk.says(VFIO, always())
+    dated, newest = [], []
+
+    def prepare_in_the_future(job: Job) -> Ending:
+        build = job.host("/build")
+        if job.targets == ("prepare",):
+            (build / "late.h").touch()
+            os.utime(build / "late.h", (time.time() + 86400,) * 2)
+            dated.append(find_future_file(build))
+        elif dated:
+            newest.append(find_future_file(build))
+        return None
+
+    desk.kernel.before = prepare_in_the_future
+    assert states(desk.run()) == ["pass", "pass"]
+    assert [Path(path).name for path in dated] == ["late.h"]
+    assert set(newest) == {""}
 
 
 def test_a_tree_from_the_future_is_built_as_of_now(desk: Desk) -> None:

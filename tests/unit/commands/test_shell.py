@@ -76,11 +76,6 @@ def _playing(desk: Desk, handler: Callable[[ContainerSpec, LineCallback], int]) 
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-@pytest.fixture
 def visitor(desk: Desk) -> Visitor:
     return Visitor(desk)
 

@@ -22,11 +22,6 @@ from tests.unit.commands.resume_desk import ResumedDesk
 HOUR, DAY = 60 * 60, 24 * 60 * 60
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> ResumedDesk:
-    return ResumedDesk(tmp_path)
-
-
 def sweep_runs(
     desk: ResumedDesk, runs_older: int | None = None, *, remove: bool = False
 ) -> list[tuple[str, str]]:

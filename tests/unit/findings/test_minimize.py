@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from matrix.findings import truth_table
 from matrix.findings.minimize import Cover, minimize_condition
 from matrix.findings.truth_table import TruthTable, compute_step_limit
+from tests.stopwatch import limit_cpu
 
 Axes = Mapping[str, Sequence[str]]
 Rows = Sequence[Mapping[str, str]]
@@ -339,9 +339,8 @@ def test_many_axes_of_which_few_cells_were_built_take_no_longer() -> None:
     chance = random.Random(3)
     rows = [{name: chance.choice("ny") for name in axes} for _ in range(2000)]
     labels = [SEEN, *[ABSENT] * 1999]
-    started = time.process_time()
-    found = solved(axes, rows, labels)
-    assert time.process_time() - started < 10
+    with limit_cpu(10):
+        found = solved(axes, rows, labels)
     (cube,) = found.cubes
     assert not found.minimal
     assert meets(rows[0], cube)
@@ -361,14 +360,13 @@ def test_a_hundred_thousand_cells_take_milliseconds_for_each_finding() -> None:
     rows = points(axes)
     table = TruthTable(axes, rows)
     chance = random.Random(1)
-    started = time.monotonic()
-    for _ in range(50):
-        names = chance.sample(list(axes), 3)
-        seen = table.find_matching_rows({name: (chance.choice(axes[name]),) for name in names})
-        found = minimize_condition(table, seen, table.all_rows & ~seen)
-        assert [set(cube) for cube in found.cubes] == [set(names)]
+    with limit_cpu(10):
+        for _ in range(50):
+            names = chance.sample(list(axes), 3)
+            seen = table.find_matching_rows({name: (chance.choice(axes[name]),) for name in names})
+            found = minimize_condition(table, seen, table.all_rows & ~seen)
+            assert [set(cube) for cube in found.cubes] == [set(names)]
     assert len(rows) == 104_976
-    assert time.monotonic() - started < 10
 
 
 def test_however_many_conditions_a_run_has_their_searches_share_one_bound() -> None:

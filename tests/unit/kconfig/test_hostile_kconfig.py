@@ -3,10 +3,7 @@
 import os
 import subprocess
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import process_time
 
 import pytest
 
@@ -20,17 +17,12 @@ from matrix.kconfig.definitions import (
 )
 from matrix.kconfig.expressions import evaluate_expression, list_macros, split_conjuncts
 from matrix.resolve.reasons import explain_check
+from tests.stopwatch import limit_cpu
 
 A = "config A\n\tbool\n"
 MACROS = "$(A)" * 40
-
-
-@contextmanager
-def time_limit(seconds: float = 5) -> Iterator[None]:
-    """Far above what it takes, far below what it took."""
-    start = process_time()
-    yield
-    assert process_time() - start < seconds
+SECONDS = 5
+"""Far above what it takes, far below what it took."""
 
 
 def nested_sources(count: int, repeat: int = 1) -> dict[str, str]:
@@ -88,7 +80,7 @@ HOSTILE: dict[str, tuple[str, dict[str, str]]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_is_over_a_bound_is_left_out_in_words(name: str) -> None:
     words, files = HOSTILE[name]
-    with time_limit():
+    with limit_cpu(SECONDS):
         found = collect_definitions(files)
     assert words in found.left_out
     assert bool(words) == bool(found.left_out)
@@ -111,7 +103,7 @@ HARMLESS = {
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_strange_file_is_read_in_time(name: str) -> None:
-    with time_limit():
+    with limit_cpu(SECONDS):
         found = collect_definitions({"Kconfig": HARMLESS[name]})
     assert "A" in found.by_name
     assert not found.left_out
@@ -144,7 +136,7 @@ def test_a_macro_stands_for_one_name_wherever_it_is() -> None:
 )
 def test_an_expression_over_a_bound_is_refused(expr: str) -> None:
     for read in (list_macros, split_conjuncts, lambda text: evaluate_expression(text, Config({}))):
-        with time_limit(1), pytest.raises(RequestError) as refusal:
+        with limit_cpu(1), pytest.raises(RequestError) as refusal:
             read(expr)
         assert len(str(refusal.value)) < 600
 
@@ -171,11 +163,11 @@ def test_a_number_of_more_than_64_bits_is_compared_as_text() -> None:
 
 
 def test_a_config_is_parsed_in_time() -> None:
-    with time_limit():
+    with limit_cpu(SECONDS):
         parse_origin("# " + "/" * 200_000 + "\n" + "# a/" + "b " * 100_000 + "\n")
         Config.parse('CONFIG_A="' + "a\\\\" * 200_000 + '"\n')
         assert len(Config.parse("".join(f"CONFIG_A{n}=y\n" for n in range(200_000)))) == 200_000
-    with time_limit(), pytest.raises(RequestError) as refusal:
+    with limit_cpu(SECONDS), pytest.raises(RequestError) as refusal:
         Config.parse('CONFIG_A="' + "a" * 1_000_000)
     assert len(str(refusal.value)) < 200
 
@@ -241,7 +233,7 @@ def test_directories_in_one_another_do_no_harm(tmp_path: Path) -> None:
         os.close(deepest)
         deepest = below
     os.close(deepest)
-    with time_limit():
+    with limit_cpu(SECONDS):
         found = read_tree_definitions(tmp_path, "x86")
     subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # too deep for shutil's recursion
     assert (set(found.by_name), found.left_out) == ({"A"}, "")

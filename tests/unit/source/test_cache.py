@@ -2,6 +2,8 @@ import errno
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -110,6 +112,28 @@ def test_a_manifest_that_was_read_is_read_again_when_its_file_is_another(
     assert cache.load_manifest(kept.digest) is first
     Manifest({}).dump(file)
     assert cache.load_manifest(kept.digest) == Manifest({})
+
+
+def test_a_manifest_that_several_ask_for_at_once_is_read_once(
+    cache: SourceCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = bring(cache, small_tree(tmp_path / "tree")).digest
+    together, load, read = threading.Barrier(4), Manifest.load, list[Path]()
+
+    def load_slowly(path: Path) -> Manifest:
+        read.append(path)
+        time.sleep(0.2)
+        return load(path)
+
+    def ask(_: int) -> Manifest:
+        together.wait(20)
+        return cache.load_manifest(digest)
+
+    monkeypatch.setattr(Manifest, "load", load_slowly)
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(ask, range(4))
+    assert all(other is first for other in others)
+    assert len(read) == 1
 
 
 def test_a_removed_tree_is_gone_and_what_pointed_to_it_is_forgotten(

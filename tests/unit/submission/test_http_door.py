@@ -39,6 +39,11 @@ def reply(daemon: KcidbDaemon, *answers: object) -> None:
     daemon.replies["POST /submit"] = list(answers)  # type: ignore[arg-type]
 
 
+def is_whole(asked: bytes) -> bool:
+    """Whether a request has come to its end, which is that of its head where it has no body."""
+    return asked.endswith(b"\r\n\r\n" if asked.startswith(b"GET ") else b"\r\n\r\n{}")
+
+
 @contextmanager
 def serve_bytes(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
     """A socket that answers whatever it is asked with these bytes, and hangs up: its address."""
@@ -50,7 +55,7 @@ def serve_bytes(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
                 with connection:
                     # All of it: who hangs up with something unread resets the connection.
                     asked = b""
-                    while not asked.endswith(b"\r\n\r\n{}") and (more := connection.recv(65536)):
+                    while not is_whole(asked) and (more := connection.recv(65536)):
                         asked += more
                     for piece in pieces:
                         connection.sendall(piece)

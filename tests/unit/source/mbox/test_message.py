@@ -1,6 +1,5 @@
 import base64
 import quopri
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from matrix.source.mbox.message import (
     split_mailbox,
 )
 from tests.fakes.mails import FROM_GIT, FROM_LIST, a_diff, a_mail, a_mbox, a_patch
+from tests.stopwatch import limit_cpu
 
 
 def read(text: str | bytes) -> Mail:
@@ -230,17 +230,15 @@ def test_parts_within_parts_without_end_are_refused() -> None:
     ],
 )
 def test_hostile_headers_are_read_in_no_time(field: str) -> None:
-    started = time.monotonic()
-    assert read(f"From: A <a@example.org>\n{field}\n\nHello.\n").sender.address == "a@example.org"
-    assert time.monotonic() - started < 5
+    with limit_cpu(5):
+        assert read(f"From: A <a@example.org>\n{field}\n\nHello.\n").sender.address == "a@example.org"
 
 
 def test_what_is_no_text_at_all_is_read_in_no_time() -> None:
-    started = time.monotonic()
-    noise = bytes(range(256)) * 20_000
-    assert [parse_mail(piece) for piece in split_mailbox(noise)] == [None]
-    assert b"\0" in read(b"From: A <a@example.org>\n\n" + noise).content
-    assert time.monotonic() - started < 10
+    with limit_cpu(10):
+        noise = bytes(range(256)) * 20_000
+        assert [parse_mail(piece) for piece in split_mailbox(noise)] == [None]
+        assert b"\0" in read(b"From: A <a@example.org>\n\n" + noise).content
 
 
 # The subject

@@ -1,0 +1,34 @@
+"""Time as tests bound it: what a piece of work costs, whatever else the machine does.
+
+It is this process's CPU time, so that nothing is counted while others have the machine. A CPU that is shared
+or slow still counts more for the same work: a bound that is passed is held against a known piece of work,
+measured at that moment, and so against the machine that the bounds were set on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import process_time
+
+KNOWN_SECONDS = 0.014
+"""What the known work takes on the machine that the bounds were set on: the best of two hundred tries."""
+_TRIES = 5
+
+
+@contextmanager
+def limit_cpu(seconds: float) -> Iterator[None]:
+    """Fail where what is done takes more CPU time than ``seconds`` of the machine that bounds were set on."""
+    start = process_time()
+    yield
+    spent = process_time() - start
+    if spent >= seconds:
+        slowness = min(measure_known_work() for _ in range(_TRIES)) / KNOWN_SECONDS
+        assert spent < seconds * slowness, f"{spent:.2f} s, on a machine {slowness:.1f} times as slow"
+
+
+def measure_known_work() -> float:
+    """The CPU seconds of what tests do most: words made, looked up and joined, by Python alone."""
+    start = process_time()
+    words = {f"CONFIG_SYMBOL_{number}": number % 7 for number in range(20_000)}
+    lines = [f"{name}={value}" for name, value in words.items() if value != 3]
+    sorted("\n".join(lines).replace("_", " ").split("\n"), key=len)
+    return process_time() - start
