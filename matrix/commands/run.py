@@ -167,15 +167,19 @@ def _mention_unfinished_run(request: Run, runs: Path, emit: EventSink) -> None:
 
 
 def build_cell_alone(
-    session: Session, request: Request, directory: Path, examine: Callable[[BuiltCell], None]
+    session: Session,
+    request: Request,
+    directory: Path,
+    title: str,
+    examine: Callable[[BuiltCell], None] = lambda _: None,
 ) -> StoredRun:
-    """Build one request as a run of its own in ``directory``, which does not exist yet.
+    """Build one request as a run of its own, of this title, in ``directory``, which does not exist yet.
 
     ``examine`` is called with the cell while its build directory is there.
     """
     now = datetime.now(UTC)
     directory.mkdir()
-    record = build_blank_run(generate_run_id("verify", now), session, [request], now, ())
+    record = build_blank_run(generate_run_id(title, now), session, [request], now, ())
     with record_run(session, [request], RunDirectory(record, directory), lambda _: None) as context:
         run_lanes(replace(context, examine=examine))
     return StoredRun(context.journal.snapshot_run(), directory)
