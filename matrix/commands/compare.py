@@ -56,6 +56,14 @@ class BaselineOptions:
     known: Mapping[str, KnownIssue] | None = None
     known_file: Path | None = None
 
+    @property
+    def recorded_names(self) -> dict[str, str]:
+        """The keys of the record of a run that is held against this."""
+        return {
+            "baseline": str(self.baseline.directory) if self.baseline else "",
+            "known": str(self.known_file or ""),
+        }
+
 
 @dataclass(frozen=True)
 class BaselineResult:

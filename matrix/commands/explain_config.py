@@ -56,25 +56,25 @@ def parse_config_request(config: str, toolchain: str, out: str) -> ConfigCheckRe
     return None
 
 
-def load_user_config(path: Path, catalog: Catalog) -> UserConfig:
-    """A user's .config. RequestError with what is wrong with it."""
+def load_user_config(path: Path, catalog: Catalog, label: str) -> UserConfig:
+    """A user's .config. RequestError with what is wrong with it, which begins with ``label``."""
     try:
-        text = read_user_file(path, f"--config {path}", "name a .config").decode()
+        text = read_user_file(path, label, "name a .config").decode()
     except UnicodeDecodeError as error:
         raise RequestError(
-            f"--config {path} is no text",
+            f"{label} is no text",
             "where it is compressed, unpack it first: zcat config.gz > my.config",
         ) from error
     try:
         config, origin = Config.parse(text), parse_origin(text)
     except RequestError as error:
-        raise RequestError(f"--config {path}: {error}", error.hint) from error
+        raise RequestError(f"{label}: {error}", error.hint) from error
     if not config:
-        raise RequestError(f"--config {path} sets no symbol", "name the .config of a build directory")
+        raise RequestError(f"{label} sets no symbol", "name the .config of a build directory")
     arch = catalog.detect_arch(config, origin.arch)
     if arch is None:
         raise RequestError(
-            f"--config {path} does not say which arch it is for",
+            f"{label} does not say which arch it is for",
             "let make write it whole: make ARCH=… olddefconfig, in the directory that it is from",
         )
     return UserConfig(path.absolute(), text, config, origin, arch)
@@ -96,7 +96,7 @@ def explain_config(
     check_restorable(run, "no conf can say what it makes of a .config", stored.name)
     profile = parse_recorded_profile(run.profile, f"the profile of {run.id}")
     catalog = load_catalog().with_profile(profile)
-    user_config = load_user_config(options.config, catalog)
+    user_config = load_user_config(options.config, catalog, f"--config {options.config}")
     cells = [cell for cell in run.cells if cell.id in set(finding.cells)]
     absent = {lane.arch for lane in finding.scope.absent}
     other_arch = fit_other_arch(cells, user_config.arch, absent)

@@ -53,6 +53,16 @@ def is_run_held(directory: Path) -> bool:
         return False
 
 
+def is_run_stopped(directory: Path) -> bool:
+    """Whether the run in this directory was stopped before its end, and no process writes it now."""
+    stored = _load_or_none(directory)
+    return (
+        stored is not None
+        and (stored.run.finished is None or _is_stopped(stored.run))
+        and not is_run_held(directory)
+    )
+
+
 def find_unfinished_run(request: Run, runs: Path) -> RunDirectory | None:
     """The newest run in a folder that asked for the same of the same tree, with the same images and kmatrix,
     where it was stopped before all of its cells had a result; None where it was not, or is at work."""

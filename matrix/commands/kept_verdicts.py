@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matrix.commands.kept_runs import (
     describe_stopped_run,
+    is_run_stopped,
     list_dead_runs,
     list_run_directories,
 )
@@ -115,6 +116,18 @@ def find_verdict_of_side(directory: Path) -> Path | None:
     """The directory of the verdict that the run in this directory is a side of; None for other runs."""
     kept = _load_or_none(directory.parent)
     return directory.parent if kept is not None and directory.name in kept.run_names else None
+
+
+def suggest_resumption(directory: Path) -> str | None:
+    """The command that goes on with the run or the verdict in this directory, where it was stopped; None
+    where it was not, or is at work."""
+    verdict = find_verdict_of_side(directory) or directory
+    kept = _load_or_none(verdict)
+    if kept is None:
+        task, is_stopped = "run", is_run_stopped(directory)
+    else:
+        task, is_stopped = "patch", not is_verdict_whole(verdict, kept) and not is_verdict_held(verdict)
+    return format_command("./inv", task, "--resume", str(verdict)) if is_stopped else None
 
 
 def _is_unwritten(directory: Path) -> bool:

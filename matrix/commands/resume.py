@@ -19,6 +19,7 @@ from matrix.builder.finished_cells import FinishedCells
 from matrix.builder.run_context import Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import Profile
+from matrix.commands.compare import BaselineOptions
 from matrix.commands.kept_verdicts import find_verdict_of_side
 from matrix.commands.restore import check_restorable, list_changes, restore_session
 from matrix.commands.run import RunBegin, limit_caches, record_run
@@ -38,7 +39,7 @@ from matrix.foreign_trees import remove_tree, walk_tree
 from matrix.fs import remove_durably
 from matrix.plan import Request, compute_plan_digest, plan_requests
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.journal import JOURNAL_FILE, open_journal
+from matrix.record.journal import JOURNAL_FILE, open_journal, withdraw_cells
 from matrix.record.profile_keys import FREE_KEYS, describe_difference, list_differing_keys
 from matrix.record.run_directory import (
     REQUEST_FILE,
@@ -172,9 +173,14 @@ def build_refusal(name: str, difference: str, task: str = "run") -> RequestError
 
 
 def resume_run(
-    resumption: Resumption, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT
+    resumption: Resumption,
+    emit: EventSink,
+    environment: Environment = LOCAL_ENVIRONMENT,
+    *,
+    baseline: BaselineOptions | None = None,
 ) -> StoredRun:
-    """Build the cells of a run that have no result, and write its record anew.
+    """Build the cells of a run that have no result, and write its record anew. ``baseline`` is what it will
+    be held against, where that is another than it has on record.
 
     RequestError where another process writes it, or where what it was made of is not there any more as it
     was.
@@ -201,6 +207,9 @@ def resume_run(
             _check_same_engine(session, found.run)
             remove_containers(session.engine, {found.unique_name})
             record = _build_record(found.run, requests, kept, last_written)
+            if baseline is not None:
+                record = record.model_copy(update=baseline.recorded_names)
+            withdraw_cells(file, _list_dropped_cells(found.run, record))
             begun = RunDirectory(record, directory)
             cells = FinishedCells(begun, read_configure_sizes(directory))
             begin = RunBegin(file, cells)
@@ -317,6 +326,12 @@ def remove_containers(engine: Engine, owners: Set[str]) -> None:
     for name, label in engine.list_containers().items():
         if label in owners:
             engine.remove_container(name)
+
+
+def _list_dropped_cells(was: Run, record: Run) -> Iterator[Cell]:
+    """The cells that are built again though they had a result, as the record has them now."""
+    finished = {cell.id for cell in was.cells if cell.is_finished}
+    return (cell for cell in record.cells if cell.id in finished and not cell.is_finished)
 
 
 def _find_last_write(directory: Path) -> datetime:

@@ -18,6 +18,7 @@ from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
 from matrix.commands.compare import BaselineOptions
 from matrix.commands.kept_runs import describe_stopped_run, find_unfinished_run
+from matrix.commands.kept_verdicts import suggest_resumption
 from matrix.commands.session import (
     LOCAL_ENVIRONMENT,
     Environment,
@@ -166,15 +167,19 @@ def _mention_unfinished_run(request: Run, runs: Path, emit: EventSink) -> None:
 
 
 def build_cell_alone(
-    session: Session, request: Request, directory: Path, examine: Callable[[BuiltCell], None]
+    session: Session,
+    request: Request,
+    directory: Path,
+    title: str,
+    examine: Callable[[BuiltCell], None] = lambda _: None,
 ) -> StoredRun:
-    """Build one request as a run of its own in ``directory``, which does not exist yet.
+    """Build one request as a run of its own, of this title, in ``directory``, which does not exist yet.
 
     ``examine`` is called with the cell while its build directory is there.
     """
     now = datetime.now(UTC)
     directory.mkdir()
-    record = build_blank_run(generate_run_id("verify", now), session, [request], now, ())
+    record = build_blank_run(generate_run_id(title, now), session, [request], now, ())
     with record_run(session, [request], RunDirectory(record, directory), lambda _: None) as context:
         run_lanes(replace(context, examine=examine))
     return StoredRun(context.journal.snapshot_run(), directory)
@@ -246,9 +251,19 @@ def _check_knob_conflicts(session: Session, requests: Sequence[Request]) -> None
 
 
 def check_output_unused(profile: Profile) -> None:
-    """RequestError when there is something in ``--out`` already."""
-    if profile.out is not None:
-        check_directory_unused(expand_user_path(profile.out).absolute())
+    """RequestError when there is something in ``--out`` already, with what goes on with that where it was
+    stopped."""
+    if profile.out is None:
+        return
+    directory = expand_user_path(profile.out).absolute()
+    try:
+        check_directory_unused(directory)
+    except RequestError as error:
+        command = suggest_resumption(directory)
+        if command is None:
+            raise
+        hint = f"{command} goes on with what was stopped there; or {error.hint}"
+        raise RequestError(str(error), hint) from error
 
 
 def create_output_directory(profile: Profile, title: str, runs: Path, now: datetime) -> Path:
@@ -281,9 +296,8 @@ def build_blank_run(
     baseline: BaselineOptions | None = None,
 ) -> Run:
     """The record of a session's run of which nothing is built yet. ``name`` is its id."""
-    stored = baseline.baseline if baseline else None
-    known_file = baseline.known_file if baseline else None
-    return Run(
+    against = baseline or BaselineOptions()
+    record = Run(
         id=name,
         tool=build_tool_record(),
         command=format_command(*argv),
@@ -296,9 +310,8 @@ def build_blank_run(
         toolchains=session.toolchains,
         bases={name: record for name, (record, _) in _build_base_records(session).items()},
         cells=tuple(create_blank_cell(request) for request in requests),
-        baseline=str(stored.directory) if stored else "",
-        known=str(known_file or ""),
     )
+    return record.model_copy(update=against.recorded_names)
 
 
 def _build_base_records(session: Session) -> dict[str, tuple[BaseRecord, str | None]]:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
-from matrix.builder.lane_dir import is_lane_held
+from matrix.builder.lane_dir import is_lane_held, try_lock_lane
 from matrix.cache_layout import CacheLayout
 from matrix.catalog.load import load_catalog
 from matrix.catalog.types import DEFAULT_CACHE_SIZE, ROOT_IMAGE, parse_duration, parse_size
@@ -22,13 +22,14 @@ from matrix.commands.session import resolve_image_ref
 from matrix.engine.connect import connect_engine
 from matrix.engine.images import compute_base_tag
 from matrix.engine.protocol import Engine
-from matrix.engine.step import list_containers_of_others, remove_writers
+from matrix.engine.step import list_containers_of_others, list_writers, remove_writers
 from matrix.errors import MachineError, RequestError
 from matrix.foreign_files import ForeignDirectory
 from matrix.foreign_trees import measure_tree, remove_tree
+from matrix.fs import list_temporary_files
 from matrix.memory.eviction import evict_layers, find_threshold, list_aged_sizes, measure_layers
 from matrix.record.journal import JOURNAL_FILE, RUN_FILE
-from matrix.record.run_directory import REQUEST_FILE, list_half_made_files
+from matrix.record.run_directory import REQUEST_FILE, holds_run, list_half_made_files
 from matrix.source.cache import SourceCache
 
 # Lanes and sources are large, and few. Resolutions and hash caches are small, quick to make again one by one,
@@ -81,8 +82,10 @@ def sweep_leftovers(
     with cache.try_lock_exclusive() as alone:
         engine = engine or _connect_or_none()
         leftovers = _find_leftovers(cache, engine, parse_size(cache_size), alone=alone)
+        leftovers += [*_find_containers_of_idle_lanes(engine, cache.layout.lanes, leftovers)]
         if runs is not None:
-            leftovers += [*_find_containers_of_dead_runs(engine, runs, leftovers), *_find_half_made(runs)]
+            leftovers += [*_find_containers_of_dead_runs(engine, runs, leftovers)]
+            leftovers += [*_find_half_made(runs)]
             leftovers += _find_old_runs(runs, runs_older) if runs_older is not None else []
         if remove:
             leftovers = [*map(_remove_leftover, leftovers)]
@@ -155,20 +158,70 @@ def _find_containers_of_dead_runs(
                 yield Leftover("container", name, 0, partial(engine.remove_container, name))
 
 
+def _find_containers_of_idle_lanes(
+    engine: Engine | None, lanes: Path, known: Sequence[Leftover]
+) -> Iterator[Leftover]:
+    """Those that are not known yet, as others are at work: they write to a lane that no process holds, as
+    those do that look through errors for a verdict that was killed."""
+    names = {leftover.name for leftover in known}
+    if engine is not None and engine.list_containers().keys() - names:
+        for lane in sorted(lanes.glob("*/")):
+            left = set[str]() if is_lane_held(lane) else list_writers(engine, lane / "build") - names
+            for name in sorted(left):
+                yield Leftover("container", name, 0, partial(_remove_idle_container, engine, name, lane))
+
+
+def _remove_idle_container(engine: Engine, name: str, lane: Path) -> None:
+    """Remove a container that writes to a lane, unless a process has begun to work there meanwhile."""
+    with suppress(FileNotFoundError), try_lock_lane(lane) as is_free:
+        if is_free:
+            engine.remove_container(name)
+
+
 def _find_half_made(runs: Path) -> Iterator[Leftover]:
     """What killed processes left in the folder of runs that nobody can use."""
     oldest = time.time() - _MAX_BEGINNING_SECONDS
-    for stored in list_dead_runs(runs):
-        files = list_half_made_files(stored.directory)
-        if files:
-            size = sum(path.stat().st_size for path in files)
-            yield Leftover(
-                "half-made", f"{len(files)} files of {stored.name}", size, partial(_remove_all, files)
-            )
+    dead = {stored.directory: stored.name for stored in list_dead_runs(runs)}
+    for directory in _list_runs_of_all(runs):
+        # Of a dead run at once. What writes a report of another holds no lock, and takes less than an hour.
+        sizes = _measure_half_made(directory, math.inf if directory in dead else oldest)
+        if sizes and not _is_at_work(directory):
+            name = dead.get(directory, str(directory.relative_to(runs)))
+            count, size = len(sizes), sum(sizes.values())
+            yield Leftover("half-made", f"{count} files of {name}", size, partial(_remove_all, sizes))
     links = [path for path in runs.glob(".latest.*") if path.lstat().st_mtime < oldest]
     begun = [path for path in list_run_directories(runs) if _is_only_begun(path, oldest)]
     for path in (*links, *begun):
         yield Leftover("half-made", path.name, 0, partial(remove_tree, path))
+
+
+def _list_runs_of_all(runs: Path) -> Iterator[Path]:
+    """The runs and verdicts in a folder, and the runs of the verdicts."""
+    for directory in _list_runs_and_verdicts(runs):
+        yield directory
+        yield from filter(holds_run, list_run_directories(directory))
+
+
+def _measure_half_made(directory: Path, before: float) -> dict[Path, int]:
+    """The sizes of what processes that were killed left half-written in the directory of a run or a verdict,
+    where it was last written to before a time."""
+    files = [
+        *list_half_made_files(directory),
+        *list_temporary_files(directory, REQUEST_FILE),
+        *list_temporary_files(directory / PATCHES_DIRECTORY),
+    ]
+    sizes = {}
+    for path in files:
+        with suppress(FileNotFoundError):  # it was at work, and has its name now
+            status = path.lstat()
+            if status.st_mtime < before:
+                sizes[path] = status.st_size
+    return sizes
+
+
+def _is_at_work(directory: Path) -> bool:
+    """Whether a process works on the run or the verdict in this directory, or on the verdict around it."""
+    return is_run_held(directory) or is_verdict_held(directory) or is_verdict_held(directory.parent)
 
 
 def _is_only_begun(directory: Path, oldest: float) -> bool:

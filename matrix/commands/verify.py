@@ -143,6 +143,7 @@ class _EmptyDirectories:
             alone,
             request,
             self.place / str(self._count),
+            "verify",
             lambda built: compared.append(compare_objects(built, self.memory, tree)),
         )
         if run.run.interrupted:

@@ -72,8 +72,30 @@ def load_images(engine: Engine, names: Sequence[str], path: Path) -> dict[str, s
     with _open_archive_file(path) as file:
         ids = _read_ids(file, path, names)
         file.seek(0)
+        has_index = _has_index(file)
+        file.seek(0)
         engine.load_images(file)
+    if not has_index:
+        ids = {name: (*held, *_list_converted_ids(engine, name, held)) for name, held in ids.items()}
     return _find_own_ids(engine, ids, path)
+
+
+def _has_index(file: Any) -> bool:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        return _INDEX in archive.getnames()
+
+
+def _list_converted_ids(engine: Engine, name: str, possible: Sequence[str]) -> tuple[str, ...]:
+    """The ids of an image that the engine keeps in another form than the file has: it makes a manifest of its
+    own where the file has none. It is the same image if what the engine saves of it has the same
+    configuration, which names all layers by their contents."""
+    if engine.find_image_id(name) in (None, *possible):
+        return ()
+    with tempfile.TemporaryFile() as file:
+        engine.save_images([name], file)
+        file.seek(0)
+        own = _read_ids(file, Path("what the engine saves"), [name])[name]
+    return own if own[0] == possible[0] else ()
 
 
 def _find_own_ids(engine: Engine, held: Mapping[str, Sequence[str]], path: Path) -> dict[str, str]:

@@ -74,7 +74,7 @@ class StepRunner:
 
     def _build_container(self, step: Step, lifetime: float) -> ContainerSpec:
         cell = {f"{LABEL}.cell": step.cell} if step.cell else {}
-        writes = {_label_writer(mount.host): str(mount.host) for mount in step.mounts if not mount.read_only}
+        writes = {label_writer(mount.host): str(mount.host) for mount in step.mounts if not mount.read_only}
         return ContainerSpec(
             # Two processes may start a step for the same owner in the same second.
             name=f"kmatrix-{self.owner}-{secrets.token_hex(4)}",
@@ -109,11 +109,16 @@ def remove_writers(engine: Engine, directory: Path) -> None:
 
     For a directory that this process has locked: whoever started them is gone, and they work on.
     """
-    for name in engine.list_containers(_label_writer(directory)):
+    for name in list_writers(engine, directory):
         engine.remove_container(name)
 
 
-def _label_writer(directory: Path) -> str:
+def list_writers(engine: Engine, directory: Path) -> set[str]:
+    """The names of the containers that may write to this directory."""
+    return {*engine.list_containers(label_writer(directory))}
+
+
+def label_writer(directory: Path) -> str:
     """The label of a container that may write to a directory. One name, however the path is written."""
     return f"{LABEL}.writes.{_hash_place(directory)}"
 

@@ -70,6 +70,12 @@ def list_macros(expr: str) -> tuple[str, ...]:
     return tuple(token.text for token in _tokenize_expression(expr) if token.kind == "macro")
 
 
+def list_named_symbols(expr: str) -> tuple[str, ...]:
+    """The symbols of an expression, in order. RequestError as `evaluate_expression` has it."""
+    words = (token.text for token in _tokenize_expression(expr) if token.kind == "word")
+    return tuple(word for word in words if not _is_constant(word))
+
+
 def split_conjuncts(expr: str) -> tuple[str, ...]:
     """The parts that must all hold: ``A && (B || C) && (D && E)`` gives ``A``, ``B || C``, ``D`` and ``E``.
 

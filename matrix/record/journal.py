@@ -163,6 +163,20 @@ def open_journal(directory: Path) -> TextIO:
         return file
 
 
+def withdraw_cells(file: TextIO, cells: Iterable[Cell]) -> None:
+    """Append to a journal that what it has of these cells counts no more: they are what they are here.
+
+    It is on disk when this returns.
+    """
+    with translate_write_errors(Path(file.name)):
+        # An older kmatrix reads cells that are only planned, which replace no result.
+        file.writelines(
+            f'{{"cell":{_format_line(cell)},"diagnostics":{{}},"withdrawn":true}}\n' for cell in cells
+        )
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _try_lock(file: TextIO) -> bool:
     deadline = time.monotonic() + _LOCK_PATIENCE
     while True:

@@ -90,18 +90,21 @@ def _complete_from_journal(directory: Path, run: Run) -> Run:
     for entry in _read_journal(directory):
         # Only another result replaces a result: what was begun once more may have been stopped again.
         known = cells.get(entry.cell.id)
-        if known is None or known.state is State.NOT_RUN or entry.cell.state is not State.NOT_RUN:
+        is_result = entry.cell.state is not State.NOT_RUN
+        if known is None or known.state is State.NOT_RUN or is_result or entry.is_withdrawn:
             cells[entry.cell.id] = entry.cell
             diagnostics |= entry.diagnostics
     return run.model_copy(update={"cells": tuple(cells.values()), "diagnostics": diagnostics})
 
 
 class _JournalEntry(NamedTuple):
-    """A line of the journal, as `Journal` writes it. ``log_size`` is there where the cell is only planned."""
+    """A line of the journal, as `Journal` writes it. ``log_size`` is there where the cell is only planned,
+    ``is_withdrawn`` where a result that it had counts no more."""
 
     cell: Cell
     diagnostics: dict[str, Diagnostic]
     log_size: int | None
+    is_withdrawn: bool
 
 
 def _read_journal(directory: Path) -> Iterator[_JournalEntry]:
@@ -114,7 +117,7 @@ def _read_journal(directory: Path) -> Iterator[_JournalEntry]:
             size = int(entry["log_size"]) if "log_size" in entry else None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
-        yield _JournalEntry(cell, shown, size)
+        yield _JournalEntry(cell, shown, size, entry.get("withdrawn") is True)
 
 
 def read_configure_sizes(directory: Path) -> dict[str, int]:

@@ -1,16 +1,22 @@
-"""Builds that others made: their logs, and runs of them."""
+"""Builds that others made: their logs, runs of them, and what of a failing .config matters."""
 
 import sys
 
 from rich.console import Console
 
-from matrix.command_line import POSITIONAL_LIST, define_task, read_command_line
+from matrix.command_line import POSITIONAL, POSITIONAL_LIST, define_task, read_command_line
 from matrix.commands.diagnose import compute_diagnose_exit_code, diagnose_logs, parse_diagnose_request
 from matrix.commands.import_builds import import_builds, parse_import_request
+from matrix.commands.minimise import minimise_config
+from matrix.commands.minimise_request import DEFAULT_PROBES, parse_minimise_request
+from matrix.commands.settings import GivenSettings
 from matrix.record.states import compute_run_exit_code
 from matrix.side_failures import survive_failures
+from matrix.tasks.run_reporting import report_run
 from reports import write_run_reports
+from reports.cause_text import show_causes
 from reports.log_formats import select_log_format
+from reports.progress import display_progress
 from reports.task_output import show_import_notes
 from reports.terminal import show_run_summary
 
@@ -73,3 +79,36 @@ def import_(*, dir: list[str], symbols: str, tree: str, out: str) -> int:  # noq
     show_run_summary(result.stored, console)
     show_import_notes(result.notes, console)
     return compute_run_exit_code([cell.state for cell in result.stored.run.cells])
+
+
+@define_task(
+    "toolchain",
+    "source",
+    "patch",
+    "make",
+    "jobs",
+    "memory",
+    "timeout",
+    "cache-size",
+    "images",
+    "out",
+    own=[
+        ("config", POSITIONAL, "a .config that fails, such as a robot's"),
+        ("neighbour", "defconfig", "a .config, or a base, that does not fail: what differs is searched"),
+        ("focus", [], "build only this directory (with a slash) or object, and not the whole; repeats"),
+        ("message", "", "a part of the error's words (default: the first error)"),
+        ("probes", DEFAULT_PROBES, "experiments at most"),
+    ],
+    settle=GivenSettings,
+)
+def minimise(
+    given: GivenSettings, *, config: str, neighbour: str, focus: list[str], message: str, probes: str
+) -> int:
+    """From a failing .config to the symbols that matter, found by experiments and proven by a run."""
+    request = parse_minimise_request(given, config, neighbour, focus, message, probes)
+    console = Console()
+    with display_progress(console) as emit:
+        minimised = minimise_config(request, emit, read_command_line())
+    code, _ = report_run(minimised.stored, None, request.profile, console)
+    show_causes(minimised.found, console)
+    return code

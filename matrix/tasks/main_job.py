@@ -115,6 +115,8 @@ def run(  # noqa: PLR0913 - the options, each by name
     if address is not None:
         environment = create_cluster_environment(address)
         begin, go_on = (partial(each, environment=environment) for each in (run_matrix, resume_run))
+    if baseline_options:
+        go_on = partial(go_on, baseline=baseline_options)
     if baseline_options or asked:
         chooser = create_shard_chooser(asked) if asked else None
         begin = partial(begin, baseline=baseline_options, choose_shard=chooser)

@@ -48,7 +48,7 @@ _RUN_OPTION: TaskOption = ("run", "latest", "a run's directory, or its name unde
             "",
             "what is new since this run is told: its directory, or name (default: the run's own baseline)",
         ),
-        ("single-file", False, "with the format html: whole logs of failing cells in the page, compressed"),
+        ("single-file", False, "with html, of a run: whole logs of failing cells in the page, compressed"),
         URL_OPTION,
     ]
 )
@@ -67,6 +67,11 @@ def report(
     if stored_verdict is not None:
         if baseline:
             raise RequestError(f"{run} is a verdict, which has its own run before", "leave out --baseline")
+        if single_file:
+            raise RequestError(
+                f"{run} is a verdict, whose page has no whole logs",
+                f"name a run of it: --run {stored_verdict[1][-1].directory}",
+            )
         runs = stored_verdict[1]
         asked = load_request(runs[0].directory.parent)
         allows_lost, werror = bool(asked and asked.allow_lost), runs[-1].run.asks_for_werror

@@ -86,6 +86,7 @@ ALLOWED = {
     "matrix/commands/doctor.py": "the cache's place, and what the user names as source",
     "matrix/commands/patch.py": "the directory that the user names, or this process made",
     "matrix/commands/kept_runs.py:list_run_directories": "the names in the folder of runs",
+    "matrix/commands/resume.py:_find_stopped_run": "the folder of runs",
     "matrix/commands/repro.py:write_script": "the script that this process wrote",
     "matrix/commands/session.py": "the checkout",
     "matrix/commands/setup.py": "this machine's own",

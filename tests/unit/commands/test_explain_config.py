@@ -86,7 +86,7 @@ def refusal(somebody: Maintainer, toolchain: str = "", out: str = "") -> str:
 def about_file(somebody: Maintainer) -> RequestError:
     """What is refused of the file as it lies there."""
     with pytest.raises(RequestError) as caught:
-        load_user_config(somebody.file, load_catalog())
+        load_user_config(somebody.file, load_catalog(), f"--config {somebody.file}")
     return caught.value
 
 

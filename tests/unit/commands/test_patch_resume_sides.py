@@ -94,6 +94,18 @@ def test_a_side_of_a_verdict_goes_on_with_the_verdict_only(
     assert (directory / "after/verdict.json").exists()
 
 
+@pytest.mark.parametrize("name", [".", "before", "after"])
+def test_the_output_of_a_stopped_verdict_is_refused_with_what_goes_on_there(
+    judge: ResumedJudge, name: str
+) -> None:
+    directory = kill_at(judge, "Building after").rename(judge.place / "mine")
+    (directory / "after").mkdir()
+    (directory / "after/cells.jsonl").touch()
+    with pytest.raises(RequestError, match="is in use: it is not empty") as caught:
+        judge.run(out=[str(directory / name)])
+    assert caught.value.hint.startswith(f"./inv patch --resume {directory} goes on with what was stopped")
+
+
 def test_a_run_beside_another_programs_request_is_no_side(tmp_path: Path) -> None:
     desk = ResumedDesk(tmp_path)
     desk.kill_after(2)

@@ -17,7 +17,7 @@ from matrix.engine.image_registry import push_registry_image
 from matrix.engine.protocol import LABEL, ContainerResult
 from matrix.errors import RequestError
 from matrix.memory.results import ResultMemory
-from matrix.record.events import CellFinished
+from matrix.record.events import CellFinished, RunStarted
 from matrix.record.journal import Journal
 from matrix.record.run_directory import RunDirectory, load_run
 from matrix.record.states import Evidence, State
@@ -271,6 +271,34 @@ def test_a_finished_cell_whose_log_is_lost_is_built_again(
     damage(log)
     desk.resume()
     assert log.stat().st_size
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_cell_whose_files_are_lost_has_no_result_until_it_is_built_again(
+    desk: ResumedDesk, times: int, is_whole: bool
+) -> None:
+    """Also where that is stopped before it comes to the cell."""
+    directory = _finish_run(desk) if is_whole else desk.kill_after(5)
+    (directory / str(cell_of(load_run(directory), "MODULES=n,VFIO=y").log)).unlink()
+    for _ in range(times):
+        desk.on_event = _die_at_begin
+        assert desk.fork(desk.resume) == signal.SIGKILL
+        desk.on_event = desk.events.append
+        assert cell_of(load_run(directory), "MODULES=n,VFIO=y").state is State.NOT_RUN
+    again = cell_of(desk.resume(), "MODULES=n,VFIO=y")
+    assert again.state is State.PASS
+    assert (directory / str(again.log)).stat().st_size
+
+
+def _finish_run(desk: ResumedDesk) -> Path:
+    desk.run()
+    return desk.directory
+
+
+def _die_at_begin(event: object) -> None:
+    if isinstance(event, RunStarted):
+        signal.raise_signal(signal.SIGKILL)
 
 
 def test_what_was_half_written_is_gone(desk: ResumedDesk) -> None:

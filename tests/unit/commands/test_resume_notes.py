@@ -3,15 +3,20 @@
 import fcntl
 import json
 import os
+import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from matrix.commands.compare import BaselineOptions
+from matrix.commands.resume import find_resumption, resume_run
 from matrix.commands.run import run_matrix
-from matrix.commands.settings import resolve_profile
+from matrix.commands.settings import GivenSettings, resolve_profile
+from matrix.errors import RequestError
 from matrix.record.events import CellFinished, RunStarted
+from matrix.record.run_directory import load_run
 from reports.summary import measure_wall_time
 from tests.unit.commands.resume_desk import ResumedDesk
 from tests.unit.commands.run_desk import ERROR, VFIO, always, dying, in_cell, states
@@ -47,6 +52,24 @@ def test_a_run_records_what_it_is_to_be_held_against(desk: ResumedDesk) -> None:
     profile = resolve_profile(desk._settled({}), {})
     done = run_matrix(profile, desk.events.append, ["test"], desk.world, baseline=against).run
     assert (done.baseline, done.known) == (str(desk.stored.directory), str(desk.place / "known.toml"))
+
+
+def test_a_run_records_what_it_was_said_to_be_held_against_when_it_went_on(desk: ResumedDesk) -> None:
+    desk.run(select=["MODULES=n,VFIO=y"])
+    against = BaselineOptions(desk.stored, {}, desk.place / "known.toml")
+    directory = desk.kill_after(2, fresh=["yes"])
+    resumption = find_resumption(directory.name, GivenSettings({}, {}), desk.world.runs)
+    assert resumption is not None
+    desk.on_event = desk._stop_after(1, _die)
+    again = desk.fork(lambda: resume_run(resumption, desk._tell, desk.world, baseline=against))
+    desk.on_event = desk.events.append
+    names = (str(desk.stored.directory), str(desk.place / "known.toml"))
+    for run in (load_run(directory), desk.resume(directory.name)):
+        assert (again, run.baseline, run.known) == (signal.SIGKILL, *names)
+
+
+def _die() -> None:
+    signal.raise_signal(signal.SIGKILL)
 
 
 # What another run tells of it
@@ -94,6 +117,30 @@ def test_it_does_not_tell_of_another_request(desk: ResumedDesk) -> None:
     desk.kill_after(2, fresh=["yes"])
     (desk.tree / "drivers/vfio/vfio.c").write_text("int edited;\n")
     assert mentions(desk, fresh=["yes"]) == []
+
+
+def refuse_output(desk: ResumedDesk, directory: Path) -> tuple[str, str]:
+    """What is said of a run whose ``--out`` is not empty, and what to type next."""
+    with pytest.raises(RequestError) as caught:
+        desk.run(out=[str(directory)])
+    return str(caught.value), caught.value.hint
+
+
+def test_the_same_output_is_refused_with_what_goes_on_there(desk: ResumedDesk) -> None:
+    directory = desk.place / "mine"
+    desk.kill_after(2)
+    (desk.world.runs / "latest").resolve().rename(directory)
+    other = "name a directory that does not exist yet"
+    said = f"--out {directory} is in use: it is not empty"
+    goes_on = f"./inv run --resume {directory} goes on with what was stopped there; or {other}"
+    assert refuse_output(desk, directory) == (said, goes_on)
+    with (directory / "cells.jsonl").open("a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert refuse_output(desk, directory) == (said, other), "it is at work"
+    desk.resume(str(directory))
+    assert refuse_output(desk, directory) == (said, other), "it is whole"
+    (directory / "run.json").write_text("{}")
+    assert refuse_output(desk, directory) == (said, other), "it is damaged"
 
 
 def test_it_does_not_tell_of_a_run_at_work(desk: ResumedDesk) -> None:

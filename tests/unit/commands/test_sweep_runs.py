@@ -12,8 +12,9 @@ import pytest
 from matrix.commands.kept_runs import describe_stopped_run, is_run_held, list_dead_runs
 from matrix.commands.sweep import parse_age, sweep_leftovers
 from matrix.engine.protocol import LABEL
-from matrix.engine.step import list_containers_of_others
+from matrix.engine.step import label_writer, list_containers_of_others
 from matrix.errors import MachineError, RequestError
+from matrix.fs import lock_path
 from matrix.record.run_directory import RunDirectory
 from matrix.record.states import State
 from tests.fakes.kernel import Job
@@ -69,6 +70,44 @@ def test_what_a_dead_run_left_half_written_goes(desk: ResumedDesk) -> None:
     assert sweep_runs(desk) == [("half-made", f"2 files of {directory.name}")]
     assert sweep_runs(desk, remove=True) == [("half-made", f"2 files of {directory.name}")]
     assert sorted(directory.rglob("*")) == whole
+
+
+def test_what_was_left_half_written_in_a_whole_run_goes_after_an_hour(desk: ResumedDesk) -> None:
+    """A report of it may be at work now, which takes no lock."""
+    desk.run()
+    left = [desk.directory / name for name in (".report.html.abcdefgh", ".findings.json.abcdefgh")]
+    mine = desk.directory / ".mine.txt.abcdefgh"
+    for path in (*left, mine):
+        path.write_text("half")
+    assert sweep_runs(desk, remove=True) == []
+    for path in (*left, mine):
+        age(path, 2 * HOUR)
+    with (desk.directory / "cells.jsonl").open("a") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        assert sweep_runs(desk, remove=True) == [], "it is at work"
+    os.utime(left[1])
+    assert sweep_runs(desk, remove=True) == [("half-made", f"1 files of {desk.directory.name}")]
+    assert [path.exists() for path in (*left, mine)] == [False, True, True]
+
+
+def test_what_was_left_half_written_in_a_verdict_goes_after_an_hour(desk: ResumedDesk) -> None:
+    verdict = desk.world.runs / "night/20260101-000000-small-patch"
+    desk.run(out=[str(verdict / "after")])
+    (verdict / "patches").mkdir()
+    names = (".request.json", "patches/.0001-fix.patch", "after/.verdict.json", "after/.mail.txt")
+    left = [verdict / f"{name}.abcdefgh" for name in names]
+    for path in (*left, verdict / "patches/0001-fix.patch", verdict / "patches/.lock"):
+        path.write_text("half")
+    whole = sorted(path for path in verdict.rglob("*") if path not in left)
+    assert sweep_runs(desk, remove=True) == []
+    age(verdict, 2 * HOUR)
+    with (verdict / "patches/.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert sweep_runs(desk, remove=True) == [], "it is at work"
+    name = str(verdict.relative_to(desk.world.runs))
+    shown = [("half-made", f"2 files of {name}"), ("half-made", f"2 files of {name}/after")]
+    assert sweep_runs(desk, remove=True) == shown
+    assert sorted(verdict.rglob("*")) == whole
 
 
 def test_a_directory_in_which_no_run_began_goes_after_an_hour(desk: ResumedDesk) -> None:
@@ -174,13 +213,37 @@ def test_containers_of_dead_runs_go_though_another_run_is_at_work(
 ) -> None:
     own = RunDirectory.load(desk.kill_after(2)).unique_name
     running, removed = {"one": own, "two": "at-work"}, list[str]()
-    monkeypatch.setattr(desk.engine, "list_containers", lambda _=LABEL: running)
+    monkeypatch.setattr(desk.engine, "list_containers", lambda label=LABEL: running if label == LABEL else {})
     monkeypatch.setattr(desk.engine, "remove_container", removed.append)
     assert desk.world.cache is not None
     with desk.world.cache.lock_shared():
         assert sweep_runs(desk, remove=True) == [("container", "one")]
     assert removed == ["one"]
     assert sweep_runs(desk) == [("container", "one"), ("container", "two")]
+
+
+def test_what_looked_through_errors_for_a_killed_verdict_goes_though_another_run_is_at_work(
+    desk: ResumedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that it was for has ended. It is known by its lane, which no process holds any more."""
+    assert desk.world.cache is not None
+    lanes = [desk.world.cache.layout.lanes / f"x86-gcc-14-copy-{name}" for name in ("dead", "held")]
+    labels = {label_writer(lane / "build"): {lane.name: "look-run"} for lane in lanes}
+    labels[LABEL] = {lane.name: "look-run" for lane in lanes} | {"other": "at-work"}
+    removed: list[str] = []
+    monkeypatch.setattr(desk.engine, "list_containers", lambda label=LABEL: labels.get(label, {}))
+    monkeypatch.setattr(desk.engine, "remove_container", removed.append)
+    for lane in lanes:
+        lane.mkdir(parents=True)
+        (lane / "lock").touch()
+    with desk.world.cache.lock_shared(), lock_path(lanes[1] / "lock"):
+        assert sweep_runs(desk) == [("container", lanes[0].name)]
+        found = sweep_leftovers(engine=desk.engine, cache=desk.world.cache, runs=desk.world.runs)
+        with lock_path(lanes[0] / "lock"):
+            found[0].remove()
+        assert removed == [], "another has taken the lane meanwhile"
+        assert sweep_runs(desk, remove=True) == [("container", lanes[0].name)]
+    assert removed == [lanes[0].name]
 
 
 def test_the_containers_of_another_cache_stay(desk: ResumedDesk) -> None:

@@ -123,8 +123,8 @@ TARGETS = {NAMES[0]: (MANIFESTS[NAMES[0]], "manifest.v1+json"), NAMES[1]: (NESTE
 TARGET_IDS = {name: digest_of(target) for name, (target, _) in TARGETS.items()}
 
 
-def list_layout() -> dict[str, bytes]:
-    """What such an engine saves: OCI's layout, and a manifest.json for others."""
+def list_layout(names: Sequence[str] = NAMES) -> dict[str, bytes]:
+    """What such an engine saves of these: OCI's layout, and a manifest.json for others."""
     blobs = [LAYER, PROOF, NESTED, *CONFIGS.values(), *MANIFESTS.values()]
     named = {name: f"docker.io/{name}" for name in NAMES}
     index = [
@@ -137,6 +137,7 @@ def list_layout() -> dict[str, bytes]:
             },
         )
         for name, (target, kind) in TARGETS.items()
+        if name in names
     ]
     rows = [
         {
@@ -145,6 +146,7 @@ def list_layout() -> dict[str, bytes]:
             "Layers": [f"blobs/sha256/{digest_of(LAYER)[7:]}"],
         }
         for name, config in CONFIGS.items()
+        if name in names
     ]
     return {
         **{f"blobs/sha256/{digest_of(blob)[7:]}": blob for blob in blobs},
@@ -158,9 +160,8 @@ class RegistryLikeEngine(FakeEngine):
     """Its ids are what an index names."""
 
     def save_images(self, names: Sequence[str], file: BinaryIO) -> None:
-        assert [*names] == NAMES
         with tarfile.open(fileobj=file, mode="w") as archive:
-            for name, content in list_layout().items():
+            for name, content in list_layout(names).items():
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
@@ -189,6 +190,33 @@ def test_an_image_may_be_named_by_its_manifest_or_its_index(tmp_path: Path) -> N
     assert load_images(there, NAMES, tmp_path / "images.tar") == TARGET_IDS
     by_config = {name: digest_of(config) for name, config in CONFIGS.items()}
     assert load_images(ConfigEngine(), NAMES, tmp_path / "images.tar") == by_config
+
+
+class ConvertingEngine(RegistryLikeEngine):
+    """It makes manifests of its own of a file that has none."""
+
+    def load_images(self, file: BinaryIO) -> None:
+        assert file.tell() == 0
+        self._ids |= TARGET_IDS
+
+
+def write_older_archive(path: Path, configs: Mapping[str, bytes]) -> Path:
+    """A file as older engines save it: a manifest.json, and no index."""
+    files = {name: f"{digest_of(config)[7:]}.json" for name, config in configs.items()}
+    rows = [{"Config": files[name], "RepoTags": [name]} for name in configs]
+    members = [(files[name], config) for name, config in configs.items()]
+    return write_archive(path, *members, ("manifest.json", json.dumps(rows).encode()))
+
+
+def test_a_file_without_an_index_is_the_same_image_in_an_engine_that_converts_it(tmp_path: Path) -> None:
+    path = write_older_archive(tmp_path / "images.tar", CONFIGS)
+    assert load_images(ConvertingEngine(), NAMES, path) == TARGET_IDS
+
+
+def test_a_converted_image_with_another_configuration_is_told(tmp_path: Path) -> None:
+    path = write_older_archive(tmp_path / "images.tar", {**CONFIGS, NAMES[1]: b'{"os": "other"}'})
+    with pytest.raises(EngineError, match=f"the engine has {TARGET_IDS[NAMES[1]]} as {NAMES[1]}, and"):
+        load_images(ConvertingEngine(), NAMES, path)
 
 
 def test_an_engine_that_names_an_image_by_anything_else_is_told(tmp_path: Path) -> None:

@@ -120,6 +120,12 @@ def test_a_verdict_takes_no_other_baseline(capsys: Said) -> None:
     assert "is a verdict, which has its own run before" in said
 
 
+def test_whole_logs_are_for_the_page_of_a_run(capsys: Said) -> None:
+    said = refused(capsys, 1, "report", "--run", str(ROOT / "tests/old_run"), "--single-file")
+    assert "is a verdict, whose page has no whole logs" in said
+    assert "old_run/after" in said
+
+
 def test_a_cell_and_another_toolchain_do_not_go_together(stored: Path, capsys: Said) -> None:
     cell = "powerpc/gcc-14/defconfig/KVM=y,MODULES=n,VFIO=n"
     words = ("repro", "--run", stored.name, "--cell", cell, "--toolchain", "clang-19")

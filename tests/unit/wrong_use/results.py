@@ -113,6 +113,25 @@ LOGS = [
     Row(("diagnose", LONG), "File name too long", "what you may read"),
 ]
 IMPORTS = [
+    Row("minimise", "minimise needs 'config'", "minimise --help"),
+    Row(("minimise", ""), "config is empty", "leave it out"),
+    Row("minimise nosuch", "nosuch cannot be read: No such file", "name a .config"),
+    Row("minimise file", "file: line 1 is no line of a .config", "expected CONFIG_NAME"),
+    Row("minimise noarch.config", "does not say which arch", "olddefconfig"),
+    Row("minimise my.config", "my.config names no compiler", "--toolchain gcc-"),
+    Row("minimise my.config --toolchain gcc-14,clang-19", "with one toolchain", "--toolchain gcc-14"),
+    Row(
+        "minimise my.config --toolchain gcc", r"unknown toolchain 'gcc' \(nearest", "the toolchain names are"
+    ),
+    Row("minimise my.config --toolchain gcc-14 --neighbour nosuch", "no base of that name", "a .config that"),
+    Row("minimise my.config --toolchain gcc-14 --neighbour=", "--neighbour is empty", "leave it out"),
+    Row(
+        "minimise my.config --toolchain gcc-14 --focus drivers/vfio", "neither a directory nor", "in a slash"
+    ),
+    Row("minimise my.config --toolchain gcc-14 --probes 0", "--probes: at least one", "such as 200"),
+    Row("minimise my.config --toolchain gcc-14 --probes x", "--probes: expected a whole number, got 'x'"),
+    Row("minimise my.config --toolchain gcc-14 --source nosuch", "no source 'nosuch'", "A source is DIR"),
+    Row("minimise my.config --toolchain gcc-14 --out dir", "--out .*/dir is in use", "does not exist yet"),
     Row("import", "import needs 'dir'", "import --help"),
     Row(("import", ""), "dir is empty", "leave it out"),
     Row("import --dirs x", "import has no option '--dirs'", "import --help"),

@@ -1,0 +1,149 @@
+"""Experiments on a problem: in which configurations it is there, and with which changes it comes and goes."""
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from matrix.catalog.types import Profile
+from matrix.commands.config_probes import ConfigProbes, ProbeResult
+from matrix.findings.cause_search import Cause, CauseSearch, Changes, Outcome
+from matrix.findings.finding import Finding
+from matrix.findings.make_steps import find_make_targets
+from matrix.foreign_files import ForeignDirectory, ForeignFileError
+from matrix.kconfig.config_changes import list_other_values
+from matrix.kconfig.definitions import Definitions
+from matrix.record.events import EventSink, ProgressNote
+from matrix.record.states import COMPLETE_STATES
+
+MAX_CAUSES = 3
+"""Causes that are looked for: each further one costs as much as the first."""
+MAX_FLIPS = 24
+"""Symbols near to the error that are flipped one by one."""
+_ALWAYS_BUILT = "init/"
+"""Something of every configuration. Where an object does not belong, nothing compiled proves nothing."""
+_SYMBOL = re.compile(r"\bCONFIG_([A-Za-z0-9_]+)")
+_MAKEFILES = ("Makefile", "Kbuild")
+
+
+@dataclass(frozen=True)
+class SoughtProblem:
+    """A finding that is looked for in other configurations, and the cell that shows it."""
+
+    finding: Finding
+    shown: ProbeResult
+
+    def narrow_profile(self, profile: Profile) -> Profile:
+        """The profile that builds no more than shows the problem: the directory that makes its object, if it
+        has one, beside what every configuration has."""
+        cell, stored = self.shown.cell, self.shown.stored
+        refs = stored.findings_by_cell.get(cell.id, {}).get(self.finding.id, ())
+        ref = next((ref for ref in refs if ref.object), None)
+        targets = find_make_targets(cell, stored, ref) if ref is not None else ()
+        if not targets or not all(target.endswith("/") for target in targets):
+            return profile
+        focus = tuple(dict.fromkeys([*targets, _ALWAYS_BUILT]))
+        return profile.model_copy(update={"stage": "focus", "focus": focus})
+
+    def is_in(self, result: ProbeResult) -> bool:
+        """Whether another cell shows it."""
+        keys = self.finding.own_keys
+        return any(keys & finding.own_keys for finding in result.stored.findings.findings if finding.is_error)
+
+    def find_near_symbols(self, tree: Path, paths: Iterable[str]) -> tuple[str, ...]:
+        """The symbols that its sources name, and the lines of makefiles that name its objects. ``paths`` are
+        the tree's files."""
+        files, known = ForeignDirectory(tree), self.shown.stored.run.diagnostics
+        shown = [str(known[key].file) for key in self.finding.diagnostics if known[key].file]
+        objects = [PurePosixPath(name) for name in self.finding.objects]
+        sources = [*shown, *(str(name.with_suffix(".c")) for name in objects)]
+        makefiles = [path for path in paths if path.rpartition("/")[2].startswith(_MAKEFILES)]
+        found = dict.fromkeys(_SYMBOL.findall(_read_texts(files, sources)))
+        for name in objects:
+            beside = (path for path in makefiles if PurePosixPath(path).parent == name.parent)
+            lines = (line for line in _read_texts(files, beside).splitlines() if name.name in line)
+            found |= dict.fromkeys(_SYMBOL.findall("\n".join(lines)))
+        return tuple(found)
+
+
+def _read_texts(files: ForeignDirectory, names: Iterable[str]) -> str:
+    texts = []
+    for name in dict.fromkeys(names):
+        # Of a file that cannot be read nothing is near: only the order is worse.
+        with suppress(ForeignFileError):
+            texts.append(files.read_text(name) or "")
+    return "\n".join(texts)
+
+
+@dataclass
+class CauseExperiments:
+    """Tries changes of the .config ``start``, at most ``budget`` times; ``outcomes`` are those so far."""
+
+    probes: ConfigProbes
+    problem: SoughtProblem
+    start: Path
+    budget: int
+    emit: EventSink
+    outcomes: dict[frozenset[tuple[str, str]], Outcome] = field(default_factory=dict)
+
+    def try_values(self, values: Mapping[str, str], words: str) -> Outcome:
+        """What comes of it when these symbols have these values; ``words`` say so.
+
+        Kconfig may bend some of them. What fails has failed all the same, but what passes shows nothing then.
+        """
+        key = frozenset(values.items())
+        if key not in self.outcomes:
+            self.outcomes[key] = outcome = self._build(values)
+            number = f"Experiment {len(self.outcomes)} of at most {self.budget}"
+            self.emit(ProgressNote(f"{number}: {words}: {outcome}."))
+        return self.outcomes[key]
+
+    def _build(self, values: Mapping[str, str]) -> Outcome:
+        result = self.probes.build_changed(self.start, values)
+        if self.problem.is_in(result):
+            return Outcome.FAILS
+        if result.cell.state not in COMPLETE_STATES:
+            return Outcome.UNRESOLVED
+        config = result.config
+        is_bent = any(config.value_of(name) != value for name, value in values.items())
+        return Outcome.UNRESOLVED if is_bent else Outcome.PASSES
+
+    def find_causes(self, changes: Mapping[str, str], order: tuple[str, ...]) -> list[Cause]:
+        """The smallest sets of changes that bring the problem about; none where not even all of them do.
+
+        ``changes``: symbol → its value in the .config that fails.
+        """
+
+        def try_changes(names: Changes) -> Outcome:
+            words = f"{len(names)} of {len(changes)} symbols as in the failing .config"
+            return self.try_values({name: changes[name] for name in names}, words)
+
+        if try_changes(frozenset(order)) is not Outcome.FAILS:
+            return []
+        return CauseSearch(try_changes, self.budget - 1).find_causes(order, MAX_CAUSES)
+
+    def find_flips(
+        self, cause: Mapping[str, str], around: Iterable[str], definitions: Definitions
+    ) -> dict[str, tuple[str, ...]]:
+        """Symbol → the other values with which the problem is gone, and last its own.
+
+        ``cause``: the changes that bring the problem about; ``around``: symbols beside them, which may matter
+        as they are. One that another of them needs is left out: it cannot be had otherwise.
+        """
+        config = self.probes.build_changed(self.start, cause).config
+        others = {name: list_other_values(name, config, definitions) for name in around}
+        tried = [name for name, values in others.items() if values][:MAX_FLIPS]
+        alone = {name: self._list_mending(name, others[name], cause) for name in tried}
+        own = {name: config.value_of(name) for name, values in alone.items() if values}
+        flips = {name: self._list_mending(name, alone[name], {**cause, **own}) for name in own}
+        return {name: (*values, own[name]) for name, values in flips.items() if values}
+
+    def _list_mending(self, name: str, values: Iterable[str], given: Mapping[str, str]) -> tuple[str, ...]:
+        """Those of the values that mend it, as far as the budget goes."""
+        return tuple(
+            value
+            for value in values
+            if len(self.outcomes) < self.budget
+            and self.try_values({**given, name: value}, f"it fails, and {name}={value}") is Outcome.PASSES
+        )
