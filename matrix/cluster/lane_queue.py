@@ -213,4 +213,5 @@ class LaneQueue:
         for lane in [*self._open.values()]:
             while lane.units:
                 yield lane.units.popleft()
+            self._tails.note_change(lane)
             self._close_done(lane)

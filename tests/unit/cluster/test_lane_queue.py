@@ -191,6 +191,16 @@ def test_all_that_waits_can_be_taken_out() -> None:
     assert made.is_empty
 
 
+def test_an_idle_worker_finds_nothing_where_all_was_taken_out() -> None:
+    made = make_queue(a=12, b=12)
+    at_work = [take(made, worker) for worker in ("one", "two")]
+    assert made.take("three") is not None
+    assert len(list_ids(made.drain())) == 21
+    assert made.take("four") is None
+    for unit in at_work:
+        finish(made, unit)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=6),
