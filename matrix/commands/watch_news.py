@@ -4,7 +4,7 @@ A cell is held against the newest earlier run that was told of and has its resul
 behind, as those after it are cut short; it would make the same news of every commit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 from matrix.commands.compare import BaselineResult
@@ -84,33 +84,45 @@ def find_news(
     request: WatchRequest, stored: StoredRun, result: BaselineResult | None, runs: Path
 ) -> Iterator[Regression | None]:
     """What changed since the runs that were told of: since the newest, and since those before it where only
-    they have the result of a cell. None stands for a first run, of which all is new that is not known."""
+    they have the result of a cell. None stands for a run with cells of which none has: as of a first run, all
+    that is in these alone, and is not known, is new."""
     known_issues = result.known_issues if result is not None else NO_KNOWN_ISSUES
-    if result is None or result.regression is None:
-        if _has_unknown_problems(stored, known_issues):
-            yield None
+    open_cells = _list_tried_cells(stored.run)
+    told_runs = [*_iterate_told_runs(request, runs, stored.run)]
+    if not told_runs and result is not None and result.regression is not None:
+        # Another request's run is its baseline: nobody else was told of this one's.
+        if result.regression.news:
+            yield result.regression
         return
-    open_cells = {cell.id for cell in stored.run.cells} - _list_untried_cells(stored.run)
     told = set[str]()
-    for earlier in _iterate_told_runs(request, runs, stored.run):
-        untried = _list_untried_cells(earlier.run)
-        cells = open_cells - untried
+    for earlier in told_runs:
+        cells = open_cells & _list_tried_cells(earlier.run)
         if cells:
             regression = compare_with_baseline(StoredRun.load(earlier.directory), stored, known_issues)
             news = {name for name, where in regression.news.items() if not cells.isdisjoint(where)}
             if news - told:
                 yield regression
             told |= news
-        open_cells &= untried
+        open_cells -= cells
         if not open_cells:
             return
+    if _has_unknown_problems(stored, known_issues, open_cells, told):
+        yield None
 
 
-def _list_untried_cells(run: Run) -> set[str]:
-    return {cell.id for cell in run.cells if cell.state in UNTRIED_STATES}
+def _list_tried_cells(run: Run) -> set[str]:
+    return {cell.id for cell in run.cells if cell.state not in UNTRIED_STATES}
 
 
-def _has_unknown_problems(stored: StoredRun, known_issues: KnownIssues) -> bool:
-    """Whether a run has any finding that is not known, or a failure without one."""
-    unknown = any(finding.id not in known_issues.excused_by for finding in stored.findings.findings)
-    return unknown or bool(stored.find_unexplained_cells())
+def _has_unknown_problems(
+    stored: StoredRun, known_issues: KnownIssues, cells: Set[str], told: Set[str]
+) -> bool:
+    """Whether there is a finding in these cells alone that is not known, nor told, or a failure without
+    one."""
+    unknown = any(
+        finding.id not in known_issues.excused_by
+        and cells >= {*finding.cells}
+        and finding.keys[0] not in told
+        for finding in stored.findings.findings
+    )
+    return unknown or any(cell.id in cells for cell in stored.find_unexplained_cells())

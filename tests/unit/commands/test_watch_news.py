@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from matrix.commands.watch import Look
+from matrix.commands.watch_news import find_news
 from matrix.record.run_directory import load_run
 from matrix.record.run_model import Cell
 from matrix.record.states import State
@@ -16,12 +17,11 @@ CUT = f"{CELL}MODULES=y,VFIO=y"
 
 
 class CutDesk(WatchedDesk):
-    """A desk whose first run has a result of each cell, and is told of."""
+    """A desk of two cells, of which a deadline may cut one short."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
         self.asks('MODULES = ["y"]\nVFIO = ["m", "y"]\n')
-        self.look()
 
     def look_at(self, text: str, *, cuts: str = "") -> Look:
         """The look at another commit, of whose run a deadline cut short the cell with this id."""
@@ -50,7 +50,10 @@ def _baseline_of(seen: Look) -> Path | None:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> CutDesk:
-    return CutDesk(tmp_path)
+    """Its first run has a result of each cell, and is told of."""
+    made = CutDesk(tmp_path)
+    made.look()
+    return made
 
 
 # --- a last good run that stays behind
@@ -114,6 +117,26 @@ def test_a_problem_that_two_runs_show_to_be_new_is_told_once(desk: CutDesk) -> N
     desk.says(VFIO, always(ERROR))
     desk.look_at("third")
     assert len(desk.subjects()) == 1
+
+
+def test_what_a_cell_s_first_result_shows_is_told(tmp_path: Path) -> None:
+    desk = CutDesk(tmp_path)
+    desk.says(VFIO, lambda config: [ERROR] if config["VFIO"] == "y" else [])
+    desk.look_at("first", cuts=CUT)
+    assert desk.subjects() == []
+    desk.look_at("second")
+    assert len(desk.subjects()) == 1
+    desk.look_at("third")
+    assert len(desk.subjects()) == 1
+
+
+def test_news_against_a_run_of_another_request_are_told(desk: CutDesk) -> None:
+    desk.says(VFIO, always(ERROR))
+    seen = desk.look_at("second")
+    assert seen.stored is not None
+    assert desk.result is not None
+    request = desk.request()
+    assert [*find_news(request, seen.stored, desk.result, desk.place / "nowhere")] == [desk.result.regression]
 
 
 # --- files that are edited
