@@ -353,6 +353,8 @@ def _build_record(
             "interrupted": False,
             "pauses": (*run.pauses, pause),
             "providers": {},
+            # A worker that was left out may be at work again.
+            "unused_workers": {},
             "diagnostics": {key: item for key, item in run.diagnostics.items() if key in shown},
             "cells": tuple(kept.get(request.id) or create_blank_cell(request) for request in requests),
         }
