@@ -30,7 +30,7 @@ def _render_causes(shown: FoundCauses) -> Iterator[str]:
     )
     for number, cause in enumerate(shown.causes, 1):
         if len(shown.causes) > 1:
-            yield f"cause {number}{'' if cause.is_whole else ', of which the search did not come to its end'}"
+            yield f"cause {number}"
         named = {name: f"{name}={shown.changes[name][1]}" for name in cause.changes}
         width = max(map(len, named.values()), default=0)
         for name, text in named.items():
@@ -40,3 +40,7 @@ def _render_causes(shown: FoundCauses) -> Iterator[str]:
     if shown.needed:
         yield "and of what both have, by flips of symbols near to the error"
         yield from (f"  {name}={value}" for name, value in shown.needed.items())
+    if shown.may_have_more:
+        yield "there may be another cause: the search did not come to its end (--probes)"
+    if shown.untried:
+        yield f"{format_count(shown.untried, 'flip')} of symbols near to the error not tried"

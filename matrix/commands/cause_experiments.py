@@ -78,7 +78,10 @@ def _read_texts(files: ForeignDirectory, names: Iterable[str]) -> str:
 
 @dataclass
 class CauseExperiments:
-    """Tries changes of the .config ``start``, at most ``budget`` times; ``outcomes`` are those so far."""
+    """Tries changes of the .config ``start``, at most ``budget`` times; ``outcomes`` are those so far.
+
+    ``untried_flips``: how many flips there was no room for.
+    """
 
     probes: ConfigProbes
     problem: SoughtProblem
@@ -86,6 +89,7 @@ class CauseExperiments:
     budget: int
     emit: EventSink
     outcomes: dict[frozenset[tuple[str, str]], Outcome] = field(default_factory=dict)
+    untried_flips: int = 0
 
     def try_values(self, values: Mapping[str, str], words: str) -> Outcome:
         """What comes of it when these symbols have these values; ``words`` say so.
@@ -133,17 +137,20 @@ class CauseExperiments:
         """
         config = self.probes.build_changed(self.start, cause).config
         others = {name: list_other_values(name, config, definitions) for name in around}
-        tried = [name for name, values in others.items() if values][:MAX_FLIPS]
-        alone = {name: self._list_mending(name, others[name], cause) for name in tried}
+        names = [name for name, values in others.items() if values]
+        self.untried_flips += len(names[MAX_FLIPS:])
+        alone = {name: self._list_mending(name, others[name], cause) for name in names[:MAX_FLIPS]}
         own = {name: config.value_of(name) for name, values in alone.items() if values}
         flips = {name: self._list_mending(name, alone[name], {**cause, **own}) for name in own}
         return {name: (*values, own[name]) for name, values in flips.items() if values}
 
     def _list_mending(self, name: str, values: Iterable[str], given: Mapping[str, str]) -> tuple[str, ...]:
-        """Those of the values that mend it, as far as the budget goes."""
-        return tuple(
-            value
-            for value in values
-            if len(self.outcomes) < self.budget
-            and self.try_values({**given, name: value}, f"it fails, and {name}={value}") is Outcome.PASSES
-        )
+        """Those of the values that mend it. What the budget has no room for is counted."""
+        mending = []
+        for value in values:
+            changed = {**given, name: value}
+            if frozenset(changed.items()) not in self.outcomes and len(self.outcomes) >= self.budget:
+                self.untried_flips += 1
+            elif self.try_values(changed, f"it fails, and {name}={value}") is Outcome.PASSES:
+                mending.append(value)
+        return tuple(mending)

@@ -16,9 +16,11 @@ from matrix.findings.stored_run import StoredRun
 from matrix.kconfig.config import Config, format_fragment
 from matrix.plan import plan_requests
 from matrix.record.run_model import Cell
-from matrix.record.states import UNTRIED_STATES
+from matrix.record.states import UNTRIED_STATES, State
 
 _CHANGED_BASE = "changed"
+_LIMITED_STATES = {State.TIMEOUT, State.OOM}
+"""It was tried, and would come to the same limit again."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ConfigProbes:
         if stored.run.interrupted:
             raise KeyboardInterrupt
         (cell,) = stored.run.cells
-        if cell.state in UNTRIED_STATES:
+        if cell.state in UNTRIED_STATES - _LIMITED_STATES:
             raise MachineError(
                 f"a configuration could not be tried: {cell.reason or cell.state}",
                 "the same command goes on, with all that was built",

@@ -8,9 +8,8 @@
 4. What was found is proven by a run like any other: those symbols are its axes, the neighbour is its base.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,12 +29,10 @@ from matrix.fs import write_atomically
 from matrix.kconfig.config import Config
 from matrix.kconfig.config_changes import list_config_changes, list_near_symbols, order_changes
 from matrix.record.events import EventSink, ProgressNote
-from matrix.record.states import State
+from matrix.record.states import COMPLETE_STATES, State
 
-MAX_PRODUCT = 32
-"""Configurations of the run that proves: beyond, each symbol is flipped alone."""
-MAX_SYMBOLS = 40
-"""Symbols of a cause that a run can prove."""
+MAX_CELLS = 64
+"""Configurations of the run that proves."""
 _NEARER = "hold it against a .config that does not fail, and is nearer: --neighbour FILE"
 _TITLE_LENGTH = 120
 
@@ -53,7 +50,7 @@ class _Search:
     """The candidates, with their values in the failing .config, and what was found among them.
 
     ``profile`` builds no more than shows the error. ``flips``: symbol → other values with which the error is
-    gone, and last its own.
+    gone, and last its own. ``may_have_more``: a further cause may be there.
     """
 
     profile: Profile
@@ -62,6 +59,8 @@ class _Search:
     changes: dict[str, str]
     flips: dict[str, tuple[str, ...]]
     probes: int
+    untried: int
+    may_have_more: bool
 
 
 def minimise_config(
@@ -95,7 +94,9 @@ def _summarise(found: _Search) -> FoundCauses:
     named = {name for cause in found.causes for name in cause.changes}
     changes = {name: (found.start.value_of(name), found.changes[name]) for name in sorted(named)}
     needed = {name: values[-1] for name, values in sorted(found.flips.items())}
-    return FoundCauses(found.causes, changes, needed, len(found.changes), found.probes)
+    return FoundCauses(
+        found.causes, changes, needed, len(found.changes), found.probes, found.untried, found.may_have_more
+    )
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,21 @@ class _Minimiser:
         self._tell(f"Building {self.request.config.path.name} as it is.")
         failing = probes.build(GIVEN_BASE)
         problem = SoughtProblem(self._choose_finding(failing), failing)
-        probes = replace(probes, profile=problem.narrow_profile(probes.profile))
+        probes = self._narrow(probes, problem)
         self._tell(f"Building {self.request.neighbour}, which should not have this: {_shorten(problem)}")
         neighbour = self._check_neighbour(probes.build(self.request.neighbour), problem)
         start = self.folder / "neighbour.config"
         write_atomically(start, neighbour.stored.load_config(neighbour.cell))
         experiments = CauseExperiments(probes, problem, start, self.request.max_probes, self.emit)
         return self._find_what_matters(experiments, neighbour.config, failing.config)
+
+    def _narrow(self, probes: ConfigProbes, problem: SoughtProblem) -> ConfigProbes:
+        """What builds no more than shows the problem; all, where the .config does not show it then."""
+        narrow = replace(probes, profile=problem.narrow_profile(probes.profile))
+        if narrow.profile == probes.profile or problem.is_in(narrow.build(GIVEN_BASE)):
+            return narrow
+        # It keeps count of the directories that are there.
+        return replace(narrow, profile=probes.profile)
 
     def _find_what_matters(
         self, experiments: CauseExperiments, neighbour: Config, failing: Config
@@ -131,16 +140,27 @@ class _Minimiser:
         cause = {name: changes[name] for name in causes[0].changes}
         around = [name for name in list_near_symbols(near, definitions) if name not in cause]
         flips = experiments.find_flips(cause, around, definitions)
-        profile, count = experiments.probes.profile, len(experiments.outcomes)
-        return _Search(profile, tuple(causes), neighbour, changes, flips, count)
+        whole = tuple(found for found in causes if found.is_whole)
+        profile, count, untried = (
+            experiments.probes.profile,
+            len(experiments.outcomes),
+            experiments.untried_flips,
+        )
+        may_have_more = len(whole) < len(causes)
+        return _Search(profile, whole, neighbour, changes, flips, count, untried, may_have_more)
 
     def _choose_finding(self, failing: ProbeResult) -> Finding:
         name, wanted = self.request.config.path.name, self.request.message
         errors = [finding for finding in failing.stored.findings.findings if finding.is_error]
-        if failing.cell.state is not State.FAIL or not errors:
+        if failing.cell.state is not State.FAIL:
             raise RequestError(
                 f"{name} does not fail here: {failing.cell.state}",
                 "is it this tree, with these patches, and this compiler? --source, --patch, --toolchain",
+            )
+        if not errors:
+            raise RequestError(
+                f"{name} fails here, and its log has no error that kmatrix knows: {failing.cell.reason}",
+                "let ./inv diagnose read a log of such a build",
             )
         matching = [
             finding
@@ -163,9 +183,10 @@ class _Minimiser:
                 f"{self.request.neighbour} fails in the same way, so it needs nothing of this .config",
                 "hold it against a .config that does not fail: --neighbour FILE",
             )
-        if neighbour.cell.config_sha256 is None:
+        if neighbour.cell.state not in COMPLETE_STATES:
             raise RequestError(
-                f"{self.request.neighbour} has no configuration here: {neighbour.cell.reason}",
+                f"{self.request.neighbour} is no .config that passes here: "
+                f"{neighbour.cell.reason or neighbour.cell.state}",
                 "name another: --neighbour FILE",
             )
         return neighbour
@@ -184,11 +205,6 @@ class _Minimiser:
                 f"after {self.request.max_probes} experiments {count} symbols may still matter: {named}",
                 f"allow more: --probes {2 * self.request.max_probes}; what was tried is remembered",
             )
-        if count > MAX_SYMBOLS:
-            raise MachineError(
-                f"{count} symbols bring the error about together, and none can be left out: {named}",
-                _NEARER,
-            )
 
     def _tell(self, text: str) -> None:
         self.emit(ProgressNote(text))
@@ -199,48 +215,42 @@ def _shorten(problem: SoughtProblem) -> str:
 
 
 def _build_proving_profile(request: MinimiseRequest, found: _Search) -> Profile:
-    """The run that proves: what was shown to matter as axes, the rest of a cause as it was."""
+    """The run that proves the first cause: what was shown to matter as axes, as many as make `MAX_CELLS`
+    configurations; the rest as it was when it failed."""
     axes = _list_axes(found)
-    others = {name for cause in found.causes for name in cause.changes} - axes.keys()
+    held = {name: found.changes[name] for name in found.causes[0].changes}
+    held |= {name: values[-1] for name, values in found.flips.items()}
     update = {
         "base": (request.neighbour,),
         "bases": {name: base for name, base in found.profile.bases.items() if name != GIVEN_BASE},
         "symbols": axes,
-        "fixed": {name: found.changes[name] for name in sorted(others)},
+        "fixed": {name: held[name] for name in sorted(held.keys() - axes.keys())},
         # A knob of the catalog's would set other symbols under such a name.
         "knobs": {
             name: {request.arch: {value: Setting(set={name: value}, proof={name: value}) for value in values}}
             for name, values in axes.items()
         },
-        "select": tuple(dict.fromkeys(_list_points(found, axes))),
     }
     return found.profile.model_copy(update=update)
 
 
 def _list_axes(found: _Search) -> dict[str, tuple[str, ...]]:
     """Symbol → the values without the error, and last the one with it."""
-    axes = dict(found.flips)
-    for cause in found.causes:
-        for name in cause.changes:
-            if cause.without.get(name) is Outcome.PASSES:
-                axes[name] = (found.start.value_of(name), found.changes[name])
+    cause = found.causes[0]
+    pairs = {
+        name: (found.start.value_of(name), found.changes[name])
+        for name in cause.changes
+        if cause.without.get(name) is Outcome.PASSES and _has_two_values(name, found)
+    }
+    axes: dict[str, tuple[str, ...]] = {}
+    cells = 1
+    for name, values in (pairs | found.flips).items():
+        if cells * len(values) <= MAX_CELLS:
+            cells *= len(values)
+            axes[name] = values
     return dict(sorted(axes.items()))
 
 
-def _list_points(found: _Search, axes: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """The selection of a run: nothing where it can have all; else each cause, and each flip of the first."""
-    if prod(map(len, axes.values())) <= MAX_PRODUCT:
-        return
-    changed = {name for cause in found.causes for name in cause.changes}
-    before = {name: found.start.value_of(name) for name in changed & axes.keys()}
-    last = {name: values[-1] for name, values in axes.items()}
-    for cause in found.causes:
-        point = {**last, **before, **{name: last[name] for name in cause.changes if name in last}}
-        yield _format_point(point)
-        flipped = cause.changes if cause is not found.causes[0] else axes
-        for name in flipped:
-            yield from (_format_point({**point, name: value}) for value in axes.get(name, ())[:-1])
-
-
-def _format_point(values: Mapping[str, str]) -> str:
-    return ",".join(f"{name}={value}" for name, value in values.items())
+def _has_two_values(name: str, found: _Search) -> bool:
+    """Whether the value before can be asked for. A text that is absent there would have its default."""
+    return found.start.value_of(name) != "n" or found.changes[name] in {"y", "m"}

@@ -32,10 +32,6 @@ class MinimiseRequest:
     def arch(self) -> str:
         return self.config.arch
 
-    @property
-    def toolchain(self) -> str:
-        return self.profile.toolchain[0]
-
 
 def parse_minimise_request(
     given: GivenSettings, config: str, neighbour: str, focus: Sequence[str], message: str, probes: str
@@ -55,6 +51,7 @@ def parse_minimise_request(
     name, base = _find_neighbour(neighbour, catalog)
     update = {
         "name": "minimise",
+        "description": "",
         "arch": (user_config.arch,),
         "toolchain": (_choose_toolchain(given, profile, user_config, catalog),),
         "base": (GIVEN_BASE, name),
@@ -64,6 +61,11 @@ def parse_minimise_request(
         "select": (),
         "stage": "focus" if focus else "modules",
         "focus": _check_focus_words(focus),
+        # Every experiment is tried, and what was tried is remembered.
+        "fail_fast": False,
+        "deadline": None,
+        "fresh": False,
+        "verify": None,
     }
     return MinimiseRequest(
         user_config, profile.model_copy(update=update), name, message, _parse_probes(probes)

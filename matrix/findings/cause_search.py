@@ -39,11 +39,6 @@ class Cause:
     without: dict[str, Outcome]
     is_whole: bool = True
 
-    @property
-    def is_proven(self) -> bool:
-        """Whether each of them is needed, shown by an experiment without it."""
-        return all(self.without.get(name) is Outcome.PASSES for name in self.changes)
-
 
 @dataclass(frozen=True)
 class FoundCauses:
@@ -51,7 +46,8 @@ class FoundCauses:
 
     ``changes``: symbol → its value in the neighbour, and in the .config that fails, of those in a cause.
     ``needed``: symbol → the value that both have, and that the problem needs as well. ``candidates``: how
-    many symbols differ. ``probes``: how many experiments it took.
+    many symbols differ. ``probes``: how many experiments it took. ``untried``: flips near to the problem that
+    were not tried. ``may_have_more``: the search for a further cause did not come to its end.
     """
 
     causes: tuple[Cause, ...]
@@ -59,6 +55,8 @@ class FoundCauses:
     needed: dict[str, str]
     candidates: int
     probes: int
+    untried: int = 0
+    may_have_more: bool = False
 
 
 class _BudgetSpentError(Exception):

@@ -204,6 +204,36 @@ def test_too_few_experiments_say_how_far_they_came(robot: Robot) -> None:
     assert "--probes 6" in caught.value.hint
 
 
+def test_flips_that_there_is_no_room_for_are_counted(robot: Robot) -> None:
+    robot.says(
+        VFIO,
+        lambda config: [ERROR] if config["MODULES"] == "n" and config["NOISE001"] == "n" else [],
+        sees=("MODULES", "NOISE001"),
+    )
+    source = robot.tree / "drivers/vfio/vfio.c"
+    source.write_text(source.read_text() + "/* CONFIG_NOISE001 CONFIG_NOISE003 */\n")
+    whole = robot.minimise().found
+    assert whole.needed == {"NOISE001": "n"}
+    assert whole.untried == 0
+    short = robot.minimise(probes=str(whole.probes - 2)).found
+    assert short.untried > 0
+
+
+def test_a_neighbour_that_fails_otherwise_is_refused(robot: Robot) -> None:
+    other = ERROR.replace("'x'", "'y'")
+    robot.says(
+        INIT, lambda config: [other] if config["MODULES"] == "y" else [], symbol="X86", sees=("MODULES",)
+    )
+    with pytest.raises(RequestError, match=r"defconfig is no \.config that passes here"):
+        robot.minimise()
+
+
+def test_what_the_environment_says_of_other_runs_ends_no_experiment(robot: Robot) -> None:
+    given = GivenSettings({"toolchain": ["gcc-14"]}, {"KMATRIX_FAIL_FAST": "1", "KMATRIX_FRESH": "1"})
+    profile = parse_minimise_request(given, str(robot.file), "defconfig", [], "", "9").profile
+    assert (profile.fail_fast, profile.fresh, profile.description) == (False, False, "")
+
+
 def test_an_interruption_is_told_with_how_it_goes_on(robot: Robot) -> None:
     def interrupt(event: ProgressEvent) -> None:
         if isinstance(event, ProgressNote) and event.text.startswith("Experiment 3"):
@@ -236,7 +266,7 @@ def test_a_toolchain_follows_from_the_config_or_is_asked_for(robot: Robot) -> No
         robot.file.read_text() + 'CONFIG_CC_IS_GCC=y\nCONFIG_GCC_VERSION=140200\nCONFIG_CC_VERSION_TEXT="g"\n'
     )
     request = parse_minimise_request(given, str(robot.file), "defconfig", [], "", "9")
-    assert request.toolchain == "gcc-14"
+    assert request.profile.toolchain == ("gcc-14",)
     assert request.profile.stage == "modules"
 
 
