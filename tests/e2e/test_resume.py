@@ -110,6 +110,20 @@ def test_a_verdict_that_is_killed_at_any_moment_and_resumed_is_the_undisturbed_o
     request.node.user_properties += _kill_and_resume(open_place, _KILLS, measured)
 
 
+@pytest.mark.usefixtures("each_engine")
+def test_a_run_that_is_killed_goes_on_with_each_engine(
+    tmp_path: Path, tree: Path, request: pytest.FixtureRequest
+) -> None:
+    """One kill, in the middle of a few cells: Docker and Podman each have to end what it left at work."""
+    words = ("--source", str(tree), "--arch=powerpc", "--select=KVM=y,MODULES=n")
+
+    def open_place(name: object) -> Place:
+        return Place(tmp_path / str(name), words)
+
+    measured = _measure(open_place("undisturbed"))
+    request.node.user_properties += _kill_and_resume(open_place, 1, measured)
+
+
 @pytest.mark.kernel
 @pytest.mark.timeout(
     300 * max(3, _KERNEL_KILLS)
