@@ -212,6 +212,7 @@ class Journal:
         self._file = file or open_journal(directory)
         self._run = run
         self._recorded: dict[str, bytes] = {}
+        self._typical_cell = b""
         self._finished = {cell.id for cell in run.cells if cell.state is not State.NOT_RUN}
         self._diagnostics: dict[str, Diagnostic] = dict(run.diagnostics)
         self._stored: set[str] = set()
@@ -245,7 +246,7 @@ class Journal:
         second: then with the next one, or with the system's next write of its caches."""
         with self._lock, translate_write_errors(self._path):
             text = self._append_cell(cell, diagnostics)
-            self._recorded[cell.id] = zlib.compress(text, level=1)
+            self._recorded[cell.id] = self._pack(text)
             self._finished.add(cell.id)
             self._sync()
 
@@ -347,7 +348,7 @@ class Journal:
     def _iterate_cells(self) -> Iterator[Cell]:
         for cell in self._run.cells:
             known = self._recorded.get(cell.id)
-            yield cell if known is None else Cell.model_validate_json(_unpack(known))
+            yield cell if known is None else Cell.model_validate_json(self._unpack(known))
 
     def _sort_diagnostics(self) -> dict[str, Diagnostic]:
         return dict(sorted(self._diagnostics.items()))
@@ -380,8 +381,20 @@ class Journal:
     def _format_cell(self, cell: Cell) -> str:
         """A cell as JSON, indented as it stands in a run."""
         known = self._recorded.get(cell.id)
-        text = cell.model_dump_json() if known is None else _unpack(known)
+        text = cell.model_dump_json() if known is None else self._unpack(known)
         return to_json(from_json(text), indent=1).decode().replace("\n", "\n  ")
+
+    def _pack(self, text: bytes) -> bytes:
+        """A finished cell's JSON as it is kept: as what makes it differ from the first one's, mostly."""
+        self._typical_cell = self._typical_cell or text
+        packer = zlib.compressobj(level=1, zdict=self._typical_cell)
+        return packer.compress(text) + packer.flush()
+
+    def _unpack(self, text: bytes) -> bytes:
+        """A cell's JSON. What is only planned is not packed: it will soon be replaced."""
+        if text.startswith(b"{"):
+            return text
+        return zlib.decompressobj(zdict=self._typical_cell).decompress(text)
 
 
 def _has_content(path: Path, content: bytes) -> bool:
@@ -395,11 +408,6 @@ def _format_line(record: BaseModel) -> str:
     """Its JSON on one line, also for readers to whom more than a newline ends one."""
     text = record.model_dump_json()
     return text if text.isascii() else record.model_dump_json(ensure_ascii=True)
-
-
-def _unpack(text: bytes) -> bytes:
-    """A cell's JSON. What is only planned is not packed: it will soon be replaced."""
-    return text if text.startswith(b"{") else zlib.decompress(text)
 
 
 def link_latest_run(directory: Path) -> None:
