@@ -19,7 +19,11 @@ def limit_cpu(seconds: float) -> Iterator[None]:
     """Fail where what is done takes more CPU time than ``seconds`` of the machine that bounds were set on."""
     start = process_time()
     yield
-    spent = process_time() - start
+    check_cpu(process_time() - start, seconds)
+
+
+def check_cpu(spent: float, seconds: float) -> None:
+    """Fail where ``spent`` CPU seconds are more than ``seconds`` of the machine that bounds were set on."""
     if spent >= seconds:
         slowness = min(measure_known_work() for _ in range(_TRIES)) / KNOWN_SECONDS
         assert spent < seconds * slowness, f"{spent:.2f} s, on a machine {slowness:.1f} times as slow"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.stopwatch import check_cpu
+
 ROOT = Path(__file__).parents[2]
 
 _PROGRAM = """
@@ -87,7 +89,7 @@ def test_a_hundred_thousand_requests_are_planned_ordered_and_recorded(tmp_path: 
     figures = json.loads(done.stdout)
     assert figures["cells"] == 100_000
     assert figures["megabytes"] < 400, figures
-    assert sum(figures["seconds"].values()) < 40, figures
+    check_cpu(sum(figures["seconds"].values()), 40)
     text = (tmp_path / "run.json").read_text()
     assert text.count('"state": "pass"') == 200_000, "each cell's and its stage's"
     assert '"state": "not-run"' not in text
