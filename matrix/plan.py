@@ -21,6 +21,8 @@ MAX_REQUESTS = 100_000
 """Requests of one run."""
 MAX_POINTS = 1_000_000
 """Points of the product, of which the selection chooses requests."""
+MAX_COVERED = 50_000
+"""Pairs or triples of values that the rows of a lane are to have."""
 _MAX_COMPARISONS = 20_000_000
 """Selection terms times points."""
 _LONGEST_ID = 200
@@ -94,27 +96,84 @@ def list_axes(profile: Profile) -> dict[str, tuple[str, ...]]:
 
 
 def plan_requests(profile: Profile) -> tuple[Request, ...]:
-    """Every point of the product that the profile selects, in plan order.
+    """Every point of the product, or of the rows that cover it, that the profile selects, in plan order.
 
     Raises RequestError when the product or the plan is larger than a run may be, when a selection term
-    matches nothing, when nothing is left, or when two requests would share an id.
+    matches nothing, when nothing is left, when two requests would share an id, or when the rows of a profile
+    with `cover` are not known yet.
     """
-    _check_product_size(profile, len(profile.select))
-    requests = _select_from(_build_product(profile), _list_axis_names(profile), profile.select)
+    points = _list_points(profile, len(profile.select))
+    requests = _select_from(points, _list_axis_names(profile), profile.select)
     _refuse_collisions(requests)
     return requests
 
 
 def find_matching_terms(profile: Profile, terms: Iterable[str]) -> tuple[str, ...]:
-    """Those selection terms that match something in the product of the profile's axes."""
-    terms = tuple(terms)
-    _check_product_size(profile, len(terms))
-    axes = _list_axis_names(profile)
+    """Those selection terms that match something in the product of the profile's axes; of a profile whose
+    rows are not known yet, those that may."""
+    terms, axes = tuple(terms), list_axes(profile)
+    if profile.lacks_rows:
+        return tuple(term for term in terms if _may_match(term.removeprefix("!"), axes))
     return tuple(
         term
         for term in terms
-        if any(map(_compile_term(term.removeprefix("!"), axes), _build_product(profile)))
+        if any(map(_compile_term(term.removeprefix("!"), frozenset(axes)), _list_points(profile, len(terms))))
     )
+
+
+def _may_match(term: str, axes: Mapping[str, Sequence[str]]) -> bool:
+    """Whether each field of a term has a value that fits. A glob on ids may match anything."""
+    if not _FIELD_TERMS.fullmatch(term):
+        return True
+    fields = [part.partition("=")[::2] for part in term.split(",")]
+    return all(any(fnmatchcase(value, wanted) for value in axes.get(name, ())) for name, wanted in fields)
+
+
+def _list_points(profile: Profile, term_count: int) -> Iterator[Request]:
+    """What so many terms choose from: the product, or the rows that cover it."""
+    if profile.cover is None:
+        _check_product_size(profile, term_count)
+        return _build_product(profile)
+    if profile.lacks_rows:
+        raise RequestError(
+            "with cover, the requests are known only when the source's Kconfig was asked",
+            "./inv plan shows them; or leave cover out",
+        )
+    names = sorted(profile.symbols)
+    known = {(lane.arch, lane.toolchain, lane.base): lane.rows for lane in profile.rows}
+    return (
+        Request(*lane, tuple(zip(names, row, strict=True)))
+        for lane in product(profile.arch, profile.toolchain, profile.base)
+        for row in known[lane]
+    )
+
+
+def check_plan(profile: Profile) -> None:
+    """RequestError for a plan that cannot be made, as far as that is known before the source is there."""
+    if not profile.lacks_rows:
+        plan_requests(profile)
+        return
+    strength = find_cover_strength(profile)
+    count = count_combinations([len(values) for values in profile.symbols.values()], strength)
+    if count > MAX_COVERED:
+        raise RequestError(
+            f"the symbols have {_format_large_count(count)} combinations of {strength} values, and "
+            f"{MAX_COVERED} at most can be covered",
+            "narrow it: fewer symbols or values in the profile, or cover = 2",
+        )
+
+
+def find_cover_strength(profile: Profile) -> int:
+    """How many values of a profile with `cover` are to come together: no more than it has symbols."""
+    return min(profile.cover or 0, len(profile.symbols))
+
+
+def count_combinations(sizes: Iterable[int], strength: int) -> int:
+    """How many values of different axes of these sizes can come together, ``strength`` at a time."""
+    counts = [1] + [0] * strength
+    for size in sizes:
+        counts = [count + size * less for count, less in zip(counts, [0, *counts], strict=False)]
+    return counts[strength]
 
 
 def _list_axis_names(profile: Profile) -> frozenset[str]:

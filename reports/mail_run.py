@@ -146,5 +146,6 @@ def _list_omissions(stored: StoredRun, most: MailLimits) -> Iterator[str]:
         yield f"Failed without an error that kmatrix knows: {format_count(failed, 'cell')}."
     for group in summary.group_unproven_cells(stored.run)[: most.findings]:
         yield format_sentence(f"{group.state}: {format_count(len(group.cells), 'cell')}: {group.title}")
-    notes = (summary.format_unreachable(stored.run), summary.format_attempts(stored.run))
+    run = stored.run
+    notes = (summary.format_coverage(run), summary.format_unreachable(run), summary.format_attempts(run))
     yield from map(format_sentence, filter(None, notes))

@@ -9,6 +9,7 @@ from matrix.diagnostics.diagnostic import Diagnostic
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.plan import LANE_AXES
+from matrix.record.coverage import Coverage, measure_coverage, measure_planned_coverage
 from matrix.record.run_model import Cell, Compiler, DiagnosticRef, Host, MergedShard, Run
 from matrix.record.states import PROVEN_STATES, UNTRIED_STATES, Evidence, State
 from matrix.verdict.verdict_model import SideFinding
@@ -132,6 +133,26 @@ def format_unreachable(run: Run) -> str:
     rest = sum(count for _, count in reasons[limits.UNREACHABLE_REASONS :])
     words += [f"{rest} for other reasons"] if rest else []
     return f"{len(unreachable)} of {format_count(len(run.cells), 'request')} unreachable: {'; '.join(words)}"
+
+
+def format_coverage(run: Run) -> str:
+    """One line: how much of what a run with `cover` is to have together its cells prove; else empty."""
+    return _format_coverage(measure_coverage(run))
+
+
+def format_planned_coverage(run: Run) -> str:
+    """The same of a plan: what its cells will prove."""
+    return _format_coverage(measure_planned_coverage(run))
+
+
+def _format_coverage(coverage: Coverage | None) -> str:
+    if coverage is None:
+        return ""
+    untried = f"; {coverage.untried} not tried" if coverage.untried else ""
+    return (
+        f"{coverage.name} covered: {coverage.covered} of {coverage.total}; "
+        f"{coverage.unreachable} unreachable{untried}"
+    )
 
 
 def format_attempts(run: Run) -> str:

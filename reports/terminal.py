@@ -138,6 +138,8 @@ def show_plan(run: Run, console: Console) -> None:
         _show_request(cell, _format_reason(cells, cell), console)
     print_line(console, "" if run.cells else "no requests")
     print_line(console, StyledLine(format_plan_totals(run), "bold"))
+    if summary.format_planned_coverage(run):
+        print_line(console, summary.format_planned_coverage(run))
 
 
 def format_plan_totals(run: Run) -> str:
@@ -293,7 +295,12 @@ def _show_unproven(run: Run, console: Console) -> None:
         more = len(group.cells) - limits.TERMINAL.cells
         if more > 0:
             print_line(console, f"  … and {format_count(more, 'more cell')}")
-    paragraphs = (_format_warnings(run), summary.format_unreachable(run), summary.format_attempts(run))
+    paragraphs = (
+        _format_warnings(run),
+        summary.format_coverage(run),
+        summary.format_unreachable(run),
+        summary.format_attempts(run),
+    )
     for paragraph in filter(None, paragraphs):
         print_line(console)
         console.print(StyledLine(paragraph), overflow="fold")

@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
+from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -265,6 +267,15 @@ Knob = dict[str, dict[str, Setting]]
 """Arch → value → setting."""
 
 
+class LaneRows(TomlModel):
+    """The rows that cover one lane: of each the symbols' values, by the symbols in alphabetical order."""
+
+    arch: str
+    toolchain: str
+    base: str
+    rows: tuple[tuple[SymbolValue, ...], ...]
+
+
 class Profile(TomlModel):
     """What to build: the axes, how far, on which source, within which limits.
 
@@ -279,6 +290,10 @@ class Profile(TomlModel):
     symbols: dict[Symbol, SymbolValues] = {}
     fixed: SymbolAssignments = {}
     focus: tuple[str, ...] = ()
+    cover: Annotated[int, Field(ge=2, le=3)] | None = None
+    cover_seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] = Field(default=0, alias="cover-seed")
+    # Not the user's: what `cover` came to, so that a run has its plan on record.
+    rows: tuple[LaneRows, ...] = Field(default=(), exclude_if=not_)
     select: tuple[str, ...] = ()
     source: str = "debian:linux-source-6.12"
     patch: tuple[str, ...] = ()
@@ -309,4 +324,18 @@ class Profile(TomlModel):
             raise ValueError(f"{overlap[0]} cannot be both an axis and fixed")
         if self.stage == "focus" and not self.focus:
             raise ValueError("stage focus needs a focus: the directories or objects to build")
+        _check_rows(self.rows, [self.symbols[name] for name in sorted(self.symbols)])
         return self
+
+    @property
+    def lacks_rows(self) -> bool:
+        """Whether Kconfig has to be asked before its requests are known: it is to be covered, and is not."""
+        known = {(lane.arch, lane.toolchain, lane.base) for lane in self.rows}
+        lanes = product(self.arch, self.toolchain, self.base)
+        return self.cover is not None and not known.issuperset(lanes)
+
+
+def _check_rows(rows: Iterable[LaneRows], axes: Sequence[Sequence[str]]) -> None:
+    for row in (row for lane in rows for row in lane.rows):
+        if len(row) != len(axes) or any(value not in axis for value, axis in zip(row, axes, strict=True)):
+            raise ValueError(f"rows: {row} is no row of the symbols")

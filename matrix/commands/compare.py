@@ -83,7 +83,7 @@ def parse_baseline_options(
     if not (baseline or known):
         return None
     stored = StoredRun.load(find_run_directory(baseline, runs, command)) if baseline else None
-    if stored is not None:
+    if stored is not None and not profile.lacks_rows:
         planned = tuple(map(create_blank_cell, plan_requests(profile)))
         pair_cells(stored.run, stored.run.model_copy(update={"id": "(the profile's plan)", "cells": planned}))
     file = expand_user_path(known).absolute() if known else None

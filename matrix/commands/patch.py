@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from matrix.builder.lane_worker import run_lanes
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile
+from matrix.commands.cover import take_recorded_rows
 from matrix.commands.focus import check_focus, find_focus_additions, name_object
 from matrix.commands.hidden_objects import build_hidden_objects
 from matrix.commands.kept_verdicts import (
@@ -282,7 +283,9 @@ class PatchEvaluation:
     def _build_patched(self, before: Run, files: Sequence[Path], directory: Path) -> StoredRun:
         """A run with these patches, on the very tree that the one before was built from: its origin may have
         been edited meanwhile."""
-        profile = _add_patches(self.profile, files).model_copy(update={"out": str(directory)})
+        # What it is held against has the plan: Kconfig may allow other rows with the patch.
+        planned = take_recorded_rows(self.profile, before)
+        profile = _add_patches(planned, files).model_copy(update={"out": str(directory)})
         requests, now = plan_requests(profile), datetime.now(UTC)
         with restore_unchanged(before, self.emit, self.environment) as base:
             session = replace(base, profile=profile, tree=patch_source(base, files, self.emit))

@@ -160,7 +160,7 @@ def check_same_request(recorded: Profile, asked: Profile, name: str, task: str =
     was, now = (profile.model_dump(mode="json", by_alias=True) for profile in (recorded, asked))
     differing = list_differing_keys(was, now)
     if differing:
-        words = (describe_difference(key, was[key], now[key]) for key in differing)
+        words = (describe_difference(key, was.get(key), now.get(key)) for key in differing)
         raise build_refusal(name, "; ".join(words), task)
 
 

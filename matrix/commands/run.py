@@ -17,6 +17,7 @@ from matrix.builder.run_context import BuiltCell, JobBudget, RunContext, Session
 from matrix.catalog.types import MAX_LANES, Profile, parse_duration, parse_size
 from matrix.commands.cache_size import shrink_caches
 from matrix.commands.compare import BaselineOptions
+from matrix.commands.cover import cover_profile
 from matrix.commands.kept_runs import describe_stopped_run, find_unfinished_run
 from matrix.commands.kept_verdicts import suggest_resumption
 from matrix.commands.session import (
@@ -35,7 +36,7 @@ from matrix.errors import MachineError, RequestError
 from matrix.exit_codes import ExitCode
 from matrix.findings.problem_forms import find_missing_symbols
 from matrix.findings.stored_run import StoredRun
-from matrix.plan import Request, compute_plan_digest, list_axes, plan_requests
+from matrix.plan import Request, check_plan, compute_plan_digest, list_axes, plan_requests
 from matrix.record.events import EventSink, ProgressNote, RunStarted
 from matrix.record.journal import (
     Journal,
@@ -113,10 +114,12 @@ def run_matrix(
     ``needs_focus`` what the tree has not of it is left out. ``baseline`` is what the run will be held
     against. With ``choose_shard`` it builds, and records, a share of the plan only.
     """
-    requests = plan_requests(profile)
+    check_plan(profile)
     now = datetime.now(UTC)
     check_output_unused(profile)
-    with prepare_session(profile, emit, environment, needs_focus=needs_focus) as session:
+    with prepare_session(profile, emit, environment, needs_focus=needs_focus) as prepared:
+        session = cover_profile(prepared, emit, resolve_plan)
+        requests = plan_requests(session.profile)
         shard = choose_shard(session, requests, emit) if choose_shard else None
         options = RunOptions(baseline, shard)
         with begin_run(session, requests, now, emit, argv, environment, options) as context:
@@ -205,12 +208,19 @@ def limit_caches(profile: Profile, emit: EventSink, environment: Environment = L
 
 def plan_matrix(profile: Profile, emit: EventSink, environment: Environment = LOCAL_ENVIRONMENT) -> Run:
     """Resolve every request and record nothing: what would be built, and what cannot be, and why."""
-    requests = plan_requests(profile)
     with (
-        prepare_session(profile, emit, environment, build=False) as session,
-        resolve_plan(session, requests, emit) as context,
+        plan_session(profile, emit, environment) as session,
+        resolve_plan(session, plan_requests(session.profile), emit) as context,
     ):
         return context.journal.snapshot_run()
+
+
+@contextmanager
+def plan_session(profile: Profile, emit: EventSink, environment: Environment) -> Iterator[Session]:
+    """A session that a plan is made in, and nothing is built. Its profile has its rows where it needs any."""
+    check_plan(profile)
+    with prepare_session(profile, emit, environment, build=False) as session:
+        yield cover_profile(session, emit, resolve_plan)
 
 
 @contextmanager

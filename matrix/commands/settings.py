@@ -86,6 +86,7 @@ OPTIONS = (
     Option(
         "toolchain", "toolchains, such as gcc-14 or clang-19; repeat or separate with commas", split_words
     ),
+    Option("cover", "not the product of the symbols: each 2 or 3 of their values together", parse_number),
     Option(
         "select",
         "only what matches: a glob on ids, or fields such as KVM=y; !TERM takes away; repeats",

@@ -13,8 +13,8 @@ from matrix.builder.run_context import RunContext, Session
 from matrix.builder.visiting_order import ConfigSet
 from matrix.catalog.types import Profile
 from matrix.commands.resume import build_refusal
-from matrix.commands.run import ShardChooser, build_blank_run, resolve_plan
-from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, prepare_session
+from matrix.commands.run import ShardChooser, build_blank_run, plan_session, resolve_plan
+from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
 from matrix.commands.settings import parse_number
 from matrix.errors import InterruptedRunError, MachineError, RequestError
 from matrix.kconfig.config import Config
@@ -221,10 +221,9 @@ def plan_lanes(
     """Resolve every request and record nothing. How long cells take is known from the baseline, or else from
     what this machine remembers."""
     remembered: dict[str, KnownTime] = {}
-    requests = plan_requests(profile)
     with (
-        prepare_session(profile, emit, environment, build=False) as session,
-        resolve_plan(session, requests, emit, remembered.__setitem__) as context,
+        plan_session(profile, emit, environment) as session,
+        resolve_plan(session, plan_requests(session.profile), emit, remembered.__setitem__) as context,
     ):
         planned = context.journal.snapshot_run()
         times = remembered | _read_times(baseline, planned)

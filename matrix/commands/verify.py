@@ -12,6 +12,7 @@ from typing import NamedTuple
 from matrix.builder.object_comparison import ComparedObjects, compare_objects
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile, parse_share
+from matrix.commands.cover import take_recorded_rows
 from matrix.commands.restore import list_changes, restore_session
 from matrix.commands.run import build_cell_alone
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment
@@ -44,7 +45,7 @@ def verify_run(
         why = "the run was interrupted" if stored.run.interrupted else "no cell of this run is remembered"
         emit(ProgressNote(f"Nothing to verify: {why}."))
         return ExitCode.PASSED
-    requests = {request.id: request for request in plan_requests(profile)}
+    requests = {request.id: request for request in plan_requests(take_recorded_rows(profile, stored.run))}
     tally = _Tally()
     with (
         _reopen_session(profile, stored.run, emit, environment) as session,

@@ -8,11 +8,14 @@ FREE_KEYS = frozenset(
 """Keys of a profile on which no result depends: they may differ when a run goes on. What images are, and not
 where they come from, is compared by their ids."""
 
+_DERIVED_KEYS = frozenset({"rows"})
+"""Keys that say what became of others on a source. They are compared by the plan."""
+
 
 def list_differing_keys(was: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """The keys in which two profiles, as runs record them, ask for something else."""
     keys = dict.fromkeys([*was, *now])
-    return [key for key in keys if key not in FREE_KEYS and was.get(key) != now.get(key)]
+    return [key for key in keys if key not in FREE_KEYS | _DERIVED_KEYS and was.get(key) != now.get(key)]
 
 
 def describe_difference(key: str, was: object, now: object) -> str:
