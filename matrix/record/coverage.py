@@ -40,7 +40,7 @@ def measure_planned_coverage(run: Run) -> Coverage | None:
 def _measure(run: Run, covers: Callable[[Cell], bool]) -> Coverage | None:
     symbols = {name: values for name, values in run.axes.items() if name not in LANE_AXES}
     cover = run.profile.get("cover")
-    strength = min(cover, len(symbols)) if isinstance(cover, int) else 0
+    strength = min(cover, len(symbols)) if isinstance(cover, int) and cover > 1 else 0
     sizes = [len(values) for values in symbols.values()]
     # A record may be a stranger's, whose plan kmatrix would not have made.
     if strength not in _NAMES or count_combinations(sizes, strength) > MAX_COVERED:

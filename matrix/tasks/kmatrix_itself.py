@@ -30,7 +30,7 @@ def test(*, unit: bool, only: str) -> int:
     return develop.find_first_failure(steps)
 
 
-_UNMEASURED = frozenset({"patch", "werror", "fail-fast", "verify", "fresh", "deadline"})
+_UNMEASURED = frozenset({"patch", "cover", "werror", "fail-fast", "verify", "fresh", "deadline"})
 
 
 @define_task(

@@ -9,7 +9,7 @@ import pytest
 from matrix.commands.patch import find_verdict
 from matrix.commands.settings import OPTIONS, format_environment_variable, resolve_profile
 from matrix.errors import RequestError
-from matrix.plan import plan_requests
+from matrix.plan import check_plan
 from tests.fakes.mutated import check_reader, json_mutations, mutations, pass_as_text, read_at
 
 OLD_RUN = Path(__file__).parents[2] / "old_run"
@@ -23,6 +23,7 @@ VALID = {
 }
 VALID |= {"source": b"debian:linux-source-6.12", "memory": b"4G", "timeout": b"30m", "deadline": b"2h"}
 VALID |= {
+    "cover": b"3",
     "retries": b"2",
     "fail-fast": b"yes",
     "werror": b"no",
@@ -41,8 +42,8 @@ def test_any_word_of_an_option_and_its_variable(name: str) -> None:
 
     def read(text: str) -> None:
         with suppress(RequestError):
-            plan_requests(resolve_profile({}, {variable: text}))
-        plan_requests(resolve_profile({name: [text, text]}, {}))
+            check_plan(resolve_profile({}, {variable: text}))
+        check_plan(resolve_profile({name: [text, text]}, {}))
 
     valid = VALID.get(name, b"x")
     resolve_profile({}, {variable: valid.decode()})

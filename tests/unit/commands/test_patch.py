@@ -24,7 +24,7 @@ from matrix.record.run_model import GitState, SourceRecord
 from matrix.record.states import State
 from matrix.source.mbox.series import read_series
 from matrix.verdict.verdict_model import FindingStatus, Mailbox, Transition
-from tests.fakes.kernel import Job, Made
+from tests.fakes.kernel import Job, Made, Symbol
 from tests.fakes.mails import a_mail, a_mbox
 from tests.fakes.runs import a_run, the_story
 from tests.unit.commands.run_desk import ERROR, PROFILE, TWO_LANES, VFIO, Desk, always, applying
@@ -296,3 +296,17 @@ def test_the_run_after_has_the_digest_of_the_tree_without_the_patch_on_record(ju
     assert after.unpatched == before.digest
     assert after.digest != before.digest
     assert [patch.name for patch in after.patches]
+
+
+def test_the_cells_that_cover_the_base_are_built_with_the_patch(judge: Judge) -> None:
+    symbols = 'MODULES = ["n", "y"]\nVFIO = ["n", "m", "y"]\nGROUP = ["n", "y"]\n'
+    judge.asks(symbols, f"cover = 2\n{PROFILE}")
+
+    def allow_all(job: Job) -> None:
+        if (job.host("/src") / "drivers/vfio/vfio.c").read_text() != "int vfio;\n":
+            judge.kernel.symbols = {name: Symbol(tristate=True) for name in judge.kernel.symbols}
+
+    judge.kernel.before = allow_all
+    before, after = (stored.run for stored in judge.judged().runs)
+    assert [cell.id for cell in before.cells] == [cell.id for cell in after.cells]
+    assert before.profile["rows"] == after.profile["rows"] != []

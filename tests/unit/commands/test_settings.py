@@ -64,6 +64,7 @@ def test_an_option_wins_over_a_variable_over_the_profile_over_the_default(story:
     [
         ("arch", "x86", "s390"),
         ("toolchain", "gcc-12", "clang-19"),
+        ("cover", "2", "3"),
         ("select", "KVM=y", "KVM=n"),
         ("source", "/a", "/b"),
         ("patch", "a.patch", "b.patch"),
@@ -98,7 +99,7 @@ def test_the_shared_options_are_those_of_the_design() -> None:
     assert {option.name for option in OPTIONS} == {
         *("arch", "toolchain", "select", "source", "patch", "stage", "make", "jobs", "lanes", "memory"),
         *("timeout", "deadline", "fail-fast", "out", "retries", "werror", "fresh", "ccache", "cache-size"),
-        *("verify", "images"),
+        *("verify", "images", "cover"),
     }
     assert all(option.help for option in OPTIONS)
 

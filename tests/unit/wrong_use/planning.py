@@ -38,6 +38,12 @@ OPTIONS = [
     ),
     Row(at("--jobs", "9" * 5000), "--jobs: expected a whole number, got '9"),
     Row(at("--jobs", "0"), "greater than or equal to 1, got 0"),
+    *(
+        Row(at("--cover", value), f"--cover: expected a whole number, got {re.escape(repr(value))}")
+        for value in ("x", "", "2.0", "two", "２")
+    ),
+    Row(at("--cover", "1"), "--cover: cover: input should be greater than or equal to 2, got 1"),
+    Row(at("--cover", "4"), "--cover: cover: input should be less than or equal to 3, got 4"),
     Row(at("--lanes", "-1"), "greater than or equal to 1, got -1"),
     *(
         Row(at("--memory", value), "--memory: memory: expected a size such as 4G")
