@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
 
-Row = tuple[str, ...]
+ValueRow = tuple[str, ...]
 """The value of each axis, in their order."""
 Value = tuple[int, str]
 """A value with the number of its axis."""
@@ -30,10 +30,10 @@ _LATEST = 30
 
 
 @dataclass(frozen=True)
-class Answer:
+class RowAnswer:
     """What Kconfig made of a row. ``actual``: the values that came out, None for one that no axis has."""
 
-    row: Row
+    row: ValueRow
     is_reachable: bool
     actual: tuple[str | None, ...]
 
@@ -69,14 +69,14 @@ class RowSearch:
     strength: int
     seed: int
     patience: float = PATIENCE
-    _asked: dict[Row, Values] = field(default_factory=dict)
+    _asked: dict[ValueRow, Values] = field(default_factory=dict)
     """What each row was made for."""
     _misses: Counter[Values] = field(default_factory=Counter)
     _failures: dict[Value, list[frozenset[Value]]] = field(default_factory=dict)
     """What came out beside a value's place where it bent."""
     _seen: set[Values] = field(default_factory=set)
     """Pairs that came out together."""
-    _models: list[Row] = field(default_factory=list)
+    _models: list[ValueRow] = field(default_factory=list)
     """What came out, where it can be asked for."""
     _blocked: frozenset[Values] = frozenset()
 
@@ -85,11 +85,11 @@ class RowSearch:
         self._open = dict.fromkeys(list_all_values(self.axes, self.strength))
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[ValueRow, ...]:
         """All rows that were proposed, in their order."""
         return tuple(self._asked)
 
-    def propose_rows(self) -> list[Row]:
+    def propose_rows(self) -> list[ValueRow]:
         """The rows to ask for next, which have all that no row has yet; none where nothing is left to ask."""
         self._blocked = frozenset(self._find_blocked_pairs())
         first = self._build_rows(dict(self._open))
@@ -97,7 +97,7 @@ class RowSearch:
         doubtful = {values: None for values in self._open if self._misses[values] >= _CAREFUL_AFTER}
         return [*first, *self._build_rows(doubtful)]
 
-    def learn(self, answers: Iterable[Answer]) -> None:
+    def learn(self, answers: Iterable[RowAnswer]) -> None:
         """Take what came of rows that were proposed. Of one that could not be tried there is no answer."""
         for answer in answers:
             if answer.is_reachable:
@@ -111,7 +111,7 @@ class RowSearch:
             if len(model) == len(self.axes):
                 self._models.append(model)
 
-    def _count_misses(self, answer: Answer) -> None:
+    def _count_misses(self, answer: RowAnswer) -> None:
         bent = answer.bent
         for values in list_values(answer.row, self.strength):
             numbers = {number for number, _ in values}
@@ -121,7 +121,7 @@ class RowSearch:
                 if self._misses[values] >= self.patience:
                     self._open.pop(values, None)
 
-    def _note_failures(self, answer: Answer) -> None:
+    def _note_failures(self, answer: RowAnswer) -> None:
         came_out = [(number, value) for number, value in enumerate(answer.actual) if value is not None]
         for bent in sorted(answer.bent):
             beside = frozenset(value for value in came_out if value[0] != bent)
@@ -140,10 +140,10 @@ class RowSearch:
                 yield _pair(value, blocker)
                 left = [beside for beside in left if blocker not in beside]
 
-    def _build_rows(self, pending: dict[Values, None]) -> list[Row]:
+    def _build_rows(self, pending: dict[Values, None]) -> list[ValueRow]:
         """New rows that have all of these together; what is in every row already that could have it is given
         up."""
-        built: list[Row] = []
+        built: list[ValueRow] = []
         while pending:
             wanted = min(pending, key=self._misses.__getitem__)
             row = self._build_row(wanted, pending)
@@ -156,7 +156,7 @@ class RowSearch:
                 pending.pop(values, None)
         return built
 
-    def _build_row(self, wanted: Values, pending: Mapping[Values, None]) -> Row | None:
+    def _build_row(self, wanted: Values, pending: Mapping[Values, None]) -> ValueRow | None:
         """A row with these values that was not asked for yet; None where there is none.
 
         The rest begins as what came out once, and is then changed to what is pending.
@@ -170,7 +170,7 @@ class RowSearch:
         built = tuple(row)
         return built if built not in self._asked else self._find_other_row(fixed)
 
-    def _choose_model(self, fixed: Mapping[int, str]) -> Row:
+    def _choose_model(self, fixed: Mapping[int, str]) -> ValueRow:
         """What came out with most of these values, one of several that have as many."""
         if not self._models:
             return tuple(self._random.choice(values) for values in self.axes)
@@ -200,7 +200,7 @@ class RowSearch:
         together = (tuple(sorted((value, *more))) for more in combinations(others, self.strength - 1))
         return sum(values in pending for values in together) - risk
 
-    def _find_other_row(self, fixed: Mapping[int, str]) -> Row | None:
+    def _find_other_row(self, fixed: Mapping[int, str]) -> ValueRow | None:
         """Any row with the fixed values that was not asked for yet; None where there is none."""
         choices = [
             [fixed[number]] if number in fixed else self._random.sample(list(values), len(values))

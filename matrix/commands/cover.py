@@ -8,7 +8,7 @@ from itertools import product
 from matrix.builder.run_context import RunContext, Session
 from matrix.catalog.load import parse_recorded_profile
 from matrix.catalog.types import LaneRows, Profile
-from matrix.covering_rows import Answer, Row, RowSearch
+from matrix.covering_rows import RowAnswer, RowSearch, ValueRow
 from matrix.errors import InterruptedRunError
 from matrix.kconfig.config import Config
 from matrix.plan import Request, find_cover_strength, list_axes
@@ -89,15 +89,15 @@ class _CoveredLane:
         self._is_over = not answers
         self.search.learn(answers)
 
-    def _read_answer(self, cell: Cell, request: Request, journal: Journal) -> Answer:
+    def _read_answer(self, cell: Cell, request: Request, journal: Journal) -> RowAnswer:
         row = _list_row(request)
         if cell.is_reachable:
-            return Answer(row, True, row)
+            return RowAnswer(row, True, row)
         axes = list_axes(self.session.profile)
         config = Config.parse(journal.load_config(str(cell.config_sha256)))
         actual = find_actual_request(request, self.session.catalog, axes, config)
         values = (value if value in axes[name] else None for name, value in actual.symbols)
-        return Answer(row, False, tuple(values))
+        return RowAnswer(row, False, tuple(values))
 
     def describe_rows(self) -> LaneRows:
         """All rows that were asked for, those that Kconfig did not allow as well."""
@@ -109,5 +109,5 @@ def _is_answered(cell: Cell) -> bool:
     return cell.config_sha256 is not None and (cell.is_reachable or cell.state is State.UNREACHABLE)
 
 
-def _list_row(request: Request) -> Row:
+def _list_row(request: Request) -> ValueRow:
     return tuple(value for _, value in request.symbols)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matrix.covering_rows import PATIENCE, Answer, Row, RowSearch, list_all_values, list_values
+from matrix.covering_rows import PATIENCE, RowAnswer, RowSearch, ValueRow, list_all_values, list_values
 
 Need = tuple[int, bool]
 """The number of a symbol above, and whether it has to be on, or off."""
@@ -23,16 +23,16 @@ class Table:
     axes: tuple[tuple[str, ...], ...]
     needs: tuple[tuple[tuple[Need, ...], ...], ...]
 
-    def answer(self, row: Row) -> Answer:
+    def answer(self, row: ValueRow) -> RowAnswer:
         actual: list[str] = []
         for value, lines in zip(row, self.needs, strict=True):
             allowed = all(any((actual[number] != "n") is is_on for number, is_on in line) for line in lines)
             actual.append(value if allowed else "n")
-        return Answer(row, row == tuple(actual), tuple(actual))
+        return RowAnswer(row, row == tuple(actual), tuple(actual))
 
     def search(self, strength: int, seed: int = 0, patience: float = inf) -> "Covered":
         search = RowSearch(self.axes, strength, seed, patience)
-        answers: list[Answer] = []
+        answers: list[RowAnswer] = []
         while rows := search.propose_rows():
             made = [self.answer(row) for row in rows]
             search.learn(made)
@@ -42,8 +42,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Covered:
-    rows: tuple[Row, ...]
-    answers: list[Answer]
+    rows: tuple[ValueRow, ...]
+    answers: list[RowAnswer]
     strength: int
 
     @property
@@ -131,7 +131,7 @@ def test_a_request_that_could_not_be_tried_is_not_repeated_and_ends_nothing() ->
 def test_a_value_of_no_axis_is_learnt_nothing_from() -> None:
     search = RowSearch((("y",), ("m", "y")), 2, 0)
     while rows := search.propose_rows():
-        search.learn(Answer(row, False, ("y", None)) for row in rows)
+        search.learn(RowAnswer(row, False, ("y", None)) for row in rows)
     assert sorted(search.rows) == [("y", "m"), ("y", "y")]
 
 
