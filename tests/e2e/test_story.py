@@ -267,5 +267,7 @@ def test_the_reproducer_given_to_git_bisect_finds_the_commit(
     script = tmp_path / "repro.sh"
     stored = story.stored(broken)
     script.write_text(script_of(stored, stored.list_affected_cells(found)[0], found))
-    said = history.bisect("sh", str(script), "--build", str(tmp_path / "build"), good="KVM does not need MODULES")
+    said = history.bisect(
+        "sh", str(script), "--build", str(tmp_path / "build"), good="KVM does not need MODULES"
+    )
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said
