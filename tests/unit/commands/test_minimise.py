@@ -70,7 +70,8 @@ class Robot(Desk):
         kconfig = self.tree / "Kconfig"
         for name, value in values.items():
             known = self.kernel.symbols[name]
-            self.kernel.symbols[name] = replace(known, default=value, tristate=value == "m")
+            changed = replace(known, default=value, tristate=value == "m")
+            self.kernel.symbols = {**self.kernel.symbols, name: changed}
             if value == "m":
                 kconfig.write_text(kconfig.read_text().replace(f'bool "{name}"', f'tristate "{name}"'))
 
