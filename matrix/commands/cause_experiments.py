@@ -179,6 +179,6 @@ class CauseExperiments:
             changed = {**given, name: value}
             if frozenset(changed.items()) not in self.outcomes and len(self.outcomes) >= self.budget:
                 self.untried_flips += 1
-            elif self.try_values(changed, f"it fails, and {name}={value}") is Outcome.PASSES:
+            elif self.try_values(changed, f"the cause that was found, with {name}={value}") is Outcome.PASSES:
                 mending.append(value)
         return tuple(mending)

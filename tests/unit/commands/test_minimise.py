@@ -224,6 +224,7 @@ def test_flips_that_there_is_no_room_for_are_counted(robot: Robot) -> None:
     source = robot.tree / "drivers/vfio/vfio.c"
     source.write_text(source.read_text() + "/* CONFIG_NOISE001 CONFIG_NOISE003 */\n")
     whole = robot.minimise().found
+    assert "the cause that was found, with NOISE001=y: passes." in "\n".join(robot.notes())
     assert whole.needed == {"NOISE001": "n"}
     assert whole.untried == 0
     short = robot.minimise(probes=str(whole.probes - 2)).found
