@@ -14,7 +14,7 @@ from matrix.verdict.baseline import KnownIssues, compare_with_baseline
 from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.format_outputs import parse_format_outputs
 from tests.fakes.foreign_words import LIVE
-from tests.fakes.large_runs import a_large_run
+from tests.fakes.large_runs import a_large_side
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OTHER, a_side, alone, mended, turned
 from tests.fakes.verdicts import header_fix
@@ -82,7 +82,7 @@ def test_the_fingerprint_holds_when_lines_move() -> None:
 
 
 def test_findings_have_different_fingerprints() -> None:
-    told = results(a_side(a_large_run(600, 90)))
+    told = results(a_large_side(600, 90))
     assert len({json.dumps(each["partialFingerprints"]) for each in told}) == len(told) > 50
 
 
@@ -230,7 +230,7 @@ def test_what_is_not_known_to_be_new_is_not_told_as_new() -> None:
 def test_more_findings_than_github_shows_are_cut_and_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    stored = a_side(a_large_run(600, 90))
+    stored = a_large_side(600, 90)
     count = len(stored.findings.findings)
     monkeypatch.setattr("reports.sarif.SARIF_RESULTS", 10)
     parse_format_outputs([f"sarif={tmp_path}/x.sarif"]).write_run(stored)
@@ -242,7 +242,7 @@ def test_more_findings_than_github_shows_are_cut_and_counted(
 
 
 def test_a_file_stays_below_its_size_and_says_what_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = a_side(a_large_run(600, 90))
+    stored = a_large_side(600, 90)
     monkeypatch.setattr("reports.sarif.SARIF_BYTES", 60_000)
     text = SARIF.render_run(stored, NO_OPTIONS)
     assert 20_000 < len(text) < 60_000
@@ -254,7 +254,7 @@ def test_what_is_whole_says_nothing_of_cuts() -> None:
 
 
 def test_ten_thousand_cells_stay_within_githubs_limits() -> None:
-    stored = a_side(a_large_run(10_000, 6_000))
+    stored = a_large_side(10_000, 6_000)
     text = SARIF.render_run(stored, NO_OPTIONS)
     told = read(text)
     assert 1_000 < len(told["results"]) < 5_000
@@ -281,7 +281,7 @@ def a_case(name: str) -> str:
         "known": lambda: SARIF.render_run(story, known),
         "no place": lambda: SARIF.render_run(a_side(alone(State.FAIL, linked)), NO_OPTIONS),
         "untried": lambda: SARIF.render_run(a_side(alone(State.INFRA)), NO_OPTIONS),
-        "large": lambda: SARIF.render_run(a_side(a_large_run(600, 90)), NO_OPTIONS),
+        "large": lambda: SARIF.render_run(a_large_side(600, 90), NO_OPTIONS),
         "verdict": lambda: SARIF.render_verdict(*header_fix().given, NO_OPTIONS),
         "old run": lambda: SARIF.render_run(old[1], NO_OPTIONS),
         "old verdict": lambda: SARIF.render_verdict(verdict, *old, NO_OPTIONS),
