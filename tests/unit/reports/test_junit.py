@@ -296,6 +296,25 @@ def test_with_werror_a_new_warning_is_a_failure_and_an_old_one_is_not() -> None:
     assert [Failure in outcomes(text).values() for text in verdict] == [True, False]
 
 
+@pytest.mark.parametrize("state", [State.WARN, State.FAIL])
+def test_what_is_new_in_a_cell_is_named_before_what_was_there(state: State) -> None:
+    both = (
+        (WARNING, OTHER.model_copy(update={"severity": "warning"}))
+        if state is State.WARN
+        else (GCC_ERROR, OTHER)
+    )
+    for old, new in (both, both[::-1]):
+        before, after = a_side(alone(state, old)), a_side(strict(turned(alone(state, old, new))))
+        regression = compare_with_baseline(before, after, werror=True)
+        (told,) = messages(render(after, ReportOptions(regression=regression))).values()
+        title = next(found.title for found in after.findings.findings if new.message in found.title)
+        assert title in told
+        assert told.endswith((" (and 1 more warning)", " (and 1 more error)"))
+        sides = compare_runs(before, after), before, after
+        text = FORMATS["junit"].render_verdict(*sides, ReportOptions(werror=True))
+        assert title in next(iter(messages(text).values()))
+
+
 def test_an_exit_code_that_no_cell_explains_is_a_case_of_its_own() -> None:
     warned = a_side(alone(State.WARN, WARNING))
     empty, none = a_side(alone(State.EMPTY)), a_side(a_run([]))
