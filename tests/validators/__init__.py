@@ -47,7 +47,7 @@ def validate_sarif(texts: Mapping[str, str], directory: Path) -> dict[str, list[
         file.write_text(texts[name])
     tool = package / "Sarif.Multitool"
     tool.chmod(0o755)  # what npm installs without its scripts is no program yet
-    command = [tool, "validate", *files.values()]
+    command = [str(tool), "validate", *map(str, files.values())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     output = [] if done.returncode == 0 else [done.stdout + done.stderr]
     return {
