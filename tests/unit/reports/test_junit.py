@@ -24,7 +24,7 @@ from matrix.verdict.gates import compute_verdict_exit_code
 from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.limits import JUNIT_DETAIL_BYTES
 from tests.fakes.foreign_words import LIVE
-from tests.fakes.large_runs import a_large_run
+from tests.fakes.large_runs import a_large_side
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OTHER, a_side, alone, mended, turned
 from tests.fakes.verdicts import header_fix, kconfig_fix
@@ -442,7 +442,7 @@ def test_an_old_run_and_its_verdict_are_told() -> None:
 
 
 def test_ten_thousand_cells_make_a_file_that_a_forge_takes() -> None:
-    stored = a_side(a_large_run(10_000, 1_000))
+    stored = a_large_side(10_000, 1_000)
     text = render(stored)
     told = outcomes(text)
     assert len(told) == 10_000
