@@ -39,7 +39,9 @@ def _render_causes(shown: FoundCauses) -> Iterator[str]:
             yield f"  {text:<{width}}  (instead of {shown.changes[name][0]})  {words}"
     if shown.needed:
         yield "and of what both have, by flips of symbols near to the error"
-        yield from (f"  {name}={value}" for name, value in shown.needed.items())
+        for name, value in shown.needed.items():
+            takers = ", ".join(shown.takers.get(name, ()))
+            yield f"  {name}={value}{f'  (taken by {takers})' if takers else ''}"
     if shown.may_have_more:
         yield "there may be another cause: the search did not come to its end (--probes)"
     if shown.untried:

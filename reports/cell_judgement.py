@@ -91,7 +91,8 @@ def _judge_state(stored: StoredRun, cell: Cell, known_issues: KnownIssues) -> Ce
         return CellJudgement(JudgementKind.SKIPPED, "known", _format_known(stored, cell, known_issues))
     if left is State.WARN:
         findings = [each for each in _list_findings(stored, cell) if each.id not in known_issues.excused_by]
-        return CellJudgement(JudgementKind.FAILED, str(left), _format_findings(findings, "warning"))
+        told = _format_findings(findings, "warning") or left.row.meaning
+        return CellJudgement(JudgementKind.FAILED, str(left), told)
     return CellJudgement(JudgementKind.FAILED, str(cell.state), _explain_failure(stored, cell))
 
 
@@ -103,11 +104,15 @@ def _explain_state(stored: StoredRun, cell: Cell, kind: JudgementKind) -> str:
     return _explain_failure(stored, cell)
 
 
-def _explain_failure(stored: StoredRun, cell: Cell) -> str:
-    """What was refused in a cell, or warned about in one that was built."""
-    if cell.state is State.WARN:
-        return _format_findings(_list_findings(stored, cell), "warning") or cell.state.row.meaning
-    return _format_findings(_list_errors(stored, cell), "error") or format_unknown_failure(cell)
+def _explain_failure(stored: StoredRun, cell: Cell, first: Set[str] = frozenset()) -> str:
+    """What was refused in a cell, or warned about in one that was built, the findings with the ids of
+    ``first`` before the others."""
+    is_built = cell.state is State.WARN
+    findings = _list_findings(stored, cell) if is_built else _list_errors(stored, cell)
+    findings.sort(key=lambda each: each.id not in first)
+    if is_built:
+        return _format_findings(findings, "warning") or cell.state.row.meaning
+    return _format_findings(findings, "error") or format_unknown_failure(cell)
 
 
 def _format_findings(findings: Sequence[Finding], noun: str) -> str:
@@ -142,7 +147,9 @@ def _judge_regression(
         werror=stored.run.asks_for_werror,
     )
     undecided = {cell.id: cell.why or "" for cell in regression.undecided_cells}
-    changes = _JudgedChanges(failed, undecided, _list_uncompared_cells(regression.verdict), known_issues)
+    fresh = _list_fresh_findings(regression.new_findings)
+    uncompared = _list_uncompared_cells(regression.verdict)
+    changes = _JudgedChanges(failed, fresh, undecided, uncompared, known_issues)
     return {cell.id: _judge_change(stored, cell, changes) for cell in stored.run.cells}
 
 
@@ -160,7 +167,8 @@ def judge_verdict_cells(
     )
     hidden = dict.fromkeys((name for row in verdict.findings for name in row.unknown_in), "")
     undecided = hidden | {cell.id: cell.why or "" for cell in both if cell.transition is Transition.UNKNOWN}
-    changes = _JudgedChanges(failed, undecided, _list_uncompared_cells(verdict), NO_KNOWN_ISSUES)
+    fresh, uncompared = _list_fresh_findings(verdict.findings), _list_uncompared_cells(verdict)
+    changes = _JudgedChanges(failed, fresh, undecided, uncompared, NO_KNOWN_ISSUES)
     return {cell.id: _judge_change(after, cell, changes) for cell in after.run.cells}
 
 
@@ -183,18 +191,28 @@ def _label_changes(
     warnings = (name for row in findings for name in row.new_in) if werror else ()
     errors = [row for row in findings if row.new_error or is_added_cell_error(row)]
     labels = dict.fromkeys(warnings, "new warning")
-    fresh = (name for row in errors for name in row.new_in or (row.after.cells if row.after else ()))
-    labels |= dict.fromkeys(fresh, "new error")
+    labels |= dict.fromkeys(_list_fresh_findings(errors), "new error")
     labels |= {cell.id: "lost" for cell in lost}
     return labels | {cell.id: "broken" if cell.before else "new failure" for cell in broken}
 
 
+def _list_fresh_findings(rows: Iterable[FindingChange]) -> dict[str, set[str]]:
+    """Cell → the ids of what is new there."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if row.after and (row.new_in or is_added_cell_error(row)):
+            for cell in row.new_in or row.after.cells:
+                found.setdefault(cell, set()).update(row.after.ids)
+    return found
+
+
 @dataclass(frozen=True)
 class _JudgedChanges:
-    """Cells that fail a comparison → what became of them; undecided ones → why; those that nothing before is
-    like; what is known."""
+    """Cells that fail a comparison → what became of them, and → what is new there; undecided ones → why;
+    those that nothing before is like; what is known."""
 
     failed: Mapping[str, str]
+    fresh: Mapping[str, Set[str]]
     undecided: Mapping[str, str]
     uncompared: Set[str]
     known_issues: KnownIssues
@@ -204,7 +222,9 @@ def _judge_change(stored: StoredRun, cell: Cell, changes: _JudgedChanges) -> Cel
     kind = _KINDS[cell.state.row.kind]
     why = _explain_state(stored, cell, kind)
     if label := changes.failed.get(cell.id):
-        told = _explain_failure(stored, cell) if cell.state is State.WARN else why
+        told = why
+        if cell.state in (State.WARN, State.FAIL):
+            told = _explain_failure(stored, cell, changes.fresh.get(cell.id, frozenset()))
         return CellJudgement(JudgementKind.FAILED, label, told or cell.state.row.meaning)
     if cell.id in changes.undecided:
         told = changes.undecided[cell.id] or why or "not known what became of it"

@@ -3,6 +3,7 @@
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,12 @@ T = TypeVar("T")
 _MESSAGE_LENGTH = 400
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
+
+
+@lru_cache(maxsize=4096)
+def _create_plain_setting(symbol: str, value: str) -> Setting:
+    """Every cell asks for those of its symbols again, several times."""
+    return Setting(set={symbol: value}, proof={symbol: value})
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,8 @@ class Catalog:
 
     def find_setting(self, arch: str, symbol: str, value: str) -> Setting:
         """The setting for a symbol's value on an arch: a knob's, else the symbol itself at this value."""
-        plain = Setting(set={symbol: value}, proof={symbol: value})
-        return self.knobs.get(symbol, {}).get(arch, {}).get(value, plain)
+        knob = self.knobs.get(symbol, {}).get(arch, {})
+        return knob[value] if value in knob else _create_plain_setting(symbol, value)
 
     def match_symbol_value(self, arch: str, symbol: str, values: Iterable[str], config: Config) -> str:
         """The value of a symbol in a configuration: the first of these values whose proof holds there, else

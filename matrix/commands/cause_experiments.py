@@ -1,18 +1,20 @@
 """Experiments on a problem: in which configurations it is there, and with which changes it comes and goes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from matrix.catalog.types import Profile
 from matrix.commands.config_probes import ConfigProbes, ProbeResult
+from matrix.commands.minimise_request import ALWAYS_BUILT
 from matrix.findings.cause_search import Cause, CauseSearch, Changes, Outcome
 from matrix.findings.finding import Finding
 from matrix.findings.make_steps import find_make_targets
 from matrix.foreign_files import ForeignDirectory, ForeignFileError
-from matrix.kconfig.config_changes import list_other_values
+from matrix.kconfig.config import Config
+from matrix.kconfig.config_changes import find_takers, list_other_values
 from matrix.kconfig.definitions import Definitions
 from matrix.record.events import EventSink, ProgressNote
 from matrix.record.states import COMPLETE_STATES
@@ -21,8 +23,6 @@ MAX_CAUSES = 3
 """Causes that are looked for: each further one costs as much as the first."""
 MAX_FLIPS = 24
 """Symbols near to the error that are flipped one by one."""
-_ALWAYS_BUILT = "init/"
-"""Something of every configuration. Where an object does not belong, nothing compiled proves nothing."""
 _SYMBOL = re.compile(r"\bCONFIG_([A-Za-z0-9_]+)")
 _MAKEFILES = ("Makefile", "Kbuild")
 
@@ -43,7 +43,7 @@ class SoughtProblem:
         targets = find_make_targets(cell, stored, ref) if ref is not None else ()
         if not targets or not all(target.endswith("/") for target in targets):
             return profile
-        focus = tuple(dict.fromkeys([*targets, _ALWAYS_BUILT]))
+        focus = tuple(dict.fromkeys([*targets, ALWAYS_BUILT]))
         return profile.model_copy(update={"stage": "focus", "focus": focus})
 
     def is_in(self, result: ProbeResult) -> bool:
@@ -76,6 +76,15 @@ def _read_texts(files: ForeignDirectory, names: Iterable[str]) -> str:
     return "\n".join(texts)
 
 
+@dataclass(frozen=True)
+class NeededValues:
+    """What a problem needs beside its cause. ``flips``: symbol → other values with which it is gone, and last
+    its own. ``takers``: those of them that other symbols near to the error take → these symbols."""
+
+    flips: dict[str, tuple[str, ...]]
+    takers: dict[str, tuple[str, ...]]
+
+
 @dataclass
 class CauseExperiments:
     """Tries changes of the .config ``start``, at most ``budget`` times; ``outcomes`` are those so far.
@@ -90,6 +99,7 @@ class CauseExperiments:
     emit: EventSink
     outcomes: dict[frozenset[tuple[str, str]], Outcome] = field(default_factory=dict)
     untried_flips: int = 0
+    _results: dict[frozenset[tuple[str, str]], ProbeResult] = field(default_factory=dict)
 
     def try_values(self, values: Mapping[str, str], words: str) -> Outcome:
         """What comes of it when these symbols have these values; ``words`` say so.
@@ -98,13 +108,17 @@ class CauseExperiments:
         """
         key = frozenset(values.items())
         if key not in self.outcomes:
-            self.outcomes[key] = outcome = self._build(values)
+            self._results[key] = result = self.probes.build_changed(self.start, values)
+            self.outcomes[key] = outcome = self._judge(result, values)
             number = f"Experiment {len(self.outcomes)} of at most {self.budget}"
             self.emit(ProgressNote(f"{number}: {words}: {outcome}."))
         return self.outcomes[key]
 
-    def _build(self, values: Mapping[str, str]) -> Outcome:
-        result = self.probes.build_changed(self.start, values)
+    def load_config(self, values: Mapping[str, str]) -> Config:
+        """The configuration in which these values were tried. RequestError where that had none."""
+        return self._results[frozenset(values.items())].config
+
+    def _judge(self, result: ProbeResult, values: Mapping[str, str]) -> Outcome:
         if self.problem.is_in(result):
             return Outcome.FAILS
         if result.cell.state not in COMPLETE_STATES:
@@ -127,22 +141,36 @@ class CauseExperiments:
             return []
         return CauseSearch(try_changes, self.budget - 1).find_causes(order, MAX_CAUSES)
 
-    def find_flips(
-        self, cause: Mapping[str, str], around: Iterable[str], definitions: Definitions
-    ) -> dict[str, tuple[str, ...]]:
-        """Symbol → the other values with which the problem is gone, and last its own.
+    def list_values_without(self, cause: Mapping[str, str]) -> dict[str, str]:
+        """Symbol of the cause → its value where only the others were changed, and the problem was gone.
+
+        Kconfig may have made another one of it than the neighbour has: without modules no symbol is ``m``.
+        """
+        parts = {name: {other: value for other, value in cause.items() if other != name} for name in cause}
+        return {
+            name: self.load_config(others).value_of(name)
+            for name, others in parts.items()
+            if self.outcomes.get(frozenset(others.items())) is Outcome.PASSES
+        }
+
+    def find_needed(
+        self, cause: Mapping[str, str], around: Sequence[str], definitions: Definitions
+    ) -> NeededValues:
+        """What the problem needs as it is.
 
         ``cause``: the changes that bring the problem about; ``around``: symbols beside them, which may matter
         as they are. One that another of them needs is left out: it cannot be had otherwise.
         """
-        config = self.probes.build_changed(self.start, cause).config
+        config = self.load_config(cause)
         others = {name: list_other_values(name, config, definitions) for name in around}
         names = [name for name, values in others.items() if values]
         self.untried_flips += len(names[MAX_FLIPS:])
         alone = {name: self._list_mending(name, others[name], cause) for name in names[:MAX_FLIPS]}
         own = {name: config.value_of(name) for name, values in alone.items() if values}
         flips = {name: self._list_mending(name, alone[name], {**cause, **own}) for name in own}
-        return {name: (*values, own[name]) for name, values in flips.items() if values}
+        flips = {name: (*values, own[name]) for name, values in flips.items() if values}
+        takers = {name: find_takers(name, around, config, definitions) for name in flips}
+        return NeededValues(flips, {name: others for name, others in takers.items() if others})
 
     def _list_mending(self, name: str, values: Iterable[str], given: Mapping[str, str]) -> tuple[str, ...]:
         """Those of the values that mend it. What the budget has no room for is counted."""
@@ -151,6 +179,6 @@ class CauseExperiments:
             changed = {**given, name: value}
             if frozenset(changed.items()) not in self.outcomes and len(self.outcomes) >= self.budget:
                 self.untried_flips += 1
-            elif self.try_values(changed, f"it fails, and {name}={value}") is Outcome.PASSES:
+            elif self.try_values(changed, f"the cause that was found, with {name}={value}") is Outcome.PASSES:
                 mending.append(value)
         return tuple(mending)

@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 
 from matrix.builder.run_context import Session
 from matrix.catalog.types import Profile, Setting
-from matrix.commands.cause_experiments import CauseExperiments, SoughtProblem
+from matrix.commands.cause_experiments import CauseExperiments, NeededValues, SoughtProblem
 from matrix.commands.config_probes import ConfigProbes, ProbeResult
 from matrix.commands.minimise_request import GIVEN_BASE, MinimiseRequest
 from matrix.commands.run import check_output_unused, run_matrix
 from matrix.commands.session import LOCAL_ENVIRONMENT, Environment, prepare_session
 from matrix.errors import InterruptedRunError, MachineError, RequestError
-from matrix.findings.cause_search import Cause, FoundCauses, Outcome
+from matrix.findings.cause_search import Cause, FoundCauses
 from matrix.findings.finding import Finding
 from matrix.findings.stored_run import StoredRun
 from matrix.foreign_text import clean_text
@@ -49,15 +49,17 @@ class MinimisedConfig:
 class _Search:
     """The candidates, with their values in the failing .config, and what was found among them.
 
-    ``profile`` builds no more than shows the error. ``flips``: symbol → other values with which the error is
-    gone, and last its own. ``may_have_more``: a further cause may be there.
+    ``without``: symbol of the first cause → its value in an experiment without it, with the error gone.
+    ``profile`` builds no more than shows the error. ``beside``: what the error needs as both have it.
+    ``may_have_more``: a further cause may be there.
     """
 
     profile: Profile
     causes: tuple[Cause, ...]
     start: Config
     changes: dict[str, str]
-    flips: dict[str, tuple[str, ...]]
+    without: dict[str, str]
+    beside: NeededValues
     probes: int
     untried: int
     may_have_more: bool
@@ -93,9 +95,15 @@ def minimise_config(
 def _summarise(found: _Search) -> FoundCauses:
     named = {name for cause in found.causes for name in cause.changes}
     changes = {name: (found.start.value_of(name), found.changes[name]) for name in sorted(named)}
-    needed = {name: values[-1] for name, values in sorted(found.flips.items())}
     return FoundCauses(
-        found.causes, changes, needed, len(found.changes), found.probes, found.untried, found.may_have_more
+        found.causes,
+        changes,
+        {name: values[-1] for name, values in sorted(found.beside.flips.items())},
+        found.beside.takers,
+        len(found.changes),
+        found.probes,
+        found.untried,
+        found.may_have_more,
     )
 
 
@@ -139,7 +147,8 @@ class _Minimiser:
         self._check_found(causes)
         cause = {name: changes[name] for name in causes[0].changes}
         around = [name for name in list_near_symbols(near, definitions) if name not in cause]
-        flips = experiments.find_flips(cause, around, definitions)
+        beside = experiments.find_needed(cause, around, definitions)
+        without = experiments.list_values_without(cause)
         whole = tuple(found for found in causes if found.is_whole)
         profile, count, untried = (
             experiments.probes.profile,
@@ -147,7 +156,7 @@ class _Minimiser:
             experiments.untried_flips,
         )
         may_have_more = len(whole) < len(causes)
-        return _Search(profile, whole, neighbour, changes, flips, count, untried, may_have_more)
+        return _Search(profile, whole, neighbour, changes, without, beside, count, untried, may_have_more)
 
     def _choose_finding(self, failing: ProbeResult) -> Finding:
         name, wanted = self.request.config.path.name, self.request.message
@@ -219,7 +228,7 @@ def _build_proving_profile(request: MinimiseRequest, found: _Search) -> Profile:
     configurations; the rest as it was when it failed."""
     axes = _list_axes(found)
     held = {name: found.changes[name] for name in found.causes[0].changes}
-    held |= {name: values[-1] for name, values in found.flips.items()}
+    held |= {name: values[-1] for name, values in found.beside.flips.items()}
     update = {
         "base": (request.neighbour,),
         "bases": {name: base for name, base in found.profile.bases.items() if name != GIVEN_BASE},
@@ -235,22 +244,25 @@ def _build_proving_profile(request: MinimiseRequest, found: _Search) -> Profile:
 
 
 def _list_axes(found: _Search) -> dict[str, tuple[str, ...]]:
-    """Symbol → the values without the error, and last the one with it."""
-    cause = found.causes[0]
+    """Symbol → the values without the error, and last the one with it.
+
+    What others that are near to the error take is no axis, as all of a kernel would be that they take.
+    """
     pairs = {
-        name: (found.start.value_of(name), found.changes[name])
-        for name in cause.changes
-        if cause.without.get(name) is Outcome.PASSES and _has_two_values(name, found)
+        name: (value, found.changes[name])
+        for name, value in found.without.items()
+        if _can_be_asked(value, found.changes[name])
     }
     axes: dict[str, tuple[str, ...]] = {}
     cells = 1
-    for name, values in (pairs | found.flips).items():
+    flips = {name: values for name, values in found.beside.flips.items() if name not in found.beside.takers}
+    for name, values in (pairs | flips).items():
         if cells * len(values) <= MAX_CELLS:
             cells *= len(values)
             axes[name] = values
     return dict(sorted(axes.items()))
 
 
-def _has_two_values(name: str, found: _Search) -> bool:
-    """Whether the value before can be asked for. A text that is absent there would have its default."""
-    return found.start.value_of(name) != "n" or found.changes[name] in {"y", "m"}
+def _can_be_asked(without: str, value: str) -> bool:
+    """Whether a value without the error can be. A text that is absent there would have its default."""
+    return without != "n" or value in {"y", "m"}

@@ -13,6 +13,8 @@ from matrix.user_files import expand_user_path, stat_user_path
 
 GIVEN_BASE = "given"
 """The base that is the user's .config."""
+ALWAYS_BUILT = "init/"
+"""Something of every configuration. Where an object does not belong, nothing compiled proves nothing."""
 _NEIGHBOUR_BASE = "neighbour"
 DEFAULT_PROBES = "200"
 
@@ -60,7 +62,7 @@ def parse_minimise_request(
         "fixed": {},
         "select": (),
         "stage": "focus" if focus else "modules",
-        "focus": _check_focus_words(focus),
+        "focus": _list_focus(focus),
         # Every experiment is tried, and what was tried is remembered.
         "fail_fast": False,
         "deadline": None,
@@ -109,13 +111,14 @@ def _choose_toolchain(
     return found
 
 
-def _check_focus_words(focus: Sequence[str]) -> tuple[str, ...]:
+def _list_focus(focus: Sequence[str]) -> tuple[str, ...]:
+    """What was named, and what every configuration has: an experiment that needs both has this lane."""
     for path in focus:
         if not path.endswith(("/", ".o")):
             raise RequestError(
                 f"--focus {path}: neither a directory nor an object", f"a directory ends in a slash: {path}/"
             )
-    return tuple(focus)
+    return tuple(dict.fromkeys([*focus, ALWAYS_BUILT])) if focus else ()
 
 
 def _parse_probes(word: str) -> int:

@@ -78,9 +78,11 @@ def look_at_branch(
         return NOTHING_TO_DO
     runs, reason = _select_current_runs(request, found_runs)
     if runs and _is_to_go_on(runs[0].run):
-        resumed = _resume_or_give_up(runs[0], request, emit, environment)
+        baseline = _choose_baseline(request, runs[0].run, command, environment)
+        resumed = _resume_or_give_up(runs[0], request, baseline, emit, environment)
         if resumed is not None:
-            return Look(resumed, _choose_baseline(request, resumed.run, command, environment), is_new=True)
+            return Look(resumed, baseline, is_new=True)
+        reason = "which is built again"
     elif runs:
         emit(ProgressNote(f"{shown}, which was built: {runs[0].name}"))
         return _find_untold_run(runs[0], request, command, environment)
@@ -144,7 +146,11 @@ def _list_edited_files(request: WatchRequest, run: Run) -> list[str]:
 
 
 def _resume_or_give_up(
-    stopped: RunDirectory, request: WatchRequest, emit: EventSink, environment: Environment
+    stopped: RunDirectory,
+    request: WatchRequest,
+    baseline: BaselineOptions | None,
+    emit: EventSink,
+    environment: Environment,
 ) -> StoredRun | None:
     """The run, gone on with; None where it cannot be, as kmatrix or an image has changed: then a new run
     takes what is remembered of it."""
@@ -153,7 +159,7 @@ def _resume_or_give_up(
         check_tool(stopped.run.tool, stopped.run.id)
         resumption = reopen_run(stopped.directory, request.profile)
         emit(ProgressNote(f"{stopped.name} was stopped, and goes on."))
-        return resume_run(resumption, emit, environment)
+        return resume_run(resumption, emit, environment, baseline=baseline)
     except RequestError as error:
         emit(ProgressNote(f"{error}; its commit is built again."))
         return None

@@ -2,7 +2,8 @@
 
 QuickXplain (Junker 2004): of n changes it finds k that matter in about k log n experiments, where halving
 blindly takes many more. Sets that are tried grow from the front of the list, so changes that others depend on
-belong before them: what Kconfig cannot do with half of a set is seldom asked for then.
+belong before them: what Kconfig cannot do with half of a set is seldom asked for then. Likely changes are at
+the front as well: where a short front brings the problem about, nothing behind it is searched.
 
 An experiment may be without an answer (Kconfig bends a value, the build fails otherwise). That is never taken
 for the problem's absence: what is found is tried as a whole, and so is each change's own part in it.
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+_FRONT, _GROWTH = 16, 4
+"""Of a long list so many from the front are tried at first, and each time so many times more."""
 Changes = frozenset[str]
 
 
@@ -45,7 +48,8 @@ class FoundCauses:
     """What experiments showed of a .config that fails, beside a neighbour that does not.
 
     ``changes``: symbol → its value in the neighbour, and in the .config that fails, of those in a cause.
-    ``needed``: symbol → the value that both have, and that the problem needs as well. ``candidates``: how
+    ``needed``: symbol → the value that both have, and that the problem needs as well. ``takers``: those that
+    other symbols near to the error take → these, which could not be had otherwise. ``candidates``: how
     many symbols differ. ``probes``: how many experiments it took. ``untried``: flips near to the problem that
     were not tried. ``may_have_more``: the search for a further cause did not come to its end.
     """
@@ -53,6 +57,7 @@ class FoundCauses:
     causes: tuple[Cause, ...]
     changes: dict[str, tuple[str, str]]
     needed: dict[str, str]
+    takers: dict[str, tuple[str, ...]]
     candidates: int
     probes: int
     untried: int = 0
@@ -101,7 +106,8 @@ class CauseSearch:
     def find_cause(self, candidates: Sequence[str]) -> Cause:
         """The smallest set that was found among these, which bring the problem about together."""
         try:
-            changes = self._complete(self._explain((), tuple(candidates), has_grown=False), candidates)
+            front = self._find_failing_front(tuple(candidates))
+            changes = self._complete(self._explain((), front, has_grown=False), front)
             changes = self._drop_needless(changes)
         except _BudgetSpentError:
             changes = self._find_smallest_failing(candidates)
@@ -114,6 +120,15 @@ class CauseSearch:
             return not causes or self._fails(candidates)
         except _BudgetSpentError:
             return False
+
+    def _find_failing_front(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        """So many from the front that the problem is there with them alone; all, where that takes most."""
+        size = _FRONT
+        while size < len(candidates):
+            if self._fails(candidates[:size]):
+                return candidates[:size]
+            size *= _GROWTH
+        return candidates
 
     def _explain(
         self, background: tuple[str, ...], candidates: tuple[str, ...], *, has_grown: bool

@@ -11,6 +11,7 @@ from matrix.kconfig.expressions import list_named_symbols
 NEAR = 3
 """Steps through Kconfig files within which a symbol is near to another."""
 _TEXT_TYPES = {"string", "int", "hex"}
+_MODULES = "MODULES"
 
 
 def list_config_changes(start: Config, end: Config, definitions: Definitions) -> dict[str, str]:
@@ -79,7 +80,27 @@ def _list_neighbours(name: str, definitions: Definitions) -> Iterator[str]:
         yield from (selector.symbol for selector in definitions.find_selectors(name))
 
 
+def find_takers(name: str, near: Iterable[str], config: Config, definitions: Definitions) -> tuple[str, ...]:
+    """Those near symbols that are on, and depend on this one being on, as far as that is known."""
+    if config.value_of(name) == "n":
+        return ()
+    return tuple(
+        other
+        for other in near
+        if other != name
+        and config.value_of(other) != "n"
+        and name in _list_named_dependencies(other, definitions)
+    )
+
+
 def _list_dependencies(name: str, definitions: Definitions) -> Iterator[str]:
+    # What it becomes depends on whether there are modules, though no expression says so.
+    if any(definition.type == "tristate" for definition in definitions.find_definitions(name)):
+        yield _MODULES
+    yield from _list_named_dependencies(name, definitions)
+
+
+def _list_named_dependencies(name: str, definitions: Definitions) -> Iterator[str]:
     for definition in definitions.find_definitions(name):
         for expression in definition.depends:
             # One that cannot be read only makes the order worse.

@@ -1,18 +1,32 @@
-"""From a robot's .config to the condition, in real containers, on the miniature tree with the regression."""
+"""From a robot's .config to the condition, in real containers, on the miniature tree with the regression.
 
+`KMATRIX_KERNEL_MINIMISE=1` does the same with a randconfig of the real kernel.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
 
+from matrix.cache_layout import CacheLayout
 from matrix.commands.minimise import minimise_config
 from matrix.commands.minimise_request import parse_minimise_request
 from matrix.commands.settings import GivenSettings
 from matrix.findings.cause_search import Outcome
 from matrix.record.states import State
 from tests.e2e.conftest import Kmatrix
-from tests.minitree import LINK, REGRESSION, patched
+from tests.minitree import LINK, PATCHES, REGRESSION, patched
 
 pytestmark = pytest.mark.engine
+KERNEL = {"source": ["debian:linux-source-6.12"], "toolchain": ["gcc-14"], "arch": ["powerpc"]}
+# Of the seeds from 1 on, the first of a little-endian kernel whose configuration has KVM_BOOK3S_64=y,
+# SPAPR_TCE_IOMMU=y, MODULES=n and VFIO=n.
+SEED = 479
+RANDCONFIG = f"""
+focus = ["lib/math/"]
+base = ["robot"]
+bases = {{ robot = {{ target = "randconfig", seed = {SEED} }} }}
+"""
 HEAD = """\
 # Linux/powerpc 6.12.0-mini Kernel Configuration
 CONFIG_PPC=y
@@ -64,3 +78,30 @@ def test_a_fault_of_the_link_is_found_by_links(kmatrix: Kmatrix) -> None:
     assert {"VFIO_PCI": ("y",)}.items() <= robot.finding.condition[0].items()
     states = {cell.state for cell in robot.minimised.stored.run.cells}
     assert {State.FAIL, State.PASS} <= states
+
+
+@pytest.mark.kernel
+@pytest.mark.timeout(6 * 3600)  # It takes hours where other builds are at work.
+@pytest.mark.skipif(
+    not os.environ.get("KMATRIX_KERNEL_MINIMISE"),
+    reason="it takes long: KMATRIX_KERNEL_MINIMISE=1 asks for it",
+)
+def test_the_story_is_found_from_a_randconfig_of_the_real_kernel(kmatrix: Kmatrix) -> None:
+    cache = CacheLayout(kmatrix.place / "cache")
+    cache.root.mkdir(exist_ok=True)
+    cache.sources.symlink_to(CacheLayout().sources)
+    kmatrix.profile.write_text(RANDCONFIG)
+    (cell,) = kmatrix.run(**KERNEL).cells
+    file = kmatrix.place / "robot.config"
+    file.write_text(kmatrix.stored.load_config(cell))
+    asked = {**KERNEL, "patch": [str(PATCHES / "story-regression.patch")]}
+    del asked["arch"]
+    request = parse_minimise_request(
+        GivenSettings(asked, {}), str(file), "defconfig", ["arch/powerpc/kvm/"], "", "200"
+    )
+    minimised = minimise_config(request, kmatrix.events.append, ["./inv", "minimise"], kmatrix.world)
+    (finding,) = (found for found in minimised.stored.findings.findings if found.is_error)
+    # KVM itself cannot be set: KVM_BOOK3S_64 selects it.
+    condition = {"KVM_BOOK3S_64": ("y",), "MODULES": ("n",), "VFIO": ("n",)}
+    assert finding.condition == (condition,)
+    assert {proof.flip for proof in finding.proof if proof.has_finding is False} == condition.keys()

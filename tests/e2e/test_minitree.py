@@ -10,7 +10,7 @@ import pytest
 from matrix.engine import images
 from matrix.engine.protocol import Engine
 from tests import minitree
-from tests.engines import open_engine
+from tests.engines import ON_DOCKER_ALONE, open_engine
 from tests.minitree import TREE, TRIPLETS, Bench, Made, focus, patched, reaches, requests
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("each_engine")]
@@ -72,6 +72,7 @@ def test_the_whole_tree_builds_on_every_arch_with_both_compilers(
     assert ("CONFIG_CC_IS_GCC=y" in lane.config) == (toolchain == "gcc-14")
 
 
+@ON_DOCKER_ALONE
 @pytest.mark.parametrize("toolchain", BLUEPRINTS)
 def test_the_regression_fails_in_its_corner_only(bench: MakeBench, toolchain: str, tmp_path: Path) -> None:
     lane = bench("powerpc", toolchain, patched(tmp_path / "broken", minitree.REGRESSION))
@@ -89,6 +90,7 @@ def test_the_regression_fails_in_its_corner_only(bench: MakeBench, toolchain: st
     assert failures == [BROKEN]
 
 
+@ON_DOCKER_ALONE
 @pytest.mark.parametrize("toolchain", BLUEPRINTS)
 @pytest.mark.parametrize("arch", ["arm64", "s390", "x86"])
 def test_the_regression_breaks_no_other_arch(
@@ -107,6 +109,7 @@ def test_without_the_patch_the_corner_builds(bench: MakeBench, toolchain: str) -
     assert "virt/kvm/vfio.o" in made.compiled
 
 
+@ON_DOCKER_ALONE
 @pytest.mark.parametrize("toolchain", BLUEPRINTS)
 def test_an_older_mtime_hides_the_regression_and_a_fresh_one_shows_it(
     bench: MakeBench, toolchain: str, tmp_path: Path

@@ -161,3 +161,5 @@ def test_git_bisect_finds_the_commit_among_some_that_answer_nothing(script: Path
     assert list(codes.values()) == [GONE, GONE, SKIP, GONE, SKIP, GONE, THERE, THERE, THERE]
     said = history.bisect("sh", str(script))
     assert f"{history.commits[CULPRIT]} is the first bad commit" in said
+    skipped = history.commits["Another breakage"]
+    assert f"git bisect skip {skipped}" in history.git("bisect", "log")

@@ -22,7 +22,7 @@ from tests.e2e.places import Place, round_seconds
 from tests.minitree import REGRESSION, patched
 
 pytestmark = pytest.mark.engine
-_KILLS = int(os.environ.get("KMATRIX_KILLS", "4"))
+_KILLS = int(os.environ.get("KMATRIX_KILLS", "3"))
 _KERNEL_KILLS = int(os.environ.get("KMATRIX_KERNEL_KILLS", "2"))
 _SIX = "KVM=y,MODULES=n KVM=m,MODULES=y"
 _SELECT = tuple(f"--select={term}" for term in os.environ.get("KMATRIX_KILLS_SELECT", _SIX).split())
@@ -149,7 +149,7 @@ def test_a_run_of_the_kernel_that_is_killed_and_resumed_is_the_undisturbed_one(
 
 
 def test_a_run_at_work_is_not_resumed_beside_itself(tmp_path: Path, tree: Path) -> None:
-    place = Place(tmp_path / "place", ("--source", str(tree)))
+    place = Place(tmp_path / "place", ("--source", str(tree), *_SELECT))
     process = place.begin()
     deadline = time.monotonic() + 120
     while not (place.out / "run.json").exists():

@@ -31,7 +31,7 @@ from tests.minitree import TREE, patched
 
 pytestmark = pytest.mark.engine
 
-_FIRST, _COUNT = map(int, os.environ.get("KMATRIX_REAL_SEQUENCES", "1:4").split(":"))
+_FIRST, _COUNT = map(int, os.environ.get("KMATRIX_REAL_SEQUENCES", "1:2").split(":"))
 _GROUP = 6
 _COMPILES = re.compile(r"  (?:CC|AS) ")
 

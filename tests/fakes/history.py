@@ -47,10 +47,10 @@ class History:
     def checkout(self, subject: str) -> None:
         self.git("checkout", "--quiet", self.commits[subject])
 
-    def bisect(self, *command: str) -> str:
-        """What ``git bisect run`` says of the whole history."""
-        first, *_, last = self.commits.values()
-        self.git("bisect", "start", last, first)
+    def bisect(self, *command: str, good: str = "Good") -> str:
+        """What ``git bisect run`` says of the history since the commit ``good``."""
+        *_, last = self.commits.values()
+        self.git("bisect", "start", last, self.commits[good])
         return self.git("bisect", "run", *command)
 
     def git(self, *words: str) -> str:

@@ -2,13 +2,16 @@
 configurations show."""
 
 import hashlib
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
 from matrix.diagnostics.diagnostic import Diagnostic
+from matrix.findings.stored_run import StoredRun
 from matrix.record.run_model import Cell, Run
 from matrix.record.states import Evidence, State
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run
+from tests.fakes.sides import a_side
 
 ARCHES = ("arm64", "powerpc", "s390", "x86", "riscv", "arm", "mips", "loongarch")
 TOOLCHAINS = ("gcc-13", "gcc-14", "clang-18", "clang-19")
@@ -26,6 +29,12 @@ def a_large_run(cells: int, findings: int, config_lines: int = _CONFIG_LINES) ->
         for number in range(-(-cells // len(lanes)))
     ]
     return a_run(rows[:cells], said)
+
+
+@lru_cache(maxsize=2)
+def a_large_side(cells: int, findings: int) -> StoredRun:
+    """Such a run as a side, with findings that are derived once: tests of one process share it."""
+    return a_side(a_large_run(cells, findings))
 
 
 def _create_finding(number: int) -> Diagnostic:

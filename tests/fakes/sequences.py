@@ -316,18 +316,28 @@ def _ignore(_event: object) -> None:
 
 def die_after(accesses: int) -> None:
     """Kill this process at its so many-th access to files."""
-    left = accesses
+    count = count_accesses()
+
+    def end(_event: str, _arguments: tuple[Any, ...]) -> None:
+        if count() > accesses:
+            # os.kill() would be one more access, and end in a RecursionError and not in a kill.
+            signal.raise_signal(signal.SIGKILL)
+            time.sleep(10)
+
+    sys.addaudithook(end)
+
+
+def count_accesses() -> Callable[[], int]:
+    """Count this process's accesses to files from now on, to its end; what comes back gives their number."""
+    accesses = 0
 
     def count(event: str, _arguments: tuple[Any, ...]) -> None:
-        nonlocal left
+        nonlocal accesses
         if event == "open" or event.startswith(("os.", "sqlite3.", "shutil.")):
-            left -= 1
-            if left < 0:
-                # os.kill() would be one more access, and end in a RecursionError and not in a kill.
-                signal.raise_signal(signal.SIGKILL)
-                time.sleep(10)
+            accesses += 1
 
     sys.addaudithook(count)
+    return lambda: accesses
 
 
 def _format_profile(ask: Ask, arch: str) -> str:

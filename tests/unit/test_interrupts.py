@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -48,6 +49,12 @@ def play(script: str, *numbers: signal.Signals) -> tuple[str, int, float]:
     return output, process.returncode, time.monotonic() - started
 
 
+def play_each(script: str, count: int) -> list[tuple[str, int, float]]:
+    """The same of each signal, so many times: in processes side by side, as they mostly sleep."""
+    with ThreadPoolExecutor(len(SIGNALS)) as pool:
+        return list(pool.map(lambda number: play(script, *[number] * count), SIGNALS))
+
+
 def play_best(script: str, *numbers: signal.Signals) -> float:
     """The fewest seconds of three plays, each of which must be interrupted: a busy machine ends one late, and
     what waits for its 1.5 seconds is late in all."""
@@ -86,11 +93,10 @@ def test_one_that_is_ignored_stays_ignored() -> None:
     assert play(ignoring, signal.SIGHUP, signal.SIGHUP)[0] == "whole\ntoo far\n"
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_thread_at_work_keeps_no_interrupted_process(number: signal.Signals) -> None:
-    output, code, seconds = play(STUCK, number)
-    assert (output, code) == ("interrupted\n", 130)
-    assert seconds < 10
+def test_a_thread_at_work_keeps_no_interrupted_process() -> None:
+    played = play_each(STUCK, 1)
+    assert [(output, code) for output, code, _ in played] == [("interrupted\n", 130)] * 3
+    assert all(seconds < 10 for *_, seconds in played)
 
 
 PRESSED = f"""{START}
@@ -111,21 +117,16 @@ exit_without_threads(130)
 """
 
 
-@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_those_behind_the_second_do_not_break_into_what_a_thread_ends(
-    number: signal.Signals, count: int
-) -> None:
-    output, code, _ = play(PRESSED, *[number] * count)
-    assert (output, code) == ("removed\n", 130)
+def test_those_behind_the_second_do_not_break_into_what_a_thread_ends(count: int) -> None:
+    played = play_each(PRESSED, count)
+    assert [(output, code) for output, code, _ in played] == [("removed\n", 130)] * 3
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_the_third_ends_what_nothing_else_ends_within_seconds(number: signal.Signals) -> None:
-    endless = PRESSED.replace("time.sleep(2)", "time.sleep(60)")
-    output, code, seconds = play(endless, *[number] * 4)
-    assert (output, code) == ("", 130)
-    assert seconds < 12
+def test_the_third_ends_what_nothing_else_ends_within_seconds() -> None:
+    played = play_each(PRESSED.replace("time.sleep(2)", "time.sleep(60)"), 4)
+    assert [(output, code) for output, code, _ in played] == [("", 130)] * 3
+    assert all(seconds < 12 for *_, seconds in played)
 
 
 def test_in_another_thread_there_is_nothing_to_defer() -> None:

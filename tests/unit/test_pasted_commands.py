@@ -3,7 +3,7 @@
 import html
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -89,23 +89,26 @@ def as_words(*words: str) -> list[str]:
     return [replace_controls(word).encode("utf-8", "replace").decode() for word in words]
 
 
-WORDS = (*NASTY_WORDS, *collect_examples(hostile_texts(), 200))
+@pytest.fixture(scope="module")
+def words() -> tuple[str, ...]:
+    """Not made while tests are collected: every process would make them."""
+    return (*NASTY_WORDS, *collect_examples(hostile_texts(), 200))
 
 
-def test_every_word_of_a_command_comes_through(pasteboard: Pasteboard) -> None:
-    commands = [format_command("./inv", word, f"--run={word}") for word in WORDS]
-    assert pasteboard.paste(*commands) == [["inv", *as_words(word, f"--run={word}")] for word in WORDS]
+def test_every_word_of_a_command_comes_through(pasteboard: Pasteboard, words: Sequence[str]) -> None:
+    commands = [format_command("./inv", word, f"--run={word}") for word in words]
+    assert pasteboard.paste(*commands) == [["inv", *as_words(word, f"--run={word}")] for word in words]
 
 
-def test_every_value_of_a_make_variable_comes_through(pasteboard: Pasteboard) -> None:
-    commands = [f"make {format_variable('X', word)} {format_variable(word, 'y')}" for word in WORDS]
-    assert pasteboard.paste(*commands) == [["make", *as_words(f"X={word}", f"{word}=y")] for word in WORDS]
+def test_every_value_of_a_make_variable_comes_through(pasteboard: Pasteboard, words: Sequence[str]) -> None:
+    commands = [f"make {format_variable('X', word)} {format_variable(word, 'y')}" for word in words]
+    assert pasteboard.paste(*commands) == [["make", *as_words(f"X={word}", f"{word}=y")] for word in words]
 
 
-def test_a_recorded_command_is_nothing_but_words(pasteboard: Pasteboard) -> None:
+def test_a_recorded_command_is_nothing_but_words(pasteboard: Pasteboard, words: Sequence[str]) -> None:
     """Whatever a stranger's record has for a command."""
     commands = []
-    for word in WORDS:
+    for word in words:
         try:
             commands.append(StageRecord(name="focus", state=State.FAIL, command=f"make {word}").command)
         except ValueError:

@@ -13,7 +13,7 @@ from matrix.commands.settings import GivenSettings
 from matrix.errors import RequestError
 from matrix.record.events import CellFinished, ProgressNote
 from matrix.record.run_model import Run
-from tests.fakes.sequences import die_after
+from tests.fakes.sequences import count_accesses, die_after
 from tests.unit.commands.run_desk import (
     CELL,
     Desk,
@@ -97,6 +97,19 @@ class ResumedDesk(Desk):
             work()
 
         return self.fork(work_and_die) == signal.SIGKILL
+
+    def count_accesses(self, work: Callable[[], object]) -> int:
+        """Do this in a process of its own; how many accesses to files it takes."""
+        counted = self.place / "accesses"
+
+        def work_and_count() -> None:
+            count = count_accesses()
+            work()
+            number = count()
+            counted.write_text(str(number))
+
+        self.fork(work_and_count)
+        return int(counted.read_text())
 
     def built(self) -> set[str]:
         """The cells that make built last, without what they have in common."""

@@ -1,5 +1,6 @@
 """`minimise` as a job: a .config that fails, with an engine in memory and a make that is played."""
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -64,6 +65,16 @@ class Robot(Desk):
             sees=tuple(values),
         )
 
+    def default(self, **values: str) -> None:
+        """What defconfig has. A symbol that may be m is a tristate."""
+        kconfig = self.tree / "Kconfig"
+        for name, value in values.items():
+            known = self.kernel.symbols[name]
+            changed = replace(known, default=value, tristate=value == "m")
+            self.kernel.symbols = {**self.kernel.symbols, name: changed}
+            if value == "m":
+                kconfig.write_text(kconfig.read_text().replace(f'bool "{name}"', f'tristate "{name}"'))
+
     def sets(self, **values: str) -> None:
         given = {**dict.fromkeys(NOISE[::2], "y"), **values}
         self.file.write_text(
@@ -78,7 +89,7 @@ class Robot(Desk):
         self, neighbour: str = "defconfig", message: str = "", probes: str = "200"
     ) -> MinimiseRequest:
         given = GivenSettings({"source": [str(self.tree)], "toolchain": ["gcc-14"], "lanes": ["1"]}, {})
-        focus = ["drivers/vfio/", "init/"]
+        focus = ["drivers/vfio/"]
         return parse_minimise_request(given, str(self.file), neighbour, focus, message, probes)
 
     def minimise(
@@ -213,10 +224,50 @@ def test_flips_that_there_is_no_room_for_are_counted(robot: Robot) -> None:
     source = robot.tree / "drivers/vfio/vfio.c"
     source.write_text(source.read_text() + "/* CONFIG_NOISE001 CONFIG_NOISE003 */\n")
     whole = robot.minimise().found
+    assert "the cause that was found, with NOISE001=y: passes." in "\n".join(robot.notes())
     assert whole.needed == {"NOISE001": "n"}
     assert whole.untried == 0
     short = robot.minimise(probes=str(whole.probes - 2)).found
     assert short.untried > 0
+
+
+def test_what_is_a_module_in_the_neighbour_is_built_in_where_there_are_none(robot: Robot) -> None:
+    """So the run that proves asks for that, and not for a module without modules."""
+    robot.default(VIRTUALIZATION="y", VFIO="y", NOISE001="m")
+    robot.fails_with(MODULES="n", NOISE001="n")
+    robot.sets(VIRTUALIZATION="y", VFIO="y", MODULES="n", NOISE001="n")
+    found = robot.minimise()
+    assert found.found.changes == {"MODULES": ("y", "n"), "NOISE001": ("m", "n")}
+    assert found.stored.run.axes["NOISE001"] == ("y", "n")
+    (finding,) = found.stored.findings.findings
+    assert finding.condition == ({"MODULES": ("n",), "NOISE001": ("n",)},)
+    assert {proof.flip: proof.has_finding for proof in finding.proof} == {"MODULES": False, "NOISE001": False}
+
+
+def test_what_a_symbol_near_to_the_error_takes_is_told_and_no_term(robot: Robot) -> None:
+    """NOISE001 is on and depends on NOISE003, as SPAPR_TCE_IOMMU does on IOMMU_SUPPORT."""
+    robot.default(NOISE001="y", NOISE003="y", VIRTUALIZATION="y", VFIO="y")
+    robot.fails_with(MODULES="n", NOISE003="y")
+    robot.sets(VIRTUALIZATION="y", VFIO="y", MODULES="n")
+    kconfig, source = robot.tree / "Kconfig", robot.tree / "drivers/vfio/vfio.c"
+    kconfig.write_text(kconfig.read_text().replace('"NOISE001"\n', '"NOISE001"\n\tdepends on NOISE003\n'))
+    source.write_text(source.read_text() + "/* CONFIG_NOISE001 */\n")
+    found, shown = robot.minimise(), StringIO()
+    assert (found.found.needed, found.found.takers) == ({"NOISE003": "y"}, {"NOISE003": ("NOISE001",)})
+    (finding,) = found.stored.findings.findings
+    assert finding.condition == ({"MODULES": ("n",)},)
+    assert found.stored.run.profile["fixed"] == {"NOISE003": "y"}
+    show_causes(found.found, Console(file=shown, width=120))
+    assert shown.getvalue().splitlines()[-1] == "  NOISE003=y  (taken by NOISE001)"
+
+
+def test_what_the_focus_names_is_built_once_with_what_every_configuration_has(robot: Robot) -> None:
+    request = replace(robot.asks_for(), max_probes=1)
+    assert request.profile.focus == ("drivers/vfio/", "init/")
+    with pytest.raises(MachineError, match="after 1 experiments"):
+        minimise_config(request, robot._tell, ["./inv", "minimise"], robot.world)
+    # The .config, its neighbour, and the one experiment, which is the .config again.
+    assert len(robot.kernel.ran(configures=False)) <= 3
 
 
 def test_a_neighbour_that_fails_otherwise_is_refused(robot: Robot) -> None:

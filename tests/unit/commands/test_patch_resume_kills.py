@@ -1,5 +1,9 @@
-"""A verdict that is killed at any moment, and resumed, equals one that nobody disturbed, but for times."""
+"""A verdict that is killed at any moment, and resumed, equals one that nobody disturbed, but for times.
 
+`KMATRIX_FAKE_KILLS` is at how many moments one is killed, a multiple of four.
+"""
+
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from tests.unit.commands.resume_desk import ResumedDesk
 from tests.unit.commands.test_hidden_objects import BOTH, Veiled
 from tests.unit.commands.test_patch import TESTER
 
+KILLS = int(os.environ.get("KMATRIX_FAKE_KILLS", "24"))
 NOTHING = PatchRequest(PatchSeries(()))
 """What is said beside ``--resume`` where nothing is."""
 
@@ -72,26 +77,22 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def accesses(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many accesses to files an undisturbed verdict takes, to some fifty."""
-    least, most = 0, 40_000
-    while most - least > 50:
-        middle = (least + most) // 2
-        judge = KilledJudge(tmp_path_factory.mktemp("counted"))
-        least, most = (middle, most) if judge.run_apart(judge.begin, middle) else (least, middle)
-    return least
+    """How many accesses to files an undisturbed verdict takes."""
+    judge = KilledJudge(tmp_path_factory.mktemp("counted"))
+    return judge.count_accesses(judge.begin)
 
 
-@pytest.mark.timeout(600)  # sixty verdicts
+@pytest.mark.timeout(600)  # verdicts of two runs each, many where more kills are asked for
 @pytest.mark.parametrize("group", range(4))
 def test_a_verdict_that_was_killed_and_resumed_is_the_undisturbed_one(
     tmp_path: Path, undisturbed: dict[str, Any], accesses: int, group: int
 ) -> None:
     killed = 0
-    for number in range(group, 60, 4):
+    for number in range(group, KILLS, 4):
         judge = KilledJudge(tmp_path / str(number))
-        killed += judge.run_apart(judge.begin, accesses * number // 60)
+        killed += judge.run_apart(judge.begin, accesses * number // KILLS)
         assert judge.describe(judge.end()) == undisturbed, number
-    assert killed == 15
+    assert killed == KILLS // 4
 
 
 def test_a_verdict_may_be_killed_again_while_it_is_resumed(

@@ -1,4 +1,4 @@
-"""A thousand hostile logs and records as reproducers: each is parsed, run, and must touch no tripwire."""
+"""Hundreds of hostile logs and records as reproducers: each is parsed, run, and must touch no tripwire."""
 
 from collections.abc import Callable
 from itertools import cycle
@@ -77,10 +77,10 @@ FORMS: tuple[Callable[[bytes], bytes], ...] = (
 )
 
 
-def test_a_thousand_hostile_logs(tmp_path: Path) -> None:
+def test_hundreds_of_hostile_logs(tmp_path: Path) -> None:
     """Each message is found again in the log that it came from: the script has the log's own words."""
     lines = [form(as_line(word)) for form, word in zip(cycle(FORMS), NASTY_WORDS, strict=False)]
-    texts = collect_examples(st.tuples(st.sampled_from(FORMS), hostile_texts()), 1100)
+    texts = collect_examples(st.tuples(st.sampled_from(FORMS), hostile_texts()), 275)
     lines += [form(as_line(text)) for form, text in texts]
     tried = Range(tmp_path / "range")
     for number, line in enumerate(dict.fromkeys(lines)):
@@ -88,7 +88,7 @@ def test_a_thousand_hostile_logs(tmp_path: Path) -> None:
         if run is not None:
             tried.add_script(script_of_run(run, tmp_path), line, "", *["--host"] * (number % 2))
     tried.run_scripts()
-    assert len(tried.trees) > 1000
+    assert len(tried.trees) > 350
     assert tried.find_tripwires() == []
     assert tried.find_unparsable() == []
     answers = {tree: int((tree / "code").read_text()) for tree in tried.trees}

@@ -1,5 +1,9 @@
-"""A run that is killed at any moment, and resumed, equals one that nobody disturbed, but for times."""
+"""A run that is killed at any moment, and resumed, equals one that nobody disturbed, but for times.
 
+`KMATRIX_FAKE_KILLS` is at how many moments one is killed, a multiple of four.
+"""
+
+import os
 import random
 from functools import partial
 from pathlib import Path
@@ -13,6 +17,7 @@ from tests.fakes.described_runs import describe_run
 from tests.unit.commands.resume_desk import ResumedDesk
 from tests.unit.commands.run_desk import GROUP, PROFILE, VFIO, WARNING, in_cell
 
+KILLS = int(os.environ.get("KMATRIX_FAKE_KILLS", "40"))
 MATRIX = """\
 TWIN = ["n", "y"]
 MODULES = ["n", "y"]
@@ -61,13 +66,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def accesses(tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many accesses to files an undisturbed run takes, to some twenty."""
-    least, most = 0, 20_000
-    while most - least > 20:
-        middle = (least + most) // 2
-        desk = KilledDesk(tmp_path_factory.mktemp("counted"))
-        least, most = (middle, most) if desk.run_apart(desk.run, middle) else (least, middle)
-    return least
+    """How many accesses to files an undisturbed run takes."""
+    desk = KilledDesk(tmp_path_factory.mktemp("counted"))
+    return desk.count_accesses(desk.run)
 
 
 @pytest.mark.parametrize("group", range(4))
@@ -75,12 +76,12 @@ def test_a_run_that_was_killed_and_resumed_is_the_undisturbed_one(
     tmp_path: Path, undisturbed: dict[str, Any], accesses: int, group: int
 ) -> None:
     killed = 0
-    for number in range(group, 100, 4):
+    for number in range(group, KILLS, 4):
         desk = KilledDesk(tmp_path / str(number))
-        killed += desk.run_apart(desk.run, accesses * number // 100)
+        killed += desk.run_apart(desk.run, accesses * number // KILLS)
         desk.finish()
         assert describe_run(RunDirectory.load(desk.directory), desk.place) == undisturbed, number
-    assert killed == 25
+    assert killed == KILLS // 4
 
 
 def test_a_run_may_be_killed_again_while_it_is_resumed(

@@ -1,6 +1,7 @@
 """A branch that is watched: what is built, what is not built twice, what goes on, what is told of."""
 
 import fcntl
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,24 @@ def test_one_that_goes_on_keeps_its_baseline(desk: WatchedDesk) -> None:
     assert done.baseline.baseline.directory == desk.runs()[0]
 
 
+def test_one_whose_baseline_is_gone_goes_on_and_records_the_one_before(desk: WatchedDesk) -> None:
+    desk.look()
+    desk.commit("int second;\n")
+    desk.look()
+    desk.commit("int third;\n")
+    desk.on_event = desk._stop_after(1, _interrupt)
+    desk.look()
+    desk.on_event = desk.events.append
+    first, second, third = desk.runs()
+    assert load_run(third).baseline == str(second)
+    shutil.rmtree(second)
+    done = desk.look()
+    assert done.baseline is not None
+    assert done.baseline.baseline is not None
+    assert done.baseline.baseline.directory == first
+    assert load_run(third).baseline == str(first)
+
+
 def test_one_that_cannot_go_on_is_built_anew(desk: WatchedDesk) -> None:
     desk.on_event = desk._stop_after(1, _interrupt)
     desk.look()
@@ -148,6 +167,7 @@ def test_one_that_cannot_go_on_is_built_anew(desk: WatchedDesk) -> None:
     assert desk.look().is_new
     assert len(desk.runs()) == 2
     assert any("kmatrix is 0." in note and "built again" in note for note in desk.notes())
+    assert not any("which is new" in note for note in desk.notes()[-2:])
     assert desk.look() == Look()
 
 

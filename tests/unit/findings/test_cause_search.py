@@ -56,6 +56,13 @@ def test_a_cause_among_three_thousand_takes_some_dozen_experiments(size: int) ->
         assert len(search.outcomes) <= size * 24 + size
 
 
+def test_a_cause_among_the_likely_ones_takes_fewer() -> None:
+    search = CauseSearch(plant({"S0002", "S0011"}), 1000)
+    assert set(search.find_cause(MANY).changes) == {"S0002", "S0011"}
+    # Halving the whole takes 17.
+    assert len(search.outcomes) <= 13
+
+
 def test_each_set_is_tried_once() -> None:
     tried: list[Changes] = []
     planted = plant({"S0001", "S2999"})

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matrix.kconfig.config import Config
-from matrix.kconfig.config_changes import list_config_changes, order_changes
+from matrix.kconfig.config_changes import list_config_changes, list_near_symbols, order_changes
 from matrix.kconfig.definitions import Definitions, collect_definitions
 
 STORY = collect_definitions(
@@ -54,7 +54,8 @@ def test_a_string_that_both_have_is_a_change() -> None:
 
 def test_dependencies_come_first() -> None:
     order = order_changes(ALL, STORY, frozenset())
-    assert order == ("IOMMU", "SOUND", "VIRTUALIZATION", "CARD", "KVM", "VFIO")
+    # SOUND may be a module, and so it is behind what only is or is not.
+    assert order == ("IOMMU", "VIRTUALIZATION", "KVM", "SOUND", "VFIO", "CARD")
 
 
 def test_what_is_near_comes_before_all_with_what_it_needs() -> None:
@@ -64,6 +65,12 @@ def test_what_is_near_comes_before_all_with_what_it_needs() -> None:
 
 def test_what_selects_a_symbol_that_nobody_can_set_is_near() -> None:
     assert order_changes(ALL, STORY, {"KVM_VFIO"})[:2] == ("VIRTUALIZATION", "KVM")
+
+
+def test_whether_there_are_modules_is_near_to_what_may_be_one() -> None:
+    order = order_changes((*ALL, "MODULES"), STORY, {"VFIO"})
+    assert order[:3] == ("IOMMU", "MODULES", "VFIO")
+    assert "MODULES" not in list_near_symbols({"IOMMU"}, STORY)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))

@@ -13,7 +13,7 @@ from matrix.findings.stored_run import StoredRun
 from matrix.record.states import State
 from reports import FORMATS, NO_OPTIONS
 from tests.fakes.foreign_words import LIVE
-from tests.fakes.large_runs import a_large_run
+from tests.fakes.large_runs import a_large_side
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import a_side, turned
 from tests.fakes.verdicts import a_case, header_fix
@@ -159,7 +159,7 @@ def test_any_text_is_one_field(words: str) -> None:
 def test_old_runs_and_ten_thousand_cells() -> None:
     stored = StoredRun.load(OLD / "after")
     assert [row["id"] for row in rows_of(stored)] == [cell.id for cell in stored.run.cells]
-    large = a_side(a_large_run(10_000, 100))
+    large = a_large_side(10_000, 1_000)
     text = TABLE.render_run(large, NO_OPTIONS)
     assert len(read(text)) == 10_000
     assert len(text) < 10 * 2**20

@@ -21,7 +21,7 @@ from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.format_outputs import parse_format_outputs
 from reports.workflow_commands import stop_commands
 from tests.fakes.foreign_words import LIVE
-from tests.fakes.large_runs import a_large_run
+from tests.fakes.large_runs import a_large_side
 from tests.fakes.runs import CLANG_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OTHER, a_side, alone, mended, turned
 from tests.fakes.verdicts import Case, a_case, header_fix
@@ -97,7 +97,7 @@ def test_cells_that_no_finding_explains_are_told_together() -> None:
 
 def test_at_most_ten_of_a_kind_are_told_and_how_many_more() -> None:
     """Those that are not shown are no annotation: GitHub would drop what comes after the tenth."""
-    stored = a_side(a_large_run(600, 90))
+    stored = a_large_side(600, 90)
     told = annotate(stored)
     kinds = Counter(kind for kind, _, _ in told)
     assert len(told) == 21
@@ -236,7 +236,7 @@ def test_the_delimiter_is_another_each_time() -> None:
 
 
 def test_many_findings_are_counted_and_not_all_named() -> None:
-    told = outputs_of(a_side(a_large_run(600, 90)))
+    told = outputs_of(a_large_side(600, 90))
     titles = told["new-finding-titles"].splitlines()
     assert titles[-1] == f"and {int(told['new-findings']) - 20} more"
     assert len(titles) == 21
@@ -281,13 +281,13 @@ def test_what_is_new_beyond_what_is_shown_is_counted() -> None:
 
 
 def test_ten_thousand_cells_have_a_summary_that_github_takes() -> None:
-    text = GITHUB.run_additions[SUMMARY](a_side(a_large_run(10_000, 1_000)), NO_OPTIONS)
+    text = GITHUB.run_additions[SUMMARY](a_large_side(10_000, 1_000), NO_OPTIONS)
     assert len(text.encode()) < 2**20
     assert "Findings" in text
 
 
 def test_what_would_be_too_long_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = a_side(a_large_run(600, 90))
+    stored = a_large_side(600, 90)
     whole = GITHUB.run_additions[SUMMARY](stored, NO_OPTIONS)
     monkeypatch.setattr("reports.github_job.STEP_SUMMARY_BYTES", limit := len(whole.encode()) // 3)
     text = GITHUB.run_additions[SUMMARY](stored, NO_OPTIONS)

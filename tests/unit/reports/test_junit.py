@@ -24,7 +24,7 @@ from matrix.verdict.gates import compute_verdict_exit_code
 from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.limits import JUNIT_DETAIL_BYTES
 from tests.fakes.foreign_words import LIVE
-from tests.fakes.large_runs import a_large_run
+from tests.fakes.large_runs import a_large_side
 from tests.fakes.runs import GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OTHER, a_side, alone, mended, turned
 from tests.fakes.verdicts import header_fix, kconfig_fix
@@ -296,6 +296,25 @@ def test_with_werror_a_new_warning_is_a_failure_and_an_old_one_is_not() -> None:
     assert [Failure in outcomes(text).values() for text in verdict] == [True, False]
 
 
+@pytest.mark.parametrize("state", [State.WARN, State.FAIL])
+def test_what_is_new_in_a_cell_is_named_before_what_was_there(state: State) -> None:
+    both = (
+        (WARNING, OTHER.model_copy(update={"severity": "warning"}))
+        if state is State.WARN
+        else (GCC_ERROR, OTHER)
+    )
+    for old, new in (both, both[::-1]):
+        before, after = a_side(alone(state, old)), a_side(strict(turned(alone(state, old, new))))
+        regression = compare_with_baseline(before, after, werror=True)
+        (told,) = messages(render(after, ReportOptions(regression=regression))).values()
+        title = next(found.title for found in after.findings.findings if new.message in found.title)
+        assert title in told
+        assert told.endswith((" (and 1 more warning)", " (and 1 more error)"))
+        sides = compare_runs(before, after), before, after
+        text = FORMATS["junit"].render_verdict(*sides, ReportOptions(werror=True))
+        assert title in next(iter(messages(text).values()))
+
+
 def test_an_exit_code_that_no_cell_explains_is_a_case_of_its_own() -> None:
     warned = a_side(alone(State.WARN, WARNING))
     empty, none = a_side(alone(State.EMPTY)), a_side(a_run([]))
@@ -423,7 +442,7 @@ def test_an_old_run_and_its_verdict_are_told() -> None:
 
 
 def test_ten_thousand_cells_make_a_file_that_a_forge_takes() -> None:
-    stored = a_side(a_large_run(10_000, 1_000))
+    stored = a_large_side(10_000, 1_000)
     text = render(stored)
     told = outcomes(text)
     assert len(told) == 10_000

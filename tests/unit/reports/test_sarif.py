@@ -14,7 +14,7 @@ from matrix.verdict.baseline import KnownIssues, compare_with_baseline
 from reports import FORMATS, NO_OPTIONS, ReportOptions
 from reports.format_outputs import parse_format_outputs
 from tests.fakes.foreign_words import LIVE
-from tests.fakes.large_runs import a_large_run
+from tests.fakes.large_runs import a_large_side
 from tests.fakes.runs import CLANG_ERROR, GCC_ERROR, WARNING, a_cell, a_run, the_story
 from tests.fakes.sides import OTHER, a_side, alone, mended, turned
 from tests.fakes.verdicts import header_fix
@@ -82,7 +82,7 @@ def test_the_fingerprint_holds_when_lines_move() -> None:
 
 
 def test_findings_have_different_fingerprints() -> None:
-    told = results(a_side(a_large_run(600, 90)))
+    told = results(a_large_side(600, 90))
     assert len({json.dumps(each["partialFingerprints"]) for each in told}) == len(told) > 50
 
 
@@ -230,7 +230,7 @@ def test_what_is_not_known_to_be_new_is_not_told_as_new() -> None:
 def test_more_findings_than_github_shows_are_cut_and_counted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    stored = a_side(a_large_run(600, 90))
+    stored = a_large_side(600, 90)
     count = len(stored.findings.findings)
     monkeypatch.setattr("reports.sarif.SARIF_RESULTS", 10)
     parse_format_outputs([f"sarif={tmp_path}/x.sarif"]).write_run(stored)
@@ -242,7 +242,7 @@ def test_more_findings_than_github_shows_are_cut_and_counted(
 
 
 def test_a_file_stays_below_its_size_and_says_what_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = a_side(a_large_run(600, 90))
+    stored = a_large_side(600, 90)
     monkeypatch.setattr("reports.sarif.SARIF_BYTES", 60_000)
     text = SARIF.render_run(stored, NO_OPTIONS)
     assert 20_000 < len(text) < 60_000
@@ -254,7 +254,7 @@ def test_what_is_whole_says_nothing_of_cuts() -> None:
 
 
 def test_ten_thousand_cells_stay_within_githubs_limits() -> None:
-    stored = a_side(a_large_run(10_000, 6_000))
+    stored = a_large_side(10_000, 6_000)
     text = SARIF.render_run(stored, NO_OPTIONS)
     told = read(text)
     assert 1_000 < len(told["results"]) < 5_000
@@ -281,7 +281,7 @@ def a_case(name: str) -> str:
         "known": lambda: SARIF.render_run(story, known),
         "no place": lambda: SARIF.render_run(a_side(alone(State.FAIL, linked)), NO_OPTIONS),
         "untried": lambda: SARIF.render_run(a_side(alone(State.INFRA)), NO_OPTIONS),
-        "large": lambda: SARIF.render_run(a_side(a_large_run(600, 90)), NO_OPTIONS),
+        "large": lambda: SARIF.render_run(a_large_side(600, 90), NO_OPTIONS),
         "verdict": lambda: SARIF.render_verdict(*header_fix().given, NO_OPTIONS),
         "old run": lambda: SARIF.render_run(old[1], NO_OPTIONS),
         "old verdict": lambda: SARIF.render_verdict(verdict, *old, NO_OPTIONS),
@@ -292,44 +292,52 @@ def a_case(name: str) -> str:
     return cases[name]()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "story",
-        "nothing",
-        "rules",
-        "known",
-        "no place",
-        "untried",
-        "large",
-        "verdict",
-        "old run",
-        "old verdict",
-    ],
+ACCEPTED = (
+    "story",
+    "nothing",
+    "rules",
+    "known",
+    "no place",
+    "untried",
+    "large",
+    "verdict",
+    "old run",
+    "old verdict",
 )
-def test_schema_and_tool_accept_it(name: str, tmp_path: Path) -> None:
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What the checks say of each case."""
+    texts = {name: a_case(name) for name in (*ACCEPTED, "a stranger's run")}
+    return validate_sarif(texts, tmp_path_factory.mktemp("sarif"))
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_schema_and_tool_accept_it(name: str, problems: dict[str, list[str]]) -> None:
     """The one warning is that kmatrix has no page in the web."""
-    (warning,) = validate_sarif(a_case(name), tmp_path)
+    (warning,) = problems[name]
     assert NO_HOMEPAGE in warning
 
 
-def test_a_strangers_words_are_accepted_too(tmp_path: Path) -> None:
+def test_a_strangers_words_are_accepted_too(problems: dict[str, list[str]]) -> None:
     """A version that is no number is warned of as well."""
-    problems = validate_sarif(a_case("a stranger's run"), tmp_path)
-    assert all("warning SARIF2005" in problem for problem in problems)
-    assert len(problems) == 2
+    found = problems["a stranger's run"]
+    assert all("warning SARIF2005" in problem for problem in found)
+    assert len(found) == 2
 
 
 def test_the_checks_find_what_is_wrong(tmp_path: Path) -> None:
     """By the schema, and by the tool's own rules: a column before the first, an address with a blank."""
     log = json.loads(a_case("story"))
-    result = log["runs"][0]["results"][0]
-    result["level"] = "awful"
-    assert any("'awful' is not one of" in problem for problem in validate_sarif(json.dumps(log), tmp_path))
+    log["runs"][0]["results"][0]["level"] = "awful"
+    found = validate_sarif({"level": json.dumps(log)}, tmp_path)["level"]
+    assert any("'awful' is not one of" in problem for problem in found)
     log = json.loads(a_case("story"))
     region = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]
     region |= {"endLine": 1}
-    assert any("error SARIF1" in problem for problem in validate_sarif(json.dumps(log), tmp_path))
+    found = validate_sarif({"region": json.dumps(log)}, tmp_path)["region"]
+    assert any("error SARIF1" in problem for problem in found)
 
 
 @pytest.mark.parametrize("words", LIVE)
