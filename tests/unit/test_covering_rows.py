@@ -148,3 +148,11 @@ def test_what_is_given_up_could_hardly_ever_be_reached() -> None:
     missed, reachable = (sum(column) for column in zip(*counts, strict=True))
     assert reachable > 800
     assert missed * 500 < reachable, f"{missed} of {reachable}"
+
+
+def test_what_bent_beside_others_is_asked_for_by_itself_before_it_is_given_up() -> None:
+    search = RowSearch((("n", "y"),) * 5, 2, 0, patience=1)
+    while rows := search.propose_rows():
+        search.learn(RowAnswer(row, False, (None,) * 5) for row in rows)
+    # Forty pairs: a row that lacks ten of them gives up the one it was made for.
+    assert len(search.rows) == 2**5
