@@ -290,8 +290,11 @@ class Profile(TomlModel):
     symbols: dict[Symbol, SymbolValues] = {}
     fixed: SymbolAssignments = {}
     focus: tuple[str, ...] = ()
-    cover: Annotated[int, Field(ge=2, le=3)] | None = None
-    cover_seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] = Field(default=0, alias="cover-seed")
+    # They came later: where they say nothing they are left out, so that older runs are of the same profile.
+    cover: Annotated[int, Field(ge=2, le=3)] | None = Field(default=None, exclude_if=not_)
+    cover_seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] = Field(
+        default=0, alias="cover-seed", exclude_if=not_
+    )
     # Not the user's: what `cover` came to, so that a run has its plan on record.
     rows: tuple[LaneRows, ...] = Field(default=(), exclude_if=not_)
     select: tuple[str, ...] = ()

@@ -39,6 +39,19 @@ def refusal(options: dict[str, list[str]], environment: dict[str, str]) -> str:
     return str(caught.value)
 
 
+# What is recorded
+
+
+def test_a_profile_that_covers_nothing_is_recorded_as_before_there_was_cover(story: str) -> None:
+    """A run that is on record since then is of the same profile."""
+    keys = {"cover", "cover-seed", "rows"}
+    plain = resolve_profile({"profile": [story]}, {}).model_dump(mode="json", by_alias=True)
+    assert not keys & plain.keys()
+    Path(story).write_text(f"cover = 2\ncover-seed = 7\n{STORY}")
+    covering = resolve_profile({"profile": [story]}, {}).model_dump(mode="json", by_alias=True)
+    assert keys & covering.keys() == {"cover", "cover-seed"}
+
+
 # Precedence
 
 
