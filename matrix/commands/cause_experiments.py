@@ -76,6 +76,12 @@ def _read_texts(files: ForeignDirectory, names: Iterable[str]) -> str:
     return "\n".join(texts)
 
 
+def _is_bent(result: ProbeResult, values: Mapping[str, str]) -> bool:
+    """Whether Kconfig made another value of one of these."""
+    config = result.config
+    return any(config.value_of(name) != value for name, value in values.items())
+
+
 @dataclass(frozen=True)
 class NeededValues:
     """What a problem needs beside its cause. ``flips``: symbol → other values with which it is gone, and last
@@ -111,7 +117,12 @@ class CauseExperiments:
             self._results[key] = result = self.probes.build_changed(self.start, values)
             self.outcomes[key] = outcome = self._judge(result, values)
             number = f"Experiment {len(self.outcomes)} of at most {self.budget}"
-            self.emit(ProgressNote(f"{number}: {words}: {outcome}."))
+            bent = (
+                ", though Kconfig bent a value"
+                if outcome is Outcome.FAILS and _is_bent(result, values)
+                else ""
+            )
+            self.emit(ProgressNote(f"{number}: {words}: {outcome}{bent}."))
         return self.outcomes[key]
 
     def load_config(self, values: Mapping[str, str]) -> Config:
@@ -123,9 +134,7 @@ class CauseExperiments:
             return Outcome.FAILS
         if result.cell.state not in COMPLETE_STATES:
             return Outcome.UNRESOLVED
-        config = result.config
-        is_bent = any(config.value_of(name) != value for name, value in values.items())
-        return Outcome.UNRESOLVED if is_bent else Outcome.PASSES
+        return Outcome.UNRESOLVED if _is_bent(result, values) else Outcome.PASSES
 
     def find_causes(self, changes: Mapping[str, str], order: tuple[str, ...]) -> list[Cause]:
         """The smallest sets of changes that bring the problem about; none where not even all of them do.

@@ -139,6 +139,17 @@ def test_it_tells_each_experiment_and_what_came_of_it(robot: Robot) -> None:
     assert {note.rsplit(": ", 1)[1] for note in told} == {"fails.", "passes.", "unresolved."}
 
 
+def test_a_flip_that_kconfig_does_not_make_shows_nothing(robot: Robot) -> None:
+    """NOISE003 cannot be on without NOISE001, which is off."""
+    needing = replace(robot.kernel.symbols["NOISE003"], needs="NOISE001")
+    robot.kernel.symbols = {**robot.kernel.symbols, "NOISE003": needing}
+    source = robot.tree / "drivers/vfio/vfio.c"
+    source.write_text(source.read_text() + "/* CONFIG_NOISE003 */\n")
+    robot.minimise()
+    (told,) = (note for note in robot.notes() if "NOISE003=y" in note)
+    assert told.endswith(": fails, though Kconfig bent a value.")
+
+
 def test_the_same_command_again_builds_nothing(robot: Robot) -> None:
     first = robot.minimise()
     robot.kernel.jobs.clear()
