@@ -7,11 +7,12 @@ measured at that moment, and so against the machine that the bounds were set on.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from time import process_time
 
 KNOWN_SECONDS = 0.014
 """What the known work takes on the machine that the bounds were set on: the best of two hundred tries."""
-_TRIES = 5
+_TRIES = 15
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def limit_cpu(seconds: float) -> Iterator[None]:
 def check_cpu(spent: float, seconds: float) -> None:
     """Fail where ``spent`` CPU seconds are more than ``seconds`` of the machine that bounds were set on."""
     if spent >= seconds:
-        slowness = min(measure_known_work() for _ in range(_TRIES)) / KNOWN_SECONDS
+        # Not the best try: where others are at work, what takes seconds has no such luck all along.
+        slowness = median(measure_known_work() for _ in range(_TRIES)) / KNOWN_SECONDS
         assert spent < seconds * slowness, f"{spent:.2f} s, on a machine {slowness:.1f} times as slow"
 
 

@@ -27,7 +27,7 @@ def let_known_work_take(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> Non
 def test_a_bound_is_as_many_seconds_more_as_the_machine_is_slower(
     clock: list[float], monkeypatch: pytest.MonkeyPatch, taken: float, slowness: float, passes: bool
 ) -> None:
-    let_known_work_take(monkeypatch, *[KNOWN_SECONDS * slowness] * 5)
+    let_known_work_take(monkeypatch, *[KNOWN_SECONDS * slowness] * 15)
     try:
         with limit_cpu(2):
             clock.append(taken)
@@ -37,8 +37,8 @@ def test_a_bound_is_as_many_seconds_more_as_the_machine_is_slower(
         assert passes
 
 
-def test_a_machine_is_as_slow_as_in_its_best_try(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    let_known_work_take(monkeypatch, *(KNOWN_SECONDS * slowness for slowness in (9, 1, 9, 9, 9)))
+def test_a_machine_is_as_slow_as_in_most_tries(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    let_known_work_take(monkeypatch, *(KNOWN_SECONDS * slowness for slowness in (9, 1) * 7 + (1,)))
     with pytest.raises(AssertionError, match=r"2\.50 s, on a machine 1\.0 times as slow"), limit_cpu(2):
         clock.append(2.5)
 
