@@ -414,7 +414,7 @@ def link_latest_run(directory: Path) -> None:
     """Point the link ``latest`` beside the run's directory to it."""
     link = directory.parent / "latest"
     # Replaced and not removed first: another run may follow the link at any moment.
-    new_link = directory.parent / f".latest.{os.getpid()}"
+    new_link = directory.parent / f".latest.{os.getpid()}.{threading.get_ident()}"
     new_link.unlink(missing_ok=True)
     new_link.symlink_to(directory.name)
     new_link.replace(link)
