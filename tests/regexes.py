@@ -1,6 +1,7 @@
 """Every regular expression of the code, how it is used, and texts on which a bad one takes for ever."""
 
 import ast
+import gc
 import importlib
 import re
 import re._constants as opcodes  # type: ignore[import-not-found]
@@ -275,8 +276,9 @@ def _try_sizes(
         allowed = max(_SLOW, size * _SECONDS_PER_CHARACTER)
         seconds = _measure(pattern, method, text)
         # Tried again where it was slow: another process may have had the machine, but not for so long.
-        if allowed < seconds < allowed * _DISTURBED:
-            seconds = min(_measure(pattern, method, text) for _ in range(3))
+        if seconds > allowed:
+            tries = 3 if seconds < allowed * _DISTURBED else 1
+            seconds = min(_measure(pattern, method, text) for _ in range(tries))
         if seconds > allowed:
             return SlowText(method, repr(text[:80]), size, seconds)
         if seconds < _QUICK.get(size, 0):
@@ -288,8 +290,13 @@ def _measure(pattern: AnyPattern, method: str, text: str | bytes) -> float:
     arguments: tuple[Any, ...] = ("", text) if method in {"sub", "subn"} else (text,)
     if isinstance(text, bytes) and method in {"sub", "subn"}:
         arguments = (b"", text)
-    start = process_time()
-    result = getattr(pattern, method)(*arguments)
-    if method == "finditer":
-        list(result)
-    return process_time() - start
+    # Thousands of matches would have all garbage looked for, which takes longer than they.
+    gc.disable()
+    try:
+        start = process_time()
+        result = getattr(pattern, method)(*arguments)
+        if method == "finditer":
+            list(result)
+        return process_time() - start
+    finally:
+        gc.enable()
