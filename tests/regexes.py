@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from tests import figures
+from tests.stopwatch import measure_slowness
 
 AnyPattern = re.Pattern[str] | re.Pattern[bytes]
 _METHODS = frozenset({"match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"})
@@ -279,7 +280,7 @@ def _try_sizes(
         if seconds > allowed:
             tries = 3 if seconds < allowed * _DISTURBED else 1
             seconds = min(_measure(pattern, method, text) for _ in range(tries))
-        if seconds > allowed:
+        if seconds > allowed and seconds > allowed * measure_slowness():
             return SlowText(method, repr(text[:80]), size, seconds)
         if seconds < _QUICK.get(size, 0):
             break

@@ -26,9 +26,14 @@ def limit_cpu(seconds: float) -> Iterator[None]:
 def check_cpu(spent: float, seconds: float) -> None:
     """Fail where ``spent`` CPU seconds are more than ``seconds`` of the machine that bounds were set on."""
     if spent >= seconds:
-        # Not the best try: where others are at work, what takes seconds has no such luck all along.
-        slowness = median(measure_known_work() for _ in range(_TRIES)) / KNOWN_SECONDS
+        slowness = measure_slowness()
         assert spent < seconds * slowness, f"{spent:.2f} s, on a machine {slowness:.1f} times as slow"
+
+
+def measure_slowness() -> float:
+    """How many times as long the known work takes now as on the machine that bounds were set on."""
+    # Not the best try: where others are at work, what takes seconds has no such luck all along.
+    return median(measure_known_work() for _ in range(_TRIES)) / KNOWN_SECONDS
 
 
 def measure_known_work() -> float:
